@@ -1,0 +1,1 @@
+"""Privacy-preserving computation between organisations that may not pool their records."""

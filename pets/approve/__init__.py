@@ -1,0 +1,1 @@
+"""PROMISE, the consent: signed approvals, and the policy they are measured against. Pure."""

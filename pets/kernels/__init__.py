@@ -1,0 +1,1 @@
+"""PERFORMANCE, the arithmetic: arrays in, arrays out. Pure; entropy and keys are arguments."""

@@ -1,0 +1,1 @@
+"""PROMISE, the plan: a checked specification lowered to the steps that will run. Pure."""

@@ -1,0 +1,1 @@
+"""PERFORMANCE, the conversation: one generator per role. It yields acts and returns its output."""

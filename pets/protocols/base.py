@@ -1,0 +1,51 @@
+"""What a protocol role is: a generator that yields acts and returns its output.
+
+A role has no socket, clock, log or entropy of its own. Whoever drives it performs the acts: the in-memory network of
+tests and notebooks, or a party's session over gRPC. Sub-protocols compose with ``yield from``.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Send:
+    """Send column ``column`` of message ``label`` of the card to role ``to``. The array must not be changed after."""
+
+    to: str
+    label: str
+    array: Array
+    column: int = 0
+
+    def __repr__(self) -> str:
+        return f"Send({self.to}, {self.label}.{self.column}, {self.array.dtype}{list(self.array.shape)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Receive:
+    """Wait for column ``column`` of message ``label`` from role ``from_``; dtype and shape are the card's."""
+
+    from_: str
+    label: str
+    column: int = 0
+
+
+Act = Send | Receive
+
+T = TypeVar("T")
+Role = Generator[Act, Array | None, T]
+"""A role: ``reply = yield Receive(...)`` gives the array; ``yield Send(...)`` gives None."""
+
+
+def receive(from_: str, label: str, column: int = 0) -> Role[Array]:
+    """Receive one column of one message; always an array."""
+    array = yield Receive(from_, label, column)
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"the driver gave no array for {label}")
+    return array

@@ -1,0 +1,1 @@
+"""PROMISE, the words: what a specification, a query, a card and a plan are. Pure."""

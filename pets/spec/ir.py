@@ -1,0 +1,199 @@
+"""The plan: the typed steps that a specification is lowered to. ``plan/`` builds it, ``check/`` judges it.
+
+Differs from ``spec/query.py``: every statistic is taken apart into *moments*, sums over joined rows of a product of one
+factor of each side; sides have become the roles a and b of a protocol; every number that decides what is sent is here.
+Only moments are ever computed jointly: AVG, VAR, CORR ... are derived from noised moments by the result party.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+from pets.ids import PartyId, SpecDigest
+from pets.spec.query import ColumnRef, Predicate
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Factor:
+    """A function of one row of one side: the product of ``values``, or 1 if there are none.
+
+    It is 0 where a column of ``present`` (a superset of ``values``) is NULL. With ``people`` it is 1 on one row of each
+    person in each cell and 0 on that person's other rows of the cell (role a), or 1 whatever the number of rows (role
+    b). Values are integers in units of the last place, rounded half up to multiples of ``unit`` and divided by it;
+    ``bound`` is the greatest absolute value that remains, for one row.
+    """
+
+    values: tuple[str, ...] = ()
+    present: tuple[str, ...] = ()
+    people: bool = False
+    unit: int = 1
+    bound: int = 1
+
+    @property
+    def is_one(self) -> bool:
+        """True if the factor is 1 on every row: it needs no product."""
+        return not (self.values or self.present or self.people)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Sum over the joined rows of a cell of ``a`` times ``b``.
+
+    ``outer``: unmatched rows of the preserved side (always role a) count as joined to one row of NULLs, for which b is
+    1 and whose level of every grouping column of b is ``(missing)``.
+    ``scale``: what one unit of the sum is worth, in units of the product of the original columns.
+    """
+
+    name: str
+    a: Factor
+    b: Factor
+    outer: bool
+    scale: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Dimension:
+    """A grouping column and all its levels in order, ``(missing)`` last."""
+
+    column: ColumnRef
+    levels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A holder reads, filters and bounds its own table. Nothing leaves.
+
+    ``factors`` are the distinct factors that the moments use of this side (a: one value a row; b: summed per person and
+    cell of ``dimensions``). ``columns`` is every column the step touches, the key first.
+    """
+
+    out: str
+    party: PartyId
+    dataset: str
+    columns: tuple[str, ...]
+    where: Predicate | None
+    dimensions: tuple[Dimension, ...]
+    factors: tuple[Factor, ...]
+    max_rows: int
+    rows_per_person: int
+    truncate: bool
+    per_person: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """A column that role b brings, once for each cell of its own dimensions: factor number, summed per person.
+
+    ``outer``: less 1 in the all-missing cell, because role a adds its own unmatched-or-not row itself.
+    """
+
+    factor: int
+    outer: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Summed:
+    """One moment in the join: ``gathered`` column, times factor ``a`` of role a unless that is 1 on every row."""
+
+    gathered: int
+    a: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class HelperJoin:
+    """Join and sum per cell with a helper (card helper_join_a). Result: additive shares at a and the helper.
+
+    ``public`` are the public parameters by the names of the card; every message count is a formula in them.
+    ``gathered`` and ``summed`` are per cell of b's dimensions: b-cell h of column c is number ``c * h_cells + h``.
+    ``local_a``: numbers of the moments (``outer``) to which role a adds the sum of its own factor over its own rows.
+    """
+
+    out: str
+    card: str
+    card_version: str
+    a: str
+    b: str
+    role_a: PartyId
+    role_b: PartyId
+    helper: PartyId
+    gathered: tuple[Gathered, ...]
+    summed: tuple[Summed, ...]
+    local_a: tuple[int, ...]
+    helper_epsilon: Fraction
+    helper_delta: Fraction
+    public: tuple[tuple[str, int], ...]
+
+    def parameter(self, name: str) -> int:
+        return dict(self.public)[name]
+
+
+@dataclass(frozen=True, slots=True)
+class NoisedColumn:
+    """One moment under noise: discrete Laplace of ratio exp(-epsilon / sensitivity), any two parties' share of it.
+
+    ``sensitivity``: greatest sum over all cells of the change that one person's rows make, in units of the moment.
+    """
+
+    moment: Moment
+    sensitivity: int
+    epsilon: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class AddNoise:
+    """Every computing party adds its part of the noise to its share (card release)."""
+
+    out: str
+    of: str
+    card: str
+    card_version: str
+    parties: tuple[PartyId, ...]
+    columns: tuple[NoisedColumn, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """The shares are opened to ``to`` and to nobody else."""
+
+    out: str
+    of: str
+    to: PartyId
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """One column of the table. A dimension, or a statistic of moments by their place in ``AddNoise.columns``.
+
+    ``moments`` in the order that ``statistic`` takes (see derive.py): for AVG (sum, count), for VAR (sum of squares,
+    sum, count), for two columns (sum y*x, sum y, sum x, sum y*y, sum x*x, count), each that the statistic needs.
+    """
+
+    name: str
+    statistic: str
+    dimension: ColumnRef | None = None
+    moments: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Derive:
+    """The result party computes the table from what was opened. Post-processing: tells nothing more."""
+
+    out: str
+    of: str
+    dimensions: tuple[Dimension, ...]
+    outputs: tuple[Derived, ...]
+
+
+Step = Read | HelperJoin | AddNoise | Open | Derive
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Steps in order; each names the values it takes by the ``out`` of an earlier step.
+
+    ``dimensions_a`` times ``dimensions_b`` is the full domain of cells, row-major, a's dimensions first.
+    """
+
+    spec: SpecDigest
+    steps: tuple[Step, ...]
+    format: Literal[1] = 1

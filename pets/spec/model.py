@@ -1,0 +1,342 @@
+"""The specification: the one object that an approver signs and a machine enforces.
+
+A strict, frozen model. Unknown keys, wrong types and floats are refused with their path. Quantities that are not whole
+numbers (epsilon, delta, bounds of decimals) are strings, parsed to exact fractions where they are used.
+"""
+
+import datetime as dt
+import re
+from fractions import Fraction
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from pets.ids import MISSING, PartyId
+
+FORMAT = 1
+"""Version of the specification format: the value of the key ``pets``."""
+
+DESIGN = "design"
+"""Placeholder of a legal or purpose field in a draft. ``local_network`` accepts it, a party server refuses it."""
+
+MAX_ROWS = 2**31
+MAX_LEVELS = 200_000
+
+_DECIMAL = re.compile(r"-?\d{1,18}(\.\d{1,18})?")
+_QUANTITY = re.compile(r"(\d{1,9}(\.\d{1,18})?)|(2\^-\d{1,3})|(\d{1,9}/\d{1,9})")
+
+
+def quantity(text: str) -> Fraction:
+    """Parse a positive exact quantity: ``"0.5"``, ``"1/3"`` or ``"2^-40"``."""
+    if not _QUANTITY.fullmatch(text):
+        raise ValueError('write a positive decimal ("0.5"), a fraction ("1/3") or a power of two ("2^-40") as a string')
+    if text.startswith("2^-"):
+        return Fraction(1, 2 ** int(text[3:]))
+    if text.endswith("/0") or ("/" in text and int(text.split("/")[1]) == 0):
+        raise ValueError("a fraction needs a denominator above zero")
+    return Fraction(text)
+
+
+def _positive(text: str) -> str:
+    if quantity(text) <= 0:
+        raise ValueError("must be above zero")
+    return text
+
+
+def _decimal(text: str) -> str:
+    if not _DECIMAL.fullmatch(text):
+        raise ValueError('write a decimal number as a string, for example "12.50"')
+    return text
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")]
+PartyName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+San = Annotated[str, Field(pattern=r"^spiffe://[a-z0-9.-]{1,253}(/[A-Za-z0-9._-]+)+$", max_length=2048)]
+Text = Annotated[str, Field(min_length=1, max_length=4000)]
+Quantity = Annotated[str, AfterValidator(_positive)]
+Decimal = Annotated[str, AfterValidator(_decimal)]
+Rows = Annotated[int, Field(ge=1, le=MAX_ROWS)]
+
+
+class Model(BaseModel):
+    """Base: no unknown keys, no coercion, no change after construction."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
+
+
+class Purpose(Model):
+    statement: Text
+    dpv: tuple[Text, ...] = Field(min_length=1)
+    public_benefit: Text
+    author: Text
+
+
+class Party(Model):
+    name: PartyName
+    organisation: Text
+    roles: tuple[Literal["input", "computing", "result"], ...] = Field(min_length=1)
+    san: San
+
+
+class Column(Model):
+    """One column that a specification may touch. What is not listed does not exist for it.
+
+    ``required`` measures have no NULLs (a NULL is refused when the snapshot is taken), which lets AVG share COUNT(*).
+    """
+
+    role: Literal["person id", "dimension", "measure", "filter only"]
+    type: Literal["category", "integer", "decimal", "date", "text"] | None = None
+    scheme: Literal["nhs-number", "text"] | None = None
+    levels: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = ()
+    min: int | Decimal | None = None
+    max: int | Decimal | None = None
+    places: Annotated[int, Field(ge=0, le=9)] = 0
+    unit: Annotated[str, Field(max_length=40)] | None = None
+    clamp: bool = False
+    required: bool = False
+    sensitivity: Literal["none", "personal", "special category", "criminal offence"] = "personal"
+
+    @property
+    def scaled_range(self) -> tuple[int, int]:
+        """Range of a measure in units of its last place (``places`` = 2: pounds become pence)."""
+        scale = 10**self.places
+        assert self.min is not None and self.max is not None
+        return int(Fraction(self.min) * scale), int(Fraction(self.max) * scale)
+
+    @model_validator(mode="after")
+    def _fits_its_role(self) -> Self:
+        if self.role == "person id":
+            if self.scheme is None:
+                raise ValueError('a person id needs a scheme: "nhs-number" or "text"')
+            if self.type or self.levels or self.min is not None or self.max is not None:
+                raise ValueError("a person id has a scheme and nothing else")
+            return self
+        if self.scheme is not None:
+            raise ValueError("only a person id has a scheme")
+        if self.type is None:
+            raise ValueError("needs a type")
+        if self.role == "dimension":
+            if self.type != "category" or not self.levels:
+                raise ValueError("a dimension is a category with declared levels")
+        if self.levels:
+            if self.type != "category":
+                raise ValueError("only a category has levels")
+            if len(self.levels) > MAX_LEVELS or len(set(self.levels)) != len(self.levels):
+                raise ValueError("levels must be distinct")
+            if MISSING in self.levels:
+                raise ValueError(f"the level {MISSING} is always there and is not declared")
+        if self.type != "decimal" and self.places:
+            raise ValueError("only a decimal has places")
+        if self.role == "measure":
+            if self.type not in ("integer", "decimal"):
+                raise ValueError("a measure is an integer or a decimal")
+            if self.min is None or self.max is None:
+                raise ValueError("a measure needs min and max: its noise is scaled to them")
+            low, high = (Fraction(self.min), Fraction(self.max))
+            if (low * 10**self.places).denominator != 1 or (high * 10**self.places).denominator != 1:
+                raise ValueError("min and max have more places than the column")
+            if low > high:
+                raise ValueError("min is above max")
+            if max(abs(x) for x in self.scaled_range) >= 2**53:
+                raise ValueError("the range is wider than 2^53 units of the last place")
+        elif self.min is not None or self.max is not None or self.clamp or self.required:
+            raise ValueError("min, max, clamp and required belong to a measure")
+        return self
+
+
+class Dataset(Model):
+    """A table that one input party brings. ``max_rows`` is what others learn about its size."""
+
+    name: Name
+    party: PartyName
+    privacy_unit: Literal["person"] = "person"
+    max_rows_per_person: Annotated[int, Field(ge=1, le=1000)]
+    max_rows: Rows
+    truncate: bool = False
+    """Keep a random ``max_rows_per_person`` of a person's rows; without it more rows are refused."""
+    refresh: Literal["frozen", "each run", "daily", "weekly", "monthly", "quarterly", "yearly"] = "frozen"
+    columns: dict[Name, Column]
+
+    @property
+    def key(self) -> str:
+        """Name of the person id column."""
+        return next(name for name, column in self.columns.items() if column.role == "person id")
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        if sum(column.role == "person id" for column in self.columns.values()) != 1:
+            raise ValueError("needs exactly one column with the role person id")
+        folded = [name.lower() for name in self.columns]
+        if len(set(folded)) != len(folded):
+            raise ValueError("column names differ only in capitals, which SQL does not tell apart")
+        return self
+
+
+class Dpia(Model):
+    id: Text
+    outcome: Text
+
+
+class Legal(Model):
+    controller: Text
+    law: Text
+    jurisdiction: Text
+    article6: Text
+    article9: Text | None = None
+    schedule1: Text | None = None
+    gateway: Text | None = None
+    confidentiality: Text | None = None
+    dpia: Dpia
+    retention: Text
+    notice: Text
+    agreement: Text | None = None
+
+
+class Linkage(Model):
+    on: Name | dict[Name, Name]
+    issuer: Text | None = None
+    normalise: tuple[Literal["strip-spaces", "upper-case", "nfc", "check-digit"], ...] = ()
+    version: Text
+    expected_match_rate: Quantity | None = None
+
+
+class Computation(Model):
+    sql: Annotated[str, Field(min_length=1, max_length=16_384)]
+
+
+class DifferentialPrivacy(Model):
+    epsilon: Quantity
+    neighbours: Literal["one person's rows added or removed"]
+    mechanism: Literal["discrete laplace"] = "discrete laplace"
+    weights: dict[Text, Annotated[int, Field(ge=1, le=1_000_000)]] = Field(default_factory=dict)
+    """Shares of epsilon by noised column, as ``pets check`` names them; a column that is not named has weight 1."""
+
+
+class DisclosureControl(Model):
+    """Thresholds and rounding of exact counts."""
+
+    min_count: Annotated[int, Field(ge=1)]
+    round_to: Annotated[int, Field(ge=1)] = 1
+
+
+class Release(Model):
+    to: tuple[PartyName, ...] = Field(min_length=1)
+    differential_privacy: DifferentialPrivacy | None = None
+    disclosure_control: DisclosureControl | None = None
+
+
+class Noised(Model):
+    epsilon: Quantity
+    delta: Quantity
+
+
+class Leakage(Model):
+    """One named item that a learner is allowed to learn beyond its output."""
+
+    learner: PartyName
+    item: Literal["match_count", "row_count"]
+    of: tuple[Name, ...] = ()
+    extent: Literal["declared maximum", "exact"] | None = Field(default=None, alias="as")
+    noised: Noised | None = None
+
+    @model_validator(mode="after")
+    def _says_enough(self) -> Self:
+        if self.item == "row_count" and (not self.of or self.extent is None):
+            raise ValueError('row_count needs "of" (datasets) and "as" ("declared maximum" or "exact")')
+        if self.item == "match_count" and self.noised is None:
+            raise ValueError('match_count needs "noised" with epsilon and delta')
+        return self
+
+
+class Security(Model):
+    adversary: Literal["semi-honest", "malicious"]
+    corrupt: Annotated[int, Field(ge=1, le=100)]
+    protocol: Name | None = None
+    leakage: tuple[Leakage, ...] = ()
+
+
+class Validity(Model):
+    not_before: dt.date
+    not_after: dt.date
+    max_runs: Annotated[int, Field(ge=1, le=1_000_000)]
+    schedule: Literal["daily", "weekly", "monthly", "quarterly", "yearly"] | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.not_before > self.not_after:
+            raise ValueError("not_before is after not_after")
+        return self
+
+
+class Delegation(Model):
+    """``by`` lets ``to`` approve on its behalf. Narrowing only."""
+
+    by: PartyName
+    to: PartyName
+
+
+class Spec(Model):
+    """A whole specification. Its digest is ``canonical.digest(spec)``."""
+
+    pets: Literal[1]
+    title: Text
+    purpose: Purpose
+    parties: tuple[Party, ...] = Field(alias="party", min_length=2)
+    datasets: tuple[Dataset, ...] = Field(alias="dataset", min_length=1)
+    legal: dict[PartyName, Legal]
+    linkage: Linkage
+    computation: Computation
+    release: Release
+    security: Security
+    validity: Validity
+    delegation: tuple[Delegation, ...] = ()
+
+    def party(self, name: str) -> Party:
+        """The party of that name; KeyError if there is none."""
+        for party in self.parties:
+            if party.name == name:
+                return party
+        raise KeyError(name)
+
+    def dataset(self, name: str) -> Dataset:
+        """The dataset of that name; KeyError if there is none."""
+        for dataset in self.datasets:
+            if dataset.name == name:
+                return dataset
+        raise KeyError(name)
+
+    @property
+    def computing(self) -> tuple[PartyId, ...]:
+        """Computing parties in the order of the specification: the party order of every protocol."""
+        return tuple(PartyId(p.name) for p in self.parties if "computing" in p.roles)
+
+    @property
+    def result_party(self) -> PartyId:
+        return PartyId(self.release.to[0])
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Self:
+        names = [p.name for p in self.parties]
+        if len(set(names)) != len(names) or len({p.san for p in self.parties}) != len(names):
+            raise ValueError("parties need distinct names and distinct SAN URIs")
+        tables = [d.name.lower() for d in self.datasets]
+        if len(set(tables)) != len(tables):
+            raise ValueError("datasets need distinct names")
+        for dataset in self.datasets:
+            if dataset.party not in names or "input" not in self.party(dataset.party).roles:
+                raise ValueError(f'dataset {dataset.name}: its party needs the role "input"')
+        for name in self.release.to:
+            if name not in names or "result" not in self.party(name).roles:
+                raise ValueError(f'release.to: {name} needs the role "result"')
+        holders = {d.party for d in self.datasets}
+        for name in sorted(holders - set(self.legal)):
+            raise ValueError(f"legal.{name}: an input party states its legal ground")
+        for name in sorted(set(self.legal) - set(names)):
+            raise ValueError(f"legal.{name}: no such party")
+        for item in self.security.leakage:
+            if item.learner != "everyone" and item.learner not in names:
+                raise ValueError(f"security.leakage: no party {item.learner}")
+            for of in item.of:
+                if of not in {d.name for d in self.datasets}:
+                    raise ValueError(f"security.leakage: no dataset {of}")
+        return self

@@ -1,0 +1,124 @@
+"""The query as our own closed set of nodes: what spec/sql.py parses to, and all that later passes know of SQL.
+
+Nodes are frozen. Columns are resolved (every ``ColumnRef`` names a dataset and a column of the specification), literals
+have the type of their column, and a predicate touches one dataset only.
+"""
+
+import datetime as dt
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+from typing import Literal
+
+Value = int | Fraction | str | dt.date
+"""A literal: whole number, exact decimal, text or date. There are no floats."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ColumnRef:
+    dataset: str
+    column: str
+
+    def __str__(self) -> str:
+        return f"{self.dataset}.{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """``column op value``; NULL makes it unknown, as in SQL."""
+
+    column: str
+    op: Literal["=", "<>", "<", "<=", ">", ">="]
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class In:
+    """``column [NOT] IN (values)``."""
+
+    column: str
+    values: tuple[Value, ...]
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class IsNull:
+    """``column IS [NOT] NULL``."""
+
+    column: str
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    part: "Predicate"
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    """Conjunction of two or more parts."""
+
+    parts: tuple["Predicate", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """Disjunction of two or more parts."""
+
+    parts: tuple["Predicate", ...]
+
+
+Predicate = Compare | In | IsNull | Not | All | AnyOf
+
+
+class Statistic(StrEnum):
+    """The aggregates of the language. Two-column statistics take (y, x) in the order of SQL: ``CORR(y, x)``."""
+
+    COUNT_ROWS = "count_rows"
+    COUNT_VALUES = "count_values"
+    COUNT_PEOPLE = "count_people"
+    SUM = "sum"
+    AVG = "avg"
+    VAR_SAMP = "var_samp"
+    VAR_POP = "var_pop"
+    STDDEV_SAMP = "stddev_samp"
+    STDDEV_POP = "stddev_pop"
+    CORR = "corr"
+    COVAR_SAMP = "covar_samp"
+    COVAR_POP = "covar_pop"
+    REGR_SLOPE = "regr_slope"
+    REGR_INTERCEPT = "regr_intercept"
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """One aggregate. ``columns``: none for COUNT(*), the counted person id for COUNT_PEOPLE, else one or two measures."""
+
+    statistic: Statistic
+    columns: tuple[ColumnRef, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One column of the result: a grouping column or an aggregate, under the name the author gave it."""
+
+    name: str
+    what: ColumnRef | Aggregate
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """``SELECT outputs FROM left JOIN right ON keys WHERE ... GROUP BY group_by``.
+
+    ``left`` is the preserved side if ``join`` is "left". A LEFT JOIN whose WHERE refuses unmatched rows is an inner join;
+    the parser makes it one and says so in ``notes``. ``where_left``/``where_right`` run at the holders, before the join.
+    """
+
+    left: str
+    right: str
+    join: Literal["inner", "left"]
+    outputs: tuple[Output, ...]
+    group_by: tuple[ColumnRef, ...] = ()
+    where_left: Predicate | None = None
+    where_right: Predicate | None = None
+    notes: tuple[str, ...] = ()

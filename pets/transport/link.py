@@ -1,0 +1,51 @@
+"""What a session needs of a network: opaque buffers to and from named parties, by message number.
+
+Who sent a buffer is what the certificate of the connection says, never what the buffer says. A link belongs to one run
+at one party. Sizes are given by the receiver, from the plan, before anything is allocated.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from pets.ids import PartyId
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Slot:
+    """A place in the plan's message list: message number of the card (1, 2, ...) and column."""
+
+    message: int
+    column: int
+
+
+class Link(Protocol):
+    """The network of one run as one party sees it. All methods raise LinkError or PeerError."""
+
+    def send(self, peer: PartyId, slot: Slot, body: memoryview) -> None:
+        """Queue ``body`` for ``peer``; returns at once, back-pressure excepted. The buffer must not change after."""
+        ...
+
+    def expect(self, peer: PartyId, slot: Slot, size: int) -> None:
+        """Allow ``peer`` to deliver exactly ``size`` bytes for ``slot``, once. Anything not allowed ends the run."""
+        ...
+
+    def receive(self, peer: PartyId, slot: Slot, deadline_s: float) -> memoryview:
+        """Wait for the whole body of an expected slot."""
+        ...
+
+    def flush(self, deadline_s: float) -> None:
+        """Wait until everything queued has been taken by the peers."""
+        ...
+
+    def abort(self, code: str) -> None:
+        """Tell the peers that the run has ended, with a public code; drop all buffers. Idempotent."""
+        ...
+
+    def close(self) -> None:
+        """Drop all buffers without telling anyone."""
+        ...
+
+
+Progress = Callable[[str, int], None]
+"""Called with a step's name and the bytes it moved."""
