@@ -25,6 +25,12 @@ CODES: Final[dict[str, Code]] = {
     "spec.unreadable": Code("cannot read {file}: {problem}", "check the path and that the file is UTF-8 TOML"),
     "spec.toml": Code("{file} is not TOML: {problem}", "mend the line that is named", "INVALID_ARGUMENT"),
     "spec.field": Code("{path}: {problem}", "{advice}", "INVALID_ARGUMENT"),
+    # -- card: a card file is wrong -----------------------------------------------------------------------------------
+    "card.none": Code("no card found in {folder}", "install the package again; its cards are missing", "INTERNAL"),
+    "card.unreadable": Code("{file} cannot be read: {problem}", "restore the card from the release", "INTERNAL"),
+    "card.field": Code("{file}, {path}: {problem}", "mend the card", "INTERNAL"),
+    "card.formula": Code("formula {formula!r} {problem}", "use the grammar of pets/spec/formula.py", "INTERNAL"),
+    "card.parameters": Code("card {card}: parameters missing or unknown: {names}", "give what [public] lists", "INTERNAL"),
     # -- internal: ours -----------------------------------------------------------------------------------------------
     "internal.bug": Code("internal error in {where}", "report this with the log of this party", "INTERNAL"),
 }

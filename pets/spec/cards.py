@@ -1,0 +1,320 @@
+"""Cards: the promise of one protocol as data, ``protocols/<id>/card.toml``.
+
+Checker, gate, cost forecast and the tests of the code read the same file. A card is checked when it is loaded: every
+formula parses and uses declared names only, every sender and receiver is a role, message numbers count up from 1.
+"""
+
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pets.errors import SpecError
+from pets.spec.formula import Formula, parse_formula
+
+FORMAT = 1
+EVERYONE = "everyone"
+_ELEMENTS = {"word": 8, "u32": 4}
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """Type of one element: ``width`` bytes each; ``kind`` is "word" (u64), "u32" or "bytes" (a row of bytes)."""
+
+    kind: Literal["word", "u32", "bytes"]
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a card: ``columns`` arrays of ``count`` elements, all sent by ``sender`` to ``receiver``.
+
+    ``carries`` names what is inside in protected form (shares, masks, tags): items of roles, "match" or "sums".
+    """
+
+    number: int
+    label: str
+    round: int
+    sender: str
+    receiver: str
+    term: str
+    carries: tuple[str, ...]
+    element: str
+    columns: Formula
+    count: Formula
+
+    def element_under(self, names: Mapping[str, int]) -> Element:
+        """Element type under the public parameters: "bytes[t]" takes its width from a parameter or formula."""
+        if self.element in _ELEMENTS:
+            return Element(self.element, _ELEMENTS[self.element])  # type: ignore[arg-type]
+        return Element("bytes", parse_formula(self.element[len("bytes[") : -1]).evaluate(names))
+
+
+@dataclass(frozen=True, slots=True)
+class Learns:
+    """What a coalition of roles learns beyond its own input and output. ``everyone`` is each party."""
+
+    who: tuple[str, ...]
+    item: str
+    grade: str
+    beyond_model: bool
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Adversary:
+    """Behaviour and number of corrupt parties ``among`` the roles; the result party may join one of ``with_result``."""
+
+    behaviour: str
+    corrupt: int
+    among: tuple[str, ...]
+    with_result: tuple[str, ...]
+    forbidden: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    name: str
+    holders: tuple[str, ...]
+    lifetime: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """``bytes`` is the total over all links, headers apart; probabilities are bounds."""
+
+    rounds: Formula
+    hello_rounds: Formula
+    bytes: Formula
+    wrong_result: str
+    abort: str
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A loaded card; ``digest`` is the SHA-256 of its file, compared in the hello round."""
+
+    id: str
+    version: str
+    title: str
+    status: str
+    source: tuple[str, ...]
+    functionality: str
+    roles: Mapping[str, str]
+    adversary: Adversary
+    public: Mapping[str, str]
+    derived: Mapping[str, Formula]
+    keys: tuple[Key, ...]
+    messages: tuple[Message, ...]
+    learns: tuple[Learns, ...]
+    cost: Cost
+    digest: str
+
+    def names(self, public: Mapping[str, int]) -> dict[str, int]:
+        """All parameters: the given public ones (exactly those the card declares) and the derived ones, in order."""
+        if set(public) != set(self.public):
+            wrong = ", ".join(sorted(set(public) ^ set(self.public)))
+            raise SpecError("card.parameters", card=self.id, names=wrong)
+        names = dict(public)
+        for name, formula in self.derived.items():
+            names[name] = formula.evaluate(names)
+        return names
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class _Message(_Strict):
+    n: int
+    label: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9]{0,15}$")]
+    round: Annotated[int, Field(ge=1)]
+    from_: str = Field(alias="from")
+    to: str
+    term: str
+    carries: list[str]
+    element: Annotated[str, Field(pattern=r"^(word|u32|bytes\[[a-z0-9_ +*/]+\])$")]
+    columns: str
+    count: str
+
+
+class _Learns(_Strict):
+    who: list[str] = Field(min_length=1)
+    item: str
+    grade: Literal["record", "membership", "count", "aggregate", "noised", "size", "none"]
+    beyond_model: bool
+    sentence: str
+
+
+class _Adversary(_Strict):
+    behaviour: Literal["semi-honest", "malicious"]
+    corrupt: Annotated[int, Field(ge=1)]
+    among: list[str]
+    with_result: list[str]
+    forbidden: list[str]
+
+
+class _Key(_Strict):
+    name: str
+    holders: list[str]
+    lifetime: Literal["run"]
+
+
+class _Cost(_Strict):
+    rounds: str
+    hello_rounds: str
+    bytes: str
+    wrong_result: str
+    abort: str
+
+
+class CardFile(_Strict):
+    """The file as written. ``json_schema()`` of this model is the published schema of cards."""
+
+    card: Literal[1]
+    id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+    version: str
+    title: str
+    status: str
+    source: list[str] = Field(min_length=1)
+    functionality: str
+    roles: dict[str, str]
+    adversary: _Adversary
+    public: dict[str, str]
+    derived: dict[str, str]
+    keys: list[_Key] = []
+    message: list[_Message] = []
+    learns: list[_Learns] = []
+    cost: _Cost
+
+
+def json_schema() -> dict[str, object]:
+    """JSON Schema of card files."""
+    return CardFile.model_json_schema(by_alias=True)
+
+
+def parse_card(data: bytes, *, file: str) -> Card:
+    """Parse and check one card file; SpecError card.* names the file and the place."""
+    try:
+        written = CardFile.model_validate(tomllib.loads(data.decode()))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SpecError("card.unreadable", file=file, problem=type(error).__name__) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(str(part) for part in first["loc"])
+        raise SpecError("card.field", file=file, path=path, problem=first["msg"]) from error
+    card = Card(
+        id=written.id,
+        version=written.version,
+        title=written.title,
+        status=written.status,
+        source=tuple(written.source),
+        functionality=written.functionality,
+        roles=dict(written.roles),
+        adversary=Adversary(
+            written.adversary.behaviour,
+            written.adversary.corrupt,
+            tuple(written.adversary.among),
+            tuple(written.adversary.with_result),
+            tuple(written.adversary.forbidden),
+        ),
+        public=dict(written.public),
+        derived={name: parse_formula(text) for name, text in written.derived.items()},
+        keys=tuple(Key(k.name, tuple(k.holders), k.lifetime) for k in written.keys),
+        messages=tuple(
+            Message(
+                m.n,
+                m.label,
+                m.round,
+                m.from_,
+                m.to,
+                m.term,
+                tuple(m.carries),
+                m.element,
+                parse_formula(m.columns),
+                parse_formula(m.count),
+            )
+            for m in written.message
+        ),
+        learns=tuple(
+            Learns(tuple(item.who), item.item, item.grade, item.beyond_model, item.sentence) for item in written.learns
+        ),
+        cost=Cost(
+            parse_formula(written.cost.rounds),
+            parse_formula(written.cost.hello_rounds),
+            parse_formula(written.cost.bytes),
+            written.cost.wrong_result,
+            written.cost.abort,
+        ),
+        digest=hashlib.sha256(data).hexdigest(),
+    )
+    _check(card, file)
+    return card
+
+
+def _check(card: Card, file: str) -> None:
+    """What the file's shape cannot say: names that must exist, numbers that must count up."""
+    known = set(card.public)
+    for name, formula in card.derived.items():
+        _known_names(card, file, f"derived.{name}", formula, known)
+        known.add(name)
+    for place, message in enumerate(card.messages, 1):
+        path = f"message {message.label}"
+        if message.number != place:
+            raise SpecError("card.field", file=file, path=path, problem=f"has number {message.number}, expected {place}")
+        for role in (message.sender, message.receiver):
+            if role not in card.roles:
+                raise SpecError("card.field", file=file, path=path, problem=f"{role} is not a role of the card")
+        width = parse_formula(message.element[6:-1]) if message.element.startswith("bytes[") else None
+        for formula in (message.columns, message.count, *([width] if width else [])):
+            _known_names(card, file, path, formula, known)
+    if len({m.label for m in card.messages}) != len(card.messages):
+        raise SpecError("card.field", file=file, path="message", problem="two messages have one label")
+    for item in card.learns:
+        for role in item.who:
+            if role != EVERYONE and role not in card.roles:
+                raise SpecError("card.field", file=file, path=f"learns {item.item}", problem=f"{role} is not a role")
+    for role in (*card.adversary.among, *card.adversary.with_result):
+        if role not in card.roles:
+            raise SpecError("card.field", file=file, path="adversary", problem=f"{role} is not a role of the card")
+    for formula in (card.cost.rounds, card.cost.hello_rounds, card.cost.bytes):
+        _known_names(card, file, "cost", formula, known)
+
+
+def _known_names(card: Card, file: str, path: str, formula: Formula, known: set[str]) -> None:
+    if unknown := sorted(formula.names - known):
+        raise SpecError("card.field", file=file, path=path, problem=f"{unknown[0]} is not a parameter of {card.id}")
+
+
+def cards_folder() -> Path:
+    """Where the cards are: inside an installed package, or ``protocols/`` of the source tree."""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "_data" / "protocols"
+    return installed if installed.is_dir() else package.parent / "protocols"
+
+
+@cache
+def load_cards() -> Mapping[str, Card]:
+    """All cards of this installation by id."""
+    folder = cards_folder()
+    cards = {}
+    for path in sorted(folder.glob("*/card.toml")):
+        card = parse_card(path.read_bytes(), file=f"protocols/{path.parent.name}/card.toml")
+        if card.id != path.parent.name:
+            raise SpecError("card.field", file=path.parent.name, path="id", problem="differs from its folder's name")
+        cards[card.id] = card
+    if not cards:
+        raise SpecError("card.none", folder="protocols")
+    return cards
+
+
+def cards_digest(ids: tuple[str, ...]) -> str:
+    """One digest of the cards of those ids, in order: what the hello round compares."""
+    cards = load_cards()
+    text = "\n".join(f"{name} {cards[name].digest}" for name in ids)
+    return hashlib.sha256(text.encode()).hexdigest()
