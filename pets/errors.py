@@ -31,6 +31,22 @@ CODES: Final[dict[str, Code]] = {
     "card.field": Code("{file}, {path}: {problem}", "mend the card", "INTERNAL"),
     "card.formula": Code("formula {formula!r} {problem}", "use the grammar of pets/spec/formula.py", "INTERNAL"),
     "card.parameters": Code("card {card}: parameters missing or unknown: {names}", "give what [public] lists", "INTERNAL"),
+    "spec.helper": Code(
+        "the join needs exactly one computing party that holds none of its tables, found {found}",
+        "give one party without a dataset the role \"computing\"",
+        "INVALID_ARGUMENT",
+    ),
+    # -- dp: the privacy budget cannot carry the question ---------------------------------------------------------------
+    "dp.scale": Code(
+        "{column}: noise of scale sensitivity / epsilon would be above 2^20 in the coarsest useful unit",
+        "raise epsilon, or the weight of this column, or lower max_rows_per_person",
+        "INVALID_ARGUMENT",
+    ),
+    "dp.weights": Code(
+        "release.differential_privacy.weights names {unknown}, which the query does not noise",
+        "use the names that `pets check` prints: {known}",
+        "INVALID_ARGUMENT",
+    ),
     # -- internal: ours -----------------------------------------------------------------------------------------------
     "internal.bug": Code("internal error in {where}", "report this with the log of this party", "INTERNAL"),
 }
@@ -71,7 +87,7 @@ class _Fields(dict[str, object]):
 class SpecError(PetsError):
     """The author's text is wrong."""
 
-    prefixes = ("spec.", "sql.", "card.")
+    prefixes: tuple[str, ...] = ("spec.", "sql.", "card.")
 
 
 class LeakError(SpecError):

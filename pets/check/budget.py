@@ -1,0 +1,193 @@
+"""Losses of privacy in exact arithmetic: who pays what, how wide the noise is, how many dummies the helper sees.
+
+Everything here is a whole number or a ``Fraction``; the one transcendental, e^x in the dummy formula, is evaluated with
+``decimal`` at a fixed precision (correctly rounded, so the same everywhere) and compared with a safety margin.
+
+The neighbours are tables that differ in *one person's rows, added or removed, in either or both tables*, with padded
+sizes. A moment over persons is a sum of independent contributions, so its sensitivity is the greatest L1 norm of the
+difference of two contributions of one person; tests/check/test_budget.py enumerates them all on small domains.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from fractions import Fraction
+from typing import Final
+
+from pets.errors import LeakError
+from pets.spec.ir import Factor
+from pets.spec.model import Spec, quantity
+
+MAX_SCALE: Final = 2**20
+"""Greatest sensitivity / epsilon of a noised column: the noise sampler walks a number of steps linear in it."""
+
+_CONTEXT: Final = Context(prec=80, rounding=ROUND_HALF_EVEN)
+_MARGIN: Final = Decimal(1) + Decimal(10) ** -60
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """An (epsilon, delta) loss. Losses on the same records add up."""
+
+    epsilon: Fraction = Fraction(0)
+    delta: Fraction = Fraction(0)
+
+    def __post_init__(self) -> None:
+        if self.epsilon < 0 or self.delta < 0:
+            raise ValueError("a loss is not negative")
+
+    def __add__(self, other: "Loss") -> "Loss":
+        return Loss(self.epsilon + other.epsilon, self.delta + other.delta)
+
+    def __mul__(self, runs: int) -> "Loss":
+        return Loss(self.epsilon * runs, self.delta * runs)
+
+    def within(self, cap: "Loss") -> bool:
+        """True if neither part is above the cap."""
+        return self.epsilon <= cap.epsilon and self.delta <= cap.delta
+
+
+def total(losses: Iterable[Loss]) -> Loss:
+    """Basic composition: losses on the same records add up."""
+    return sum(losses, Loss())
+
+
+def release_loss(spec: Spec) -> Loss:
+    """What the released table costs: its epsilon, however many columns share it."""
+    privacy = spec.release.differential_privacy
+    return Loss(quantity(privacy.epsilon)) if privacy else Loss()
+
+
+def helper_loss(spec: Spec) -> Loss:
+    """What noisy counts seen by computing parties cost, as declared in ``security.leakage``."""
+    return total(
+        Loss(quantity(item.noised.epsilon), quantity(item.noised.delta))
+        for item in spec.security.leakage
+        if item.noised is not None
+    )
+
+
+def run_loss(spec: Spec) -> dict[str, Loss]:
+    """What one run charges to each dataset: release and helper's count, because both are about the same persons."""
+    loss = release_loss(spec) + helper_loss(spec)
+    return {dataset.name: loss for dataset in spec.datasets}
+
+
+def split_epsilon(epsilon: Fraction, names: Iterable[str], weights: Mapping[str, int]) -> dict[str, Fraction]:
+    """Split epsilon over the noised columns in proportion to their weights (1 where none is given). Exact.
+
+    Raises: LeakError on a weight for a column that is not there: its author thinks that it changes something.
+    """
+    shares = {name: weights.get(name, 1) for name in names}
+    if unknown := sorted(set(weights) - set(shares)):
+        raise LeakError("dp.weights", unknown=", ".join(unknown), known=", ".join(shares))
+    whole = sum(shares.values())
+    return {name: epsilon * weight / whole for name, weight in shares.items()}
+
+
+def sensitivity(a: Factor, b: Factor, outer: bool, *, k_a: int, k_b: int, g: int, h: int, b_grouped: bool) -> int:
+    """Greatest sum over all cells of the change that one person's rows make to the moment ``a`` times ``b``.
+
+    Units:  multiples of ``a.unit * b.unit``; ``k_a``, ``k_b`` rows a person, ``g``, ``h`` cells of the grouping columns.
+    Why:    a person's contribution is (sums of a per cell) x (sums of b per cell), whose norm is the product of the two
+            norms, and nothing if the person is absent on one side. Unmatched (``outer``) rows of a weigh 1 in the
+            cell ``(missing)`` of b: a person who enters b takes them out there and puts them into levels instead, which
+            moves ``k_b + 1`` (persons: at most all ``h`` cells); without grouping columns of b in and out is one cell.
+    Bound:  attained whenever a row of the greatest absolute value may occur.
+    """
+    norm_a = min(k_a, g) if a.people else k_a * a.bound
+    if not outer:
+        return norm_a * (min(k_b, h) if b.people else k_b * b.bound)
+    if b.values or b.present:
+        raise ValueError("an unmatched row has no values on the other side")
+    if b.people:
+        return norm_a * (min(k_b + 1, h) if b_grouped else 1)
+    return norm_a * (k_b + 1 if b_grouped else k_b)
+
+
+def rounded(factor: Factor, unit: int) -> Factor:
+    """The factor in multiples of ``unit``, starting from one in units of the last place."""
+    if factor.unit != 1:
+        raise ValueError("a factor is rounded once")
+    return replace(factor, unit=unit, bound=(factor.bound + unit // 2) // unit)
+
+
+def coarse(
+    a: Factor,
+    b: Factor,
+    outer: bool,
+    *,
+    k_a: int,
+    k_b: int,
+    g: int,
+    h: int,
+    b_grouped: bool,
+    epsilon: Fraction,
+    name: str,
+) -> tuple[Factor, Factor, int]:
+    """Give the factors the finest rounding units (1, 2, 5, 10, 20 ...) that keep sensitivity / epsilon at most 2^20.
+
+    The values are rounded before the join, row by row; noise in multiples of a unit on finer sums would publish the sum
+    modulo the unit exactly. The factor with more steps left is the next to be made coarser.
+
+    Returns: both factors and the sensitivity in the new units.
+    Raises:  LeakError ``dp.scale`` if no unit helps.
+    """
+    units = [1, 1]
+    plain = (a, b)
+    while True:
+        now = [rounded(factor, unit) for factor, unit in zip(plain, units, strict=True)]
+        width = sensitivity(now[0], now[1], outer, k_a=k_a, k_b=k_b, g=g, h=h, b_grouped=b_grouped)
+        if Fraction(width) <= MAX_SCALE * epsilon:
+            return now[0], now[1], width
+        side = max((0, 1), key=lambda i: (now[i].bound if now[i].values else 0, -i))
+        if not plain[side].values or now[side].bound <= 1:
+            raise LeakError("dp.scale", column=name)
+        units[side] = _next_unit(units[side])
+
+
+def _next_unit(unit: int) -> int:
+    lead = int(str(unit)[0])
+    return unit // lead * {1: 2, 2: 5, 5: 10}[lead]
+
+
+def dummy_delta(epsilon: Fraction, k: int, s: int) -> Decimal:
+    """Delta of a count of sensitivity ``k`` under discrete Laplace noise of ``epsilon`` conditioned on [-s, s].
+
+    Source: protocols.md 1.10, the mass of the last k values of one tail. To 80 digits, deterministic.
+    """
+    if s < k:
+        raise ValueError("the range of the noise must hold one person")
+    c = _CONTEXT
+    alpha = _exp_minus(epsilon / k)
+    top = c.multiply(c.power(alpha, s - k + 1), c.subtract(Decimal(1), c.power(alpha, k)))
+    low = c.subtract(c.add(Decimal(1), alpha), c.multiply(Decimal(2), c.power(alpha, s + 1)))
+    return c.divide(top, low)
+
+
+def dummy_slots(epsilon: Fraction, delta: Fraction, k: int) -> int:
+    """The smallest s whose ``dummy_delta`` is at most ``delta``: the helper sees 2 s dummy slots, s of them on average.
+
+    Raises: ValueError if epsilon, delta or k is out of range, or s would be 2^31 or more.
+    """
+    if epsilon <= 0 or not 0 < delta < 1 or k < 1:
+        raise ValueError("epsilon and k are positive, delta is between 0 and 1")
+    limit = _CONTEXT.divide(Decimal(delta.numerator), Decimal(delta.denominator))
+
+    def enough(s: int) -> bool:
+        return _CONTEXT.multiply(dummy_delta(epsilon, k, s), _MARGIN) <= limit
+
+    high = k
+    while not enough(high):
+        high *= 2
+        if high >= 2**31:
+            raise ValueError("epsilon is too small for this delta")
+    low = max(k, high // 2)
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle + 1, high)
+    return low
+
+
+def _exp_minus(x: Fraction) -> Decimal:
+    return _CONTEXT.exp(_CONTEXT.minus(_CONTEXT.divide(Decimal(x.numerator), Decimal(x.denominator))))

@@ -1,0 +1,175 @@
+"""What a query asks for, taken apart: who plays which role, and the few sums that every statistic is made of.
+
+Only *moments* are computed jointly: sums over the joined rows of a cell of one factor of each side. A mean is two
+moments, a correlation six; moments that several columns of the table share are computed, noised and paid for once.
+Sides are still ``left`` and ``right`` of the query here; ``roles`` says which side plays role a of the protocol.
+"""
+
+from dataclasses import dataclass
+from math import prod
+from typing import Final, Literal
+
+from pets.errors import SpecError
+from pets.ids import MISSING, PartyId
+from pets.spec.ir import Dimension, Factor
+from pets.spec.model import Dataset, Spec
+from pets.spec.query import Aggregate, ColumnRef, Output, Query, Statistic
+
+Side = Literal["left", "right"]
+
+MAX_B_CELLS: Final = 32
+"""Cells of role b's own grouping columns. Each is one more gathered and summed column (protocols.md 1.13)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Who does what in a two-table join with a helper."""
+
+    a_side: Side
+    b_side: Side
+    a: PartyId
+    b: PartyId
+    helper: PartyId
+    result: PartyId
+
+
+@dataclass(frozen=True, slots=True)
+class SideMoment:
+    """Sum over the joined rows of a cell of ``left`` times ``right``, in units of the columns' last places.
+
+    ``outer``: an unmatched row of the left side counts as joined to one row of NULLs on which ``right`` is 1. It is
+    false as soon as a moment asks for anything of the right side, because that is NULL there.
+    ``name`` is the key of ``release.differential_privacy.weights``.
+    """
+
+    name: str
+    left: Factor
+    right: Factor
+    outer: bool
+
+
+def dimensions(query: Query, spec: Spec, side: Side) -> tuple[Dimension, ...]:
+    """The grouping columns of one side in the order of GROUP BY, each with all its levels, ``(missing)`` last."""
+    dataset = spec.dataset(query.left if side == "left" else query.right)
+    return tuple(
+        Dimension(ref, (*dataset.columns[ref.column].levels, MISSING))
+        for ref in query.group_by
+        if ref.dataset == dataset.name
+    )
+
+
+def cells(dims: tuple[Dimension, ...]) -> int:
+    """Number of cells of these dimensions: 1 if there are none."""
+    return prod(len(d.levels) for d in dims)
+
+
+def helpers(spec: Spec, query: Query) -> tuple[PartyId, ...]:
+    """Computing parties that hold neither table of the query. A well-formed specification has exactly one."""
+    holders = {spec.dataset(query.left).party, spec.dataset(query.right).party}
+    return tuple(name for name in spec.computing if name not in holders)
+
+
+def roles(spec: Spec, query: Query) -> Roles:
+    """Say who plays which role.
+
+    Role a is the preserved side of a LEFT JOIN; else the side with the larger group domain, because role b's cells
+    multiply the columns on the wire; else the side named in FROM.
+
+    Raises: SpecError unless exactly one computing party holds no table of the query (``check_query`` says it first).
+    """
+    found = helpers(spec, query)
+    if len(found) != 1:
+        raise SpecError("spec.helper", found=", ".join(found) or "none")
+    swap = query.join == "inner" and cells(dimensions(query, spec, "right")) > cells(dimensions(query, spec, "left"))
+    left = PartyId(spec.dataset(query.left).party)
+    right = PartyId(spec.dataset(query.right).party)
+    if swap:
+        return Roles("right", "left", right, left, found[0], spec.result_party)
+    return Roles("left", "right", left, right, found[0], spec.result_party)
+
+
+def moments(query: Query, spec: Spec) -> tuple[SideMoment, ...]:
+    """The distinct moments of a query, in the order in which its columns first need them."""
+    found: dict[str, SideMoment] = {}
+    for output in query.outputs:
+        if isinstance(output.what, Aggregate):
+            for moment in _of(output.what, query, spec):
+                found.setdefault(moment.name, moment)
+    return tuple(found.values())
+
+
+def statistics(query: Query, spec: Spec) -> tuple[tuple[Output, tuple[str, ...]], ...]:
+    """For each aggregate the names of its moments, in the order in which ``ir.Derived`` takes them."""
+    return tuple(
+        (output, tuple(moment.name for moment in _of(output.what, query, spec)))
+        for output in query.outputs
+        if isinstance(output.what, Aggregate)
+    )
+
+
+_ONE_COLUMN: Final = {
+    Statistic.COUNT_VALUES: ("n",),
+    Statistic.SUM: ("x",),
+    Statistic.AVG: ("x", "n"),
+    Statistic.VAR_SAMP: ("xx", "x", "n"),
+    Statistic.VAR_POP: ("xx", "x", "n"),
+    Statistic.STDDEV_SAMP: ("xx", "x", "n"),
+    Statistic.STDDEV_POP: ("xx", "x", "n"),
+}
+_TWO_COLUMNS: Final = {
+    Statistic.COVAR_SAMP: ("yx", "y", "x", "n"),
+    Statistic.COVAR_POP: ("yx", "y", "x", "n"),
+    Statistic.CORR: ("yx", "y", "x", "yy", "xx", "n"),
+    Statistic.REGR_SLOPE: ("yx", "y", "x", "xx", "n"),
+    Statistic.REGR_INTERCEPT: ("yx", "y", "x", "xx", "n"),
+}
+
+
+def _of(what: Aggregate, query: Query, spec: Spec) -> tuple[SideMoment, ...]:
+    """Moments of one aggregate. A statistic of two columns ignores rows on which either is NULL, as SQL does."""
+    if what.statistic is Statistic.COUNT_ROWS:
+        return (_moment(query, spec, (), ()),)
+    if what.statistic is Statistic.COUNT_PEOPLE:
+        return (_people(query, what.columns[0]),)
+    if what.statistic in _ONE_COLUMN:
+        (x,) = what.columns
+        return tuple(_moment(query, spec, (x,) * part.count("x"), (x,)) for part in _ONE_COLUMN[what.statistic])
+    y, x = what.columns
+    return tuple(
+        _moment(query, spec, (y,) * part.count("y") + (x,) * part.count("x"), (y, x))
+        for part in _TWO_COLUMNS[what.statistic]
+    )
+
+
+def _moment(query: Query, spec: Spec, values: tuple[ColumnRef, ...], present: tuple[ColumnRef, ...]) -> SideMoment:
+    left = _factor(spec.dataset(query.left), values, present)
+    right = _factor(spec.dataset(query.right), values, present)
+    outer = query.join == "left" and all(ref.dataset == query.left for ref in present)
+    factors = ((query.left, left), (query.right, right))
+    names = [f"{table}.{column}" for table, factor in factors for column in factor.values]
+    others = [
+        f"{table}.{column}" for table, factor in factors for column in factor.present if column not in factor.values
+    ]
+    if names or len(others) != 1:
+        name = f"sum({'*'.join(names)})" if names else "count(*)"
+        if others:
+            name += f" where {', '.join(others)} present"
+    else:
+        name = f"count({others[0]})"
+    if query.join == "left" and not outer and right.is_one:
+        name += " where matched"
+    return SideMoment(name, left, right, outer)
+
+
+def _people(query: Query, who: ColumnRef) -> SideMoment:
+    outer = query.join == "left" and who.dataset == query.left
+    name = "people" if outer or query.join == "inner" else "people where matched"
+    return SideMoment(name, Factor(people=True), Factor(people=True), outer)
+
+
+def _factor(dataset: Dataset, values: tuple[ColumnRef, ...], present: tuple[ColumnRef, ...]) -> Factor:
+    """The factor of one side. A required column has no NULLs, so it needs no place in ``present`` of its own."""
+    own = tuple(sorted(ref.column for ref in values if ref.dataset == dataset.name))
+    need = {ref.column for ref in present if ref.dataset == dataset.name and not dataset.columns[ref.column].required}
+    bound = prod(max(abs(end) for end in dataset.columns[column].scaled_range) for column in own)
+    return Factor(values=own, present=tuple(sorted(need | set(own))), bound=bound)
