@@ -48,6 +48,11 @@ CODES: Final[dict[str, Code]] = {
         "INVALID_ARGUMENT",
     ),
     # -- internal: ours -----------------------------------------------------------------------------------------------
+    "internal.gate": Code(
+        "message {label} {problem}; nothing was sent", "report this: the code does not follow its card", "INTERNAL"
+    ),
+    "internal.wrong-array": Code("an array is {got}, the card says {expected}", "report this", "INTERNAL"),
+    "internal.big-endian": Code("this host stores numbers big-endian", "run the party on a little-endian host", "INTERNAL"),
     "internal.bug": Code("internal error in {where}", "report this with the log of this party", "INTERNAL"),
 }
 """The one table, read in both directions. Sections are kept together by prefix."""

@@ -1,0 +1,59 @@
+"""Drive one role: perform its acts through the gate, over a link, until it returns."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from pets.party.gate import Gate
+from pets.protocols.base import Array, Role, Send
+from pets.transport.link import Link
+
+T = TypeVar("T")
+
+Tick = Callable[[str, int, float], None]
+"""Called after each act with the message label, its bytes and the seconds since the previous act."""
+
+
+def _silent(label: str, size: int, seconds: float) -> None:
+    return None
+
+
+def drive(
+    role: Role[T],
+    gate: Gate,
+    link: Link,
+    *,
+    deadline_s: float,
+    check: Callable[[], None] = lambda: None,
+    tick: Tick = _silent,
+) -> T:
+    """Run ``role`` to its end and return its output.
+
+    ``check`` is called before every act and raises to stop the run (stop button, revocation, expiry).
+    Raises:  whatever the role, the gate, the link or ``check`` raise; the role is closed in every case.
+    """
+    for expected in gate.incoming:
+        link.expect(expected.peer, expected.slot, expected.size)
+    answer: Array | None = None
+    last = time.perf_counter()
+    try:
+        while True:
+            try:
+                act = role.send(answer)
+            except StopIteration as end:
+                link.flush(deadline_s)
+                return end.value  # type: ignore[no-any-return]
+            check()
+            if isinstance(act, Send):
+                expected, body = gate.pass_out(act)
+                link.send(expected.peer, expected.slot, body)
+                answer = None
+            else:
+                expected = gate.pass_in(act)
+                body = link.receive(expected.peer, expected.slot, deadline_s)
+                answer = gate.read(expected, body)
+            now = time.perf_counter()
+            tick(act.label, expected.size, now - last)
+            last = now
+    finally:
+        role.close()

@@ -1,0 +1,141 @@
+"""The gate: everything a party sends or takes in during a run passes here, or does not pass.
+
+From the approved plan and its card the gate projects, for this party, the exact sequence of messages: to or from whom,
+label, column, element type, count. A message that is not next in that sequence is not sent, and the run ends.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from pets.errors import InternalError
+from pets.ids import PartyId
+from pets.protocols import codec
+from pets.protocols.base import Act, Array, Receive, Send
+from pets.spec.cards import Card, Element
+from pets.transport.link import Slot
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """One array that this party sends (``sending``) or receives. ``size`` in bytes."""
+
+    sending: bool
+    role: str
+    peer: PartyId
+    label: str
+    slot: Slot
+    element: Element
+    count: int
+    round: int
+
+    @property
+    def size(self) -> int:
+        return self.count * self.element.width
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What the receipt says of one array that left: SHA-256 of its bytes."""
+
+    label: str
+    column: int
+    to: PartyId
+    size: int
+    sha256: str
+
+
+def project(card: Card, public: Mapping[str, int], parties: Mapping[str, PartyId], role: str) -> tuple[Expected, ...]:
+    """The message sequence of ``role``: round by round, sends before receives, by message number, by column.
+
+    ``parties`` gives the party that plays each role of the card; ``public`` the parameters of its formulas.
+    """
+    names = card.names(public)
+    sequence: list[Expected] = []
+    for sending in (True, False):
+        for message in card.messages:
+            if role != (message.sender if sending else message.receiver):
+                continue
+            other = message.receiver if sending else message.sender
+            element, count = message.element_under(names), message.count.evaluate(names)
+            sequence += (
+                Expected(
+                    sending,
+                    other,
+                    parties[other],
+                    message.label,
+                    Slot(message.number, column),
+                    element,
+                    count,
+                    message.round,
+                )
+                for column in range(message.columns.evaluate(names))
+            )
+    return tuple(sorted(sequence, key=lambda e: (e.round, not e.sending, e.slot)))
+
+
+class Gate:
+    """Holds one party to its sequence for one run, and remembers the digest of everything that left."""
+
+    def __init__(self, sequence: Sequence[Expected]) -> None:
+        self._sequence = tuple(sequence)
+        self._next = 0
+        self._hashing = ThreadPoolExecutor(1, thread_name_prefix="gate")
+        self._sent: list[tuple[Expected, Future[str]]] = []
+
+    @property
+    def incoming(self) -> tuple[Expected, ...]:
+        """All arrays this party will receive: what the link may let in, with sizes."""
+        return tuple(expected for expected in self._sequence if not expected.sending)
+
+    def pass_out(self, act: Send) -> tuple[Expected, memoryview]:
+        """Let ``act`` out if it is next; its bytes. InternalError gate: the code of this party is not its card."""
+        expected = self._step(act, act.to, sending=True)
+        element = expected.element
+        body = codec.encode(act.array, kind=element.kind, width=element.width, count=expected.count)
+        self._sent.append((expected, self._hashing.submit(_sha256, body)))
+        return expected, body
+
+    def pass_in(self, act: Receive) -> Expected:
+        """What ``act`` waits for, if it is next."""
+        return self._step(act, act.from_, sending=False)
+
+    def read(self, expected: Expected, body: memoryview) -> Array:
+        """Read a received body as the array the card lists; PeerError on a wrong length."""
+        element = expected.element
+        return codec.decode(body, kind=element.kind, width=element.width, count=expected.count, label=expected.label)
+
+    def finish(self) -> tuple[Sent, ...]:
+        """All messages have passed: what was sent. InternalError if the role ended early."""
+        if self._next != len(self._sequence):
+            raise InternalError("internal.gate", label=self._sequence[self._next].label, problem="was never reached")
+        sent = tuple(
+            Sent(expected.label, expected.slot.column, expected.peer, expected.size, digest.result())
+            for expected, digest in self._sent
+        )
+        self.close()
+        return sent
+
+    def close(self) -> None:
+        """Stop the hashing thread; nothing passes any more."""
+        self._next = len(self._sequence)
+        self._hashing.shutdown(wait=False, cancel_futures=True)
+
+    def _step(self, act: Act, role: str, *, sending: bool) -> Expected:
+        if self._next >= len(self._sequence):
+            raise InternalError("internal.gate", label=act.label, problem="comes after the last message of the plan")
+        expected = self._sequence[self._next]
+        if (expected.sending, expected.role, expected.label, expected.slot.column) != (
+            sending,
+            role,
+            act.label,
+            act.column,
+        ):
+            raise InternalError("internal.gate", label=act.label, problem=f"is not next: the plan has {expected.label}")
+        self._next += 1
+        return expected
+
+
+def _sha256(body: memoryview) -> str:
+    return hashlib.sha256(body).hexdigest()

@@ -1,0 +1,354 @@
+"""helper_join, mode A: join two tables on persons and sum per cell, with a helper who sees one noisy count.
+
+Three roles compute (``party_a``, ``party_b``, ``helper``) and one opens (``result``). The messages, who sends them and
+what they carry are on protocols/helper_join_a/card.toml; protocols/helper_join_a/README.md has the argument. All
+arithmetic is on words, modulo 2^64. Sizes, order and branches depend on the public parameters only.
+
+Source: the design of the card, section by section: lists, slots and sentinels (1.7), dummies (1.10), zero share (0.9).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pets.errors import InternalError, PeerError
+from pets.kernels import columns, join, lists, noise, permute, prf, tags
+from pets.protocols.base import Array, Role, Send, receive
+
+PROTOCOL = "helper_join_a"
+
+U64 = npt.NDArray[np.uint64]
+U32 = npt.NDArray[np.uint32]
+U8 = npt.NDArray[np.uint8]
+I64 = npt.NDArray[np.int64]
+
+DUMMY, FILLER_A, FILLER_B, SENTINEL, PADDING_A, PADDING_B = 2, 3, 4, 5, 6, 7
+"""Types of tag blocks other than a real row (1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Public parameters of one join, by the names of the card, and what is summed.
+
+    ``summed``: for each of ``v`` columns, the column of b (below ``v_g``) and the column of a (below ``x``) it is
+    multiplied with, or None. ``fixed_ids``: ids have one public width of at most 13 bytes and enter tags as they are.
+    """
+
+    n_a: int
+    n_b: int
+    g: int
+    k: int
+    s: int
+    t: int
+    n_list_a: int
+    n_list_b: int
+    x: int
+    v_g: int
+    summed: tuple[tuple[int, int | None], ...]
+    fixed_ids: bool
+    dummies: noise.DummyTable
+
+    @property
+    def w(self) -> int:
+        return 2 * self.s
+
+    @property
+    def n(self) -> int:
+        return self.n_list_a + self.n_list_b
+
+    @property
+    def v(self) -> int:
+        return len(self.summed)
+
+    @property
+    def factors_b(self) -> tuple[int, ...]:
+        """Columns of b that are factors of a product, each once, in order: the columns of Mf."""
+        return tuple(sorted({of_b for of_b, of_a in self.summed if of_a is not None}))
+
+    @property
+    def products(self) -> tuple[tuple[int, int], ...]:
+        """(column of b, column of a) of each product, in the order of ``summed``: the columns of Mw."""
+        return tuple((of_b, of_a) for of_b, of_a in self.summed if of_a is not None)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Ids:
+    """Identifiers of rows or persons: ``data`` (n, width) uint8, zero-padded; ``lengths`` (n,) uint8 in bytes."""
+
+    data: U8
+    lengths: U8
+
+    def __repr__(self) -> str:
+        return f"Ids({self.data.shape[0]} rows)"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RowsOfA:
+    """What role a brings: at most ``n_a`` rows, at most ``k`` of each person.
+
+    Shapes:  occurrence (n,) uint16, 1 to k, distinct within a person; cell (n,) uint32 below g; values: x arrays
+             (n,) int64; local (v, g) uint64, added to role a's share (unmatched rows of a LEFT JOIN).
+    """
+
+    ids: Ids
+    occurrence: npt.NDArray[np.uint16]
+    cell: U32
+    values: Sequence[I64]
+    local: U64
+
+    def __repr__(self) -> str:
+        return f"RowsOfA({self.cell.size} rows)"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PeopleOfB:
+    """What role b brings: at most ``n_b`` persons, each once; values: v_g arrays (m,) int64."""
+
+    ids: Ids
+    values: Sequence[I64]
+
+    def __repr__(self) -> str:
+        return f"PeopleOfB({self.ids.lengths.size} persons)"
+
+
+def party_a(shape: Shape, rows: RowsOfA, ab: prf.KeyFamily, ac: prf.KeyFamily, noise_a: U64) -> Role[None]:
+    """Play input party a: send permuted tags, sum masked values by cell, send a noised share of every sum.
+
+    Sizes:   out M1, Me (x columns), M8, M7a; in M3 (v_g columns), M4, Mf; counts on the card.
+    Learned: nothing: uniform words, and a uniform injection of list positions.
+    Trust:   semi-honest, one corrupt party of three; a lying peer is not caught, a malformed message is.
+    Raises:  PeerError peer.positions if M4 repeats a position or leaves the range.
+    """
+    q = permute.permutation(ab.key("q"), shape.n_list_a)
+    bounds, first = _bounds_of_cells(shape, rows.cell)
+    at = lists.list_positions(rows.cell, first, q)
+    yield Send("helper", "M1", _tags_of_a(shape, rows, ab, at, q, bounds, first))
+    x_in_list = []
+    for column, values in enumerate(rows.values):
+        placed = np.zeros(shape.n_list_a, np.uint64)
+        columns.scatter_into(placed, at, values.view(np.uint64))
+        x_in_list.append(placed)
+        yield Send("helper", "Me", columns.minus_words(placed, ab.key("u", column)), column)
+    last = (bounds[1:] - 1).astype(np.int64)
+    position = permute.permutation(ab.key("rho2"), shape.n_list_a)[last]
+    yield Send("helper", "M8", position)
+    cell_at = lists.cells_by_position(bounds, q)
+
+    masked = [(yield from receive("b", "M3", column)) for column in range(shape.v_g)]
+    tau = yield from receive("helper", "M4")
+    _check_positions(tau, shape.n, "M4")
+    opened = {}
+    for place, of_b in enumerate(shape.factors_b):
+        opened[of_b] = yield from receive("helper", "Mf", place)
+
+    share = np.empty((shape.v, shape.g), np.uint64)
+    product = 0
+    for column, (of_b, of_a) in enumerate(shape.summed):
+        if of_a is None:
+            matched = columns.gather(masked[of_b], tau)
+        else:
+            matched = columns.gather(masked[of_b], tau)
+            columns.product_share_a(matched, x_in_list[of_a], opened[of_b])
+            prf.add_words(matched, ab.key("w", product))
+            product += 1
+        prf.add_words(matched, ac.key("r1", column))
+        share[column] = columns.segment_sums(matched, cell_at, shape.g)
+        share[column] += _difference(prf.words_at(ab.key("r2", column), position))
+    share += rows.local
+    for column in range(shape.v):
+        share[column] += noise_a[column]
+        prf.add_words(share[column], ab.key("noise", column))
+        prf.add_words(share[column], ac.key("zero", column))
+    for column in range(shape.v):
+        yield Send("result", "M7a", share[column], column)
+
+
+def party_b(shape: Shape, people: PeopleOfB, ab: prf.KeyFamily, bc: prf.KeyFamily, noise_b: U64) -> Role[None]:
+    """Play input party b: send sorted tags and masked values, then sum masked words in an order only a and b know.
+
+    Sizes:   out M2, M3 (v_g columns), Mw (one column a product), M6 (v columns), Mn (v columns); in M5 (v columns).
+    Learned: nothing: uniform words.
+    Trust:   semi-honest, one corrupt party of three; a lying peer is not caught.
+    """
+    persons = people.ids.lengths.size
+    listed = _tags_of_b(shape, people, ab)
+    order = join.sort_by_tag(listed)
+    yield Send("helper", "M2", np.ascontiguousarray(listed[order]))
+    rho = permute.permutation(bc.key("rho"), shape.n)
+    target = rho[lists.inverse(order)[: shape.k * persons]]
+    del order, listed, rho
+    for column, values in enumerate(people.values):
+        masked = np.zeros(shape.n, np.uint64)
+        prf.sub_words(masked, bc.key("r", column))
+        for occurrence in range(shape.k):
+            of_occurrence = target[occurrence * persons : (occurrence + 1) * persons]
+            columns.scatter_into(masked, of_occurrence, values.view(np.uint64))
+        yield Send("a", "M3", masked, column)
+    factors_b = shape.factors_b
+    u = {of_a: prf.words(ab.key("u", of_a), shape.n_list_a) for of_a in sorted({x for _, x in shape.products})}
+    v = {of_b: prf.words(bc.key("v", place), shape.n_list_a) for place, of_b in enumerate(factors_b)}
+    for product, (of_b, of_a) in enumerate(shape.products):
+        dealt = u[of_a] * v[of_b]
+        prf.sub_words(dealt, ab.key("w", product))
+        yield Send("helper", "Mw", dealt, product)
+    del u, v
+    q = permute.permutation(ab.key("q"), shape.n_list_a)
+    rho2 = permute.permutation(ab.key("rho2"), shape.n_list_a)
+    words = []
+    for column in range(shape.v):
+        words.append((yield from receive("helper", "M5", column)))
+    for column in range(shape.v):
+        sums = np.empty(shape.n_list_a, np.uint64)
+        columns.prefix_scatter(words[column], q, rho2, sums)
+        prf.sub_words(sums, ab.key("r2", column))
+        yield Send("helper", "M6", sums, column)
+    for column in range(shape.v):
+        hidden = noise_b[column].copy()
+        prf.sub_words(hidden, ab.key("noise", column))
+        yield Send("helper", "Mn", hidden, column)
+
+
+def helper(shape: Shape, ac: prf.KeyFamily, bc: prf.KeyFamily, noise_c: U64) -> Role[None]:
+    """Play the helper: match tags, hand each side what it needs, send a noised share of every sum.
+
+    Sizes:   in M1, M2, Me, Mw, M8, M6, Mn; out M4, Mf, M5, M7c; counts on the card.
+    Learned: the number of equal tags, which is the number of matched rows plus a number of dummies that only a and b
+             know (MATCH_COUNT); nothing about which rows, cells, persons or values.
+    Trust:   must not collude with a or with b: with the tag key it could try all identifiers.
+    Raises:  PeerError peer.tags if a list repeats a tag or M2 is not sorted; peer.positions on a bad M8.
+    """
+    tags_a = yield from receive("a", "M1")
+    tags_b = yield from receive("b", "M2")
+    e = [(yield from receive("a", "Me", column)) for column in range(shape.x)]
+    dealt = [(yield from receive("b", "Mw", product)) for product in range(len(shape.products))]
+    position = yield from receive("a", "M8")
+    _check_positions(position, shape.n_list_a, "M8")
+    try:
+        match = join.match(tags_a, tags_b)
+    except ValueError as error:
+        raise PeerError("peer.tags", problem=str(error)) from error
+    tau = columns.compose(permute.permutation(bc.key("rho"), shape.n), match, shape.n_list_b)
+    del match
+    yield Send("a", "M4", tau)
+    share = [prf.words_at(bc.key("r", column), tau) for column in range(shape.v_g)]
+    v = {}
+    for place, of_b in enumerate(shape.factors_b):
+        v[of_b] = prf.words(bc.key("v", place), shape.n_list_a)
+        yield Send("a", "Mf", share[of_b] - v[of_b], place)
+    product = 0
+    for column, (of_b, of_a) in enumerate(shape.summed):
+        if of_a is None:
+            word = share[of_b].copy()
+        else:
+            word = e[of_a] * v[of_b]
+            word += dealt[product]
+            product += 1
+        prf.sub_words(word, ac.key("r1", column))
+        yield Send("b", "M5", word, column)
+    del share, v, e, dealt
+
+    sums = [(yield from receive("b", "M6", column)) for column in range(shape.v)]
+    hidden = [(yield from receive("b", "Mn", column)) for column in range(shape.v)]
+    for column in range(shape.v):
+        own = _difference(columns.gather(sums[column], position))
+        own += noise_c[column]
+        own += hidden[column]
+        prf.sub_words(own, ac.key("zero", column))
+        yield Send("result", "M7c", own, column)
+
+
+def result(shape: Shape) -> Role[tuple[U64, U64]]:
+    """Play the result party: receive both final shares; ``open_shares`` adds them once all are in.
+
+    Learned: the noised sums of every cell, and nothing from either share alone.
+    Returns: the shares of a and of the helper, each (v, g) uint64.
+    """
+    of_a = [(yield from receive("a", "M7a", column)) for column in range(shape.v)]
+    of_c = [(yield from receive("helper", "M7c", column)) for column in range(shape.v)]
+    empty = np.empty((0, shape.g), np.uint64)
+    return (np.stack(of_a) if of_a else empty), (np.stack(of_c) if of_c else empty)
+
+
+def open_shares(of_a: U64, of_c: U64) -> I64:
+    """Open noised sums: add the two shares modulo 2^64 and read two's complement. (v, g) int64."""
+    if of_a.shape != of_c.shape:
+        raise InternalError("internal.bug", where="open_shares")
+    opened: I64 = (of_a + of_c).view(np.int64)
+    return opened
+
+
+def _bounds_of_cells(shape: Shape, cell: U32) -> tuple[I64, I64]:
+    """Group order: where every cell starts and ends ((g + 1,) int64), and where its real rows start ((g,) int64).
+
+    Cell 0 also holds the slots and the size padding; every cell ends with its sentinel, so no cell is empty and the
+    last rows of the cells are distinct whatever the data. Order inside a cell is free: nobody sees it (ADR 0004).
+    """
+    sizes = np.bincount(cell, minlength=shape.g).astype(np.int64) + 1
+    if sizes.size != shape.g or cell.size > shape.n_a:
+        raise InternalError("internal.bug", where="rows of role a outside the declared sizes")
+    sizes[0] += shape.w + shape.n_a - cell.size
+    bounds = np.zeros(shape.g + 1, np.int64)
+    np.cumsum(sizes, out=bounds[1:])
+    return bounds, bounds[:-1].copy()
+
+
+def _tags_of_a(
+    shape: Shape, rows: RowsOfA, ab: prf.KeyFamily, at: U32, q: U32, bounds: I64, first: I64
+) -> Array:
+    """List T of the card: real rows, then in cell 0 the slots and padding, and a sentinel at the end of each cell."""
+    key = ab.key("tag")
+    out = np.empty((shape.n_list_a, shape.t), np.uint8)
+    blocks = tags.id_blocks(rows.ids.data, rows.ids.lengths, fixed=shape.fixed_ids, key=ab.key("idhash"))
+    lists.place_rows(out, at, tags.tag_rows(key, blocks, rows.occurrence, shape.t))
+    in_first_cell = int(np.count_nonzero(rows.cell == 0))
+    free = q[first[0] + in_first_cell : bounds[1] - 1]
+    lists.place_rows(out, free, _slots_and_padding(shape, ab, key, FILLER_A, PADDING_A, shape.n_a - rows.cell.size))
+    sentinels = tags.tag_indexed(key, SENTINEL, 0, shape.g, shape.t)
+    lists.place_rows(out, q[bounds[1:] - 1], sentinels)
+    return out
+
+
+def _tags_of_b(shape: Shape, people: PeopleOfB, ab: prf.KeyFamily) -> U8:
+    """List S before sorting: k tags of each person (occurrence by occurrence), the slots, the padding."""
+    key = ab.key("tag")
+    persons = people.ids.lengths.size
+    if persons > shape.n_b:
+        raise InternalError("internal.bug", where="persons of role b outside the declared sizes")
+    blocks = tags.id_blocks(people.ids.data, people.ids.lengths, fixed=shape.fixed_ids, key=ab.key("idhash"))
+    parts = [
+        tags.tag_rows(key, blocks, np.full(persons, occurrence, np.uint16), shape.t)
+        for occurrence in range(1, shape.k + 1)
+    ]
+    parts.append(_slots_and_padding(shape, ab, key, FILLER_B, PADDING_B, shape.k * (shape.n_b - persons)))
+    return np.concatenate(parts)
+
+
+def _slots_and_padding(
+    shape: Shape, ab: prf.KeyFamily, key: prf.Key, filler: int, padding: int, missing: int
+) -> U8:
+    """The w slots, of which D are dummies that both lists have, and ``missing`` rows up to the declared size."""
+    low, high = (int(word) for word in prf.words(ab.key("D"), 2))
+    dummies = noise.draw_dummies(shape.dummies, low | (high << 64))
+    return np.concatenate(
+        [
+            tags.tag_indexed(key, DUMMY, 0, dummies, shape.t),
+            tags.tag_indexed(key, filler, 0, shape.w - dummies, shape.t),
+            tags.tag_indexed(key, padding, 0, missing, shape.t),
+        ]
+    )
+
+
+def _check_positions(positions: Array, below: int, label: str) -> None:
+    try:
+        columns.check_injection(positions, below)
+    except ValueError as error:
+        raise PeerError("peer.positions", label=label) from error
+
+
+def _difference(values: U64) -> U64:
+    """``values[g] - values[g - 1]``, the first one as it is, modulo 2^64."""
+    out = values.copy()
+    out[1:] -= values[:-1]
+    return out
