@@ -36,7 +36,7 @@ CODES: Final[dict[str, Code]] = {
         "give one party without a dataset the role \"computing\"",
         "INVALID_ARGUMENT",
     ),
-    # -- dp: the privacy budget cannot carry the question ---------------------------------------------------------------
+    # -- dp: the privacy budget cannot carry the question -------------------------------------------------------------
     "dp.scale": Code(
         "{column}: noise of scale sensitivity / epsilon would be above 2^20 in the coarsest useful unit",
         "raise epsilon, or the weight of this column, or lower max_rows_per_person",
@@ -46,6 +46,53 @@ CODES: Final[dict[str, Code]] = {
         "release.differential_privacy.weights names {unknown}, which the query does not noise",
         "use the names that `pets check` prints: {known}",
         "INVALID_ARGUMENT",
+    ),
+    # -- peer: another party broke the protocol (carriage) ------------------------------------------------------------
+    "peer.frame": Code("{peer} sent a frame that is none: {problem}", "start a new run", "INVALID_ARGUMENT"),
+    "peer.other-run": Code("{peer} sent a frame of another run", "start a new run", "INVALID_ARGUMENT"),
+    "peer.unexpected": Code("{peer} sent {message}, which the plan does not let it send", "start a new run"),
+    "peer.bad-length": Code(
+        "{peer} sent {message} with {got} bytes instead of {expected}", "start a new run", "INVALID_ARGUMENT"
+    ),
+    "peer.repeated": Code("{peer} sent {message} or a part of it twice", "start a new run", "ALREADY_EXISTS"),
+    "peer.gap": Code("{peer} sent chunk {got} of {message} where {expected} was next", "start a new run", "OUT_OF_RANGE"),
+    "peer.aborted": Code("{peer} ended the run: {reason}", "look at the log of {peer}", "ABORTED"),
+    "peer.refused": Code("{peer} refused: {reason}", "{advice}"),
+    "peer.answer": Code("{peer} gave an answer that is none: {problem}", "compare the versions of both servers"),
+    # -- link: the network --------------------------------------------------------------------------------------------
+    "link.unreachable": Code(
+        "{peer} cannot be reached or is not who its certificate should say",
+        "check that its server runs, and its endpoint, san and ca in directory.toml",
+        "UNAVAILABLE",
+    ),
+    "link.deadline": Code("{peer} did not finish {step} within {seconds} s", "start a new run", "DEADLINE_EXCEEDED"),
+    "link.cut": Code("the connection with {peer} broke in mid-message", "start a new run", "UNAVAILABLE"),
+    "link.closed": Code("the run has ended here", "start a new run", "CANCELLED"),
+    "link.no-run": Code("no such run, or not one of the caller's", "start the run at every party", "NOT_FOUND"),
+    "link.busy": Code("too many calls at once", "wait and try again", "RESOURCE_EXHAUSTED"),
+    "link.stranger": Code(
+        "the caller's certificate names nobody of the directory", "add the party to directory.toml", "PERMISSION_DENIED"
+    ),
+    "link.too-large": Code("{what} is larger than {limit} bytes", "send less", "RESOURCE_EXHAUSTED"),
+    "link.request": Code("{what} is not what this call takes", "compare the versions of both sides", "INVALID_ARGUMENT"),
+    # -- plan: refusals that need the lowered plan -----------------------------------------------------------------
+    "spec.no-noise": Code(
+        "nothing protects the released table: [release.differential_privacy] is missing",
+        "add epsilon and neighbours under [release.differential_privacy]",
+    ),
+    "spec.no-aggregate": Code(
+        "the query releases no aggregate", "select COUNT(*), SUM, AVG or another aggregate of the language"
+    ),
+    "spec.b-cells": Code(
+        "the grouping columns of {dataset} have {cells} cells; helper_join_a takes {most} on the side with fewer",
+        "merge levels, or group by fewer columns of {dataset}",
+    ),
+    "spec.cells": Code("the table has {cells} cells; at most {most} are released", "group by fewer columns or levels"),
+    "spec.rows": Code(
+        "the declared sizes make lists of {rows} rows; positions allow {most}", "declare smaller max_rows"
+    ),
+    "dp.range": Code(
+        "{column}: its greatest possible sum and the noise reach 2^{bits}", "declare a narrower range or smaller max_rows"
     ),
     # -- internal: ours -----------------------------------------------------------------------------------------------
     "internal.gate": Code(

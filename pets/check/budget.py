@@ -88,7 +88,7 @@ def split_epsilon(epsilon: Fraction, names: Iterable[str], weights: Mapping[str,
 def sensitivity(a: Factor, b: Factor, outer: bool, *, k_a: int, k_b: int, g: int, h: int, b_grouped: bool) -> int:
     """Greatest sum over all cells of the change that one person's rows make to the moment ``a`` times ``b``.
 
-    Units:  multiples of ``a.unit * b.unit``; ``k_a``, ``k_b`` rows a person, ``g``, ``h`` cells of the grouping columns.
+    Units:  multiples of ``a.unit * b.unit``; ``k_a``, ``k_b`` rows a person, ``g``, ``h`` cells of the grouping.
     Why:    a person's contribution is (sums of a per cell) x (sums of b per cell), whose norm is the product of the two
             norms, and nothing if the person is absent on one side. Unmatched (``outer``) rows of a weigh 1 in the
             cell ``(missing)`` of b: a person who enters b takes them out there and puts them into levels instead, which

@@ -1,0 +1,288 @@
+"""Sensitivities against an enumeration of every neighbour on small domains; losses and dummies against known values."""
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal, getcontext, localcontext
+from fractions import Fraction
+
+import pytest
+
+from pets.check.budget import (
+    MAX_SCALE,
+    Loss,
+    coarse,
+    dummy_delta,
+    dummy_slots,
+    rounded,
+    sensitivity,
+    split_epsilon,
+    total,
+)
+from pets.errors import LeakError
+from pets.spec.ir import Factor
+
+# -- the enumeration: the moments of one person, from the definition of SQL, without any of our factors --
+
+Row = tuple[int, int | None]
+"""Cell of the side's own grouping columns (the last one is ``(missing)``), and a value or NULL."""
+
+VALUES = (None, -3, 2)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A query over two tables: how many cells each side groups by (1: not at all), rows per person, the join."""
+
+    g: int
+    h: int
+    k_a: int
+    k_b: int
+    left_join: bool
+
+    def sizes(self) -> dict[str, object]:
+        return {"k_a": self.k_a, "k_b": self.k_b, "g": self.g, "h": self.h, "b_grouped": self.h > 1}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A moment as SQL would say it (``of``: a joined row's weight; ``None`` right row: unmatched), and as factors."""
+
+    name: str
+    a: Factor
+    b: Factor
+    outer_in_left_join: bool
+    people: bool = False
+
+
+X = Factor(values=("x",), present=("x",), bound=3)
+XX = Factor(values=("x", "x"), present=("x",), bound=9)
+PRESENT = Factor(present=("x",))
+ONE = Factor()
+PEOPLE = Factor(people=True)
+
+CASES = (
+    Case("count(*)", ONE, ONE, True),
+    Case("count(a.x)", PRESENT, ONE, True),
+    Case("count(b.x)", ONE, PRESENT, False),
+    Case("count(b.x) of a required column", ONE, ONE, False),
+    Case("sum(a.x)", X, ONE, True),
+    Case("sum(b.x)", ONE, X, False),
+    Case("sum(a.x*a.x)", XX, ONE, True),
+    Case("sum(b.x*b.x)", ONE, XX, False),
+    Case("sum(a.x*b.x)", X, X, False),
+    Case("sum(a.x) where b.x present", X, PRESENT, False),
+    Case("sum(a.x*a.x) where b.x present", XX, PRESENT, False),
+    Case("sum(b.x) where a.x present", PRESENT, X, False),
+    Case("people of a", PEOPLE, PEOPLE, True, people=True),
+    Case("people of b", PEOPLE, PEOPLE, False, people=True),
+)
+
+
+def weight(factor: Factor, value: int | None) -> int:
+    """A factor on one row, from its definition."""
+    if value is None and factor.present:
+        return 0
+    out = 1
+    for _ in factor.values:
+        out *= value or 0
+    return out
+
+
+def contribution(
+    case: Case, shape: Shape, rows_a: tuple[Row, ...], rows_b: tuple[Row, ...]
+) -> Counter[tuple[int, int]]:
+    """What one person adds to every cell of the table."""
+    out: Counter[tuple[int, int]] = Counter()
+    outer = shape.left_join and case.outer_in_left_join
+    if case.people:
+        matched = {h for h, _ in rows_b}
+        for g in {g for g, _ in rows_a}:
+            for h in matched or ({shape.h - 1} if outer else set()):
+                out[g, h] = 1
+        return out
+    for g, x in rows_a:
+        if not rows_b and outer:
+            out[g, shape.h - 1] += weight(case.a, x)
+        for h, y in rows_b:
+            out[g, h] += weight(case.a, x) * weight(case.b, y)
+    return out
+
+
+def row_sets(cells: int, limit: int) -> Iterator[tuple[Row, ...]]:
+    rows = tuple(itertools.product(range(cells), VALUES))
+    for size in range(limit + 1):
+        yield from itertools.combinations_with_replacement(rows, size)
+
+
+def greatest_change(case: Case, shape: Shape) -> int:
+    """The greatest L1 distance between tables that differ in the person's rows in a, in b, or in both."""
+    greatest = 0
+    for rows_a in row_sets(shape.g, shape.k_a):
+        for rows_b in row_sets(shape.h, shape.k_b):
+            states = [contribution(case, shape, own_a, own_b) for own_a in {rows_a, ()} for own_b in {rows_b, ()}]
+            for one, two in itertools.combinations(states, 2):
+                greatest = max(greatest, sum(abs(one[cell] - two[cell]) for cell in one.keys() | two.keys()))
+    return greatest
+
+
+SHAPES = tuple(
+    Shape(g, h, k_a, k_b, left_join)
+    for g, h, k_a, k_b, left_join in itertools.product((1, 2, 3), (1, 2, 3), (1, 2), (1, 2), (False, True))
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_sensitivity_is_the_greatest_change_of_one_person(case: Case) -> None:
+    for shape in SHAPES:
+        outer = shape.left_join and case.outer_in_left_join
+        claimed = sensitivity(case.a, case.b, outer, **shape.sizes())  # type: ignore[arg-type]
+        assert greatest_change(case, shape) == claimed, shape
+
+
+@pytest.mark.parametrize("k_b", (1, 2, 3))
+def test_people_of_a_left_join_with_more_rows_than_levels(k_b: int) -> None:
+    """A person who enters b leaves ``(missing)``; with rows in all others that is all cells, no more."""
+    case = next(case for case in CASES if case.name == "people of a")
+    shape = Shape(2, 2, 3, k_b, True)
+    assert greatest_change(case, shape) == sensitivity(PEOPLE, PEOPLE, True, **shape.sizes()) == 4  # type: ignore[arg-type]
+
+
+def test_sensitivity_adds_over_no_other_person() -> None:
+    """With a bystander in both tables the change is the same: contributions of persons add up."""
+    shape = Shape(2, 2, 1, 1, True)
+    bystander = contribution(CASES[0], shape, ((0, 2),), ((1, 2),))
+    with_person = bystander + contribution(CASES[0], shape, ((1, 2),), ())
+    changed = bystander + contribution(CASES[0], shape, ((1, 2),), ((0, 2),))
+    assert sum(abs(with_person[c] - changed[c]) for c in with_person.keys() | changed.keys()) == 2
+
+
+def test_an_outer_moment_has_no_values_of_the_other_side() -> None:
+    with pytest.raises(ValueError, match="unmatched"):
+        sensitivity(ONE, X, True, k_a=1, k_b=1, g=1, h=1, b_grouped=False)
+
+
+# -- rounding units --
+
+
+@pytest.mark.parametrize("unit", (1, 2, 3, 5, 10, 20, 50, 100))
+def test_no_value_rounds_beyond_the_bound(unit: int) -> None:
+    for bound in range(120):
+        factor = rounded(Factor(values=("x",), present=("x",), bound=bound), unit)
+        ends = [abs((value + unit // 2) // unit) for value in range(-bound, bound + 1)]
+        assert max(ends) == factor.bound
+
+
+def test_a_column_that_needs_no_rounding_gets_none() -> None:
+    a, b, width = coarse(
+        X, ONE, False, k_a=4, k_b=1, g=5, h=1, b_grouped=False, epsilon=Fraction(1, 3), name="sum(a.x)"
+    )
+    assert (a.unit, b.unit, width) == (1, 1, 12)
+
+
+def test_rounding_is_the_finest_that_the_sampler_can_carry() -> None:
+    wide = Factor(values=("x", "x"), present=("x",), bound=144_000_000)
+    a, b, width = coarse(
+        wide, ONE, False, k_a=4, k_b=1, g=5, h=1, b_grouped=False, epsilon=Fraction(1, 3), name="sum(a.x*a.x)"
+    )
+    assert (a.unit, b.unit) == (2_000, 1)
+    assert (
+        width * 3
+        <= MAX_SCALE
+        < sensitivity(rounded(wide, 1_000), ONE, False, k_a=4, k_b=1, g=5, h=1, b_grouped=False) * 3
+    )
+
+
+def test_both_factors_of_a_product_are_rounded_evenly() -> None:
+    left, right = (Factor(values=(c,), present=(c,), bound=1_000_000) for c in "xy")
+    a, b, width = coarse(left, right, False, k_a=1, k_b=1, g=1, h=1, b_grouped=False, epsilon=Fraction(1), name="p")
+    assert (a.unit, b.unit, a.bound, b.bound, width) == (1_000, 1_000, 1_000, 1_000, 1_000_000)
+
+
+def test_noise_that_no_unit_can_carry_is_refused() -> None:
+    with pytest.raises(LeakError, match=r"dp\.scale: count"):
+        coarse(ONE, ONE, False, k_a=100, k_b=1, g=1, h=1, b_grouped=False, epsilon=Fraction(1, 10**5), name="count(*)")
+    with pytest.raises(LeakError, match=r"dp\.scale"):
+        coarse(X, ONE, False, k_a=100, k_b=100, g=1, h=1, b_grouped=False, epsilon=Fraction(1, 10**6), name="s")
+
+
+# -- losses --
+
+
+def test_epsilon_is_split_exactly_and_completely() -> None:
+    names = ("count(*)", "people", "sum(a.x)")
+    parts = split_epsilon(Fraction(1), names, {"sum(a.x)": 2})
+    assert parts == {"count(*)": Fraction(1, 4), "people": Fraction(1, 4), "sum(a.x)": Fraction(1, 2)}
+    assert sum(split_epsilon(Fraction(1, 7), names, {}).values()) == Fraction(1, 7)
+
+
+def test_a_weight_for_a_column_that_is_not_noised_is_refused() -> None:
+    with pytest.raises(LeakError) as refusal:
+        split_epsilon(Fraction(1), ("count(*)",), {"sum(a.z)": 2})
+    assert refusal.value.text == (
+        "dp.weights: release.differential_privacy.weights names sum(a.z), which the query does not noise"
+    )
+
+
+def test_losses_add_without_rounding() -> None:
+    tenth = Loss(Fraction(1, 10), Fraction(1, 2**40))
+    assert total([tenth] * 10) == tenth * 10 == Loss(Fraction(1), Fraction(10, 2**40))
+    assert tenth.within(tenth) and not (tenth + tenth).within(tenth)
+    with pytest.raises(ValueError, match="negative"):
+        Loss(Fraction(-1))
+
+
+# -- the helper's count (protocols.md 1.10) --
+
+TABLE = {
+    ("1/10", 1): 248,
+    ("1/10", 5): 1239,
+    ("1/10", 10): 2478,
+    ("1/2", 1): 53,
+    ("1/2", 5): 266,
+    ("1/2", 10): 532,
+    ("1", 1): 27,
+    ("1", 5): 138,
+    ("1", 10): 276,
+}
+
+
+@pytest.mark.parametrize(("epsilon", "k"), TABLE)
+def test_dummy_slots_are_the_table_of_the_design(epsilon: str, k: int) -> None:
+    assert dummy_slots(Fraction(epsilon), Fraction(1, 2**40), k) == TABLE[epsilon, k]
+
+
+@pytest.mark.parametrize("k", (1, 2, 3))
+def test_dummy_delta_is_the_mass_outside_the_common_support(k: int) -> None:
+    """Against the definition: the conditioned law summed up, and its hockey-stick divergence from its shift by k."""
+    epsilon, s = Fraction(1, 2), 9
+    with localcontext() as context:
+        context.prec = 60
+        alpha = (Decimal(-1) / (2 * k)).exp()
+        weights = {i: alpha ** abs(i) for i in range(-s, s + 1)}
+        whole = sum(weights.values())
+        law = {i: w / whole for i, w in weights.items()}
+        bound = Decimal("0.5").exp()
+        for shift in range(1, k + 1):
+            excess = sum(max(p - bound * law.get(i + shift, Decimal(0)), Decimal(0)) for i, p in law.items())
+            other = sum(max(p - bound * law.get(i - shift, Decimal(0)), Decimal(0)) for i, p in law.items())
+            claimed = dummy_delta(epsilon, k, s)
+            assert max(excess, other) <= claimed * (1 + Decimal(10) ** -40)
+            if shift == k:
+                assert abs(excess - claimed) < Decimal(10) ** -40
+
+
+def test_dummy_slots_do_not_depend_on_the_surroundings() -> None:
+    before = getcontext().prec
+    try:
+        getcontext().prec = 3
+        assert dummy_slots(Fraction(1, 10), Fraction(1, 2**40), 10) == 2478
+    finally:
+        getcontext().prec = before
+
+
+def test_dummy_slots_refuse_nonsense() -> None:
+    for epsilon, delta, k in ((0, Fraction(1, 2), 1), (1, Fraction(1), 1), (1, Fraction(1, 2), 0)):
+        with pytest.raises(ValueError, match="positive"):
+            dummy_slots(Fraction(epsilon), delta, k)
