@@ -30,6 +30,13 @@ class Link(Protocol):
         """Allow ``peer`` to deliver exactly ``size`` bytes for ``slot``, once. Anything not allowed ends the run."""
         ...
 
+    def open(self) -> None:
+        """Let the peers in: every ``expect`` has been said. Idempotent; the first send or receive opens too.
+
+        Open as soon as the run id is known, before any long work: a peer that is faster waits only 2 s.
+        """
+        ...
+
     def receive(self, peer: PartyId, slot: Slot, deadline_s: float) -> memoryview:
         """Wait for the whole body of an expected slot."""
         ...

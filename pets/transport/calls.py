@@ -1,0 +1,106 @@
+"""What callers and party servers say to each other besides frames, as plain values: the words of proto/pets/v1.
+
+Both ends of the carriage use these, so that neither the node nor the client ever touches generated code.
+"""
+
+from dataclasses import dataclass
+
+from pets.ids import PartyId, PlanDigest, RunHandle, SpecDigest
+
+MAX_TEXT: int = 256 * 1024
+"""Greatest size of a specification's text."""
+
+MAX_ENVELOPE: int = 512 * 1024
+"""Greatest size of a signed envelope or of a hello body."""
+
+MAX_APPROVALS: int = 64
+"""Most approvals that come with one start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls: the URI name in the certificate, and the party that the directory says it is."""
+
+    san: str
+    party: PartyId
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetEntry:
+    """A dataset that a party would bring: its name and what may be asked of it, never its rows or their number."""
+
+    name: str
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a party says of itself to anyone in its directory."""
+
+    party: PartyId
+    organisation: str
+    version: str
+    protocols: tuple[str, ...]
+    datasets: tuple[DatasetEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A specification was taken in and waits for this party's approvers. ``report`` is the check as canonical JSON."""
+
+    digest: SpecDigest
+    plan_digest: PlanDigest
+    report: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far this party's approval of one specification is: ``have`` of ``need`` approvers, and its state in words."""
+
+    digest: SpecDigest
+    title: str
+    state: str
+    have: int
+    need: int
+    received: str
+    """ISO 8601 time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Named files that let an approver or an auditor check everything alone."""
+
+    files: tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotEntry:
+    """A dataset frozen for a specification."""
+
+    dataset: str
+    commitment: str
+    """64 hex digits."""
+    taken: str
+    """ISO 8601 time."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartRequest:
+    """Start an approved specification under a fresh handle; ``hello`` is that of the result party (protocols.md 0.3)."""
+
+    handle: RunHandle
+    digest: SpecDigest
+    hello: bytes
+    approvals: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of a run's progress. ``kind``: ``state``, ``step`` or ``end``; an end with a code was no good end."""
+
+    kind: str
+    name: str
+    elapsed_ms: int
+    moved: int = 0
+    """Bytes that the step moved."""
+    code: str = ""

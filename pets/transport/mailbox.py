@@ -1,0 +1,299 @@
+"""Where a run's messages wait at one party: what is expected may come in once, everything else ends the run.
+
+Pure of networks: the in-memory carriage and gRPC put frames in, the session takes whole bodies out. Nothing is
+allocated before the first chunk of an expected message of exactly the expected size is in hand, so memory is bounded by
+the plan, whatever the peers do. The first failure wins, reaches every waiting thread, and is final (protocols.md 0.10).
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from pets.errors import InternalError, LinkError, PeerError, PetsError
+from pets.ids import PartyId
+from pets.transport import frame
+from pets.transport.link import Slot
+
+RUN_WAIT_S: Final = 2.0
+"""How long a call for a run that is not open here may wait, because its caller may be the faster one."""
+
+MAX_WAITERS: Final = 32
+"""How many calls may wait for runs at one time, over all peers; more are refused at once."""
+
+
+@dataclass(slots=True)
+class _Parcel:
+    """One expected message: its size, and once its first chunk came its buffer and the next chunk index."""
+
+    size: int
+    body: memoryview | None = None
+    next: int = 0
+    taken: bool = False
+
+    @property
+    def complete(self) -> bool:
+        return self.next == frame.chunks(self.size)
+
+
+class Mailbox:
+    """Incoming messages of one run at one party, from ``peers`` alone. Safe for threads."""
+
+    def __init__(self, run_id: bytes, peers: Iterable[PartyId]) -> None:
+        self.run_id: Final = frame.check_run_id(run_id)
+        self.peers: Final = frozenset(peers)
+        self._parcels: dict[tuple[PartyId, Slot], _Parcel] = {}
+        self._changed = threading.Condition()
+        self._error: PetsError | None = None
+        self._listeners: list[Callable[[PetsError], None]] = []
+        self.received: Final[dict[PartyId, int]] = dict.fromkeys(sorted(self.peers), 0)
+        """Bytes of body that arrived, by peer."""
+
+    @property
+    def error(self) -> PetsError | None:
+        """Why the run has ended here, or None."""
+        return self._error
+
+    def expect(self, peer: PartyId, slot: Slot, size: int) -> None:
+        """Allow ``peer`` to send exactly ``size`` bytes for ``slot``, once."""
+        if peer not in self.peers or size < 0 or (peer, slot) in self._parcels:
+            raise InternalError(
+                "internal.bug", where=f"expect {slot} of {peer}: unknown peer, bad size or expected twice"
+            )
+        with self._changed:
+            self._parcels[peer, slot] = _Parcel(size)
+
+    def put(self, peer: PartyId, data: bytes) -> None:
+        """Take one frame from ``peer``, who is authenticated; copies its body to where it belongs.
+
+        Raises: PeerError peer.frame, peer.other-run, peer.unexpected, peer.bad-length, peer.repeated, peer.gap; the run
+                has then ended here too. The run's own error if it ended before.
+        """
+        try:
+            self._put(peer, data)
+        except PeerError as error:
+            raise self.fail(PeerError(error.code, **{**error.fields, "peer": peer})) from None
+
+    def _put(self, peer: PartyId, data: bytes) -> None:
+        head, body = frame.read(data)
+        where = f"M{head.slot.message}.{head.slot.column}"
+        with self._changed:
+            if self._error:
+                raise self._error
+            if head.run_id != self.run_id:
+                raise PeerError("peer.other-run")
+            parcel = self._parcels.get((peer, head.slot))
+            if parcel is None:
+                raise PeerError("peer.unexpected", message=where)
+            if head.total != parcel.size:
+                raise PeerError("peer.bad-length", message=where, got=head.total, expected=parcel.size)
+            if head.index < parcel.next:
+                raise PeerError("peer.repeated", message=where)
+            if head.index > parcel.next:
+                raise PeerError("peer.gap", message=where, got=head.index, expected=parcel.next)
+            if parcel.body is None:
+                parcel.body = memoryview(np.empty(parcel.size, np.uint8))
+            target = parcel.body
+        start, stop = head.span
+        target[start:stop] = body  # outside the lock: chunks of one message come from one stream, in order
+        with self._changed:
+            if parcel.next != head.index:  # the same chunk on two streams at once
+                raise PeerError("peer.repeated", message=where)
+            parcel.next += 1
+            self.received[peer] += stop - start
+            if parcel.complete:
+                self._changed.notify_all()
+
+    def receive(self, peer: PartyId, slot: Slot, deadline_s: float) -> memoryview:
+        """Wait for the whole body of an expected slot and hand it over; the mailbox keeps nothing of it."""
+        with self._changed:
+            parcel = self._parcels.get((peer, slot))
+            if parcel is None or parcel.taken:
+                raise InternalError("internal.bug", where=f"receive {slot} of {peer}: not expected or taken before")
+            self._changed.wait_for(lambda: self._error is not None or parcel.complete, deadline_s)
+            if self._error:
+                raise self._error
+            if not parcel.complete or parcel.body is None:
+                error = LinkError("link.deadline", peer=peer, seconds=deadline_s, step=f"M{slot.message}.{slot.column}")
+                raise self._fail(error)
+            body, parcel.body, parcel.taken = parcel.body, None, True
+            return body
+
+    def partial(self, peer: PartyId) -> bool:
+        """Whether a message of ``peer`` has begun and not ended."""
+        with self._changed:
+            return any(p.next and not p.complete for (who, _), p in self._parcels.items() if who == peer)
+
+    def cut(self, peer: PartyId) -> None:
+        """A stream of ``peer`` ended. In mid-message that ends the run: nothing is resumed."""
+        if self.partial(peer):
+            self.fail(LinkError("link.cut", peer=peer))
+
+    def fail(self, error: PetsError) -> PetsError:
+        """End the run here for ``error``, unless it ended before; returns the error that counts."""
+        with self._changed:
+            return self._fail(error)
+
+    def _fail(self, error: PetsError) -> PetsError:
+        if self._error is not None:
+            return self._error
+        self._error = error
+        self._parcels = {key: _Parcel(p.size, taken=p.taken) for key, p in self._parcels.items()}  # drop all buffers
+        self._changed.notify_all()
+        for listener in self._listeners:
+            listener(error)
+        return error
+
+    def on_fail(self, listener: Callable[[PetsError], None]) -> Callable[[], None]:
+        """Call ``listener`` once when the run ends here; it must not block. Returns what takes it off again."""
+        with self._changed:
+            if self._error is not None:
+                listener(self._error)
+                return lambda: None
+            self._listeners.append(listener)
+
+        def remove() -> None:
+            with self._changed:
+                if listener in self._listeners:
+                    self._listeners.remove(listener)
+
+        return remove
+
+    def close(self) -> None:
+        """End without a fault; what arrives later is refused."""
+        self.fail(LinkError("link.closed"))
+
+
+class Outbox:
+    """What waits here for a peer without a server, until it collects it. Frames are made as they are pulled."""
+
+    def __init__(self, run_id: bytes, peer: PartyId) -> None:
+        self.run_id: Final = frame.check_run_id(run_id)
+        self.peer: Final = peer
+        self._bodies: deque[tuple[Slot, memoryview]] = deque()
+        self._changed = threading.Condition()
+        self._collected = False
+        self._busy = False
+        self._closed = False
+        self._error: PetsError | None = None
+
+    def put(self, slot: Slot, body: memoryview) -> None:
+        with self._changed:
+            if self._error:
+                raise self._error
+            self._bodies.append((slot, body))
+            self._changed.notify_all()
+
+    def collect(self) -> Iterator[bytes]:
+        """All frames, as they become ready; ends when the run does. Only one collection per run."""
+        with self._changed:
+            if self._collected:
+                raise PeerError("peer.repeated", peer=self.peer, message="collection")
+            self._collected = True
+        try:
+            while True:
+                with self._changed:
+                    self._busy = False
+                    self._changed.notify_all()
+                    self._changed.wait_for(lambda: self._bodies or self._closed or self._error is not None)
+                    if self._error:
+                        raise self._error
+                    if not self._bodies:
+                        return
+                    self._busy = True
+                    slot, body = self._bodies.popleft()
+                for data in frame.frames(self.run_id, slot, body):
+                    if self._error:
+                        raise self._error
+                    yield data
+        finally:
+            with self._changed:
+                if self._busy and self._error is None:  # the peer went away in mid-message
+                    self._error = LinkError("link.cut", peer=self.peer)
+                self._changed.notify_all()
+
+    def flush(self, deadline_s: float) -> None:
+        """Wait until the peer has pulled everything."""
+        with self._changed:
+            idle = self._changed.wait_for(
+                lambda: self._error is not None or not (self._bodies or self._busy), timeout=deadline_s
+            )
+            if self._error:
+                raise self._error
+            if not idle:
+                raise LinkError("link.deadline", peer=self.peer, seconds=deadline_s, step="collection")
+
+    def fail(self, error: PetsError) -> None:
+        with self._changed:
+            self._error = self._error or error
+            self._bodies.clear()
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Let the collection end after what is queued."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+
+class Exchange:
+    """The runs that are open for peers at one server. A run that is not open and one that is not yours look the same."""
+
+    def __init__(self, *, wait_s: float = RUN_WAIT_S) -> None:
+        self._wait_s = wait_s
+        self._runs: dict[bytes, tuple[Mailbox, Mapping[PartyId, Outbox]]] = {}
+        self._changed = threading.Condition()
+        self._waiters = 0
+
+    def open(self, mailbox: Mailbox, outboxes: Mapping[PartyId, Outbox]) -> None:
+        """Let the peers of a run in; everything it expects has been said."""
+        with self._changed:
+            if mailbox.run_id in self._runs:
+                raise InternalError("internal.bug", where="a run id was opened twice")
+            self._runs[mailbox.run_id] = (mailbox, outboxes)
+            self._changed.notify_all()
+
+    def close(self, run_id: bytes) -> None:
+        with self._changed:
+            self._runs.pop(run_id, None)
+            self._changed.notify_all()
+
+    def mailbox(self, run_id: bytes, peer: PartyId) -> Mailbox:
+        """The mailbox of a run to which ``peer`` belongs; waits a moment for a run that is about to open."""
+        mailbox = self._find(run_id)[0]
+        if peer not in mailbox.peers:
+            raise LinkError("link.no-run")
+        return mailbox
+
+    def outbox(self, run_id: bytes, peer: PartyId) -> Outbox:
+        """What waits for ``peer``, and nobody else."""
+        outbox = self._find(run_id)[1].get(peer)
+        if outbox is None:
+            raise LinkError("link.no-run")
+        return outbox
+
+    def _find(self, run_id: bytes) -> tuple[Mailbox, Mapping[PartyId, Outbox]]:
+        with self._changed:
+            if run_id not in self._runs:
+                with self._waiting():
+                    until = time.monotonic() + self._wait_s
+                    while run_id not in self._runs and (left := until - time.monotonic()) > 0:
+                        self._changed.wait(left)
+            if run_id not in self._runs:
+                raise LinkError("link.no-run")
+            return self._runs[run_id]
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        if self._waiters >= MAX_WAITERS:
+            raise LinkError("link.busy")
+        self._waiters += 1
+        try:
+            yield
+        finally:
+            self._waiters -= 1
