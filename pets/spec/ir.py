@@ -105,7 +105,10 @@ class HelperJoin:
 
     ``public`` are the public parameters by the names of the card; every message count is a formula in them.
     ``gathered`` and ``summed`` are per cell of b's dimensions: b-cell h of column c is number ``c * h_cells + h``.
-    ``local_a``: numbers of the moments (``outer``) to which role a adds the sum of its own factor over its own rows.
+    ``factors_a``: numbers of role a's factors in its ``Read`` that are multiplied, in the order of ``Summed.a``.
+    ``local_a``: the moments (``outer``) to which role a adds the sum of its own factor over its own rows, as pairs of
+    the moment's number and the factor's number in its ``Read``.
+    ``fixed_ids``: identifiers have one public width and enter tags as they are; else they are hashed first.
     """
 
     out: str
@@ -118,7 +121,9 @@ class HelperJoin:
     helper: PartyId
     gathered: tuple[Gathered, ...]
     summed: tuple[Summed, ...]
-    local_a: tuple[int, ...]
+    factors_a: tuple[int, ...]
+    local_a: tuple[tuple[int, int], ...]
+    fixed_ids: bool
     helper_epsilon: Fraction
     helper_delta: Fraction
     public: tuple[tuple[str, int], ...]

@@ -1,0 +1,264 @@
+"""Lower a specification and its query to the plan that will run. Deterministic: every party gets the same digest.
+
+Passes in order: roles, moments, epsilon and rounding, the two reads, the join, the release, the table. Whatever decides
+what is sent (sizes, columns, noise) is in the plan; nothing is left for a party to choose.
+"""
+
+from fractions import Fraction
+
+from pets.check import budget
+from pets.errors import LeakError, SpecError
+from pets.ids import PartyId
+from pets.spec import moments as taken_apart
+from pets.spec.cards import Card, load_cards
+from pets.spec.ir import (
+    AddNoise,
+    Derive,
+    Derived,
+    Dimension,
+    Factor,
+    Gathered,
+    HelperJoin,
+    Moment,
+    NoisedColumn,
+    Open,
+    Plan,
+    Read,
+    Summed,
+)
+from pets.spec.model import Dataset, Leakage, Spec, quantity
+from pets.spec.moments import MAX_B_CELLS, Roles, Side
+from pets.spec.query import Aggregate, Query
+from pets.spec.canonical import spec_digest
+
+JOIN_CARD = "helper_join_a"
+RELEASE_CARD = "release"
+
+RANGE_BITS = 62
+"""Sums and noise stay below 2^62, so that two's complement in 64 bits never wraps."""
+
+NOISE_TAIL = 64
+"""A discrete Laplace of scale s exceeds 64 s with probability below 2^-90; three parties' parts stay below 3 * 64 s."""
+
+MAX_LIST = 2**32
+"""Positions are u32."""
+
+MAX_CELLS = 2**20
+"""Cells of the released table."""
+
+
+def lower(spec: Spec, query: Query) -> Plan:
+    """Build the plan.
+
+    Raises: LeakError plan-time refusals (too many cells of role b, a scale no unit mends, a sum out of range);
+            SpecError if the specification has no release under differential privacy (``check_query`` says it first).
+    """
+    privacy = spec.release.differential_privacy
+    if privacy is None:
+        raise SpecError("spec.no-noise")
+    roles = taken_apart.roles(spec, query)
+    dims_a = taken_apart.dimensions(query, spec, roles.a_side)
+    dims_b = taken_apart.dimensions(query, spec, roles.b_side)
+    g, h = taken_apart.cells(dims_a), taken_apart.cells(dims_b)
+    if h > MAX_B_CELLS:
+        table = _dataset(spec, query, roles.b_side).name
+        raise SpecError("spec.b-cells", dataset=table, cells=h, most=MAX_B_CELLS)
+    if g * h > MAX_CELLS:
+        raise SpecError("spec.cells", cells=g * h, most=MAX_CELLS)
+    table_a, table_b = _dataset(spec, query, roles.a_side), _dataset(spec, query, roles.b_side)
+    columns = _noised_columns(spec, query, roles, table_a, table_b, g, h, bool(dims_b), quantity(privacy.epsilon))
+    read_a = _read(spec, query, roles.a_side, roles.a, dims_a, tuple(c.moment.a for c in columns), per_person=False)
+    read_b = _read(spec, query, roles.b_side, roles.b, dims_b, tuple(c.moment.b for c in columns), per_person=True)
+    card = load_cards()[JOIN_CARD]
+    join = _join(spec, roles, read_a, read_b, columns, g, h, card)
+    _check_range(card, join, columns, table_b)
+    release = load_cards()[RELEASE_CARD]
+    noise = AddNoise(
+        out="noised",
+        of=join.out,
+        card=release.id,
+        card_version=release.version,
+        parties=(roles.a, roles.b, roles.helper),
+        columns=columns,
+    )
+    opened = Open(out="opened", of=noise.out, to=roles.result)
+    table = _derive(spec, query, opened.out, (*dims_a, *dims_b), columns)
+    return Plan(spec=spec_digest(spec), steps=(read_a, read_b, join, noise, opened, table))
+
+
+def _dataset(spec: Spec, query: Query, side: Side) -> Dataset:
+    return spec.dataset(query.left if side == "left" else query.right)
+
+
+def _noised_columns(
+    spec: Spec,
+    query: Query,
+    roles: Roles,
+    table_a: Dataset,
+    table_b: Dataset,
+    g: int,
+    h: int,
+    b_grouped: bool,
+    epsilon: Fraction,
+) -> tuple[NoisedColumn, ...]:
+    """One noised column a moment: its share of epsilon, its rounding units, its sensitivity."""
+    found = taken_apart.moments(query, spec)
+    if not found:
+        raise SpecError("spec.no-aggregate")
+    privacy = spec.release.differential_privacy
+    shares = budget.split_epsilon(epsilon, [m.name for m in found], privacy.weights if privacy else {})
+    columns = []
+    for moment in found:
+        left_is_a = roles.a_side == "left"
+        plain_a, plain_b = (moment.left, moment.right) if left_is_a else (moment.right, moment.left)
+        a, b, sensitivity = budget.coarse(
+            plain_a,
+            plain_b,
+            moment.outer,
+            k_a=table_a.max_rows_per_person,
+            k_b=table_b.max_rows_per_person,
+            g=g,
+            h=h,
+            b_grouped=b_grouped,
+            epsilon=shares[moment.name],
+            name=moment.name,
+        )
+        scale = Fraction(a.unit * b.unit, _places(table_a, a) * _places(table_b, b))
+        columns.append(NoisedColumn(Moment(moment.name, a, b, moment.outer, scale), sensitivity, shares[moment.name]))
+    return tuple(columns)
+
+
+def _places(table: Dataset, factor: Factor) -> int:
+    """What the last places of the multiplied columns are worth together: 100 for one column with two places."""
+    scale = 1
+    for column in factor.values:
+        scale *= 10 ** table.columns[column].places
+    return scale
+
+
+def _read(
+    spec: Spec,
+    query: Query,
+    side: Side,
+    party: PartyId,
+    dims: tuple[Dimension, ...],
+    factors: tuple[Factor, ...],
+    *,
+    per_person: bool,
+) -> Read:
+    table = _dataset(spec, query, side)
+    distinct = tuple(dict.fromkeys(factors))
+    used = [table.key, *(d.column.column for d in dims)]
+    for factor in distinct:
+        used += [*factor.values, *factor.present]
+    return Read(
+        out="rows_a" if not per_person else "people_b",
+        party=party,
+        dataset=table.name,
+        columns=tuple(dict.fromkeys(used)),
+        where=query.where_left if side == "left" else query.where_right,
+        dimensions=dims,
+        factors=distinct,
+        max_rows=table.max_rows,
+        rows_per_person=table.max_rows_per_person,
+        truncate=table.truncate,
+        per_person=per_person,
+    )
+
+
+def _join(
+    spec: Spec,
+    roles: Roles,
+    read_a: Read,
+    read_b: Read,
+    columns: tuple[NoisedColumn, ...],
+    g: int,
+    h: int,
+    card: Card,
+) -> HelperJoin:
+    gathered = tuple(
+        dict.fromkeys(Gathered(read_b.factors.index(c.moment.b), c.moment.outer) for c in columns)
+    )
+    factors_a = tuple(
+        dict.fromkeys(read_a.factors.index(c.moment.a) for c in columns if not c.moment.a.is_one)
+    )
+    summed = tuple(
+        Summed(
+            gathered.index(Gathered(read_b.factors.index(c.moment.b), c.moment.outer)),
+            None if c.moment.a.is_one else factors_a.index(read_a.factors.index(c.moment.a)),
+        )
+        for c in columns
+    )
+    local_a = tuple(
+        (number, read_a.factors.index(c.moment.a)) for number, c in enumerate(columns) if c.moment.outer
+    )
+    leak = match_count(spec, roles.helper)
+    epsilon, delta = quantity(leak.noised.epsilon), quantity(leak.noised.delta)  # type: ignore[union-attr]
+    products = [s for s in summed if s.a is not None]
+    public = {
+        "n_a": read_a.max_rows,
+        "n_b": read_b.max_rows,
+        "g": g,
+        "k": read_a.rows_per_person,
+        "s": budget.dummy_slots(epsilon, delta, read_a.rows_per_person),
+        "v_g": len(gathered) * h,
+        "v": len(summed) * h,
+        "x": len(factors_a),
+        "z": len({s.gathered for s in products}) * h,
+        "p": len(products) * h,
+    }
+    names = card.names(public)
+    if names["n"] >= MAX_LIST:
+        raise SpecError("spec.rows", rows=names["n"], most=MAX_LIST)
+    return HelperJoin(
+        out="sums",
+        card=card.id,
+        card_version=card.version,
+        a=read_a.out,
+        b=read_b.out,
+        role_a=roles.a,
+        role_b=roles.b,
+        helper=roles.helper,
+        gathered=gathered,
+        summed=summed,
+        factors_a=factors_a,
+        local_a=local_a,
+        fixed_ids=spec.dataset(read_a.dataset).columns[spec.dataset(read_a.dataset).key].scheme == "nhs-number",
+        helper_epsilon=epsilon,
+        helper_delta=delta,
+        public=tuple(public.items()),
+    )
+
+
+def match_count(spec: Spec, helper: PartyId) -> Leakage:
+    """The declared leak of the noisy match count to the helper; LeakError if it is not declared."""
+    for item in spec.security.leakage:
+        if item.item == "match_count" and item.learner == helper and item.noised is not None:
+            return item
+    raise LeakError("leak.undeclared", learner=helper, item="match_count")
+
+
+def _check_range(card: Card, join: HelperJoin, columns: tuple[NoisedColumn, ...], table_b: Dataset) -> None:
+    rows = card.names(dict(join.public))["n_list_a"]
+    for column in columns:
+        greatest = rows * column.moment.a.bound * column.moment.b.bound * table_b.max_rows_per_person
+        noise = 3 * NOISE_TAIL * (column.sensitivity / column.epsilon)
+        if greatest + noise >= 2**RANGE_BITS:
+            raise LeakError("dp.range", column=column.moment.name, bits=RANGE_BITS)
+
+
+def _derive(
+    spec: Spec, query: Query, opened: str, dims: tuple[Dimension, ...], columns: tuple[NoisedColumn, ...]
+) -> Derive:
+    numbers = {column.moment.name: number for number, column in enumerate(columns)}
+    of = {output.name: names for output, names in taken_apart.statistics(query, spec)}
+    outputs = []
+    for output in query.outputs:
+        if isinstance(output.what, Aggregate):
+            moments = tuple(numbers[name] for name in of[output.name])
+            outputs.append(Derived(output.name, output.what.statistic.value, moments=moments))
+        else:
+            outputs.append(Derived(output.name, "dimension", dimension=output.what))
+    return Derive(out="table", of=opened, dimensions=dims, outputs=tuple(outputs))
+
+
