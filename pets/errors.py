@@ -75,6 +75,12 @@ CODES: Final[dict[str, Code]] = {
     ),
     "link.too-large": Code("{what} is larger than {limit} bytes", "send less", "RESOURCE_EXHAUSTED"),
     "link.request": Code("{what} is not what this call takes", "compare the versions of both sides", "INVALID_ARGUMENT"),
+    # -- run: a run was refused, stopped or ended ---------------------------------------------------------------------
+    "run.other-software": Code("{peer} runs another version of this software", "bring both to the same version"),
+    "run.other-spec": Code("{peer} holds another specification under this run", "submit the specification again to all"),
+    "run.other-plan": Code("{peer} lowered the specification to another plan", "compare software and cards with them"),
+    "run.other-cards": Code("{peer} has other protocol cards", "bring both to the same version"),
+    "run.other-dummies": Code("{peer} computed another table of dummies", "bring both to the same version"),
     # -- plan: refusals that need the lowered plan -----------------------------------------------------------------
     "spec.no-noise": Code(
         "nothing protects the released table: [release.differential_privacy] is missing",

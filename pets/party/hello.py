@@ -1,0 +1,111 @@
+"""The hello round: every participant says what it is about to run, and the run id binds all of it (protocols.md 0.3).
+
+A hello is canonical JSON: digests of specification, plan, cards and dummy table, the software version, 16 fresh random
+bytes, and an ephemeral X25519 public key for each other computing party. ``run_id`` is the SHA-256 over all hellos,
+length-prefixed, in party order, the result party last. Who sent a hello is what the certificate says.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pets import __version__
+from pets.errors import PeerError, RunError
+from pets.ids import PartyId, PlanDigest, SpecDigest
+from pets.spec.canonical import canonical
+
+RESULT_ENDPOINT = "result"
+"""Name under which the result party's client says hello. A party may not be called so beside it."""
+
+MAX_BYTES = 8192
+_HEX = re.compile(r"[0-9a-f]*")
+_FIELDS = ("cards", "dummies", "keys", "pets", "plan", "random", "software", "spec")
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """What must be equal everywhere before a message that depends on data is sent."""
+
+    spec: SpecDigest
+    plan: PlanDigest
+    cards: str
+    dummies: str
+    software: str = __version__
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """A hello as it was read; ``body`` are the exact bytes that enter the run id."""
+
+    agreed: Agreed
+    keys: Mapping[PartyId, bytes]
+    body: bytes
+
+
+def make(agreed: Agreed, random: bytes, keys: Mapping[PartyId, bytes]) -> Hello:
+    """Make a hello from 16 fresh random bytes and this participant's public keys, one for each computing peer."""
+    if len(random) != 16:
+        raise ValueError("a hello needs 16 random bytes")
+    body = canonical(
+        {
+            "pets": 1,
+            "spec": agreed.spec,
+            "plan": agreed.plan,
+            "cards": agreed.cards,
+            "dummies": agreed.dummies,
+            "software": agreed.software,
+            "random": random.hex(),
+            "keys": {peer: key.hex() for peer, key in keys.items()},
+        }
+    )
+    return Hello(agreed, dict(keys), body)
+
+
+def read(body: bytes, *, peer: str) -> Hello:
+    """Read the hello that ``peer`` sent; PeerError peer.hello if it is not one."""
+    if len(body) > MAX_BYTES:
+        raise PeerError("peer.hello", peer=peer)
+    try:
+        fields = json.loads(body)
+        if sorted(fields) != list(_FIELDS) or fields["pets"] != 1 or canonical(fields) != body:
+            raise ValueError
+        texts = [fields[name] for name in ("spec", "plan", "cards", "dummies", "software", "random")]
+        if not all(isinstance(text, str) for text in texts) or not isinstance(fields["keys"], dict):
+            raise ValueError
+        if any(not _HEX.fullmatch(fields[name]) or len(fields[name]) != 64 for name in ("spec", "plan", "cards")):
+            raise ValueError
+        if len(bytes.fromhex(fields["random"])) != 16:
+            raise ValueError
+        keys = {PartyId(name): bytes.fromhex(key) for name, key in fields["keys"].items()}
+        if any(len(key) != 32 for key in keys.values()):
+            raise ValueError
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise PeerError("peer.hello", peer=peer) from error
+    agreed = Agreed(
+        SpecDigest(fields["spec"]), PlanDigest(fields["plan"]), fields["cards"], fields["dummies"], fields["software"]
+    )
+    return Hello(agreed, keys, body)
+
+
+def compare(own: Agreed, other: Agreed, *, peer: str) -> None:
+    """Refuse a participant who is about to run something else; the code says what differs, as no attack would."""
+    for name, code in (
+        ("software", "run.other-software"),
+        ("spec", "run.other-spec"),
+        ("plan", "run.other-plan"),
+        ("cards", "run.other-cards"),
+        ("dummies", "run.other-dummies"),
+    ):
+        if getattr(own, name) != getattr(other, name):
+            raise RunError(code, peer=peer)
+
+
+def run_id(bodies: Sequence[bytes]) -> bytes:
+    """SHA-256 over the length-prefixed hellos, computing parties in the specification's order, the result party last."""
+    digest = hashlib.sha256()
+    for body in bodies:
+        digest.update(len(body).to_bytes(4, "big"))
+        digest.update(body)
+    return digest.digest()
