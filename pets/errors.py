@@ -100,6 +100,113 @@ CODES: Final[dict[str, Code]] = {
     "dp.range": Code(
         "{column}: its greatest possible sum and the noise reach 2^{bits}", "declare a narrower range or smaller max_rows"
     ),
+    # -- approval: signatures, and what makes them count -------------------------------------------------------------
+    "approval.envelope": Code(
+        "the envelope is malformed: {problem}", "sign again with pets approve", "INVALID_ARGUMENT"
+    ),
+    "approval.payload-type": Code(
+        "the envelope says payload type {got}, and only application/vnd.in-toto+json is read", "sign again with pets approve"
+    ),
+    "approval.stripped": Code("the envelope carries no signature", "hand in the envelope that was signed"),
+    "approval.forged": Code(
+        "a signature does not fit the payload: one of the two was changed", "hand in the envelope that was signed"
+    ),
+    "approval.unknown-key": Code(
+        "a signature was made with a key that nobody here is known by", "add the key to policy.toml or directory.toml"
+    ),
+    "approval.duplicate-signature": Code("one signature is listed twice", "hand in the envelope that was signed"),
+    "approval.one-key-two-ids": Code("one key signed under two key ids", "hand in the envelope that was signed"),
+    "approval.statement": Code("the signed statement is not what is expected: {problem}", "sign again with pets approve"),
+    "approval.other-digest": Code(
+        "{approver} signed specification {got}, not {expected}", "read and sign the specification that is to run"
+    ),
+    "approval.other-plan": Code(
+        "{approver} signed another plan of this specification: {got}, not {expected}",
+        "compare the versions of both servers, then read and sign again",
+    ),
+    "approval.other-party": Code("{approver} signed for {got}, not for {party}", "let an approver of {party} sign"),
+    "approval.not-an-approver": Code(
+        "the signer is no approver of {party}", "let an approver of {party}'s policy.toml sign"
+    ),
+    "approval.other-name": Code(
+        "the approval names {got}, and its key belongs to {approver}", "sign under the name in policy.toml"
+    ),
+    "approval.not-yet-valid": Code("{approver}'s approval is valid from {not_before}", "wait until {not_before}"),
+    "approval.expired": Code("{approver}'s approval was valid until {not_after}", "let {approver} sign again"),
+    "approval.spec-not-yet-valid": Code("the specification is valid from {not_before}", "wait until {not_before}"),
+    "approval.spec-expired": Code("the specification was valid until {not_after}", "submit a new specification"),
+    "approval.by-author": Code("{approver} is the author, who does not approve their own work", "let another person sign"),
+    "approval.by-submission-key": Code(
+        "{approver}'s approval was signed with the key that submitted the specification", "let another person sign"
+    ),
+    "approval.revoked": Code(
+        "{approver} of {party} revoked the specification", "submit a new specification that meets the objection"
+    ),
+    "approval.duplicate": Code(
+        "{approver} approved more than once, which counts once: {have} of {need} of {party}", "let another person sign"
+    ),
+    "approval.one-person-two-keys": Code(
+        "{approver} signed with two keys, which counts once: {have} of {need} of {party}", "let another person sign"
+    ),
+    "approval.too-few": Code("{party} has {have} of {need} approvals", "let more approvers of {party} sign"),
+    "approval.roles": Code(
+        "the approvals of {party} lack: {lacking}", "let an approver who adds this sign"
+    ),
+    "approval.no-peer": Code("no approval of {party} was handed over", "let {party} approve first"),
+    "approval.submission": Code("the submission does not fit: {problem}", "sign the submission again with the author's key"),
+    # -- budget: used up ----------------------------------------------------------------------------------------------
+    "budget.runs": Code("all {allowed} approved runs of {digest} are used up", "let the approvers sign more runs"),
+    "budget.epsilon": Code(
+        "{dataset}: epsilon spent {spent}, asked {asked}, left {left} of {cap}", "ask for less, or wait for the next period"
+    ),
+    "budget.delta": Code(
+        "{dataset}: delta spent {spent}, asked {asked}, left {left} of {cap}", "ask for less, or wait for the next period"
+    ),
+    "budget.no-cap": Code("{dataset} has no cap in the policy, which means nothing may be spent", "set limits in policy.toml"),
+    "budget.charged": Code("run {run} has already been charged", "start a new run under a new handle", "ALREADY_EXISTS"),
+    "budget.no-reservation": Code("run {run} has nothing reserved", "reserve before the run starts"),
+    # -- run: the journal ---------------------------------------------------------------------------------------------
+    "run.handle-used": Code("run handle {handle} was used before", "start a new run under a new handle", "ALREADY_EXISTS"),
+    "run.unknown": Code("no run {handle}", "start the run first", "NOT_FOUND"),
+    "run.order": Code("run {handle} is {state}, so it cannot {event}", "start a new run"),
+    "run.crashed": Code("the server stopped while the run was under way", "start a new run", "ABORTED"),
+    "run.reused": Code("{what} was used before", "start a new run with fresh randomness", "ALREADY_EXISTS"),
+    "run.no-spec": Code("no specification {digest} was submitted here", "submit it first", "NOT_FOUND"),
+    # -- log: this party's own record was touched ---------------------------------------------------------------------
+    "log.entry": Code("log entry {seq} is bad: {problem}", "keep the file, restore a copy and compare the heads in receipts"),
+    "log.head": Code(
+        "the log does not continue the head that was signed: entry {seq} {problem}",
+        "keep the file and compare it with the copies that other parties hold",
+    ),
+    "log.file": Code("the log cannot be read: {problem}", "keep the file and restore a copy"),
+    # -- config: policy and keys --------------------------------------------------------------------------------------
+    "config.policy": Code("{file}: {path}: {problem}", "mend the policy", "INVALID_ARGUMENT"),
+    "config.unsafe-policy": Code("a server of {party} does not run under UnsafeAllowAll", "write a policy.toml"),
+    "config.key": Code("{what} is no Ed25519 key: {problem}", "make one with pets keygen", "INVALID_ARGUMENT"),
+    "config.key-file": Code("key file {file}: {problem}", "{advice}"),
+    "config.state": Code("state file {file}: {problem}", "{advice}"),
+    # -- receipt: the evidence of a run -------------------------------------------------------------------------------
+    "receipt.unreadable": Code("{file} cannot be read: {problem}", "fetch the evidence of the run again"),
+    "receipt.signature": Code("receipt of {party}: {problem}", "fetch the receipt from {party} again"),
+    "receipt.statement": Code("receipt of {party} is not a receipt: {problem}", "fetch the receipt from {party} again"),
+    "receipt.other-party": Code("a receipt in the name of {party} was signed by {signer}", "ask {party} for its receipt"),
+    "receipt.missing": Code("no receipt of {party}", "fetch the receipt from {party}"),
+    "receipt.stray": Code("{file} belongs to no party of the specification", "remove it, or look where it came from"),
+    "receipt.spec-differs": Code("{file} has digest {got}, and {party} signed {expected}", "use the specification that ran"),
+    "receipt.plan-differs": Code("{file} has digest {got}, and {party} signed {expected}", "use the plan that ran"),
+    "receipt.differs": Code("{party} and {other} signed different values of {what}", "ask both parties for their logs"),
+    "receipt.dates": Code("receipt of {party}: {problem}", "ask {party} for its log"),
+    "receipt.commitment": Code("receipt of {party}: {problem}", "ask {party} for its receipt"),
+    "receipt.spend": Code("receipt of {party}: {dataset} was charged {got}, the specification says {expected}", "ask {party}"),
+    "receipt.approval-missing": Code("{party} names an approval with digest {digest} that is not here", "fetch it from {party}"),
+    "receipt.approval": Code("{file}, an approval of {party}: {problem}", "fetch it from {party} again"),
+    "receipt.unapproved": Code("no valid approval of {party} is here", "fetch the approvals from {party}"),
+    "receipt.share-missing": Code("no share of {party} is here", "use the folder that pets run wrote"),
+    "receipt.share-size": Code("share of {party} has {got} bytes, its receipt says {expected}", "use what pets run wrote"),
+    "receipt.share-differs": Code(
+        "share of {party}: {message} is not what {party} signed", "use the folder that pets run wrote"
+    ),
+    "receipt.result-differs": Code("{file} is not what the shares add up to", "use the file that pets run wrote"),
     # -- internal: ours -----------------------------------------------------------------------------------------------
     "internal.gate": Code(
         "message {label} {problem}; nothing was sent", "report this: the code does not follow its card", "INTERNAL"
@@ -207,6 +314,12 @@ class ConfigError(PetsError):
     """A file of this party's own deployment is wrong: party.toml, policy.toml, directory.toml, keys."""
 
     prefixes = ("config.",)
+
+
+class LogError(PetsError):
+    """This party's own log was altered, cut or cannot be read."""
+
+    prefixes = ("log.",)
 
 
 class InternalError(PetsError):
