@@ -25,6 +25,77 @@ CODES: Final[dict[str, Code]] = {
     "spec.unreadable": Code("cannot read {file}: {problem}", "check the path and that the file is UTF-8 TOML"),
     "spec.toml": Code("{file} is not TOML: {problem}", "mend the line that is named", "INVALID_ARGUMENT"),
     "spec.field": Code("{path}: {problem}", "{advice}", "INVALID_ARGUMENT"),
+    "spec.too-large": Code(
+        "{file} is larger than {limit} bytes", "shorten it: a specification is read by people", "INVALID_ARGUMENT"
+    ),
+    "spec.not-canonical": Code(
+        "a specification in JSON is not in canonical form: {problem}", "send the canonical form", "INVALID_ARGUMENT"
+    ),
+    # -- sql: the query in the author's text is wrong, or is outside the language --------------------------------------
+    "sql.too-long": Code("the query has {size} {unit}; at most {limit} are read", "shorten it", "INVALID_ARGUMENT"),
+    "sql.too-deep": Code(
+        "line {line}, column {column}: {construct} is nested more than {limit} deep",
+        "write it with fewer parentheses and NOTs",
+        "INVALID_ARGUMENT",
+    ),
+    "sql.character": Code(
+        "line {line}, column {column}: {construct} cannot stand here", "{advice}", "INVALID_ARGUMENT"
+    ),
+    "sql.syntax": Code(
+        "line {line}, column {column}: cannot read the query at {construct}: {problem}", "{advice}", "INVALID_ARGUMENT"
+    ),
+    "sql.unsupported": Code(
+        "line {line}, column {column}: {construct} is not in the language of specifications",
+        "{advice}",
+        "INVALID_ARGUMENT",
+    ),
+    "sql.function": Code(
+        "line {line}, column {column}: {construct} is not a statistic of the language", "{advice}", "INVALID_ARGUMENT"
+    ),
+    "sql.argument": Code("line {line}, column {column}: {construct} {problem}", "{advice}", "INVALID_ARGUMENT"),
+    "sql.tables": Code("line {line}, column {column}: {construct}: {problem}", "{advice}", "INVALID_ARGUMENT"),
+    "sql.join": Code("line {line}, column {column}: {construct}: {problem}", "{advice}", "INVALID_ARGUMENT"),
+    "sql.table": Code(
+        "line {line}, column {column}: {construct} is not a table of this query", "{advice}", "INVALID_ARGUMENT"
+    ),
+    "sql.column": Code(
+        "line {line}, column {column}: {construct} is not a column that the specification declares",
+        "{advice}",
+        "INVALID_ARGUMENT",
+    ),
+    "sql.ambiguous": Code(
+        "line {line}, column {column}: {construct} can mean {meanings}",
+        "say which: write the table's name and a dot before it",
+        "INVALID_ARGUMENT",
+    ),
+    "sql.literal": Code("line {line}, column {column}: {construct} {problem}", "{advice}", "INVALID_ARGUMENT"),
+    "sql.level": Code(
+        "line {line}, column {column}: {construct} is not a declared level of {of}", "{advice}", "INVALID_ARGUMENT"
+    ),
+    "sql.type": Code("line {line}, column {column}: {construct} {problem}", "{advice}", "INVALID_ARGUMENT"),
+    "sql.person-id": Code(
+        "line {line}, column {column}: {construct} is a person id, which no condition may name",
+        "select rows by other columns: a condition on ids singles people out",
+        "INVALID_ARGUMENT",
+    ),
+    "sql.cross-table": Code(
+        "line {line}, column {column}: one condition uses both {construct} and {other}",
+        "write conditions that each use one table, joined by AND: each runs at the holder of its table",
+        "INVALID_ARGUMENT",
+    ),
+    "sql.outer-where": Code(
+        "line {line}, column {column}: the condition on {construct} keeps the unmatched rows of a LEFT JOIN",
+        "move it into ON if it should choose rows of {construct} before the join; "
+        "people without a match are in the level (missing)",
+        "INVALID_ARGUMENT",
+    ),
+    "sql.outer-on": Code(
+        "line {line}, column {column}: ON of a LEFT JOIN has a condition on {construct}, whose rows are all kept",
+        "move it into WHERE",
+        "INVALID_ARGUMENT",
+    ),
+    "sql.group": Code("line {line}, column {column}: {construct} {problem}", "{advice}", "INVALID_ARGUMENT"),
+    "sql.name": Code("line {line}, column {column}: {construct} {problem}", "{advice}", "INVALID_ARGUMENT"),
     # -- card: a card file is wrong -----------------------------------------------------------------------------------
     "card.none": Code("no card found in {folder}", "install the package again; its cards are missing", "INTERNAL"),
     "card.unreadable": Code("{file} cannot be read: {problem}", "restore the card from the release", "INTERNAL"),
@@ -36,6 +107,8 @@ CODES: Final[dict[str, Code]] = {
         "give one party without a dataset the role \"computing\"",
         "INVALID_ARGUMENT",
     ),
+    # -- leak: well formed, but tells too much ------------------------------------------------------------------------
+    "leak.refused": Code("{refusals} rule(s) refuse the specification, first {rule}: {problem}", "{advice}"),
     # -- dp: the privacy budget cannot carry the question -------------------------------------------------------------
     "dp.scale": Code(
         "{column}: noise of scale sensitivity / epsilon would be above 2^20 in the coarsest useful unit",
