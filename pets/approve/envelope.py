@@ -16,17 +16,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, NoReturn, Self
+from typing import Annotated, Any, Final, Generic, Literal, NoReturn, Self, TypeVar
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from pydantic import Field, ValidationError
 from securesystemslib.dsse import Envelope
-from securesystemslib.signer import Signature
+from securesystemslib.signer import Signature  # type: ignore[attr-defined]
 
 from pets.errors import ApprovalError, ConfigError
 from pets.secret import Secret
 from pets.spec.canonical import canonical
+from pets.spec.model import Model, Text
 
 PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
@@ -162,6 +164,45 @@ class Signed:
     def kind(self) -> str:
         """The predicate type: what sort of statement this is."""
         return str(self.statement.get("predicateType", ""))
+
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+P = TypeVar("P", bound=Model)
+
+
+class _Sha256(Model):
+    sha256: Digest
+
+
+class _Subject(Model):
+    name: Text
+    digest: _Sha256
+
+
+class _Statement(Model, Generic[P]):
+    type_: Literal["https://in-toto.io/Statement/v1"] = Field(alias="_type")
+    subject: tuple[_Subject, ...] = Field(min_length=1, max_length=8)
+    kind: str = Field(alias="predicateType")
+    predicate: P
+
+
+def read(signed: Signed, kind: str, predicate: type[P]) -> tuple[dict[str, str], P]:
+    """The digests that a verified statement of one kind is about, by name, and its predicate, both strictly.
+
+    Raises: ApprovalError ``approval.statement`` that names the path of what does not fit.
+    """
+    if signed.kind != kind:
+        raise ApprovalError("approval.statement", problem=f"it is no statement of type {kind}")
+    try:
+        body = _Statement[predicate].model_validate_json(signed.payload)  # type: ignore[valid-type]
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        path = ".".join(str(part) for part in first["loc"]) or "statement"
+        raise ApprovalError("approval.statement", problem=f"{path}: {first['msg'].lower()}") from None
+    subject = {each.name: each.digest.sha256 for each in body.subject}
+    if len(subject) != len(body.subject):
+        raise ApprovalError("approval.statement", problem="subject: a name is given twice")
+    return subject, body.predicate
 
 
 def statement(kind: str, subject: Mapping[str, str], predicate: Mapping[str, object]) -> dict[str, object]:

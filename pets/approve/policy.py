@@ -134,7 +134,9 @@ class Approval(Model):
     @property
     def keys(self) -> dict[str, bytes]:
         """Public keys by a name of their own: one person may have several."""
-        return {f"{approver.name} {number}": public_bytes(approver.key) for number, approver in enumerate(self.approvers)}
+        return {
+            f"{approver.name} {number}": public_bytes(approver.key) for number, approver in enumerate(self.approvers)
+        }
 
     def holder(self, public: bytes) -> Approver | None:
         """Who holds a key."""
@@ -293,7 +295,9 @@ def _spend_per_period(policy: Policy, spec: Spec, query: Query) -> Iterator[Find
             hint = "spread the runs, or lower epsilon or max_runs"
             yield Finding("policy.epsilon-per-dataset", "warning", "validity.max_runs", message, hint)
         if loss.delta > limits.cap.delta:
-            message = f"one run costs {name} delta {exact(loss.delta)}, a {limits.period} allows {exact(limits.cap.delta)}"
+            message = (
+                f"one run costs {name} delta {exact(loss.delta)}, a {limits.period} allows {exact(limits.cap.delta)}"
+            )
             yield _error("delta", "security.leakage", message, "lower delta")
 
 
