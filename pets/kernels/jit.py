@@ -22,6 +22,7 @@ U8Array = npt.NDArray[np.uint8]
 U16Array = npt.NDArray[np.uint16]
 U32Array = npt.NDArray[np.uint32]
 U64Array = npt.NDArray[np.uint64]
+I64Array = npt.NDArray[np.int64]
 
 
 def kernel(function: F) -> F:

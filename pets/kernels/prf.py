@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from pets.kernels import aes
-from pets.kernels.jit import U8Array, U64Array, kernel
+from pets.kernels.jit import U64Array, kernel, swap64
 from pets.secret import Secret
 
 _TILE_WORDS: Final = 1 << 15
@@ -159,12 +159,8 @@ def words_at(key: Secret[bytes], index: npt.NDArray[np.unsignedinteger]) -> U64A
 @kernel
 def _counters(index: npt.NDArray[np.unsignedinteger], blocks: U64Array) -> None:
     for i in range(index.size):
-        word = np.uint64(index[i]) >> np.uint64(1)
-        swapped = np.uint64(0)
-        for byte in range(8):
-            swapped |= ((word >> np.uint64(8 * byte)) & np.uint64(255)) << np.uint64(56 - 8 * byte)
         blocks[2 * i] = np.uint64(0)
-        blocks[2 * i + 1] = swapped
+        blocks[2 * i + 1] = swap64(np.uint64(index[i]) >> np.uint64(1))
 
 
 @kernel
@@ -190,10 +186,6 @@ class Stream:
         out = words(self._seed, count, first=self._position)
         self._position += count
         return out
-
-    def bytes(self, count: int) -> U8Array:
-        """Give `count` bytes from the next whole words; what is left of the last word is dropped."""
-        return self.words((count + 7) // 8).view(np.uint8)[:count]
 
     def __repr__(self) -> str:
         return "Stream(***)"
