@@ -1,0 +1,427 @@
+"""What a party must not forget: one SQLite file with synchronous commits.
+
+Specifications, envelopes, snapshots, the journal of runs, counts of used-up runs and spent randomness are kept here;
+ledger.py and log.py keep their tables in the same file. Whatever a method says is done is on disk when it returns, and
+what was under way when the process died is gone as a whole. Numbers only go up: a restart finds runs that were under
+way, ends them, and gives nothing back.
+
+Each durable boundary has a name (``Boundary``, after threats-and-tests.md 4.2), at which a test can stop the process.
+One connection serves all threads of a process, one at a time; other processes wait for the lock of the file.
+"""
+
+import datetime as dt
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import sha256
+from pathlib import Path
+from typing import Final, Literal, Self
+
+from pets.errors import BudgetError, ConfigError, RunError
+from pets.ids import PlanDigest, RunHandle, SpecDigest
+
+BUSY_MS: Final = 30_000
+"""How long a process waits for another one that is writing."""
+
+MIGRATIONS: Final[tuple[str, ...]] = (
+    """
+    CREATE TABLE specs (
+        digest TEXT PRIMARY KEY, plan TEXT NOT NULL, toml BLOB NOT NULL, canonical BLOB NOT NULL,
+        submission BLOB NOT NULL, author TEXT NOT NULL, author_key BLOB NOT NULL, received TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE envelopes (
+        sha256 TEXT PRIMARY KEY, digest TEXT NOT NULL REFERENCES specs, kind TEXT NOT NULL, approver TEXT NOT NULL,
+        body BLOB NOT NULL, received TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX envelopes_of ON envelopes (digest);
+    CREATE TABLE snapshots (
+        digest TEXT NOT NULL REFERENCES specs, dataset TEXT NOT NULL, taken TEXT NOT NULL, file TEXT NOT NULL,
+        sha256 TEXT NOT NULL, commitment TEXT NOT NULL, schema TEXT NOT NULL, salt BLOB NOT NULL,
+        PRIMARY KEY (digest, dataset, taken)
+    ) STRICT;
+    CREATE TABLE runs (
+        handle TEXT PRIMARY KEY, digest TEXT NOT NULL REFERENCES specs, run_id TEXT UNIQUE, state TEXT NOT NULL,
+        started TEXT NOT NULL, ended TEXT, code TEXT, receipt BLOB
+    ) STRICT;
+    CREATE TABLE run_counts (digest TEXT PRIMARY KEY REFERENCES specs, used INTEGER NOT NULL) STRICT;
+    CREATE TABLE spent (what TEXT NOT NULL, sha256 BLOB NOT NULL, PRIMARY KEY (what, sha256)) STRICT;
+    CREATE TABLE charges (
+        run TEXT NOT NULL, dataset TEXT NOT NULL, epsilon TEXT NOT NULL, delta TEXT NOT NULL, day TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('reserved', 'settled')), PRIMARY KEY (run, dataset)
+    ) STRICT;
+    CREATE INDEX charges_of ON charges (dataset, day);
+    CREATE TABLE log (
+        seq INTEGER PRIMARY KEY, time TEXT NOT NULL, kind TEXT NOT NULL, body BLOB NOT NULL, previous BLOB NOT NULL,
+        hash BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TRIGGER log_keeps BEFORE UPDATE ON log BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
+    CREATE TRIGGER log_stays BEFORE DELETE ON log BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
+    """,
+)
+"""Schema changes in order; PRAGMA user_version counts those that were made. A released one is never edited."""
+
+
+class Boundary(StrEnum):
+    """Points around durable writes. Before: nothing happened; after: it survives kill -9."""
+
+    SPEC_RECEIVED = "C01 spec received"
+    SPEC_STORED = "C02 spec stored"
+    APPROVAL_VERIFIED = "C03 approval verified"
+    APPROVAL_RECORDED = "C04 approval recorded"
+    RUN_COUNT_RAISED = "C05 run count raised"
+    RUN_COUNT_FLUSHED = "C06 run count flushed"
+    SNAPSHOT_TAKEN = "C07 dataset committed"
+    SNAPSHOT_RECORDED = "C08 commitment logged"
+    BEFORE_RESERVE = "C09 before reserve commits"
+    AFTER_RESERVE = "C10 after reserve commits"
+    MARK_WRITTEN = "C11 mark written"
+    MARK_FLUSHED = "C12 mark flushed"
+    LOG_APPENDED = "C28 appended"
+    LOG_FLUSHED = "C29 flushed"
+    BEFORE_SETTLE = "C34 released"
+    AFTER_SETTLE = "C35 settled"
+
+
+class RunState(StrEnum):
+    """Where a run is. Nothing leads out of FINISHED and ABORTED."""
+
+    STARTED = "started"
+    RUNNING = "running"
+    FINISHED = "finished"
+    ABORTED = "aborted"
+
+
+class RunEvent(StrEnum):
+    """What moves a run on."""
+
+    HELLO = "agree on a run id"
+    FINISH = "finish"
+    ABORT = "be aborted"
+
+
+NEXT: Final[dict[tuple[RunState, RunEvent], RunState]] = {
+    (RunState.STARTED, RunEvent.HELLO): RunState.RUNNING,
+    (RunState.STARTED, RunEvent.ABORT): RunState.ABORTED,
+    (RunState.RUNNING, RunEvent.FINISH): RunState.FINISHED,
+    (RunState.RUNNING, RunEvent.ABORT): RunState.ABORTED,
+}
+"""What may follow what. A missing key is the refusal."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSpec:
+    """A specification as it was submitted. ``plan``: digest of the plan that this server lowered it to."""
+
+    digest: SpecDigest
+    plan: PlanDigest
+    toml: bytes
+    canonical: bytes
+    submission: bytes
+    author: str
+    author_key: bytes
+    received: str = ""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class StoredSnapshot:
+    """A frozen dataset. ``salt`` never leaves this party: with it a guess of the table can be tested."""
+
+    digest: SpecDigest
+    dataset: str
+    taken: str
+    file: str
+    sha256: str
+    commitment: str
+    schema: str
+    salt: bytes
+
+    def __repr__(self) -> str:
+        return f"StoredSnapshot({self.dataset}, {self.commitment})"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """One line of the journal."""
+
+    handle: RunHandle
+    digest: SpecDigest
+    run_id: str | None
+    state: RunState
+    started: str
+    ended: str | None
+    code: str | None
+    receipt: bytes | None
+
+
+def utc_now() -> dt.datetime:
+    """The clock of a server. Tests give their own."""
+    return dt.datetime.now(dt.UTC)
+
+
+def nothing(_: Boundary) -> None:
+    """What happens at a boundary outside tests."""
+
+
+class State:
+    """The state file of one party; ``":memory:"`` for experiments, which forgets everything."""
+
+    def __init__(
+        self,
+        path: Path | Literal[":memory:"],
+        *,
+        clock: Callable[[], dt.datetime] = utc_now,
+        at: Callable[[Boundary], None] = nothing,
+    ) -> None:
+        self._lock = threading.RLock()
+        self.at: Final = at
+        self.clock: Final = clock
+        self._name: Final = path if isinstance(path, str) else path.name
+        try:
+            if isinstance(path, Path):
+                os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            self._db = sqlite3.connect(
+                path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False, cached_statements=256
+            )
+            self._prepare()
+        except OSError as error:
+            problem = error.strerror or "it cannot be opened"
+            raise ConfigError("config.state", file=self._name, problem=problem, advice="check the folder") from None
+        except sqlite3.Error:
+            advice = "keep the file, restore a copy and compare its log with the heads in receipts"
+            raise ConfigError("config.state", file=self._name, problem="it is damaged", advice=advice) from None
+
+    def _prepare(self) -> None:
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        self._db.execute("PRAGMA foreign_keys = ON")
+        self._db.execute("PRAGMA trusted_schema = OFF")
+        with self.transaction() as db:
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            if version > len(MIGRATIONS):
+                advice = "run the version of this software that wrote it, or a later one"
+                raise ConfigError("config.state", file=self._name, problem="it is of a later version", advice=advice)
+            for number, script in enumerate(MIGRATIONS[version:], version + 1):
+                for statement in _statements(script):
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version = {number}")
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Everything inside happens as a whole or not at all, and no other process writes in between.
+
+        The lock is taken before the first read (BEGIN IMMEDIATE), so that nothing that was read can be out of date.
+        """
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """For single reads: the connection, while no other thread uses it."""
+        with self._lock:
+            yield self._db
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def now(self) -> str:
+        """Time as it is stored: ISO 8601, UTC, seconds."""
+        return self.clock().astimezone(dt.UTC).isoformat(timespec="seconds")
+
+    # -- specifications and envelopes ---------------------------------------------------------------------------------
+
+    def add_spec(self, spec: StoredSpec) -> bool:
+        """Keep a specification. False if it is already here; the first submission stays the one that counts."""
+        self.at(Boundary.SPEC_RECEIVED)
+        row = (spec.digest, spec.plan, spec.toml, spec.canonical, spec.submission, spec.author, spec.author_key)
+        with self.transaction() as db:
+            done = db.execute("INSERT OR IGNORE INTO specs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*row, self.now()))
+            added = done.rowcount == 1
+        self.at(Boundary.SPEC_STORED)
+        return added
+
+    def spec(self, digest: SpecDigest) -> StoredSpec:
+        """Raises RunError ``run.no-spec``."""
+        with self.reading() as db:
+            row = db.execute(f"SELECT {_SPEC} FROM specs WHERE digest = ?", (digest,)).fetchone()
+        if row is None:
+            raise RunError("run.no-spec", digest=digest)
+        return StoredSpec(*row)
+
+    def specs(self) -> tuple[StoredSpec, ...]:
+        """All specifications, in the order of their arrival."""
+        with self.reading() as db:
+            return tuple(StoredSpec(*row) for row in db.execute(f"SELECT {_SPEC} FROM specs ORDER BY rowid"))
+
+    def add_envelope(self, digest: SpecDigest, kind: str, approver: str, body: bytes) -> bool:
+        """Keep a verified approval or revocation. False if the very same one is already here."""
+        self.at(Boundary.APPROVAL_VERIFIED)
+        row = (sha256(body).hexdigest(), digest, kind, approver, body)
+        with self.transaction() as db:
+            if db.execute("SELECT 1 FROM specs WHERE digest = ?", (digest,)).fetchone() is None:
+                raise RunError("run.no-spec", digest=digest)
+            done = db.execute("INSERT OR IGNORE INTO envelopes VALUES (?, ?, ?, ?, ?, ?)", (*row, self.now()))
+            added = done.rowcount == 1
+        self.at(Boundary.APPROVAL_RECORDED)
+        return added
+
+    def envelopes(self, digest: SpecDigest) -> tuple[bytes, ...]:
+        """All approvals and revocations of a specification, together: what ``verify_approvals`` takes."""
+        with self.reading() as db:
+            rows = db.execute("SELECT body FROM envelopes WHERE digest = ? ORDER BY rowid", (digest,))
+            return tuple(body for (body,) in rows)
+
+    # -- snapshots ----------------------------------------------------------------------------------------------------
+
+    def add_snapshot(self, snapshot: StoredSnapshot) -> None:
+        """Keep what is needed to open a snapshot again and to prove its commitment."""
+        self.at(Boundary.SNAPSHOT_TAKEN)
+        s = snapshot
+        row = (s.digest, s.dataset, s.taken, s.file, s.sha256, s.commitment, s.schema, s.salt)
+        with self.transaction() as db:
+            db.execute("INSERT INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        self.at(Boundary.SNAPSHOT_RECORDED)
+
+    def snapshot(self, digest: SpecDigest, dataset: str) -> StoredSnapshot | None:
+        """The latest snapshot of a dataset for a specification."""
+        text = "SELECT * FROM snapshots WHERE digest = ? AND dataset = ? ORDER BY taken DESC, rowid DESC LIMIT 1"
+        with self.reading() as db:
+            row = db.execute(text, (digest, dataset)).fetchone()
+        return StoredSnapshot(*row) if row else None
+
+    # -- runs ---------------------------------------------------------------------------------------------------------
+
+    def count_run(self, digest: SpecDigest, max_runs: int) -> int:
+        """Use up one run. On disk when it returns, so a crash after it cannot give the run back.
+
+        Returns: the number of this run, from 1.
+        Raises:  BudgetError ``budget.runs``.
+        """
+        with self.transaction() as db:
+            row = db.execute("SELECT used FROM run_counts WHERE digest = ?", (digest,)).fetchone()
+            used = row[0] if row else 0
+            if used >= max_runs:
+                raise BudgetError("budget.runs", allowed=max_runs, digest=digest)
+            db.execute("INSERT OR REPLACE INTO run_counts VALUES (?, ?)", (digest, used + 1))
+            self.at(Boundary.RUN_COUNT_RAISED)
+        self.at(Boundary.RUN_COUNT_FLUSHED)
+        return int(used) + 1
+
+    def runs_used(self, digest: SpecDigest) -> int:
+        with self.reading() as db:
+            row = db.execute("SELECT used FROM run_counts WHERE digest = ?", (digest,)).fetchone()
+        return int(row[0]) if row else 0
+
+    def start_run(self, handle: RunHandle, digest: SpecDigest) -> None:
+        """Enter a run into the journal. Raises RunError ``run.handle-used``: a handle names one run, for ever."""
+        with self.transaction() as db:
+            if db.execute("SELECT 1 FROM runs WHERE handle = ?", (handle,)).fetchone():
+                raise RunError("run.handle-used", handle=handle)
+            if db.execute("SELECT 1 FROM specs WHERE digest = ?", (digest,)).fetchone() is None:
+                raise RunError("run.no-spec", digest=digest)
+            row = (handle, digest, RunState.STARTED, self.now())
+            db.execute("INSERT INTO runs (handle, digest, state, started) VALUES (?, ?, ?, ?)", row)
+
+    def agree_run(self, handle: RunHandle, run_id: str) -> None:
+        """Note the run id of a run. Raises RunError ``run.reused`` for a run id that was seen before."""
+        with self.transaction() as db:
+            if db.execute("SELECT 1 FROM runs WHERE run_id = ?", (run_id,)).fetchone():
+                raise RunError("run.reused", what="the run id")
+            state = _move(db, handle, RunEvent.HELLO)
+            db.execute("UPDATE runs SET run_id = ?, state = ? WHERE handle = ?", (run_id, state, handle))
+
+    def finish_run(self, handle: RunHandle, receipt: bytes) -> None:
+        """Note that a run ended well, and keep its receipt."""
+        with self.transaction() as db:
+            row = (_move(db, handle, RunEvent.FINISH), self.now(), receipt, handle)
+            db.execute("UPDATE runs SET state = ?, ended = ?, receipt = ? WHERE handle = ?", row)
+
+    def abort_run(self, handle: RunHandle, code: str, receipt: bytes | None = None) -> None:
+        """Note that a run ended early, why, and its receipt if there is one."""
+        with self.transaction() as db:
+            row = (_move(db, handle, RunEvent.ABORT), self.now(), code, receipt, handle)
+            db.execute("UPDATE runs SET state = ?, ended = ?, code = ?, receipt = ? WHERE handle = ?", row)
+
+    def recover(self) -> tuple[StoredRun, ...]:
+        """At start-up: end the runs that were under way when the process died. What they used up stays used up."""
+        left = tuple(run for run in self.runs() if (run.state, RunEvent.ABORT) in NEXT)
+        for run in left:
+            self.abort_run(run.handle, "run.crashed")
+        return left
+
+    def run(self, handle: RunHandle) -> StoredRun:
+        """Raises RunError ``run.unknown``."""
+        with self.reading() as db:
+            row = db.execute(f"SELECT {_RUN} FROM runs WHERE handle = ?", (handle,)).fetchone()
+        if row is None:
+            raise RunError("run.unknown", handle=handle)
+        return _run(row)
+
+    def runs(self, digest: SpecDigest | None = None) -> tuple[StoredRun, ...]:
+        """Runs in the order of their start, of one specification or all."""
+        text = f"SELECT {_RUN} FROM runs WHERE digest = coalesce(?, digest) ORDER BY rowid"
+        with self.reading() as db:
+            return tuple(_run(row) for row in db.execute(text, (digest,)))
+
+    # -- spent randomness ---------------------------------------------------------------------------------------------
+
+    def use_once(self, what: str, value: bytes) -> None:
+        """Mark a value (nonce, public key, index of a pool) as spent, on disk before it is used.
+
+        Only its SHA-256 is kept, so ``value`` must be public or of high entropy.
+        Raises: RunError ``run.reused`` if it was marked before, in this or any earlier life of the process.
+        """
+        mark = sha256(value).digest()
+        with self.transaction() as db:
+            if db.execute("SELECT 1 FROM spent WHERE what = ? AND sha256 = ?", (what, mark)).fetchone():
+                raise RunError("run.reused", what=what)
+            db.execute("INSERT INTO spent VALUES (?, ?)", (what, mark))
+            self.at(Boundary.MARK_WRITTEN)
+        self.at(Boundary.MARK_FLUSHED)
+
+
+_SPEC: Final = "digest, plan, toml, canonical, submission, author, author_key, received"
+_RUN: Final = "handle, digest, run_id, state, started, ended, code, receipt"
+
+
+def _run(row: tuple[RunHandle, SpecDigest, str | None, str, str, str | None, str | None, bytes | None]) -> StoredRun:
+    handle, digest, run_id, state, started, ended, code, receipt = row
+    return StoredRun(handle, digest, run_id, RunState(state), started, ended, code, receipt)
+
+
+def _move(db: sqlite3.Connection, handle: RunHandle, event: RunEvent) -> RunState:
+    """The state that follows; the caller holds the transaction."""
+    row = db.execute("SELECT state FROM runs WHERE handle = ?", (handle,)).fetchone()
+    if row is None:
+        raise RunError("run.unknown", handle=handle)
+    following = NEXT.get((RunState(row[0]), event))
+    if following is None:
+        raise RunError("run.order", handle=handle, state=row[0], event=event.value)
+    return following
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Split a script where SQLite says that a statement is complete (a trigger has semicolons inside)."""
+    text = ""
+    for part in script.split(";"):
+        text += part + ";"
+        if sqlite3.complete_statement(text):
+            yield text
+            text = ""
