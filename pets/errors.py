@@ -121,6 +121,9 @@ CODES: Final[dict[str, Code]] = {
         "INVALID_ARGUMENT",
     ),
     # -- peer: another party broke the protocol (carriage) ------------------------------------------------------------
+    "peer.hello": Code("{peer} sent a hello that is none", "compare the versions of both servers", "INVALID_ARGUMENT"),
+    "peer.positions": Code("message {label} repeats a position or leaves its range", "start a new run"),
+    "peer.tags": Code("a list of tags is not what the card says: {problem}", "start a new run"),
     "peer.frame": Code("{peer} sent a frame that is none: {problem}", "start a new run", "INVALID_ARGUMENT"),
     "peer.other-run": Code("{peer} sent a frame of another run", "start a new run", "INVALID_ARGUMENT"),
     "peer.unexpected": Code("{peer} sent {message}, which the plan does not let it send", "start a new run"),
@@ -149,6 +152,7 @@ CODES: Final[dict[str, Code]] = {
     "link.too-large": Code("{what} is larger than {limit} bytes", "send less", "RESOURCE_EXHAUSTED"),
     "link.request": Code("{what} is not what this call takes", "compare the versions of both sides", "INVALID_ARGUMENT"),
     # -- run: a run was refused, stopped or ended ---------------------------------------------------------------------
+    "run.stopped": Code("{by} stopped the run; nothing was opened", "ask them why, and start a new run", "ABORTED"),
     "run.other-software": Code("{peer} runs another version of this software", "bring both to the same version"),
     "run.other-spec": Code("{peer} holds another specification under this run", "submit the specification again to all"),
     "run.other-plan": Code("{peer} lowered the specification to another plan", "compare software and cards with them"),
@@ -280,6 +284,49 @@ CODES: Final[dict[str, Code]] = {
         "share of {party}: {message} is not what {party} signed", "use the folder that pets run wrote"
     ),
     "receipt.result-differs": Code("{file} is not what the shares add up to", "use the file that pets run wrote"),
+    # -- source: the input party's own records do not fit; rows and counts stay on its own console --------------------
+    "source.unreadable": Code(
+        "dataset {dataset}: its source cannot be read", "look at the console of the party that holds it"
+    ),
+    "source.column": Code(
+        "dataset {dataset}: its source has no column {column}",
+        "name the source's own column under columns of this dataset in party.toml",
+    ),
+    "source.column-twice": Code(
+        "dataset {dataset}: more than one column of its source could be {column}",
+        "name the one that is meant, with its exact capitals, under columns of this dataset in party.toml",
+    ),
+    "source.type": Code(
+        "dataset {dataset}, column {column}: there are values that are not of its type",
+        "mend the rows named on the console of the party that holds it, or the type in the specification",
+    ),
+    "source.id": Code(
+        "dataset {dataset}, column {column}: there are malformed identifiers",
+        "mend the rows named on the console of the party that holds it, or add a step to linkage.normalise",
+    ),
+    "source.rows-per-person": Code(
+        "dataset {dataset}: there are people with more than max_rows_per_person rows",
+        "raise max_rows_per_person, or set truncate = true to keep a random choice of their rows",
+    ),
+    "source.level": Code(
+        "dataset {dataset}, column {column}: there are values that are no declared level",
+        "declare the level, or recode the rows named on the console of the party that holds it",
+    ),
+    "source.range": Code(
+        "dataset {dataset}, column {column}: there are values outside min and max",
+        "widen the range, or set clamp = true to move such values to its ends",
+    ),
+    "source.null": Code(
+        "dataset {dataset}, column {column}: it is required, and there are rows without it",
+        "take required away, or fill the rows named on the console of the party that holds it",
+    ),
+    "source.max-rows": Code("dataset {dataset}: there are more rows than max_rows", "raise max_rows, or bring less"),
+    "source.snapshot": Code(
+        "dataset {dataset}: the snapshot is not the one that was committed to", "take a new snapshot, then start again"
+    ),
+    "source.unwritable": Code(
+        "dataset {dataset}: its snapshot cannot be written", "make room in the state folder and check its owner"
+    ),
     # -- internal: ours -----------------------------------------------------------------------------------------------
     "internal.gate": Code(
         "message {label} {problem}; nothing was sent", "report this: the code does not follow its card", "INTERNAL"

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from pets.kernels.jit import kernel
+
 U32 = npt.NDArray[np.uint32]
-U8 = npt.NDArray[np.uint8]
 I64 = npt.NDArray[np.int64]
 
 
@@ -22,7 +22,7 @@ def list_positions(cell: U32, first: I64, q: U32) -> U32:
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _list_positions(cell: Any, following: Any, q: Any, out: Any) -> None:
     for row in range(cell.size):
         c = cell[row]
@@ -40,25 +40,11 @@ def cells_by_position(bounds: I64, q: U32) -> U32:
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _cells_by_position(bounds: Any, q: Any, out: Any) -> None:
     for c in range(bounds.size - 1):
         for i in range(bounds[c], bounds[c + 1]):
             out[q[i]] = c
-
-
-def place_rows(out: U8, at: U32, rows: U8) -> None:
-    """Write row r of ``rows`` (n, t) to row ``at[r]`` of ``out`` (N, t), uint8."""
-    _place_rows(out, at, rows)
-
-
-@numba.njit(cache=True, nogil=True)
-def _place_rows(out: Any, at: Any, rows: Any) -> None:
-    width = rows.shape[1]
-    for row in range(rows.shape[0]):
-        to = at[row]
-        for byte in range(width):
-            out[to, byte] = rows[row, byte]
 
 
 def inverse(order: U32) -> U32:
@@ -68,7 +54,7 @@ def inverse(order: U32) -> U32:
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _inverse(order: Any, out: Any) -> None:
     for j in range(order.size):
         out[order[j]] = j

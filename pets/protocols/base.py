@@ -49,3 +49,11 @@ def receive(from_: str, label: str, column: int = 0) -> Role[Array]:
     if not isinstance(array, np.ndarray):
         raise TypeError(f"the driver gave no array for {label}")
     return array
+
+
+def receive_columns(from_: str, label: str, columns: int) -> Role[list[Array]]:
+    """Receive all columns of one message, in order."""
+    arrays = []
+    for column in range(columns):
+        arrays.append((yield from receive(from_, label, column)))
+    return arrays

@@ -15,7 +15,9 @@ import numpy.typing as npt
 
 from pets.errors import InternalError, PeerError
 from pets.kernels import columns, join, lists, noise, permute, prf, tags
-from pets.protocols.base import Array, Role, Send, receive
+from pets.kernels.tags import Kind
+from pets.protocols.base import Array, Role, Send, receive, receive_columns
+from pets.secret import Secret
 
 PROTOCOL = "helper_join_a"
 
@@ -23,9 +25,6 @@ U64 = npt.NDArray[np.uint64]
 U32 = npt.NDArray[np.uint32]
 U8 = npt.NDArray[np.uint8]
 I64 = npt.NDArray[np.int64]
-
-DUMMY, FILLER_A, FILLER_B, SENTINEL, PADDING_A, PADDING_B = 2, 3, 4, 5, 6, 7
-"""Types of tag blocks other than a real row (1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,25 +73,14 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Ids:
-    """Identifiers of rows or persons: ``data`` (n, width) uint8, zero-padded; ``lengths`` (n,) uint8 in bytes."""
-
-    data: U8
-    lengths: U8
-
-    def __repr__(self) -> str:
-        return f"Ids({self.data.shape[0]} rows)"
-
-
-@dataclass(frozen=True, slots=True, repr=False)
 class RowsOfA:
     """What role a brings: at most ``n_a`` rows, at most ``k`` of each person.
 
-    Shapes:  occurrence (n,) uint16, 1 to k, distinct within a person; cell (n,) uint32 below g; values: x arrays
+    Shapes:  ids (n, width) uint8, zero-padded; occurrence (n,) uint16, 1 to k, distinct within a person; cell (n,) uint32 below g; values: x arrays
              (n,) int64; local (v, g) uint64, added to role a's share (unmatched rows of a LEFT JOIN).
     """
 
-    ids: Ids
+    ids: U8
     occurrence: npt.NDArray[np.uint16]
     cell: U32
     values: Sequence[I64]
@@ -104,13 +92,13 @@ class RowsOfA:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PeopleOfB:
-    """What role b brings: at most ``n_b`` persons, each once; values: v_g arrays (m,) int64."""
+    """What role b brings: at most ``n_b`` persons, each once: ids (m, width) uint8; values: v_g arrays (m,) int64."""
 
-    ids: Ids
+    ids: U8
     values: Sequence[I64]
 
     def __repr__(self) -> str:
-        return f"PeopleOfB({self.ids.lengths.size} persons)"
+        return f"PeopleOfB({len(self.ids)} persons)"
 
 
 def party_a(shape: Shape, rows: RowsOfA, ab: prf.KeyFamily, ac: prf.KeyFamily, noise_a: U64) -> Role[None]:
@@ -136,12 +124,10 @@ def party_a(shape: Shape, rows: RowsOfA, ab: prf.KeyFamily, ac: prf.KeyFamily, n
     yield Send("helper", "M8", position)
     cell_at = lists.cells_by_position(bounds, q)
 
-    masked = [(yield from receive("b", "M3", column)) for column in range(shape.v_g)]
+    masked = yield from receive_columns("b", "M3", shape.v_g)
     tau = yield from receive("helper", "M4")
     _check_positions(tau, shape.n, "M4")
-    opened = {}
-    for place, of_b in enumerate(shape.factors_b):
-        opened[of_b] = yield from receive("helper", "Mf", place)
+    opened = dict(zip(shape.factors_b, (yield from receive_columns("helper", "Mf", len(shape.factors_b))), strict=True))
 
     share = np.empty((shape.v, shape.g), np.uint64)
     product = 0
@@ -151,16 +137,16 @@ def party_a(shape: Shape, rows: RowsOfA, ab: prf.KeyFamily, ac: prf.KeyFamily, n
         else:
             matched = columns.gather(masked[of_b], tau)
             columns.product_share_a(matched, x_in_list[of_a], opened[of_b])
-            prf.add_words(matched, ab.key("w", product))
+            prf.add_words(ab.key("w", product), matched)
             product += 1
-        prf.add_words(matched, ac.key("r1", column))
+        prf.add_words(ac.key("r1", column), matched)
         share[column] = columns.segment_sums(matched, cell_at, shape.g)
         share[column] += _difference(prf.words_at(ab.key("r2", column), position))
     share += rows.local
     for column in range(shape.v):
         share[column] += noise_a[column]
-        prf.add_words(share[column], ab.key("noise", column))
-        prf.add_words(share[column], ac.key("zero", column))
+        prf.add_words(ab.key("noise", column), share[column])
+        prf.add_words(ac.key("zero", column), share[column])
     for column in range(shape.v):
         yield Send("result", "M7a", share[column], column)
 
@@ -172,16 +158,16 @@ def party_b(shape: Shape, people: PeopleOfB, ab: prf.KeyFamily, bc: prf.KeyFamil
     Learned: nothing: uniform words.
     Trust:   semi-honest, one corrupt party of three; a lying peer is not caught.
     """
-    persons = people.ids.lengths.size
+    persons = len(people.ids)
     listed = _tags_of_b(shape, people, ab)
     order = join.sort_by_tag(listed)
-    yield Send("helper", "M2", np.ascontiguousarray(listed[order]))
+    yield Send("helper", "M2", tags.take(listed, order))
     rho = permute.permutation(bc.key("rho"), shape.n)
     target = rho[lists.inverse(order)[: shape.k * persons]]
     del order, listed, rho
     for column, values in enumerate(people.values):
         masked = np.zeros(shape.n, np.uint64)
-        prf.sub_words(masked, bc.key("r", column))
+        prf.sub_words(bc.key("r", column), masked)
         for occurrence in range(shape.k):
             of_occurrence = target[occurrence * persons : (occurrence + 1) * persons]
             columns.scatter_into(masked, of_occurrence, values.view(np.uint64))
@@ -191,22 +177,20 @@ def party_b(shape: Shape, people: PeopleOfB, ab: prf.KeyFamily, bc: prf.KeyFamil
     v = {of_b: prf.words(bc.key("v", place), shape.n_list_a) for place, of_b in enumerate(factors_b)}
     for product, (of_b, of_a) in enumerate(shape.products):
         dealt = u[of_a] * v[of_b]
-        prf.sub_words(dealt, ab.key("w", product))
+        prf.sub_words(ab.key("w", product), dealt)
         yield Send("helper", "Mw", dealt, product)
     del u, v
     q = permute.permutation(ab.key("q"), shape.n_list_a)
     rho2 = permute.permutation(ab.key("rho2"), shape.n_list_a)
-    words = []
-    for column in range(shape.v):
-        words.append((yield from receive("helper", "M5", column)))
+    words = yield from receive_columns("helper", "M5", shape.v)
     for column in range(shape.v):
         sums = np.empty(shape.n_list_a, np.uint64)
         columns.prefix_scatter(words[column], q, rho2, sums)
-        prf.sub_words(sums, ab.key("r2", column))
+        prf.sub_words(ab.key("r2", column), sums)
         yield Send("helper", "M6", sums, column)
     for column in range(shape.v):
         hidden = noise_b[column].copy()
-        prf.sub_words(hidden, ab.key("noise", column))
+        prf.sub_words(ab.key("noise", column), hidden)
         yield Send("helper", "Mn", hidden, column)
 
 
@@ -221,8 +205,8 @@ def helper(shape: Shape, ac: prf.KeyFamily, bc: prf.KeyFamily, noise_c: U64) -> 
     """
     tags_a = yield from receive("a", "M1")
     tags_b = yield from receive("b", "M2")
-    e = [(yield from receive("a", "Me", column)) for column in range(shape.x)]
-    dealt = [(yield from receive("b", "Mw", product)) for product in range(len(shape.products))]
+    e = yield from receive_columns("a", "Me", shape.x)
+    dealt = yield from receive_columns("b", "Mw", len(shape.products))
     position = yield from receive("a", "M8")
     _check_positions(position, shape.n_list_a, "M8")
     try:
@@ -245,17 +229,17 @@ def helper(shape: Shape, ac: prf.KeyFamily, bc: prf.KeyFamily, noise_c: U64) -> 
             word = e[of_a] * v[of_b]
             word += dealt[product]
             product += 1
-        prf.sub_words(word, ac.key("r1", column))
+        prf.sub_words(ac.key("r1", column), word)
         yield Send("b", "M5", word, column)
     del share, v, e, dealt
 
-    sums = [(yield from receive("b", "M6", column)) for column in range(shape.v)]
-    hidden = [(yield from receive("b", "Mn", column)) for column in range(shape.v)]
+    sums = yield from receive_columns("b", "M6", shape.v)
+    hidden = yield from receive_columns("b", "Mn", shape.v)
     for column in range(shape.v):
         own = _difference(columns.gather(sums[column], position))
         own += noise_c[column]
         own += hidden[column]
-        prf.sub_words(own, ac.key("zero", column))
+        prf.sub_words(ac.key("zero", column), own)
         yield Send("result", "M7c", own, column)
 
 
@@ -265,8 +249,8 @@ def result(shape: Shape) -> Role[tuple[U64, U64]]:
     Learned: the noised sums of every cell, and nothing from either share alone.
     Returns: the shares of a and of the helper, each (v, g) uint64.
     """
-    of_a = [(yield from receive("a", "M7a", column)) for column in range(shape.v)]
-    of_c = [(yield from receive("helper", "M7c", column)) for column in range(shape.v)]
+    of_a = yield from receive_columns("a", "M7a", shape.v)
+    of_c = yield from receive_columns("helper", "M7c", shape.v)
     empty = np.empty((0, shape.g), np.uint64)
     return (np.stack(of_a) if of_a else empty), (np.stack(of_c) if of_c else empty)
 
@@ -300,42 +284,43 @@ def _tags_of_a(
     """List T of the card: real rows, then in cell 0 the slots and padding, and a sentinel at the end of each cell."""
     key = ab.key("tag")
     out = np.empty((shape.n_list_a, shape.t), np.uint8)
-    blocks = tags.id_blocks(rows.ids.data, rows.ids.lengths, fixed=shape.fixed_ids, key=ab.key("idhash"))
-    lists.place_rows(out, at, tags.tag_rows(key, blocks, rows.occurrence, shape.t))
+    blocks = tags.id_blocks(rows.ids, fixed=shape.fixed_ids, key=None if shape.fixed_ids else ab.key("idhash"))
+    tags.place(tags.tag_rows(key, blocks, rows.occurrence, width=shape.t), at, out)
     in_first_cell = int(np.count_nonzero(rows.cell == 0))
     free = q[first[0] + in_first_cell : bounds[1] - 1]
-    lists.place_rows(out, free, _slots_and_padding(shape, ab, key, FILLER_A, PADDING_A, shape.n_a - rows.cell.size))
-    sentinels = tags.tag_indexed(key, SENTINEL, 0, shape.g, shape.t)
-    lists.place_rows(out, q[bounds[1:] - 1], sentinels)
+    missing = shape.n_a - rows.cell.size
+    tags.place(_slots_and_padding(shape, ab, key, Kind.FILLER_A, Kind.PADDING_A, missing), free, out)
+    tags.place(tags.tag_indexed(key, Kind.SENTINEL, 0, shape.g, width=shape.t), q[bounds[1:] - 1], out)
     return out
 
 
 def _tags_of_b(shape: Shape, people: PeopleOfB, ab: prf.KeyFamily) -> U8:
     """List S before sorting: k tags of each person (occurrence by occurrence), the slots, the padding."""
     key = ab.key("tag")
-    persons = people.ids.lengths.size
+    persons = len(people.ids)
     if persons > shape.n_b:
         raise InternalError("internal.bug", where="persons of role b outside the declared sizes")
-    blocks = tags.id_blocks(people.ids.data, people.ids.lengths, fixed=shape.fixed_ids, key=ab.key("idhash"))
+    blocks = tags.id_blocks(people.ids, fixed=shape.fixed_ids, key=None if shape.fixed_ids else ab.key("idhash"))
     parts = [
-        tags.tag_rows(key, blocks, np.full(persons, occurrence, np.uint16), shape.t)
+        tags.tag_rows(key, blocks, np.full(persons, occurrence, np.uint16), width=shape.t)
         for occurrence in range(1, shape.k + 1)
     ]
-    parts.append(_slots_and_padding(shape, ab, key, FILLER_B, PADDING_B, shape.k * (shape.n_b - persons)))
+    missing = shape.k * (shape.n_b - persons)
+    parts.append(_slots_and_padding(shape, ab, key, Kind.FILLER_B, Kind.PADDING_B, missing))
     return np.concatenate(parts)
 
 
 def _slots_and_padding(
-    shape: Shape, ab: prf.KeyFamily, key: prf.Key, filler: int, padding: int, missing: int
+    shape: Shape, ab: prf.KeyFamily, key: Secret[bytes], filler: Kind, padding: Kind, missing: int
 ) -> U8:
     """The w slots, of which D are dummies that both lists have, and ``missing`` rows up to the declared size."""
     low, high = (int(word) for word in prf.words(ab.key("D"), 2))
     dummies = noise.draw_dummies(shape.dummies, low | (high << 64))
     return np.concatenate(
         [
-            tags.tag_indexed(key, DUMMY, 0, dummies, shape.t),
-            tags.tag_indexed(key, filler, 0, shape.w - dummies, shape.t),
-            tags.tag_indexed(key, padding, 0, missing, shape.t),
+            tags.tag_indexed(key, Kind.COMMON_DUMMY, 0, dummies, width=shape.t),
+            tags.tag_indexed(key, filler, 0, shape.w - dummies, width=shape.t),
+            tags.tag_indexed(key, padding, 0, missing, width=shape.t),
         ]
     )
 

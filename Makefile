@@ -1,0 +1,53 @@
+# Everything runs in .venv, made from pyproject.toml and the pinned constraints.txt. Nothing is needed before but
+# Python 3.11 or later, make and this clone.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.PHONY: demo test test-long lint types wire bench-join clean help
+
+help:
+	@sed -n 's/^##//p' $(MAKEFILE_LIST)
+
+$(VENV)/python:
+	@echo "Making the environment ..."
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/base: $(VENV)/python pyproject.toml constraints.txt
+	@echo "Installing pets and what it needs (a minute or two, once) ..."
+	@PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(PIP) --editable .
+	@$(BIN)/python -m pets.party.warm
+	@touch $@
+
+$(VENV)/test: $(VENV)/base
+	@echo "Installing what the tests need (once) ..."
+	@PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(PIP) --editable ".[test]"
+	@touch $@
+
+## make demo        two organisations, a helper, an approved joint query: from records to receipts in a minute
+demo: $(VENV)/base
+	@$(BIN)/pets demo
+
+## make test        style, types, and all tests; under ten minutes on two cores
+test: $(VENV)/test
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -m "not long"
+
+## make test-long   the long suites: fuzz, statistics, large sizes
+test-long: $(VENV)/test
+	@$(BIN)/python -m pytest -m long --timeout 3600
+
+## make bench-join  the join benchmark: three server processes over loopback (see benchmarks/join.py)
+bench-join: $(VENV)/test
+	@$(BIN)/python -m benchmarks.join
+
+## make wire        generate pets/wire from proto/ again
+wire: $(VENV)/test
+	@$(BIN)/python -m pets.wire
+
+clean:
+	rm -rf $(VENV) build dist out

@@ -1,0 +1,107 @@
+"""From a holder's own rows to what a role of the join takes: number, bound, evaluate factors, sum per person.
+
+All of it happens at the holder, before anything is sent, by the numbers of the plan alone.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from pets.errors import SourceError
+from pets.kernels import columns, noise, rows
+from pets.kernels.prf import Stream
+from pets.party.sources import Table
+from pets.protocols.helper_join import PeopleOfB, RowsOfA, Shape
+from pets.spec.cards import Card
+from pets.spec.ir import AddNoise, Factor, HelperJoin, Read
+
+I64 = npt.NDArray[np.int64]
+U64 = npt.NDArray[np.uint64]
+
+
+def shape_of(join: HelperJoin, card: Card) -> Shape:
+    """The parameters of the protocol, from the plan: b-cell h of gathered or summed column c is number c * H + h."""
+    names = card.names(dict(join.public))
+    b_cells = names["v"] // len(join.summed)
+    summed = tuple((s.gathered * b_cells + h, s.a) for s in join.summed for h in range(b_cells))
+    return Shape(
+        n_a=names["n_a"],
+        n_b=names["n_b"],
+        g=names["g"],
+        k=names["k"],
+        s=names["s"],
+        t=names["t"],
+        n_list_a=names["n_list_a"],
+        n_list_b=names["n_list_b"],
+        x=names["x"],
+        v_g=names["v_g"],
+        summed=summed,
+        fixed_ids=join.fixed_ids,
+        dummies=noise.dummy_table(join.helper_epsilon, join.helper_delta, names["k"], names["s"]),
+    )
+
+
+def rows_of_a(read: Read, join: HelperJoin, shape: Shape, table: Table, own: Stream) -> RowsOfA:
+    """What role a brings: its rows, at most k a person in random order, with the factors that are multiplied.
+
+    Raises: SourceError source.rows-per-person if there are more rows a person and the plan does not truncate.
+    """
+    occurrence = _number(read, table, own)
+    factors = [_factor(factor, table, shape.g, occurrence) for factor in read.factors]
+    local = np.zeros((shape.v, shape.g), np.uint64)
+    b_cells = shape.v // len(join.summed)
+    for moment, factor in join.local_a:
+        kept = np.where(occurrence > 0, factors[factor], 0).view(np.uint64)
+        local[moment * b_cells + b_cells - 1] = columns.segment_sums(kept, table.cell, shape.g)
+    values = [factors[number] for number in join.factors_a]
+    ids, cell = table.ids, table.cell
+    if not occurrence.all():
+        kept_rows = np.flatnonzero(occurrence)
+        ids, cell, occurrence = ids[kept_rows], cell[kept_rows], occurrence[kept_rows]
+        values = [column[kept_rows] for column in values]
+    return RowsOfA(ids, occurrence, cell, values, local)
+
+
+def people_of_b(read: Read, join: HelperJoin, shape: Shape, table: Table, own: Stream) -> PeopleOfB:
+    """What role b brings: each person once, every factor summed over the person's rows in each of b's cells.
+
+    Raises: SourceError source.rows-per-person if there are more rows a person and the plan does not truncate.
+    """
+    occurrence = _number(read, table, own)
+    b_cells = shape.v // len(join.summed)
+    sums: list[I64] = []
+    for factor in read.factors:
+        by_row = _factor(factor, table, b_cells, occurrence)
+        sums.append(rows.per_person_sums(table.person, table.cell, b_cells, by_row, occurrence))
+    values: list[I64] = []
+    for gathered in join.gathered:
+        for cell in range(b_cells):
+            column = sums[gathered.factor][:, cell]
+            last = cell == b_cells - 1
+            values.append(np.ascontiguousarray(column - 1 if gathered.outer and last else column))
+    return PeopleOfB(table.ids[rows.person_starts(table.person)], values)
+
+
+def noise_of(step: AddNoise, shape: Shape, own: Stream) -> U64:
+    """This party's part of the noise of every cell, (v, g) uint64: drawn in one batch before the run begins."""
+    b_cells = shape.v // len(step.columns)
+    drawn = [
+        noise.half_noise(column.epsilon / column.sensitivity, b_cells * shape.g, own).reshape(b_cells, shape.g)
+        for column in step.columns
+    ]
+    return np.concatenate(drawn).view(np.uint64)
+
+
+def _number(read: Read, table: Table, own: Stream) -> npt.NDArray[np.uint16]:
+    occurrence = rows.number_rows(table.person, read.rows_per_person, own)
+    if not read.truncate and not occurrence.all():
+        raise SourceError("source.rows-per-person", dataset=read.dataset, most=read.rows_per_person)
+    return occurrence
+
+
+def _factor(factor: Factor, table: Table, cells: int, occurrence: npt.NDArray[np.uint16]) -> I64:
+    if factor.people:
+        return rows.first_in_cell(table.person, table.cell, cells, occurrence)
+    values: Sequence[I64] = [table.values[name] for name in factor.values]
+    return rows.factor_rows(values, [table.present[name] for name in factor.present], factor.unit, len(table.person))

@@ -1,0 +1,267 @@
+"""One run at one computing party: hello, keys, own rows, then the role, driven through the gate to its end.
+
+Everything it needs from outside is an argument: the network (``Carrier``), the rows (``bring``), entropy, the clock of
+the host only through deadlines. It writes no state; ``node.py`` reserves before and settles after.
+"""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from pets.errors import InternalError, LinkError, PeerError, PetsError, RunError
+from pets.ids import PartyId, RunHandle
+from pets.kernels import prf
+from pets.party import gate, hello, prepare
+from pets.party.drive import Tick, drive
+from pets.party.sources import Table
+from pets.plan.cost import join_of, parties_of
+from pets.plan.lower import JOIN_CARD
+from pets.plan.review import Reviewed
+from pets.protocols import helper_join
+from pets.protocols.base import Role
+from pets.secret import Secret
+from pets.spec.cards import load_cards
+from pets.spec.ir import AddNoise, HelperJoin, Read
+from pets.transport.link import Link
+
+Entropy = Callable[[int], bytes]
+"""Gives that many fresh bytes of the operating system."""
+
+_ROLE_OF_KEY: Final = {"a": ("ab", "ac"), "b": ("ab", "bc"), "helper": ("ac", "bc")}
+_ROLES: Final = ("a", "b", "helper")
+
+
+class Carrier(Protocol):
+    """How a session reaches the other participants of its run."""
+
+    def hello(self, peer: PartyId, handle: RunHandle, body: bytes) -> None:
+        """Bring this party's hello to a computing peer; may take as long as the peer needs to be reached."""
+        ...
+
+    def link(self, run_id: bytes, peers: Sequence[PartyId], result: PartyId) -> Link:
+        """The network of the run, once its id is known: computing peers, and the result party's endpoint."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a completed role leaves for the receipt."""
+
+    run_id: bytes
+    sent: tuple[gate.Sent, ...]
+
+
+def roles_of(reviewed: Reviewed) -> dict[str, PartyId]:
+    """Which participant plays which role of the card; the result party under the name of its endpoint."""
+    return parties_of(reviewed.plan) | {"result": result_endpoint(reviewed)}
+
+
+def result_endpoint(reviewed: Reviewed) -> PartyId:
+    """Name of the result party's client on the network: its own, also where the same party runs a server."""
+    return PartyId(f"{reviewed.spec.result_party}:result")
+
+
+def agreed(reviewed: Reviewed, shape: helper_join.Shape) -> hello.Agreed:
+    """What this party is about to run, for the hello."""
+    return hello.Agreed(reviewed.digest, reviewed.plan_digest, reviewed.cards, shape.dummies.digest)
+
+
+class Session:
+    """A run at a computing party, from its hello to its last message.
+
+    ``bring`` reads this party's rows for a step of the plan; the helper is never asked. ``hello_body`` can be handed out
+    at once; ``take_hello`` may be called by any thread; ``run`` is called once.
+    """
+
+    def __init__(
+        self,
+        reviewed: Reviewed,
+        party: PartyId,
+        handle: RunHandle,
+        *,
+        carrier: Carrier,
+        bring: Callable[[Read], Table],
+        result_hello: bytes,
+        entropy: Entropy,
+        deadline_s: float,
+        tick: Tick,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.reviewed: Final = reviewed
+        self.party: Final = party
+        self.handle: Final = handle
+        self._carrier, self._bring, self._tick, self._check = carrier, bring, tick, check
+        self._deadline_s = deadline_s
+        self._join: HelperJoin = join_of(reviewed.plan)
+        self._card = load_cards()[JOIN_CARD]
+        self._shape = prepare.shape_of(self._join, self._card)
+        self._roles = roles_of(reviewed)
+        self._role = next(role for role in _ROLES if self._roles[role] == party)
+        self._peers = tuple(name for name in reviewed.spec.computing if name != party)
+        self._own_agreed = agreed(reviewed, self._shape)
+        self._private = {peer: Secret(entropy(32)) for peer in self._peers}
+        self._own_hello = hello.make(
+            self._own_agreed, entropy(16), {peer: prf.public_key(key) for peer, key in self._private.items()}
+        )
+        self._seed = Secret(entropy(16))
+        self._noise_seed = Secret(entropy(16))
+        self._result_hello = self._read(result_hello, hello.RESULT_ENDPOINT, keys=())
+        self._hellos: dict[PartyId, hello.Hello] = {}
+        self._changed = threading.Condition()
+        self._stopped: PetsError | None = None
+        self._link: Link | None = None
+
+    @property
+    def hello_body(self) -> bytes:
+        return self._own_hello.body
+
+    def take_hello(self, peer: PartyId, body: bytes) -> None:
+        """A peer's hello. Raises: PeerError peer.hello, or RunError run.other-* if it is about to run something else."""
+        if peer not in self._peers:
+            raise PeerError("peer.hello", peer=peer)
+        read = self._read(body, peer, keys=tuple(name for name in self.reviewed.spec.computing if name != peer))
+        with self._changed:
+            if peer in self._hellos:
+                raise PeerError("peer.hello", peer=peer)
+            self._hellos[peer] = read
+            self._changed.notify_all()
+
+    def stop(self, error: PetsError) -> None:
+        """End the run: nothing is sent or opened after the message that is under way."""
+        with self._changed:
+            self._stopped = self._stopped or error
+            self._changed.notify_all()
+        if self._link is not None:
+            self._link.abort(error.code)
+
+    def run(self) -> Outcome:
+        """Play this party's role. Raises whatever ends the run; the peers have then been told."""
+        noise = prepare.noise_of(self._noise_step(), self._shape, prf.Stream(self._noise_seed))
+        posting = [threading.Thread(target=self._post, args=(peer,), daemon=True) for peer in self._peers]
+        for thread in posting:
+            thread.start()
+        brought = self._own_rows()
+        self._await_hellos()
+        run_id = self._run_id()
+        self._link = self._carrier.link(run_id, self._peers, self._roles["result"])
+        passage = gate.Gate(
+            gate.project(self._card, dict(self._join.public), self._roles, self._role)
+        )
+        keys = self._keys(run_id)
+        try:
+            self._may_go_on()
+            drive(
+                self._play(keys, brought, noise),
+                passage,
+                self._link,
+                deadline_s=self._deadline_s,
+                check=self._may_go_on,
+                tick=self._tick,
+            )
+            outcome = Outcome(run_id, passage.finish())
+        except PetsError as error:
+            self._link.abort((self._stopped or error).code)
+            raise (self._stopped or error) from error
+        except BaseException:
+            self._link.abort("internal.bug")
+            raise
+        finally:
+            passage.close()
+            for family in keys.values():
+                family.erase()
+        self._link.close()
+        return outcome
+
+    def _noise_step(self) -> AddNoise:
+        return next(step for step in self.reviewed.plan.steps if isinstance(step, AddNoise))
+
+    def _read(self, body: bytes, peer: str, *, keys: tuple[PartyId, ...]) -> hello.Hello:
+        read = hello.read(body, peer=peer)
+        hello.compare(self._own_agreed, read.agreed, peer=peer)
+        if set(read.keys) != set(keys):
+            raise PeerError("peer.hello", peer=peer)
+        return read
+
+    def _post(self, peer: PartyId) -> None:
+        try:
+            self._carrier.hello(peer, self.handle, self.hello_body)
+        except PetsError as error:
+            self.stop(error)
+
+    def _await_hellos(self) -> None:
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._stopped is not None or len(self._hellos) == len(self._peers), self._deadline_s
+            )
+            if self._stopped is not None:
+                raise self._stopped
+            missing = [peer for peer in self._peers if peer not in self._hellos]
+        if missing:
+            raise LinkError("link.deadline", peer=missing[0], seconds=self._deadline_s, step="hello")
+
+    def _run_id(self) -> bytes:
+        bodies = [
+            self.hello_body if name == self.party else self._hellos[name].body
+            for name in self.reviewed.spec.computing
+        ]
+        return hello.run_id([*bodies, self._result_hello.body])
+
+    def _keys(self, run_id: bytes) -> dict[str, prf.KeyFamily]:
+        """The two key families of this party's pairs. A peer whose key agrees on nothing is refused."""
+        families = {}
+        order = self.reviewed.spec.computing
+        for pair in _ROLE_OF_KEY[self._role]:
+            members = [self._roles["helper" if letter == "c" else letter] for letter in pair]
+            peer = next(name for name in members if name != self.party)
+            try:
+                shared = prf.agree(self._private[peer], self._hellos[peer].keys[self.party])
+            except ValueError as error:
+                raise PeerError("peer.hello", peer=peer) from error
+            first, second = sorted(members, key=order.index)
+            families[pair] = prf.KeyFamily(
+                shared,
+                run_id=run_id,
+                digest=bytes.fromhex(self.reviewed.digest),
+                protocol=JOIN_CARD,
+                party_p=first,
+                party_q=second,
+            )
+        self._private.clear()
+        return families
+
+    def _own_rows(self) -> helper_join.RowsOfA | helper_join.PeopleOfB | None:
+        read = next(
+            (step for step in self.reviewed.plan.steps if isinstance(step, Read) and step.party == self.party), None
+        )
+        if read is None:
+            return None
+        table = self._bring(read)
+        own = prf.Stream(self._seed)
+        if self._role == "a":
+            return prepare.rows_of_a(read, self._join, self._shape, table, own)
+        return prepare.people_of_b(read, self._join, self._shape, table, own)
+
+    def _play(
+        self,
+        keys: Mapping[str, prf.KeyFamily],
+        brought: helper_join.RowsOfA | helper_join.PeopleOfB | None,
+        noise: prepare.U64,
+    ) -> Role[None]:
+        if isinstance(brought, helper_join.RowsOfA):
+            return helper_join.party_a(self._shape, brought, keys["ab"], keys["ac"], noise)
+        if isinstance(brought, helper_join.PeopleOfB):
+            return helper_join.party_b(self._shape, brought, keys["ab"], keys["bc"], noise)
+        if self._role != "helper":
+            raise InternalError("internal.bug", where="a party without rows plays an input role")
+        return helper_join.helper(self._shape, keys["ac"], keys["bc"], noise)
+
+    def _may_go_on(self) -> None:
+        if self._stopped is not None:
+            raise self._stopped
+        self._check()
+
+
+def stopped(by: str) -> RunError:
+    """The error of a run that somebody ended."""
+    return RunError("run.stopped", by=by)

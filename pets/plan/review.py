@@ -1,0 +1,106 @@
+"""One party's whole check of a specification: bind, check, lower, judge, recheck. Pure; every party runs it alone.
+
+``review`` never raises on what an author wrote: every refusal is a finding, and a review that was refused before
+lowering has no plan. What opens a session calls ``require`` and gets a ``Reviewed`` with nothing missing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pets.check import flow
+from pets.check.labels import Finding, Matrix, Verdict
+from pets.errors import LeakError, SpecError
+from pets.ids import PlanDigest, SpecDigest
+from pets.plan.cost import Forecast, forecast
+from pets.plan.lower import JOIN_CARD, RELEASE_CARD, lower
+from pets.plan.recheck import recheck
+from pets.spec.canonical import plan_digest, spec_digest
+from pets.spec.cards import Card, cards_digest, load_cards
+from pets.spec.ir import Plan
+from pets.spec.model import Spec
+from pets.spec.query import Query
+from pets.spec.sql import bind
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What the check of one specification found. ``plan``, ``plan_digest`` and ``forecast`` are None if refused early."""
+
+    spec: Spec
+    digest: SpecDigest
+    query: Query | None
+    plan: Plan | None
+    plan_digest: PlanDigest | None
+    verdict: Verdict
+    cards: Mapping[str, Card]
+    forecast: Forecast | None
+
+    @property
+    def accepted(self) -> bool:
+        return self.verdict.accepted and self.plan is not None
+
+    def require(self) -> "Reviewed":
+        """The accepted review. Raises: LeakError leak.refused with the first refusal."""
+        self.verdict.require()
+        if self.query is None or self.plan is None or self.plan_digest is None or self.forecast is None:
+            raise LeakError("leak.refused", rule="plan", problem="no plan", advice="check the specification", refusals=1)
+        return Reviewed(self.spec, self.digest, self.query, self.plan, self.plan_digest, self.verdict, self.forecast)
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """An accepted specification with its plan: the only thing that can be run."""
+
+    spec: Spec
+    digest: SpecDigest
+    query: Query
+    plan: Plan
+    plan_digest: PlanDigest
+    verdict: Verdict
+    forecast: Forecast
+
+    @property
+    def cards(self) -> str:
+        """Digest of the cards that the plan uses."""
+        return cards_digest((JOIN_CARD, RELEASE_CARD))
+
+
+def review(spec: Spec) -> Review:
+    """Check a specification: rules over the query, lowering, the disclosure matrix, and the recheck of the plan.
+
+    Raises: InternalError plan.matrix-differs if the plan tells anyone anything else than the check of the query said.
+    """
+    cards, digest = load_cards(), spec_digest(spec)
+    try:
+        query = bind(spec)
+    except SpecError as error:
+        return _refused(spec, digest, None, (finding_of(error),), Matrix(), cards)
+    findings = list(flow.check_query(spec, query))
+    if any(finding.severity == "error" for finding in findings):
+        return _refused(spec, digest, query, tuple(findings), Matrix(), cards)
+    try:
+        plan = lower(spec, query)
+    except SpecError as error:
+        return _refused(spec, digest, query, (*findings, finding_of(error)), Matrix(), cards)
+    verdict = flow.judge(spec, query, cards)
+    recheck(plan, verdict.matrix, spec, cards)
+    card = cards[JOIN_CARD]
+    return Review(spec, digest, query, plan, plan_digest(plan), verdict, cards, forecast(plan, card))
+
+
+def finding_of(error: SpecError) -> Finding:
+    """A refusal as a finding: its code is the rule, the place is whatever the error names."""
+    place = error.fields.get("path") or error.fields.get("column") or error.fields.get("dataset") or "computation.sql"
+    message = error.text.removeprefix(f"{error.code}: ")
+    return Finding(error.code, "error", str(place), message, error.hint)
+
+
+def _refused(
+    spec: Spec,
+    digest: SpecDigest,
+    query: Query | None,
+    findings: tuple[Finding, ...],
+    matrix: Matrix,
+    cards: Mapping[str, Card],
+) -> Review:
+    return Review(spec, digest, query, None, None, Verdict(findings, matrix), cards, None)
