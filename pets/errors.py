@@ -267,6 +267,7 @@ CODES: Final[dict[str, Code]] = {
     "receipt.signature": Code("receipt of {party}: {problem}", "fetch the receipt from {party} again"),
     "receipt.statement": Code("receipt of {party} is not a receipt: {problem}", "fetch the receipt from {party} again"),
     "receipt.other-party": Code("a receipt in the name of {party} was signed by {signer}", "ask {party} for its receipt"),
+    "receipt.no-key": Code("no public key of {party} to check with", "add {party} to directory.toml"),
     "receipt.missing": Code("no receipt of {party}", "fetch the receipt from {party}"),
     "receipt.stray": Code("{file} belongs to no party of the specification", "remove it, or look where it came from"),
     "receipt.spec-differs": Code("{file} has digest {got}, and {party} signed {expected}", "use the specification that ran"),

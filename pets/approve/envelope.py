@@ -33,8 +33,8 @@ from pets.spec.model import Model, Text
 PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 
-MAX_ENVELOPE: Final = 2**20
-"""Bytes of an envelope that are looked at: a receipt lists some hundred messages, an approval a dozen fields."""
+MAX_ENVELOPE: Final = 2**22
+"""Bytes of an envelope that are looked at: a receipt may list some thousand messages, an approval has ten fields."""
 
 MAX_SIGNATURES: Final = 64
 _PREFIX: Final = "ed25519:"

@@ -1,0 +1,405 @@
+"""Receipts: what a party signs about a run, and how anyone checks a folder of them offline.
+
+A receipt is a statement about two digests, of the specification and of the run. It binds plan, cards, software,
+approvals, dataset commitments, spend and the SHA-256 of every message that its signer sent, and the head of its log.
+It holds names, digests, dates and sizes that follow from the plan: nothing that was computed from records.
+
+The client of a run keeps a folder::
+
+    spec.toml  plan.json  directory.toml  approvals/*.json  receipts/<party>.json  shares/<party>.bin  result.csv
+
+``verify_evidence`` checks that all of it belongs together. The keys decide: give it your own directory where you have
+one, because a folder that brings its own keys proves only that it agrees with itself.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Final, Literal, NoReturn
+
+from pydantic import Field, model_validator
+
+from pets.approve.approvals import APPROVAL, Approved, describe_envelope, verify_peer_approval
+from pets.approve.envelope import Digest, public_bytes, public_text, read, statement, verify
+from pets.approve.policy import KeyText, exact
+from pets.check.budget import Loss, run_loss
+from pets.errors import ApprovalError, PetsError, ReceiptError
+from pets.ids import PartyId, PlanDigest, RunHandle, SpecDigest
+from pets.party.log import Head
+from pets.spec.canonical import spec_digest
+from pets.spec.model import Model, Name, PartyName, Spec, Text
+from pets.spec.parse import read_spec
+
+RECEIPT: Final = "urn:pets:receipt:1"
+
+Recompute = Callable[[bytes, Mapping[PartyId, bytes]], bytes]
+"""From the bytes of plan.json and the final shares by party to the bytes of result.csv."""
+
+Instant = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00$")]
+
+
+class SentMessage(Model):
+    """One column of one message that the signer sent: its place in the plan, its size and its SHA-256."""
+
+    label: Text
+    column: Annotated[int, Field(ge=0)]
+    to: PartyName
+    bytes: Annotated[int, Field(ge=0)]
+    sha256: Digest
+
+
+class SignedApproval(Model):
+    """An approval that counted: SHA-256 of its envelope."""
+
+    approver: Text
+    sha256: Digest
+
+
+class Spend(Model):
+    """What the run was charged to one dataset, exactly: ``"3/2"``, ``"1/1099511627776"``."""
+
+    dataset: Name
+    epsilon: Annotated[str, Field(pattern=r"^\d+(/\d+)?$")]
+    delta: Annotated[str, Field(pattern=r"^\d+(/\d+)?$")]
+
+
+class LogHead(Model):
+    seq: Annotated[int, Field(ge=0)]
+    hash: Digest
+
+
+class Receipt(Model):
+    """What one party says of one run. Made by ``verify_receipt`` from a signed envelope."""
+
+    party: PartyName
+    spec: Digest
+    run: Digest
+    handle: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    plan: Digest
+    cards: Digest
+    software: Text
+    started: Instant
+    ended: Instant
+    outcome: Literal["finished", "aborted"]
+    submitted_by: KeyText
+    approvals: tuple[SignedApproval, ...]
+    commitments: dict[Name, Digest]
+    spend: tuple[Spend, ...]
+    sent: tuple[SentMessage, ...]
+    log: LogHead
+
+    @model_validator(mode="after")
+    def _once_each(self) -> "Receipt":
+        places = [(message.to, message.label, message.column) for message in self.sent]
+        if len(set(places)) != len(places):
+            raise ValueError("sent: a message is listed twice")
+        if len({spend.dataset for spend in self.spend}) != len(self.spend):
+            raise ValueError("spend: a dataset is listed twice")
+        return self
+
+    def shares_for(self, party: str) -> tuple[SentMessage, ...]:
+        """What the signer sent to one party, in the order of its share file."""
+        return tuple(message for message in self.sent if message.to == party)
+
+
+@dataclass(frozen=True, slots=True)
+class PartyKeys:
+    """The public keys of one party: of its server, and of its approvers by name."""
+
+    signing: bytes
+    approvers: Mapping[str, bytes]
+
+
+# -- making a receipt -------------------------------------------------------------------------------------------------
+
+
+def build_receipt(
+    *,
+    party: PartyId,
+    spec: SpecDigest,
+    run: str,
+    handle: RunHandle,
+    plan: PlanDigest,
+    cards: str,
+    software: str,
+    started: str,
+    ended: str,
+    outcome: Literal["finished", "aborted"],
+    author_key: bytes,
+    approved: Approved,
+    commitments: Mapping[str, str],
+    spend: Mapping[str, Loss],
+    sent: Sequence[SentMessage],
+    log: Head,
+) -> dict[str, object]:
+    """The statement of a receipt, ready for ``envelope.sign``. Times as ``State.now`` writes them."""
+    receipt = Receipt(
+        party=party,
+        spec=spec,
+        run=run,
+        handle=handle,
+        plan=plan,
+        cards=cards,
+        software=software,
+        started=started,
+        ended=ended,
+        outcome=outcome,
+        submitted_by=public_text(author_key),
+        approvals=tuple(SignedApproval(approver=name, sha256=digest) for name, digest in approved.envelopes),
+        commitments=dict(commitments),
+        spend=tuple(
+            Spend(dataset=name, epsilon=str(loss.epsilon), delta=str(loss.delta))
+            for name, loss in sorted(spend.items())
+        ),
+        sent=tuple(sent),
+        log=LogHead(seq=log.seq, hash=log.hash.hex()),
+    )
+    return statement(RECEIPT, {"specification": spec, "run": run}, receipt.model_dump(mode="json"))
+
+
+# -- verifying one ----------------------------------------------------------------------------------------------------
+
+
+def verify_receipt(envelope: bytes, keys: Mapping[str, bytes], *, party: str = "?") -> Receipt:
+    """Check the signature of a receipt and that its signer is the party that it speaks for.
+
+    ``keys``: signing keys of the servers by party; ``party``: whose receipt this should be, for the error text.
+    Raises:   ReceiptError ``receipt.signature``, ``.statement``, ``.other-party``.
+    """
+    try:
+        signed = verify(envelope, keys)
+    except ApprovalError as error:
+        raise ReceiptError("receipt.signature", party=party, problem=_text(error)) from None
+    try:
+        subject, receipt = read(signed, RECEIPT, Receipt)
+    except ApprovalError as error:
+        raise ReceiptError("receipt.statement", party=party, problem=_text(error)) from None
+    if subject != {"specification": receipt.spec, "run": receipt.run}:
+        raise ReceiptError("receipt.statement", party=party, problem="its subject is not what it speaks of")
+    if signed.signers != (keys.get(receipt.party),):
+        signer = next(name for name, public in keys.items() if public == signed.signers[0])
+        raise ReceiptError("receipt.other-party", party=receipt.party, signer=signer)
+    return receipt
+
+
+# -- verifying a folder -----------------------------------------------------------------------------------------------
+
+
+def verify_evidence(folder: Path, *, keys: Mapping[str, PartyKeys], recompute: Recompute) -> list[str]:
+    """Check everything that a client keeps of a run, and recompute its table from the shares.
+
+    Returns: a line for each thing that holds.
+    Raises:  ReceiptError that names the first thing that does not.
+    """
+    spec = _spec(folder)
+    for party in spec.computing:
+        if party not in keys:
+            raise ReceiptError("receipt.no-key", party=party)
+    plan = _bytes(folder / "plan.json")
+    receipts = _receipts(folder, spec, keys)
+    _agree(spec, plan, receipts)
+    for receipt in receipts.values():
+        _dates(spec, receipt)
+        _charges(spec, receipt)
+    approvals = _approvals(folder, spec, receipts, keys)
+    shares = _shares(folder, spec, receipts)
+    if recompute(plan, shares) != _bytes(folder / "result.csv"):
+        raise ReceiptError("receipt.result-differs", file="result.csv")
+    return list(_lines(spec, receipts, approvals, shares))
+
+
+def _spec(folder: Path) -> Spec:
+    try:
+        return read_spec(folder / "spec.toml")
+    except PetsError as error:
+        raise ReceiptError("receipt.unreadable", file="spec.toml", problem=_text(error)) from None
+
+
+def _receipts(folder: Path, spec: Spec, keys: Mapping[str, PartyKeys]) -> dict[PartyId, Receipt]:
+    """One receipt of every computing party, and no other file."""
+    expected = {f"{party}.json": party for party in spec.computing}
+    for path in sorted((folder / "receipts").glob("*")):
+        if path.name not in expected:
+            raise ReceiptError("receipt.stray", file=f"receipts/{path.name}")
+    signing = {name: party.signing for name, party in keys.items()}
+    found = {}
+    for file, party in expected.items():
+        path = folder / "receipts" / file
+        if not path.exists():
+            raise ReceiptError("receipt.missing", party=party)
+        receipt = verify_receipt(_bytes(path), signing, party=party)
+        if receipt.party != party:
+            raise ReceiptError("receipt.other-party", party=party, signer=receipt.party)
+        if receipt.outcome != "finished":
+            raise ReceiptError("receipt.statement", party=party, problem="it is about a run that was aborted")
+        found[party] = receipt
+    return found
+
+
+def _agree(spec: Spec, plan: bytes, receipts: Mapping[PartyId, Receipt]) -> None:
+    """All receipts are about the files of this folder, and about the same run."""
+    digest, plan_sha256 = spec_digest(spec), sha256(plan).hexdigest()
+    first = next(iter(receipts.values()))
+    commitments: dict[str, tuple[str, str]] = {}
+    for party, receipt in receipts.items():
+        if receipt.spec != digest:
+            fields = {"file": "spec.toml", "got": digest, "party": party, "expected": receipt.spec}
+            raise ReceiptError("receipt.spec-differs", **fields)
+        if receipt.plan != plan_sha256:
+            fields = {"file": "plan.json", "got": plan_sha256, "party": party, "expected": receipt.plan}
+            raise ReceiptError("receipt.plan-differs", **fields)
+        for what in ("run", "handle", "cards", "software", "submitted_by"):
+            if getattr(receipt, what) != getattr(first, what):
+                raise ReceiptError("receipt.differs", party=first.party, other=party, what=what)
+        for dataset, commitment in receipt.commitments.items():
+            other, value = commitments.setdefault(dataset, (party, commitment))
+            if value != commitment:
+                raise ReceiptError("receipt.differs", party=other, other=party, what=f"the commitment to {dataset}")
+
+
+def _dates(spec: Spec, receipt: Receipt) -> None:
+    def wrong(problem: str) -> NoReturn:
+        raise ReceiptError("receipt.dates", party=receipt.party, problem=problem)
+
+    if receipt.ended < receipt.started:
+        wrong("the run ended before it started")
+    if not spec.validity.not_before <= _day(receipt) <= spec.validity.not_after:
+        wrong("the run was outside the dates of the specification")
+
+
+def _charges(spec: Spec, receipt: Receipt) -> None:
+    """A holder commits to each of its datasets, and charges each what the specification costs."""
+    own = sorted(dataset.name for dataset in spec.datasets if dataset.party == receipt.party)
+    known = {dataset.name for dataset in spec.datasets}
+    for dataset in own:
+        if dataset not in receipt.commitments:
+            raise ReceiptError("receipt.commitment", party=receipt.party, problem=f"no commitment to {dataset}")
+    for dataset in sorted(set(receipt.commitments) - known):
+        problem = f"a commitment to {dataset}, which the specification does not name"
+        raise ReceiptError("receipt.commitment", party=receipt.party, problem=problem)
+    costs, spend = run_loss(spec), {each.dataset: (each.epsilon, each.delta) for each in receipt.spend}
+    for dataset in sorted({*own, *spend}):
+        expected = (str(costs[dataset].epsilon), str(costs[dataset].delta)) if dataset in own else None
+        if spend.get(dataset) != expected:
+            fields = {"dataset": dataset, "got": _spent(spend.get(dataset)), "expected": _spent(expected)}
+            raise ReceiptError("receipt.spend", party=receipt.party, **fields)
+
+
+def _spent(spend: tuple[str, str] | None) -> str:
+    return "nothing" if spend is None else f"epsilon {spend[0]} delta {spend[1]}"
+
+
+def _approvals(
+    folder: Path, spec: Spec, receipts: Mapping[PartyId, Receipt], keys: Mapping[str, PartyKeys]
+) -> dict[PartyId, list[str]]:
+    """Every approval file is genuine; all that receipts name are here; each party has one that was valid that day."""
+    everyone = {f"{party}/{name}": key for party, each in keys.items() for name, key in each.approvers.items()}
+    files: dict[str, bytes] = {}
+    by_party: dict[str, dict[str, bytes]] = {}
+    names: dict[PartyId, list[str]] = {party: [] for party in receipts}
+    for path in sorted((folder / "approvals").glob("*")):
+        body, file = _bytes(path), f"approvals/{path.name}"
+        try:
+            kind, _, party, approver = describe_envelope(body, everyone)
+        except ApprovalError as error:
+            raise ReceiptError("receipt.approval", file=file, party="some party", problem=_text(error)) from None
+        if kind != APPROVAL or party not in receipts:
+            raise ReceiptError("receipt.stray", file=file)
+        _peer(file, {file: body}, PartyId(party), receipts[PartyId(party)], keys)
+        files[sha256(body).hexdigest()] = body
+        by_party.setdefault(party, {})[file] = body
+        names[PartyId(party)].append(approver)
+    for party_id, receipt in receipts.items():
+        for approval in receipt.approvals:
+            if approval.sha256 not in files:
+                raise ReceiptError("receipt.approval-missing", party=party_id, digest=approval.sha256)
+        if not receipt.approvals or party_id not in by_party:
+            raise ReceiptError("receipt.unapproved", party=party_id)
+    return names
+
+
+def _peer(
+    file: str, envelopes: Mapping[str, bytes], party: PartyId, receipt: Receipt, keys: Mapping[str, PartyKeys]
+) -> None:
+    try:
+        verify_peer_approval(
+            envelopes.values(),
+            digest=SpecDigest(receipt.spec),
+            plan_digest=PlanDigest(receipt.plan),
+            party=party,
+            keys=keys[party].approvers,
+            author_key=public_bytes(receipt.submitted_by),
+            now=_day(receipt),
+        )
+    except ApprovalError as error:
+        raise ReceiptError("receipt.approval", file=file, party=party, problem=_text(error)) from None
+
+
+def _shares(folder: Path, spec: Spec, receipts: Mapping[PartyId, Receipt]) -> dict[PartyId, bytes]:
+    """The share files are what their senders signed, column after column."""
+    shares: dict[PartyId, bytes] = {}
+    for party, receipt in receipts.items():
+        messages = receipt.shares_for(spec.result_party)
+        path = folder / "shares" / f"{party}.bin"
+        if not messages:
+            continue
+        if not path.exists():
+            raise ReceiptError("receipt.share-missing", party=party)
+        body, expected = _bytes(path), sum(message.bytes for message in messages)
+        if len(body) != expected:
+            raise ReceiptError("receipt.share-size", party=party, got=len(body), expected=expected)
+        start = 0
+        for message in messages:
+            if sha256(body[start : start + message.bytes]).hexdigest() != message.sha256:
+                name = f"{message.label} column {message.column}"
+                raise ReceiptError("receipt.share-differs", party=party, message=name)
+            start += message.bytes
+        shares[party] = body
+    for path in sorted((folder / "shares").glob("*")):
+        if path.suffix != ".bin" or path.stem not in shares:
+            raise ReceiptError("receipt.stray", file=f"shares/{path.name}")
+    if not shares:
+        raise ReceiptError("receipt.share-missing", party="any party")
+    return shares
+
+
+def _lines(
+    spec: Spec,
+    receipts: Mapping[PartyId, Receipt],
+    approvals: Mapping[PartyId, Sequence[str]],
+    shares: Mapping[PartyId, bytes],
+) -> Iterable[str]:
+    first = next(iter(receipts.values()))
+    yield f"specification {first.spec}: {spec.title}"
+    yield f"run {first.run} of plan {first.plan}, software {first.software}"
+    for party, receipt in receipts.items():
+        sent = sum(message.bytes for message in receipt.sent)
+        yield f"{party}: receipt is signed by its server; {len(receipt.sent)} messages, {sent} bytes sent"
+        yield f"{party}: approved by {', '.join(sorted(set(approvals[party])))}, valid on {_day(receipt)}"
+        for dataset, commitment in sorted(receipt.commitments.items()):
+            if spec.dataset(dataset).party == party:
+                yield f"{party}: {dataset} was frozen as {commitment}"
+        for spend in receipt.spend:
+            cost = run_loss(spec)[spend.dataset]
+            yield f"{party}: {spend.dataset} was charged epsilon {exact(cost.epsilon)}, delta {exact(cost.delta)}"
+    yield f"shares of {', '.join(shares)} are what their receipts say"
+    yield "result.csv is what the shares add up to"
+
+
+def _day(receipt: Receipt) -> dt.date:
+    return dt.datetime.fromisoformat(receipt.started).date()
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        problem = error.strerror or "unknown"
+        raise ReceiptError("receipt.unreadable", file=path.name, problem=problem.lower()) from None
+
+
+def _text(error: PetsError) -> str:
+    """An error's text without its code."""
+    return error.text.split(": ", 1)[1]
