@@ -191,3 +191,13 @@ def dummy_slots(epsilon: Fraction, delta: Fraction, k: int) -> int:
 
 def _exp_minus(x: Fraction) -> Decimal:
     return _CONTEXT.exp(_CONTEXT.minus(_CONTEXT.divide(Decimal(x.numerator), Decimal(x.denominator))))
+
+
+def decimal(value: Fraction) -> str:
+    """Write a quantity for people: exactly if it has at most six places, else as a power of two or a fraction."""
+    if value.numerator == 1 and value.denominator > 10**6 and value.denominator & (value.denominator - 1) == 0:
+        return f"2^-{value.denominator.bit_length() - 1}"
+    if (value * 10**6).denominator == 1:
+        whole, places = divmod(value.numerator * 10**6 // value.denominator, 10**6)
+        return f"{whole}.{places:06d}".rstrip("0").rstrip(".")
+    return f"{value.numerator}/{value.denominator}"

@@ -8,7 +8,7 @@ checker is any function ``judge(spec, query, cards) -> Verdict``; two of them ar
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, Literal, NoReturn
+from typing import Final, Literal, NamedTuple, NoReturn
 
 from pets.check.budget import Loss
 from pets.errors import LeakError
@@ -73,20 +73,19 @@ _MARK_OF: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a value is: at one party in the clear, or in a protected form with several."""
+class Item(NamedTuple):
+    """A value that may be learned: a row of the matrix."""
 
-    form: Literal["clear", "shares", "tags", "noised", "public"]
-    parties: frozenset[PartyId]
+    kind: str
+    value: str
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """``learner`` together learn ``item`` (the ``value`` of a row) in ``grade``."""
+    """``learner`` together learn ``item`` in ``grade``."""
 
     learner: frozenset[PartyId]
-    item: str
+    item: "Item"
     grade: Grade
 
 

@@ -1,0 +1,437 @@
+"""Who learns what: facts from the cards, closed over what a coalition can put together, held against what is declared.
+
+The derivation is about a ``Subject``: which party plays which role, which columns each table brings and for what, which
+sums are computed, which columns are released. ``subject`` reads it off a specification and its query; a plan gives one
+too, and ``disclosure`` makes the matrix of either. Nothing here looks at messages' algebra: what a message carries and
+what a coalition learns is taken from the card. A second checker that expands the messages can stand beside this one; it
+has the same ``judge``.
+
+How a coalition's knowledge of a value comes about, strongest first:
+
+    own rows                               V  of the columns that its members hold
+    a card's ``learns``                    its grade, for every coalition that holds the roles
+    all shares of a sum, or all its rows   A  of the sum, and of every column in it
+    a noised sum or count                  N  of it, and of every column it depends on
+    an exact or declared size              S
+    a message that ``carries`` it          H  for sender and receiver: masks, shares, tags
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Final
+
+from pets.check import rules
+from pets.check.budget import run_loss
+from pets.check.labels import Coalition, Fact, Finding, Grade, Item, Mark, Matrix, Row, Verdict
+from pets.check.rules import Asked, Found, rule
+from pets.ids import PartyId
+from pets.spec import moments as taken_apart
+from pets.spec.cards import EVERYONE, Card, Learns, load_cards
+from pets.spec.model import Leakage, Spec
+from pets.spec.query import Aggregate, ColumnRef, Query
+
+RELEASE: Final = "release"
+MEMBERSHIP: Final = Item("membership", "which persons are in both tables")
+MATCHES: Final = Item("count", "number of matched rows")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What one side brings. ``columns`` in the order of the specification, the others are subsets of it."""
+
+    dataset: str
+    party: PartyId
+    key: str
+    columns: tuple[str, ...]
+    values: frozenset[str]
+    groups: frozenset[str]
+    filters: frozenset[str]
+
+    def items(self, names: frozenset[str]) -> Iterator[Item]:
+        return (column(ColumnRef(self.dataset, name)) for name in self.columns if name in names)
+
+    @property
+    def tags(self) -> Item:
+        return Item("tags", f"{self.dataset}.{self.key} as tags")
+
+    @property
+    def size(self) -> Item:
+        return Item("size", f"greatest number of rows of {self.dataset}")
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """A moment: its name and the measures in it."""
+
+    name: str
+    columns: frozenset[ColumnRef]
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A column of the table: the moments it is derived from, or none for a grouping column."""
+
+    name: str
+    sums: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """All that the matrix depends on. ``parties`` in party order; ``roles`` of the join's card; ``tables`` by role."""
+
+    parties: tuple[PartyId, ...]
+    roles: Mapping[str, PartyId]
+    tables: Mapping[str, Table]
+    sums: tuple[Sum, ...]
+    released: tuple[Released, ...]
+
+
+def column(ref: ColumnRef) -> Item:
+    return Item("column", str(ref))
+
+
+def exact(name: str) -> Item:
+    return Item("exact sum", name)
+
+
+def noised(name: str) -> Item:
+    return Item("noised sum", name)
+
+
+def released(name: str) -> Item:
+    return Item("released", name)
+
+
+def subject(spec: Spec, query: Query) -> Subject:
+    """Read the subject off a specification. Raises: SpecError if nobody can say who is the helper."""
+    roles = taken_apart.roles(spec, query)
+    parts = taken_apart.moments(query, spec)
+    sums = tuple(
+        Sum(
+            m.name,
+            frozenset(
+                ColumnRef(table, name)
+                for table, factor in ((query.left, m.left), (query.right, m.right))
+                for name in factor.present
+            ),
+        )
+        for m in parts
+    )
+    tables = {
+        role: _table(spec, query, query.left if side == "left" else query.right, sums)
+        for role, side in (("a", roles.a_side), ("b", roles.b_side))
+    }
+    names = {output.name: moments for output, moments in taken_apart.statistics(query, spec)}
+    return Subject(
+        parties=tuple(PartyId(party.name) for party in spec.parties),
+        roles={"a": roles.a, "b": roles.b, "helper": roles.helper, "result": roles.result},
+        tables=tables,
+        sums=sums,
+        released=tuple(
+            Released(output.name, names[output.name] if isinstance(output.what, Aggregate) else ())
+            for output in query.outputs
+        ),
+    )
+
+
+def _table(spec: Spec, query: Query, dataset: str, sums: tuple[Sum, ...]) -> Table:
+    table = spec.dataset(dataset)
+    values = frozenset(ref.column for each in sums for ref in each.columns if ref.dataset == dataset)
+    groups = frozenset(ref.column for ref in query.group_by if ref.dataset == dataset)
+    filters = rules.filters(query, dataset)
+    return Table(
+        dataset=dataset,
+        party=PartyId(table.party),
+        key=table.key,
+        columns=tuple(name for name in table.columns if name in {table.key, *values, *groups, *filters}),
+        values=values,
+        groups=groups,
+        filters=filters,
+    )
+
+
+# -- facts ------------------------------------------------------------------------------------------------------------
+
+
+def _learned(about: Subject, item: str, grade: Grade) -> tuple[Item, ...]:
+    """The rows that a card's word stands for. What is inside a table is learned with the rows that WHERE lets pass."""
+    if item == "match_count":
+        return (MATCHES,)
+    if item == "match":
+        return (MEMBERSHIP,)
+    if item == "row_count":
+        return tuple(table.size for table in about.tables.values())
+    if item == "sums":
+        make = noised if grade is Grade.NOISED else exact
+        return tuple(make(each.name) for each in about.sums)
+    role, _, part = item.partition(".")
+    table = about.tables.get(role)
+    if table is not None and part == "key":
+        return (*table.items(frozenset({table.key})), table.tags)
+    if table is not None and part == "values":
+        return tuple(table.items(table.values | table.groups | table.filters))
+    if table is not None and part == "groups":
+        return tuple(table.items(table.groups))
+    raise ValueError(f"a card speaks of {item}, which is nothing that this checker knows")
+
+
+def _carried(about: Subject, item: str) -> tuple[Item, ...]:
+    """The rows that travel, protected, in a message that carries this item: keys as tags, values and groups apart."""
+    role, _, part = item.partition(".")
+    if item == "sums":
+        return tuple(exact(each.name) for each in about.sums)
+    if part == "key":
+        return (about.tables[role].tags,)
+    if part == "values":
+        return tuple(about.tables[role].items(about.tables[role].values))
+    return _learned(about, item, Grade.NONE)
+
+
+def facts(about: Subject, cards: tuple[Card, ...]) -> tuple[Fact, ...]:
+    """What the cards say that somebody learns, with parties in the place of roles."""
+    return tuple(dict.fromkeys(fact for card in cards for entry in card.learns for fact in _facts_of(about, entry)))
+
+
+def _facts_of(about: Subject, entry: Learns) -> Iterator[Fact]:
+    grade = Grade(entry.grade)
+    learners = [frozenset(about.roles[role] for role in entry.who if role != EVERYONE)]
+    if EVERYONE in entry.who:
+        learners = [frozenset({party}) for party in about.parties]
+    for learner in learners:
+        yield from (Fact(learner, item, grade) for item in _learned(about, entry.item, grade))
+
+
+def declared(about: Subject, spec: Spec) -> tuple[Fact, ...]:
+    """What the specification says that somebody learns: the release, and the leakage it lists."""
+    to = [frozenset({PartyId(name)}) for name in spec.release.to if spec.release.differential_privacy is not None]
+    table = tuple(Fact(learner, noised(each.name), Grade.NOISED) for learner in to for each in about.sums)
+    return table + tuple(fact for entry in spec.security.leakage for fact in _declared_by(about, entry))
+
+
+def _declared_by(about: Subject, entry: Leakage) -> Iterator[Fact]:
+    grade = Grade.NOISED if entry.noised is not None else Grade.SIZE
+    if entry.item == "match_count":
+        items = [MATCHES]
+    else:
+        items = [table.size for table in about.tables.values() if table.dataset in entry.of]
+    for learner in about.parties if entry.learner == EVERYONE else (PartyId(entry.learner),):
+        yield from (Fact(frozenset({learner}), item, grade) for item in items)
+
+
+# -- knowledge --------------------------------------------------------------------------------------------------------
+
+
+def knowledge(
+    about: Subject, cards: tuple[Card, ...], learned: tuple[Fact, ...], coalition: frozenset[PartyId]
+) -> dict[Item, Mark]:
+    """What a coalition knows of every value, given ``learned``. Adding a party or a fact never lowers a mark."""
+    marks: dict[Item, Mark] = {}
+
+    def raise_to(item: Item, mark: Mark) -> None:
+        if mark.rank > marks.get(item, Mark.NEVER).rank:
+            marks[item] = mark
+
+    for card in cards:
+        for message in card.messages:
+            if coalition & {about.roles[message.sender], about.roles[message.receiver]}:
+                for item in (row for name in message.carries for row in _carried(about, name)):
+                    raise_to(item, Mark.HELD)
+    for table in about.tables.values():
+        if table.party in coalition:
+            for item in (*table.items(frozenset(table.columns)), table.tags):
+                raise_to(item, Mark.VISIBLE)
+    for fact in learned:
+        if fact.learner <= coalition:
+            raise_to(fact.item, fact.grade.mark)
+    if about.roles["result"] in coalition:
+        for output in about.released:
+            if not output.sums:
+                raise_to(released(output.name), Mark.VISIBLE)
+    _close(about, cards, coalition, marks)
+    return marks
+
+
+def _close(about: Subject, cards: tuple[Card, ...], coalition: frozenset[PartyId], marks: dict[Item, Mark]) -> None:
+    """Whatever follows from what is known: first upwards to sums and counts, then down to the columns in them."""
+
+    def raise_to(item: Item, mark: Mark) -> None:
+        if mark.rank > marks.get(item, Mark.NEVER).rank:
+            marks[item] = mark
+
+    tables = tuple(about.tables.values())
+    whole = {column(ColumnRef(t.dataset, name)) for t in tables for name in t.columns}
+    keys = {item for t in tables for item in t.items(frozenset({t.key}))}
+    if all(marks.get(item) is Mark.VISIBLE for item in keys):
+        raise_to(MEMBERSHIP, Mark.VISIBLE)
+        raise_to(MATCHES, Mark.SIZE)
+    holders = {about.roles[m.sender] for card in cards for m in card.messages if _is_final_share(m.carries, m.receiver)}
+    if all(marks.get(item) is Mark.VISIBLE for item in whole) or (holders and holders <= coalition):
+        for each in about.sums:
+            raise_to(exact(each.name), Mark.AGGREGATE)
+    for each in about.sums:
+        if marks.get(exact(each.name), Mark.NEVER).rank >= Mark.AGGREGATE.rank:
+            raise_to(noised(each.name), Mark.AGGREGATE)
+    for output in about.released:
+        if output.sums:
+            weakest = min((marks.get(noised(name), Mark.NEVER) for name in output.sums), key=lambda mark: mark.rank)
+            raise_to(released(output.name), weakest)
+    for each in about.sums:
+        seen = marks.get(noised(each.name), Mark.NEVER)
+        if seen.rank > Mark.HELD.rank:
+            used = {ref.column for ref in each.columns}
+            for table in tables:
+                for item in table.items(frozenset(used & table.values) | table.groups | table.filters | {table.key}):
+                    raise_to(item, seen)
+    counted = marks.get(MATCHES, Mark.NEVER)
+    if counted.rank > Mark.HELD.rank:
+        for table in tables:
+            for item in table.items(table.filters | {table.key}):
+                raise_to(item, counted)
+
+
+def _is_final_share(carries: tuple[str, ...], receiver: str) -> bool:
+    return "sums" in carries and receiver == "result"
+
+
+# -- the matrix -------------------------------------------------------------------------------------------------------
+
+
+def within_model(about: Subject, cards: tuple[Card, ...], coalition: frozenset[PartyId]) -> bool:
+    """True if every card stands for its promise against this coalition."""
+    for card in cards:
+        bad = {role for role in card.adversary.among if about.roles[role] in coalition}
+        if len(bad) > card.adversary.corrupt:
+            return False
+        if about.roles["result"] in coalition and not bad <= set(card.adversary.with_result):
+            return False
+    return True
+
+
+def coalitions(about: Subject, cards: tuple[Card, ...]) -> tuple[Coalition, ...]:
+    """The columns: each party alone, every larger coalition within the model, and all other pairs beyond it."""
+    active = [party for party in about.parties if party in about.roles.values()]
+    sets = [group for size in range(2, len(active) + 1) for group in combinations(active, size)]
+    inside = [Coalition(group) for group in sets if within_model(about, cards, frozenset(group))]
+    outside = [
+        Coalition(group, beyond_model=True)
+        for group in sets
+        if len(group) == 2 and not within_model(about, cards, frozenset(group))
+    ]
+    return (*(Coalition((party,)) for party in about.parties), *inside, *outside)
+
+
+def disclosure(about: Subject, cards: tuple[Card, ...]) -> Matrix:
+    """The disclosure matrix of a subject under its join's card and the card of the release."""
+    learned = facts(about, cards)
+    columns = coalitions(about, cards)
+    known = {c.label: knowledge(about, cards, learned, frozenset(c.parties)) for c in columns}
+    return Matrix(
+        columns,
+        tuple(
+            Row(item.value, item.kind, {label: marks.get(item, Mark.NEVER) for label, marks in known.items()})
+            for item in _rows(about)
+        ),
+    )
+
+
+def _rows(about: Subject) -> Iterator[Item]:
+    tables = tuple(about.tables.values())
+    for table in tables:
+        yield from table.items(frozenset(table.columns))
+    yield from (table.tags for table in tables)
+    yield MEMBERSHIP
+    yield MATCHES
+    yield from (table.size for table in tables)
+    yield from (exact(each.name) for each in about.sums)
+    yield from (noised(each.name) for each in about.sums)
+    yield from (released(each.name) for each in about.released)
+
+
+# -- the judgement ----------------------------------------------------------------------------------------------------
+
+
+def _subject(asked: Asked) -> tuple[Subject, tuple[Card, ...]] | None:
+    """The subject and its cards, if the roles and the protocol are clear."""
+    if (
+        asked.roles is None
+        or not asked.measured
+        or asked.protocol not in rules.JOINS
+        or asked.protocol not in asked.cards
+    ):
+        return None
+    return subject(asked.spec, asked.query), (asked.cards[asked.protocol], asked.cards[RELEASE])
+
+
+@rule("leak.undeclared")
+def undeclared(asked: Asked) -> Found:
+    """Whatever the protocol tells a coalition that it has to withstand is declared, or it does not run.
+
+    Refuses: every fact of the cards that does not follow from own rows, the release and the declared leakage.
+    Not here: what coalitions beyond the model learn; the matrix shows it.
+    """
+    if (found := _subject(asked)) is None or asked.spec.release.differential_privacy is None:
+        return
+    about, cards = found
+    allowed = declared(about, asked.spec)
+    named = {role: about.tables[role].dataset for role in about.tables}
+    for card in cards:
+        for entry in card.learns:
+            facts_of = tuple(fact for fact in _facts_of(about, entry) if within_model(about, cards, fact.learner))
+            missing = [
+                fact
+                for fact in facts_of
+                if fact.grade.mark.rank > knowledge(about, cards, allowed, fact.learner).get(fact.item, Mark.NEVER).rank
+            ]
+            if missing:
+                who = EVERYONE if EVERYONE in entry.who else " with ".join(about.roles[role] for role in entry.who)
+                yield (
+                    f"security.leakage <- {who} <- {', '.join(dict.fromkeys(fact.item.value for fact in missing))}",
+                    f"{card.id} tells {who} {entry.sentence.format_map(named)}, and that is not declared",
+                    _declare(about, entry, who),
+                )
+
+
+def _declare(about: Subject, entry: Learns, who: str) -> str:
+    """The smallest change that would pass, as text to paste."""
+    if entry.item == "match_count":
+        noise = 'noised = { epsilon = "0.5", delta = "2^-40" }'
+        return f'add [[security.leakage]] learner = "{who}", item = "match_count", {noise}'
+    if entry.item == "row_count":
+        of = ", ".join(f'"{table.dataset}"' for table in about.tables.values())
+        return f'add [[security.leakage]] learner = "{who}", item = "row_count", of = [{of}], as = "declared maximum"'
+    return "no declaration covers this: choose another protocol"
+
+
+@rule("leak.surplus")
+def surplus(asked: Asked) -> Found:
+    """What is declared is what the protocol tells: approvers do not sign for leaks that nobody needs."""
+    if (found := _subject(asked)) is None:
+        return
+    about, cards = found
+    learned = facts(about, cards)
+    for place, entry in enumerate(asked.spec.security.leakage):
+        if any(
+            fact.grade.mark.rank > knowledge(about, cards, learned, fact.learner).get(fact.item, Mark.NEVER).rank
+            for fact in _declared_by(about, entry)
+        ):
+            yield (
+                f"security.leakage.{place} <- {entry.learner}",
+                f"declares that {entry.learner} learns {entry.item}, which {asked.protocol} does not tell it",
+                "take the entry out",
+            )
+
+
+def check_query(spec: Spec, query: Query, cards: Mapping[str, Card] | None = None) -> tuple[Finding, ...]:
+    """Everything that the rules say of a specification and its query, errors first."""
+    return rules.find(Asked(spec, query, load_cards() if cards is None else cards))
+
+
+def judge(spec: Spec, query: Query, cards: Mapping[str, Card]) -> Verdict:
+    """Judge a specification: findings, the disclosure matrix, and what one run costs each dataset.
+
+    The matrix is empty if the roles or the protocol are not clear; there is then an error that says so.
+    """
+    asked = Asked(spec, query, cards)
+    found = _subject(asked)
+    return Verdict(rules.find(asked), disclosure(*found) if found else Matrix(), run_loss(spec))
