@@ -4,17 +4,38 @@ Both ends of the carriage use these, so that neither the node nor the client eve
 """
 
 from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
 
 from pets.ids import PartyId, PlanDigest, RunHandle, SpecDigest
 
-MAX_TEXT: int = 256 * 1024
+MAX_TEXT: Final = 256 * 1024
 """Greatest size of a specification's text."""
 
-MAX_ENVELOPE: int = 512 * 1024
-"""Greatest size of a signed envelope or of a hello body."""
+MAX_ENVELOPE: Final = 1024 * 1024
+"""Greatest size of a signed envelope."""
 
-MAX_APPROVALS: int = 64
+MAX_HELLO: Final = 8 * 1024
+"""Greatest size of a hello body."""
+
+MAX_APPROVALS: Final = 64
 """Most approvals that come with one start."""
+
+
+MAX_REQUEST: Final = 4 * 1024 * 1024
+"""Greatest size of any request but a frame, all its parts together."""
+
+MAX_ANSWER: Final = 32 * 1024 * 1024
+"""Greatest size of any answer; evidence is the largest."""
+
+
+def server_name(san: str) -> str:
+    """The DNS name that a party's certificate carries beside its URI name, and that a dialler insists on.
+
+    TLS libraries compare DNS names, our identities are URIs: the name is the hash of the URI, so a certificate of the
+    right CA with another URI fails the handshake, before a byte is sent.
+    """
+    return f"{sha256(san.encode()).hexdigest()[:32]}.san.pets"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +107,7 @@ class SnapshotEntry:
 
 @dataclass(frozen=True, slots=True)
 class StartRequest:
-    """Start an approved specification under a fresh handle; ``hello`` is that of the result party (protocols.md 0.3)."""
+    """Start an approved specification under a fresh handle; ``hello`` is the result party's (protocols.md 0.3)."""
 
     handle: RunHandle
     digest: SpecDigest

@@ -27,6 +27,10 @@ MAX_WAITERS: Final = 32
 """How many calls may wait for runs at one time, over all peers; more are refused at once."""
 
 
+MAX_ENDED: Final = 64
+"""How many runs that peers ended before they opened here are remembered."""
+
+
 @dataclass(slots=True)
 class _Parcel:
     """One expected message: its size, and once its first chunk came its buffer and the next chunk index."""
@@ -97,7 +101,7 @@ class Mailbox:
             if head.index > parcel.next:
                 raise PeerError("peer.gap", message=where, got=head.index, expected=parcel.next)
             if parcel.body is None:
-                parcel.body = memoryview(np.empty(parcel.size, np.uint8))
+                parcel.body = np.empty(parcel.size, np.uint8).data
             target = parcel.body
         start, stop = head.span
         target[start:stop] = body  # outside the lock: chunks of one message come from one stream, in order
@@ -172,9 +176,11 @@ class Mailbox:
 class Outbox:
     """What waits here for a peer without a server, until it collects it. Frames are made as they are pulled."""
 
-    def __init__(self, run_id: bytes, peer: PartyId) -> None:
+    def __init__(self, run_id: bytes, peer: PartyId, *, lost: Callable[[PetsError], object] = lambda _: None) -> None:
         self.run_id: Final = frame.check_run_id(run_id)
         self.peer: Final = peer
+        """The caller who may collect."""
+        self._lost = lost
         self._bodies: deque[tuple[Slot, memoryview]] = deque()
         self._changed = threading.Condition()
         self._collected = False
@@ -182,10 +188,14 @@ class Outbox:
         self._closed = False
         self._error: PetsError | None = None
 
+    @property
+    def _pending(self) -> bool:
+        return self._busy or bool(self._bodies)
+
     def put(self, slot: Slot, body: memoryview) -> None:
         with self._changed:
-            if self._error:
-                raise self._error
+            if self._error or self._closed:
+                raise self._error or LinkError("link.cut", peer=self.peer)
             self._bodies.append((slot, body))
             self._changed.notify_all()
 
@@ -212,17 +222,23 @@ class Outbox:
                         raise self._error
                     yield data
         finally:
-            with self._changed:
-                if self._busy and self._error is None:  # the peer went away in mid-message
-                    self._error = LinkError("link.cut", peer=self.peer)
-                self._changed.notify_all()
+            self.gone()
+
+    def gone(self) -> None:
+        """The collection has ended, for whatever reason; in mid-message that ends the run."""
+        with self._changed:
+            cut = self._pending and self._error is None
+            if cut:
+                self._error = LinkError("link.cut", peer=self.peer)
+            self._closed = True
+            self._changed.notify_all()
+        if cut and self._error:
+            self._lost(self._error)
 
     def flush(self, deadline_s: float) -> None:
         """Wait until the peer has pulled everything."""
         with self._changed:
-            idle = self._changed.wait_for(
-                lambda: self._error is not None or not (self._bodies or self._busy), timeout=deadline_s
-            )
+            idle = self._changed.wait_for(lambda: self._error is not None or not self._pending, timeout=deadline_s)
             if self._error:
                 raise self._error
             if not idle:
@@ -242,13 +258,25 @@ class Outbox:
 
 
 class Exchange:
-    """The runs that are open for peers at one server. A run that is not open and one that is not yours look the same."""
+    """The runs that are open for peers at one server. A run that is not open looks like one that is not yours."""
 
     def __init__(self, *, wait_s: float = RUN_WAIT_S) -> None:
         self._wait_s = wait_s
         self._runs: dict[bytes, tuple[Mailbox, Mapping[PartyId, Outbox]]] = {}
+        self._ended: dict[bytes, tuple[PartyId, str]] = {}
         self._changed = threading.Condition()
         self._waiters = 0
+
+    def abort(self, run_id: bytes, peer: PartyId, code: str) -> None:
+        """``peer`` ended a run. If that run is about to open, it will meet this when it does."""
+        with self._changed:
+            run = self._runs.get(run_id)
+            if run is None:
+                while len(self._ended) >= MAX_ENDED:
+                    del self._ended[next(iter(self._ended))]
+                self._ended[run_id] = (peer, code)
+        if run is not None and peer in run[0].peers:
+            run[0].fail(PeerError("peer.aborted", peer=peer, reason=code))
 
     def open(self, mailbox: Mailbox, outboxes: Mapping[PartyId, Outbox]) -> None:
         """Let the peers of a run in; everything it expects has been said."""
@@ -257,6 +285,9 @@ class Exchange:
                 raise InternalError("internal.bug", where="a run id was opened twice")
             self._runs[mailbox.run_id] = (mailbox, outboxes)
             self._changed.notify_all()
+            peer, code = self._ended.pop(mailbox.run_id, (None, ""))
+        if peer in mailbox.peers:
+            mailbox.fail(PeerError("peer.aborted", peer=peer, reason=code))
 
     def close(self, run_id: bytes) -> None:
         with self._changed:
@@ -272,10 +303,10 @@ class Exchange:
 
     def outbox(self, run_id: bytes, peer: PartyId) -> Outbox:
         """What waits for ``peer``, and nobody else."""
-        outbox = self._find(run_id)[1].get(peer)
-        if outbox is None:
-            raise LinkError("link.no-run")
-        return outbox
+        for outbox in self._find(run_id)[1].values():
+            if outbox.peer == peer:
+                return outbox
+        raise LinkError("link.no-run")
 
     def _find(self, run_id: bytes) -> tuple[Mailbox, Mapping[PartyId, Outbox]]:
         with self._changed:

@@ -1,0 +1,102 @@
+"""One party's server as a caller sees it: the calls of proto/pets/v1 as methods, with plain values.
+
+The same names as ``pets.party.service.Node``, without the caller, who is the owner of the dialler's certificate. A
+refusal comes back as the typed error that the server raised, with the field ``at`` naming the party; the network's
+failures are LinkError.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from pets.ids import PartyId, PlanDigest, RunHandle, SpecDigest
+from pets.transport.calls import (
+    DatasetEntry,
+    Description,
+    Event,
+    Evidence,
+    SnapshotEntry,
+    Standing,
+    StartRequest,
+    Submitted,
+)
+from pets.transport.grpc import Dialler
+from pets.wire import party_pb2 as wire
+
+CALL_S: Final = 10.0
+"""Deadline of calls that look something up or keep something."""
+
+CHECK_S: Final = 120.0
+"""Deadline of calls that check, lower or read a whole table."""
+
+
+class Remote:
+    """Calls to the server of ``party``."""
+
+    def __init__(self, dialler: Dialler, party: PartyId) -> None:
+        self._dialler = dialler
+        self.party: Final = party
+
+    def describe(self) -> Description:
+        got = self._dialler.call(
+            self.party, "Catalogue/Describe", wire.Empty(), wire.Description.FromString, CALL_S
+        )
+        datasets = tuple(DatasetEntry(entry.name, tuple(entry.columns)) for entry in got.datasets)
+        return Description(PartyId(got.party), got.organisation, got.version, tuple(got.protocols), datasets)
+
+    def submit(self, toml: bytes, envelope: bytes) -> Submitted:
+        request = wire.Submission(toml=toml, envelope=envelope)
+        got = self._dialler.call(self.party, "Approvals/Submit", request, wire.Submitted.FromString, CHECK_S)
+        return Submitted(SpecDigest(got.digest), PlanDigest(got.plan_digest), got.report)
+
+    def approve(self, envelope: bytes) -> Standing:
+        request = wire.Envelope(envelope=envelope)
+        return _standing(self._dialler.call(self.party, "Approvals/Approve", request, wire.Standing.FromString, CALL_S))
+
+    def revoke(self, envelope: bytes) -> Standing:
+        request = wire.Envelope(envelope=envelope)
+        return _standing(self._dialler.call(self.party, "Approvals/Revoke", request, wire.Standing.FromString, CALL_S))
+
+    def pending(self) -> tuple[Standing, ...]:
+        got = self._dialler.call(self.party, "Approvals/Pending", wire.Empty(), wire.Standings.FromString, CALL_S)
+        return tuple(_standing(one) for one in got.standings)
+
+    def evidence(self, digest: SpecDigest) -> Evidence:
+        request = wire.Digest(digest=digest)
+        got = self._dialler.call(self.party, "Approvals/Evidence", request, wire.EvidenceFolder.FromString, CHECK_S)
+        return Evidence(tuple((file.name, file.content) for file in got.files))
+
+    def snapshot(self, digest: SpecDigest) -> tuple[SnapshotEntry, ...]:
+        request = wire.Digest(digest=digest)
+        got = self._dialler.call(self.party, "Approvals/Snapshot", request, wire.Snapshots.FromString, CHECK_S)
+        return tuple(SnapshotEntry(one.dataset, one.commitment, one.taken) for one in got.snapshots)
+
+    def start(self, request: StartRequest) -> bytes:
+        asked = wire.StartRequest(
+            handle=request.handle, digest=request.digest, hello=request.hello, approvals=request.approvals
+        )
+        return self._dialler.call(self.party, "Runs/Start", asked, wire.Hello.FromString, CHECK_S).body
+
+    def watch(self, handle: RunHandle, deadline_s: float) -> Iterator[Event]:
+        """Events as they happen; close the iterator to stop watching."""
+        request = wire.Handle(handle=handle)
+        for got in self._dialler.stream(self.party, "Runs/Watch", request, wire.Event.FromString, deadline_s):
+            yield Event(got.kind, got.name, got.elapsed_ms, got.moved, got.code)
+
+    def stop(self, handle: RunHandle) -> None:
+        self._dialler.call(self.party, "Runs/Stop", wire.Handle(handle=handle), wire.Empty.FromString, CALL_S)
+
+    def receipt(self, handle: RunHandle) -> bytes:
+        request = wire.Handle(handle=handle)
+        return self._dialler.call(self.party, "Runs/Receipt", request, wire.Envelope.FromString, CALL_S).envelope
+
+    def hello(self, handle: RunHandle, body: bytes) -> None:
+        request = wire.PeerHello(handle=handle, body=body)
+        self._dialler.call(self.party, "Exchange/Hello", request, wire.Empty.FromString, CALL_S)
+
+    def abort(self, run_id: bytes, code: str) -> None:
+        request = wire.AbortRequest(run_id=run_id, code=code)
+        self._dialler.call(self.party, "Exchange/Abort", request, wire.Empty.FromString, CALL_S)
+
+
+def _standing(got: wire.Standing) -> Standing:
+    return Standing(SpecDigest(got.digest), got.title, got.state, got.have, got.need, got.received)
