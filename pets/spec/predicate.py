@@ -1,0 +1,177 @@
+"""What WHERE says, without SQL text: typed literals, three-valued logic on NULLs, and the SQL that a holder runs.
+
+Nothing of the author's text is left here. A holder's engine gets SQL that ``emit_where`` writes from our nodes, with a
+``?`` for every value.
+"""
+
+import datetime as dt
+import difflib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Final, Literal, assert_never
+
+from pets.spec.canonical import MAX_INTEGER
+from pets.spec.model import Column
+from pets.spec.query import All, AnyOf, Compare, In, IsNull, Not, Predicate, Value
+
+MAX_TEXT: Final = 1_000
+ORDERED: Final = ("integer", "decimal", "date")
+"""Types of columns that < and > make sense for. Text has no order that all engines share."""
+
+_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_NUMBER: Final = re.compile(r"-?\d{1,40}(\.\d{1,40})?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A literal as the author wrote it: with quotes, as a number, or as ``DATE '...'``."""
+
+    kind: Literal["string", "number", "date"]
+    text: str
+
+    def __str__(self) -> str:
+        shown = self.text if len(self.text) <= 40 else self.text[:39] + "…"
+        return shown if self.kind == "number" else f"'{shown}'" if self.kind == "string" else f"DATE '{shown}'"
+
+
+class Misfit(ValueError):
+    """A literal does not fit its column; ``advice`` says how to write it, ``level`` that a level is wrong."""
+
+    def __init__(self, problem: str, advice: str, *, level: bool = False) -> None:
+        super().__init__(problem)
+        self.advice: Final = advice
+        self.level: Final = level
+
+
+def typed(column: Column, written: Written) -> Value:
+    """The value of a literal in the type of its column. Raises ``Misfit``."""
+    match column.type:
+        case "category" | "text":
+            return _text(column, written)
+        case "integer" | "decimal":
+            return _number(column, written)
+        case "date":
+            return _date(written)
+        case None:
+            raise Misfit("cannot be compared with a person id", "select rows by other columns")
+        case _:
+            assert_never(column.type)
+
+
+def _text(column: Column, written: Written) -> str:
+    if written.kind != "string":
+        raise Misfit("is compared with text", "put it in single quotes")
+    if len(written.text) > MAX_TEXT:
+        raise Misfit("is too long", f"compare with at most {MAX_TEXT} characters")
+    if column.levels and written.text not in column.levels:
+        near = difflib.get_close_matches(written.text, column.levels, n=1, cutoff=0.6)
+        few = ", ".join(f"'{level}'" for level in column.levels[:8]) + (", ..." if len(column.levels) > 8 else "")
+        advice = f"did you mean '{near[0]}'?" if near else f"the levels are {few}"
+        raise Misfit("is not a declared level", advice, level=True)
+    return written.text
+
+
+def _number(column: Column, written: Written) -> int | Fraction:
+    if written.kind != "number":
+        raise Misfit("is compared with a number", "write the number without quotes")
+    if not _NUMBER.fullmatch(written.text):
+        raise Misfit("is not a plain number", "write digits and at most one point: 1500 or 12.5")
+    value = Fraction(written.text)
+    if column.type == "integer":
+        if "." in written.text:
+            raise Misfit("is compared with a whole number", "write it without a point")
+    elif (value * 10**column.places).denominator != 1:
+        raise Misfit(f"has more than the {column.places} places of its column", "round it")
+    if abs(value * 10**column.places) > MAX_INTEGER:
+        raise Misfit("is too large", "compare with less than 2^53 units of the last place")
+    return int(value) if column.type == "integer" else value
+
+
+def _date(written: Written) -> dt.date:
+    advice = "write it as DATE '2026-01-31'"
+    if written.kind == "number" or not _DATE.fullmatch(written.text):
+        raise Misfit("is compared with a date", advice)
+    try:
+        return dt.date.fromisoformat(written.text)
+    except ValueError as error:
+        raise Misfit("is a day that does not exist", advice) from error
+
+
+def columns_of(predicate: Predicate) -> Iterator[str]:
+    """Every column a predicate reads, in order, with repetitions."""
+    match predicate:
+        case Compare(column=column) | In(column=column) | IsNull(column=column):
+            yield column
+        case Not(part=part):
+            yield from columns_of(part)
+        case All(parts=parts) | AnyOf(parts=parts):
+            for part in parts:
+                yield from columns_of(part)
+        case _:
+            assert_never(predicate)
+
+
+def on_nulls(predicate: Predicate) -> bool | None:
+    """What a predicate says of a row of which every column is NULL; None is SQL's unknown."""
+    match predicate:
+        case Compare() | In():
+            return None
+        case IsNull(negated=negated):
+            return not negated
+        case Not(part=part):
+            inner = on_nulls(part)
+            return None if inner is None else not inner
+        case All(parts=parts):
+            said = [on_nulls(part) for part in parts]
+            return False if False in said else None if None in said else True
+        case AnyOf(parts=parts):
+            said = [on_nulls(part) for part in parts]
+            return True if True in said else None if None in said else False
+        case _:
+            assert_never(predicate)
+
+
+def both(first: Predicate | None, second: Predicate | None) -> Predicate | None:
+    """The conjunction, flat; None stands for no condition."""
+    parts = [part for whole in (first, second) if whole is not None
+             for part in (whole.parts if isinstance(whole, All) else (whole,))]  # fmt: skip
+    return None if not parts else parts[0] if len(parts) == 1 else All(tuple(parts))
+
+
+def emit_where(predicate: Predicate | None) -> tuple[str, tuple[Value, ...]]:
+    """Write a predicate as DuckDB SQL: quoted column names, a ``?`` for each value, values in order.
+
+    No predicate gives ``TRUE``. Fractions (of decimal columns) are for the caller to turn into ``decimal.Decimal``.
+    """
+    if predicate is None:
+        return "TRUE", ()
+    values: list[Value] = []
+    return _emit(predicate, values), tuple(values)
+
+
+def _emit(predicate: Predicate, values: list[Value]) -> str:
+    match predicate:
+        case Compare(column=column, op=op, value=value):
+            if op not in ("=", "<>", "<", "<=", ">", ">="):
+                raise ValueError("not an operator of the language")
+            values.append(value)
+            return f"{_quoted(column)} {op} ?"
+        case In(column=column, values=several, negated=negated):
+            values.extend(several)
+            return f"{_quoted(column)} {'NOT ' if negated else ''}IN ({', '.join('?' * len(several))})"
+        case IsNull(column=column, negated=negated):
+            return f"{_quoted(column)} IS {'NOT ' if negated else ''}NULL"
+        case Not(part=part):
+            return f"(NOT {_emit(part, values)})"
+        case All(parts=parts):
+            return f"({' AND '.join(_emit(part, values) for part in parts)})"
+        case AnyOf(parts=parts):
+            return f"({' OR '.join(_emit(part, values) for part in parts)})"
+        case _:
+            assert_never(predicate)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,191 @@
+"""SELECT and GROUP BY: statistics, grouping columns, and the names that they have in the result."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from sqlglot import exp
+
+from pets.spec.query import Aggregate, ColumnRef, Output, Statistic
+from pets.spec.sql.names import Names
+from pets.spec.sql.tree import Tree, bare
+
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}", re.ASCII)
+
+_ONE: Final[Mapping[type | str, Statistic]] = {
+    exp.Sum: Statistic.SUM,
+    exp.Avg: Statistic.AVG,
+    exp.Variance: Statistic.VAR_SAMP,
+    exp.VariancePop: Statistic.VAR_POP,
+    exp.Stddev: Statistic.STDDEV_SAMP,
+    exp.StddevSamp: Statistic.STDDEV_SAMP,
+    exp.StddevPop: Statistic.STDDEV_POP,
+    "MEAN": Statistic.AVG,
+    "VAR": Statistic.VAR_SAMP,
+}
+_TWO: Final[Mapping[type | str, Statistic]] = {
+    exp.Corr: Statistic.CORR,
+    exp.CovarSamp: Statistic.COVAR_SAMP,
+    exp.CovarPop: Statistic.COVAR_POP,
+    exp.RegrSlope: Statistic.REGR_SLOPE,
+    exp.RegrIntercept: Statistic.REGR_INTERCEPT,
+    "COVAR": Statistic.COVAR_SAMP,
+}
+
+
+class Selected:
+    """What SELECT asks for, and the groups it is asked for."""
+
+    def __init__(self, names: Names) -> None:
+        self.names: Final = names
+        self.tree: Final[Tree] = names.tree
+
+    def outputs(self, select: exp.Select) -> list[tuple[Output, exp.Expression]]:
+        """The columns of the result, each with the node it comes from."""
+        outputs: list[tuple[Output, exp.Expression]] = []
+        taken: set[str] = set()
+        for node in select.expressions:
+            whole, given = (node.this, node.args["alias"]) if type(node) is exp.Alias else (node, None)
+            inner = bare(whole)
+            what = self.names.resolve(inner) if isinstance(inner, exp.Column) else self.aggregate(inner)
+            name = given.name if given is not None else _default_name(what)
+            if not _NAME.fullmatch(name):
+                problem = "cannot name a column of the result"
+                advice = "use a letter, then letters, digits and underscores, at most 63 in all"
+                raise self.tree.refuse("sql.name", given, name[:64] or "a name", problem=problem, advice=advice)
+            if name.lower() in taken:
+                problem = "is the name of two columns of the result"
+                raise self.tree.refuse("sql.name", node, name, problem=problem, advice="write AS and another name")
+            taken.add(name.lower())
+            outputs.append((Output(name, what), node))
+        if not any(isinstance(output.what, Aggregate) for output, _ in outputs):
+            problem = "asks for no statistic"
+            raise self.tree.refuse("sql.group", select, "SELECT", problem=problem, advice="add COUNT(*)")
+        return outputs
+
+    def aggregate(self, node: exp.Expression) -> Aggregate:
+        """A statistic: its class or, where the parser has none, its name is listed."""
+        kind: type | str = node.name.upper() if type(node) is exp.Anonymous else type(node)
+        if kind is exp.Count:
+            return self.count(node)
+        if kind not in _ONE and kind not in _TWO:
+            raise self.tree.outside(node)
+        name, wanted = self.tree.written(node), 1 if kind in _ONE else 2
+        if type(node) is exp.Anonymous:
+            self.tree.only(node, "this", "expressions")
+            arguments = list(node.expressions)
+        else:
+            self.tree.only(node, "this", "expression")
+            arguments = [part for part in (node.this, node.args.get("expression")) if part is not None]
+        if len(arguments) != wanted:
+            problem = f"takes {wanted} column{'s' * (wanted - 1)}, not {len(arguments)}"
+            advice = f"write {name}({'y, x' if wanted == 2 else 'x'})"
+            raise self.tree.refuse("sql.argument", node, name, problem=problem, advice=advice)
+        columns = tuple(self.measure(argument, node, name) for argument in arguments)
+        if wanted == 2 and columns[0] == columns[1]:
+            raise self.tree.refuse(
+                "sql.argument", node, name, problem="has one column twice", advice="name two columns"
+            )
+        return Aggregate(_ONE[kind] if kind in _ONE else _TWO[kind], columns)
+
+    def count(self, node: exp.Expression) -> Aggregate:
+        """``COUNT(*)``, ``COUNT(measure)`` or ``COUNT(DISTINCT person id)``."""
+        self.tree.only(node, "this", "expressions", "big_int")
+        inner = node.this
+        if inner is None or node.expressions or type(inner) is exp.Literal:
+            advice = "write COUNT(*), COUNT(measure) or COUNT(DISTINCT person id)"
+            problem = "counts rows, values of a measure, or people"
+            raise self.tree.refuse("sql.argument", node, "COUNT", problem=problem, advice=advice)
+        if type(inner) is exp.Star:
+            self.tree.only(inner)
+            return Aggregate(Statistic.COUNT_ROWS)
+        if type(inner) is exp.Distinct:
+            self.tree.only(inner, "expressions")
+            columns = [bare(part) for part in inner.expressions]
+            counted = [self.names.resolve(column) for column in columns if isinstance(column, exp.Column)]
+            if len(inner.expressions) != 1 or not counted or self.names.column(counted[0]).role != "person id":
+                side = self.names.sides[0]
+                advice = f"name the person id: COUNT(DISTINCT {side.alias}.{side.dataset.key})"
+                raise self.tree.refuse(
+                    "sql.argument", node, "COUNT(DISTINCT ...)", problem="counts people", advice=advice
+                )
+            return Aggregate(Statistic.COUNT_PEOPLE, (counted[0],))
+        return Aggregate(Statistic.COUNT_VALUES, (self.measure(inner, node, "COUNT"),))
+
+    def measure(self, node: exp.Expression, whole: exp.Expression, name: str) -> ColumnRef:
+        """The one column that a statistic is of, which must be a number."""
+        inner = bare(node)
+        if type(inner) is exp.Distinct:
+            raise self.tree.refuse("sql.unsupported", whole, f"DISTINCT in {name}", advice="leave it out")
+        if not isinstance(inner, exp.Column) or type(inner.this) is exp.Star:
+            problem, advice = (
+                "takes a column, not an expression",
+                "name a measure; prepare anything else in the dataset",
+            )
+            raise self.tree.refuse("sql.argument", whole, name, problem=problem, advice=advice)
+        ref = self.names.resolve(inner)
+        column = self.names.column(ref)
+        if column.type not in ("integer", "decimal"):
+            count = name == "COUNT"
+            advice = "write COUNT(*) or COUNT(DISTINCT person id)" if count else "name a measure"
+            problem = (
+                f"is a {column.type or 'person id'}, and {name.upper()} is of {'measures' if count else 'numbers'}"
+            )
+            raise self.tree.refuse("sql.type", inner, str(ref), problem=problem, advice=advice)
+        return ref
+
+    def group_by(self, select: exp.Select, outputs: Sequence[tuple[Output, exp.Expression]]) -> tuple[ColumnRef, ...]:
+        """The grouping columns: those of GROUP BY, which are exactly the columns that SELECT names."""
+        group = select.args.get("group")
+        named = [output for output, _ in outputs]
+        grouped: list[ColumnRef] = []
+        if group is not None:
+            self.tree.only(group, "expressions")
+        for node in group.expressions if group is not None else ():
+            ref = self.grouped(bare(node), named)
+            if ref in grouped:
+                problem = "is in GROUP BY twice"
+                raise self.tree.refuse("sql.group", node, str(ref), problem=problem, advice="name it once")
+            if all(output.what != ref for output in named):
+                problem, advice = "is in GROUP BY and not in SELECT", "name it in SELECT too, to tell the groups apart"
+                raise self.tree.refuse("sql.group", node, str(ref), problem=problem, advice=advice)
+            grouped.append(ref)
+        for output, node in outputs:
+            if isinstance(output.what, ColumnRef) and output.what not in grouped:
+                problem, advice = "is in SELECT and not in GROUP BY", "add it to GROUP BY, or take a statistic of it"
+                raise self.tree.refuse("sql.group", node, str(output.what), problem=problem, advice=advice)
+        return tuple(grouped)
+
+    def grouped(self, node: exp.Expression, outputs: Sequence[Output]) -> ColumnRef:
+        """A grouping column by its name, by the name it has in the result, or by its place there."""
+        if type(node) is exp.Literal and not node.is_string:
+            place = int(node.this) if re.fullmatch(r"[1-9]\d{0,4}", node.this, re.ASCII) else 0
+            what = outputs[place - 1].what if 1 <= place <= len(outputs) else None
+            if not isinstance(what, ColumnRef):
+                problem = "is not the place of a column"
+                raise self.tree.refuse("sql.group", node, node.this[:20], problem=problem, advice="name the column")
+            return what
+        if not isinstance(node, exp.Column):
+            raise self.tree.outside(node)
+        renamed = [output.what for output in outputs if output.name.lower() == node.name.lower()]
+        if node.table or not renamed:
+            return self.names.resolve(node)
+        own = [ref for side in self.names.sides if (ref := side.ref(node.name))]
+        if own and renamed[0] not in own:
+            name = str(renamed[0]) if isinstance(renamed[0], ColumnRef) else "a statistic"
+            meanings = " or ".join([*map(str, own), name])
+            raise self.tree.refuse("sql.ambiguous", node, node.name, meanings=meanings)
+        if not isinstance(renamed[0], ColumnRef):
+            raise self.tree.refuse("sql.group", node, node.name, problem="is a statistic", advice="group by columns")
+        return renamed[0]
+
+
+def _default_name(what: ColumnRef | Aggregate) -> str:
+    """The name of a column of the result that the author gave none."""
+    if isinstance(what, ColumnRef):
+        return what.column
+    counts = {Statistic.COUNT_ROWS: "count", Statistic.COUNT_PEOPLE: "people"}
+    if what.statistic in counts:
+        return counts[what.statistic]
+    start = "count" if what.statistic is Statistic.COUNT_VALUES else what.statistic.value
+    return "_".join([start, *(ref.column for ref in what.columns)])[:63]
