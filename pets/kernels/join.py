@@ -1,0 +1,332 @@
+"""The helper's join: which row of one list has which tag of the other; and the sorting that comes before it.
+
+Tags are the output of a block cipher, so their leading bits are evenly spread. Both kernels rely on that for speed:
+entries are thrown into buckets by these bits, and each bucket is joined in a small table, or sorted, within the cache.
+But a peer chooses what bytes it sends. Nothing here loops, grows or reaches out of bounds on tags that are not spread:
+a bucket too full or a probe too long ends the join, with a chance below 2**-100 for tags that are what they should be.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+
+from pets.kernels.jit import I64Array, U8Array, U32Array, U64Array, inlined, kernel, load64, swap64
+
+MAX_LENGTH: Final = (1 << 32) - 2
+UNMATCHED: Final = (1 << 32) - 1
+"""Where `match` finds no partner. Never a position: lists are shorter."""
+
+_BUCKET: Final = 10
+"""A bucket holds about 2**10 entries, unless that would make more than 2**_MOST_BITS buckets."""
+_MOST_BITS: Final = 11
+_PROBES: Final = 512
+_SHIFTS: Final = 64
+"""How far entries may move, on average, in the last step of sorting a bucket; about 1 is expected."""
+
+_SPARE: Final = 8
+"""Slots of a table for each entry, at least: the first probe decides seven times of eight, which branches like."""
+_ROW: Final = np.uint64(0xFFFFFFFF)
+"""The half of an entry's second word that is the row."""
+
+_FINE: Final = 0
+_REPEATED: Final = 1
+_UNSORTED: Final = 2
+_CLUSTERED: Final = 3
+_PROBLEMS: Final = {
+    _REPEATED: "a tag occurs twice in the list",
+    _UNSORTED: "the sorted list is not strictly increasing",
+    _CLUSTERED: "tags are not spread like the output of a cipher",
+}
+
+
+def sort_by_tag(tags: U8Array) -> U32Array:
+    """Give the order that sorts `tags` by their bytes: `tags[result]` increases; equal tags keep their order.
+
+    Shapes:  tags (n, width) uint8, contiguous; (n,) uint32.
+    Raises:  ValueError on a wrong shape, dtype or more than 2**32 - 2 tags: our bug.
+    """
+    _need_tags(tags)
+    count, width = tags.shape
+    bits, starts = _buckets(tags)
+    order = np.empty(count, np.uint32)
+    if not _too_full(starts):
+        entries = _partitioned(tags, bits, starts)
+        most = int(np.diff(starts).max())
+        spare = np.empty((most, 2), np.uint64)
+        if _sort_buckets(tags, bits, starts, entries, spare, np.empty(2 * most + 2, np.int64), order):
+            return order
+    return np.argsort(tags.view(f"S{width}").ravel(), kind="stable").astype(np.uint32)
+
+
+def match(unsorted: U8Array, ordered: U8Array) -> U32Array:
+    """Find each tag of `unsorted` in `ordered`: the position there, or UNMATCHED. Compares all bytes.
+
+    Shapes:  unsorted (n, width), ordered (m, width), uint8, contiguous, `ordered` strictly increasing by bytes;
+             (n,) uint32, in which no position occurs twice.
+    Learned: whoever calls this learns which entries match; of the tags only random-looking bytes.
+    Raises:  ValueError if a tag occurs twice in either list, `ordered` is not sorted, or the tags are not spread
+             evenly: a peer's doing, so the caller names the peer. Also on wrong shapes: our bug.
+    Source:  protocols.md 1.7, step 1.
+    """
+    _need_tags(unsorted)
+    _need_tags(ordered)
+    if unsorted.shape[1] != ordered.shape[1]:
+        raise ValueError("tags of two widths cannot match")
+    bits, starts = _buckets(unsorted)
+    if _too_full(starts):
+        raise ValueError(_PROBLEMS[_CLUSTERED])
+    entries = _partitioned(unsorted, bits, starts)
+    matched = np.full(len(unsorted) + 1, UNMATCHED, np.uint32)
+    slots, _ = _slots(int(np.diff(starts).max()))
+    problem = _match_buckets(unsorted, ordered, bits, starts, entries, np.empty(slots, np.uint32), matched)
+    if problem != _FINE:
+        raise ValueError(_PROBLEMS[problem])
+    return matched[:-1]
+
+
+def _need_tags(tags: Any) -> None:
+    if tags.dtype != np.uint8 or tags.ndim != 2 or not tags.flags.c_contiguous or not 1 <= tags.shape[1] <= 16:
+        raise ValueError("tags are a contiguous (n, width) array of uint8, width 1 to 16")
+    if len(tags) > MAX_LENGTH:
+        raise ValueError("a list has at most 2**32 - 2 tags")
+
+
+# -- buckets by leading bits -------------------------------------------------------------------------------------------
+
+
+def _buckets(tags: U8Array) -> tuple[int, I64Array]:
+    """Choose the number of leading bits, and say where each bucket starts."""
+    bits = min(max(len(tags).bit_length() - _BUCKET, 0), _MOST_BITS)
+    starts = np.zeros((1 << bits) + 1, np.int64)
+    _count(tags, bits, starts)
+    return bits, starts
+
+
+def _too_full(starts: I64Array) -> bool:
+    """More than twice the average and 256: never seen with the 512 or more entries expected in each of many buckets."""
+    buckets = len(starts) - 1
+    return buckets > 1 and int(np.diff(starts).max()) > 2 * int(starts[-1]) // buckets + 256
+
+
+def _partitioned(tags: U8Array, bits: int, starts: I64Array) -> U64Array:
+    """Entries bucket by bucket, two words each: the first 8 bytes as a number; the next 4, and below them the row."""
+    entries = np.empty((len(tags) + 1, 2), np.uint64)
+    entries[-1] = 0
+    _scatter(tags, bits, starts[:-1].copy(), entries)
+    return entries
+
+
+@inlined
+def _head(tags: U8Array, row: int) -> np.uint64:
+    """Bytes 0..7 of a tag as a big-endian number; a shorter tag is filled up with zero bytes."""
+    width = tags.shape[1]
+    if width >= 8:
+        return swap64(load64(tags, width * row))
+    word = np.uint64(0)
+    for byte in range(width):
+        word |= np.uint64(tags[row, byte]) << np.uint64(56 - 8 * byte)
+    return word
+
+
+@inlined
+def _tail(tags: U8Array, row: int) -> np.uint64:
+    """Bytes 8..11 of a tag in the upper half of a word; a shorter tag is filled up with zero bytes."""
+    width = tags.shape[1]
+    if width <= 8:
+        return np.uint64(0)
+    end = min(width, 12)
+    kept = swap64(load64(tags, width * row + end - 8)) << np.uint64(8 * (16 - end))
+    return kept & np.uint64(0xFFFFFFFF00000000)
+
+
+@inlined
+def _compare_rest(a: U8Array, row_a: Any, b: U8Array, row_b: Any) -> int:
+    """Compare bytes 12 and after: below, equal to or above zero."""
+    for byte in range(12, a.shape[1]):
+        difference = np.int64(a[row_a, byte]) - np.int64(b[row_b, byte])
+        if difference != 0:
+            return difference
+    return np.int64(0)
+
+
+@inlined
+def _leading(head: np.uint64, bits: int) -> int:
+    return np.intp((head >> np.uint64(1)) >> np.uint64(63 - bits))
+
+
+@kernel
+def _count(tags: U8Array, bits: int, starts: I64Array) -> None:
+    for row in range(tags.shape[0]):
+        starts[_leading(_head(tags, row), bits) + 1] += 1
+    for bucket in range(starts.size - 1):
+        starts[bucket + 1] += starts[bucket]
+
+
+@kernel
+def _scatter(tags: U8Array, bits: int, following: I64Array, entries: U64Array) -> None:
+    for row in range(tags.shape[0]):
+        head = _head(tags, row)
+        bucket = _leading(head, bits)
+        position = following[bucket]
+        following[bucket] = position + 1
+        entries[position, 0] = head
+        entries[position, 1] = _tail(tags, row) | np.uint64(row)
+
+
+# -- sorting -----------------------------------------------------------------------------------------------------------
+
+
+@kernel
+def _sort_buckets(
+    tags: U8Array,
+    bits: int,
+    starts: I64Array,
+    entries: U64Array,
+    spare: U64Array,
+    following: I64Array,
+    order: U32Array,
+) -> bool:
+    """In each bucket: counting sort by the next bits, about one entry a place, then insertion. False if clustered."""
+    for bucket in range(starts.size - 1):
+        start = starts[bucket]
+        count = starts[bucket + 1] - start
+        places = 1
+        next_bits = 0
+        while places < count:
+            places *= 2
+            next_bits += 1
+        following[: places + 1] = 0
+        for i in range(start, start + count):
+            following[_leading(entries[i, 0] << np.uint64(bits), next_bits) + 1] += 1
+        for place in range(places):
+            following[place + 1] += following[place]
+        for i in range(start, start + count):
+            place = _leading(entries[i, 0] << np.uint64(bits), next_bits)
+            position = following[place]
+            following[place] = position + 1
+            spare[position, 0] = entries[i, 0]
+            spare[position, 1] = entries[i, 1]
+        shifts = _SHIFTS * (count + 16)
+        for i in range(1, count):
+            head = spare[i, 0]
+            tail = spare[i, 1]
+            at = i
+            while at > 0 and not _in_order(tags, spare[at - 1, 0], spare[at - 1, 1], head, tail):
+                spare[at, 0] = spare[at - 1, 0]
+                spare[at, 1] = spare[at - 1, 1]
+                at -= 1
+            shifts -= i - at
+            if shifts < 0:
+                return False
+            spare[at, 0] = head
+            spare[at, 1] = tail
+        for i in range(count):
+            order[start + i] = np.uint32(spare[i, 1] & _ROW)
+    return True
+
+
+@inlined
+def _in_order(tags: U8Array, head_a: np.uint64, tail_a: np.uint64, head_b: np.uint64, tail_b: np.uint64) -> bool:
+    """Whether entry a comes before entry b: by tag, then by row."""
+    if head_a != head_b:
+        return head_a < head_b
+    if (tail_a ^ tail_b) >> np.uint64(32) != np.uint64(0):
+        return tail_a < tail_b
+    rest = _compare_rest(tags, tail_a & _ROW, tags, tail_b & _ROW)
+    return rest < 0 or (rest == 0 and tail_a < tail_b)
+
+
+# -- matching ----------------------------------------------------------------------------------------------------------
+
+
+@kernel
+def _match_buckets(
+    unsorted: U8Array,
+    ordered: U8Array,
+    bits: int,
+    starts: I64Array,
+    entries: U64Array,
+    table: U32Array,
+    matched: U32Array,
+) -> int:
+    """Bucket by bucket: fill a table with its entries, slots by the next bits; walk through `ordered` once.
+
+    The table holds numbers of entries inside the bucket, from 1; 0 is empty. The last row of `entries` and the last
+    position of `matched` are nobody's: they let the first probe, nearly always the only one, do without a branch.
+    """
+    one = np.uint64(1)
+    nobody = np.uint64(matched.size - 1)
+    long = unsorted.shape[1] > 12
+    at = 0
+    last_head = np.uint64(0)
+    last_tail = np.uint64(0)
+    for bucket in range(starts.size - 1):
+        slots, slot_bits = _slots(starts[bucket + 1] - starts[bucket])
+        slot_mask = np.uint64(slots - 1)
+        start = np.uint64(starts[bucket])
+        table[:slots] = 0
+        for i in range(starts[bucket], starts[bucket + 1]):
+            head = entries[i, 0]
+            tail = entries[i, 1]
+            slot = np.uint64(_leading(head << np.uint64(bits), slot_bits))
+            probes = 0
+            while table[slot] != 0:
+                other = start + np.uint64(table[slot]) - one
+                if _same(entries, other, head, tail):
+                    if not long or _compare_rest(unsorted, entries[other, 1] & _ROW, unsorted, tail & _ROW) == 0:
+                        return _REPEATED
+                slot = (slot + one) & slot_mask
+                probes += 1
+                if probes > _PROBES:
+                    return _CLUSTERED
+            table[slot] = np.uint32(np.uint64(i) - start + one)
+        while at < ordered.shape[0]:
+            head = _head(ordered, at)
+            if _leading(head, bits) > bucket:
+                break
+            tail = _tail(ordered, at)
+            if head < last_head or (head == last_head and tail <= last_tail and at > 0):
+                if head != last_head or tail != last_tail or not long:
+                    return _UNSORTED
+                if _compare_rest(ordered, at - 1, ordered, at) >= 0:
+                    return _UNSORTED
+            last_head = head
+            last_tail = tail
+            slot = np.uint64(_leading(head << np.uint64(bits), slot_bits))
+            taken = table[slot] != 0
+            other = start + np.uint64(table[slot]) - np.uint64(taken)
+            found = taken & _same(entries, other, head, tail)
+            row = entries[other, 1] & _ROW
+            if long and found:
+                found = _compare_rest(unsorted, row, ordered, at) == 0
+            matched[nobody ^ ((row ^ nobody) & (np.uint64(0) - np.uint64(found)))] = np.uint32(at)
+            if taken & (not found):
+                for _ in range(_PROBES):
+                    slot = (slot + one) & slot_mask
+                    if table[slot] == 0:
+                        break
+                    other = start + np.uint64(table[slot]) - one
+                    if _same(entries, other, head, tail):
+                        row = entries[other, 1] & _ROW
+                        if not long or _compare_rest(unsorted, row, ordered, at) == 0:
+                            matched[row] = np.uint32(at)
+                            break
+            at += 1
+    return _FINE
+
+
+@inlined
+def _same(entries: U64Array, entry: np.uint64, head: np.uint64, tail: np.uint64) -> bool:
+    """Whether the first 12 bytes are those of `entry`."""
+    return ((entries[entry, 0] ^ head) | ((entries[entry, 1] ^ tail) >> np.uint64(32))) == np.uint64(0)
+
+
+@inlined
+def _slots(count: int) -> tuple[int, int]:
+    """Slots of a table for `count` entries: a power of two, and its logarithm."""
+    slots = 2
+    slot_bits = 1
+    while slots < _SPARE * count:
+        slots *= 2
+        slot_bits += 1
+    return slots, slot_bits
