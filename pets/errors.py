@@ -149,6 +149,7 @@ CODES: Final[dict[str, Code]] = {
     "link.stranger": Code(
         "the caller's certificate names nobody of the directory", "add the party to directory.toml", "PERMISSION_DENIED"
     ),
+    "link.listen": Code("cannot listen on {endpoint}", "free the port or change listen in party.toml", "UNAVAILABLE"),
     "link.too-large": Code("{what} is larger than {limit} bytes", "send less", "RESOURCE_EXHAUSTED"),
     "link.request": Code("{what} is not what this call takes", "compare the versions of both sides", "INVALID_ARGUMENT"),
     # -- run: a run was refused, stopped or ended ---------------------------------------------------------------------
@@ -257,6 +258,13 @@ CODES: Final[dict[str, Code]] = {
     ),
     "log.file": Code("the log cannot be read: {problem}", "keep the file and restore a copy"),
     # -- config: policy and keys --------------------------------------------------------------------------------------
+    "config.file": Code("file {file}: {problem}", "check the path that party.toml names"),
+    "config.toml": Code("{file}: {path}: {problem}", "mend the line that is named", "INVALID_ARGUMENT"),
+    "config.permissions": Code(
+        "{file} has mode {mode}: others than its owner can get at it", "chmod go-rwx it, or make a new key"
+    ),
+    "config.certificate": Code("certificate {what}: {problem}", "ask the CA of the consortium for a new one"),
+    "config.directory": Code("directory {file}: {problem}", "mend directory.toml", "INVALID_ARGUMENT"),
     "config.policy": Code("{file}: {path}: {problem}", "mend the policy", "INVALID_ARGUMENT"),
     "config.unsafe-policy": Code("a server of {party} does not run under UnsafeAllowAll", "write a policy.toml"),
     "config.key": Code("{what} is no Ed25519 key: {problem}", "make one with pets keygen", "INVALID_ARGUMENT"),
@@ -334,6 +342,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "internal.wrong-array": Code("an array is {got}, the card says {expected}", "report this", "INTERNAL"),
     "internal.big-endian": Code("this host stores numbers big-endian", "run the party on a little-endian host", "INTERNAL"),
+    "internal.data": Code("{file}, which belongs to the demonstration, is missing", "install pets again", "INTERNAL"),
     "internal.bug": Code("internal error in {where}", "report this with the log of this party", "INTERNAL"),
 }
 """The one table, read in both directions. Sections are kept together by prefix."""

@@ -37,9 +37,7 @@ class Remote:
         self.party: Final = party
 
     def describe(self) -> Description:
-        got = self._dialler.call(
-            self.party, "Catalogue/Describe", wire.Empty(), wire.Description.FromString, CALL_S
-        )
+        got = self._dialler.call(self.party, "Catalogue/Describe", wire.Empty(), wire.Description.FromString, CALL_S)
         datasets = tuple(DatasetEntry(entry.name, tuple(entry.columns)) for entry in got.datasets)
         return Description(PartyId(got.party), got.organisation, got.version, tuple(got.protocols), datasets)
 

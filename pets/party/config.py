@@ -1,0 +1,259 @@
+"""A party's own files: ``party.toml`` (this server) and ``directory.toml`` (whom it knows), read and checked at once.
+
+The directory is this party's alone: nobody can send it an entry. It says which certificate name is which party, where
+that party listens, under which CA, with which key it signs receipts and who approves for it. What is not in it does not
+exist. The policy (``policy.toml``) is read by ``approve/policy.py``; a server refuses the unsafe one.
+"""
+
+import datetime as dt
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
+
+from pets.approve.envelope import SigningKey, public_bytes
+from pets.approve.policy import Policy, parse_policy, refuse_unsafe
+from pets.errors import ConfigError, LinkError, PetsError
+from pets.ids import PartyId
+from pets.party.identity import check_listen, check_mode, issued_by, load_credentials, private_folder
+from pets.party.sources import FileSource
+from pets.spec.model import Model, Name, PartyName, San, Text
+from pets.transport.grpc import Address, Credentials
+
+MAX_FILE: Final = 1 << 20
+
+_KNOWN_PEMS: Final = 1024
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def _signing_key(text: str) -> str:
+    try:
+        public_bytes(text)
+    except PetsError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+PublicKey = Annotated[str, AfterValidator(_signing_key)]
+RelativePath = Annotated[str, Field(min_length=1, max_length=4096)]
+Listen = Annotated[str, AfterValidator(check_listen)]
+
+
+class DirectoryApprover(Model):
+    """A person whose approval counts for a party, as the others know it."""
+
+    name: Text
+    key: PublicKey
+    organisation: Text
+
+
+class DirectoryParty(Model):
+    """A party of the directory. Without ``endpoint`` it has no server: it only calls."""
+
+    name: PartyName
+    organisation: Text
+    san: San
+    endpoint: Listen | None = None
+    ca: RelativePath | None = None
+    signing_key: PublicKey | None = None
+    approver: tuple[DirectoryApprover, ...] = ()
+
+
+class _DirectoryFile(Model):
+    party: tuple[DirectoryParty, ...] = Field(min_length=1)
+
+
+@dataclass(frozen=True)
+class Directory:
+    """Whom this party knows. ``roots``: PEM text of the CA of each party that has its own."""
+
+    parties: tuple[DirectoryParty, ...]
+    roots: Mapping[PartyId, bytes] = field(default_factory=dict)
+    ca: bytes | None = None
+    """The consortium's CA, for all parties without their own."""
+
+    @cached_property
+    def by_name(self) -> Mapping[PartyId, DirectoryParty]:
+        return {PartyId(one.name): one for one in self.parties}
+
+    @cached_property
+    def _by_san(self) -> Mapping[str, PartyId]:
+        return {one.san: PartyId(one.name) for one in self.parties}
+
+    @cached_property
+    def _seen(self) -> dict[tuple[PartyId, bytes], bool]:
+        return {}
+
+    def identify(self, san: str, certificate: bytes) -> PartyId:
+        """The party that a caller's certificate names; its CA must be the one this directory has for that party.
+
+        Raises: LinkError link.stranger, the same for an unknown name and a foreign CA.
+        """
+        party = self._by_san.get(san)
+        root = self.ca if party is None else self.roots.get(party, self.ca)
+        if party is None or root is None:
+            raise LinkError("link.stranger")
+        if (party, certificate) not in self._seen:
+            if len(self._seen) >= _KNOWN_PEMS:
+                self._seen.clear()
+            self._seen[party, certificate] = issued_by(certificate, root)
+        if not self._seen[party, certificate]:
+            raise LinkError("link.stranger")
+        return party
+
+    def addresses(self) -> Mapping[PartyId, Address]:
+        """Where to dial each party that has a server."""
+        return {
+            PartyId(one.name): Address(one.endpoint, one.san, self.roots.get(PartyId(one.name)))
+            for one in self.parties
+            if one.endpoint is not None
+        }
+
+    def cas(self) -> tuple[bytes, ...]:
+        """All CAs whose certificates may open a connection; who is behind one is decided by ``identify``."""
+        return tuple(dict.fromkeys(self.roots.values()))
+
+    def approver_keys(self, party: PartyId) -> Mapping[str, bytes]:
+        """Public keys of a party's approvers by a name of their own: one person may have several."""
+        found = self.by_name.get(party)
+        approvers = found.approver if found else ()
+        return {f"{one.name} {number}": public_bytes(one.key) for number, one in enumerate(approvers)}
+
+    def signing_keys(self) -> Mapping[str, bytes]:
+        """Public keys that sign receipts, by party name."""
+        return {one.name: public_bytes(one.signing_key) for one in self.parties if one.signing_key}
+
+
+class _Dataset(Model):
+    file: RelativePath
+    format: Literal["csv", "parquet"] | None = None
+    columns: dict[Name, Text] = Field(default_factory=dict)
+
+
+class Limits(Model):
+    """Deadlines of this server, in seconds, and how much it does at a time."""
+
+    run_s: Annotated[int, Field(ge=1, le=86_400)] = 600
+    """From the start of a run to its end."""
+    step_s: Annotated[int, Field(ge=1, le=86_400)] = 120
+    """Longest wait for one message of a peer."""
+    runs: Annotated[int, Field(ge=1, le=64)] = 2
+    """Runs at one time."""
+
+
+class _PartyFile(Model):
+    name: PartyName
+    listen: Listen
+    state: RelativePath = "state"
+    certificate: RelativePath
+    key: RelativePath
+    ca: RelativePath
+    signing_key: RelativePath
+    directory: RelativePath = "directory.toml"
+    policy: RelativePath = "policy.toml"
+    datasets: dict[Name, _Dataset] = Field(default_factory=dict)
+    limits: Limits = Field(default_factory=Limits)
+
+
+@dataclass(frozen=True)
+class PartyConfig:
+    """Everything that ``party.toml`` says, with the files it names read and checked."""
+
+    name: PartyId
+    organisation: str
+    san: str
+    listen: str
+    state: Path
+    credentials: Credentials
+    signing_key: SigningKey
+    directory: Directory
+    policy: Policy
+    datasets: Mapping[str, FileSource]
+    limits: Limits
+
+
+def read_config(path: Path, *, now: dt.datetime) -> PartyConfig:
+    """Read ``party.toml`` and all files that it names; paths in it are relative to it.
+
+    Raises: ConfigError: config.toml with the path of what is wrong, config.permissions for a key or folder that others
+            can read, config.certificate, config.directory, config.policy, config.file.
+    """
+    file = _load(path, _PartyFile)
+    base = path.parent
+    directory = read_directory(base / file.directory, ca=base / file.ca)
+    me = directory.by_name.get(PartyId(file.name))
+    if me is None:
+        raise ConfigError("config.directory", file=file.directory, problem=f"it does not list {file.name} itself")
+    credentials = load_credentials(base / file.certificate, base / file.key, base / file.ca, san=me.san, now=now)
+    signing = SigningKey.load(base / file.signing_key)
+    if me.signing_key is not None and public_bytes(me.signing_key) != signing.public:
+        raise ConfigError("config.directory", file=file.directory, problem=f"{file.name} signs with another key")
+    policy = refuse_unsafe(parse_policy(_text(base / file.policy), file=Path(file.policy).name))
+    if policy.party != file.name:
+        raise ConfigError("config.policy", file=file.policy, path="party", problem=f"is not {file.name}")
+    check_mode((base / file.key).parent)
+    return PartyConfig(
+        name=PartyId(file.name),
+        organisation=me.organisation,
+        san=me.san,
+        listen=file.listen,
+        state=private_folder(base / file.state),
+        credentials=credentials,
+        signing_key=signing,
+        directory=directory,
+        policy=policy,
+        datasets={
+            name: FileSource(base / one.file, one.format, dict(one.columns)) for name, one in file.datasets.items()
+        },
+        limits=file.limits,
+    )
+
+
+def read_directory(path: Path, *, ca: Path | None = None) -> Directory:
+    """Read ``directory.toml``; ``ca`` is the consortium's, for parties without their own."""
+    file = _load(path, _DirectoryFile)
+    for what in ("name", "san"):
+        values = [getattr(one, what) for one in file.party]
+        if len(set(values)) != len(values):
+            raise ConfigError("config.directory", file=path.name, problem=f"two parties have one {what}")
+    roots = {PartyId(one.name): _text(path.parent / one.ca).encode() for one in file.party if one.ca}
+    return Directory(file.party, roots, _text(ca).encode() if ca else None)
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE + 1)
+        if len(data) > MAX_FILE:
+            raise ConfigError("config.file", file=path.name, problem="is larger than 1 MiB")
+        return data.decode()
+    except UnicodeDecodeError:
+        raise ConfigError("config.file", file=path.name, problem="is not UTF-8") from None
+    except OSError as error:
+        raise ConfigError("config.file", file=path.name, problem=error.strerror or "cannot be read") from None
+
+
+def _load(path: Path, model: type[M]) -> M:
+    try:
+        body = tomllib.loads(_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError("config.toml", file=path.name, path="TOML", problem=str(error)) from None
+    try:
+        return model.model_validate(_tuples(body))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "file"
+        raise ConfigError("config.toml", file=path.name, path=where, problem=first["msg"]) from None
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_tuples(one) for one in value)
+    if isinstance(value, dict):
+        return {key: _tuples(one) for key, one in value.items()}
+    return value
