@@ -81,7 +81,7 @@ def fit(name: str, column: Column, found: Found, *, steps: Sequence[str], datase
     return _filter_only(name, column, raw, value)
 
 
-# -- from raw to value, which is NULL where the raw one says no such thing ----------------------------------------------
+# -- from raw to value, which is NULL where the raw one says no such thing --------------------------------------------
 
 
 def _text(kind: Kind) -> str:
