@@ -221,7 +221,7 @@ def helper_holds_data(asked: Asked) -> Found:
         if "input" in asked.spec.party(name).roles:
             yield (
                 f"party.{name}.roles",
-                f"the helper {name} brings records itself; with one table's key it could look up its own people",
+                f'{name} is to be the helper and has the role "input"; a helper brings no records',
                 "choose a helper that brings no dataset",
             )
 
@@ -233,7 +233,7 @@ def helper_result(asked: Asked) -> Found:
         if name in asked.spec.release.to:
             yield (
                 f"release.to <- {name}",
-                f"the helper {name} would get the result: the table without its own noise, and the match count",
+                f"{name} is the helper and would get the result too: the table less its own noise, and the match count",
                 "release to an input party or to a party of its own",
             )
 
@@ -306,33 +306,6 @@ def idle_column(asked: Asked) -> Found:
 
 
 # -- linkage ----------------------------------------------------------------------------------------------------------
-
-
-@rule("spec.link-key")
-def link_key(asked: Asked) -> Found:
-    """``linkage.on`` says on which columns, and says the same as the join."""
-    on = asked.spec.linkage.on
-    for table in asked.tables:
-        said = on if isinstance(on, str) else on.get(table.name)
-        if said != table.key:
-            yield (
-                "linkage.on" if isinstance(on, str) else f"linkage.on.{table.name}",
-                f"says {said or 'nothing'}, and the person id of {table.name} is {table.key}",
-                "write on = { " + ", ".join(f'{t.name} = "{t.key}"' for t in asked.tables) + " }",
-            )
-
-
-@rule("spec.link-scheme")
-def link_scheme(asked: Asked) -> Found:
-    """Ids of two schemes never match: the table would be noise and nothing else."""
-    left, right = asked.tables
-    schemes = [table.columns[table.key].scheme for table in (left, right)]
-    if schemes[0] != schemes[1]:
-        yield (
-            f"dataset.{right.name}.columns.{right.key}.scheme",
-            f"ids of scheme {schemes[1]} are joined with ids of scheme {schemes[0]} of {left.name}",
-            "declare one scheme for both",
-        )
 
 
 @rule("spec.link-check-digit")

@@ -1,0 +1,213 @@
+"""The corpus, rule by rule; the matrix against what is known to be true of any matrix."""
+
+import importlib.util
+import itertools
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from pets.check import flow, rules
+from pets.check.labels import Fact, Grade, Mark, Matrix
+from pets.errors import LeakError, SpecError
+from pets.ids import PartyId
+from pets.spec.cards import Card, Learns
+from pets.spec.model import Spec
+from pets.spec.query import Aggregate, ColumnRef, Output, Query, Statistic
+
+
+def _corpus() -> ModuleType:
+    at = importlib.util.spec_from_file_location("corpus", Path(__file__).with_name("corpus.py"))
+    assert at is not None and at.loader is not None
+    module = importlib.util.module_from_spec(at)
+    at.loader.exec_module(module)
+    return module
+
+
+corpus = _corpus()
+
+
+def short(file: Path) -> str:
+    return file.stem
+
+
+# -- the corpus --
+
+
+@pytest.mark.parametrize("file", corpus.FAIL, ids=short)
+def test_should_fail(file: Path) -> None:
+    """Refused, by the rule in the first line, in the golden words."""
+    told = corpus.told(file)
+    assert told == file.with_suffix(".message").read_text()
+    rule = file.read_text().splitlines()[0].removeprefix("# ")
+    assert f" {rule}: " in told and told.startswith("error ")
+
+
+@pytest.mark.parametrize("file", corpus.PASS, ids=short)
+def test_should_pass(file: Path) -> None:
+    verdict = corpus.verdict(file)
+    assert [finding for finding in verdict.findings if finding.severity != "note"] == []
+    assert verdict.require() is verdict
+    assert verdict.matrix.text == file.with_suffix(".matrix").read_text()
+
+
+def test_every_corpus_file_has_its_golden_file_and_no_other() -> None:
+    for folder, files, suffix in (("should_fail", corpus.FAIL, "*.message"), ("should_pass", corpus.PASS, "*.matrix")):
+        assert [file.stem for file in files] == sorted(f.stem for f in (corpus.HERE / folder).glob(suffix))
+    assert len(corpus.FAIL) >= 30 and len(corpus.PASS) >= 6
+
+
+@pytest.mark.parametrize("rule", tuple(rules.RULES))
+def test_a_rule_that_is_taken_out_is_missed(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(rules.RULES, rule)
+    own = [file for file in corpus.FAIL if f" {rule}: " in file.with_suffix(".message").read_text()]
+    assert any(corpus.told(file) != file.with_suffix(".message").read_text() for file in own)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("hole_a_extremes", "hole_b_count", "hole_d_unbounded", "hole_e_public", "hole_f_semihonest"),
+        *("edge_distinct", "edge_binary_search", "edge_group_key_level", "edge_partition", "edge_sort_pushdown"),
+        *("edge_overwrite", "edge_error_cause"),
+    ],
+)
+def test_the_holes_of_other_systems_are_in_the_corpus(name: str) -> None:
+    assert name in [file.stem for file in corpus.FAIL]
+
+
+# -- what the checker refuses whoever built the query --
+
+
+def test_a_grouping_column_that_is_not_shown_is_checked_too(spec: Spec, query: Query) -> None:
+    hidden = replace(query, group_by=(*query.group_by, ColumnRef("attendances", "arrival")))
+    paths = [f.path for f in flow.check_query(spec, hidden) if f.rule == "leak.filter-only"]
+    assert paths == ["computation.sql: GROUP BY <- attendances.arrival"]
+
+
+@pytest.mark.parametrize("statistic", [Statistic.SUM, Statistic.COUNT_VALUES, Statistic.AVG])
+def test_a_person_id_is_counted_and_nothing_else(spec: Spec, query: Query, statistic: Statistic) -> None:
+    wrong = replace(query, outputs=(Output("x", Aggregate(statistic, (ColumnRef("attendances", "nhs_number"),))),))
+    assert "leak.person-id" in {f.rule for f in flow.check_query(spec, wrong) if f.severity == "error"}
+
+
+def test_a_card_that_tells_more_is_refused(spec: Spec, query: Query, cards: Mapping[str, Card]) -> None:
+    """Computed must be within declared for everything on the card, not only for the leaks of today."""
+    join = cards["helper_join_a"]
+    for who, item, grade in (
+        (("helper",), "match", "membership"),
+        (("a",), "b.key", "membership"),
+        (("helper",), "match_count", "count"),
+        (("result", "a"), "b.values", "record"),
+        (("everyone",), "sums", "aggregate"),
+    ):
+        loud = replace(join, learns=(*join.learns, Learns(who, item, grade, False, "more than it should of {b}")))
+        verdict = flow.judge(spec, query, {**cards, join.id: loud})
+        assert [f.rule for f in verdict.errors] == ["leak.undeclared"], (who, item)
+        assert "more than it should of housing" in verdict.errors[0].message
+        with pytest.raises(LeakError, match=r"leak\.refused: 1 rule"):
+            verdict.require()
+
+
+def test_a_word_on_a_card_that_nobody_knows_is_no_silence(spec: Spec, query: Query, cards: Mapping[str, Card]) -> None:
+    join = cards["helper_join_a"]
+    odd = replace(join, learns=(Learns(("helper",), "b.weather", "record", False, ""),))
+    with pytest.raises(ValueError, match=r"b\.weather"):
+        flow.judge(spec, query, {**cards, join.id: odd})
+
+
+def test_no_roles_no_matrix_but_an_error(spec: Spec, query: Query, cards: Mapping[str, Card]) -> None:
+    alone = spec.model_copy(update={"parties": tuple(p for p in spec.parties if p.name != "helper")})
+    verdict = flow.judge(alone, query, cards)
+    assert verdict.matrix == Matrix() and "spec.helper" in {f.rule for f in verdict.errors}
+    with pytest.raises(SpecError, match=r"spec\.helper"):
+        flow.subject(alone, query)
+
+
+def test_a_verdict_is_not_true_or_false(spec: Spec, query: Query, cards: Mapping[str, Card]) -> None:
+    with pytest.raises(TypeError):
+        bool(flow.judge(spec, query, cards))
+
+
+# -- properties of every matrix --
+
+
+def _join_and_release(cards: Mapping[str, Card]) -> tuple[Card, ...]:
+    return cards["helper_join_a"], cards["release"]
+
+
+@pytest.mark.parametrize("file", corpus.PASS, ids=short)
+def test_a_larger_coalition_knows_no_less(file: Path, cards: Mapping[str, Card]) -> None:
+    spec = corpus.parse_toml(file.read_text())
+    about, both = flow.subject(spec, corpus.bind(spec)), _join_and_release(cards)
+    learned = flow.facts(about, both)
+    known = {
+        frozenset(group): flow.knowledge(about, both, learned, frozenset(group))
+        for size in range(len(about.parties) + 1)
+        for group in itertools.combinations(about.parties, size)
+    }
+    for small, large in itertools.permutations(known, 2):
+        if small < large:
+            assert all(known[large].get(item, Mark.NEVER).rank >= mark.rank for item, mark in known[small].items())
+
+
+def test_one_more_fact_lowers_no_mark(spec: Spec, query: Query, cards: Mapping[str, Card]) -> None:
+    about, both = flow.subject(spec, query), _join_and_release(cards)
+    learned = flow.facts(about, both)
+    everything = {fact.item for fact in learned} | {flow.MEMBERSHIP, flow.MATCHES}
+    for party, item, grade in itertools.product(about.parties, sorted(everything), Grade):
+        coalition = frozenset({party})
+        before = flow.knowledge(about, both, learned, coalition)
+        after = flow.knowledge(about, both, (*learned, Fact(coalition, item, grade)), coalition)
+        assert all(after.get(each, Mark.NEVER).rank >= mark.rank for each, mark in before.items())
+
+
+@pytest.mark.parametrize("file", corpus.PASS, ids=short)
+def test_nobody_within_the_model_sees_a_record_of_another(file: Path) -> None:
+    """Stated on the matrix alone: V of a column only for coalitions with its holder; no exact sums, no membership."""
+    spec = corpus.parse_toml(file.read_text())
+    verdict = corpus.verdict(file)
+    for row, label in itertools.product(verdict.matrix.rows, verdict.matrix.columns):
+        if label.beyond_model:
+            continue
+        mark = row.cells[label.label]
+        if row.kind in ("column", "tags"):
+            holder = PartyId(spec.dataset(row.value.split(".")[0]).party)
+            assert (mark is Mark.VISIBLE) == (holder in label.parties)
+        if row.kind in ("exact sum", "membership"):
+            assert mark in (Mark.HELD, Mark.NEVER)
+        assert mark is not Mark.AGGREGATE
+
+
+@pytest.mark.parametrize("file", corpus.PASS, ids=short)
+def test_the_secrecy_of_both_tables_rests_on_the_helper(file: Path) -> None:
+    spec = corpus.parse_toml(file.read_text())
+    matrix = corpus.verdict(file).matrix
+    for table in spec.datasets:
+        other = next(d.party for d in spec.datasets if d.party != table.party)
+        label = next(c.label for c in matrix.columns if set(c.parties) == {other, "helper"})
+        assert matrix.mark(f"{table.name}.{table.key}", label) is Mark.VISIBLE
+        assert next(c.beyond_model for c in matrix.columns if c.label == label)
+
+
+def test_coalitions_follow_the_card(spec: Spec, query: Query, cards: Mapping[str, Card]) -> None:
+    about, both = flow.subject(spec, query), _join_and_release(cards)
+    assert [(c.label, c.beyond_model) for c in flow.coalitions(about, both)] == [
+        ("board", False),
+        ("council", False),
+        ("helper", False),
+        ("statistics", False),
+        ("board+statistics", False),
+        ("council+statistics", False),
+        ("board+council", True),
+        ("board+helper", True),
+        ("council+helper", True),
+        ("helper+statistics", True),
+    ]
+
+
+def test_what_is_released_is_what_is_paid_for(spec: Spec, query: Query, cards: Mapping[str, Card]) -> None:
+    losses = flow.judge(spec, query, cards).losses
+    assert {name: str(loss.epsilon) for name, loss in losses.items()} == {"attendances": "3/2", "housing": "3/2"}
