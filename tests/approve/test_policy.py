@@ -1,0 +1,236 @@
+"""Policies: every field changes a verdict somewhere, and empty means no."""
+
+import datetime as dt
+import itertools
+import warnings
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+
+from pets.approve.policy import (
+    RULES,
+    Approval,
+    UnsafeAllowAll,
+    UnsafePolicyWarning,
+    Use,
+    allowed,
+    exact,
+    judge_policy,
+    parse_policy,
+    person,
+    refuse_unsafe,
+    uses_of,
+)
+from pets.errors import ConfigError
+from pets.spec.model import Spec
+from pets.spec.parse import parse_toml
+from pets.spec.query import Aggregate, AnyOf, ColumnRef, Compare, IsNull, Not, Output, Query, Statistic
+from tests.approve.consortium import ANN, POLICY, POLICY_TOML, QUERY, SPEC, SPEC_TOML
+
+
+def rules(policy: str = POLICY_TOML, spec: Spec = SPEC, query: Query = QUERY) -> list[str]:
+    return [finding.rule for finding in judge_policy(parse_policy(policy), spec, query)]
+
+
+def edit(text: str, old: str, new: str) -> str:
+    assert text.count(old) >= 1, old
+    return text.replace(old, new, 1)
+
+
+def test_a_specification_within_the_policy_has_no_findings() -> None:
+    assert rules() == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "rule"),
+    [
+        ('max_epsilon_per_run = "2"', 'max_epsilon_per_run = "1.49"', "policy.epsilon-per-run"),
+        ('max_epsilon_per_dataset = "20"', 'max_epsilon_per_dataset = "1.49"', "policy.epsilon-per-dataset"),
+        ('max_epsilon_per_dataset = "20"', 'max_epsilon_per_dataset = "17"', "policy.epsilon-per-dataset"),
+        ('max_delta = "2^-30"', 'max_delta = "2^-41"', "policy.delta"),
+        ('recipients = ["spiffe://statistics.example/pets"]', "recipients = []", "policy.recipient"),
+        ("statistics.example/pets", "statistics.example/other", "policy.recipient"),
+        ('purposes = ["dpv:ProvideOfficialStatistics"]', "", "policy.purpose"),
+        ('protocols = ["helper_join_a"]', 'protocols = ["rep3"]', "policy.protocol"),
+        ('adversaries = ["semi-honest"]', 'adversaries = ["malicious"]', "policy.adversary"),
+        ('period = "year"', 'period = "year"\nmin_max_rows = 1001', "policy.max-rows"),
+        ('period = "year"', 'period = "year"\nmax_runs = 11', "policy.max-runs"),
+        ('period = "year"', 'period = "year"\nmax_days = 364', "policy.max-days"),
+        ('minutes = ["any use", "no group by"]', "", "policy.column-not-listed"),
+        ('minutes = ["any use", "no group by"]', "minutes = []", "policy.column"),
+        ('minutes = ["any use", "no group by"]', 'minutes = ["any use", "only count"]', "policy.column"),
+        ('arrival = ["filter only"]', 'arrival = ["any use", "no filter"]', "policy.column"),
+        ('nhs_number = ["join key"]', 'nhs_number = ["filter only"]', "policy.column"),
+    ],
+)
+def test_each_field_changes_a_verdict(old: str, new: str, rule: str) -> None:
+    assert set(rules(edit(POLICY_TOML, old, new))) == {rule}
+
+
+def test_limits_at_their_exact_value_allow() -> None:
+    policy = edit(POLICY_TOML, 'max_epsilon_per_run = "2"', 'max_epsilon_per_run = "1.5"')
+    policy = edit(policy, 'max_epsilon_per_dataset = "20"', 'max_epsilon_per_dataset = "18"')
+    policy = edit(policy, 'period = "year"', 'period = "year"\nmin_max_rows = 1000\nmax_runs = 12\nmax_days = 365')
+    assert rules(edit(policy, 'max_delta = "2^-30"', 'max_delta = "2^-40"')) == []
+
+
+def test_more_runs_than_the_period_pays_for_are_a_warning() -> None:
+    policy = parse_policy(edit(POLICY_TOML, 'max_epsilon_per_dataset = "20"', 'max_epsilon_per_dataset = "17"'))
+    (finding,) = judge_policy(policy, SPEC, QUERY)
+    assert finding.severity == "warning" and "11 of 12 runs" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "rule"),
+    [
+        ('protocol = "helper_join_a"\n', "", "policy.protocol"),
+        (
+            '[release.differential_privacy]\nepsilon = "1"\nneighbours = "one person\'s rows added or removed"\n',
+            "[release.disclosure_control]\nmin_count = 10\n",
+            "policy.no-noise",
+        ),
+        ('dpv = ["dpv:Pro', 'dpv = ["dpv:ScientificResearch", "dpv:Pro', "policy.purpose"),
+        ('adversary = "semi-honest"', 'adversary = "malicious"', "policy.adversary"),
+        ('epsilon = "1"', 'epsilon = "1.6"', "policy.epsilon-per-run"),
+        ('noised = { epsilon = "0.5"', 'noised = { epsilon = "1.2"', "policy.epsilon-per-run"),
+    ],
+)
+def test_each_part_of_the_specification_is_judged(old: str, new: str, rule: str) -> None:
+    assert rule in rules(spec=parse_toml(edit(SPEC_TOML, old, new)))
+
+
+def test_a_party_without_records_holds_the_release_to_its_limits() -> None:
+    policy = POLICY_TOML.replace('party = "board"', 'party = "helper"')
+    assert rules(policy) == []
+    low = edit(policy, 'max_epsilon_per_run = "2"', 'max_epsilon_per_run = "0.9"')
+    assert rules(low) == ["policy.epsilon-per-run"]
+
+
+def test_columns_of_other_parties_are_their_own_business() -> None:
+    policy = POLICY_TOML.replace('party = "board"', 'party = "council"')
+    assert set(rules(policy)) == {"policy.column-not-listed"}
+    listed = policy + '\n[columns.housing]\nnhs_number = ["join key"]\ntenure = ["any use"]\n'
+    assert rules(listed) == []
+
+
+def test_a_refused_column_names_its_rule_and_its_use() -> None:
+    policy = parse_policy(edit(POLICY_TOML, '["any use", "no group by"]', '["any use", "only count", "no filter"]'))
+    (finding,) = judge_policy(policy, SPEC, QUERY)
+    assert finding.severity == "error" and finding.path == "dataset.attendances.columns.minutes"
+    assert 'attendances.minutes for sum: "only count"' in finding.message
+
+
+def test_rules_compose_to_what_all_of_them_allow_and_nothing_allows_nothing() -> None:
+    assert allowed(()) == frozenset()
+    for one, two in itertools.product(RULES, repeat=2):
+        both = allowed((one, two))  # type: ignore[arg-type]
+        assert both == RULES[one] & RULES[two] and both <= RULES[one]
+
+
+def test_every_use_of_a_query_is_found() -> None:
+    where = AnyOf((Not(IsNull("arrival")), Compare("minutes", ">", 5)))
+    pair = (ColumnRef("attendances", "minutes"), ColumnRef("housing", "rent"))
+    spread = Output("v", Aggregate(Statistic.VAR_SAMP, (ColumnRef("attendances", "minutes"),)))
+    query = replace(
+        QUERY,
+        where_left=where,
+        outputs=(*QUERY.outputs, Output("r", Aggregate(Statistic.CORR, pair)), spread),
+    )
+    uses = uses_of(query, SPEC)
+    assert uses[ColumnRef("attendances", "minutes")] == {Use.SUM, Use.FILTER, Use.RELATION, Use.SPREAD}
+    assert uses[ColumnRef("attendances", "arrival")] == {Use.FILTER}
+    assert uses[ColumnRef("attendances", "nhs_number")] == {Use.JOIN, Use.COUNT_PEOPLE}
+    assert uses[ColumnRef("housing", "nhs_number")] == {Use.JOIN}
+    assert uses[ColumnRef("housing", "tenure")] == {Use.GROUP}
+    assert uses[ColumnRef("housing", "rent")] == {Use.RELATION}
+
+
+def test_every_statistic_has_a_use() -> None:
+    for statistic in Statistic:
+        query = replace(QUERY, outputs=(Output("x", Aggregate(statistic, (ColumnRef("attendances", "minutes"),))),))
+        assert uses_of(query, SPEC)[ColumnRef("attendances", "minutes")]
+
+
+def test_unsafe_allow_all_warns_says_so_and_is_refused_by_a_server() -> None:
+    with pytest.warns(UnsafePolicyWarning):
+        unsafe = UnsafeAllowAll("board", POLICY.approval)
+    (finding,) = judge_policy(unsafe, SPEC, QUERY)
+    assert (finding.rule, finding.severity) == ("policy.unsafe", "warning")
+    with pytest.raises(ConfigError) as caught:
+        refuse_unsafe(unsafe)
+    assert caught.value.code == "config.unsafe-policy"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert refuse_unsafe(POLICY) is POLICY
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "path"),
+    [
+        ("k = 2", "k = 4", "approval"),
+        ("k = 2", "k = 0", "approval.k"),
+        ("k = 2", 'k = "2"', "approval.k"),
+        ("k = 2", "k = 2.0", "approval.k"),
+        ("k = 2", "k = 2\nunsafe = true", "approval.unsafe"),
+        ("k = 2", "k = 2\nmin_roles = 3", "approval"),
+        ("k = 2", "k = 2\nmin_organisations = 3", "approval"),
+        ("k = 2", 'k = 2\nrequired_roles = ["king"]', "approval"),
+        ("k = 2", "", "approval.k"),
+        (ANN.text, "ed25519:AAAA", "approval.approvers.0.key"),
+        ('max_delta = "2^-30"', "max_delta = 0.1", "limits.max_delta"),
+        ('max_delta = "2^-30"', 'max_delta = "0"', "limits.max_delta"),
+        ('period = "year"', 'period = "week"', "limits.period"),
+        ('arrival = ["filter only"]', 'arrival = ["whatever"]', "columns.attendances.arrival.0"),
+        ("[columns.attendances]", "[columns.attendances", "TOML"),
+        ('party = "board"', "", "party"),
+    ],
+)
+def test_a_wrong_policy_is_refused_with_its_path(old: str, new: str, path: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_policy(edit(POLICY_TOML, old, new), file="p.toml")
+    assert caught.value.code == "config.policy"
+    assert caught.value.fields["path"] == path and "p.toml" in caught.value.text
+
+
+def test_one_key_for_two_approvers_is_refused() -> None:
+    first = POLICY.approval.approvers[0]
+    with pytest.raises(ValueError, match="one key is listed twice"):
+        Approval(k=1, approvers=(first, first.model_copy(update={"name": "Zoe"})))
+
+
+def test_two_keys_of_one_person_do_not_make_two_persons() -> None:
+    with pytest.raises(ConfigError):
+        parse_policy(edit(POLICY_TOML, "k = 2", "k = 4"))
+    assert parse_policy(edit(POLICY_TOML, "k = 2", "k = 3")).approval.k == 3
+
+
+def test_names_are_compared_as_people_read_them() -> None:
+    assert person("  Ann   LEE ") == person("ann lee")
+    assert person("Zoe\u0308") == person("Zoë")
+    assert person("Ann") != person("Anna")
+
+
+@pytest.mark.parametrize(
+    ("period", "since"),
+    [("day", dt.date(2027, 5, 17)), ("month", dt.date(2027, 5, 1)), ("year", dt.date(2027, 1, 1))],
+)
+def test_the_period_starts_where_the_calendar_says(period: str, since: dt.date) -> None:
+    policy = parse_policy(edit(POLICY_TOML, 'period = "year"', f'period = "{period}"'))
+    assert policy.limits.since(dt.date(2027, 5, 17)) == since
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (Fraction(3, 2), "1.5"),
+        (Fraction(0), "0"),
+        (Fraction(20), "20"),
+        (Fraction(1, 3), "1/3"),
+        (Fraction(1, 2**40), "2^-40"),
+        (Fraction(1, 64), "0.015625"),
+        (Fraction(5, 100), "0.05"),
+    ],
+)
+def test_exact_quantities_are_written_exactly(value: Fraction, text: str) -> None:
+    assert exact(value) == text
