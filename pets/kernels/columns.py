@@ -9,13 +9,15 @@ Raises throughout: ValueError on a wrong dtype, shape or index. That is our bug,
 ``check_injection`` has not seen, the peer's.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from llvmlite import ir
+from numba import types
 
 from pets.kernels import prf
-from pets.kernels.jit import U32Array, U64Array, kernel
+from pets.kernels.jit import U32Array, U64Array, kernel, typed_intrinsic
 from pets.secret import Secret
 
 
@@ -155,8 +157,27 @@ def _written(out: U64Array, size: int | None = None) -> U64Array:
     return out
 
 
-_OUT_OF_RANGE = 1
-_REPEATED = 2
+_OUT_OF_RANGE: Final = 1
+_REPEATED: Final = 2
+_AHEAD: Final = 32
+"""How many rows ahead the memory of a random place is asked for: stores wait for it in order, one after another."""
+
+
+@typed_intrinsic
+def _fetch(typing_context: Any, array: Any, index: Any) -> Any:
+    """`_fetch(array, index)`: bring the element into the cache, for reading or writing. Changes no value."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
+        place = builder.bitcast(builder.gep(data, [arguments[1]]), byte)
+        prefetch = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
+        function = builder.module.declare_intrinsic("llvm.prefetch.p0", fnty=prefetch)
+        writes = int(signature.args[0].mutable)
+        builder.call(function, [place, flag(writes), flag(3), flag(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.uint64), emit
 
 
 @kernel
@@ -173,14 +194,24 @@ def _gather_into(out: Any, values: Any, index: Any) -> None:
 
 @kernel
 def _scatter_into(out: Any, index: Any, values: Any) -> None:
-    for i in range(index.size):
+    far = max(index.size - _AHEAD, 0)
+    for i in range(far):
+        _fetch(out, index[i + _AHEAD])
+        out[index[i]] += values[i]
+    for i in range(far, index.size):
         out[index[i]] += values[i]
 
 
 @kernel
 def _prefix_scatter(values: Any, q: Any, rho2: Any, out: Any) -> None:
     run = np.uint64(0)
-    for i in range(q.size):
+    far = max(q.size - _AHEAD, 0)
+    for i in range(far):
+        _fetch(values, q[i + _AHEAD])
+        _fetch(out, rho2[i + _AHEAD])
+        run += values[q[i]]
+        out[rho2[i]] = run
+    for i in range(far, q.size):
         run += values[q[i]]
         out[rho2[i]] = run
 

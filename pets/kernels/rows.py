@@ -58,9 +58,9 @@ def person_starts(person: U32Array) -> U32Array:
     persons = _count_persons(person)
     if persons < 0:
         raise ValueError("person decreases")
-    out = np.empty(persons, np.uint32)
+    out = np.empty(persons + 1, np.uint32)
     _person_starts(person, out)
-    return out
+    return out[:persons]
 
 
 def factor_rows(values: Sequence[I64Array], present: Sequence[BoolArray], unit: int, rows: int) -> I64Array:
@@ -166,11 +166,11 @@ def _count_persons(person: Any) -> int:
 
 @kernel
 def _person_starts(person: Any, out: Any) -> None:
-    persons = 0
+    """Every row is written where the next start belongs, so the last place of ``out`` is left over."""
+    persons = np.uint64(0)
     for i in range(person.size):
-        if i == 0 or person[i] != person[i - 1]:
-            out[persons] = i
-            persons += 1
+        out[persons] = i
+        persons += np.uint64(i == 0 or person[i] != person[i - 1])
 
 
 @inlined

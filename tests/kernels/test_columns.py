@@ -12,7 +12,7 @@ from pets.secret import Secret
 U64 = npt.NDArray[np.uint64]
 U32 = npt.NDArray[np.uint32]
 
-sizes = st.integers(0, 60)
+sizes = st.integers(0, 100)
 seeds = st.integers(0, 2**32)
 
 

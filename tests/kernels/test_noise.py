@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from pets.check.budget import dummy_slots
 from pets.kernels import noise
 from pets.kernels.prf import Stream
 from pets.secret import Secret
@@ -306,6 +307,19 @@ def test_slots_of_the_design_are_enough_and_one_less_is_not(epsilon: Fraction, k
         assert abs(Decimal(found.numerator) / Decimal(found.denominator) / formula - 1) < Decimal(2) ** -60
     with pytest.raises(ValueError, match="too few"):
         noise.dummy_table(epsilon, DELTA, k, s - 1)
+
+
+@pytest.mark.parametrize("bits", [20, 40, 80])
+@pytest.mark.parametrize(("epsilon", "k"), [(Fraction(7, 3), 1), (Fraction(1, 3), 2), (Fraction(3, 10), 20)])
+def test_slots_that_the_checker_finds_are_the_fewest_that_the_table_allows(
+    epsilon: Fraction, k: int, bits: int
+) -> None:
+    """Two computations of one delta: decimal from the formula there, the 2^128 draws counted one for one here."""
+    delta = Fraction(1, 2**bits)
+    s = dummy_slots(epsilon, delta, k)
+    assert noise.helper_delta(noise.dummy_table(epsilon, delta, k, s)) <= delta
+    with pytest.raises(ValueError, match="too few"):
+        noise.dummy_table(epsilon, delta, k, s - 1)
 
 
 def test_fewer_rows_of_difference_give_a_smaller_delta() -> None:
