@@ -20,7 +20,7 @@ from pets.ids import PartyId
 from pets.transport import frame
 from pets.transport.link import Slot
 
-RUN_WAIT_S: Final = 2.0
+RUN_WAIT_S: Final = 10.0
 """How long a call for a run that is not open here may wait, because its caller may be the faster one."""
 
 MAX_WAITERS: Final = 32
