@@ -23,6 +23,8 @@ U16Array = npt.NDArray[np.uint16]
 U32Array = npt.NDArray[np.uint32]
 U64Array = npt.NDArray[np.uint64]
 I64Array = npt.NDArray[np.int64]
+Number = Any
+"""A number inside a kernel; numba gives it its width."""
 
 
 def kernel(function: F) -> F:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from pets.kernels.jit import I64Array, U8Array, U32Array, U64Array, inlined, kernel, load64, swap64
+from pets.kernels.jit import I64Array, Number, U8Array, U32Array, U64Array, inlined, kernel, load64, swap64
 
 MAX_LENGTH: Final = (1 << 32) - 2
 UNMATCHED: Final = (1 << 32) - 1
@@ -117,7 +117,7 @@ def _partitioned(tags: U8Array, bits: int, starts: I64Array) -> U64Array:
 
 
 @inlined
-def _head(tags: U8Array, row: int) -> np.uint64:
+def _head(tags: U8Array, row: Number) -> Number:
     """Bytes 0..7 of a tag as a big-endian number; a shorter tag is filled up with zero bytes."""
     width = tags.shape[1]
     if width >= 8:
@@ -129,7 +129,7 @@ def _head(tags: U8Array, row: int) -> np.uint64:
 
 
 @inlined
-def _tail(tags: U8Array, row: int) -> np.uint64:
+def _tail(tags: U8Array, row: Number) -> Number:
     """Bytes 8..11 of a tag in the upper half of a word; a shorter tag is filled up with zero bytes."""
     width = tags.shape[1]
     if width <= 8:
@@ -140,7 +140,7 @@ def _tail(tags: U8Array, row: int) -> np.uint64:
 
 
 @inlined
-def _compare_rest(a: U8Array, row_a: Any, b: U8Array, row_b: Any) -> int:
+def _compare_rest(a: U8Array, row_a: Number, b: U8Array, row_b: Number) -> Number:
     """Compare bytes 12 and after: below, equal to or above zero."""
     for byte in range(12, a.shape[1]):
         difference = np.int64(a[row_a, byte]) - np.int64(b[row_b, byte])
@@ -150,7 +150,7 @@ def _compare_rest(a: U8Array, row_a: Any, b: U8Array, row_b: Any) -> int:
 
 
 @inlined
-def _leading(head: np.uint64, bits: int) -> int:
+def _leading(head: Number, bits: Number) -> Number:
     return np.intp((head >> np.uint64(1)) >> np.uint64(63 - bits))
 
 
@@ -226,7 +226,7 @@ def _sort_buckets(
 
 
 @inlined
-def _in_order(tags: U8Array, head_a: np.uint64, tail_a: np.uint64, head_b: np.uint64, tail_b: np.uint64) -> bool:
+def _in_order(tags: U8Array, head_a: Number, tail_a: Number, head_b: Number, tail_b: Number) -> Number:
     """Whether entry a comes before entry b: by tag, then by row."""
     if head_a != head_b:
         return head_a < head_b
@@ -272,9 +272,10 @@ def _match_buckets(
             probes = 0
             while table[slot] != 0:
                 other = start + np.uint64(table[slot]) - one
-                if _same(entries, other, head, tail):
-                    if not long or _compare_rest(unsorted, entries[other, 1] & _ROW, unsorted, tail & _ROW) == 0:
-                        return _REPEATED
+                if _same(entries, other, head, tail) and (
+                    not long or _compare_rest(unsorted, entries[other, 1] & _ROW, unsorted, tail & _ROW) == 0
+                ):
+                    return _REPEATED
                 slot = (slot + one) & slot_mask
                 probes += 1
                 if probes > _PROBES:
@@ -316,13 +317,13 @@ def _match_buckets(
 
 
 @inlined
-def _same(entries: U64Array, entry: np.uint64, head: np.uint64, tail: np.uint64) -> bool:
+def _same(entries: U64Array, entry: Number, head: Number, tail: Number) -> Number:
     """Whether the first 12 bytes are those of `entry`."""
     return ((entries[entry, 0] ^ head) | ((entries[entry, 1] ^ tail) >> np.uint64(32))) == np.uint64(0)
 
 
 @inlined
-def _slots(count: int) -> tuple[int, int]:
+def _slots(count: Number) -> tuple[int, int]:
     """Slots of a table for `count` entries: a power of two, and its logarithm."""
     slots = 2
     slot_bits = 1
