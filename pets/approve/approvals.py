@@ -23,7 +23,7 @@ from typing import Annotated, Final, TypeVar
 
 from pydantic import Field
 
-from pets.approve.envelope import Digest, Signed, SigningKey, read, sign, statement, verify
+from pets.approve.envelope import Digest, Signed, SigningKey, claimed, read, sign, statement, verify
 from pets.approve.policy import AnyPolicy, Approval, Approver, person
 from pets.errors import ApprovalError
 from pets.ids import PartyId, PlanDigest, SpecDigest
@@ -141,6 +141,24 @@ def submit(*, digest: SpecDigest, author: str, key: SigningKey) -> bytes:
 def envelope_digest(envelope: bytes) -> str:
     """SHA-256 of an envelope's bytes in hex: how receipts and the state refer to it."""
     return sha256(envelope).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What an envelope says that it is about, unverified: good for finding what to hold it against, and nothing else."""
+
+    digest: SpecDigest
+    party: str
+
+
+def claim_of(envelope: bytes) -> Claim:
+    """Read the claim of an approval or revocation. Raises: ApprovalError ``approval.envelope`` or ``.statement``."""
+    body = claimed(envelope)
+    try:
+        digest, party = body["subject"][0]["digest"]["sha256"], body["predicate"]["party"]
+    except (KeyError, IndexError, TypeError):
+        raise ApprovalError("approval.statement", problem="it is no approval or revocation") from None
+    return Claim(SpecDigest(str(digest)), str(party))
 
 
 # -- verifying them ---------------------------------------------------------------------------------------------------

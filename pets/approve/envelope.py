@@ -4,7 +4,7 @@
 known here: approvals.py and party/evidence.py read it, and only from a ``Signed``.
 
 Four rules close what DSSE leaves open (dsse#40, dsse#55): the payload type is fixed; every signature is checked and one
-bad one refuses the envelope; a key id is a hint that decides nothing, except which of two refusals is given; a signer
+bad one refuses the envelope; all known keys are tried, whatever the key id says, and a wrong key id is refused; a signer
 is the bytes of a public key, so one key under two ids is refused and never counted twice. The bytes that were received
 are verified, and then parsed; nothing signed is ever written out again to be checked.
 """
@@ -63,7 +63,7 @@ def public_bytes(text: str) -> bytes:
 
 
 def key_id(public: bytes) -> str:
-    """The key id that ``sign`` writes: SHA-256 of the public key in hex. A hint for people, checked by nobody."""
+    """The key id that ``sign`` writes: SHA-256 of the public key in hex. It chooses no key; it must be right."""
     return sha256(public).hexdigest()
 
 
@@ -205,6 +205,15 @@ def read(signed: Signed, kind: str, predicate: type[P]) -> tuple[dict[str, str],
     return subject, body.predicate
 
 
+def claimed(envelope: bytes) -> Mapping[str, Any]:
+    """What an envelope's statement says, unverified: only to find what to verify it against.
+
+    Raises: ApprovalError ``approval.envelope`` or ``approval.statement``.
+    """
+    parsed, _ = _parse(envelope)
+    return _strict_json(parsed.payload, "approval.statement")
+
+
 def statement(kind: str, subject: Mapping[str, str], predicate: Mapping[str, object]) -> dict[str, object]:
     """An in-toto statement: ``predicate`` of type ``kind`` about things named by their SHA-256."""
     return {
@@ -243,6 +252,8 @@ def verify(envelope: bytes, keys: Mapping[str, bytes]) -> Signed:
             same = signers[public] == hint
             raise ApprovalError("approval.duplicate-signature" if same else "approval.one-key-two-ids")
         signers[public] = hint
+    if any(hint != key_id(public) for public, hint in signers.items()):
+        raise ApprovalError("approval.envelope", problem="a key id is not that of the key that signed")
     body = _strict_json(parsed.payload, "approval.statement")
     if body.get("_type") != STATEMENT_TYPE:
         raise ApprovalError("approval.statement", problem="it is no in-toto statement")

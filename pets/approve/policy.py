@@ -283,21 +283,19 @@ def _epsilon_per_run(policy: Policy, spec: Spec, query: Query) -> Iterator[Findi
 
 def _spend_per_period(policy: Policy, spec: Spec, query: Query) -> Iterator[Finding]:
     """One run above the cap is refused here; later runs are refused by the ledger when the cap is reached."""
-    limits, losses = policy.limits, run_loss(spec)
+    cap, period = policy.limits.cap, policy.limits.period
     for name in _own(policy, spec):
-        loss, path = losses[name], "release.differential_privacy.epsilon"
-        if loss.epsilon > limits.cap.epsilon:
-            message = f"one run costs {name} epsilon {exact(loss.epsilon)}, a {limits.period} allows {exact(limits.cap.epsilon)}"
-            yield _error("epsilon-per-dataset", path, message, "lower epsilon")
-        elif loss.epsilon * spec.validity.max_runs > limits.cap.epsilon:
-            runs = int(limits.cap.epsilon / loss.epsilon)
-            message = f"{policy.party}'s cap for {name} lets {runs} of {spec.validity.max_runs} runs pass in one {limits.period}"
+        loss, runs = run_loss(spec)[name], spec.validity.max_runs
+        if loss.epsilon > cap.epsilon:
+            message = f"one run costs {name} epsilon {exact(loss.epsilon)}, a {period} allows {exact(cap.epsilon)}"
+            yield _error("epsilon-per-dataset", "release.differential_privacy.epsilon", message, "lower epsilon")
+        elif loss.epsilon * runs > cap.epsilon:
+            fit = int(cap.epsilon / loss.epsilon)
+            message = f"{policy.party}'s cap for {name} lets {fit} of {runs} runs pass in one {period}"
             hint = "spread the runs, or lower epsilon or max_runs"
             yield Finding("policy.epsilon-per-dataset", "warning", "validity.max_runs", message, hint)
-        if loss.delta > limits.cap.delta:
-            message = (
-                f"one run costs {name} delta {exact(loss.delta)}, a {limits.period} allows {exact(limits.cap.delta)}"
-            )
+        if loss.delta > cap.delta:
+            message = f"one run costs {name} delta {exact(loss.delta)}, a {period} allows {exact(cap.delta)}"
             yield _error("delta", "security.leakage", message, "lower delta")
 
 

@@ -66,6 +66,14 @@ class Ledger:
         self._state.at(Boundary.AFTER_RESERVE)
         return Reservation(run, dict(charges))
 
+    def check(self, charges: Mapping[str, Loss], caps: Mapping[str, Cap]) -> None:
+        """Say early that a run cannot be paid for; only ``reserve`` decides. Raises: BudgetError, as ``reserve`` does."""
+        with self._state.reading() as db:
+            for dataset, asked in sorted(charges.items()):
+                if dataset not in caps:
+                    raise BudgetError("budget.no-cap", dataset=dataset)
+                _check(dataset, _spent(db, dataset, caps[dataset].since), asked, caps[dataset].most)
+
     def settle(self, run: RunHandle) -> None:
         """Note that the run of a reservation has ended. What it cost does not change.
 

@@ -41,6 +41,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     CREATE TABLE snapshots (
         digest TEXT NOT NULL REFERENCES specs, dataset TEXT NOT NULL, taken TEXT NOT NULL, file TEXT NOT NULL,
         sha256 TEXT NOT NULL, commitment TEXT NOT NULL, schema TEXT NOT NULL, salt BLOB NOT NULL,
+        width INTEGER NOT NULL,
         PRIMARY KEY (digest, dataset, taken)
     ) STRICT;
     CREATE TABLE runs (
@@ -138,6 +139,8 @@ class StoredSnapshot:
     commitment: str
     schema: str
     salt: bytes
+    width: int
+    """Bytes of an id in the file."""
 
     def __repr__(self) -> str:
         return f"StoredSnapshot({self.dataset}, {self.commitment})"
@@ -294,9 +297,9 @@ class State:
         """Keep what is needed to open a snapshot again and to prove its commitment."""
         self.at(Boundary.SNAPSHOT_TAKEN)
         s = snapshot
-        row = (s.digest, s.dataset, s.taken, s.file, s.sha256, s.commitment, s.schema, s.salt)
+        row = (s.digest, s.dataset, s.taken, s.file, s.sha256, s.commitment, s.schema, s.salt, s.width)
         with self.transaction() as db:
-            db.execute("INSERT INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+            db.execute("INSERT INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
         self.at(Boundary.SNAPSHOT_RECORDED)
 
     def snapshot(self, digest: SpecDigest, dataset: str) -> StoredSnapshot | None:

@@ -1,0 +1,58 @@
+"""A process that works on a state file and kills itself with SIGKILL at a named boundary.
+
+Run as a script: ``crash_child.py FILE BOUNDARY ACTION``. What it had acknowledged before, it wrote to its output.
+"""
+
+import datetime as dt
+import os
+import signal
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+from pets.check.budget import Loss
+from pets.ids import PlanDigest, RunHandle, SpecDigest
+from pets.party.ledger import Cap, Ledger
+from pets.party.log import Log
+from pets.party.state import Boundary, State, StoredSnapshot, StoredSpec
+
+DIGEST = SpecDigest("ab" * 32)
+ASKED = Loss(Fraction(1, 3), Fraction(1, 2**40))
+CAP = Cap(Loss(Fraction(10), Fraction(1)), dt.date(2000, 1, 1))
+SPEC = StoredSpec(DIGEST, PlanDigest("cd" * 32), b"toml", b"{}", b"envelope", "Alex", b"key")
+SNAPSHOT = StoredSnapshot(DIGEST, "t", "2027-01-01", "t.parquet", "aa" * 32, "bb" * 32, "cc" * 32, bytes(32))
+
+
+def act(state: State, action: str) -> None:
+    """One durable action."""
+    match action:
+        case "spec":
+            state.add_spec(SPEC)
+        case "envelope":
+            state.add_envelope(DIGEST, "approval", "Ann", b"signed")
+        case "snapshot":
+            state.add_snapshot(SNAPSHOT)
+        case "count":
+            state.count_run(DIGEST, 5)
+        case "reserve":
+            Ledger(state).reserve(RunHandle("r"), {"t": ASKED}, {"t": CAP})
+        case "settle":
+            Ledger(state).settle(RunHandle("r"))
+        case "spend":
+            state.use_once("pool", b"index 7")
+        case "log":
+            Log(state).append("server.started", software="0", party="board")
+
+
+def main(file: str, boundary: str, action: str) -> None:
+    def stop(at: Boundary) -> None:
+        if at.value == boundary:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with State(Path(file), at=stop) as state:
+        act(state, action)
+    print("done")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,176 @@
+"""The ledger: a plain list as its model, races between processes, exact sums."""
+
+import datetime as dt
+import json
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pets.check.budget import Loss
+from pets.errors import BudgetError
+from pets.ids import RunHandle
+from pets.party.ledger import Cap, Ledger
+from pets.party.state import State
+from tests.party.ledger_race import ROOM
+
+ROOT = Path(__file__).parents[2]
+EVER = dt.date(2000, 1, 1)
+
+
+def loss(epsilon: str, delta: str = "0") -> Loss:
+    return Loss(Fraction(epsilon), Fraction(delta))
+
+
+def cap(epsilon: str, delta: str = "1", since: dt.date = EVER) -> Cap:
+    return Cap(loss(epsilon, delta), since)
+
+
+def refused(ledger: Ledger, run: str, charges: dict[str, Loss], caps: dict[str, Cap]) -> BudgetError:
+    with pytest.raises(BudgetError) as caught:
+        ledger.reserve(RunHandle(run), charges, caps)
+    return caught.value
+
+
+def raced(path: Path, kind: str, processes: int, rounds: int) -> list[int]:
+    command = [sys.executable, "-m", "tests.party.ledger_race", str(path), kind, str(processes), str(rounds)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    taken: list[int] = json.loads(done.stdout)
+    return taken
+
+
+def test_eight_processes_never_spend_one_remainder_twice(tmp_path: Path) -> None:
+    assert raced(tmp_path / "state.db", "true", 8, 50) == [ROOM] * 50
+
+
+@pytest.mark.parametrize("mutant", ["unlocked", "late"])
+def test_the_race_catches_a_ledger_whose_lock_is_removed_or_taken_too_late(tmp_path: Path, mutant: str) -> None:
+    """The mutant overspends on a disk on which the true ledger does not."""
+    assert max(raced(tmp_path / "mutant.db", mutant, 8, 10)) > ROOM
+    assert raced(tmp_path / "true.db", "slow", 8, 10) == [ROOM] * 10
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_many_processes_and_rounds(tmp_path: Path) -> None:
+    assert raced(tmp_path / "state.db", "true", 24, 1000) == [ROOM] * 1000
+
+
+def test_what_is_reserved_counts_as_spent_and_settling_gives_nothing_back() -> None:
+    with State(":memory:") as state:
+        ledger = Ledger(state)
+        ledger.reserve(RunHandle("r1"), {"t": loss("1/3", "1/8")}, {"t": cap("1")})
+        assert ledger.spent("t", EVER) == loss("1/3", "1/8") and ledger.unsettled() == ("r1",)
+        ledger.settle(RunHandle("r1"))
+        assert ledger.spent("t", EVER) == loss("1/3", "1/8") and ledger.unsettled() == ()
+
+
+def test_the_cap_itself_can_be_spent_and_not_a_hair_more() -> None:
+    with State(":memory:") as state:
+        ledger = Ledger(state)
+        for run in range(3):
+            ledger.reserve(RunHandle(f"r{run}"), {"t": loss("1/3")}, {"t": cap("1")})
+        error = refused(ledger, "r4", {"t": loss("1/1000000000000")}, {"t": cap("1")})
+        assert (error.code, ledger.spent("t", EVER)) == ("budget.epsilon", loss("1"))
+
+
+def test_the_refusal_shows_spent_asked_and_left_apart() -> None:
+    with State(":memory:") as state:
+        ledger = Ledger(state)
+        ledger.reserve(RunHandle("r1"), {"t": loss("1.5")}, {"t": cap("2")})
+        error = refused(ledger, "r2", {"t": loss("0.75")}, {"t": cap("2")})
+        assert "spent 1.5, asked 0.75, left 0.5 of 2" in error.text
+        error = refused(ledger, "r2", {"t": loss("0.5", "1/4")}, {"t": cap("2", "1/8")})
+        assert error.code == "budget.delta" and "spent 0, asked 0.25, left 0.125 of 0.125" in error.text
+
+
+def test_a_lowered_cap_leaves_nothing_and_never_less() -> None:
+    with State(":memory:") as state:
+        ledger = Ledger(state)
+        ledger.reserve(RunHandle("r1"), {"t": loss("2")}, {"t": cap("2")})
+        assert "left 0 of 1" in refused(ledger, "r2", {"t": loss("1")}, {"t": cap("1")}).text
+
+
+def test_all_datasets_are_charged_or_none() -> None:
+    with State(":memory:") as state:
+        ledger = Ledger(state)
+        caps = {"a": cap("5"), "b": cap("1"), "c": cap("5")}
+        charges = {"a": loss("2"), "b": loss("2"), "c": loss("2")}
+        assert refused(ledger, "r1", charges, caps).fields["dataset"] == "b"
+        assert [ledger.spent(name, EVER) for name in "abc"] == [Loss()] * 3
+
+
+def test_no_cap_means_no() -> None:
+    with State(":memory:") as state:
+        assert refused(Ledger(state), "r1", {"t": loss("0")}, {}).code == "budget.no-cap"
+
+
+def test_a_run_is_charged_once_and_settled_once() -> None:
+    with State(":memory:") as state:
+        ledger = Ledger(state)
+        ledger.reserve(RunHandle("r1"), {"t": loss("1")}, {"t": cap("9")})
+        assert refused(ledger, "r1", {"t": loss("1")}, {"t": cap("9")}).code == "budget.charged"
+        ledger.settle(RunHandle("r1"))
+        for run in ("r1", "r2"):
+            with pytest.raises(BudgetError) as caught:
+                ledger.settle(RunHandle(run))
+            assert caught.value.code == "budget.no-reservation"
+
+
+def test_spend_before_the_period_does_not_count_in_it() -> None:
+    today = dt.date(2027, 12, 31)
+    with State(":memory:", clock=lambda: dt.datetime.combine(today, dt.time(23, 59), dt.UTC)) as state:
+        ledger = Ledger(state)
+        ledger.reserve(RunHandle("r1"), {"t": loss("1")}, {"t": cap("1", since=dt.date(2027, 1, 1))})
+        assert refused(ledger, "r2", {"t": loss("1")}, {"t": cap("1", since=dt.date(2027, 12, 31))})
+        today = dt.date(2028, 1, 1)
+        ledger.reserve(RunHandle("r2"), {"t": loss("1")}, {"t": cap("1", since=dt.date(2028, 1, 1))})
+        assert (ledger.spent("t", EVER), ledger.spent("t", today)) == (loss("2"), loss("1"))
+
+
+def test_what_one_connection_reserved_another_one_sees(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    with State(path) as one, State(path) as two:
+        Ledger(one).reserve(RunHandle("r1"), {"t": loss("1")}, {"t": cap("1")})
+        assert refused(Ledger(two), "r2", {"t": loss("1")}, {"t": cap("1")}).code == "budget.epsilon"
+
+
+quantities = st.fractions(min_value=0, max_value=3, max_denominator=50)
+steps = st.lists(st.tuples(st.sampled_from("ab"), quantities, quantities, st.booleans()), max_size=30)
+
+
+@settings(max_examples=60, deadline=None)
+@given(steps, quantities, quantities)
+def test_against_a_plain_list(
+    asked: list[tuple[str, Fraction, Fraction, bool]], epsilon: Fraction, delta: Fraction
+) -> None:
+    """The model: a list of what was accepted. The order of the sums does not matter, fractions are exact."""
+    model: list[tuple[str, Fraction, Fraction]] = []
+    with State(":memory:") as state:
+        ledger = Ledger(state)
+        limit = Cap(Loss(epsilon, delta), EVER)
+        for number, (name, e, d, settle) in enumerate(asked):
+            fits = (
+                sum((x for n, x, _ in model if n == name), e) <= epsilon
+                and sum((y for n, _, y in model if n == name), d) <= delta
+            )
+            try:
+                ledger.reserve(RunHandle(f"r{number}"), {name: Loss(e, d)}, {name: limit})
+            except BudgetError:
+                assert not fits
+                continue
+            assert fits
+            model.append((name, e, d))
+            if settle:
+                ledger.settle(RunHandle(f"r{number}"))
+        for name in "ab":
+            expected = Loss(
+                sum((x for n, x, _ in model if n == name), Fraction(0)),
+                sum((y for n, _, y in model if n == name), Fraction(0)),
+            )
+            assert ledger.spent(name, EVER) == expected
