@@ -107,7 +107,7 @@ def table(plan: Plan, opened: I64) -> pd.DataFrame:
              SELECT's grouping columns; statistic ``n`` gives columns ``n``, ``n_low``, ``n_high``.
     Missing: a statistic that the noised sums do not determine (a mean over a count at or below zero) is NaN.
     """
-    derive = next(step for step in plan.steps if isinstance(step, Derive))
+    derive = derive_step(plan)
     moments = moments_of(plan, opened)
     levels = [d.levels for d in derive.dimensions]
     codes = np.indices([len(names) for names in levels]).reshape(len(levels), -1) if levels else np.empty((0, 1), int)
@@ -127,8 +127,12 @@ def table(plan: Plan, opened: I64) -> pd.DataFrame:
 
 def cells(plan: Plan) -> int:
     """Number of cells of the released table."""
-    derive = next(step for step in plan.steps if isinstance(step, Derive))
-    return prod(len(d.levels) for d in derive.dimensions)
+    return prod(len(d.levels) for d in derive_step(plan).dimensions)
+
+
+def derive_step(plan: Plan) -> Derive:
+    """The last step of a plan: what the table consists of."""
+    return next(step for step in plan.steps if isinstance(step, Derive))
 
 
 def _statistic(output: Derived, moments: Moments) -> tuple[Any, Any, Any]:

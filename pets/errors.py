@@ -154,6 +154,12 @@ CODES: Final[dict[str, Code]] = {
     "link.request": Code("{what} is not what this call takes", "compare the versions of both sides", "INVALID_ARGUMENT"),
     # -- run: a run was refused, stopped or ended ---------------------------------------------------------------------
     "run.stopped": Code("{by} stopped the run; nothing was opened", "ask them why, and start a new run", "ABORTED"),
+    "run.not-yours": Code("{party} has no part in this", "ask a party of the specification", "PERMISSION_DENIED"),
+    "run.busy": Code("{party} has as many runs under way as it takes", "wait and start again", "RESOURCE_EXHAUSTED"),
+    "run.no-receipt": Code("run {handle} has no receipt yet", "wait for its end", "NOT_FOUND"),
+    "run.plan-changed": Code(
+        "{digest} is lowered to another plan than when it was approved", "have the specification approved again"
+    ),
     "run.other-software": Code("{peer} runs another version of this software", "bring both to the same version"),
     "run.other-spec": Code("{peer} holds another specification under this run", "submit the specification again to all"),
     "run.other-plan": Code("{peer} lowered the specification to another plan", "compare software and cards with them"),
@@ -172,6 +178,10 @@ CODES: Final[dict[str, Code]] = {
         "merge levels, or group by fewer columns of {dataset}",
     ),
     "spec.cells": Code("the table has {cells} cells; at most {most} are released", "group by fewer columns or levels"),
+    "spec.dummies": Code(
+        "hiding the match count at this epsilon takes {slots} dummies on each side; at most {most} are allowed",
+        "declare a larger epsilon or delta for match_count, or fewer rows per person",
+    ),
     "spec.rows": Code(
         "the declared sizes make lists of {rows} rows; positions allow {most}", "declare smaller max_rows"
     ),
@@ -294,6 +304,8 @@ CODES: Final[dict[str, Code]] = {
     ),
     "receipt.result-differs": Code("{file} is not what the shares add up to", "use the file that pets run wrote"),
     # -- source: the input party's own records do not fit; rows and counts stay on its own console --------------------
+    "source.none": Code("{party} has no file for dataset {dataset}", "name it under [datasets] in party.toml"),
+    "source.not-ready": Code("the records of {party} are not ready", "ask {party} to look at its own console"),
     "source.unreadable": Code(
         "dataset {dataset}: its source cannot be read", "look at the console of the party that holds it"
     ),
@@ -337,6 +349,12 @@ CODES: Final[dict[str, Code]] = {
         "dataset {dataset}: its snapshot cannot be written", "make room in the state folder and check its owner"
     ),
     # -- internal: ours -----------------------------------------------------------------------------------------------
+    "plan.matrix-differs": Code(
+        "the plan discloses something else than was approved: {cells}", "report this; nothing was run", "INTERNAL"
+    ),
+    "plan.noise": Code("{column}: {problem}", "report this; nothing was run", "INTERNAL"),
+    "plan.sizes": Code("{name} is {got}, the specification gives {expected}", "report this; nothing was run", "INTERNAL"),
+    "plan.recipient": Code("the plan opens to {got}", "report this; nothing was run", "INTERNAL"),
     "internal.gate": Code(
         "message {label} {problem}; nothing was sent", "report this: the code does not follow its card", "INTERNAL"
     ),

@@ -119,10 +119,9 @@ class Directory:
         return tuple(dict.fromkeys(self.roots.values()))
 
     def approver_keys(self, party: PartyId) -> Mapping[str, bytes]:
-        """Public keys of a party's approvers by a name of their own: one person may have several."""
+        """Public keys of a party's approvers by name."""
         found = self.by_name.get(party)
-        approvers = found.approver if found else ()
-        return {f"{one.name} {number}": public_bytes(one.key) for number, one in enumerate(approvers)}
+        return {one.name: public_bytes(one.key) for one in found.approver} if found else {}
 
     def signing_keys(self) -> Mapping[str, bytes]:
         """Public keys that sign receipts, by party name."""

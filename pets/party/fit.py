@@ -26,7 +26,7 @@ _SPACES_AND_DASHES: Final = r"[\s\p{Z}\p{Pd}]"
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """``when`` is true on a bad row. ``what`` finishes the sentence "3 values ..." on the holder's console."""
+    """``when`` is true on a bad row. ``what`` is the problem on the holder's console: "wrong check digit"."""
 
     code: str
     column: str
@@ -129,9 +129,9 @@ def _nhs_number(name: str, raw: str, kind: Kind, steps: Sequence[str]) -> Fit:
         text = "{x}" if kind == "integer" else str(_number(kind))
         value = "CASE WHEN {x} BETWEEN 0 AND 9999999999 AND {x} = trunc({x}) THEN {x}::BIGINT END"
     weighed = " + ".join(f"({it} // {10 ** (9 - i)}) % 10 * {10 - i}" for i in range(10))
-    faults = [Fault("source.id", name, "are not ten digits", f"{it} IS NULL")]
+    faults = [Fault("source.id", name, "not ten digits", f"{it} IS NULL")]
     if "check-digit" in steps:
-        faults.append(Fault("source.id", name, "have a wrong check digit", f"({weighed}) % 11 <> 0"))
+        faults.append(Fault("source.id", name, "wrong check digit", f"({weighed}) % 11 <> 0"))
     return Fit(name, raw, value, (("id", it),), tuple(faults), text=text)
 
 
@@ -146,10 +146,10 @@ def _text_id(name: str, raw: str, kind: Kind, steps: Sequence[str]) -> Fit:
         value = f"nfc_normalize({value})"
     it = alias(name, "value")
     faults = (
-        Fault("source.id", name, "are not UTF-8", f"{it} IS NULL"),
-        Fault("source.id", name, "are empty", f"strlen({it}) = 0"),
-        Fault("source.id", name, f"are longer than {MAX_ID_BYTES} bytes", f"strlen({it}) > {MAX_ID_BYTES}"),
-        Fault("source.id", name, "hold a NUL byte", f"contains({it}, chr(0))"),
+        Fault("source.id", name, "not UTF-8", f"{it} IS NULL"),
+        Fault("source.id", name, "empty", f"strlen({it}) = 0"),
+        Fault("source.id", name, f"longer than {MAX_ID_BYTES} bytes", f"strlen({it}) > {MAX_ID_BYTES}"),
+        Fault("source.id", name, "a NUL byte", f"contains({it}, chr(0))"),
     )
     return Fit(name, raw, value, (("id", it),), faults)
 
@@ -159,11 +159,11 @@ def _text_id(name: str, raw: str, kind: Kind, steps: Sequence[str]) -> Fit:
 
 def _words(name: str, column: Column, raw: str, value: str) -> Fit:
     it, code = alias(name, "value"), alias(name, "code")
-    not_read = Fault("source.type", name, "are not UTF-8", f"{alias(name, 'raw')} IS NOT NULL AND {it} IS NULL")
+    not_read = Fault("source.type", name, "not UTF-8", f"{alias(name, 'raw')} IS NOT NULL AND {it} IS NULL")
     stored = [("c_" + name, it)]
     faults = [not_read]
     if column.levels:
-        faults.append(Fault("source.level", name, "are no declared level", f"{it} IS NOT NULL AND {code} IS NULL"))
+        faults.append(Fault("source.level", name, "no declared level", f"{it} IS NOT NULL AND {code} IS NULL"))
     if column.role == "dimension":
         width = "USMALLINT" if len(column.levels) < 2**16 else "UINTEGER"
         stored.append(("d_" + name, f"coalesce({code}, {len(column.levels)})::{width}"))
@@ -179,9 +179,7 @@ def _filter_only(name: str, column: Column, raw: str, value: str) -> Fit:
         places = column.places
         it = f"TRY_CAST(round({it}, {places}) AS DECIMAL({18 + places}, {places}))"
         bad = f"{it} IS NULL"
-    what = {"integer": "are no whole number", "decimal": "are no number"}.get(
-        str(column.type), "are no date like 2026-12-31"
-    )
+    what = {"integer": "no whole number", "decimal": "no number"}.get(str(column.type), "no date like 2026-12-31")
     fault = Fault("source.type", name, what, f"{alias(name, 'raw')} IS NOT NULL AND ({bad})")
     return Fit(name, raw, value, (("c_" + name, it),), (fault,))
 
@@ -196,12 +194,12 @@ def _measure(name: str, column: Column, raw: str, value: str, kind: Kind) -> Fit
     clipped = f"greatest(least({rounded}, {high}), {low})::DECIMAL(18, {places})"
     scaled = f"({clipped} * {10**places})::BIGINT" if places else f"{clipped}::BIGINT"
     bad = f"{it} IS NULL" if exact or column.type == "decimal" else f"({it} IS NULL OR {it} <> trunc({it}))"
-    what = "are no whole number" if column.type == "integer" else "are no number"
+    what = "no whole number" if column.type == "integer" else "no number"
     faults = [Fault("source.type", name, what, f"{source} IS NOT NULL AND {bad}")]
     if not column.clamp:
-        faults.append(Fault("source.range", name, f"are outside {column.min} to {column.max}", outside))
+        faults.append(Fault("source.range", name, f"outside {column.min} to {column.max}", outside))
     if column.required:
-        faults.append(Fault("source.null", name, "are missing", f"{source} IS NULL"))
+        faults.append(Fault("source.null", name, "missing", f"{source} IS NULL"))
     kept = f"CASE WHEN {it} IS NOT NULL THEN {scaled} END"  # least and greatest would skip a NULL
     return Fit(name, raw, value, (("m_" + name, kept),), tuple(faults), clipped=outside if column.clamp else None)
 

@@ -39,8 +39,11 @@ class Carrier(Protocol):
         """Bring this party's hello to a computing peer; may take as long as the peer needs to be reached."""
         ...
 
-    def link(self, run_id: bytes, peers: Sequence[PartyId], result: PartyId) -> Link:
-        """The network of the run, once its id is known: computing peers, and the result party's endpoint."""
+    def link(self, run_id: bytes, peers: Sequence[PartyId], result: PartyId, collector: PartyId) -> Link:
+        """The network of the run, once its id is known: computing peers, and the endpoint of the result party's client.
+
+        ``result``: the endpoint's name on the network; ``collector``: the party that it belongs to.
+        """
         ...
 
 
@@ -62,7 +65,7 @@ def result_endpoint(reviewed: Reviewed) -> PartyId:
     return PartyId(f"{reviewed.spec.result_party}:result")
 
 
-def agreed(reviewed: Reviewed, shape: helper_join.Shape) -> hello.Agreed:
+def to_agree(reviewed: Reviewed, shape: helper_join.Shape) -> hello.Agreed:
     """What this party is about to run, for the hello."""
     return hello.Agreed(reviewed.digest, reviewed.plan_digest, reviewed.cards, shape.dummies.digest)
 
@@ -71,7 +74,8 @@ class Session:
     """A run at a computing party, from its hello to its last message.
 
     ``bring`` reads this party's rows for a step of the plan; the helper is never asked. ``hello_body`` can be handed out
-    at once; ``take_hello`` may be called by any thread; ``run`` is called once.
+    at once; ``take_hello`` may be called by any thread; ``run`` is called once. ``agreed`` is called with the run id when
+    all participants are about to run the same, before any message that depends on records; it may refuse.
     """
 
     def __init__(
@@ -87,7 +91,9 @@ class Session:
         deadline_s: float,
         tick: Tick,
         check: Callable[[], None] = lambda: None,
+        agreed: Callable[[bytes], None] = lambda run_id: None,
     ) -> None:
+        self._agreed: Final = agreed
         self.reviewed: Final = reviewed
         self.party: Final = party
         self.handle: Final = handle
@@ -99,7 +105,7 @@ class Session:
         self._roles = roles_of(reviewed)
         self._role = next(role for role in _ROLES if self._roles[role] == party)
         self._peers = tuple(name for name in reviewed.spec.computing if name != party)
-        self._own_agreed = agreed(reviewed, self._shape)
+        self._own_agreed = to_agree(reviewed, self._shape)
         self._private = {peer: Secret(entropy(32)) for peer in self._peers}
         self._own_hello = hello.make(
             self._own_agreed, entropy(16), {peer: prf.public_key(key) for peer, key in self._private.items()}
@@ -144,7 +150,10 @@ class Session:
         brought = self._own_rows()
         self._await_hellos()
         run_id = self._run_id()
-        self._link = self._carrier.link(run_id, self._peers, self._roles["result"])
+        self._agreed(run_id)
+        self._link = self._carrier.link(
+            run_id, self._peers, self._roles["result"], self.reviewed.spec.result_party
+        )
         passage = gate.Gate(
             gate.project(self._card, dict(self._join.public), self._roles, self._role)
         )

@@ -211,9 +211,8 @@ class _Taking:
         count, rows = self._one(f'SELECT count(*), min("#row", {SHOWN}) {bad}')
         source_name = self.relation.columns[fault.column][2]
         some = ", ".join(map(str, rows)) + (", ..." if count > SHOWN else "")
-        values = "1 value" if count == 1 else f"{count:,} values"
-        row = "row" if count == 1 else "rows"
-        return f"{self.relation.label}, column {source_name}: {values} that {fault.what}: {row} {some}"
+        where = "1 row" if count == 1 else f"{count:,} rows"
+        return f"{self.relation.label}, column {source_name}: {fault.what} in {where}: {some}"
 
     def _counts(self) -> tuple[dict[str, int], dict[str, int], int]:
         clipped = [one.column for one in self.fits if one.clipped]

@@ -4,6 +4,7 @@ Passes in order: roles, moments, epsilon and rounding, the two reads, the join, 
 what is sent (sizes, columns, noise) is in the plan; nothing is left for a party to choose.
 """
 
+from dataclasses import replace
 from fractions import Fraction
 
 from pets.check import budget
@@ -42,6 +43,9 @@ NOISE_TAIL = 64
 
 MAX_LIST = 2**32
 """Positions are u32."""
+
+MAX_DUMMIES = 2**20
+"""Half the number of dummy slots; their law is a table of this size."""
 
 MAX_CELLS = 2**20
 """Cells of the released table."""
@@ -111,6 +115,7 @@ def _noised_columns(
     for moment in found:
         left_is_a = roles.a_side == "left"
         plain_a, plain_b = (moment.left, moment.right) if left_is_a else (moment.right, moment.left)
+        plain_a, plain_b = _one_row(plain_a, table_a), _one_row(plain_b, table_b)
         a, b, sensitivity = budget.coarse(
             plain_a,
             plain_b,
@@ -126,6 +131,11 @@ def _noised_columns(
         scale = Fraction(a.unit * b.unit, _places(table_a, a) * _places(table_b, b))
         columns.append(NoisedColumn(Moment(moment.name, a, b, moment.outer, scale), sensitivity, shares[moment.name]))
     return tuple(columns)
+
+
+def _one_row(factor: Factor, table: Dataset) -> Factor:
+    """Where nobody has two rows, persons and rows are the same, and rows need no product."""
+    return replace(factor, people=False) if factor.people and table.max_rows_per_person == 1 else factor
 
 
 def _places(table: Dataset, factor: Factor) -> int:
@@ -194,13 +204,16 @@ def _join(
     )
     leak = match_count(spec, roles.helper)
     epsilon, delta = quantity(leak.noised.epsilon), quantity(leak.noised.delta)  # type: ignore[union-attr]
+    slots = budget.dummy_slots(epsilon, delta, read_a.rows_per_person)
+    if slots > MAX_DUMMIES:
+        raise SpecError("spec.dummies", slots=2 * slots, most=2 * MAX_DUMMIES)
     products = [s for s in summed if s.a is not None]
     public = {
         "n_a": read_a.max_rows,
         "n_b": read_b.max_rows,
         "g": g,
         "k": read_a.rows_per_person,
-        "s": budget.dummy_slots(epsilon, delta, read_a.rows_per_person),
+        "s": slots,
         "v_g": len(gathered) * h,
         "v": len(summed) * h,
         "x": len(factors_a),

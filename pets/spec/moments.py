@@ -130,7 +130,7 @@ def _of(what: Aggregate, query: Query, spec: Spec) -> tuple[SideMoment, ...]:
     if what.statistic is Statistic.COUNT_ROWS:
         return (_moment(query, spec, (), ()),)
     if what.statistic is Statistic.COUNT_PEOPLE:
-        return (_people(query, what.columns[0]),)
+        return (_people(query, spec, what.columns[0]),)
     if what.statistic in _ONE_COLUMN:
         (x,) = what.columns
         return tuple(_moment(query, spec, (x,) * part.count("x"), (x,)) for part in _ONE_COLUMN[what.statistic])
@@ -161,15 +161,22 @@ def _moment(query: Query, spec: Spec, values: tuple[ColumnRef, ...], present: tu
     return SideMoment(name, left, right, outer)
 
 
-def _people(query: Query, who: ColumnRef) -> SideMoment:
+def _people(query: Query, spec: Spec, who: ColumnRef) -> SideMoment:
+    """Persons of a cell. Where neither side has two rows of one person that is the count of rows, and paid for once."""
+    if spec.dataset(query.left).max_rows_per_person == spec.dataset(query.right).max_rows_per_person == 1:
+        return _moment(query, spec, (), () if who.dataset == query.left else (who,))
     outer = query.join == "left" and who.dataset == query.left
     name = "people" if outer or query.join == "inner" else "people where matched"
     return SideMoment(name, Factor(people=True), Factor(people=True), outer)
 
 
 def _factor(dataset: Dataset, values: tuple[ColumnRef, ...], present: tuple[ColumnRef, ...]) -> Factor:
-    """The factor of one side. A required column has no NULLs, so it needs no place in ``present`` of its own."""
+    """The factor of one side. Required columns and joined ids have no NULLs and need no place in ``present``."""
     own = tuple(sorted(ref.column for ref in values if ref.dataset == dataset.name))
-    need = {ref.column for ref in present if ref.dataset == dataset.name and not dataset.columns[ref.column].required}
+    need = {ref.column for ref in present if ref.dataset == dataset.name and _may_be_null(dataset, ref.column)}
     bound = prod(max(abs(end) for end in dataset.columns[column].scaled_range) for column in own)
     return Factor(values=own, present=tuple(sorted(need | set(own))), bound=bound)
+
+
+def _may_be_null(dataset: Dataset, column: str) -> bool:
+    return column != dataset.key and not dataset.columns[column].required

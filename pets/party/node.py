@@ -1,0 +1,686 @@
+"""One party: takes in specifications, keeps approvals, runs what is approved, refuses everything else.
+
+The room where the three towers meet. Every decision is made by a pure function of the promise (``review``,
+``verify_approvals``, ``judge_policy``); this module orders them, makes them durable and answers callers. Nothing is sent
+that depends on records before: approvals verified, the run counted, the budget reserved, the log written.
+"""
+
+import datetime as dt
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from pets import __version__
+from pets.approve import approvals
+from pets.approve.envelope import SigningKey, sign
+from pets.approve.policy import Policy, judge_policy
+from pets.check.budget import Loss, run_loss
+from pets.check.labels import Finding
+from pets.errors import (
+    ApprovalError,
+    BudgetError,
+    InternalError,
+    PeerError,
+    PetsError,
+    RunError,
+    SourceError,
+)
+from pets.ids import PartyId, RunHandle, SpecDigest
+from pets.party import evidence, session, snapshot, sources
+from pets.party.config import Directory
+from pets.party.ledger import Cap, Ledger
+from pets.party.log import Log
+from pets.party.runs import Hellos, LiveRun
+from pets.party.state import State, StoredSnapshot, StoredSpec
+from pets.plan.review import Review, Reviewed, review
+from pets.spec.canonical import canonical, spec_json
+from pets.spec.ir import Read
+from pets.spec.model import DESIGN, Dataset, Spec
+from pets.spec.parse import parse_toml
+from pets.transport.calls import (
+    Caller,
+    DatasetEntry,
+    Description,
+    Event,
+    Evidence,
+    SnapshotEntry,
+    Standing,
+    StartRequest,
+    Submitted,
+)
+from pets.transport.mailbox import Exchange
+
+KEPT_RUNS: Final = 64
+"""Runs whose events are kept in memory for those who watch; the journal keeps all."""
+
+MAX_LIVE: Final = 8
+"""Runs under way at one time."""
+
+Console = Callable[[str], None]
+"""Where lines for this party's own people go; they may hold row numbers, and never leave the host."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the deployment decides. ``design``: accept drafts with placeholders (a network in memory, never a server)."""
+
+    deadline_s: float = 30.0
+    design: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What a node uses of the world: clock and disk through ``State``, entropy, the network, its own console."""
+
+    carrier: session.Carrier
+    entropy: session.Entropy
+    console: Console = field(default=lambda line: None)
+    exchange: Exchange = field(default_factory=Exchange)
+
+
+class PartyNode:
+    """A party's answers to its callers: a ``pets.party.service.Node``."""
+
+    def __init__(
+        self,
+        party: PartyId,
+        *,
+        directory: Directory,
+        policy: Policy,
+        signing: SigningKey,
+        state: State,
+        folder: Path,
+        datasets: Mapping[str, sources.Source],
+        outside: Outside,
+        settings: Settings = Settings(),  # noqa: B008 - frozen
+    ) -> None:
+        self.party: Final = party
+        self._directory = directory
+        self._policy = policy
+        self._signing = signing
+        self._state = state
+        self._folder = folder
+        self._datasets = dict(datasets)
+        self._outside = outside
+        self._settings = settings
+        self._ledger = Ledger(state)
+        self._log = Log(state)
+        self._lock = threading.RLock()
+        self._reviews: dict[SpecDigest, Review] = {}
+        self._runs: dict[RunHandle, LiveRun] = {}
+        self._hellos = Hellos()
+        for run in state.recover():
+            self._log.append("run.aborted", handle=run.handle, code="run.crashed")
+        self._log.append("server.started", software=__version__, party=party)
+
+    @property
+    def exchange(self) -> Exchange:
+        return self._outside.exchange
+
+    # -- what anyone may know -----------------------------------------------------------------------------------------
+
+    def describe(self, caller: Caller) -> Description:
+        """Who this party is and what it would bring; no row, no number of rows."""
+        return Description(
+            party=self.party,
+            organisation=self._directory.by_name[self.party].organisation,
+            version=__version__,
+            protocols=self._policy.limits.protocols,
+            datasets=tuple(DatasetEntry(name, ()) for name in sorted(self._datasets)),
+        )
+
+    # -- specifications and approvals ---------------------------------------------------------------------------------
+
+    def submit(self, caller: Caller, toml: bytes, envelope: bytes) -> Submitted:
+        """Check a specification alone and keep it for this party's approvers.
+
+        Raises: SpecError on text that is none; LeakError leak.refused with the first refusal; ApprovalError if the
+                submission is not signed by who says to be its author.
+        """
+        spec = parse_toml(toml.decode("utf-8", "strict") if _is_text(toml) else "", file="specification")
+        found = self._check(spec)
+        try:
+            reviewed = found.require()
+            submission = approvals.verify_submission(
+                envelope, digest=reviewed.digest, spec=spec, keys=self._authors(spec)
+            )
+        except PetsError as error:
+            rules = sorted({f.rule for f in found.verdict.errors})
+            self._log.append("spec.refused", digest=found.digest, caller=caller.san, code=error.code, rules=rules)
+            raise
+        stored = StoredSpec(
+            digest=reviewed.digest,
+            plan=reviewed.plan_digest,
+            toml=toml,
+            canonical=canonical(spec_json(spec)),
+            submission=envelope,
+            author=submission.author,
+            author_key=submission.key,
+        )
+        if self._state.add_spec(stored):
+            self._log.append(
+                "spec.received",
+                digest=reviewed.digest,
+                plan=reviewed.plan_digest,
+                author=submission.author,
+                caller=caller.san,
+            )
+        self._reviews[reviewed.digest] = found
+        return Submitted(reviewed.digest, reviewed.plan_digest, _report(found))
+
+    def approve(self, caller: Caller, envelope: bytes) -> Standing:
+        """Verify and keep one approval of this party's own approvers; who brings it does not matter."""
+        return self._take_envelope(caller, envelope, approvals.APPROVAL)
+
+    def revoke(self, caller: Caller, envelope: bytes) -> Standing:
+        """Verify and keep a revocation; runs under way of that specification end before their next message."""
+        standing = self._take_envelope(caller, envelope, approvals.REVOCATION)
+        for run in self._live():
+            if run.digest == standing.digest:
+                run.session.stop(ApprovalError("approval.revoked", approver="an approver", party=self.party))
+        return standing
+
+    def pending(self, caller: Caller) -> tuple[Standing, ...]:
+        """All specifications that this party holds, newest first; for its own people."""
+        self._own(caller)
+        return tuple(self._standing(stored) for stored in reversed(self._state.specs()))
+
+    def evidence(self, caller: Caller, digest: SpecDigest) -> Evidence:
+        """The specification, its submission and all approvals here: what other parties and approvers verify alone."""
+        stored = self._stored(digest)
+        self._named(caller, self._review(digest).spec)
+        files = [("spec.toml", stored.toml), ("submission.json", stored.submission)]
+        envelopes = self._state.envelopes(digest)
+        files += [(f"approvals/{number:02d}.json", body) for number, body in enumerate(envelopes, 1)]
+        return Evidence(tuple(files))
+
+    def snapshot(self, caller: Caller, digest: SpecDigest) -> tuple[SnapshotEntry, ...]:
+        """Validate and freeze this party's datasets for a specification; for its own people."""
+        self._own(caller)
+        spec = self._review(digest).spec
+        taken = [self._freeze(spec, dataset, digest, again=True) for dataset in spec.datasets if self._holds(dataset)]
+        return tuple(SnapshotEntry(s.dataset, s.commitment, s.taken) for s in taken)
+
+    # -- runs ---------------------------------------------------------------------------------------------------------
+
+    def start(self, caller: Caller, request: StartRequest) -> bytes:
+        """Start a run: everything is verified here and now, then counted, reserved and logged, then said hello.
+
+        Raises: whatever refuses; the log then says which code. Nothing was sent that depends on records.
+        """
+        try:
+            return self._start(caller, request)
+        except PetsError as error:
+            self._log.append(
+                "run.refused", handle=request.handle, digest=request.digest, caller=caller.san, code=error.code
+            )
+            if isinstance(error, SourceError):
+                self._tell(error)
+                raise SourceError("source.not-ready", party=self.party) from error
+            raise
+
+    def watch(self, caller: Caller, handle: RunHandle) -> Iterator[Event]:
+        """Events of a run from its beginning, as they happen; ends after the event ``end``."""
+        run = self._run(caller, handle)
+        return run.events.follow()
+
+    def stop(self, caller: Caller, handle: RunHandle) -> None:
+        """End a run; nothing is opened after that. Any party of the specification may."""
+        run = self._run(caller, handle)
+        self._log.append("run.stopped", handle=handle, caller=caller.san)
+        run.session.stop(session.stopped(caller.party))
+
+    def receipt(self, caller: Caller, handle: RunHandle) -> bytes:
+        """The signed receipt of a run that ended here."""
+        stored = self._state.run(handle)
+        self._named(caller, self._review(stored.digest).spec)
+        if stored.receipt is None:
+            raise RunError("run.no-receipt", handle=handle)
+        return stored.receipt
+
+    def hello(self, caller: Caller, handle: RunHandle, body: bytes) -> None:
+        """A computing party's hello; one that arrives before the local start is kept for a moment."""
+        with self._lock:
+            run = self._runs.get(handle)
+            if run is None:
+                self._hellos.keep(handle, caller.party, body)
+                return
+        try:
+            run.session.take_hello(caller.party, body)
+        except PetsError as error:
+            run.session.stop(error)
+            raise
+
+    def abort(self, caller: Caller, run_id: bytes, code: str) -> None:
+        """A peer ended the run."""
+        for run in self._live():
+            if run.run_id == run_id and caller.party in run.parties:
+                run.session.stop(PeerError("peer.aborted", peer=caller.party, reason=code))
+
+    def close(self) -> None:
+        """Stop all runs and the log: the server is shutting down."""
+        for run in self._live():
+            run.session.stop(session.stopped(self.party))
+            run.thread.join(self._settings.deadline_s)
+        self._log.append("server.stopped")
+        self._state.close()
+
+    # -- starting and ending a run ------------------------------------------------------------------------------------
+
+    def _start(self, caller: Caller, request: StartRequest) -> bytes:
+        stored = self._stored(request.digest)
+        reviewed = self._check_again(stored)
+        spec = reviewed.spec
+        if caller.party != spec.result_party:
+            raise RunError("run.not-yours", party=caller.party)
+        if len(self._live()) >= MAX_LIVE:
+            raise RunError("run.busy", party=self.party)
+        approved = self._approved(stored, reviewed, request.approvals)
+        held = [dataset for dataset in spec.datasets if self._holds(dataset)]
+        frozen = {d.name: self._freeze(spec, d, request.digest, again=False) for d in held}
+        charges = {d.name: run_loss(spec)[d.name] for d in held}
+        if self._state.runs_used(request.digest) >= approved.max_runs:
+            raise BudgetError("budget.runs", digest=request.digest, allowed=approved.max_runs)
+        self._ledger.check(charges, self._caps(charges))
+        run = self._begin(reviewed, request, frozen, charges, approved)
+        self._state.start_run(request.handle, request.digest)
+        self._log.append("run.started", handle=request.handle, digest=request.digest, caller=caller.san)
+        with self._lock:
+            self._forget_old()
+            self._runs[request.handle] = run
+            early = self._hellos.take(request.handle)
+        for peer, body in early:
+            run.session.take_hello(peer, body)
+        run.thread = threading.Thread(
+            target=self._play, args=(run, reviewed, approved, frozen, charges), daemon=True, name=f"run {request.handle}"
+        )
+        run.thread.start()
+        return run.session.hello_body
+
+    def _begin(
+        self,
+        reviewed: Reviewed,
+        request: StartRequest,
+        frozen: Mapping[str, StoredSnapshot],
+        charges: Mapping[str, Loss],
+        approved: approvals.Approved,
+    ) -> LiveRun:
+        spec = reviewed.spec
+
+        def bring(read: Read) -> sources.Table:
+            dataset = spec.dataset(read.dataset)
+            return sources.read(self._loaded(frozen[read.dataset]), read, dataset)
+
+        run = LiveRun(request.handle, request.digest, frozenset(PartyId(p.name) for p in spec.parties))
+        run.session = session.Session(
+            reviewed,
+            self.party,
+            request.handle,
+            carrier=self._outside.carrier,
+            bring=bring,
+            result_hello=request.hello,
+            entropy=self._outside.entropy,
+            deadline_s=self._settings.deadline_s,
+            tick=run.events.step,
+            check=lambda: self._still(approved),
+            agreed=lambda run_id: self._agreed(run, reviewed, approved, charges, run_id),
+        )
+        return run
+
+    def _agreed(
+        self,
+        run: LiveRun,
+        reviewed: Reviewed,
+        approved: approvals.Approved,
+        charges: Mapping[str, Loss],
+        run_id: bytes,
+    ) -> None:
+        """All are about to run the same: count and charge it, on disk before the first message that depends on records.
+
+        Not earlier: a run that fails at the hello has told nobody anything, and costs nothing.
+        """
+        run.run_id = run_id
+        self._state.agree_run(run.handle, run_id.hex())
+        self._state.count_run(reviewed.digest, approved.max_runs)
+        self._reserve(run.handle, charges)
+        self._log.append(
+            "run.agreed",
+            handle=run.handle,
+            run=run_id.hex(),
+            digest=reviewed.digest,
+            plan=reviewed.plan_digest,
+            cards=reviewed.cards,
+        )
+
+    def _play(
+        self,
+        run: LiveRun,
+        reviewed: Reviewed,
+        approved: approvals.Approved,
+        frozen: Mapping[str, StoredSnapshot],
+        charges: Mapping[str, Loss],
+    ) -> None:
+        started = self._state.now()
+        code = ""
+        try:
+            outcome = run.session.run()
+            if charges:
+                self._ledger.settle(run.handle)
+            receipt = self._receipt(run, reviewed, approved, frozen, charges, started, outcome)
+            self._state.finish_run(run.handle, receipt)
+            self._log.append(
+                "run.finished",
+                handle=run.handle,
+                run=outcome.run_id.hex(),
+                receipt=approvals.envelope_digest(receipt),
+            )
+        except PetsError as error:
+            if isinstance(error, SourceError):
+                self._tell(error)
+            code = "source.not-ready" if isinstance(error, SourceError) else error.code
+            self._aborted(run, error, code)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run has ended and says no more than that
+            code = "internal.bug"
+            self._outside.console(f"run {run.handle}: {type(error).__name__} in {self.party}")
+            self._aborted(run, InternalError("internal.bug", where=self.party), code)
+        finally:
+            run.events.end(code)
+
+    def _aborted(self, run: LiveRun, error: PetsError, code: str) -> None:
+        peer = str(error.fields.get("peer", ""))
+        self._state.abort_run(run.handle, code)
+        self._log.append("run.aborted", handle=run.handle, code=code, peer=peer, step=run.events.last_step)
+        self._outside.console(f"run {run.handle} ended: {error.text}")
+
+    def _receipt(
+        self,
+        run: LiveRun,
+        reviewed: Reviewed,
+        approved: approvals.Approved,
+        frozen: Mapping[str, StoredSnapshot],
+        charges: Mapping[str, Loss],
+        started: str,
+        outcome: session.Outcome,
+    ) -> bytes:
+        to = {session.result_endpoint(reviewed): reviewed.spec.result_party}
+        statement = evidence.build_receipt(
+            party=self.party,
+            spec=reviewed.digest,
+            run=outcome.run_id.hex(),
+            handle=run.handle,
+            plan=reviewed.plan_digest,
+            cards=reviewed.cards,
+            software=__version__,
+            started=started,
+            ended=self._state.now(),
+            outcome="finished",
+            author_key=self._stored(reviewed.digest).author_key,
+            approved=approved,
+            commitments={name: entry.commitment for name, entry in frozen.items()},
+            spend=charges,
+            sent=[
+                evidence.SentMessage(label=s.label, column=s.column, to=to.get(s.to, s.to), bytes=s.size, sha256=s.sha256)
+                for s in outcome.sent
+            ],
+            log=self._log.head(),
+        )
+        return sign(statement, self._signing)
+
+    # -- checks -------------------------------------------------------------------------------------------------------
+
+    def _check(self, spec: Spec) -> Review:
+        """Review, then this party's own policy and directory; all refusals are findings of one verdict."""
+        found = review(spec)
+        more: list[Finding] = list(self._of_directory(spec))
+        if not self._settings.design:
+            more += _placeholders(spec)
+        if found.query is not None:
+            more += judge_policy(self._policy, spec, found.query)
+        return replace(found, verdict=replace(found.verdict, findings=(*found.verdict.findings, *more)))
+
+    def _check_again(self, stored: StoredSpec) -> Reviewed:
+        """The review of a stored specification under today's policy, software and cards."""
+        found = self._review(stored.digest)
+        reviewed = found.require()
+        if reviewed.plan_digest != stored.plan:
+            raise RunError("run.plan-changed", digest=stored.digest)
+        return reviewed
+
+    def _of_directory(self, spec: Spec) -> Iterator[Finding]:
+        """Every party is one that this party knows, under the same name."""
+        for number, party in enumerate(spec.parties):
+            known = self._directory.by_name.get(PartyId(party.name))
+            if known is None or known.san != party.san:
+                yield Finding(
+                    "policy.directory",
+                    "error",
+                    f"party[{number}].san",
+                    f"{party.name} with {party.san} is not in the directory of {self.party}",
+                    "use names and SAN URIs of the directory, or have the party added to it",
+                )
+
+    def _approved(self, stored: StoredSpec, reviewed: Reviewed, brought: tuple[bytes, ...]) -> approvals.Approved:
+        """This party's own k of n, and a valid approval of every other input and computing party."""
+        today = self._state.clock().date()
+        common = {"digest": reviewed.digest, "plan_digest": reviewed.plan_digest}
+        own = approvals.verify_approvals(
+            self._state.envelopes(reviewed.digest),
+            party=self.party,
+            policy=self._policy,
+            spec=reviewed.spec,
+            author_key=stored.author_key,
+            now=today,
+            **common,
+        )
+        for party in reviewed.spec.parties:
+            if party.name == self.party or set(party.roles) == {"result"}:
+                continue
+            keys = self._directory.approver_keys(PartyId(party.name))
+            theirs = [body for body in brought if approvals.claim_of(body).party == party.name]
+            approvals.verify_peer_approval(
+                theirs, party=PartyId(party.name), keys=keys, author_key=stored.author_key, now=today, **common
+            )
+        return own
+
+    def _still(self, approved: approvals.Approved) -> None:
+        """Before every message: the approval has not run out on the way."""
+        if self._state.clock().date() > approved.not_after:
+            raise ApprovalError("approval.spec-expired", not_after=approved.not_after.isoformat())
+
+    def _reserve(self, handle: RunHandle, charges: Mapping[str, Loss]) -> None:
+        if not charges:
+            return
+        try:
+            self._ledger.reserve(handle, charges, self._caps(charges))
+        except PetsError as error:
+            dataset = str(error.fields.get("dataset", ""))
+            self._log.append("budget.refused", handle=handle, dataset=dataset, code=error.code)
+            raise
+        self._log.append(
+            "budget.reserved",
+            handle=handle,
+            charges={name: [str(loss.epsilon), str(loss.delta)] for name, loss in charges.items()},
+        )
+
+    def _caps(self, charges: Mapping[str, Loss]) -> dict[str, Cap]:
+        limits = self._policy.limits
+        return dict.fromkeys(charges, Cap(limits.cap, limits.since(self._state.clock().date())))
+
+    # -- small things -------------------------------------------------------------------------------------------------
+
+    def _take_envelope(self, caller: Caller, envelope: bytes, kind: str) -> Standing:
+        digest = approvals.claim_of(envelope).digest
+        try:
+            stored = self._stored(digest)
+            found = approvals.check_envelope(envelope, digest=digest, party=self.party, policy=self._policy)
+            if found != kind:
+                raise ApprovalError("approval.statement", problem="it is another kind of statement")
+        except PetsError as error:
+            self._log.append("approval.refused", digest=digest, caller=caller.san, code=error.code)
+            raise
+        _, _, _, approver = approvals.describe_envelope(envelope, self._policy.approval.keys)
+        if self._state.add_envelope(digest, kind, approver, envelope):
+            entry = "approval.recorded" if kind == approvals.APPROVAL else "approval.revoked"
+            self._log.append(entry, digest=digest, approver=approver, envelope=approvals.envelope_digest(envelope))
+        return self._standing(stored)
+
+    def _standing(self, stored: StoredSpec) -> Standing:
+        """How far the approval is, in a word and two numbers."""
+        reviewed = self._review(stored.digest)
+        need = self._policy.approval.k
+        try:
+            own = approvals.verify_approvals(
+                self._state.envelopes(stored.digest),
+                digest=stored.digest,
+                plan_digest=stored.plan,
+                party=self.party,
+                policy=self._policy,
+                spec=reviewed.spec,
+                author_key=stored.author_key,
+                now=self._state.clock().date(),
+            )
+            left = own.max_runs - self._state.runs_used(stored.digest)
+            state, have = ("approved" if left > 0 else "used up"), len(own.approvers)
+        except ApprovalError as error:
+            state = "pending" if error.code == "approval.too-few" else error.code.removeprefix("approval.")
+            have = int(str(error.fields.get("have", 0)))
+        return Standing(stored.digest, reviewed.spec.title, state, have, need, stored.received)
+
+    def _freeze(self, spec: Spec, dataset: Dataset, digest: SpecDigest, *, again: bool) -> StoredSnapshot:
+        """The snapshot of a dataset for a specification: the one there is, or a new one where the rule allows it."""
+        known = self._state.snapshot(digest, dataset.name)
+        if known is not None and (not again or dataset.refresh == "frozen"):
+            return known
+        if dataset.name not in self._datasets:
+            raise SourceError("source.none", dataset=dataset.name, party=self.party)
+        salt = self._outside.entropy(32)
+        try:
+            taken = snapshot.take(
+                self._datasets[dataset.name],
+                dataset,
+                spec.linkage,
+                self._folder,
+                salt=salt,
+                now=self._state.clock(),
+            )
+        except SourceError as error:
+            self._log.append("snapshot.refused", digest=digest, dataset=dataset.name, code=error.code)
+            raise
+        for line in taken.report.lines():
+            self._outside.console(f"{dataset.name}: {line}")
+        stored = StoredSnapshot(
+            digest=digest,
+            dataset=dataset.name,
+            taken=taken.taken.astimezone(dt.UTC).isoformat(timespec="microseconds"),
+            file=taken.file.name,
+            sha256=taken.sha256,
+            commitment=taken.commitment,
+            schema=taken.schema_digest,
+            salt=salt,
+            width=taken.width,
+        )
+        self._state.add_snapshot(stored)
+        self._log.append("snapshot.taken", digest=digest, dataset=dataset.name, commitment=taken.commitment)
+        return stored
+
+    def _loaded(self, stored: StoredSnapshot) -> sources.Snapshot:
+        return sources.Snapshot(
+            dataset=stored.dataset,
+            file=self._folder / stored.file,
+            sha256=stored.sha256,
+            commitment=stored.commitment,
+            schema_digest=stored.schema,
+            taken=dt.datetime.fromisoformat(stored.taken),
+            width=stored.width,
+            report=sources.Report(0, 0, 0, {}, {}),
+        )
+
+    def _holds(self, dataset: Dataset) -> bool:
+        return dataset.party == self.party
+
+    def _stored(self, digest: SpecDigest) -> StoredSpec:
+        return self._state.spec(digest)
+
+    def _review(self, digest: SpecDigest) -> Review:
+        found = self._reviews.get(digest)
+        if found is None:
+            stored = self._stored(digest)
+            found = self._check(parse_toml(stored.toml.decode(), file="specification"))
+            if found.digest != digest:
+                raise RunError("run.other-spec", peer=self.party)
+            self._reviews[digest] = found
+        return found
+
+    def _authors(self, spec: Spec) -> dict[str, bytes]:
+        """Who may submit: the signing keys of the result parties of the specification, as the directory has them."""
+        keys = self._directory.signing_keys()
+        return {name: keys[name] for name in spec.release.to if name in keys}
+
+    def _own(self, caller: Caller) -> None:
+        if caller.party != self.party:
+            raise RunError("run.not-yours", party=caller.party)
+
+    def _named(self, caller: Caller, spec: Spec) -> None:
+        if caller.party not in {p.name for p in spec.parties}:
+            raise RunError("run.not-yours", party=caller.party)
+
+    def _run(self, caller: Caller, handle: RunHandle) -> LiveRun:
+        with self._lock:
+            run = self._runs.get(handle)
+        if run is None or caller.party not in run.parties:
+            raise RunError("run.unknown", handle=handle)
+        return run
+
+    def _live(self) -> list[LiveRun]:
+        with self._lock:
+            return [run for run in self._runs.values() if not run.events.ended]
+
+    def _forget_old(self) -> None:
+        ended = [handle for handle, run in self._runs.items() if run.events.ended]
+        for handle in ended[: max(0, len(self._runs) - KEPT_RUNS)]:
+            del self._runs[handle]
+
+    def _tell(self, error: SourceError) -> None:
+        self._outside.console(f"{error.text}\n  {error.hint}")
+        for line in error.local:
+            self._outside.console(f"  {line}")
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _placeholders(spec: Spec) -> Iterator[Finding]:
+    """A draft's placeholders: a computation on real records states its purpose and its legal ground."""
+
+    def leaves(value: object, path: str) -> Iterator[str]:
+        if isinstance(value, Mapping):
+            for name, inner in value.items():
+                yield from leaves(inner, f"{path}.{name}" if path else str(name))
+        elif isinstance(value, list):
+            for number, inner in enumerate(value):
+                yield from leaves(inner, f"{path}[{number}]")
+        elif value == DESIGN:
+            yield path
+
+    for path in leaves(spec_json(spec), ""):
+        yield Finding(
+            "policy.design",
+            "error",
+            path,
+            f"{path} is still the placeholder {DESIGN!r} of a draft",
+            "write what is true of this computation before submitting it",
+        )
+
+
+def _report(found: Review) -> bytes:
+    from pets.check.disclosure import to_json
+
+    return json.dumps(to_json(found), sort_keys=True).encode()

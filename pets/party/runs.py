@@ -1,0 +1,96 @@
+"""Runs as a node keeps them in memory: their events for those who watch, and hellos that came early."""
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from pets.errors import PeerError
+from pets.ids import PartyId, RunHandle, SpecDigest
+from pets.party.session import Session
+from pets.transport.calls import Event
+
+EARLY_HELLOS: Final = 64
+EARLY_S: Final = 30.0
+ALIVE_S: Final = 0.5
+
+
+class Events:
+    """The progress of one run: kept from its beginning, followed by any number of watchers."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._events: list[Event] = []
+        self._changed = threading.Condition()
+        self.ended = False
+        self.last_step = ""
+
+    def step(self, label: str, size: int, seconds: float) -> None:
+        """A message has passed: ``size`` bytes, ``seconds`` since the one before."""
+        self.last_step = label
+        self._add(Event("step", label, self._now(), size))
+
+    def end(self, code: str) -> None:
+        """The run is over; with a code it was no good end."""
+        self._add(Event("end", "finished" if not code else "aborted", self._now(), 0, code), last=True)
+
+    def follow(self) -> Iterator[Event]:
+        """All events so far and to come; a sign of life where nothing happens."""
+        seen = 0
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: len(self._events) > seen, ALIVE_S)  # noqa: B023
+                fresh, ended = self._events[seen:], self.ended
+            seen += len(fresh)
+            yield from fresh or (Event("state", "alive", self._now()),)
+            if ended and seen == len(self._events):
+                return
+
+    def _now(self) -> int:
+        return int((time.monotonic() - self._began) * 1000)
+
+    def _add(self, event: Event, *, last: bool = False) -> None:
+        with self._changed:
+            self._events.append(event)
+            self.ended = self.ended or last
+            self._changed.notify_all()
+
+
+@dataclass(slots=True, repr=False)
+class LiveRun:
+    """A run of this process: its session, the thread that plays it, and who may ask about it."""
+
+    handle: RunHandle
+    digest: SpecDigest
+    parties: frozenset[PartyId]
+    events: Events = field(default_factory=Events)
+    session: Session = field(init=False)
+    thread: threading.Thread = field(init=False)
+    run_id: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"LiveRun({self.handle})"
+
+
+class Hellos:
+    """Hellos of peers whose client was faster than ours: at most 64 in all, for 30 seconds, one each."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[RunHandle, PartyId], tuple[float, bytes]] = {}
+        self._lock = threading.Lock()
+
+    def keep(self, handle: RunHandle, peer: PartyId, body: bytes) -> None:
+        """Keep a hello. Raises: PeerError peer.hello if the peer said it before, or too many wait."""
+        with self._lock:
+            now = time.monotonic()
+            self._kept = {key: entry for key, entry in self._kept.items() if now - entry[0] < EARLY_S}
+            if (handle, peer) in self._kept or len(self._kept) >= EARLY_HELLOS:
+                raise PeerError("peer.hello", peer=peer)
+            self._kept[handle, peer] = (now, body)
+
+    def take(self, handle: RunHandle) -> list[tuple[PartyId, bytes]]:
+        """Take out the hellos of one run."""
+        with self._lock:
+            mine = [key for key in self._kept if key[0] == handle]
+            return [(key[1], self._kept.pop(key)[1]) for key in mine]

@@ -1,0 +1,161 @@
+"""Derive the promise again from the plan that will run, and compare it with what was approved.
+
+Nothing is carried over from lowering but the plan itself: roles, columns, sums, noise and recipients are read off its
+steps; sensitivities and sizes are computed anew from the specification. A difference is a bug of ours and stops
+everything; no author can cause it.
+"""
+
+from collections.abc import Mapping
+
+from pets.check import budget, flow
+from pets.check.labels import Matrix
+from pets.errors import InternalError
+from pets.ids import PartyId
+from pets.plan.cost import join_of, opening_of, parties_of
+from pets.spec.cards import Card
+from pets.spec.ir import AddNoise, Derive, Factor, HelperJoin, NoisedColumn, Plan, Read
+from pets.spec.model import Spec, quantity
+from pets.spec.predicate import columns_of
+from pets.spec.query import ColumnRef
+
+
+def recheck(plan: Plan, approved: Matrix, spec: Spec, cards: Mapping[str, Card]) -> None:
+    """Hold the plan against the matrix that the approvers saw, and its noise and sizes against the specification.
+
+    Raises: InternalError plan.matrix-differs, plan.noise, plan.sizes or plan.recipient.
+    """
+    join = join_of(plan)
+    noise = next(step for step in plan.steps if isinstance(step, AddNoise))
+    found = flow.disclosure(subject_of(plan, spec), (cards[join.card], cards[noise.card]))
+    if differences := found.differences(approved):
+        raise InternalError("plan.matrix-differs", cells="; ".join(differences))
+    if [opening_of(plan).to] != [PartyId(name) for name in spec.release.to]:
+        raise InternalError("plan.recipient", got=opening_of(plan).to)
+    _sizes(plan, join, spec)
+    _noise(plan, join, noise, spec)
+
+
+def subject_of(plan: Plan, spec: Spec) -> flow.Subject:
+    """What the plan is about, read off its steps. Of the specification only the order of parties and columns is used."""
+    noise = next(step for step in plan.steps if isinstance(step, AddNoise))
+    derive = next(step for step in plan.steps if isinstance(step, Derive))
+    reads = _reads(plan)
+    names = [column.moment.name for column in noise.columns]
+    sums = tuple(
+        flow.Sum(
+            column.moment.name,
+            frozenset(
+                ColumnRef(reads[role].dataset, name)
+                for role, factor in (("a", column.moment.a), ("b", column.moment.b))
+                for name in factor.present
+            ),
+        )
+        for column in noise.columns
+    )
+    return flow.Subject(
+        parties=tuple(PartyId(party.name) for party in spec.parties),
+        roles=parties_of(plan),
+        tables={role: _table(read, spec) for role, read in reads.items()},
+        sums=sums,
+        released=tuple(
+            flow.Released(output.name, tuple(names[number] for number in output.moments)) for output in derive.outputs
+        ),
+    )
+
+
+def _reads(plan: Plan) -> dict[str, Read]:
+    join = join_of(plan)
+    by_out = {step.out: step for step in plan.steps if isinstance(step, Read)}
+    return {"a": by_out[join.a], "b": by_out[join.b]}
+
+
+def _table(read: Read, spec: Spec) -> flow.Table:
+    values = frozenset(name for factor in read.factors for name in factor.present)
+    groups = frozenset(dimension.column.column for dimension in read.dimensions)
+    filters = frozenset(columns_of(read.where)) if read.where is not None else frozenset()
+    used = {read.columns[0], *values, *groups, *filters}
+    return flow.Table(
+        dataset=read.dataset,
+        party=read.party,
+        key=read.columns[0],
+        columns=tuple(name for name in spec.dataset(read.dataset).columns if name in used),
+        values=values,
+        groups=groups,
+        filters=filters,
+    )
+
+
+def _sizes(plan: Plan, join: HelperJoin, spec: Spec) -> None:
+    """Lists are as long as the declared maxima, and cells as many as the declared levels: nothing depends on records."""
+    reads = _reads(plan)
+    table_a, table_b = (spec.dataset(reads[role].dataset) for role in "ab")
+    g, b_cells = (_cells(reads[role], spec) for role in "ab")
+    expected = {
+        "n_a": table_a.max_rows,
+        "n_b": table_b.max_rows,
+        "k": table_a.max_rows_per_person,
+        "g": g,
+        "v": len(join.summed) * b_cells,
+        "v_g": len(join.gathered) * b_cells,
+    }
+    for name, value in expected.items():
+        if join.parameter(name) != value:
+            raise InternalError("plan.sizes", name=name, got=join.parameter(name), expected=value)
+    for read, table in zip((reads["a"], reads["b"]), (table_a, table_b), strict=True):
+        if (read.rows_per_person, read.truncate) != (table.max_rows_per_person, table.truncate):
+            raise InternalError("plan.sizes", name="rows_per_person", got=read.rows_per_person, expected=table.name)
+
+
+def _cells(read: Read, spec: Spec) -> int:
+    cells = 1
+    for dimension in read.dimensions:
+        cells *= len(spec.dataset(dimension.column.dataset).columns[dimension.column.column].levels) + 1
+    return cells
+
+
+def _noise(plan: Plan, join: HelperJoin, noise: AddNoise, spec: Spec) -> None:
+    """Every column is noised by all three, for a sensitivity that covers it, and epsilon adds up to the declared one."""
+    if set(noise.parties) != {join.role_a, join.role_b, join.helper}:
+        raise InternalError("plan.noise", column="all", problem="not every computing party adds its part")
+    privacy = spec.release.differential_privacy
+    if privacy is None or sum(column.epsilon for column in noise.columns) != quantity(privacy.epsilon):
+        raise InternalError("plan.noise", column="all", problem="epsilon does not add up to the declared one")
+    leak = next(
+        (item for item in spec.security.leakage if item.learner == join.helper and item.item == "match_count"), None
+    )
+    declared = (quantity(leak.noised.epsilon), quantity(leak.noised.delta)) if leak and leak.noised else None
+    if declared != (join.helper_epsilon, join.helper_delta):
+        raise InternalError("plan.noise", column="match_count", problem="the helper's count has another epsilon or delta")
+    if budget.dummy_slots(join.helper_epsilon, join.helper_delta, join.parameter("k")) > join.parameter("s"):
+        raise InternalError("plan.noise", column="match_count", problem="there are too few dummies")
+    for number, column in enumerate(noise.columns):
+        _covers(plan, join, column, number, spec)
+
+
+def _covers(plan: Plan, join: HelperJoin, column: NoisedColumn, number: int, spec: Spec) -> None:
+    reads = _reads(plan)
+    table_a, table_b = (spec.dataset(reads[role].dataset) for role in "ab")
+    b_cells = join.parameter("v") // len(join.summed)
+    for factor, table in ((column.moment.a, table_a), (column.moment.b, table_b)):
+        greatest = 1
+        for name in factor.values:
+            greatest *= max(abs(end) for end in table.columns[name].scaled_range)
+        if (greatest + factor.unit // 2) // factor.unit > factor.bound:
+            raise InternalError("plan.noise", column=column.moment.name, problem="a factor's bound is too small")
+    needed = budget.sensitivity(
+        column.moment.a,
+        column.moment.b,
+        column.moment.outer,
+        k_a=table_a.max_rows_per_person,
+        k_b=table_b.max_rows_per_person,
+        g=join.parameter("g"),
+        h=b_cells,
+        b_grouped=bool(reads["b"].dimensions),
+    )
+    if column.sensitivity < needed:
+        raise InternalError("plan.noise", column=column.moment.name, problem="the sensitivity is understated")
+    summed = join.summed[number]
+    a: Factor | None = None if summed.a is None else reads["a"].factors[join.factors_a[summed.a]]
+    b = reads["b"].factors[join.gathered[summed.gathered].factor]
+    if b != column.moment.b or (a != column.moment.a if a is not None else not column.moment.a.is_one):
+        raise InternalError("plan.noise", column=column.moment.name, problem="the join sums another moment")

@@ -1,0 +1,192 @@
+"""What an analyst gets back from a run: the table, its picture, its price, and the evidence.
+
+The same object comes from real servers and from a network in memory. ``save`` writes the table and a folder of evidence
+that ``pets verify`` checks offline, down to computing the table again from the final shares.
+"""
+
+import html
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pets import derive
+from pets.chart import chart
+from pets.errors import ReceiptError
+from pets.ids import PartyId
+from pets.plan.cost import join_of
+from pets.plan.review import Review, review
+from pets.protocols.helper_join import open_shares
+from pets.spec.canonical import canonical, plain
+from pets.spec.ir import Plan
+from pets.spec.parse import parse_toml
+
+TABLE = "result.csv"
+EVIDENCE = "evidence"
+
+U64 = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True)
+class StepCost:
+    """One step of a run as its client saw it. ``party`` is who reported it; bytes are of message bodies."""
+
+    party: str
+    step: str
+    seconds: float
+    size: int
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Result:
+    """A released table with its evidence.
+
+    ``shares``: the final shares, (v, g) uint64 each, by the party that sent them; ``receipts`` and ``approvals``: signed
+    envelopes. ``transcript`` is there only after ``local_network(...).run(spec, record=True)``.
+    """
+
+    review: Review
+    toml: str
+    directory_toml: str
+    shares: Mapping[PartyId, U64]
+    receipts: Mapping[PartyId, bytes]
+    approvals: tuple[bytes, ...]
+    steps: tuple[StepCost, ...]
+    seconds: float
+    transcript: tuple[Any, ...] = ()
+    _frame: list[pd.DataFrame] = field(default_factory=list)
+
+    @property
+    def plan(self) -> Plan:
+        return self.review.require().plan
+
+    @property
+    def opened(self) -> npt.NDArray[np.int64]:
+        """The noised sums, (v, g) int64."""
+        first, second = self.shares.values()
+        return open_shares(first, second)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The table: grouping columns, and for each statistic its value and the bounds ``_low`` and ``_high``."""
+        if not self._frame:
+            self._frame.append(derive.table(self.plan, self.opened))
+        return self._frame[0].copy()
+
+    @property
+    def grouping(self) -> tuple[str, ...]:
+        return tuple(o.name for o in derive.derive_step(self.plan).outputs if o.dimension is not None)
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        return tuple(o.name for o in derive.derive_step(self.plan).outputs if o.dimension is None)
+
+    @property
+    def disclosure(self) -> str:
+        """The disclosure report as text."""
+        from pets.check.disclosure import render
+
+        return render(self.review)
+
+    @property
+    def cost(self) -> pd.DataFrame:
+        """Seconds and bytes by party and step."""
+        return pd.DataFrame(
+            [(s.party, s.step, s.seconds, s.size) for s in self.steps], columns=["party", "step", "seconds", "bytes"]
+        )
+
+    @property
+    def epsilon(self) -> str:
+        """Epsilon of the release, as written."""
+        privacy = self.review.spec.release.differential_privacy
+        return privacy.epsilon if privacy else "none"
+
+    def note(self) -> str:
+        """One line under a table or picture: what the bounds mean."""
+        return (
+            f"Values carry noise (differential privacy, epsilon {self.epsilon} a run). Lines and the columns _low and "
+            f"_high: {derive.LEVEL:.0%} range of that noise alone."
+        )
+
+    def plot(self, path: str | Path | None = None) -> Any:
+        """Draw the table; write it to ``path`` as PNG (or by its ending) if given. Returns the matplotlib figure."""
+        figure = chart(
+            self.to_pandas(),
+            title=self.review.spec.title,
+            note=self.note(),
+            grouping=self.grouping,
+            statistics=self.statistics,
+        )
+        if path is not None:
+            figure.savefig(path)
+        return figure
+
+    def to_csv(self) -> bytes:
+        """The table as CSV, UTF-8, LF line ends: what ``pets verify`` computes again."""
+        return table_csv(self.plan, self.opened)
+
+    def save(self, out: str | Path) -> Path:
+        """Write the table to ``out`` and the evidence to ``evidence/`` beside it. Returns the folder of the evidence."""
+        out = Path(out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_bytes(self.to_csv())
+        folder = out.parent / f"{out.stem}.{EVIDENCE}"
+        for name in ("approvals", "receipts", "shares"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / "spec.toml").write_text(self.toml, encoding="utf-8")
+        (folder / "directory.toml").write_text(self.directory_toml, encoding="utf-8")
+        (folder / "plan.json").write_bytes(canonical(self.plan))
+        (folder / TABLE).write_bytes(self.to_csv())
+        for number, envelope in enumerate(self.approvals, 1):
+            (folder / "approvals" / f"{number:02d}.json").write_bytes(envelope)
+        for party, receipt in self.receipts.items():
+            (folder / "receipts" / f"{party}.json").write_bytes(receipt)
+        for party, share in self.shares.items():
+            (folder / "shares" / f"{party}.bin").write_bytes(share.astype("<u8").tobytes())
+        return folder
+
+    def _repr_html_(self) -> str:
+        spec = self.review.spec
+        table = self.to_pandas().to_html(index=False, border=0, float_format=lambda x: f"{x:,.4g}", na_rep="–")
+        signed = ", ".join(map(str, self.receipts))
+        return (
+            f"<div><strong>{html.escape(spec.title)}</strong>{table}"
+            f"<p>{html.escape(self.note())}<br>Specification <code>{self.review.digest[:16]}</code>; "
+            f"receipts from {html.escape(signed)}; {self.seconds:.2f} s.</p></div>"
+        )
+
+    def __repr__(self) -> str:
+        return f"Result({self.review.spec.title!r}, {derive.cells(self.plan)} cells, {self.seconds:.2f} s)"
+
+
+def table_csv(plan: Plan, opened: npt.NDArray[np.int64]) -> bytes:
+    """The released table as CSV bytes; equal sums give equal bytes."""
+    return derive.table(plan, opened).to_csv(index=False, lineterminator="\n").encode()
+
+
+def recompute(toml: str) -> Any:
+    """How ``evidence.verify_evidence`` computes the table of a specification again from its final shares.
+
+    Returns: a function of plan.json and the shares by party; ReceiptError if the plan is not the one of ``toml``, or a
+             share has another length.
+    """
+
+    def again(plan_json: bytes, shares: Mapping[PartyId, bytes]) -> bytes:
+        plan = review(parse_toml(toml, file="spec.toml")).require().plan
+        if canonical(plain(json.loads(plan_json))) != canonical(plan):
+            raise ReceiptError("receipt.other-plan")
+        join = join_of(plan)
+        v, g = join.parameter("v"), join.parameter("g")
+        words = []
+        for party in (join.role_a, join.helper):
+            body = shares.get(party, b"")
+            if len(body) != 8 * v * g:
+                raise ReceiptError("receipt.share-size", party=party)
+            words.append(np.frombuffer(body, "<u8").astype(np.uint64).reshape(v, g))
+        return table_csv(plan, open_shares(*words))
+
+    return again
