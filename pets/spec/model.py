@@ -9,7 +9,7 @@ import re
 from fractions import Fraction
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from pets.ids import MISSING, PartyId
 
@@ -49,12 +49,16 @@ def _decimal(text: str) -> str:
     return text
 
 
+def _pattern(form: re.Pattern[str]) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": f"^(?:{form.pattern})$"})
+
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")]
 PartyName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 San = Annotated[str, Field(pattern=r"^spiffe://[a-z0-9.-]{1,253}(/[A-Za-z0-9._-]+)+$", max_length=2048)]
 Text = Annotated[str, Field(min_length=1, max_length=4000)]
-Quantity = Annotated[str, AfterValidator(_positive)]
-Decimal = Annotated[str, AfterValidator(_decimal)]
+Quantity = Annotated[str, AfterValidator(_positive), _pattern(_QUANTITY)]
+Decimal = Annotated[str, AfterValidator(_decimal), _pattern(_DECIMAL)]
 Rows = Annotated[int, Field(ge=1, le=MAX_ROWS)]
 
 

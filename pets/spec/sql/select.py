@@ -70,7 +70,7 @@ class Selected:
             return self.count(node)
         if kind not in _ONE and kind not in _TWO:
             raise self.tree.outside(node)
-        name, wanted = self.tree.written(node), 1 if kind in _ONE else 2
+        (_, name), wanted = self.tree.called(node), 1 if kind in _ONE else 2
         if type(node) is exp.Anonymous:
             self.tree.only(node, "this", "expressions")
             arguments = list(node.expressions)

@@ -85,8 +85,9 @@ class Tree:
         """Offset of the first token of a node or of what it is in: the parser places names, literals and calls."""
         while isinstance(node, exp.Expression):
             starts = [int(part.meta["start"]) for part in node.walk() if "start" in part.meta]
-            if starts:
-                return min(starts)
+            word = None if starts else find(self.tokens, _word(node))
+            if starts or word is not None:
+                return min(starts) if word is None else word
             node = node.parent
         return self.tokens[0].start
 
@@ -100,18 +101,20 @@ class Tree:
         if isinstance(node, exp.Func) and type(node) not in _NODES:
             if not condition:
                 return self.function(node)
-            construct, advice = self.written(node), "compare a column with a value: no functions in conditions"
+            offset, construct = self.called(node)
+            advice = "compare a column with a value: no functions in conditions"
+            return refuse("sql.unsupported", self.text, offset, construct, advice=advice)
         return self.refuse("sql.unsupported", node, construct, advice=advice)
 
     def function(self, node: exp.Expression) -> SpecError:
-        name = self.written(node)
+        offset, name = self.called(node)
         if name.upper() in ("MIN", "MAX"):
             advice = "leave it out: a smallest or largest value is the value of one person"
         elif name.upper() in ("MEDIAN", "QUANTILE", "QUANTILE_CONT", "QUANTILE_DISC", "MODE"):
             advice = "use AVG and STDDEV: medians and quantiles cannot be computed jointly yet"
         else:
             advice = f"the statistics are {STATISTICS}"
-        return self.refuse("sql.function", node, name, advice=advice)
+        return refuse("sql.function", self.text, offset, name, advice=advice)
 
     def only(self, node: exp.Expression, *listed: str) -> None:
         """Refuse every argument of a node that is not listed."""
@@ -124,12 +127,25 @@ class Tree:
             offset = self.at(inner if isinstance(inner, exp.Expression) else node) if words is None else words
             raise refuse("sql.unsupported", self.text, offset, construct, advice=advice)
 
-    def written(self, node: exp.Expression) -> str:
-        """The author's own spelling of a function's name."""
+    def called(self, node: exp.Expression) -> tuple[int, str]:
+        """Where a call stands, and the author's own spelling of the function's name."""
         start, end = node.meta.get("start"), node.meta.get("end")
-        if isinstance(start, int) and isinstance(end, int) and 0 <= start <= end < len(self.text):
-            return self.text[start : end + 1][:64]
-        return node.key.upper()
+        if isinstance(start, int) and isinstance(end, int):
+            return start, self.text[start : end + 1][:64]
+        place = self.at(node)
+        number = next((number for number, token in enumerate(self.tokens) if token.start == place), 0)
+        if number >= 2 and self.tokens[number - 1].text == "(" and self.tokens[number - 2].kind == "word":
+            name = self.tokens[number - 2]
+            return name.start, name.text[:64]
+        return place, _word(node)
+
+
+def _word(node: exp.Expression) -> str:
+    """The keyword of a node that the parser gives no place and that has no parts: TRUE, CURRENT_DATE."""
+    named = isinstance(node, exp.Boolean | exp.Null) or (
+        isinstance(node, exp.Func) and not any(node.iter_expressions())
+    )
+    return node.sql(dialect="duckdb").upper()[:64] if named else node.key.upper()
 
 
 def bare(node: exp.Expression) -> exp.Expression:

@@ -23,7 +23,7 @@ _OPS: Final[Mapping[type, tuple[Op, Op]]] = {
 }
 """Comparison, and the same with its sides exchanged."""
 
-_TWO_COLUMNS: Final = "compare a column with a value; prepare anything else in the dataset"
+_TWO_COLUMNS: Final = "compare a column with a value; text stands in single quotes"
 
 Part = tuple[exp.Expression, Predicate]
 """A condition and where it stands."""
