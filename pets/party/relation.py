@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pets.errors import SourceError
-from pets.party.sources import FileSource, FrameSource, Source, translated, unreadable
+from pets.party.sources import FileSource, FrameSource, Source, is_pattern, translated, unreadable
 from pets.spec.model import Dataset
 
 Kind = Literal["text", "integer", "decimal", "float", "boolean", "date", "timestamp", "blob", "other"]
@@ -86,10 +86,12 @@ def _header(dataset: str, path: Path) -> list[str]:
                 raise unreadable(dataset, path.name, f"line {line}: there is a NUL byte; is it UTF-16 or no text?")
             line += chunk.count(b"\n")
     try:
-        with path.open(encoding="utf-8-sig", newline="") as text:
+        # The reader decodes more than the header: what is not UTF-8 below it is for the engine to find, with its line.
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
             names = next(csv.reader(text, strict=True), [])
-    except UnicodeDecodeError:
-        raise unreadable(dataset, path.name, "the text is not UTF-8") from None
+        "".join(names).encode()
+    except UnicodeEncodeError:
+        raise unreadable(dataset, path.name, "line 1: the text is not UTF-8") from None
     except csv.Error:
         raise unreadable(dataset, path.name, "line 1: the header is not comma-separated text") from None
     if not any(names):
@@ -164,6 +166,8 @@ def relation(connection: Any, dataset: Dataset, source: Source) -> Relation:
         return _frame(connection, dataset, source)
     if source.kind is None:
         raise unreadable(dataset.name, source.label, "the name ends neither in .csv nor in .parquet: state the format")
+    if is_pattern(source.path):
+        raise unreadable(dataset.name, source.label, "its path has one of the characters * ? [: rename it")
     if not source.path.is_file():
         raise unreadable(dataset.name, source.label, "no such file")
     try:

@@ -29,6 +29,7 @@ from pets.party.sources import (
     Snapshot,
     Source,
     engine,
+    is_pattern,
     quoted,
     sha256_file,
     translated,
@@ -77,6 +78,9 @@ def take(
     Raises:  SourceError, its ``local`` naming every fault with the first rows and the count; nothing is kept then.
     """
     schema = schema_digest(dataset, linkage)
+    if is_pattern(folder):
+        local = f"{folder.name}: the path of the state folder has one of the characters * ? ["
+        raise SourceError("source.unwritable", dataset=dataset.name, local=(local,))
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = folder / f".{secrets.token_hex(8)}.parquet"

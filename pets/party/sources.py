@@ -85,6 +85,11 @@ class FrameSource:
 Source = FileSource | FrameSource
 
 
+def is_pattern(path: Path) -> bool:
+    """True if DuckDB could take the path for more than one file."""
+    return any(mark in str(path) for mark in "*?[")
+
+
 def quoted(identifier: str) -> str:
     """An SQL identifier, whatever characters it has."""
     return '"' + identifier.replace('"', '""') + '"'

@@ -165,7 +165,7 @@ def test_the_latest_snapshot_is_found_and_its_salt_does_not_print() -> None:
     with filled() as state:
         assert state.snapshot(DIGEST, "t") is None
         state.add_snapshot(SNAPSHOT)
-        later = StoredSnapshot(DIGEST, "t", "2027-02-01", "u.parquet", "00" * 32, "11" * 32, "22" * 32, b"s" * 32)
+        later = StoredSnapshot(DIGEST, "t", "2027-02-01", "u.parquet", "00" * 32, "11" * 32, "22" * 32, b"s" * 32, 10)
         state.add_snapshot(later)
         assert state.snapshot(DIGEST, "t") == later
         assert "ssss" not in repr(later) and "1111" in repr(later)
