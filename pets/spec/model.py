@@ -119,9 +119,8 @@ class Column(Model):
             raise ValueError("only a person id has a scheme")
         if self.type is None:
             raise ValueError("needs a type")
-        if self.role == "dimension":
-            if self.type != "category" or not self.levels:
-                raise ValueError("a dimension is a category with declared levels")
+        if self.role == "dimension" and (self.type != "category" or not self.levels):
+            raise ValueError("a dimension is a category with declared levels")
         if self.levels:
             if self.type != "category":
                 raise ValueError("only a category has levels")

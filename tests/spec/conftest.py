@@ -4,9 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from pets.spec.model import Spec
 from pets.spec.parse import parse_toml, read_spec
+
+settings.register_profile("spec", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("spec")
 
 ROOT = Path(__file__).parents[2]
 

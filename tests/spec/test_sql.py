@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import duckdb
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pets.errors import SpecError
@@ -406,7 +406,6 @@ WORDS = [
 ]  # fmt: skip
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.sampled_from(WORDS), max_size=25), st.booleans())
 def test_any_sequence_of_words_is_a_query_or_a_typed_refusal(ask: Ask, words: list[str], whole: bool) -> None:
     start = "SELECT COUNT(*) FROM stays s JOIN homes h ON s.id = h.id " if whole else "SELECT "
@@ -486,7 +485,7 @@ def rows(connection: duckdb.DuckDBPyConnection, sql: str, values: list[object]) 
     return connection.execute(sql + " ORDER BY ALL", values).fetchall()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(left=st.none() | condition(LEFT_COLUMNS), right=st.none() | condition(RIGHT_COLUMNS), data=st.data())
 def test_split_typed_and_emitted_conditions_mean_what_the_text_meant(
     ask: Ask, tables: duckdb.DuckDBPyConnection, left: str | None, right: str | None, data: st.DataObject
