@@ -16,6 +16,7 @@ nobody can block a run by handing in rubbish; but if too few count, the refusal 
 """
 
 import datetime as dt
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -26,7 +27,7 @@ from pydantic import Field
 from pets.approve.envelope import Digest, Signed, SigningKey, claimed, read, sign, statement, verify
 from pets.approve.policy import AnyPolicy, Approval, Approver, person
 from pets.errors import ApprovalError
-from pets.ids import PartyId, PlanDigest, SpecDigest
+from pets.ids import NAME, PartyId, PlanDigest, SpecDigest
 from pets.spec.model import Model, PartyName, Spec, Text
 
 APPROVAL: Final = "urn:pets:approval:1"
@@ -34,6 +35,7 @@ REVOCATION: Final = "urn:pets:revocation:1"
 SUBMISSION: Final = "urn:pets:submission:1"
 
 _SUBJECT: Final = "specification"
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
 class ApprovalPredicate(Model):
@@ -145,7 +147,7 @@ def envelope_digest(envelope: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What an envelope says that it is about, unverified: good for finding what to hold it against, and nothing else."""
+    """What an envelope says that it is about, unverified: good for finding what to hold it against, no more."""
 
     digest: SpecDigest
     party: str
@@ -157,8 +159,10 @@ def claim_of(envelope: bytes) -> Claim:
     try:
         digest, party = body["subject"][0]["digest"]["sha256"], body["predicate"]["party"]
     except (KeyError, IndexError, TypeError):
-        raise ApprovalError("approval.statement", problem="it is no approval or revocation") from None
-    return Claim(SpecDigest(str(digest)), str(party))
+        digest, party = None, None
+    if not (isinstance(digest, str) and isinstance(party, str) and _DIGEST.fullmatch(digest) and NAME.fullmatch(party)):
+        raise ApprovalError("approval.statement", problem="it is no approval or revocation")
+    return Claim(SpecDigest(digest), party)
 
 
 # -- verifying them ---------------------------------------------------------------------------------------------------

@@ -4,9 +4,9 @@
 known here: approvals.py and party/evidence.py read it, and only from a ``Signed``.
 
 Four rules close what DSSE leaves open (dsse#40, dsse#55): the payload type is fixed; every signature is checked and one
-bad one refuses the envelope; all known keys are tried, whatever the key id says, and a wrong key id is refused; a signer
-is the bytes of a public key, so one key under two ids is refused and never counted twice. The bytes that were received
-are verified, and then parsed; nothing signed is ever written out again to be checked.
+bad one refuses the envelope; all known keys are tried, whatever the key id says, and a wrong key id is refused; a
+signer is the bytes of a public key, so one key under two ids is refused and never counted twice. The bytes that were
+received are verified, and then parsed; nothing signed is ever written out again to be checked.
 """
 
 import base64

@@ -21,7 +21,7 @@ from typing import Annotated, Final, Literal, NoReturn
 
 from pydantic import Field, model_validator
 
-from pets.approve.approvals import APPROVAL, Approved, describe_envelope, verify_peer_approval
+from pets.approve.approvals import Approved, describe_envelope, verify_peer_approval
 from pets.approve.envelope import Digest, public_bytes, public_text, read, statement, verify
 from pets.approve.policy import KeyText, exact
 from pets.check.budget import Loss, run_loss
@@ -203,11 +203,12 @@ def verify_evidence(folder: Path, *, keys: Mapping[str, PartyKeys], recompute: R
     for receipt in receipts.values():
         _dates(spec, receipt)
         _charges(spec, receipt)
-    approvals = _approvals(folder, spec, receipts, keys)
+    approvals, uncounted = _approvals(folder, receipts, keys)
     shares = _shares(folder, spec, receipts)
     if recompute(plan, shares) != _bytes(folder / "result.csv"):
         raise ReceiptError("receipt.result-differs", file="result.csv")
-    return list(_lines(spec, receipts, approvals, shares))
+    lines = list(_lines(spec, receipts, approvals, shares))
+    return [*lines[:-1], *(f"{file} is genuine, and no receipt counts it" for file in uncounted), lines[-1]]
 
 
 def _spec(folder: Path) -> Spec:
@@ -292,40 +293,39 @@ def _spent(spend: tuple[str, str] | None) -> str:
 
 
 def _approvals(
-    folder: Path, spec: Spec, receipts: Mapping[PartyId, Receipt], keys: Mapping[str, PartyKeys]
-) -> dict[PartyId, list[str]]:
-    """Every approval file is genuine; all that receipts name are here; each party has one that was valid that day."""
+    folder: Path, receipts: Mapping[PartyId, Receipt], keys: Mapping[str, PartyKeys]
+) -> tuple[dict[PartyId, list[str]], list[str]]:
+    """Every file is genuine; what a receipt names is here, and was a valid approval of its party on that day.
+
+    Returns: who approved, by party, and the files that no receipt names: withdrawn, outdated or for somebody else.
+    """
     everyone = {f"{party}/{name}": key for party, each in keys.items() for name, key in each.approvers.items()}
-    files: dict[str, bytes] = {}
-    by_party: dict[str, dict[str, bytes]] = {}
-    names: dict[PartyId, list[str]] = {party: [] for party in receipts}
+    files: dict[str, tuple[str, bytes, str]] = {}
     for path in sorted((folder / "approvals").glob("*")):
         body, file = _bytes(path), f"approvals/{path.name}"
         try:
-            kind, _, party, approver = describe_envelope(body, everyone)
+            _, _, _, approver = describe_envelope(body, everyone)
         except ApprovalError as error:
             raise ReceiptError("receipt.approval", file=file, party="some party", problem=_text(error)) from None
-        if kind != APPROVAL or party not in receipts:
-            raise ReceiptError("receipt.stray", file=file)
-        _peer(file, {file: body}, PartyId(party), receipts[PartyId(party)], keys)
-        files[sha256(body).hexdigest()] = body
-        by_party.setdefault(party, {})[file] = body
-        names[PartyId(party)].append(approver)
+        files[sha256(body).hexdigest()] = (file, body, approver)
+    names: dict[PartyId, list[str]] = {}
     for party_id, receipt in receipts.items():
         for approval in receipt.approvals:
             if approval.sha256 not in files:
                 raise ReceiptError("receipt.approval-missing", party=party_id, digest=approval.sha256)
-        if not receipt.approvals or party_id not in by_party:
+            file, body, approver = files[approval.sha256]
+            _valid_then(file, body, party_id, receipt, keys)
+            names.setdefault(party_id, []).append(approver)
+        if party_id not in names:
             raise ReceiptError("receipt.unapproved", party=party_id)
-    return names
+    named = {approval.sha256 for receipt in receipts.values() for approval in receipt.approvals}
+    return names, [file for digest, (file, _, _) in files.items() if digest not in named]
 
 
-def _peer(
-    file: str, envelopes: Mapping[str, bytes], party: PartyId, receipt: Receipt, keys: Mapping[str, PartyKeys]
-) -> None:
+def _valid_then(file: str, body: bytes, party: PartyId, receipt: Receipt, keys: Mapping[str, PartyKeys]) -> None:
     try:
         verify_peer_approval(
-            envelopes.values(),
+            [body],
             digest=SpecDigest(receipt.spec),
             plan_digest=PlanDigest(receipt.plan),
             party=party,
@@ -377,7 +377,7 @@ def _lines(
     for party, receipt in receipts.items():
         sent = sum(message.bytes for message in receipt.sent)
         yield f"{party}: receipt is signed by its server; {len(receipt.sent)} messages, {sent} bytes sent"
-        yield f"{party}: approved by {', '.join(sorted(set(approvals[party])))}, valid on {_day(receipt)}"
+        yield f"{party}: approved by {', '.join(sorted(approvals[party]))}, valid on {_day(receipt)}"
         for dataset, commitment in sorted(receipt.commitments.items()):
             if spec.dataset(dataset).party == party:
                 yield f"{party}: {dataset} was frozen as {commitment}"

@@ -67,7 +67,7 @@ class Ledger:
         return Reservation(run, dict(charges))
 
     def check(self, charges: Mapping[str, Loss], caps: Mapping[str, Cap]) -> None:
-        """Say early that a run cannot be paid for; only ``reserve`` decides. Raises: BudgetError, as ``reserve`` does."""
+        """Say early that a run cannot be paid for; only ``reserve`` decides. Raises: BudgetError, as it does."""
         with self._state.reading() as db:
             for dataset, asked in sorted(charges.items()):
                 if dataset not in caps:

@@ -12,6 +12,7 @@ from pets.approve.approvals import (
     REVOCATION,
     Approved,
     check_envelope,
+    claim_of,
     describe_envelope,
     envelope_digest,
     revoke,
@@ -375,6 +376,18 @@ def test_one_valid_approval_of_a_peer_is_found_among_others() -> None:
     with pytest.raises(ApprovalError) as caught:
         peer(approval(BOB, "Eve", party="council"), author=BOB)
     assert caught.value.code == "approval.by-submission-key"
+
+
+def test_a_claim_is_read_unverified_and_must_still_be_one() -> None:
+    claim = claim_of(approval(STRANGER, "Ann", party="council"))
+    assert (claim.digest, claim.party) == (DIGEST, "council")
+    for body in ({}, {"subject": []}, {"subject": [{"digest": {"sha256": "x" * 64}}], "predicate": {"party": "board"}}):
+        with pytest.raises(ApprovalError) as caught:
+            claim_of(sign({**body, "_type": "x"}, ANN))
+        assert caught.value.code == "approval.statement"
+    with pytest.raises(ApprovalError) as caught:
+        claim_of(b"{}")
+    assert caught.value.code == "approval.envelope"
 
 
 def test_describing_an_envelope_verifies_it() -> None:

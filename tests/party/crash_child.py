@@ -20,7 +20,7 @@ DIGEST = SpecDigest("ab" * 32)
 ASKED = Loss(Fraction(1, 3), Fraction(1, 2**40))
 CAP = Cap(Loss(Fraction(10), Fraction(1)), dt.date(2000, 1, 1))
 SPEC = StoredSpec(DIGEST, PlanDigest("cd" * 32), b"toml", b"{}", b"envelope", "Alex", b"key")
-SNAPSHOT = StoredSnapshot(DIGEST, "t", "2027-01-01", "t.parquet", "aa" * 32, "bb" * 32, "cc" * 32, bytes(32))
+SNAPSHOT = StoredSnapshot(DIGEST, "t", "2027-01-01", "t.parquet", "aa" * 32, "bb" * 32, "cc" * 32, bytes(32), 10)
 
 
 def act(state: State, action: str) -> None:

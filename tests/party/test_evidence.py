@@ -136,6 +136,14 @@ def test_a_folder_that_belongs_together_verifies(folder: Path) -> None:
     assert text.endswith("result.csv is what the shares add up to")
 
 
+def test_a_genuine_approval_that_did_not_count_is_said_to_be_so(folder: Path) -> None:
+    (folder / "approvals/old.json").write_bytes(approval(BOARD, not_after=DAY - dt.timedelta(days=1)))
+    (folder / "approvals/veto.json").write_bytes(veto())
+    lines = verified(folder)
+    for name in ("old", "veto"):
+        assert f"approvals/{name}.json is genuine, and no receipt counts it" in lines
+
+
 def flip(path: Path, place: int, bit: int = 1) -> None:
     data = bytearray(path.read_bytes())
     data[place] ^= bit
@@ -252,35 +260,49 @@ TAMPERED: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "council",
     ),
     "approval for another specification": (
-        lambda f: (f / "approvals/board-2.json").write_bytes(approval(PartyId("board"), digest="00" * 32)),
+        lambda f: approved_by(f, approval(BOARD, digest="00" * 32)),
         "receipt.approval",
-        "board-2.json",
+        "board-1.json",
+    ),
+    "approval of another plan": (
+        lambda f: approved_by(f, approval(BOARD, plan_digest="00" * 32)),
+        "receipt.approval",
+        "another plan",
     ),
     "expired approval": (
-        lambda f: (f / "approvals/board-2.json").write_bytes(
-            approval(PartyId("board"), not_after=DAY - dt.timedelta(days=1))
-        ),
+        lambda f: approved_by(f, approval(BOARD, not_after=DAY - dt.timedelta(days=1))),
         "receipt.approval",
         "valid until",
     ),
     "approval of a party by another's approver": (
-        lambda f: (f / "approvals/board-2.json").write_bytes(
-            approval(PartyId("board"), key=APPROVERS[PartyId("helper")])
-        ),
+        lambda f: approved_by(f, approval(BOARD, key=APPROVERS[PartyId("helper")])),
         "receipt.approval",
-        "board-2.json",
+        "board-1.json",
+    ),
+    "approval for another party": (
+        lambda f: approved_by(f, approval(PartyId("helper"))),
+        "receipt.approval",
+        "helper-1.json, an approval of board",
     ),
     "approval by the author": (
         lambda f: both_again(f, author_key=APPROVERS[PartyId("council")].public),
         "receipt.approval",
         "submitted",
     ),
-    "revocation among the approvals": (
-        lambda f: (f / "approvals/board-2.json").write_bytes(
-            revoke(digest=DIGEST, party="board", approver="Approver of board", key=APPROVERS[PartyId("board")])
-        ),
-        "receipt.stray",
-        "board-2.json",
+    "revocation in place of an approval": (
+        lambda f: approved_by(f, veto()),
+        "receipt.approval",
+        "board-1.json",
+    ),
+    "approval of a stranger": (
+        lambda f: (f / "approvals/x.json").write_bytes(approval(BOARD, key=AUTHOR)),
+        "receipt.approval",
+        "x.json",
+    ),
+    "no approval named": (
+        lambda f: (f / "receipts/board.json").write_bytes(sign(receipt(BOARD, []), SERVERS[BOARD])),
+        "receipt.unapproved",
+        "board",
     ),
     "byte of a share": (lambda f: flip(f / "shares/board.bin", 30), "receipt.share-differs", "M7 column 1"),
     "share cut": (
@@ -298,6 +320,19 @@ TAMPERED: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "byte of the result": (lambda f: flip(f / "result.csv", 7), "receipt.result-differs", "result.csv"),
     "result is gone": (lambda f: (f / "result.csv").unlink(), "receipt.unreadable", "result.csv"),
 }
+
+
+BOARD = PartyId("board")
+
+
+def approved_by(folder: Path, envelope: bytes) -> None:
+    """The board's server counted this one."""
+    (folder / "approvals/board-1.json").write_bytes(envelope)
+    write_receipt(folder, BOARD)
+
+
+def veto() -> bytes:
+    return revoke(digest=DIGEST, party="board", approver="Approver of board", key=APPROVERS[BOARD])
 
 
 def _approval_body() -> dict[str, Any]:

@@ -133,6 +133,21 @@ def test_spend_before_the_period_does_not_count_in_it() -> None:
         assert (ledger.spent("t", EVER), ledger.spent("t", today)) == (loss("2"), loss("1"))
 
 
+def test_an_early_check_says_what_reserving_would_and_spends_nothing() -> None:
+    with State(":memory:") as state:
+        ledger = Ledger(state)
+        ledger.check({"t": loss("1")}, {"t": cap("1")})
+        assert ledger.spent("t", EVER) == Loss()
+        for charges, caps, code in (
+            ({"t": loss("2")}, {"t": cap("1")}, "budget.epsilon"),
+            ({"t": loss("1", "1")}, {"t": cap("1", "1/2")}, "budget.delta"),
+            ({"t": loss("1")}, {}, "budget.no-cap"),
+        ):
+            with pytest.raises(BudgetError) as caught:
+                ledger.check(charges, caps)
+            assert caught.value.code == code
+
+
 def test_what_one_connection_reserved_another_one_sees(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     with State(path) as one, State(path) as two:
