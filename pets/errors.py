@@ -101,10 +101,12 @@ CODES: Final[dict[str, Code]] = {
     "card.unreadable": Code("{file} cannot be read: {problem}", "restore the card from the release", "INTERNAL"),
     "card.field": Code("{file}, {path}: {problem}", "mend the card", "INTERNAL"),
     "card.formula": Code("formula {formula!r} {problem}", "use the grammar of pets/spec/formula.py", "INTERNAL"),
-    "card.parameters": Code("card {card}: parameters missing or unknown: {names}", "give what [public] lists", "INTERNAL"),
+    "card.parameters": Code(
+        "card {card}: parameters missing or unknown: {names}", "give what [public] lists", "INTERNAL"
+    ),
     "spec.helper": Code(
         "the join needs exactly one computing party that holds none of its tables, found {found}",
-        "give one party without a dataset the role \"computing\"",
+        'give one party without a dataset the role "computing"',
         "INVALID_ARGUMENT",
     ),
     # -- leak: well formed, but tells too much ------------------------------------------------------------------------
@@ -131,7 +133,9 @@ CODES: Final[dict[str, Code]] = {
         "{peer} sent {message} with {got} bytes instead of {expected}", "start a new run", "INVALID_ARGUMENT"
     ),
     "peer.repeated": Code("{peer} sent {message} or a part of it twice", "start a new run", "ALREADY_EXISTS"),
-    "peer.gap": Code("{peer} sent chunk {got} of {message} where {expected} was next", "start a new run", "OUT_OF_RANGE"),
+    "peer.gap": Code(
+        "{peer} sent chunk {got} of {message} where {expected} was next", "start a new run", "OUT_OF_RANGE"
+    ),
     "peer.aborted": Code("{peer} ended the run: {reason}", "look at the log of {peer}", "ABORTED"),
     "peer.refused": Code("{peer} refused: {reason}", "{advice}"),
     "peer.answer": Code("{peer} gave an answer that is none: {problem}", "compare the versions of both servers"),
@@ -151,9 +155,13 @@ CODES: Final[dict[str, Code]] = {
     ),
     "link.listen": Code("cannot listen on {endpoint}", "free the port or change listen in party.toml", "UNAVAILABLE"),
     "link.too-large": Code("{what} is larger than {limit} bytes", "send less", "RESOURCE_EXHAUSTED"),
-    "link.request": Code("{what} is not what this call takes", "compare the versions of both sides", "INVALID_ARGUMENT"),
+    "link.request": Code(
+        "{what} is not what this call takes", "compare the versions of both sides", "INVALID_ARGUMENT"
+    ),
+    "config.local": Code("{problem}", "change what local_network or draft is given"),
     # -- run: a run was refused, stopped or ended ---------------------------------------------------------------------
     "run.stopped": Code("{by} stopped the run; nothing was opened", "ask them why, and start a new run", "ABORTED"),
+    "run.ended": Code("{party} ended the run: {reason}", "look at the console and log of {party}", "ABORTED"),
     "run.not-yours": Code("{party} has no part in this", "ask a party of the specification", "PERMISSION_DENIED"),
     "run.busy": Code("{party} has as many runs under way as it takes", "wait and start again", "RESOURCE_EXHAUSTED"),
     "run.no-receipt": Code("run {handle} has no receipt yet", "wait for its end", "NOT_FOUND"),
@@ -161,7 +169,9 @@ CODES: Final[dict[str, Code]] = {
         "{digest} is lowered to another plan than when it was approved", "have the specification approved again"
     ),
     "run.other-software": Code("{peer} runs another version of this software", "bring both to the same version"),
-    "run.other-spec": Code("{peer} holds another specification under this run", "submit the specification again to all"),
+    "run.other-spec": Code(
+        "{peer} holds another specification under this run", "submit the specification again to all"
+    ),
     "run.other-plan": Code("{peer} lowered the specification to another plan", "compare software and cards with them"),
     "run.other-cards": Code("{peer} has other protocol cards", "bring both to the same version"),
     "run.other-dummies": Code("{peer} computed another table of dummies", "bring both to the same version"),
@@ -186,14 +196,16 @@ CODES: Final[dict[str, Code]] = {
         "the declared sizes make lists of {rows} rows; positions allow {most}", "declare smaller max_rows"
     ),
     "dp.range": Code(
-        "{column}: its greatest possible sum and the noise reach 2^{bits}", "declare a narrower range or smaller max_rows"
+        "{column}: its greatest possible sum and the noise reach 2^{bits}",
+        "declare a narrower range or smaller max_rows",
     ),
     # -- approval: signatures, and what makes them count -------------------------------------------------------------
     "approval.envelope": Code(
         "the envelope is malformed: {problem}", "sign again with pets approve", "INVALID_ARGUMENT"
     ),
     "approval.payload-type": Code(
-        "the envelope says payload type {got}, and only application/vnd.in-toto+json is read", "sign again with pets approve"
+        "the envelope says payload type {got}, and only application/vnd.in-toto+json is read",
+        "sign again with pets approve",
     ),
     "approval.stripped": Code("the envelope carries no signature", "hand in the envelope that was signed"),
     "approval.forged": Code(
@@ -204,7 +216,9 @@ CODES: Final[dict[str, Code]] = {
     ),
     "approval.duplicate-signature": Code("one signature is listed twice", "hand in the envelope that was signed"),
     "approval.one-key-two-ids": Code("one key signed under two key ids", "hand in the envelope that was signed"),
-    "approval.statement": Code("the signed statement is not what is expected: {problem}", "sign again with pets approve"),
+    "approval.statement": Code(
+        "the signed statement is not what is expected: {problem}", "sign again with pets approve"
+    ),
     "approval.other-digest": Code(
         "{approver} signed specification {got}, not {expected}", "read and sign the specification that is to run"
     ),
@@ -223,7 +237,9 @@ CODES: Final[dict[str, Code]] = {
     "approval.expired": Code("{approver}'s approval was valid until {not_after}", "let {approver} sign again"),
     "approval.spec-not-yet-valid": Code("the specification is valid from {not_before}", "wait until {not_before}"),
     "approval.spec-expired": Code("the specification was valid until {not_after}", "submit a new specification"),
-    "approval.by-author": Code("{approver} is the author, who does not approve their own work", "let another person sign"),
+    "approval.by-author": Code(
+        "{approver} is the author, who does not approve their own work", "let another person sign"
+    ),
     "approval.by-submission-key": Code(
         "{approver}'s approval was signed with the key that submitted the specification", "let another person sign"
     ),
@@ -237,31 +253,41 @@ CODES: Final[dict[str, Code]] = {
         "{approver} signed with two keys, which counts once: {have} of {need} of {party}", "let another person sign"
     ),
     "approval.too-few": Code("{party} has {have} of {need} approvals", "let more approvers of {party} sign"),
-    "approval.roles": Code(
-        "the approvals of {party} lack: {lacking}", "let an approver who adds this sign"
-    ),
+    "approval.roles": Code("the approvals of {party} lack: {lacking}", "let an approver who adds this sign"),
     "approval.no-peer": Code("no approval of {party} was handed over", "let {party} approve first"),
-    "approval.submission": Code("the submission does not fit: {problem}", "sign the submission again with the author's key"),
+    "approval.submission": Code(
+        "the submission does not fit: {problem}", "sign the submission again with the author's key"
+    ),
     # -- budget: used up ----------------------------------------------------------------------------------------------
     "budget.runs": Code("all {allowed} approved runs of {digest} are used up", "let the approvers sign more runs"),
     "budget.epsilon": Code(
-        "{dataset}: epsilon spent {spent}, asked {asked}, left {left} of {cap}", "ask for less, or wait for the next period"
+        "{dataset}: epsilon spent {spent}, asked {asked}, left {left} of {cap}",
+        "ask for less, or wait for the next period",
     ),
     "budget.delta": Code(
-        "{dataset}: delta spent {spent}, asked {asked}, left {left} of {cap}", "ask for less, or wait for the next period"
+        "{dataset}: delta spent {spent}, asked {asked}, left {left} of {cap}",
+        "ask for less, or wait for the next period",
     ),
-    "budget.no-cap": Code("{dataset} has no cap in the policy, which means nothing may be spent", "set limits in policy.toml"),
-    "budget.charged": Code("run {run} has already been charged", "start a new run under a new handle", "ALREADY_EXISTS"),
+    "budget.no-cap": Code(
+        "{dataset} has no cap in the policy, which means nothing may be spent", "set limits in policy.toml"
+    ),
+    "budget.charged": Code(
+        "run {run} has already been charged", "start a new run under a new handle", "ALREADY_EXISTS"
+    ),
     "budget.no-reservation": Code("run {run} has nothing reserved", "reserve before the run starts"),
     # -- run: the journal ---------------------------------------------------------------------------------------------
-    "run.handle-used": Code("run handle {handle} was used before", "start a new run under a new handle", "ALREADY_EXISTS"),
+    "run.handle-used": Code(
+        "run handle {handle} was used before", "start a new run under a new handle", "ALREADY_EXISTS"
+    ),
     "run.unknown": Code("no run {handle}", "start the run first", "NOT_FOUND"),
     "run.order": Code("run {handle} is {state}, so it cannot {event}", "start a new run"),
     "run.crashed": Code("the server stopped while the run was under way", "start a new run", "ABORTED"),
     "run.reused": Code("{what} was used before", "start a new run with fresh randomness", "ALREADY_EXISTS"),
     "run.no-spec": Code("no specification {digest} was submitted here", "submit it first", "NOT_FOUND"),
     # -- log: this party's own record was touched ---------------------------------------------------------------------
-    "log.entry": Code("log entry {seq} is bad: {problem}", "keep the file, restore a copy and compare the heads in receipts"),
+    "log.entry": Code(
+        "log entry {seq} is bad: {problem}", "keep the file, restore a copy and compare the heads in receipts"
+    ),
     "log.head": Code(
         "the log does not continue the head that was signed: entry {seq} {problem}",
         "keep the file and compare it with the copies that other parties hold",
@@ -284,21 +310,31 @@ CODES: Final[dict[str, Code]] = {
     "receipt.unreadable": Code("{file} cannot be read: {problem}", "fetch the evidence of the run again"),
     "receipt.signature": Code("receipt of {party}: {problem}", "fetch the receipt from {party} again"),
     "receipt.statement": Code("receipt of {party} is not a receipt: {problem}", "fetch the receipt from {party} again"),
-    "receipt.other-party": Code("a receipt in the name of {party} was signed by {signer}", "ask {party} for its receipt"),
+    "receipt.other-party": Code(
+        "a receipt in the name of {party} was signed by {signer}", "ask {party} for its receipt"
+    ),
     "receipt.no-key": Code("no public key of {party} to check with", "add {party} to directory.toml"),
     "receipt.missing": Code("no receipt of {party}", "fetch the receipt from {party}"),
     "receipt.stray": Code("{file} belongs to no party of the specification", "remove it, or look where it came from"),
-    "receipt.spec-differs": Code("{file} has digest {got}, and {party} signed {expected}", "use the specification that ran"),
+    "receipt.spec-differs": Code(
+        "{file} has digest {got}, and {party} signed {expected}", "use the specification that ran"
+    ),
     "receipt.plan-differs": Code("{file} has digest {got}, and {party} signed {expected}", "use the plan that ran"),
     "receipt.differs": Code("{party} and {other} signed different values of {what}", "ask both parties for their logs"),
     "receipt.dates": Code("receipt of {party}: {problem}", "ask {party} for its log"),
     "receipt.commitment": Code("receipt of {party}: {problem}", "ask {party} for its receipt"),
-    "receipt.spend": Code("receipt of {party}: {dataset} was charged {got}, the specification says {expected}", "ask {party}"),
-    "receipt.approval-missing": Code("{party} names an approval with digest {digest} that is not here", "fetch it from {party}"),
+    "receipt.spend": Code(
+        "receipt of {party}: {dataset} was charged {got}, the specification says {expected}", "ask {party}"
+    ),
+    "receipt.approval-missing": Code(
+        "{party} names an approval with digest {digest} that is not here", "fetch it from {party}"
+    ),
     "receipt.approval": Code("{file}, an approval of {party}: {problem}", "fetch it from {party} again"),
     "receipt.unapproved": Code("no valid approval of {party} is here", "fetch the approvals from {party}"),
     "receipt.share-missing": Code("no share of {party} is here", "use the folder that pets run wrote"),
-    "receipt.share-size": Code("share of {party} has {got} bytes, its receipt says {expected}", "use what pets run wrote"),
+    "receipt.share-size": Code(
+        "share of {party} has {got} bytes, its receipt says {expected}", "use what pets run wrote"
+    ),
     "receipt.share-differs": Code(
         "share of {party}: {message} is not what {party} signed", "use the folder that pets run wrote"
     ),
@@ -353,13 +389,17 @@ CODES: Final[dict[str, Code]] = {
         "the plan discloses something else than was approved: {cells}", "report this; nothing was run", "INTERNAL"
     ),
     "plan.noise": Code("{column}: {problem}", "report this; nothing was run", "INTERNAL"),
-    "plan.sizes": Code("{name} is {got}, the specification gives {expected}", "report this; nothing was run", "INTERNAL"),
+    "plan.sizes": Code(
+        "{name} is {got}, the specification gives {expected}", "report this; nothing was run", "INTERNAL"
+    ),
     "plan.recipient": Code("the plan opens to {got}", "report this; nothing was run", "INTERNAL"),
     "internal.gate": Code(
         "message {label} {problem}; nothing was sent", "report this: the code does not follow its card", "INTERNAL"
     ),
     "internal.wrong-array": Code("an array is {got}, the card says {expected}", "report this", "INTERNAL"),
-    "internal.big-endian": Code("this host stores numbers big-endian", "run the party on a little-endian host", "INTERNAL"),
+    "internal.big-endian": Code(
+        "this host stores numbers big-endian", "run the party on a little-endian host", "INTERNAL"
+    ),
     "internal.data": Code("{file}, which belongs to the demonstration, is missing", "install pets again", "INTERNAL"),
     "internal.bug": Code("internal error in {where}", "report this with the log of this party", "INTERNAL"),
 }
