@@ -1,0 +1,166 @@
+"""The parts that a report is made of, and the words that numbers and values get in it.
+
+A report is content, not layout: ``disclosure.py`` prints these parts as text, ``page.py`` as a page.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Context, Decimal
+from fractions import Fraction
+from typing import Final
+
+from pets.check.labels import Matrix, Row
+from pets.ids import MISSING, PartyId
+from pets.spec.model import Column
+
+MANY: Final = 24
+"""Levels of a column that are written out; of longer lists the first and the number."""
+
+# -- blocks -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """A list. ``title`` may be empty; ``tone`` is "plain", "good" or "warn"."""
+
+    title: str
+    points: tuple[str, ...]
+    tone: str = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    pairs: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A table; columns in ``numbers`` are set to the right, those in ``code`` in the type of code."""
+
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numbers: frozenset[int] = frozenset()
+    code: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    caption: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """One arrow of the picture: everything that one party sends another."""
+
+    sender: PartyId
+    receiver: PartyId
+    size: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Who sends what to whom. ``boxes``: role, party and what it is."""
+
+    caption: str
+    boxes: tuple[tuple[str, PartyId, str], ...]
+    flows: tuple[Flow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """The disclosure matrix, with a heading and readable names for groups of rows."""
+
+    matrix: Matrix
+    groups: tuple[tuple[str, tuple[tuple[str, Row], ...]], ...]
+
+
+Block = Text | Points | Pairs | Grid | Code | Picture | Marks
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    id: str
+    title: str
+    question: str
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The whole report. ``verdict`` is one sentence; ``summary`` fits on half a screen."""
+
+    title: str
+    accepted: bool
+    verdict: str
+    summary: tuple[str, ...]
+    findings: tuple[Points, ...]
+    sections: tuple[Section, ...]
+    digest: str
+    plan_digest: str | None
+    validity: str
+
+
+# -- words ------------------------------------------------------------------------------------------------------------
+
+
+def size(count: int) -> str:
+    """Bytes for people: 940 B, 12 kB, 94.1 MB."""
+    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if count >= unit:
+            tenths = (count * 10 + unit // 2) // unit
+            return f"{tenths // 10}.{tenths % 10} {name}" if tenths < 1000 else f"{(count + unit // 2) // unit} {name}"
+    return f"{count} B"
+
+
+def about(value: Fraction) -> str:
+    """A quantity to three significant digits, rounded up, with thousands set apart."""
+    if value == 0:
+        return "0"
+    if value >= 1000:
+        digits = len(str(int(value))) - 3
+        step = 10**digits
+        return f"{-(-value // step) * step:,}"
+    places = 0
+    while value * 10**places < 100 and places < 6:
+        places += 1
+    scaled = -(-value * 10**places // 1)
+    return f"{Decimal(scaled).scaleb(-places).normalize():f}"
+
+
+def odds(epsilon: Fraction) -> str:
+    """e^epsilon to two digits: what a loss of epsilon means for somebody's suspicion."""
+    context = Context(prec=30)
+    factor = context.exp(context.divide(Decimal(epsilon.numerator), Decimal(epsilon.denominator)))
+    if factor >= 1000:
+        return "more than 1,000"
+    return f"{factor.quantize(Decimal('0.1'), context=context).normalize():f}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """a; a and b; a, b and c."""
+    items = list(names)
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else "nothing"
+
+
+def levels(column: Column) -> str:
+    """What values a column may have."""
+    if column.role == "person id":
+        return f"scheme {column.scheme}"
+    if column.levels:
+        shown = ", ".join(column.levels[:MANY])
+        more = len(column.levels) - MANY
+        return f"{shown}{f' and {more:,} more (in the specification)' if more > 0 else ''}; {MISSING}"
+    if column.role == "measure":
+        unit = f" {column.unit}" if column.unit else ""
+        places = f", {column.places} decimal places" if column.places else ""
+        clamp = ", values outside are moved to the edge" if column.clamp else ", values outside are refused"
+        return f"{column.min} to {column.max}{unit}{places}{clamp}{', never empty' if column.required else ''}"
+    return f"any {column.type}"

@@ -1,0 +1,79 @@
+"""The picture of who sends what to whom, as SVG that needs nothing else. Four places, one for each role."""
+
+from dataclasses import dataclass
+from html import escape
+from typing import Final
+
+from pets.check.blocks import Flow, Picture, size
+
+_WIDTH: Final = 960
+_BOX: Final = {
+    "a": (20, 24, 250, 92),
+    "b": (690, 24, 250, 92),
+    "helper": (355, 236, 250, 92),
+    "result": (355, 420, 250, 92),
+}
+"""x, y, width and height of each role's box."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A way from one box to another, and where its words stand."""
+
+    points: tuple[tuple[int, int], ...]
+    words: tuple[int, int]
+    anchor: str
+
+
+_WAYS: Final = {
+    ("b", "a"): _Line(((690, 56), (282, 56)), (480, 34), "middle"),
+    ("a", "b"): _Line(((270, 92), (678, 92)), (480, 112), "middle"),
+    ("a", "helper"): _Line(((120, 116), (120, 300), (343, 300)), (132, 322), "start"),
+    ("helper", "a"): _Line(((355, 262), (180, 262), (180, 128)), (194, 178), "start"),
+    ("b", "helper"): _Line(((840, 116), (840, 300), (617, 300)), (828, 322), "end"),
+    ("helper", "b"): _Line(((605, 262), (780, 262), (780, 128)), (766, 178), "end"),
+    ("helper", "result"): _Line(((480, 328), (480, 408)), (494, 364), "start"),
+    ("a", "result"): _Line(((52, 116), (52, 466), (343, 466)), (66, 488), "start"),
+    ("b", "result"): _Line(((908, 116), (908, 466), (617, 466)), (894, 488), "end"),
+}
+
+
+def svg(picture: Picture) -> str:
+    """Draw it. Roles that one party shares are one box; arrows are thicker where more is sent."""
+    role_of = {party: role for role, party, _ in picture.boxes}
+    height = 530 if "result" in role_of.values() else 350
+    told = "; ".join(f"{f.sender} sends {f.receiver} {size(f.size)}, {f.what}" for f in picture.flows)
+    parts = [
+        f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-labelledby="flow-t flow-d" class="flow">',
+        f'<title id="flow-t">{escape(picture.caption)}</title><desc id="flow-d">{escape(told)}.</desc>',
+        '<defs><marker id="tip" viewBox="0 0 10 10" refX="3" refY="5" markerWidth="13" markerHeight="13" '
+        'markerUnits="userSpaceOnUse" orient="auto"><path d="M0 0 10 5 0 10z"/></marker></defs>',
+    ]
+    most = max((flow.size for flow in picture.flows), default=1)
+    parts += [_arrow(flow, _WAYS[role_of[flow.sender], role_of[flow.receiver]], most) for flow in picture.flows]
+    parts += [_box(role, party, what) for role, party, what in picture.boxes]
+    return "".join([*parts, "</svg>"])
+
+
+def _arrow(flow: Flow, way: _Line, most: int) -> str:
+    """One arrow: 1.5 to 5 wide, by the share of what is sent."""
+    tenths = 15 + 35 * flow.size // most
+    path = "M" + " L".join(f"{x} {y}" for x, y in way.points)
+    x, y = way.words
+    return (
+        f'<path class="line{" out" if "noised" in flow.what else ""}" d="{path}" '
+        f'stroke-width="{tenths // 10}.{tenths % 10}" marker-end="url(#tip)"/>'
+        f'<text x="{x}" y="{y}" text-anchor="{way.anchor}"><tspan class="bytes">{escape(size(flow.size))}</tspan> '
+        f"{escape(flow.what)}</text>"
+    )
+
+
+def _box(role: str, party: str, what: str) -> str:
+    x, y, width, height = _BOX[role]
+    shown = party if len(party) <= 24 else party[:23] + "…"
+    middle = x + width // 2
+    return (
+        f'<g class="box {role}"><rect x="{x}" y="{y}" width="{width}" height="{height}" rx="10"/>'
+        f'<text x="{middle}" y="{y + 42}" text-anchor="middle" class="name">{escape(shown)}</text>'
+        f'<text x="{middle}" y="{y + 68}" text-anchor="middle" class="what">{escape(what)}</text></g>'
+    )
