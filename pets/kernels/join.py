@@ -26,7 +26,7 @@ _SHIFTS: Final = 64
 """How far entries may move, on average, in the last step of sorting a bucket; about 1 is expected."""
 
 _SPARE: Final = 8
-"""Slots of a table for each entry, at least: so the first probe decides seven times of eight, and branches are predicted."""
+"""Slots of a table for each entry, at least: the first probe nearly always decides, so branches are predicted."""
 _ROW: Final = np.uint64(0xFFFFFFFF)
 """The half of an entry's second word that is the row."""
 
@@ -188,7 +188,7 @@ def _sort_buckets(
     following: I64Array,
     order: U32Array,
 ) -> bool:
-    """In each bucket: counting sort by the next bits, most places empty or of one, then insertion. False if clustered."""
+    """In each bucket: counting sort by the next bits, most places of one or none, then insertion. False if clustered."""
     for bucket in range(starts.size - 1):
         start = starts[bucket]
         count = starts[bucket + 1] - start
