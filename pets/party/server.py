@@ -30,7 +30,7 @@ from pets.transport.calls import (
     MAX_TEXT,
 )
 from pets.transport.grpc import OPTIONS, Credentials
-from pets.transport.mailbox import Mailbox
+from pets.transport.mailbox import Inlet
 from pets.wire import party_pb2 as wire
 
 LOG: Final = logging.getLogger("pets.party.server")
@@ -40,6 +40,9 @@ MAX_CALLS: Final = 128
 
 CALLER_CALLS: Final = 48
 """Calls under way at one time for one caller."""
+
+MAX_DEADLINE_S: Final = 86_400.0 + 60
+"""Longest a call may take; config.Limits allows a run of a day."""
 
 GRACE_S: Final = 2.0
 """How long calls under way may take to end when the server shuts down, or a stream when its run has ended."""
@@ -102,7 +105,7 @@ class Server:
         party: PartyId | None = None
         try:
             caller = self._caller(context)
-            if context.time_remaining() is None:
+            if context.time_remaining() > MAX_DEADLINE_S:  # gRPC says so of a call without one, too
                 raise LinkError("link.request", what="a call without a deadline")
             with self._lock:
                 if self._under_way.get(caller.party, 0) >= CALLER_CALLS:
@@ -261,13 +264,14 @@ class Server:
         Learned: the caller, that they arrived; the network, sizes and times.
         """
         with self._door(context, "Deliver") as caller, contextlib.ExitStack() as stack:
-            mailbox: Mailbox | None = None
+            inlet: Inlet | None = None
             for data in frames:
-                if mailbox is None:
+                if inlet is None:
                     mailbox = self._node.exchange.mailbox(frame.read(data)[0].run_id, caller.party)
-                    stack.callback(mailbox.cut, caller.party)
+                    inlet = Inlet(mailbox, caller.party)
+                    stack.callback(inlet.end)
                     stack.callback(mailbox.on_fail(_canceller(context)))
-                mailbox.put(caller.party, data)
+                inlet.put(data)
         return b""
 
     def _collect(self, data: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:

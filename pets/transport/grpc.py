@@ -21,7 +21,7 @@ from pets.secret import Secret
 from pets.transport import frame, refusal
 from pets.transport.calls import MAX_ANSWER, server_name
 from pets.transport.link import Slot
-from pets.transport.mailbox import Exchange, Mailbox, Outbox
+from pets.transport.mailbox import Exchange, Inlet, Mailbox, Outbox
 from pets.wire import party_pb2 as wire
 
 DELIVER: Final = "/pets.v1.Exchange/Deliver"
@@ -416,14 +416,15 @@ class ResultLink(_Carried):
     def _pull(self, peer: PartyId) -> None:
         request = wire.CollectRequest(run_id=self.mailbox.run_id).SerializeToString()
         moved = False
+        inlet = Inlet(self.mailbox, peer)
         try:
             call = self._dialler.channel(peer).unary_stream(COLLECT, _raw, _raw)(request, timeout=self._deadline_s)
             with self._lock:
                 self._calls.append(call)
             for data in call:
                 moved = True
-                self.mailbox.put(peer, data)
-            self.mailbox.cut(peer)
+                inlet.put(data)
+            inlet.end()
         except grpc.RpcError as error:
             if not self._ended:
                 translated = translate(error, peer, step="collection", seconds=self._deadline_s, moved=moved)

@@ -72,18 +72,19 @@ class Mailbox:
         with self._changed:
             self._parcels[peer, slot] = _Parcel(size)
 
-    def put(self, peer: PartyId, data: bytes) -> None:
+    def put(self, peer: PartyId, data: bytes) -> tuple[Slot, bool]:
         """Take one frame from ``peer``, who is authenticated; copies its body to where it belongs.
 
-        Raises: PeerError peer.frame, peer.other-run, peer.unexpected, peer.bad-length, peer.repeated, peer.gap; the run
-                has then ended here too. The run's own error if it ended before.
+        Returns: the message it belongs to, and whether that is complete now.
+        Raises:  PeerError peer.frame, peer.other-run, peer.unexpected, peer.bad-length, peer.repeated, peer.gap; the
+                 run has then ended here too. The run's own error if it ended before.
         """
         try:
-            self._put(peer, data)
+            return self._put(peer, data)
         except PeerError as error:
             raise self.fail(PeerError(error.code, **{**error.fields, "peer": peer})) from None
 
-    def _put(self, peer: PartyId, data: bytes) -> None:
+    def _put(self, peer: PartyId, data: bytes) -> tuple[Slot, bool]:
         head, body = frame.read(data)
         where = f"M{head.slot.message}.{head.slot.column}"
         with self._changed:
@@ -112,6 +113,7 @@ class Mailbox:
             self.received[peer] += stop - start
             if parcel.complete:
                 self._changed.notify_all()
+            return head.slot, parcel.complete
 
     def receive(self, peer: PartyId, slot: Slot, deadline_s: float) -> memoryview:
         """Wait for the whole body of an expected slot and hand it over; the mailbox keeps nothing of it."""
@@ -127,16 +129,6 @@ class Mailbox:
                 raise self._fail(error)
             body, parcel.body, parcel.taken = parcel.body, None, True
             return body
-
-    def partial(self, peer: PartyId) -> bool:
-        """Whether a message of ``peer`` has begun and not ended."""
-        with self._changed:
-            return any(p.next and not p.complete for (who, _), p in self._parcels.items() if who == peer)
-
-    def cut(self, peer: PartyId) -> None:
-        """A stream of ``peer`` ended. In mid-message that ends the run: nothing is resumed."""
-        if self.partial(peer):
-            self.fail(LinkError("link.cut", peer=peer))
 
     def fail(self, error: PetsError) -> PetsError:
         """End the run here for ``error``, unless it ended before; returns the error that counts."""
@@ -171,6 +163,23 @@ class Mailbox:
     def close(self) -> None:
         """End without a fault; what arrives later is refused."""
         self.fail(LinkError("link.closed"))
+
+
+class Inlet:
+    """One stream of ``peer`` into a mailbox. If it ends in mid-message the run ends: nothing is resumed."""
+
+    def __init__(self, mailbox: Mailbox, peer: PartyId) -> None:
+        self._mailbox = mailbox
+        self._peer = peer
+        self._begun: set[Slot] = set()
+
+    def put(self, data: bytes) -> None:
+        slot, complete = self._mailbox.put(self._peer, data)
+        (self._begun.discard if complete else self._begun.add)(slot)
+
+    def end(self) -> None:
+        if self._begun:
+            self._mailbox.fail(LinkError("link.cut", peer=self._peer))
 
 
 class Outbox:

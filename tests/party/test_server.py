@@ -18,7 +18,19 @@ from pets.transport import refusal
 from pets.transport.calls import MAX_APPROVALS, MAX_ENVELOPE, MAX_HELLO, MAX_TEXT
 from pets.transport.remote import Remote
 from pets.wire import party_pb2 as wire
-from tests.transport.grid import ANALYST, DIGEST, HANDLE, RUN, A, B, Grid, NotingNode, san
+from tests.transport.grid import (
+    ANALYST,
+    CREDENTIALS,
+    DIGEST,
+    DIRECTORY,
+    HANDLE,
+    RUN,
+    A,
+    B,
+    Grid,
+    NotingNode,
+    san,
+)
 
 
 @pytest.fixture(scope="module")
@@ -163,8 +175,6 @@ def test_one_caller_cannot_take_all_calls(node: NotingNode, grid: Grid, monkeypa
 
 
 def test_an_address_in_use_is_a_clear_refusal(grid: Grid) -> None:
-    from tests.transport.grid import CREDENTIALS, DIRECTORY
-
     again = server_module.Server(NotingNode(), DIRECTORY, CREDENTIALS[A], grid.addresses[A].endpoint)
     with pytest.raises(LinkError) as caught:
         again.start()

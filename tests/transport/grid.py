@@ -130,9 +130,7 @@ class Grid:
     def __init__(self, *, credentials: dict[PartyId, Credentials] | None = None) -> None:
         shown = {**CREDENTIALS, **(credentials or {})}
         self.nodes = {party: NotingNode() for party in SERVERS}
-        self.servers = {
-            party: Server(self.nodes[party], DIRECTORY, shown[party], "127.0.0.1:0") for party in SERVERS
-        }
+        self.servers = {party: Server(self.nodes[party], DIRECTORY, shown[party], "127.0.0.1:0") for party in SERVERS}
         self.addresses = {
             party: Address(f"127.0.0.1:{server.start()}", san(party)) for party, server in self.servers.items()
         }

@@ -8,7 +8,7 @@ from pets.ids import PartyId
 from pets.transport import frame
 from pets.transport.frame import CHUNK
 from pets.transport.link import Slot
-from pets.transport.mailbox import MAX_WAITERS, Exchange, Mailbox, Outbox
+from pets.transport.mailbox import MAX_WAITERS, Exchange, Inlet, Mailbox, Outbox
 
 RUN, OTHER_RUN = bytes(32), bytes([1] * 32)
 A, B, HELPER, ANALYST = (PartyId(name) for name in ("a", "b", "helper", "analyst"))
@@ -144,11 +144,13 @@ def test_a_stall_ends_the_run_at_the_deadline() -> None:
 
 def test_a_stream_that_ends_in_mid_message_ends_the_run_and_one_that_ends_between_does_not() -> None:
     mailbox, (one, two) = box(), sent(bytes(CHUNK + 5))
-    mailbox.cut(A)
-    mailbox.put(A, one)
-    mailbox.cut(B)
+    mailbox.expect(A, Slot(2, 0), 3)
+    first, second = Inlet(mailbox, A), Inlet(mailbox, A)
+    first.put(sent(b"abc", Slot(2, 0))[0])
+    second.put(one)
+    first.end()  # while another stream of the same peer is in mid-message
     assert mailbox.error is None
-    mailbox.cut(A)
+    second.end()
     assert mailbox.error is not None and mailbox.error.code == "link.cut"
     with pytest.raises(LinkError):
         mailbox.put(A, two)

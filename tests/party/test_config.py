@@ -1,0 +1,132 @@
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from pets.approve.envelope import keygen
+from pets.errors import ConfigError, LinkError
+from pets.ids import PartyId
+from pets.party.config import PartyConfig, read_config, read_directory
+from pets.party.identity import Authority, approver_entry, directory_entry, init_party, make_credentials
+
+NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
+BOARD, COUNCIL = "spiffe://consortium.example/board", "spiffe://consortium.example/council"
+AUTHORITY = Authority.create("consortium", now=NOW)
+ANN = keygen().text
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A party's folder, ready to serve."""
+    made = tmp_path / "board"
+    init_party(made, "board", BOARD, organisation="The Board", now=NOW, authority=AUTHORITY)
+    policy = (made / "policy.toml").read_text()
+    ann = f'[{{ name = "Ann", role = "guardian", key = "{ANN}", organisation = "The Board" }}]'
+    (made / "policy.toml").write_text(policy.replace("approvers = []", f"approvers = {ann}"))
+    with (made / "directory.toml").open("a") as file:
+        file.write(approver_entry("Ann", key=ANN, organisation="The Board"))
+        file.write(
+            directory_entry(
+                "council",
+                organisation='The "Council"',
+                san=COUNCIL,
+                endpoint="council.example:7443",
+                signing_key=keygen().text,
+            )
+        )
+        file.write('[[party]]\nname = "analyst"\norganisation = "University"\nsan = "spiffe://uni.example/analyst"\n')
+    return made
+
+
+def edit(folder: Path, file: str, old: str, new: str) -> None:
+    text = (folder / file).read_text()
+    assert old in text
+    (folder / file).write_text(text.replace(old, new))
+
+
+def refused(folder: Path) -> str:
+    with pytest.raises(ConfigError) as caught:
+        read_config(folder / "party.toml", now=NOW)
+    return str(caught.value)
+
+
+def test_what_init_made_can_be_served_once_approvers_are_in(folder: Path) -> None:
+    edit(folder, "party.toml", "# [datasets.attendances]", '[datasets.attendances]\nfile = "data/a.csv"')
+    config: PartyConfig = read_config(folder / "party.toml", now=NOW)
+    assert (config.name, config.san, config.organisation) == ("board", BOARD, "The Board")
+    assert config.state == folder / "state"
+    assert config.datasets["attendances"].path == folder / "data" / "a.csv"
+    assert config.directory.by_name[PartyId("council")].organisation == 'The "Council"'
+    assert set(config.directory.addresses()) == {"board", "council"}
+    assert list(config.directory.approver_keys(PartyId("board"))) == ["Ann"]
+    assert config.directory.signing_keys()["board"] == config.signing_key.public
+
+
+def test_an_empty_policy_does_not_serve(folder: Path) -> None:
+    edit(folder, "policy.toml", ANN, "")
+    assert "config.policy" in refused(folder)
+
+
+@pytest.mark.parametrize("file", ["tls/key.pem", "keys/signing.pem", "state", "tls"])
+def test_a_key_or_folder_that_others_can_get_at_is_refused(folder: Path, file: str) -> None:
+    path = folder / file
+    path.chmod(path.stat().st_mode | 0o050 if path.is_dir() else 0o640)
+    assert "others than its owner" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "said"),
+    [
+        ("party.toml", 'name = "board"', 'name = "Board"', "party.toml: name"),
+        ("party.toml", 'name = "board"', 'name = "nobody"', "does not list nobody"),
+        ("party.toml", "run_s = 600", "run_s = 600.0", "limits.run_s"),
+        ("party.toml", "run_s = 600", "run_h = 1", "limits.run_h"),
+        ("party.toml", "127.0.0.1:7443", "127.0.0.1", "listen"),
+        ("party.toml", 'policy = "policy.toml"', 'policy = "missing.toml"', "missing.toml"),
+        ("party.toml", "[limits]", "[limits", "TOML"),
+        ("directory.toml", COUNCIL, BOARD, "two parties have one san"),
+        ("directory.toml", 'name = "council"', 'name = "board"', "two parties have one name"),
+        ("directory.toml", COUNCIL, "https://council.example", "party.1.san"),
+        ("directory.toml", ANN, "ed25519:AAAA", "party.0.approver.0.key"),
+        ("directory.toml", BOARD, BOARD + "2", "does not carry the name"),
+        ("policy.toml", 'party = "board"', 'party = "council"', "is not board"),
+    ],
+)
+def test_what_is_wrong_is_named(folder: Path, file: str, old: str, new: str, said: str) -> None:
+    read_config(folder / "party.toml", now=NOW)
+    edit(folder, file, old, new)
+    assert said in refused(folder)
+
+
+def test_a_directory_that_has_another_signing_key_for_this_party_is_refused(folder: Path) -> None:
+    config = read_config(folder / "party.toml", now=NOW)
+    edit(folder, "directory.toml", config.signing_key.text, keygen().text)
+    assert "signs with another key" in refused(folder)
+
+
+def test_a_caller_is_the_party_of_its_name_only_under_that_partys_ca(folder: Path) -> None:
+    other = Authority.create("another consortium", now=NOW)
+    (folder / "council-ca.pem").write_bytes(other.certificate)
+    edit(folder, "directory.toml", f'san = "{COUNCIL}"', f'san = "{COUNCIL}"\nca = "council-ca.pem"')
+    directory = read_directory(folder / "directory.toml", ca=folder / "tls" / "ca.pem")
+    under = {
+        name: {
+            "c": make_credentials(AUTHORITY, "x", name, now=NOW).certificate,
+            "o": make_credentials(other, "x", name, now=NOW).certificate,
+        }
+        for name in (BOARD, COUNCIL)
+    }
+    assert directory.identify(BOARD, under[BOARD]["c"]) == "board"
+    assert directory.identify(COUNCIL, under[COUNCIL]["o"]) == "council"
+    for san, certificate in (
+        (BOARD, under[BOARD]["o"]),
+        (COUNCIL, under[COUNCIL]["c"]),
+        ("spiffe://consortium.example/nobody", under[BOARD]["c"]),
+        (BOARD, b"noise"),
+    ):
+        for _ in range(2):  # the second time from memory
+            with pytest.raises(LinkError) as caught:
+                directory.identify(san, certificate)
+            assert caught.value.code == "link.stranger"
+    assert directory.addresses()[PartyId("council")].ca == other.certificate
+    assert directory.cas() == (other.certificate,)
