@@ -188,7 +188,7 @@ def _sort_buckets(
     following: I64Array,
     order: U32Array,
 ) -> bool:
-    """In each bucket: counting sort by the next bits, most places of one or none, then insertion. False if clustered."""
+    """In each bucket: counting sort by the next bits, then insertion. False if the tags are clustered."""
     for bucket in range(starts.size - 1):
         start = starts[bucket]
         count = starts[bucket + 1] - start
