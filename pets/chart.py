@@ -97,8 +97,8 @@ def _panel(
     for number, colour in enumerate(colours):
         mine = frame[colour_by].astype(str).eq(colour).to_numpy() if colour_by else np.ones(len(frame), bool)
         y = np.array([place[label] for label in labels])[mine] + (number - (len(colours) - 1) / 2) * step
-        value = frame[name].to_numpy(float)[mine]
         low, high = (frame[f"{name}_{end}"].to_numpy(float)[mine] for end in ("low", "high"))
+        value = np.where(np.isfinite(low) & np.isfinite(high), frame[name].to_numpy(float)[mine], np.nan)
         paint = _GREY if colour == MISSING else _COLOURS[number % len(_COLOURS)]
         axis.hlines(y, low, high, color=paint, linewidth=1.8, alpha=0.45)
         axis.plot(value, y, "o", markersize=4.6, color=paint, markeredgecolor="white", markeredgewidth=0.6, label=colour)
@@ -109,7 +109,8 @@ def _panel(
 
 def _frame_in(axis: Any, frame: pd.DataFrame, name: str) -> None:
     """Keep the axis on the values: a cell whose interval dwarfs all values must not squash the others."""
-    value = frame[name].to_numpy(float)
+    settled = frame[[f"{name}_low", f"{name}_high"]].notna().all(axis=1).to_numpy()
+    value = frame[name].to_numpy(float)[settled]
     ends = np.concatenate([frame[f"{name}_{end}"].to_numpy(float) for end in ("low", "high")])
     value, ends = value[np.isfinite(value)], ends[np.isfinite(ends)]
     if value.size:

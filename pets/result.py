@@ -19,6 +19,8 @@ from pets import derive
 from pets.chart import chart
 from pets.errors import ReceiptError
 from pets.ids import PartyId
+from pets.party.config import read_directory
+from pets.party.evidence import PartyKeys
 from pets.plan.cost import join_of
 from pets.plan.review import Review, review
 from pets.protocols.helper_join import open_shares
@@ -190,3 +192,12 @@ def recompute(toml: str) -> Any:
         return table_csv(plan, open_shares(*words))
 
     return again
+
+
+def evidence_keys(directory: Path) -> dict[str, PartyKeys]:
+    """The public keys of a directory file, as ``evidence.verify_evidence`` takes them."""
+    known = read_directory(directory)
+    signing = known.signing_keys()
+    return {
+        name: PartyKeys(signing[name], known.approver_keys(name)) for name in known.by_name if name in signing
+    }

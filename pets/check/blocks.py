@@ -75,11 +75,20 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """A row of the matrix under a readable name. ``own``: columns whose parties hold or receive the value anyway."""
+
+    name: str
+    row: Row
+    own: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Marks:
-    """The disclosure matrix, with a heading and readable names for groups of rows."""
+    """The disclosure matrix, its rows in groups under headings."""
 
     matrix: Matrix
-    groups: tuple[tuple[str, tuple[tuple[str, Row], ...]], ...]
+    groups: tuple[tuple[str, tuple[Line, ...]], ...]
 
 
 Block = Text | Points | Pairs | Grid | Code | Picture | Marks

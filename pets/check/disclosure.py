@@ -103,10 +103,10 @@ def _marks(marks: Marks) -> list[str]:
     lines = [f"{i:>3}  {c.label}{beyond if c.beyond_model else ''}" for i, c in enumerate(columns, 1)]
     room = WIDTH - 4 * len(columns) - 2
     lines += ["", " " * room + "".join(f"{i:>4}" for i in range(1, len(columns) + 1))]
-    for heading, rows in marks.groups:
+    for heading, entries in marks.groups:
         lines.append(heading)
-        for name, row in rows:
-            folded = wrap(name, room - 4)
-            lines += [f"  {part}" for part in folded[:-1]]
-            lines.append(f"  {folded[-1]:<{room - 2}}" + "".join(f"{row.cells[c.label].value:>4}" for c in columns))
+        for entry in entries:
+            folded = wrap(entry.name, room - 4)
+            cells = "".join(f"{entry.row.cells[c.label].value:>4}" for c in columns)
+            lines += [*(f"  {part}" for part in folded[:-1]), f"  {folded[-1]:<{room - 2}}{cells}"]
     return [*lines, "", *(f"  {mark.value}  {mark.meaning}" for mark in Mark)]

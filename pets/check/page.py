@@ -1,5 +1,6 @@
 """The disclosure report as one self-contained page, without script, for screen, print and screen reader."""
 
+import re
 from html import escape
 from typing import Final
 
@@ -98,7 +99,7 @@ def _said(text: str) -> str:
 
 def _grid(grid: Grid) -> str:
     def cell(i: int, text: str, row_head: bool) -> str:
-        body = f"<code>{escape(text)}</code>" if i in grid.code and text else escape(text)
+        body = f"<code>{_breakable(text)}</code>" if i in grid.code and text else escape(text)
         kind = ' class="number"' if i in grid.numbers else ""
         return f'<th scope="row"{kind}>{body}</th>' if row_head else f"<td{kind}>{body}</td>"
 
@@ -111,6 +112,11 @@ def _grid(grid: Grid) -> str:
         f'<div class="wide"><table><caption>{escape(grid.caption)}</caption><thead><tr>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )
+
+
+def _breakable(text: str) -> str:
+    """Code that may be long: lines break after its own marks first."""
+    return "<wbr>".join(map(escape, re.split(r"(?<=[/.*_])(?=\w)", text)))
 
 
 def _marks(marks: Marks) -> str:
@@ -130,17 +136,17 @@ def _marks(marks: Marks) -> str:
     body = "".join(
         f'<tbody><tr class="group"><th colspan="{len(columns) + 1}" scope="rowgroup">{escape(heading)}</th></tr>'
         + "".join(
-            f'<tr><th scope="row">{escape(name)}</th>'
-            + "".join(_mark(row.cells[c.label], c) for c in columns)
+            f'<tr><th scope="row">{escape(line.name)}</th>'
+            + "".join(_mark(line.row.cells[c.label], c, c.label in line.own) for c in columns)
             + "</tr>"
-            for name, row in rows
+            for line in lines
         )
         + "</tbody>"
-        for heading, rows in marks.groups
+        for heading, lines in marks.groups
     )
     legend = "".join(
-        f'<li><span class="m {_CLASS[mark]}">{_sign(mark)}</span> {escape(mark.meaning)}</li>'
-        for mark in reversed(list(Mark))
+        f'<li><span class="m {_CLASS[mark]}">{_sign(mark)}</span> <span>{escape(mark.meaning)}</span></li>'
+        for mark in Mark
     )
     return (
         f'<ul class="legend" aria-label="Marks">{legend}</ul><div class="wide"><table class="matrix">'
@@ -153,8 +159,10 @@ def _side(column: Coalition) -> str:
     return "beyond" if column.beyond_model else "group" if len(column.parties) > 1 else "alone"
 
 
-def _mark(mark: Mark, column: Coalition) -> str:
-    told = f'<span class="m {_CLASS[mark]}" title="{escape(mark.meaning)}">{_sign(mark)}</span>'
+def _mark(mark: Mark, column: Coalition, own: bool) -> str:
+    """One cell. What somebody sees because it is theirs is set apart from what is told to others."""
+    shown = "own" if own and mark is Mark.VISIBLE else _CLASS[mark]
+    told = f'<span class="m {shown}" title="{escape(mark.meaning)}">{_sign(mark)}</span>'
     return f'<td class="{_side(column)}">{told}</td>'
 
 

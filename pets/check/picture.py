@@ -60,11 +60,13 @@ def _arrow(flow: Flow, way: _Line, most: int) -> str:
     tenths = 15 + 35 * flow.size // most
     path = "M" + " L".join(f"{x} {y}" for x, y in way.points)
     x, y = way.words
+    words = flow.what.split(", ")
     return (
         f'<path class="line{" out" if "noised" in flow.what else ""}" d="{path}" '
         f'stroke-width="{tenths // 10}.{tenths % 10}" marker-end="url(#tip)"/>'
         f'<text x="{x}" y="{y}" text-anchor="{way.anchor}"><tspan class="bytes">{escape(size(flow.size))}</tspan> '
-        f"{escape(flow.what)}</text>"
+        + "".join(f'<tspan x="{x}" dy="19">{escape(w)}</tspan>' if i else escape(w) for i, w in enumerate(words))
+        + "</text>"
     )
 
 

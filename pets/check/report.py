@@ -15,6 +15,7 @@ from pets.check.blocks import (
     Code,
     Flow,
     Grid,
+    Line,
     Marks,
     Pairs,
     Picture,
@@ -125,7 +126,7 @@ def _verdict(review: Checked, accepted: bool) -> str:
     if accepted:
         return "The checker finds nothing that is told to anyone and not declared below. Approval is yours to give."
     count = len(review.verdict.errors)
-    return f"Refused. {'One finding' if count == 1 else f'{count} findings'} of the checker stand against it."
+    return f"{'One finding stands' if count == 1 else f'{count} findings stand'} against it. No server will run it."
 
 
 def _validity(spec: Spec) -> str:
@@ -314,9 +315,9 @@ def _settings(review: Checked) -> Section:
     blocks: list[Block] = []
     if join is not None and forecast is not None and card is not None:
         blocks.append(_picture(review, join, card, forecast))
-    curious = "follow the protocol and look at all they get" if security.adversary == "semi-honest" else "do anything"
-    many = "any one party" if security.corrupt == 1 else f"any {security.corrupt} parties"
-    pairs = [("Protects from", f"{many} that may {curious} ({security.adversary})")]
+    doing = "looking at all it gets" if security.adversary == "semi-honest" else "doing whatever it likes"
+    many = "any one party" if security.corrupt == 1 else f"any {security.corrupt} parties, each"
+    pairs = [("Protects from", f"{many}, {doing} ({security.adversary})")]
     if card is not None:
         pairs = [
             ("Protocol", f"{card.title} ({card.id}, version {card.version})"),
@@ -370,9 +371,10 @@ def _picture(review: Checked, join: HelperJoin, card: Card, forecast: Forecast) 
     for message in forecast.messages:
         if message.sender != message.receiver and message.size:
             flows.setdefault((message.sender, message.receiver), []).append(message)
+    keeps = {p: "keeps its records" + ", gets the table" * (p == spec.result_party) for p in (join.role_a, join.role_b)}
     boxes = [
-        ("a", join.role_a, "keeps its records"),
-        ("b", join.role_b, "keeps its records"),
+        ("a", join.role_a, keeps[join.role_a]),
+        ("b", join.role_b, keeps[join.role_b]),
         ("helper", join.helper, "brings no records"),
     ]
     if spec.result_party not in (join.role_a, join.role_b):
@@ -414,18 +416,21 @@ _HEADINGS: Final = {
 
 
 def _matrix(review: Checked) -> Section:
-    matrix = review.verdict.matrix
-    groups: dict[str, list[tuple[str, Row]]] = {}
+    matrix, spec = review.verdict.matrix, review.spec
+    groups: dict[str, list[Line]] = {}
     for row in matrix.rows:
-        if row.kind == "column":
-            dataset, _, name = row.value.partition(".")
-            heading = f"Columns of {dataset} ({review.spec.dataset(dataset).party})"
-            groups.setdefault(heading, []).append((name, row))
-        elif row.kind == "tags":
-            groups.setdefault(_HEADINGS["tags"], []).append((row.value.removesuffix(" as tags"), row))
-        else:
-            groups.setdefault(_HEADINGS[row.kind], []).append((row.value, row))
-    told = tuple(
+        heading, name, holder = _HEADINGS.get(row.kind, ""), row.value, ""
+        if row.kind in ("column", "tags"):
+            dataset, _, column_name = row.value.partition(".")
+            holder = spec.dataset(dataset).party
+            name = column_name if row.kind == "column" else row.value.removesuffix(" as tags")
+            heading = heading or f"Columns of {dataset} ({holder})"
+        elif row.kind == "released":
+            holder = spec.result_party
+        told = row.kind != "released"
+        own = frozenset(c.label for c in matrix.columns if holder in c.parties and not (told and c.beyond_model))
+        groups.setdefault(heading, []).append(Line(name, row, own))
+    sentences = tuple(
         Points(Names(review.spec).full(column.parties[0]), _told(review, column))
         for column in matrix.columns
         if len(column.parties) == 1
@@ -434,7 +439,7 @@ def _matrix(review: Checked) -> Section:
         "matrix",
         "Who learns what",
         "What does each party see, alone or together with others?",
-        (*told, Marks(matrix, tuple((heading, tuple(rows)) for heading, rows in groups.items()))),
+        (*sentences, Marks(matrix, tuple((heading, tuple(lines)) for heading, lines in groups.items()))),
     )
 
 
@@ -452,7 +457,7 @@ def _told(review: Checked, column: Coalition) -> tuple[str, ...]:
         out.append(f"Sees the values of {listed(strange)}.")
     tables = [row.value for row in by[Mark.NOISED] if row.kind == "released"]
     if tables:
-        out.append(f"Gets the table. {listed(tables).capitalize()} carry noise.")
+        out.append(f"Gets the table, with noise in every number: {listed(tables)}.")
     if any(row.kind == "count" for row in by[Mark.NOISED]) and join is not None:
         out.append(f"Learns how many rows match, give or take {about(_helper_width(join))} (95 times in 100).")
     if any(row.kind == "size" for row in by[Mark.SIZE]):
@@ -506,7 +511,7 @@ def _collusion(review: Checked, join: HelperJoin) -> tuple[str, ...]:
         read = next(s for s in review.plan.steps if getattr(s, "out", "") == step) if review.plan else None
         tables[role] = getattr(read, "dataset", "")
     out: dict[str, list[str]] = {}
-    order = {PartyId(party.name): place for place, party in enumerate(review.spec.parties)}
+    order: dict[str, int] = {party.name: place for place, party in enumerate(review.spec.parties)}
     for card_id in dict.fromkeys((join.card, flow.RELEASE)):
         for entry in review.cards[card_id].learns:
             parties = sorted({roles[role] for role in entry.who if role in roles}, key=lambda party: order[party])

@@ -48,12 +48,12 @@ background:var(--red-soft)}
 .points.good{border-color:var(--green);background:var(--green-soft)}
 #matrix>.points.plain{display:inline-block;vertical-align:top;width:calc(50% - .6rem);margin:.3rem .8rem .7rem 0;
 font-size:.93rem}#matrix>.points.plain:nth-of-type(2n){margin-right:0}
-.wide{overflow-x:auto;margin:1.2rem 0}
+.wide{overflow-x:auto;margin:1.2rem 0}section>:last-child{margin-bottom:0}section>.points:first-child{margin-top:0}
 table{border-collapse:collapse;width:100%;font-size:.92rem}
 th,td{padding:.42rem .7rem .42rem 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}
 thead th{border-bottom:2px solid var(--ink);font-size:.85rem;vertical-align:bottom}
 tbody th{font-weight:600}
-th.number,td.number{text-align:right;font-variant-numeric:tabular-nums;padding-right:.9rem}
+th.number,td.number{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums;padding-right:.9rem}
 #fields table{font-size:.82rem}#fields th{font-weight:400;width:40%}
 .flow{width:100%;height:auto;display:block;font-size:15px}
 .flow rect{fill:#fff;stroke:var(--blue);stroke-width:2}.flow .helper rect{fill:#f6f7f9;stroke:#6b7686;
@@ -64,9 +64,11 @@ stroke-dasharray:6 4}
 .flow .line.out{stroke:var(--green)}.flow marker path{fill:#5b6675}
 .legend{list-style:none;padding:0;margin:1rem 0;display:grid;grid-template-columns:1fr 1fr;gap:.35rem 1.5rem;
 font-size:.9rem}
+.legend li{display:flex;gap:.6rem}.legend .m{flex:none}
 .m{display:inline-block;width:1.65rem;line-height:1.65rem;border-radius:5px;text-align:center;font-weight:700;
 font-size:.88rem}
 .v{background:#b3261e;color:#fff}.a{background:#e07b16;color:#1c1200}.s{background:#dfe6f3;color:#1d3f77}
+.own{background:#fff;color:var(--ink);box-shadow:inset 0 0 0 1.5px #9aa5b3}
 .n{background:#cfe8f5;color:#0b4a69}.h{background:#e9ebee;color:#4a5462}.x{color:#7b8592;font-weight:400}
 .matrix td,.matrix thead th{text-align:center;padding:.2rem .25rem}.matrix thead th{font-weight:600;font-size:.8rem}
 .matrix th[scope=row]{font-weight:400;font-size:.88rem;padding-left:.8rem}
@@ -75,12 +77,14 @@ font-size:.88rem}
 .matrix td.beyond,.matrix th.beyond{background:repeating-linear-gradient(135deg,#fff 0 5px,#f7eeee 5px 10px)}
 .matrix td.group,.matrix thead th.group{border-left:1px solid transparent}
 footer{color:var(--soft);font-size:.85rem;padding:.5rem 2.2rem}
-@media(max-width:44rem){section,header{padding:1.1rem}dl{grid-template-columns:1fr}dt{margin-top:.4rem}
+@media(max-width:44rem){.wide table{min-width:38rem}
+section,header{padding:1.1rem}dl{grid-template-columns:1fr}dt{margin-top:.4rem}
 .legend{grid-template-columns:1fr}#matrix>.points.plain{width:100%;margin-right:0}}
 @page{size:A4;margin:14mm 12mm}
 @media print{html{background:#fff;font-size:10.5pt}body{max-width:none;padding:0}nav,.skip{display:none}
 section,header{border-width:0 0 1px;border-radius:0;padding:.8rem 0}header{border-top-width:6px}
-.points,figure,tr{break-inside:avoid}h2,h3,caption{break-after:avoid}.wide{overflow:visible}
+.points,figure,tr{break-inside:avoid}h2,h3,caption,.question{break-after:avoid}
+#fields td,#fields th{padding:.12rem .7rem .12rem 0}.wide{overflow:visible}
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}.matrix{font-size:8.5pt}.m{width:1.4rem;
 line-height:1.35rem}}
 """

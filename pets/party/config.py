@@ -213,6 +213,43 @@ def read_config(path: Path, *, now: dt.datetime) -> PartyConfig:
     )
 
 
+class _ClientFile(Model):
+    name: PartyName
+    certificate: RelativePath
+    key: RelativePath
+    ca: RelativePath
+    signing_key: RelativePath
+
+
+@dataclass(frozen=True)
+class ClientConfig:
+    """Who a client is: its certificate, the key that signs its submissions, and whom it knows."""
+
+    name: PartyId
+    credentials: Credentials
+    signing_key: SigningKey
+    directory: Directory
+    directory_text: str
+
+
+def read_client(path: Path, *, directory: Path, now: dt.datetime) -> ClientConfig:
+    """Read a client's own file: ``client.toml``, or the ``party.toml`` of a party that has a server too.
+
+    Raises: ConfigError, as ``read_config`` does.
+    """
+    body = _parsed(path)
+    own = {name: value for name, value in body.items() if name in _ClientFile.model_fields}
+    file = _validated(path, _ClientFile, own)
+    base = path.parent
+    known = read_directory(directory, ca=base / file.ca)
+    me = known.by_name.get(PartyId(file.name))
+    if me is None:
+        raise ConfigError("config.directory", file=directory.name, problem=f"it does not list {file.name} itself")
+    credentials = load_credentials(base / file.certificate, base / file.key, base / file.ca, san=me.san, now=now)
+    signing = SigningKey.load(base / file.signing_key)
+    return ClientConfig(PartyId(file.name), credentials, signing, known, _text(directory))
+
+
 def read_directory(path: Path, *, ca: Path | None = None) -> Directory:
     """Read ``directory.toml``; ``ca`` is the consortium's, for parties without their own."""
     file = _load(path, _DirectoryFile)
@@ -238,10 +275,17 @@ def _text(path: Path) -> str:
 
 
 def _load(path: Path, model: type[M]) -> M:
+    return _validated(path, model, _parsed(path))
+
+
+def _parsed(path: Path) -> dict[str, Any]:
     try:
-        body = tomllib.loads(_text(path))
+        return tomllib.loads(_text(path))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError("config.toml", file=path.name, path="TOML", problem=str(error)) from None
+
+
+def _validated(path: Path, model: type[M], body: Mapping[str, Any]) -> M:
     try:
         return model.model_validate(_tuples(body))
     except ValidationError as error:

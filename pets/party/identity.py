@@ -289,14 +289,45 @@ def init_party(
     return tuple(folder / file for file in (TLS_KEY, SIGNING_KEY, *made))
 
 
-def directory_entry(name: str, *, organisation: str, san: str, endpoint: str, signing_key: str) -> str:
+def init_client(
+    folder: Path, name: str, san: str, *, organisation: str, now: dt.datetime, authority: Authority | None = None
+) -> tuple[Path, ...]:
+    """Make the folder of a party without a server, such as a result party: keys, certificate or request, ``client.toml``.
+
+    Returns the files made; nothing is ever replaced.
+    """
+    private_folder(folder)
+    for inner in ("tls", "keys"):
+        private_folder(folder / inner)
+    key, request = make_request(name)
+    signing = keygen()
+    made: dict[str, bytes] = {
+        TLS_REQUEST: request,
+        "client.toml": _CLIENT.format(
+            name=name, certificate=TLS_CERTIFICATE, key=TLS_KEY, ca=TLS_CA, signing=SIGNING_KEY
+        ).encode(),
+        "directory.toml": directory_entry(
+            name, organisation=organisation, san=san, endpoint=None, signing_key=signing.text
+        ).encode(),
+    }
+    if authority is not None:
+        made[TLS_CERTIFICATE] = authority.issue(request, san, now=now)
+        made[TLS_CA] = authority.certificate
+    write_private(folder / TLS_KEY, key.expose("write the key file"))
+    signing.save(folder / SIGNING_KEY)
+    for file, data in made.items():
+        write_private(folder / file, data)
+    return tuple(folder / file for file in (TLS_KEY, SIGNING_KEY, *made))
+
+
+def directory_entry(name: str, *, organisation: str, san: str, endpoint: str | None, signing_key: str) -> str:
     """One ``[[party]]`` of directory.toml; the approvers follow it."""
     lines = [
         "[[party]]",
         f"name = {_toml(name)}",
         f"organisation = {_toml(organisation)}",
         f"san = {_toml(san)}",
-        f"endpoint = {_toml(endpoint)}",
+        *([f"endpoint = {_toml(endpoint)}"] if endpoint is not None else []),
         f"signing_key = {_toml(signing_key)}",
     ]
     return "\n".join(lines) + "\n"
@@ -312,6 +343,16 @@ def _toml(text: str) -> str:
     if not text.isprintable():
         raise ValueError("a name has printable characters only")
     return f'"{escaped}"'
+
+
+_CLIENT: Final = """\
+# Who this client is. Paths are relative to this file; keys are readable by their owner alone.
+name = "{name}"
+certificate = "{certificate}"
+key = "{key}"
+ca = "{ca}"
+signing_key = "{signing}"
+"""
 
 
 _PARTY: Final = """\

@@ -56,9 +56,6 @@ from pets.transport.mailbox import Exchange
 KEPT_RUNS: Final = 64
 """Runs whose events are kept in memory for those who watch; the journal keeps all."""
 
-MAX_LIVE: Final = 8
-"""Runs under way at one time."""
-
 Console = Callable[[str], None]
 """Where lines for this party's own people go; they may hold row numbers, and never leave the host."""
 
@@ -68,6 +65,8 @@ class Settings:
     """What the deployment decides. ``design``: accept drafts with placeholders (a network in memory, never a server)."""
 
     deadline_s: float = 30.0
+    max_live: int = 8
+    """Runs under way at one time."""
     design: bool = False
 
 
@@ -201,7 +200,11 @@ class PartyNode:
         """Validate and freeze this party's datasets for a specification; for its own people."""
         self._own(caller)
         spec = self._review(digest).spec
-        taken = [self._freeze(spec, dataset, digest, again=True) for dataset in spec.datasets if self._holds(dataset)]
+        try:
+            taken = [self._freeze(spec, d, digest, again=True) for d in spec.datasets if self._holds(d)]
+        except SourceError as error:
+            self._tell(error)
+            raise
         return tuple(SnapshotEntry(s.dataset, s.commitment, s.taken) for s in taken)
 
     # -- runs ---------------------------------------------------------------------------------------------------------
@@ -276,7 +279,7 @@ class PartyNode:
         spec = reviewed.spec
         if caller.party != spec.result_party:
             raise RunError("run.not-yours", party=caller.party)
-        if len(self._live()) >= MAX_LIVE:
+        if len(self._live()) >= self._settings.max_live:
             raise RunError("run.busy", party=self.party)
         approved = self._approved(stored, reviewed, request.approvals)
         held = [dataset for dataset in spec.datasets if self._holds(dataset)]

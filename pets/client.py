@@ -1,0 +1,274 @@
+"""The result party's side of a run: start it everywhere, receive the final shares, open, and keep the evidence.
+
+``Network`` is what a notebook holds, whether the parties are servers (``connect``) or objects in this process
+(``local_network``). The result party needs no server: this client says hello under its own certificate, collects the
+final shares of the two parties that hold them, and opens nothing before all are in.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pets.approve import approvals
+from pets.approve.envelope import SigningKey, claimed
+from pets.errors import LinkError, PeerError, PetsError, RunError
+from pets.ids import PartyId, RunHandle, SpecDigest
+from pets.party import gate, hello, prepare
+from pets.party.drive import drive
+from pets.party.session import roles_of, to_agree
+from pets.plan.cost import join_of
+from pets.plan.lower import JOIN_CARD
+from pets.plan.review import Review, Reviewed, review
+from pets.protocols import helper_join
+from pets.result import Result, StepCost
+from pets.spec.cards import load_cards
+from pets.spec.model import Spec
+from pets.spec.parse import parse_toml
+from pets.spec.write import to_toml
+from pets.transport.calls import Description, Event, Evidence, SnapshotEntry, Standing, StartRequest, Submitted
+from pets.transport.link import Link
+
+Progress = Callable[[PartyId, Event], None]
+"""Called with each event of each party's run, from that party's own thread."""
+
+LinkFactory = Callable[[bytes, Sequence[PartyId], Reviewed], Link]
+"""Gives the result party's end of the network of a run: its id, the parties that send final shares, what is run."""
+
+
+class Server(Protocol):
+    """One party as its callers see it; ``pets.transport.remote.Remote`` and its twin in memory."""
+
+    def describe(self) -> Description: ...
+    def submit(self, toml: bytes, envelope: bytes) -> Submitted: ...
+    def approve(self, envelope: bytes) -> Standing: ...
+    def revoke(self, envelope: bytes) -> Standing: ...
+    def pending(self) -> tuple[Standing, ...]: ...
+    def evidence(self, digest: SpecDigest) -> Evidence: ...
+    def snapshot(self, digest: SpecDigest) -> tuple[SnapshotEntry, ...]: ...
+    def start(self, request: StartRequest) -> bytes: ...
+    def watch(self, handle: RunHandle, deadline_s: float) -> Iterator[Event]: ...
+    def stop(self, handle: RunHandle) -> None: ...
+    def receipt(self, handle: RunHandle) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Analyst:
+    """Who runs: the name that submissions carry, and the key that signs them."""
+
+    party: PartyId
+    key: SigningKey
+
+
+class Network:
+    """The parties of a directory, as one result party reaches them."""
+
+    def __init__(
+        self,
+        servers: Mapping[PartyId, Server],
+        analyst: Analyst,
+        link: LinkFactory,
+        *,
+        directory_toml: str,
+        deadline_s: float = 600.0,
+    ) -> None:
+        self.servers = dict(servers)
+        self.analyst = analyst
+        self.link = link
+        self.directory_toml = directory_toml
+        self.deadline_s = deadline_s
+
+    def submit(self, spec: "Spec | Draft | str | Path") -> SpecDigest:
+        """Send a specification to every party that computes; each checks it alone. Returns its digest.
+
+        Raises: the first refusal, with ``at`` naming the party.
+        """
+        toml, found = read(spec)
+        reviewed = found.require()
+        author = reviewed.spec.purpose.author
+        envelope = approvals.submit(digest=reviewed.digest, author=author, key=self.analyst.key)
+        for party in reviewed.spec.computing:
+            got = self.server(party).submit(toml.encode(), envelope)
+            if (got.digest, got.plan_digest) != (reviewed.digest, reviewed.plan_digest):
+                raise RunError("run.other-plan", peer=party)
+        return reviewed.digest
+
+    def run(self, spec: "Spec | Draft | str | Path", *, progress: Progress | None = None) -> Result:
+        """Run an approved specification once and return the released table with its evidence.
+
+        Learned: the noised sums; nothing from one share alone.
+        Raises:  what refused or ended the run; nothing is opened then. Never retried by itself.
+        """
+        toml, found = read(spec)
+        return _Run(self, found, toml, progress or _silent).play()
+
+    def stop(self, handle: RunHandle) -> None:
+        """Stop a run at every party."""
+        for server in self.servers.values():
+            server.stop(handle)
+
+    def server(self, party: PartyId) -> Server:
+        """The server of a party. Raises: LinkError link.unreachable if the directory has none."""
+        if party not in self.servers:
+            raise LinkError("link.unreachable", peer=party)
+        return self.servers[party]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A specification with its text, as ``draft`` makes it and a person goes on writing it."""
+
+    spec: Spec
+    toml: str
+
+    def check(self) -> Review:
+        """Check it as every party would, but for their own policies."""
+        return review(self.spec)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the text to a file."""
+        Path(path).write_text(self.toml, encoding="utf-8")
+        return Path(path)
+
+    def _repr_html_(self) -> str:
+        from pets.check.page import html
+
+        return html(self.check())
+
+    def __repr__(self) -> str:
+        return f"Draft({self.spec.title!r})"
+
+
+class _Run:
+    """One run from the result party's side."""
+
+    def __init__(self, network: Network, found: Review, toml: str, progress: Progress) -> None:
+        self._network = network
+        self._found = found
+        self._reviewed: Reviewed = found.require()
+        self._toml = toml
+        self._progress = progress
+        self._handle = RunHandle(os.urandom(16).hex())
+        self._began = time.perf_counter()
+        self._steps: list[StepCost] = []
+        self._ends: dict[PartyId, str] = {}
+
+    def play(self) -> Result:
+        parties = self._reviewed.spec.computing
+        evidence = {party: self._server(party).evidence(self._reviewed.digest) for party in parties}
+        envelopes = tuple(
+            body
+            for party in parties
+            for name, body in evidence[party].files
+            if name.startswith("approvals/") and approvals.claim_of(body).party == party
+        )
+        self._began = time.perf_counter()
+        with ThreadPoolExecutor(2 * len(parties), thread_name_prefix="run") as pool:
+            try:
+                run_id = self._start(pool, parties, envelopes)
+                watchers = [pool.submit(self._watch, party) for party in parties]
+                shares = self._receive(run_id)
+            except BaseException as error:
+                self._stop_all(parties)
+                raise self._cause(error) from error
+            opened_after = time.perf_counter() - self._began
+            for watcher in watchers:
+                watcher.result()
+            receipts = {party: self._server(party).receipt(self._handle) for party in parties}
+        named = _named_in(receipts.values())
+        signed = tuple(body for body in envelopes if approvals.envelope_digest(body) in named)
+        return Result(
+            review=self._found,
+            toml=self._toml,
+            directory_toml=self._network.directory_toml,
+            shares=shares,
+            receipts=receipts,
+            approvals=signed,
+            steps=tuple(self._steps),
+            seconds=opened_after,
+        )
+
+    def _start(self, pool: ThreadPoolExecutor, parties: Sequence[PartyId], envelopes: tuple[bytes, ...]) -> bytes:
+        """Start at all parties at once; their hellos and ours give the run id."""
+        shape = prepare.shape_of(join_of(self._reviewed.plan), load_cards()[JOIN_CARD])
+        own = hello.make(to_agree(self._reviewed, shape), os.urandom(16), {})
+        request = StartRequest(self._handle, self._reviewed.digest, own.body, envelopes)
+        started = {party: pool.submit(self._server(party).start, request) for party in parties}
+        bodies = []
+        for party in parties:
+            body = started[party].result()
+            hello.compare(own.agreed, hello.read(body, peer=party).agreed, peer=party)
+            bodies.append(body)
+        return hello.run_id([*bodies, own.body])
+
+    def _receive(self, run_id: bytes) -> dict[PartyId, helper_join.U64]:
+        join = join_of(self._reviewed.plan)
+        card = load_cards()[JOIN_CARD]
+        roles = roles_of(self._reviewed)
+        passage = gate.Gate(gate.project(card, dict(join.public), roles, "result"))
+        senders = list(dict.fromkeys(expected.peer for expected in passage.incoming))
+        link = self._network.link(run_id, senders, self._reviewed)
+        shape = prepare.shape_of(join, card)
+        try:
+            of_a, of_c = drive(helper_join.result(shape), passage, link, deadline_s=self._network.deadline_s)
+        except BaseException:
+            link.abort("link.closed")
+            raise
+        finally:
+            passage.close()
+        link.close()
+        return {join.role_a: of_a, join.helper: of_c}
+
+    def _watch(self, party: PartyId) -> None:
+        last = 0
+        for event in self._server(party).watch(self._handle, self._network.deadline_s):
+            self._progress(party, event)
+            if event.kind == "step":
+                self._steps.append(StepCost(party, event.name, (event.elapsed_ms - last) / 1000, event.moved))
+                last = event.elapsed_ms
+            elif event.kind == "end":
+                self._ends[party] = event.code
+
+    def _stop_all(self, parties: Sequence[PartyId]) -> None:
+        for party in parties:
+            try:
+                self._server(party).stop(self._handle)
+            except PetsError:  # it never started there, or has ended
+                continue
+
+    def _cause(self, error: BaseException) -> BaseException:
+        """What ended the run, rather than what it looked like from here: a party's own code where there is one."""
+        if not isinstance(error, LinkError | PeerError):
+            return error
+        told = {party: code for party, code in self._ends.items() if code and not code.startswith(("peer.", "link."))}
+        for party, code in told.items():
+            return RunError("run.ended", party=party, reason=code)
+        return error
+
+    def _server(self, party: PartyId) -> Server:
+        return self._network.server(party)
+
+
+def read(spec: "Spec | Draft | str | Path") -> tuple[str, Review]:
+    """The text of a specification and its review. A string with a line break is text, else the name of a file."""
+    if isinstance(spec, Draft):
+        return spec.toml, review(spec.spec)
+    if isinstance(spec, Spec):
+        return to_toml(spec), review(spec)
+    if isinstance(spec, str) and "\n" in spec:
+        return spec, review(parse_toml(spec))
+    text = Path(spec).read_text(encoding="utf-8")
+    return text, review(parse_toml(text, file=Path(spec).name))
+
+
+def _named_in(receipts: Iterable[bytes]) -> set[str]:
+    """Digests of the approvals that receipts name: what belongs into the folder of evidence."""
+    return {str(each["sha256"]) for receipt in receipts for each in claimed(receipt)["predicate"]["approvals"]}
+
+
+def _silent(party: PartyId, event: Event) -> None:
+    return None
+

@@ -1,0 +1,1 @@
+"""Commands of ``pets``, one file for each kind of person who gives them."""

@@ -1,0 +1,105 @@
+"""For analysts: submit, run, stop, verify."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pets.approve.envelope import claimed
+from pets.commands.progress import RunBars
+from pets.commands.say import DONE, out
+from pets.connect import connect
+from pets.errors import ReceiptError
+from pets.ids import RunHandle
+from pets.party.evidence import verify_evidence
+from pets.result import evidence_keys, recompute
+
+Directory = Annotated[
+    Path, typer.Option("--directory", help="directory.toml; client.toml or party.toml lies beside it, or --client.")
+]
+Client = Annotated[Path | None, typer.Option("--client", help="client.toml, if it is not beside the directory.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command("submit")(submit)
+    app.command("run")(run)
+    app.command("stop")(stop)
+    app.command("verify")(verify)
+
+
+def submit(
+    spec: Annotated[Path, typer.Argument(metavar="SPEC")],
+    directory: Directory = Path("directory.toml"),
+    client: Client = None,
+) -> int:
+    """Submit a specification to every party that computes; each checks it, and its approvers find it pending."""
+    digest = connect(directory, client=client).submit(spec)
+    out.print(f"submitted {digest}")
+    return DONE
+
+
+def run(
+    spec: Annotated[Path, typer.Argument(metavar="SPEC")],
+    directory: Directory = Path("directory.toml"),
+    to: Annotated[Path, typer.Option("--out", help="Where the table goes; the evidence goes beside it.")] = Path(
+        "result.csv"
+    ),
+    plot: Annotated[Path | None, typer.Option("--plot", help="Draw the table into this PNG file.")] = None,
+    client: Client = None,
+) -> int:
+    """Run an approved specification once; the table goes to ``--out``, the evidence into a folder beside it."""
+    net = connect(directory, client=client)
+    with RunBars() as bars:
+        result = net.run(spec, progress=bars)
+    folder = result.save(to)
+    if plot is not None:
+        result.plot(plot)
+    out.print(f"{to}: {len(result.to_pandas())} cells in {result.seconds:.2f} s")
+    out.print(f"check it offline: pets verify {folder / 'receipts'}/{next(iter(result.receipts))}.json")
+    return DONE
+
+
+def stop(
+    handle: Annotated[str, typer.Argument(metavar="RUN", help="The run's handle, as servers print it.")],
+    directory: Directory = Path("directory.toml"),
+    client: Client = None,
+) -> int:
+    """Stop a run at every party; nothing is opened after that. Any party of the specification may."""
+    connect(directory, client=client).stop(RunHandle(handle))
+    out.print(f"stopped {handle}")
+    return DONE
+
+
+def verify(
+    receipt: Annotated[Path, typer.Argument(metavar="RECEIPT", help="A receipt, or the folder of evidence.")],
+    directory: Annotated[
+        Path | None, typer.Option("--directory", help="Your own directory.toml, whose keys you trust.")
+    ] = None,
+) -> int:
+    """Check a run offline: signatures, approvals, commitments, spend, shares, and the table computed again."""
+    folder = receipt if receipt.is_dir() else receipt.parent.parent
+    if not receipt.is_dir():
+        _is_receipt(receipt)
+    keys = evidence_keys(directory if directory is not None else folder / "directory.toml")
+    toml = _text(folder / "spec.toml")
+    for line in verify_evidence(folder, keys=keys, recompute=recompute(toml)):
+        out.print(f"[green]ok[/] {line}")
+    if directory is None:
+        out.print("keys are those of the folder itself; use --directory with your own to know whose they are")
+    out.print("[bold green]verified[/]")
+    return DONE
+
+
+def _is_receipt(path: Path) -> None:
+    try:
+        claimed(path.read_bytes())
+    except OSError as error:
+        problem = (error.strerror or "it cannot be read").lower()
+        raise ReceiptError("receipt.unreadable", file=path.name, problem=problem) from None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise ReceiptError("receipt.unreadable", file=path.name, problem="it is not there or not UTF-8") from None

@@ -1,0 +1,57 @@
+"""Reach real party servers from a client: its certificate, the directory of the parties, a key that signs submissions."""
+
+import datetime as dt
+from collections.abc import Sequence
+from pathlib import Path
+
+from pets.approve.envelope import SigningKey
+from pets.client import Analyst, Network
+from pets.errors import ConfigError
+from pets.ids import PartyId
+from pets.party.config import ClientConfig, read_client
+from pets.party.warm import prepare_kernels
+from pets.plan.review import Reviewed
+from pets.transport.grpc import Dialler, ResultLink
+from pets.transport.link import Link
+from pets.transport.remote import Remote
+
+CLIENT_FILE = "client.toml"
+
+
+def connect(directory: str | Path, *, client: str | Path | None = None, deadline_s: float = 600.0) -> Network:
+    """Connect to the servers of a directory file.
+
+    ``client``: the file that names this client's certificate, keys and CA: ``client.toml`` or ``party.toml``; the one
+                beside the directory if it is left out.
+    """
+    directory = Path(directory)
+    config = read_client(_client_file(directory, client), directory=directory, now=dt.datetime.now(dt.UTC))
+    return network(config, deadline_s=deadline_s)
+
+
+def network(config: ClientConfig, *, deadline_s: float = 600.0) -> Network:
+    """The network of a client's configuration."""
+    prepare_kernels()
+    dialler = Dialler(config.credentials, config.directory.addresses())
+
+    def link(run_id: bytes, senders: Sequence[PartyId], reviewed: Reviewed) -> Link:
+        return ResultLink(config.name, run_id, senders, dialler, deadline_s)
+
+    servers = {party: Remote(dialler, party) for party in config.directory.addresses()}
+    analyst = Analyst(config.name, _key(config.signing_key))
+    return Network(servers, analyst, link, directory_toml=config.directory_text, deadline_s=deadline_s)
+
+
+def _key(key: SigningKey | None) -> SigningKey:
+    if key is None:
+        raise ConfigError("config.file", file=CLIENT_FILE, problem="names no signing_key")
+    return key
+
+
+def _client_file(directory: Path, given: str | Path | None) -> Path:
+    if given is not None:
+        return Path(given)
+    for name in (CLIENT_FILE, "party.toml"):
+        if (directory.parent / name).is_file():
+            return directory.parent / name
+    raise ConfigError("config.file", file=CLIENT_FILE, problem="is not beside the directory file")

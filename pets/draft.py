@@ -1,0 +1,232 @@
+"""Write a first specification from a query and the tables at hand: what a researcher starts from.
+
+Levels, ranges and sizes are read off the tables. That is for prototypes with tables that the researcher may see; a real
+specification declares them without looking, because what is declared is seen by everyone.
+"""
+
+import datetime as dt
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from pets.client import Draft
+from pets.errors import ConfigError
+from pets.ids import PartyId
+from pets.party.sources import FileSource, FrameSource, Source
+from pets.spec.model import DESIGN, Spec
+from pets.spec.parse import parse_toml
+from pets.spec.write import to_toml
+
+ANALYST: Final = "analyst"
+MAX_LEVELS: Final = 1000
+MAX_PLACES: Final = 4
+_CARD: Final = "helper_join_a"
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A table that a party of the network brings."""
+
+    party: PartyId
+    name: str
+    source: Source
+
+
+def draft(
+    sql: str,
+    *,
+    parties: Sequence[PartyId],
+    given: Sequence[Given],
+    epsilon: str,
+    on: str | Mapping[str, str] | None = None,
+    title: str | None = None,
+    rows_per_person: int | Mapping[str, int] | None = None,
+    columns: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = None,
+    weights: Mapping[str, int] | None = None,
+    helper_epsilon: str = "0.5",
+    helper_delta: str = "2^-40",
+    max_runs: int = 100,
+) -> Draft:
+    """Write a specification of ``sql``.
+
+    ``on``:              the person id: a column that both tables have, or table to column; found if only one is common.
+    ``rows_per_person``: the most rows that count of one person, for all tables or by table; the greatest number that
+                         occurs if it is left out. More rows are truncated.
+    ``columns``:         declarations that replace what is read off, by table and column.
+    ``weights``:         shares of epsilon by noised column (``draft.check()`` names them).
+    Raises:              ConfigError config.local that says what is missing.
+    """
+    used = [table for table in given if re.search(rf"\b{re.escape(table.name)}\b", sql, re.IGNORECASE)]
+    if len(used) != 2:
+        names = ", ".join(table.name for table in given)
+        raise ConfigError("config.local", problem=f"the query names {len(used)} of the tables {names}; it takes two")
+    frames = {table.name: _frame(table.source) for table in used}
+    keys = _keys(used, frames, on)
+    helpers = [party for party in parties if party not in {table.party for table in used}]
+    if not helpers:
+        raise ConfigError("config.local", problem='there is no helper: add a party without tables, "helper": {}')
+    datasets = [
+        _dataset(table, frames[table.name], keys[table.name], sql, rows_per_person, (columns or {}).get(table.name, {}))
+        for table in used
+    ]
+    today = dt.datetime.now(dt.UTC).date()
+    body = {
+        "pets": 1,
+        "title": title or _title(sql),
+        "purpose": {
+            "statement": DESIGN, "dpv": [DESIGN], "public_benefit": DESIGN, "author": f"{ANALYST}@local.invalid"
+        },
+        "party": [
+            *(_party(table.party, ["input", "computing"]) for table in used),
+            _party(helpers[0], ["computing"]),
+            _party(PartyId(ANALYST), ["result"]),
+        ],
+        "dataset": datasets,
+        "legal": {table.party: _legal() for table in used},
+        "linkage": {"on": keys, "normalise": ["nfc"], "version": "1"},
+        "computation": {"sql": sql.strip() + "\n"},
+        "release": {
+            "to": [ANALYST],
+            "differential_privacy": {
+                "epsilon": epsilon, "neighbours": "one person's rows added or removed", "weights": dict(weights or {})
+            },
+        },
+        "security": {
+            "adversary": "semi-honest",
+            "corrupt": 1,
+            "protocol": _CARD,
+            "leakage": [
+                {
+                    "learner": helpers[0],
+                    "item": "match_count",
+                    "noised": {"epsilon": helper_epsilon, "delta": helper_delta},
+                },
+                {
+                    "learner": "everyone",
+                    "item": "row_count",
+                    "of": [table.name for table in used],
+                    "as": "declared maximum",
+                },
+            ],
+        },
+        "validity": {
+            "not_before": today, "not_after": today + dt.timedelta(days=364), "max_runs": max_runs,
+        },
+    }
+    toml = to_toml(Spec.model_validate(_tuples(body)))
+    return Draft(parse_toml(toml, file="draft"), toml)
+
+
+def _frame(source: Source) -> pd.DataFrame:
+    if isinstance(source, FrameSource):
+        frame = source.frame
+        return frame if isinstance(frame, pd.DataFrame) else frame.to_pandas()  # type: ignore[no-any-return]
+    if not isinstance(source, FileSource):
+        raise ConfigError("config.local", problem="a table is a data frame or the name of a file")
+    if source.kind == "parquet":
+        return pd.read_parquet(source.path)
+    return pd.read_csv(source.path, dtype_backend="numpy_nullable")
+
+
+def _keys(used: Sequence[Given], frames: Mapping[str, pd.DataFrame], on: Any) -> dict[str, str]:
+    if isinstance(on, Mapping):
+        return {table.name: str(on[table.name]) for table in used}
+    if on is not None:
+        return {table.name: str(on) for table in used}
+    first, second = (set(map(str, frames[table.name].columns)) for table in used)
+    common = sorted(first & second)
+    if len(common) != 1:
+        found = ", ".join(common) or "none"
+        raise ConfigError("config.local", problem=f"columns of both tables: {found}; say which is the person id with on=")
+    return {table.name: common[0] for table in used}
+
+
+def _party(name: PartyId, roles: list[str]) -> dict[str, Any]:
+    return {"name": name, "organisation": str(name), "roles": roles, "san": f"spiffe://local.invalid/{name}"}
+
+
+def _legal() -> dict[str, Any]:
+    fields = ("controller", "law", "jurisdiction", "article6", "retention", "notice")
+    return {**dict.fromkeys(fields, DESIGN), "dpia": {"id": DESIGN, "outcome": DESIGN}}
+
+
+def _title(sql: str) -> str:
+    return "Draft: " + " ".join(sql.split())[:120]
+
+
+def _dataset(
+    table: Given,
+    frame: pd.DataFrame,
+    key: str,
+    sql: str,
+    rows_per_person: int | Mapping[str, int] | None,
+    given: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any]:
+    if key not in frame.columns:
+        raise ConfigError("config.local", problem=f"{table.name} has no column {key}")
+    most = rows_per_person.get(table.name) if isinstance(rows_per_person, Mapping) else rows_per_person
+    if most is None:
+        counts = frame[key].value_counts()
+        most = int(counts.max()) if len(counts) else 1
+    grouped = re.split(r"\bgroup\s+by\b", sql, flags=re.IGNORECASE)[1:]
+    declared: dict[str, Any] = {key: {"role": "person id", "scheme": "text"}}
+    for name in map(str, frame.columns):
+        if name == key or not re.search(rf"\b{re.escape(name)}\b", sql, re.IGNORECASE):
+            continue
+        in_group = bool(grouped) and re.search(rf"\b{re.escape(name)}\b", grouped[0], re.IGNORECASE) is not None
+        declared[name] = dict(given[name]) if name in given else _column(frame[name], in_group, table.name, name)
+    return {
+        "name": table.name,
+        "party": table.party,
+        "max_rows_per_person": most,
+        "max_rows": max(1, len(frame)),
+        "truncate": True,
+        "columns": declared,
+    }
+
+
+def _column(values: pd.Series, in_group: bool, table: str, name: str) -> dict[str, Any]:
+    present = values.dropna()
+    if not in_group and pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+        return _measure(present, bool(values.isna().any()))
+    if pd.api.types.is_datetime64_any_dtype(values) or (len(present) and isinstance(present.iloc[0], dt.date)):
+        return {"role": "filter only", "type": "date"}
+    levels = sorted({_text(value) for value in present})
+    if len(levels) > MAX_LEVELS:
+        if in_group:
+            raise ConfigError("config.local", problem=f"{table}.{name} has {len(levels)} levels to group by")
+        return {"role": "filter only", "type": "text"}
+    return {"role": "dimension", "type": "category", "levels": levels or ["(none)"]}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool | np.bool_):
+        return "true" if value else "false"
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _measure(present: pd.Series, nulls: bool) -> dict[str, Any]:
+    common = {"clamp": True, "required": not nulls}
+    numbers = present.to_numpy(dtype=float)
+    low, high = (float(numbers.min()), float(numbers.max())) if numbers.size else (0.0, 1.0)
+    if numbers.size == 0 or np.all(numbers == np.round(numbers)):
+        return {"role": "measure", "type": "integer", "min": int(low), "max": int(high), **common}
+    places = next(
+        (p for p in range(1, MAX_PLACES) if np.allclose(numbers, np.round(numbers, p), rtol=0, atol=1e-12)), MAX_PLACES
+    )
+    scale = 10**places
+    bounds = {"min": np.floor(low * scale) / scale, "max": np.ceil(high * scale) / scale}
+    texts = {name: f"{value:.{places}f}" for name, value in bounds.items()}
+    return {"role": "measure", "type": "decimal", "places": places, **texts, **common}
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _tuples(inner) for key, inner in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

@@ -1,0 +1,313 @@
+"""A whole network in this process, for notebooks: the same nodes, sessions, gate and roles, over memory.
+
+What is missing beside real servers is what keeps organisations apart: processes, certificates, approvers. Approvals are
+signed by keys made on the spot, drafts with placeholders are accepted, and no budget is kept from one specification to
+the next. Results, receipts and reports are the same objects.
+"""
+
+import os
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from pets.approve import approvals
+from pets.approve.envelope import SigningKey, keygen
+from pets.approve.policy import Approval, Approver, Limits, Policy
+from pets.client import Analyst, Draft, Network, Progress, read
+from pets.draft import Given, draft
+from pets.errors import ConfigError
+from pets.ids import PartyId, RunHandle, SpecDigest
+from pets.party.config import Directory, DirectoryApprover, DirectoryParty
+from pets.party.identity import approver_entry, directory_entry
+from pets.party.node import Outside, PartyNode, Settings
+from pets.party.session import result_endpoint
+from pets.party.sources import FileSource, FrameSource, Source
+from pets.party.state import State
+from pets.party.warm import prepare_kernels
+from pets.plan.review import Review, Reviewed
+from pets.result import Result
+from pets.spec.model import Spec
+from pets.transport.calls import Caller, Description, Event, Evidence, SnapshotEntry, Standing, StartRequest, Submitted
+from pets.transport.link import Link
+from pets.transport.memory import MemoryNetwork, Sent
+
+ANALYST: Final = PartyId("analyst")
+APPROVER: Final = "demo approver of {party}"
+
+
+def san_of(party: str) -> str:
+    """The name that a party of a local network has: nobody can have a certificate for it."""
+    return f"spiffe://local.invalid/{party}"
+
+
+def local_network(parties: Mapping[str, Mapping[str, Any]], *, deadline_s: float = 300.0) -> "LocalNetwork":
+    """Make a network of ``parties`` in this process.
+
+    ``parties``: for each party its tables by name: a pandas, polars or Arrow table, or the name of a CSV or Parquet file.
+                 A party without tables is the helper.
+    """
+    return LocalNetwork(parties, deadline_s=deadline_s)
+
+
+class LocalNetwork(Network):
+    """Parties in memory. ``draft`` writes a specification, ``run`` approves and runs it."""
+
+    def __init__(self, parties: Mapping[str, Mapping[str, Any]], *, deadline_s: float) -> None:
+        if ANALYST in parties:
+            raise ConfigError("config.local", problem=f"{ANALYST} is the name of the one who asks")
+        self._tables = {
+            PartyId(party): {name: _source(table) for name, table in tables.items()}
+            for party, tables in parties.items()
+        }
+        self._wires = _Wires()
+        analyst = Analyst(ANALYST, keygen())
+        super().__init__({}, analyst, self._wires.result_link, directory_toml="", deadline_s=deadline_s)
+
+    def draft(self, sql: str, *, epsilon: str = "1", **options: Any) -> Draft:
+        """Write a specification of ``sql`` over the tables of this network; see ``pets.draft.draft`` for the options.
+
+        Levels, ranges and sizes are read off the tables, which a real specification declares without looking. Purpose
+        and legal ground are placeholders marked "design".
+        """
+        given = [
+            Given(party, name, source) for party, tables in self._tables.items() for name, source in tables.items()
+        ]
+        return draft(sql, parties=list(self._tables), given=given, epsilon=epsilon, **options)
+
+    def run(
+        self,
+        spec: "Spec | Draft | str | Path",
+        *,
+        progress: Progress | None = None,
+        record: bool = False,
+    ) -> Result:
+        """Approve and run. With ``record`` the result has the transcript: every message, with its body, in memory."""
+        toml, found = read(spec)
+        with tempfile.TemporaryDirectory(prefix="pets-") as folder:
+            prepare_kernels()
+            world = _World(self._tables, self._wires, self.analyst, found, Path(folder), self.deadline_s)
+            self.servers, self.directory_toml = dict(world.servers), world.directory_toml
+            self._wires.record = record
+            try:
+                super().submit(toml)
+                world.approve()
+                result = super().run(toml, progress=progress)
+            finally:
+                world.close()
+        return replace(result, transcript=self._wires.transcript) if record else result
+
+
+def _source(table: Any) -> Source:
+    return FileSource(Path(table)) if isinstance(table, str | Path) else FrameSource(table)
+
+
+class _World:
+    """Nodes made for one specification: their policies allow what it asks for, their approvers sign it."""
+
+    def __init__(
+        self,
+        tables: Mapping[PartyId, Mapping[str, Source]],
+        wires: "_Wires",
+        analyst: Analyst,
+        found: Review,
+        folder: Path,
+        deadline_s: float,
+    ) -> None:
+        self._found: Reviewed = found.require()
+        self._keys = {party: keygen() for party in tables}
+        signing = {party: keygen() for party in tables}
+        known = [self._entry(party, signing[party], self._keys[party]) for party in tables]
+        known.append(
+            DirectoryParty(
+                name=ANALYST, organisation="analyst", san=san_of(ANALYST), signing_key=analyst.key.text
+            )
+        )
+        directory = Directory(tuple(known))
+        self.directory_toml = _directory_toml(known)
+        self.nodes: dict[PartyId, PartyNode] = {}
+        for party, datasets in tables.items():
+            self.nodes[party] = PartyNode(
+                party,
+                directory=directory,
+                policy=self._policy(party),
+                signing=signing[party],
+                state=State(":memory:"),
+                folder=folder / party,
+                datasets=datasets,
+                outside=Outside(wires.carrier(party, self.nodes), os.urandom, console=_Console()),
+                settings=Settings(deadline_s=deadline_s, design=True),
+            )
+        caller = Caller(san_of(ANALYST), ANALYST)
+        self.servers = {party: LocalServer(node, caller) for party, node in self.nodes.items()}
+
+    def approve(self) -> None:
+        """Sign for every party, as its approvers would after reading the report."""
+        validity = self._found.spec.validity
+        for party, key in self._keys.items():
+            if party not in self._found.spec.computing:
+                continue
+            envelope = approvals.approve(
+                digest=self._found.digest,
+                plan_digest=self._found.plan_digest,
+                party=party,
+                approver=APPROVER.format(party=party),
+                key=key,
+                not_before=validity.not_before,
+                not_after=validity.not_after,
+                max_runs=validity.max_runs,
+            )
+            self.nodes[party].approve(Caller(san_of(party), party), envelope)
+
+    def close(self) -> None:
+        for node in self.nodes.values():
+            node.close()
+
+    def _entry(self, party: PartyId, signing: SigningKey, approver: SigningKey) -> DirectoryParty:
+        person = DirectoryApprover(name=APPROVER.format(party=party), key=approver.text, organisation=party)
+        return DirectoryParty(
+            name=party, organisation=party, san=self._san(party), signing_key=signing.text, approver=(person,)
+        )
+
+    def _san(self, party: PartyId) -> str:
+        names = {p.name: p.san for p in self._found.spec.parties}
+        return names.get(party, san_of(party))
+
+    def _policy(self, party: PartyId) -> Policy:
+        spec = self._found.spec
+        name = APPROVER.format(party=party)
+        approver = Approver(name=name, role="demo", key=self._keys[party].text, organisation=party)
+        return Policy(
+            party=party,
+            approval=Approval(k=1, approvers=(approver,)),
+            limits=Limits(
+                max_epsilon_per_run="1000000",
+                max_epsilon_per_dataset="1000000",
+                max_delta="1/2",
+                period="year",
+                recipients=tuple(p.san for p in spec.parties if "result" in p.roles),
+                purposes=spec.purpose.dpv,
+                protocols=("helper_join_a",),
+                adversaries=("semi-honest",),
+            ),
+            columns={
+                dataset.name: {
+                    name: ("join key",) if column.role == "person id" else ("any use",)
+                    for name, column in dataset.columns.items()
+                }
+                for dataset in spec.datasets
+                if dataset.party == party
+            },
+        )
+
+
+def _directory_toml(known: Sequence[DirectoryParty]) -> str:
+    parts = []
+    for one in known:
+        parts.append(
+            directory_entry(
+                one.name,
+                organisation=one.organisation,
+                san=one.san,
+                endpoint="127.0.0.1:1",
+                signing_key=one.signing_key or "",
+            )
+        )
+        parts += [approver_entry(a.name, key=a.key, organisation=a.organisation) for a in one.approver]
+    return "\n".join(parts)
+
+
+class _Console:
+    """Lines for a party's own people. In a notebook they are the same person as the analyst: show what went wrong."""
+
+    def __call__(self, line: str) -> None:
+        if not line.startswith("run "):
+            return
+        print(line)  # noqa: T201
+
+
+@dataclass(frozen=True, slots=True)
+class LocalServer:
+    """A node as one caller sees it: the same methods as a remote server."""
+
+    node: PartyNode
+    caller: Caller
+
+    def describe(self) -> Description:
+        return self.node.describe(self.caller)
+
+    def submit(self, toml: bytes, envelope: bytes) -> Submitted:
+        return self.node.submit(self.caller, toml, envelope)
+
+    def approve(self, envelope: bytes) -> Standing:
+        return self.node.approve(self.caller, envelope)
+
+    def revoke(self, envelope: bytes) -> Standing:
+        return self.node.revoke(self.caller, envelope)
+
+    def pending(self) -> tuple[Standing, ...]:
+        return self.node.pending(self.caller)
+
+    def evidence(self, digest: SpecDigest) -> Evidence:
+        return self.node.evidence(self.caller, digest)
+
+    def snapshot(self, digest: SpecDigest) -> tuple[SnapshotEntry, ...]:
+        return self.node.snapshot(self.caller, digest)
+
+    def start(self, request: StartRequest) -> bytes:
+        return self.node.start(self.caller, request)
+
+    def watch(self, handle: RunHandle, deadline_s: float) -> Iterator[Event]:
+        return self.node.watch(self.caller, handle)
+
+    def stop(self, handle: RunHandle) -> None:
+        self.node.stop(self.caller, handle)
+
+    def receipt(self, handle: RunHandle) -> bytes:
+        return self.node.receipt(self.caller, handle)
+
+
+class _Wires:
+    """The networks of runs under way, by run id; whoever comes first makes one."""
+
+    def __init__(self) -> None:
+        self.record = False
+        self._networks: dict[bytes, MemoryNetwork] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def transcript(self) -> tuple[Sent, ...]:
+        """Every message of the latest run, if it was recorded."""
+        return tuple(sent for network in self._networks.values() for sent in network.transcript)
+
+    def network(self, run_id: bytes, participants: Sequence[PartyId]) -> MemoryNetwork:
+        with self._lock:
+            if run_id not in self._networks:
+                self._networks.clear()
+                self._networks[run_id] = MemoryNetwork(sorted(participants), run_id, record=self.record)
+            return self._networks[run_id]
+
+    def result_link(self, run_id: bytes, senders: Sequence[PartyId], reviewed: Reviewed) -> Link:
+        endpoint = result_endpoint(reviewed)
+        return self.network(run_id, [*reviewed.spec.computing, endpoint]).link(endpoint)
+
+    def carrier(self, party: PartyId, nodes: Mapping[PartyId, PartyNode]) -> "_Carrier":
+        return _Carrier(self, party, nodes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Carrier:
+    """How a node of this process reaches the others."""
+
+    wires: _Wires
+    party: PartyId
+    nodes: Mapping[PartyId, PartyNode]
+
+    def hello(self, peer: PartyId, handle: RunHandle, body: bytes) -> None:
+        self.nodes[peer].hello(Caller(san_of(self.party), self.party), handle, body)
+
+    def link(self, run_id: bytes, peers: Sequence[PartyId], result: PartyId, collector: PartyId) -> Link:
+        return self.wires.network(run_id, [self.party, *peers, result]).link(self.party)
+

@@ -1,0 +1,75 @@
+"""Put a party's server together from its configuration: state, node, the way to its peers, the listening door."""
+
+import datetime as dt
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pets.ids import PartyId, RunHandle
+from pets.party import sources
+from pets.party.config import PartyConfig, read_config
+from pets.party.node import Console, Outside, PartyNode, Settings
+from pets.party.server import serve
+from pets.party.state import State
+from pets.party.warm import prepare_kernels
+from pets.transport.grpc import Dialler, GrpcLink
+from pets.transport.link import Link
+from pets.transport.mailbox import Exchange
+from pets.transport.remote import Remote
+
+STATE_FILE = "party.sqlite"
+SNAPSHOTS = "snapshots"
+
+
+@dataclass(frozen=True, slots=True)
+class GrpcCarrier:
+    """How a party's sessions reach the others: hellos and frames over its own dialler, the client's at its exchange."""
+
+    me: PartyId
+    dialler: Dialler
+    exchange: Exchange
+    run_s: float
+
+    def hello(self, peer: PartyId, handle: RunHandle, body: bytes) -> None:
+        Remote(self.dialler, peer).hello(handle, body)
+
+    def link(self, run_id: bytes, peers: Sequence[PartyId], result: PartyId, collector: PartyId) -> Link:
+        return GrpcLink(
+            self.me,
+            run_id,
+            peers,
+            self.dialler,
+            self.exchange,
+            collectors={result: collector},
+            deadline_s=self.run_s,
+        )
+
+
+def open_node(config: PartyConfig, *, console: Console) -> PartyNode:
+    """The node of a configuration, on its state folder. ``close`` it to flush the log."""
+    snapshots = config.state / SNAPSHOTS
+    snapshots.mkdir(mode=0o700, exist_ok=True)
+    exchange = Exchange()
+    dialler = Dialler(config.credentials, config.directory.addresses())
+    return PartyNode(
+        config.name,
+        directory=config.directory,
+        policy=config.policy,
+        signing=config.signing_key,
+        state=State(config.state / STATE_FILE),
+        folder=snapshots,
+        datasets=config.datasets,
+        outside=Outside(
+            GrpcCarrier(config.name, dialler, exchange, float(config.limits.run_s)), os.urandom, console, exchange
+        ),
+        settings=Settings(deadline_s=float(config.limits.step_s), max_live=config.limits.runs),
+    )
+
+
+def serve_party(config_file: Path, *, console: Console) -> None:
+    """``pets party serve``: read the configuration, warm up, serve until told to stop."""
+    config = read_config(config_file, now=dt.datetime.now(dt.UTC))
+    prepare_kernels()
+    sources.warm((config.state / SNAPSHOTS).resolve())
+    serve(config, open_node(config, console=console))

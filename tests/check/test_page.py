@@ -1,0 +1,216 @@
+"""The report as text, JSON and page: complete, plain, harmless, and the same bytes every time."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from fractions import Fraction
+from html import escape, unescape
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from pets.check import blocks
+from pets.check.blocks import Pairs, Picture, Points, Text, about, odds, size
+from pets.check.disclosure import WIDTH, render, to_json
+from pets.check.page import html
+from pets.check.report import report
+from pets.check.style import CSS
+from pets.plan.review import Review, review
+from pets.spec.model import Spec
+from pets.spec.parse import parse_toml
+
+HERE = Path(__file__).parent
+PASS = sorted((HERE / "should_pass").glob("*.toml"))
+FAIL = [HERE / "should_fail" / f"{name}.toml" for name in ("two_corrupt", "edge_distinct", "no_helper", "weak_epsilon")]
+
+
+def of(file: Path) -> Review:
+    return review(parse_toml(file.read_text()))
+
+
+def short(file: Path) -> str:
+    return file.stem
+
+
+class Page(HTMLParser):
+    """Counts what must not be there, and holds that every element that opens is closed."""
+
+    VOID = frozenset({"meta", "br", "wbr"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: Counter[str] = Counter()
+        self.ids: Counter[str] = Counter()
+        self.links: list[str] = []
+        self.attributes: set[str] = set()
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        for name, value in attrs:
+            self.attributes.add(name)
+            if name == "id":
+                self.ids[value or ""] += 1
+            if name == "href":
+                self.links.append(value or "")
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.mark.parametrize("file", [*PASS, *FAIL], ids=short)
+def test_the_page_stands_alone_and_runs_nothing(file: Path) -> None:
+    text = html(of(file))
+    page = Page(text)
+    assert page.open == []
+    assert not page.tags.keys() & {"script", "img", "link", "iframe", "object", "form", "base"}
+    assert not any(name.startswith("on") or name in ("src", "style") for name in page.attributes)
+    assert all(link.startswith("#") and link[1:] in page.ids for link in page.links)
+    assert max(page.ids.values()) == 1
+    assert "url(" not in CSS and "@import" not in CSS
+
+
+def leaves(value: object) -> list[str]:
+    if isinstance(value, dict):
+        return [leaf for part in value.values() for leaf in leaves(part)]
+    if isinstance(value, list):
+        return [leaf for part in value for leaf in leaves(part)]
+    return [] if value is None or isinstance(value, bool) else [" ".join(str(value).split())]
+
+
+@pytest.mark.parametrize("file", [*PASS, *FAIL], ids=short)
+def test_every_leaf_of_the_specification_is_on_the_page(file: Path) -> None:
+    spec = parse_toml(file.read_text())
+    shown = " ".join(unescape(re.sub(r"<wbr>|<[^>]*>", "", html(review(spec)).replace("<wbr>", ""))).split())
+    for leaf in leaves(spec.model_dump(mode="json", by_alias=True)):
+        assert leaf in shown
+
+
+def test_long_lists_of_levels_say_how_many_are_left_out(spec: Spec) -> None:
+    table = spec.datasets[1]
+    many = table.columns["tenure"].model_copy(update={"levels": tuple(f"area {i}" for i in range(3000))})
+    wide = table.model_copy(update={"columns": {**table.columns, "tenure": many}})
+    text = html(review(spec.model_copy(update={"datasets": (spec.datasets[0], wide)})))
+    assert "area 23 and 2,976 more (in the specification)" in text and "area 24" not in text
+
+
+@pytest.mark.parametrize("file", [*PASS, *FAIL], ids=short)
+def test_the_text_fits_a_terminal(file: Path) -> None:
+    what = of(file)
+    text = render(what)
+    assert all(len(line) <= WIDTH for line in text.splitlines())
+    assert what.digest in text and all(finding.rule in text for finding in what.verdict.findings)
+
+
+def test_what_an_author_writes_stays_text(spec: Spec) -> None:
+    bad = '</style><script>alert("1")</script> & {0} %s'
+    purpose = spec.purpose.model_copy(update={"statement": bad, "author": "{secret.__class__}"})
+    text = html(review(spec.model_copy(update={"title": bad, "purpose": purpose})))
+    assert "<script" not in text and escape(bad) in text and "{secret.__class__}" in text
+    assert Page(text).open == []
+
+
+def test_same_bytes_whatever_the_order_of_hashes() -> None:
+    code = (
+        "import hashlib,sys\n"
+        "from pathlib import Path\n"
+        "from pets.check.disclosure import render\n"
+        "from pets.check.page import html\n"
+        "from pets.plan.review import review\n"
+        "from pets.spec.parse import parse_toml\n"
+        "what = review(parse_toml(Path(sys.argv[1]).read_text()))\n"
+        "print(hashlib.sha256((html(what) + render(what)).encode()).hexdigest())\n"
+    )
+    root = str(HERE.parent.parent)
+    seen = {
+        subprocess.run(
+            [sys.executable, "-c", code, str(PASS[0])],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": root},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("file", PASS, ids=short)
+def test_the_picture_shows_every_byte_between_two_parties(file: Path) -> None:
+    what = of(file)
+    assert what.forecast is not None
+    picture = next(b for s in report(what).sections for b in s.blocks if isinstance(b, Picture))
+    sent = sum(m.size for m in what.forecast.messages if m.sender != m.receiver)
+    assert sum(flow.size for flow in picture.flows) == sent
+    parties = {party for _, party, _ in picture.boxes}
+    assert {flow.sender for flow in picture.flows} | {flow.receiver for flow in picture.flows} == parties
+
+
+@pytest.mark.parametrize("file", PASS, ids=short)
+def test_sentences_are_short(file: Path) -> None:
+    """Reading ease, held crudely: no sentence of ours is longer than 40 words, and on average below 20."""
+    what = report(of(file))
+    texts = [what.verdict, *what.summary]
+    for section in what.sections:
+        texts += [b.text for b in section.blocks if isinstance(b, Text)]
+        texts += [point for b in section.blocks if isinstance(b, Points) for point in b.points]
+    lengths = [len(sentence.split()) for text in texts for sentence in re.split(r"(?<=[.?!;:])\s", text)]
+    assert max(lengths) <= 40 and sum(lengths) / len(lengths) < 20
+
+
+def test_the_page_says_what_it_must(spec: Spec) -> None:
+    what = review(spec)
+    shown = report(what)
+    assert [s.id for s in shown.sections] == [
+        *("projects", "people", "data", "settings", "matrix", "limits", "outputs", "dates", "fields")
+    ]
+    text = render(what)
+    assert "It learns how many rows match, give or take 24" in " ".join(text.split())
+    assert "board with helper: every person in housing, by trying all identifiers" in text
+    assert "our design, not independently reviewed" in text
+    limits = next(s for s in shown.sections if s.id == "limits")
+    assert [b.title for b in limits.blocks if isinstance(b, Points)] == [
+        "What is not protected",
+        "What working together would reveal",
+    ]
+    dates = next(b for s in shown.sections if s.id == "dates" for b in s.blocks if isinstance(b, Pairs))
+    assert ("Specification", what.digest) in dates.pairs and ("Plan", what.plan_digest) in dates.pairs
+
+
+def test_a_refusal_comes_first_and_says_what_would_help() -> None:
+    what = of(HERE / "should_fail" / "hole_e_public.toml")
+    text = html(what)
+    assert not report(what).accepted and "Ready for approval" not in text
+    assert text.index("Why it is refused") < text.index('id="projects"')
+    assert "leak.undeclared" in text and escape('learner = "everyone"') in text
+
+
+@pytest.mark.parametrize("file", [PASS[0], FAIL[1]], ids=short)
+def test_json(file: Path) -> None:
+    what = of(file)
+    out = json.loads(json.dumps(to_json(what)))
+    assert out["accepted"] is what.accepted and out["digest"] == what.digest
+    assert {"rule", "severity", "path", "message", "hint"} == set().union(*map(set, out["findings"] or [FINDING]))
+    assert len(out["matrix"]["rows"]) == len(what.verdict.matrix.rows)
+
+
+FINDING = {"rule": "", "severity": "", "path": "", "message": "", "hint": ""}
+
+
+def test_numbers_for_people() -> None:
+    assert [size(n) for n in (0, 999, 1000, 94_100_000, 99_960_000, 2_500_000_000)] == [
+        *("0 B", "999 B", "1.0 kB", "94.1 MB", "100 MB", "2.5 GB")
+    ]
+    assert [about(Fraction(n)) for n in ("0", "24", "57.66", "83020.5", "1/3", "0.001234")] == [
+        *("0", "24", "57.7", "83,100", "0.334", "0.00124")
+    ]
+    assert [odds(Fraction(n)) for n in ("0.1", "1", "1.5", "20")] == ["1.1", "2.7", "4.5", "more than 1,000"]
+    assert blocks.listed(["a"]) == "a" and blocks.listed("abc") == "a, b and c" and blocks.listed([]) == "nothing"
