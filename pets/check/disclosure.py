@@ -1,11 +1,13 @@
 """The disclosure report as plain text of at most 100 columns, and as JSON."""
 
+import re
 from textwrap import wrap
 from typing import Final
 
 from pets.check.blocks import Block, Code, Grid, Marks, Pairs, Picture, Points, Text, size
+from pets.check.checked import Checked
 from pets.check.labels import Mark
-from pets.check.report import Checked, report
+from pets.check.report import report
 
 WIDTH: Final = 100
 _MARKS: Final = {"good": "+", "bad": "!", "warn": "!", "plain": "-"}
@@ -83,7 +85,10 @@ def _grid(grid: Grid) -> list[str]:
         widths[widths.index(max(widths))] -= 1
 
     def line(row: tuple[str, ...]) -> list[str]:
-        cells = [wrap(cell, width, break_long_words=True) or [""] for cell, width in zip(row, widths, strict=True)]
+        cells = [
+            (_code(cell, width) if i in grid.code else wrap(cell, width)) or [""]
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
         height = max(map(len, cells))
         return [
             "  ".join(
@@ -95,6 +100,16 @@ def _grid(grid: Grid) -> list[str]:
 
     body = [text for row in grid.rows for text in line(row)]
     return [*_fold(grid.caption, ""), *line(grid.head), "  ".join("-" * w for w in widths), *body]
+
+
+def _code(text: str, width: int) -> list[str]:
+    """Fold code after its own marks, so that names stay whole where they can."""
+    lines = [""]
+    for part in re.split(r"(?<=[*(/. ])", text):
+        if len(lines[-1]) + len(part.rstrip()) > width:
+            lines.append("")
+        lines[-1] += part
+    return [piece for line in lines for piece in wrap(line, width)]
 
 
 def _marks(marks: Marks) -> list[str]:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Final
 
-from pets.check import rules
+from pets.check import rules, terms
 from pets.check.budget import run_loss
 from pets.check.labels import Coalition, Fact, Finding, Grade, Item, Mark, Matrix, Row, Verdict
 from pets.check.rules import Asked, Found, rule
@@ -30,6 +30,9 @@ from pets.spec import moments as taken_apart
 from pets.spec.cards import EVERYONE, Card, Learns, load_cards
 from pets.spec.model import Leakage, Spec
 from pets.spec.query import Aggregate, ColumnRef, Query
+
+PARTS: Final = (rules, terms)
+"""Where the registered rules are, besides here."""
 
 RELEASE: Final = "release"
 MEMBERSHIP: Final = Item("membership", "which persons are in both tables")

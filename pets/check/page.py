@@ -5,9 +5,10 @@ from html import escape
 from typing import Final
 
 from pets.check.blocks import Block, Code, Grid, Marks, Pairs, Picture, Points, Report, Section, Text
+from pets.check.checked import Checked
 from pets.check.labels import Coalition, Mark
 from pets.check.picture import svg
-from pets.check.report import Checked, report
+from pets.check.report import report
 from pets.check.style import CSS
 
 _CLASS: Final = {

@@ -1,0 +1,92 @@
+"""What a report is made from: a review of a specification, seen through the few questions that a report asks of it.
+
+The review itself is made above this layer (plan/review.py); here is only what it must have.
+"""
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Final, Protocol
+
+from pets.check.labels import Verdict
+from pets.ids import PartyId, PlanDigest, SpecDigest
+from pets.spec.cards import Card
+from pets.spec.ir import AddNoise, HelperJoin, NoisedColumn, Plan
+from pets.spec.model import Spec
+from pets.spec.query import Query
+
+TAIL: Final = Fraction(3604, 1000)
+"""The noise of three parties (NB(3/2) - NB(3/2)) stays within this many scales in 95 of 100 draws."""
+HELPER_TAIL: Final = Fraction(2996, 1000)
+"""The same for the helper's count (discrete Laplace): ln 20."""
+
+
+class Message(Protocol):
+    """One message of the forecast: plan/cost.py."""
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def round(self) -> int: ...
+    @property
+    def sender(self) -> PartyId: ...
+    @property
+    def receiver(self) -> PartyId: ...
+    @property
+    def size(self) -> int: ...
+
+
+class Forecast(Protocol):
+    @property
+    def messages(self) -> Sequence[Message]: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def rounds(self) -> int: ...
+
+
+class Checked(Protocol):
+    """A review of a specification (plan/review.py). What was refused early has no query, no plan, no forecast."""
+
+    @property
+    def spec(self) -> Spec: ...
+    @property
+    def digest(self) -> SpecDigest: ...
+    @property
+    def query(self) -> Query | None: ...
+    @property
+    def plan(self) -> Plan | None: ...
+    @property
+    def plan_digest(self) -> PlanDigest | None: ...
+    @property
+    def verdict(self) -> Verdict: ...
+    @property
+    def cards(self) -> Mapping[str, Card]: ...
+    @property
+    def forecast(self) -> Forecast | None: ...
+
+
+def full_name(spec: Spec, party: str) -> str:
+    """A party in prose: its organisation, and its name in the specification."""
+    return f"{spec.party(party).organisation} ({party})"
+
+
+def join_of(review: Checked) -> HelperJoin | None:
+    return next((s for s in review.plan.steps if isinstance(s, HelperJoin)), None) if review.plan else None
+
+
+def noise_of(review: Checked) -> tuple[NoisedColumn, ...]:
+    return next((s.columns for s in review.plan.steps if isinstance(s, AddNoise)), ()) if review.plan else ()
+
+
+def roles_of(review: Checked, join: HelperJoin) -> dict[str, PartyId]:
+    return {"a": join.role_a, "b": join.role_b, "helper": join.helper, "result": review.spec.result_party}
+
+
+def helper_width(join: HelperJoin) -> Fraction:
+    """95 of 100 draws of the helper's noise are within this."""
+    return Fraction(-(-HELPER_TAIL * join.parameter("k") / join.helper_epsilon // 1))
+
+
+def cells_of(review: Checked) -> int:
+    join = join_of(review)
+    return join.parameter("g") * (join.parameter("v_g") // len(join.gathered)) if join else 0

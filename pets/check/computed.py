@@ -1,0 +1,377 @@
+"""The middle of the report: how it is computed, who learns what, where protection ends, what is released.
+
+Everything that is told of a party is read off its column of the matrix; what working together would reveal, off the
+cards.
+"""
+
+from fractions import Fraction
+from math import prod
+from typing import Final
+
+from pets.check import budget, flow
+from pets.check.blocks import (
+    Block,
+    Code,
+    Flow,
+    Grid,
+    Line,
+    Marks,
+    Pairs,
+    Picture,
+    Points,
+    Section,
+    about,
+    listed,
+    size,
+)
+from pets.check.checked import (
+    TAIL,
+    Checked,
+    Forecast,
+    Message,
+    cells_of,
+    full_name,
+    helper_width,
+    join_of,
+    noise_of,
+    roles_of,
+)
+from pets.check.labels import Coalition, Mark, Row
+from pets.ids import PartyId
+from pets.spec.cards import Card
+from pets.spec.ir import HelperJoin, NoisedColumn, Read
+from pets.spec.query import Aggregate, Query, Statistic
+
+# -- safe settings ----------------------------------------------------------------------------------------------------
+
+
+def settings(review: Checked) -> Section:
+    spec, join, forecast = review.spec, join_of(review), review.forecast
+    security = spec.security
+    card = review.cards.get(security.protocol or "helper_join_a")
+    blocks: list[Block] = []
+    if join is not None and forecast is not None and card is not None:
+        blocks.append(_picture(review, join, card, forecast))
+    doing = "looking at all it gets" if security.adversary == "semi-honest" else "doing whatever it likes"
+    many = "any one party" if security.corrupt == 1 else f"any {security.corrupt} parties, each"
+    pairs = [("Protects from", f"{many}, {doing} ({security.adversary})")]
+    if card is not None:
+        pairs = [
+            ("Protocol", f"{card.title} ({card.id}, version {card.version})"),
+            ("Its status", card.status),
+            *pairs,
+            ("What it does", card.functionality),
+            ("Wrong result", f"by chance, at most once in {card.cost.wrong_result.replace('2^-', '2^')} runs"),
+            ("Sources", "; ".join(card.source)),
+        ]
+    if join is not None:
+        pairs.append(("Roles", ", ".join(f"{role}: {party}" for role, party in roles_of(review, join).items())))
+    if forecast is not None:
+        pairs.append(("Cost of a run", f"{size(forecast.size)} in {forecast.rounds} rounds"))
+    blocks.append(Pairs(tuple(pairs)))
+    if join is not None and forecast is not None and card is not None:
+        inside = {m.label: _inside(m.carries, m.receiver) for m in card.messages}
+        blocks.append(
+            Grid(
+                "Every message of a run. A server sends nothing else, and takes nothing else.",
+                ("Round", "From", "To", "What is inside", "Size", "Card"),
+                tuple(
+                    (str(m.round), m.sender, m.receiver, inside[m.label], size(m.size), m.label)
+                    for m in forecast.messages
+                    if m.size and m.sender != m.receiver
+                ),
+                numbers=frozenset({4}),
+            )
+        )
+    return Section("settings", "Safe settings", "How is it computed, and what is sent to whom?", tuple(blocks))
+
+
+def _inside(carries: tuple[str, ...], receiver: str) -> str:
+    """What a message holds, in words, from what its card says it carries."""
+    if any(item.endswith(".key") for item in carries):
+        return "codes in place of person ids, under a key that the receiver does not have"
+    if "sums" in carries:
+        return "one share of every sum, with noise: random alone, the noised sums together"
+    if any(item.endswith(".values") for item in carries):
+        return "masked values: random numbers to the receiver"
+    if "match" in carries:
+        return "masked positions of matches, in an order that tells nothing"
+    if any(item.endswith(".groups") for item in carries):
+        return "masked ends of groups"
+    return "random numbers: masks and noise"
+
+
+def _picture(review: Checked, join: HelperJoin, card: Card, forecast: Forecast) -> Picture:
+    spec = review.spec
+    carries = {m.label: m.carries for m in card.messages}
+    flows: dict[tuple[PartyId, PartyId], list[Message]] = {}
+    for message in forecast.messages:
+        if message.sender != message.receiver and message.size:
+            flows.setdefault((message.sender, message.receiver), []).append(message)
+    keeps = {p: "keeps its records" + ", gets the table" * (p == spec.result_party) for p in (join.role_a, join.role_b)}
+    boxes = [
+        ("a", join.role_a, keeps[join.role_a]),
+        ("b", join.role_b, keeps[join.role_b]),
+        ("helper", join.helper, "brings no records"),
+    ]
+    if spec.result_party not in (join.role_a, join.role_b):
+        boxes.append(("result", spec.result_party, "gets the noised table"))
+    return Picture(
+        "Who sends what to whom in one run. Records stay where they are.",
+        tuple(boxes),
+        tuple(
+            Flow(sender, receiver, sum(m.size for m in sent), _short({c for m in sent for c in carries[m.label]}))
+            for (sender, receiver), sent in flows.items()
+        ),
+    )
+
+
+def _short(carried: set[str]) -> str:
+    words = []
+    if any(item.endswith(".key") for item in carried):
+        words.append("codes for ids")
+    if any(item.endswith(".values") for item in carried):
+        words.append("masked values")
+    if "match" in carried and not words:
+        words.append("masked positions")
+    if "sums" in carried:
+        words.append("noised shares")
+    return ", ".join(words) or "random masks"
+
+
+# -- who learns what --------------------------------------------------------------------------------------------------
+
+_HEADINGS: Final = {
+    "tags": "Person ids as codes",
+    "membership": "Matching",
+    "count": "Matching",
+    "size": "Sizes",
+    "exact sum": "Exact sums: never put together",
+    "noised sum": "Sums with noise",
+    "released": "The released table",
+}
+
+
+def matrix(review: Checked) -> Section:
+    matrix, spec = review.verdict.matrix, review.spec
+    groups: dict[str, list[Line]] = {}
+    for row in matrix.rows:
+        heading, name, holder = _HEADINGS.get(row.kind, ""), row.value, ""
+        if row.kind in ("column", "tags"):
+            dataset, _, column_name = row.value.partition(".")
+            holder = spec.dataset(dataset).party
+            name = column_name if row.kind == "column" else row.value.removesuffix(" as tags")
+            heading = heading or f"Columns of {dataset} ({holder})"
+        elif row.kind == "released":
+            holder = spec.result_party
+        told = row.kind != "released"
+        own = frozenset(c.label for c in matrix.columns if holder in c.parties and not (told and c.beyond_model))
+        groups.setdefault(heading, []).append(Line(name, row, own))
+    sentences = tuple(
+        Points(full_name(review.spec, column.parties[0]), _told(review, column))
+        for column in matrix.columns
+        if len(column.parties) == 1
+    )
+    return Section(
+        "matrix",
+        "Who learns what",
+        "What does each party see, alone or together with others?",
+        (*sentences, Marks(matrix, tuple((heading, tuple(lines)) for heading, lines in groups.items()))),
+    )
+
+
+def _told(review: Checked, column: Coalition) -> tuple[str, ...]:
+    """The matrix column of one party in sentences, strongest marks first."""
+    matrix, spec, join = review.verdict.matrix, review.spec, join_of(review)
+    party, label = column.parties[0], column.label
+    by: dict[Mark, list[Row]] = {mark: [row for row in matrix.rows if row.cells[label] is mark] for mark in Mark}
+    out = []
+    own = [d.name for d in spec.datasets if d.party == party]
+    if own:
+        out.append(f"Keeps its own records of {listed(own)} and sees them, as before.")
+    strange = [r.value for r in by[Mark.VISIBLE] if r.kind == "column" and r.value.split(".")[0] not in own]
+    if strange:
+        out.append(f"Sees the values of {listed(strange)}.")
+    tables = [row.value for row in by[Mark.NOISED] if row.kind == "released"]
+    if tables:
+        out.append(f"Gets the table, with noise in every number: {listed(tables)}.")
+    if any(row.kind == "count" for row in by[Mark.NOISED]) and join is not None:
+        out.append(f"Learns how many rows match, give or take {about(helper_width(join))} (95 times in 100).")
+    if any(row.kind == "size" for row in by[Mark.SIZE]):
+        out.append("Knows the declared greatest number of rows of each table. Never the true number of another's.")
+    held = by[Mark.HELD]
+    kinds = []
+    if tags := [row.value.removesuffix(" as tags") for row in held if row.kind == "tags"]:
+        kinds.append(f"codes for {listed(tags)}")
+    if values := [row.value for row in held if row.kind == "column"]:
+        kinds.append(f"masked values of {listed(values)}")
+    if any(row.kind == "membership" for row in held):
+        kinds.append("masked positions of matches")
+    if any(row.kind == "exact sum" for row in held):
+        kinds.append("one share of each sum")
+    if kinds:
+        out.append(f"Holds, and cannot read: {listed(kinds)}.")
+    if never := [row.value for row in by[Mark.NEVER] if row.kind == "column"]:
+        out.append(f"Never has, in any form: {listed(never)}.")
+    return tuple(out)
+
+
+def limits(review: Checked) -> Section:
+    spec, join = review.spec, join_of(review)
+    card = review.cards[spec.security.protocol or "helper_join_a"]
+    not_protected = [
+        "The question itself. Everyone named here can read this specification.",
+        "The declared sizes, and when and how much is sent. The network sees that too. No record can be read off it.",
+        "Truth of the records. A party that brings wrong or made-up rows is not noticed by the protocol.",
+        "What is true of a whole group. Noise hides one person in it, not the group.",
+        "Availability. Any party can refuse or stop a run. Nothing is released then.",
+    ]
+    if card.adversary.behaviour == "semi-honest":
+        not_protected.insert(
+            3,
+            "Sabotage. A party whose software departs from the protocol can spoil the result and is not always caught.",
+        )
+    if "not independently reviewed" in card.status:
+        not_protected.append(
+            "Errors in the protocol's own proof: it is our design and has not been reviewed independently."
+        )
+    blocks: list[Block] = [Points("What is not protected", tuple(not_protected), "warn")]
+    if join is not None:
+        blocks.append(Points("What working together would reveal", _collusion(review, join), "bad"))
+    return Section("limits", "What could still go wrong", "Where does the protection end?", tuple(blocks))
+
+
+def _collusion(review: Checked, join: HelperJoin) -> tuple[str, ...]:
+    roles: dict[str, PartyId] = roles_of(review, join)
+    tables = {"a": "", "b": ""}
+    for role, step in (("a", join.a), ("b", join.b)):
+        read = next(s for s in review.plan.steps if getattr(s, "out", "") == step) if review.plan else None
+        tables[role] = getattr(read, "dataset", "")
+    out: dict[str, list[str]] = {}
+    order: dict[str, int] = {party.name: place for place, party in enumerate(review.spec.parties)}
+    for card_id in dict.fromkeys((join.card, flow.RELEASE)):
+        for entry in review.cards[card_id].learns:
+            parties = sorted({roles[role] for role in entry.who if role in roles}, key=lambda party: order[party])
+            if entry.beyond_model and len(parties) > 1:
+                out.setdefault(" with ".join(parties), []).append(entry.sentence.format_map(tables))
+    lines = [f"{who}: {'; '.join(dict.fromkeys(what))}." for who, what in out.items()]
+    both = " with ".join(sorted((join.role_a, join.role_b), key=lambda party: order[party]))
+    lines.insert(0, f"{both}: both tables, as two holders who show each other their records always can.")
+    return tuple(lines)
+
+
+# -- safe outputs -----------------------------------------------------------------------------------------------------
+
+
+def outputs(review: Checked) -> Section:
+    spec, query = review.spec, review.query
+    blocks: list[Block] = [Code("The query, as signed", spec.computation.sql.strip())]
+    columns = noise_of(review)
+    if query is not None and columns:
+        blocks.append(_table_of(review, query))
+        rows = []
+        for column in columns:
+            width = TAIL * column.sensitivity / column.epsilon * column.moment.scale
+            rows.append(
+                (
+                    column.moment.name,
+                    budget.decimal(column.epsilon),
+                    about(column.sensitivity * column.moment.scale),
+                    _rounding(review, column),
+                    f"± {about(width)}",
+                )
+            )
+        blocks.append(
+            Grid(
+                "Sums that are computed jointly. Noise is added before anyone sees them; 95 of 100 sums lie within the "
+                "last column.",
+                ("Sum", "Share of epsilon", "One person moves it by at most", "Rows rounded", "Noise"),
+                tuple(rows),
+                numbers=frozenset({1, 2, 3, 4}),
+                code=frozenset({0}),
+            )
+        )
+    if query is not None and query.notes:
+        blocks.append(Points("About the query", query.notes))
+    if (cost := _price(review)) is not None:
+        blocks.append(cost)
+    return Section("outputs", "Safe outputs", "What is released, and how much noise does it carry?", tuple(blocks))
+
+
+_STATISTICS: Final = {
+    Statistic.COUNT_ROWS: "number of rows",
+    Statistic.COUNT_VALUES: "number of values",
+    Statistic.COUNT_PEOPLE: "number of persons, by distinct values",
+    Statistic.SUM: "sum",
+    Statistic.AVG: "mean",
+    Statistic.VAR_SAMP: "variance (sample)",
+    Statistic.VAR_POP: "variance (population)",
+    Statistic.STDDEV_SAMP: "standard deviation (sample)",
+    Statistic.STDDEV_POP: "standard deviation (population)",
+    Statistic.CORR: "correlation",
+    Statistic.COVAR_SAMP: "covariance (sample)",
+    Statistic.COVAR_POP: "covariance (population)",
+    Statistic.REGR_SLOPE: "slope of the regression line (y, x)",
+    Statistic.REGR_INTERCEPT: "intercept of the regression line (y, x)",
+}
+
+
+def _table_of(review: Checked, query: Query) -> Grid:
+    rows = []
+    count = cells_of(review)
+    rows_of = "one row" if count == 1 else f"{count:,} rows"
+    for output in query.outputs:
+        if isinstance(output.what, Aggregate):
+            of = ", ".join(str(ref) for ref in output.what.columns)
+            words = _STATISTICS[output.what.statistic]
+            rows.append((output.name, f"{words}{f' of {of}' if of else ''}", "computed from noised sums"))
+        else:
+            rows.append((output.name, f"group of {output.what}", "all declared levels, also empty ones"))
+    return Grid(
+        f"Columns of the released table: {rows_of}, whatever the records are.",
+        ("Column", "What it is", "How"),
+        tuple(rows),
+        code=frozenset({0}),
+    )
+
+
+def _rounding(review: Checked, column: NoisedColumn) -> str:
+    """What each row's value is rounded to before the join, in the column's own unit."""
+    if review.plan is None:
+        return "-"
+    tables = [review.spec.dataset(s.dataset) for s in review.plan.steps if isinstance(s, Read)]
+    words = []
+    for factor, table in zip((column.moment.a, column.moment.b), tables, strict=True):
+        if factor.unit > 1:
+            of = [table.columns[name] for name in factor.values]
+            step = about(Fraction(factor.unit, prod(10**each.places for each in of)))
+            unit = f" {of[0].unit}" if len(of) == 1 and of[0].unit else ""
+            words.append(f"{'*'.join(factor.values)} to {step}{unit}")
+    return ", ".join(words) or "-"
+
+
+def _price(review: Checked) -> Block | None:
+    spec = review.spec
+    if not review.verdict.losses:
+        return None
+    release, helper = budget.release_loss(spec), budget.helper_loss(spec)
+    rows = []
+    for dataset, loss in review.verdict.losses.items():
+        every = loss * spec.validity.max_runs
+        rows.append(
+            (
+                dataset,
+                budget.decimal(release.epsilon),
+                budget.decimal(helper.epsilon),
+                budget.decimal(loss.epsilon),
+                budget.decimal(loss.delta) if loss.delta else "0",
+                budget.decimal(every.epsilon),
+            )
+        )
+    runs = spec.validity.max_runs
+    return Grid(
+        "What it costs the privacy budget of each table: epsilon for the table, and for the helper's count.",
+        ("Table", "Release", "Helper's count", "One run", "Delta", f"All {runs} run{'s' if runs > 1 else ''}"),
+        tuple(rows),
+        numbers=frozenset({1, 2, 3, 4, 5}),
+    )

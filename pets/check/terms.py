@@ -1,0 +1,299 @@
+"""The rules on the terms: noise, what is declared, protocol and adversary, dates and runs. Registered in rules.py."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from fractions import Fraction
+from functools import partial
+from typing import Final
+
+from pets.check import budget
+from pets.check.rules import JOINS, Asked, Found, rule
+from pets.errors import PetsError
+from pets.spec import moments as taken_apart
+from pets.spec.ir import Dimension
+from pets.spec.model import DESIGN, Spec, quantity
+
+MAX_WINDOW: Final = timedelta(days=5 * 366)
+WEAK_EPSILON: Final = Fraction(10)
+
+
+# -- noise ------------------------------------------------------------------------------------------------------------
+
+
+@rule("spec.no-noise")
+def no_noise(asked: Asked) -> Found:
+    """Exact sums of a joint table are not released: nothing would stop a second query from undoing them."""
+    if asked.spec.release.differential_privacy is None:
+        yield (
+            "release",
+            "has no [release.differential_privacy], so exact sums would be released",
+            'add it, with epsilon (for example "1") and neighbours',
+        )
+
+
+@rule("spec.disclosure-control")
+def disclosure_control(asked: Asked) -> Found:
+    """Thresholds and rounding of exact counts need a protocol that compares under sharing; this one does not."""
+    if asked.spec.release.disclosure_control is not None:
+        yield (
+            "release.disclosure_control",
+            f"{asked.protocol} cannot compare counts before they are opened",
+            "take it out: the noise covers small groups, and empty groups are released like all others",
+        )
+
+
+@rule("dp.exact-rows")
+def exact_rows(asked: Asked) -> Found:
+    """With exact row counts known, a person cannot be added unseen, and the noise would have to be twice as wide."""
+    for place, item in enumerate(asked.spec.security.leakage):
+        if item.item == "row_count" and item.extent == "exact":
+            yield (
+                f"security.leakage.{place}.as",
+                f"tells how many rows {', '.join(item.of)} has exactly, which the noise does not protect",
+                'write as = "declared maximum"',
+            )
+
+
+@rule("dp.weights")
+def weights(asked: Asked) -> Found:
+    """A weight for a column that is not there changes nothing, and its author thinks it does."""
+    privacy = asked.spec.release.differential_privacy
+    known = [moment.name for moment in asked.moments]
+    for name in sorted(set(privacy.weights) - set(known)) if privacy and known else ():
+        yield (
+            f"release.differential_privacy.weights.{name}",
+            "is not a noised column of this query",
+            f"the noised columns are: {', '.join(known)}",
+        )
+
+
+@rule("dp.scale")
+def scale(asked: Asked) -> Found:
+    """Noise that no rounding unit brings within reach of the sampler would bury the answer anyway."""
+    privacy, roles = asked.spec.release.differential_privacy, asked.roles
+    found = asked.moments
+    if privacy is None or roles is None or not found:
+        return
+    known = {name: weight for name, weight in privacy.weights.items() if name in {m.name for m in found}}
+    shares = budget.split_epsilon(quantity(privacy.epsilon), [m.name for m in found], known)
+    left, right = asked.tables
+    a, b = (left, right) if roles.a_side == "left" else (right, left)
+    dims_a, dims_b = (taken_apart.dimensions(asked.query, asked.spec, s) for s in (roles.a_side, roles.b_side))
+    for m in found:
+        plain = (m.left, m.right) if roles.a_side == "left" else (m.right, m.left)
+        fit = partial(budget.coarse, *plain, m.outer, epsilon=shares[m.name], name=m.name)
+        try:
+            fit(
+                k_a=a.max_rows_per_person,
+                k_b=b.max_rows_per_person,
+                g=taken_apart.cells(dims_a),
+                h=taken_apart.cells(dims_b),
+                b_grouped=bool(dims_b),
+            )
+        except PetsError as error:
+            yield ("release.differential_privacy.epsilon", error.text.removeprefix("dp.scale: "), error.hint)
+
+
+@rule("dp.delta")
+def delta(asked: Asked) -> Found:
+    """A delta that one table's rows use up lets somebody's presence be told outright."""
+    rows = max(table.max_rows for table in asked.tables)
+    for place, item in enumerate(asked.spec.security.leakage):
+        if item.noised is not None and not quantity(item.noised.delta) * rows < 1:
+            yield (
+                f"security.leakage.{place}.noised.delta",
+                f"{item.noised.delta} is not below one in {rows:,} rows".replace(",", " "),
+                'write a delta far below that, for example "2^-40"',
+            )
+
+
+@rule("dp.weak", "warning")
+def weak(asked: Asked) -> Found:
+    """Above this the guarantee says next to nothing: odds may change by a factor of e^10 = 22 000."""
+    loss = budget.release_loss(asked.spec) + budget.helper_loss(asked.spec)
+    if loss.epsilon > WEAK_EPSILON:
+        yield (
+            "release.differential_privacy.epsilon",
+            f"a run costs epsilon {budget.decimal(loss.epsilon)}, which protects hardly anyone",
+            "values up to about 1 are customary",
+        )
+
+
+@rule("spec.b-cells")
+def b_cells(asked: Asked) -> Found:
+    """Every cell of role b's own grouping is one more column on the wire."""
+    if (roles := asked.roles) is None:
+        return
+    dims = taken_apart.dimensions(asked.query, asked.spec, roles.b_side)
+    if (h := taken_apart.cells(dims)) > taken_apart.MAX_B_CELLS:
+        table = asked.query.left if roles.b_side == "left" else asked.query.right
+        yield (
+            f"computation.sql: GROUP BY <- {', '.join(str(d.column) for d in dims)}",
+            f"{table} is grouped into {h} cells, {h_of(dims)}; the most for now is {taken_apart.MAX_B_CELLS}",
+            "group by fewer columns of this table, or by coarser ones",
+        )
+
+
+def h_of(dims: tuple[Dimension, ...]) -> str:
+    """How a number of cells comes about: ``6 x 7 with (missing)``."""
+    return f"{' x '.join(str(len(d.levels)) for d in dims)} levels with {dims[0].levels[-1]}"
+
+
+# -- what is declared and what the protocol stands for ----------------------------------------------------------------
+
+
+@rule("spec.protocol")
+def protocol(asked: Asked) -> Found:
+    """The protocol has a card here, and it is one that joins."""
+    if asked.protocol not in JOINS:
+        known = asked.protocol in asked.cards
+        yield (
+            "security.protocol",
+            f"{asked.protocol} {'does not join tables' if known else 'has no card in this installation'}",
+            f"write {' or '.join(JOINS)}, or leave the choice to the planner",
+        )
+
+
+@rule("spec.adversary")
+def adversary(asked: Asked) -> Found:
+    """The adversary that the specification asks for is a floor. It is never lowered."""
+    card = asked.cards.get(asked.protocol)
+    if card and asked.spec.security.adversary == "malicious" and card.adversary.behaviour != "malicious":
+        yield (
+            "security.adversary",
+            f"asks for protection from malicious parties; {card.id} protects from {card.adversary.behaviour} ones",
+            "accept semi-honest, if every party's approvers do: a party that deviates is then not always caught",
+        )
+
+
+@rule("spec.corrupt")
+def corrupt(asked: Asked) -> Found:
+    """The number of colluding parties that the specification asks to withstand is a floor too."""
+    card = asked.cards.get(asked.protocol)
+    if card and asked.spec.security.corrupt > card.adversary.corrupt:
+        yield (
+            "security.corrupt",
+            f"asks to withstand {asked.spec.security.corrupt} colluding parties; {card.id} withstands "
+            f"{card.adversary.corrupt} of {len(card.adversary.among)}",
+            f"write corrupt = {card.adversary.corrupt}, if every party's approvers accept it",
+        )
+
+
+@rule("leak.twice")
+def twice(asked: Asked) -> Found:
+    """Two entries on one thing: a reader believes the first, a machine the last (edge_overwrite)."""
+    seen: dict[tuple[str, str, str], int] = {}
+    for place, item in enumerate(asked.spec.security.leakage):
+        for of in item.of or ("",):
+            first = seen.setdefault((item.learner, item.item, of), place)
+            if first != place:
+                yield (
+                    f"security.leakage.{place}",
+                    f"declares {item.item}{' of ' + of if of else ''} to {item.learner} again, after entry {first}",
+                    "keep one of them",
+                )
+
+
+# -- when and how often -----------------------------------------------------------------------------------------------
+
+_DAYS: Final = {"daily": 1, "weekly": 7, "monthly": 28, "quarterly": 90, "yearly": 365}
+
+
+@rule("spec.window")
+def window(asked: Asked) -> Found:
+    """An approval that does not end is one that nobody remembers giving."""
+    validity = asked.spec.validity
+    if validity.not_after - validity.not_before > MAX_WINDOW:
+        yield (
+            "validity.not_after",
+            f"is {(validity.not_after - validity.not_before).days} days after not_before; five years are the most",
+            "ask again in five years",
+        )
+
+
+@rule("spec.schedule")
+def schedule(asked: Asked) -> Found:
+    """Runs come no faster than new records: a second run on the same rows only averages the noise away."""
+    validity = asked.spec.validity
+    if validity.schedule is None:
+        return
+    for table in asked.tables:
+        days = 0 if table.refresh == "each run" else _DAYS.get(table.refresh)
+        if days is None or days > _DAYS[validity.schedule]:
+            yield (
+                "validity.schedule",
+                f"runs {validity.schedule} on {table.name}, whose records are "
+                f"{'frozen' if days is None else 'refreshed ' + table.refresh}: the same rows would be asked again",
+                "run no more often than every table is refreshed",
+            )
+
+
+@rule("spec.runs")
+def runs(asked: Asked) -> Found:
+    """The number of runs fits the schedule and the dates."""
+    validity = asked.spec.validity
+    if validity.schedule is None:
+        return
+    slots = (validity.not_after - validity.not_before).days // _DAYS[validity.schedule] + 1
+    if validity.max_runs > slots:
+        yield (
+            "validity.max_runs",
+            f"{validity.max_runs} {validity.schedule} runs do not fit between the dates; {slots} do",
+            f"write max_runs = {slots} or fewer",
+        )
+
+
+@rule("spec.repeat", "warning")
+def repeat(asked: Asked) -> Found:
+    """Several runs without a schedule may come at once, on the same rows."""
+    validity = asked.spec.validity
+    if validity.max_runs > 1 and validity.schedule is None:
+        loss = (budget.release_loss(asked.spec) + budget.helper_loss(asked.spec)) * validity.max_runs
+        yield (
+            "validity.max_runs",
+            f"{validity.max_runs} runs may follow each other on the same rows and cost epsilon "
+            f"{budget.decimal(loss.epsilon)} together",
+            "add a schedule, or ask for one run",
+        )
+
+
+@rule("spec.delegation")
+def delegation(asked: Asked) -> Found:
+    """Approval on another's behalf is not enforced yet, so it is not accepted."""
+    for place, item in enumerate(asked.spec.delegation):
+        yield (
+            f"delegation.{place}",
+            f"lets {item.to} approve for {item.by}, which no server enforces yet",
+            "take it out: every party's own approvers sign",
+        )
+
+
+@rule("spec.design", "warning")
+def design(asked: Asked) -> Found:
+    """A draft says so in its legal and purpose fields; a party server refuses it."""
+    if fields := design_fields(asked.spec):
+        yield (
+            fields[0],
+            f'{len(fields)} field(s) still say "{DESIGN}": this is a draft, and no party server runs it',
+            "fill them in before it is submitted",
+        )
+
+
+def design_fields(spec: Spec) -> tuple[str, ...]:
+    """Paths of legal and purpose fields that still hold the placeholder of a draft."""
+    paths: list[str] = []
+
+    def walk(value: object, path: str) -> None:
+        if isinstance(value, Mapping):
+            for key, part in value.items():
+                walk(part, f"{path}.{key}")
+        elif isinstance(value, (tuple, list)):
+            for place, part in enumerate(value):
+                walk(part, f"{path}.{place}")
+        elif value == DESIGN:
+            paths.append(path)
+
+    walk(spec.purpose.model_dump(), "purpose")
+    for party, legal in spec.legal.items():
+        walk(legal.model_dump(), f"legal.{party}")
+    return tuple(paths)
