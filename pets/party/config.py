@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
 from pets.approve.envelope import SigningKey, public_bytes
 from pets.approve.policy import Policy, parse_policy, refuse_unsafe
@@ -62,6 +62,12 @@ class DirectoryParty(Model):
     ca: RelativePath | None = None
     signing_key: PublicKey | None = None
     approver: tuple[DirectoryApprover, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_key_a_name(self) -> Self:
+        if len({one.name for one in self.approver}) != len(self.approver):
+            raise ValueError("two approvers have one name")
+        return self
 
 
 class _DirectoryFile(Model):

@@ -292,7 +292,7 @@ def init_party(
 def init_client(
     folder: Path, name: str, san: str, *, organisation: str, now: dt.datetime, authority: Authority | None = None
 ) -> tuple[Path, ...]:
-    """Make the folder of a party without a server, such as a result party: keys, certificate or request, ``client.toml``.
+    """Make the folder of a party without a server, such as a result party: its keys, certificate and ``client.toml``.
 
     Returns the files made; nothing is ever replaced.
     """

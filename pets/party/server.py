@@ -7,6 +7,7 @@ of ``errors.CODES`` and nothing else. The list of calls is the one of proto/pets
 
 import contextlib
 import ctypes
+import gc
 import logging
 import signal
 import sys
@@ -382,6 +383,7 @@ def serve(config: PartyConfig, node: Node) -> None:
     server = Server(node, config.directory, config.credentials, config.listen)
     try:
         port = server.start()
+        gc.freeze()  # what was imported stays: collections in the middle of a run need not look at it
         host = config.listen.rpartition(":")[0]
         sys.stdout.write(f"pets: {config.name} ready on {host}:{port}\n")
         sys.stdout.flush()

@@ -331,6 +331,7 @@ class _Carried:
             if self._ended:
                 return
             self._ended = True
+        code = self.mailbox.root(code)
         for peer in sorted(self.mailbox.peers):
             self._dialler.tell_abort(peer, self.mailbox.run_id, code)
         self._close(PeerError("peer.aborted", peer=self._me, reason=code))

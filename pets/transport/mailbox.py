@@ -63,6 +63,11 @@ class Mailbox:
         """Why the run has ended here, or None."""
         return self._error
 
+    def root(self, code: str) -> str:
+        """The code to pass on when this party ends the run for ``code``: the first cause, not the news of it."""
+        known = self._error
+        return str(known.fields["reason"]) if known and code == known.code == "peer.aborted" else code
+
     def expect(self, peer: PartyId, slot: Slot, size: int) -> None:
         """Allow ``peer`` to send exactly ``size`` bytes for ``slot``, once."""
         if peer not in self.peers or size < 0 or (peer, slot) in self._parcels:

@@ -140,6 +140,7 @@ class MemoryLink:
 
     def abort(self, code: str) -> None:
         if not self._ended:
+            code = self.mailbox.root(code)
             self.close()
             self._network.ended(self._party, code)
 

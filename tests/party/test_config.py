@@ -13,6 +13,7 @@ NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 BOARD, COUNCIL = "spiffe://consortium.example/board", "spiffe://consortium.example/council"
 AUTHORITY = Authority.create("consortium", now=NOW)
 ANN = keygen().text
+AGAIN = approver_entry("Ann", key=keygen().text, organisation="The Board")
 
 
 @pytest.fixture
@@ -87,6 +88,7 @@ def test_a_key_or_folder_that_others_can_get_at_is_refused(folder: Path, file: s
         ("directory.toml", COUNCIL, BOARD, "two parties have one san"),
         ("directory.toml", 'name = "council"', 'name = "board"', "two parties have one name"),
         ("directory.toml", COUNCIL, "https://council.example", "party.1.san"),
+        ("directory.toml", "[[party.approver]]", f"{AGAIN}[[party.approver]]", "two approvers have one name"),
         ("directory.toml", ANN, "ed25519:AAAA", "party.0.approver.0.key"),
         ("directory.toml", BOARD, BOARD + "2", "does not carry the name"),
         ("policy.toml", 'party = "board"', 'party = "council"', "is not board"),

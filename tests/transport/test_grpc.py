@@ -472,6 +472,7 @@ class Held:
 
 def test_a_sender_blocks_while_too_much_waits_and_goes_on_when_it_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pets.transport.grpc.QUEUE_BYTES", CHUNK)
+    monkeypatch.setattr("pets.transport.grpc.LINGER_S", 1.0)
     stub, sent = Held(), threading.Semaphore(0)
     sender = _Sender(stub, Mailbox(RUN, (HELPER,)), HELPER, 5)
 

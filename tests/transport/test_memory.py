@@ -98,3 +98,13 @@ def test_a_closed_link_tells_nobody() -> None:
     assert made.link(B).mailbox.error is None
     with pytest.raises(LinkError):
         helper.receive(A, M1, 0.01)
+
+
+def test_an_abort_is_passed_on_with_its_first_cause() -> None:
+    made, a, helper = network()
+    made.link(B).mailbox.fail(PeerError("peer.aborted", peer=A, reason="run.stopped"))
+    made.link(B).abort("peer.aborted")
+    for link in (a, helper):
+        with pytest.raises(PeerError) as caught:
+            link.flush(0)
+        assert (caught.value.fields["peer"], caught.value.fields["reason"]) == (B, "run.stopped")
