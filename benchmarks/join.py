@@ -1,0 +1,367 @@
+"""A joint query, the whole way on three servers: ``python -m benchmarks.join [--size ROWS] [--json] [--runs N]``.
+
+Three party servers as processes of their own, mutual TLS over loopback gRPC, kernels warm. ``ROWS`` people on each side,
+60 % of the smaller side in both, one row each (K = 1); 20 groups at the one holder, the values at the other:
+
+    SELECT a.area, COUNT(*), SUM(b.amount) FROM a JOIN b ON a.nhs_number = b.nhs_number GROUP BY a.area
+
+Ids lie in Parquet as text of ten digits. The range of NHS numbers that is never issued has 909,091 valid ones, too few
+here; so these are made up from the whole range (valid check digits, nobody's). Specification, approvals and snapshots
+are there before. The clock starts at the client's start call and ends when the table is opened: it includes reading
+Parquet (and its digest), hello, keys, noise, four rounds and opening. The peer is DuckDB, which joins the two files in
+the clear in one process, in turn with our runs.
+
+``bytes`` are those of the loopback device, TCP headers included (the least of all runs: others may use it, too);
+``bytes_by_formula`` is what the card forecasts. ``peak_rss_mb`` is the largest of the three servers' during the runs;
+that of taking the snapshot is told apart.
+"""
+
+import datetime as dt
+import re
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks.common import Case, arguments, show
+from pets.approve import approvals
+from pets.client import Network
+from pets.remote import connect, network
+from pets.demo.deploy import Deployment, Process, deploy, servers
+from pets.ids import PartyId, SpecDigest
+from pets.kernels.digits import ten_digits
+from pets.party.config import read_client
+from pets.plan.review import Reviewed, review
+from pets.result import Result
+from pets.spec.parse import parse_toml
+
+I64 = npt.NDArray[np.int64]
+
+GROUPS: Final = 20
+OVERLAP: Final = 0.6
+RUNS: Final = 9
+WARM: Final = 2
+MAX_AMOUNT: Final = 5_000
+LOOPBACK: Final = Path("/sys/class/net/lo/statistics/tx_bytes")
+
+SQL: Final = """
+SELECT a.area, COUNT(*) AS people, SUM(b.amount) AS amount
+FROM a JOIN b ON a.nhs_number = b.nhs_number
+GROUP BY a.area
+"""
+
+
+# -- records ----------------------------------------------------------------------------------------------------------
+
+
+def made_up_numbers(count: int) -> I64:
+    """Distinct ten-digit numbers with a valid NHS check digit, spread over the whole range, the same in every run."""
+    serials = (np.arange(count * 5 // 4 + 100, dtype=np.int64) * 387_420_489 + 271_828_182) % 1_000_000_000
+    weighed = sum((serials // 10 ** (8 - i)) % 10 * (10 - i) for i in range(9))
+    check = (11 - weighed % 11) % 11
+    numbers: I64 = (serials * 10 + check)[check < 10]
+    return numbers[:count]
+
+
+def make_records(folder: Path, rows: int) -> tuple[Path, Path]:
+    """Write ``a.parquet`` (id, area) and ``b.parquet`` (id, amount), each in an order of its own."""
+    both = int(OVERLAP * rows)
+    numbers = made_up_numbers(2 * rows - both)
+    rng = np.random.default_rng(1)
+    files = folder / "a.parquet", folder / "b.parquet"
+    areas = pa.array([f"area {i:02}" for i in range(GROUPS)])
+    area = pa.DictionaryArray.from_arrays(rng.integers(0, GROUPS, rows, dtype=np.int8), areas).cast(pa.string())
+    amount = rng.integers(0, MAX_AMOUNT + 1, rows)
+    for file, held, name, values in (
+        (files[0], numbers[:rows], "area", area),
+        (files[1], numbers[rows - both :], "amount", pa.array(amount)),
+    ):
+        text = pa.Array.from_buffers(
+            pa.string(),
+            rows,
+            [
+                None,
+                pa.py_buffer(np.arange(0, 10 * rows + 10, 10, dtype=np.int32)),
+                pa.py_buffer(ten_digits(rng.permutation(held))),
+            ],
+        )
+        pq.write_table(pa.table({"nhs_number": text, name: values}), file)
+    return files
+
+
+# -- specification ----------------------------------------------------------------------------------------------------
+
+
+def spec_toml(rows: int) -> str:
+    """The specification of the benchmark: all that differs from a real one is that nobody is in the records."""
+    levels = ", ".join(f'"area {i:02}"' for i in range(GROUPS))
+    parties = "".join(
+        f"""
+[[party]]
+name = "{name}"
+organisation = "{name} of the benchmark"
+roles = [{", ".join(f'"{role}"' for role in roles)}]
+san = "spiffe://benchmark.example/{name}"
+"""
+        for name, roles in (
+            ("first", ("input", "computing")),
+            ("second", ("input", "computing")),
+            ("helper", ("computing",)),
+            ("analyst", ("result",)),
+        )
+    )
+    legal = "".join(
+        f"""
+[legal.{name}]
+controller = "{name} of the benchmark"
+law = "legal-gb:law-GDPR"
+jurisdiction = "loc:GB-SCT"
+article6 = "eu-gdpr:A6-1-e-public-interest"
+dpia = {{ id = "benchmark", outcome = "eu-gdpr:DPIAOutcomeRisksMitigated" }}
+retention = "nothing is kept"
+notice = "https://benchmark.example/notice"
+"""
+        for name in ("first", "second")
+    )
+    return f"""pets = 1
+title = "Benchmark: amounts by area"
+[purpose]
+statement = "How long does a joint query take?"
+dpv = ["dpv:ProvideOfficialStatistics"]
+public_benefit = "Knowing what it costs."
+author = "analyst@benchmark.example"
+{parties}
+[[dataset]]
+name = "a"
+party = "first"
+privacy_unit = "person"
+max_rows_per_person = 1
+max_rows = {rows}
+refresh = "frozen"
+[dataset.columns]
+nhs_number = {{ role = "person id", scheme = "nhs-number" }}
+area = {{ role = "dimension", type = "category", levels = [{levels}] }}
+[[dataset]]
+name = "b"
+party = "second"
+privacy_unit = "person"
+max_rows_per_person = 1
+max_rows = {rows}
+refresh = "frozen"
+[dataset.columns]
+nhs_number = {{ role = "person id", scheme = "nhs-number" }}
+amount = {{ role = "measure", type = "integer", min = 0, max = {MAX_AMOUNT}, required = true }}
+{legal}
+[linkage]
+on = "nhs_number"
+normalise = ["strip-spaces", "check-digit"]
+version = "1"
+[computation]
+sql = \"\"\"{SQL}\"\"\"
+[release]
+to = ["analyst"]
+[release.differential_privacy]
+epsilon = "1"
+neighbours = "one person's rows added or removed"
+[security]
+adversary = "semi-honest"
+corrupt = 1
+protocol = "helper_join_a"
+[[security.leakage]]
+learner = "helper"
+item = "match_count"
+noised = {{ epsilon = "0.5", delta = "2^-40" }}
+[[security.leakage]]
+learner = "everyone"
+item = "row_count"
+of = ["a", "b"]
+as = "declared maximum"
+[validity]
+not_before = {dt.date.today() - dt.timedelta(1)}
+not_after = {dt.date.today() + dt.timedelta(30)}
+max_runs = 1000
+"""
+
+
+# -- measuring --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Servers with an approved specification and snapshots, and the client that runs it."""
+
+    client: Network
+    toml: str
+    reviewed: Reviewed
+    running: dict[PartyId, Process]
+    snapshot_s: dict[str, float]
+    snapshot_rss_mb: dict[str, int]
+
+
+def prepare(deployment: Deployment, reviewed: Reviewed, toml: str, running: dict[PartyId, Process]) -> Ready:
+    """Submit, approve, freeze."""
+    client = connect(deployment.directory)
+    digest = client.submit(toml)
+    for party, people in deployment.approvers.items():
+        person, key = next(iter(people.items()))
+        envelope = approvals.approve(
+            digest=digest,
+            plan_digest=reviewed.plan_digest,
+            party=party,
+            approver=person,
+            key=key,
+            not_before=reviewed.spec.validity.not_before,
+            not_after=reviewed.spec.validity.not_after,
+            max_runs=reviewed.spec.validity.max_runs,
+        )
+        _own(deployment, party).server(party).approve(envelope)
+    took = {dataset.party: _freeze(deployment, PartyId(dataset.party), digest) for dataset in reviewed.spec.datasets}
+    rss = {party: peak_rss_mb(process.child.pid) for party, process in running.items()}
+    return Ready(client, toml, reviewed, running, took, rss)
+
+
+def _freeze(deployment: Deployment, party: PartyId, digest: SpecDigest) -> float:
+    began = time.perf_counter()
+    _own(deployment, party).server(party).snapshot(digest)
+    return time.perf_counter() - began
+
+
+def _own(deployment: Deployment, party: PartyId) -> Network:
+    config = deployment.config(party)
+    return network(read_client(config, directory=config.parent / "directory.toml", now=dt.datetime.now(dt.UTC)))
+
+
+def peak_rss_mb(pid: int) -> int:
+    """The most memory that a process has had since it began, or since ``forget_peak``."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(found[1]) // 1024 if found else 0
+
+
+def forget_peak(pid: int) -> None:
+    """Let the peak of a process begin anew."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="ascii")
+
+
+def loopback_bytes() -> int:
+    """Bytes that the loopback device has sent."""
+    return int(LOOPBACK.read_text(encoding="ascii"))
+
+
+def timed(act: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    act()
+    return time.perf_counter() - began
+
+
+def in_the_clear(files: tuple[Path, Path]) -> Callable[[], dict[str, tuple[int, int]]]:
+    """DuckDB on both files at once: what nobody may do with such records."""
+    connection = duckdb.connect(":memory:")
+    first, second = (f"read_parquet('{file}')" for file in files)
+    sql = SQL.replace("FROM a", f"FROM {first} a").replace("JOIN b", f"JOIN {second} b")
+
+    def join() -> dict[str, tuple[int, int]]:
+        return {area: (int(people), int(amount)) for area, people, amount in connection.execute(sql).fetchall()}
+
+    return join
+
+
+def check(result: Result, expected: dict[str, tuple[int, int]]) -> None:
+    """The released table is the true one but for its noise; a benchmark of wrong results would be worth nothing."""
+    frame = result.to_pandas().set_index("area")
+    for area, (people, amount) in expected.items():
+        if abs(frame.loc[area, "people"] - people) > 200 or abs(frame.loc[area, "amount"] - amount) > 200 * MAX_AMOUNT:
+            raise SystemExit(f"{area}: released {tuple(frame.loc[area])}, in the clear {people}, {amount}")
+
+
+def steps_of(result: Result) -> dict[str, float]:
+    """Seconds by party and message, waiting included: what a party does between two messages."""
+    steps: dict[str, float] = {}
+    for step in result.steps:
+        name = f"{step.party} {step.step}"
+        steps[name] = steps.get(name, 0.0) + step.seconds
+    return steps
+
+
+def measure(rows: int, runs: int) -> Case:
+    """Run the query ``runs`` times on warm servers, in turn with DuckDB."""
+    toml = spec_toml(rows)
+    reviewed = review(parse_toml(toml)).require()
+    with tempfile.TemporaryDirectory(prefix="pets-join-") as name:
+        folder = Path(name)
+        files = make_records(folder, rows)
+        deployment = deploy(folder / "parties", reviewed.spec, {"a": files[0], "b": files[1]})
+        join = in_the_clear(files)
+        expected = join()
+        with servers(deployment) as running:
+            ready = prepare(deployment, reviewed, toml, running)
+            return _measured(ready, join, expected, rows, runs)
+
+
+def _measured(
+    ready: Ready,
+    join: Callable[[], dict[str, tuple[int, int]]],
+    expected: dict[str, tuple[int, int]],
+    rows: int,
+    runs: int,
+) -> Case:
+    results: list[Result] = []
+    moved: list[int] = []
+    clear: list[float] = []
+    for number in range(WARM + runs):
+        if number == WARM:
+            for process in ready.running.values():
+                forget_peak(process.child.pid)
+        before = loopback_bytes()
+        result = ready.client.run(ready.toml)
+        after = loopback_bytes()
+        check(result, expected)
+        peer = timed(join)
+        if number >= WARM:
+            results.append(result)
+            moved.append(after - before)
+            clear.append(peer)
+    seconds = [result.seconds for result in results]
+    middle = min(results, key=lambda result: abs(result.seconds - statistics.median(seconds)))
+    rss = {party: peak_rss_mb(process.child.pid) for party, process in ready.running.items()}
+    forecast = ready.reviewed.forecast
+    return Case(
+        name="join",
+        size=rows,
+        runs=seconds,
+        bytes=min(moved),
+        rounds=forecast.rounds,
+        peak_rss_mb=max(rss.values()),
+        steps=steps_of(middle),
+        peers={"DuckDB, in the clear": statistics.median(clear)},
+        more={
+            "bytes_by_formula": forecast.size,
+            "bytes_over_formula": round(min(moved) / forecast.size - 1, 4),
+            "peak_rss_mb_by_party": rss,
+            "snapshot_seconds": {party: round(took, 2) for party, took in ready.snapshot_s.items()},
+            "peak_rss_mb_of_snapshot": ready.snapshot_rss_mb,
+        },
+    )
+
+
+def main() -> None:
+    parser = arguments(__doc__, size=1_000_000, what="rows of each of the two tables")
+    parser.add_argument("--runs", type=int, default=RUNS, help=f"runs after {WARM} that warm up (default {RUNS})")
+    asked = parser.parse_args()
+    if not LOOPBACK.is_file():
+        sys.exit("this benchmark reads sizes of processes and bytes of the loopback device from Linux")
+    show(measure(asked.size, asked.runs), as_json=asked.json)
+
+
+if __name__ == "__main__":
+    main()
