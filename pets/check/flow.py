@@ -406,7 +406,7 @@ def _declare(about: Subject, entry: Learns, who: str) -> str:
     return "no declaration covers this: choose another protocol"
 
 
-@rule("leak.surplus")
+@rule("leak.surplus", "warning")
 def surplus(asked: Asked) -> Found:
     """What is declared is what the protocol tells: approvers do not sign for leaks that nobody needs."""
     if (found := _subject(asked)) is None:

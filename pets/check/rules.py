@@ -253,7 +253,7 @@ def holder_computes(asked: Asked) -> Found:
             )
 
 
-@rule("spec.idle-party")
+@rule("spec.idle-party", "warning")
 def idle_party(asked: Asked) -> Found:
     """A specification names nobody without a part: approvers read the list of names as the list of those who learn."""
     for party in asked.spec.parties:
@@ -276,7 +276,7 @@ def idle_party(asked: Asked) -> Found:
             )
 
 
-@rule("spec.idle-dataset")
+@rule("spec.idle-dataset", "warning")
 def idle_dataset(asked: Asked) -> Found:
     """Approval of a table that the query does not touch is approval for nothing, or for something unsaid."""
     for dataset in asked.spec.datasets:

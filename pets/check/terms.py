@@ -199,7 +199,7 @@ def twice(asked: Asked) -> Found:
 _DAYS: Final = {"daily": 1, "weekly": 7, "monthly": 28, "quarterly": 90, "yearly": 365}
 
 
-@rule("spec.window")
+@rule("spec.window", "warning")
 def window(asked: Asked) -> Found:
     """An approval that does not end is one that nobody remembers giving."""
     validity = asked.spec.validity
@@ -211,7 +211,7 @@ def window(asked: Asked) -> Found:
         )
 
 
-@rule("spec.schedule")
+@rule("spec.schedule", "warning")
 def schedule(asked: Asked) -> Found:
     """Runs come no faster than new records: a second run on the same rows only averages the noise away."""
     validity = asked.spec.validity
@@ -228,7 +228,7 @@ def schedule(asked: Asked) -> Found:
             )
 
 
-@rule("spec.runs")
+@rule("spec.runs", "warning")
 def runs(asked: Asked) -> Found:
     """The number of runs fits the schedule and the dates."""
     validity = asked.spec.validity

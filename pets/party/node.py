@@ -19,6 +19,7 @@ from pets.approve.envelope import SigningKey, sign
 from pets.approve.policy import Policy, judge_policy
 from pets.check.budget import Loss, run_loss
 from pets.check.labels import Finding
+from pets.check.terms import design_fields
 from pets.errors import (
     ApprovalError,
     BudgetError,
@@ -662,23 +663,12 @@ def _is_text(data: bytes) -> bool:
 
 def _placeholders(spec: Spec) -> Iterator[Finding]:
     """A draft's placeholders: a computation on real records states its purpose and its legal ground."""
-
-    def leaves(value: object, path: str) -> Iterator[str]:
-        if isinstance(value, Mapping):
-            for name, inner in value.items():
-                yield from leaves(inner, f"{path}.{name}" if path else str(name))
-        elif isinstance(value, list):
-            for number, inner in enumerate(value):
-                yield from leaves(inner, f"{path}[{number}]")
-        elif value == DESIGN:
-            yield path
-
-    for path in leaves(spec_json(spec), ""):
+    for path in design_fields(spec):
         yield Finding(
             "policy.design",
             "error",
             path,
-            f"{path} is still the placeholder {DESIGN!r} of a draft",
+            f"it is still the placeholder {DESIGN!r} of a draft",
             "write what is true of this computation before submitting it",
         )
 

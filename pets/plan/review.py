@@ -75,14 +75,13 @@ def review(spec: Spec) -> Review:
         query = bind(spec)
     except SpecError as error:
         return _refused(spec, digest, None, (finding_of(error),), Matrix(), cards)
-    findings = list(flow.check_query(spec, query))
-    if any(finding.severity == "error" for finding in findings):
-        return _refused(spec, digest, query, tuple(findings), Matrix(), cards)
+    verdict = flow.judge(spec, query, cards)
+    if not verdict.accepted:
+        return Review(spec, digest, query, None, None, verdict, cards, None)
     try:
         plan = lower(spec, query)
     except SpecError as error:
-        return _refused(spec, digest, query, (*findings, finding_of(error)), Matrix(), cards)
-    verdict = flow.judge(spec, query, cards)
+        return _refused(spec, digest, query, (*verdict.findings, finding_of(error)), verdict.matrix, cards)
     recheck(plan, verdict.matrix, spec, cards)
     card = cards[JOIN_CARD]
     return Review(spec, digest, query, plan, plan_digest(plan), verdict, cards, forecast(plan, card))

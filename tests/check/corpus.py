@@ -14,6 +14,7 @@ from pets.spec.sql import bind
 
 HERE = Path(__file__).parent
 FAIL = sorted((HERE / "should_fail").glob("*.toml"))
+WARN = sorted((HERE / "should_warn").glob("*.toml"))
 PASS = sorted((HERE / "should_pass").glob("*.toml"))
 
 
@@ -32,7 +33,7 @@ def told(file: Path) -> str:
 
 
 if __name__ == "__main__":
-    for each in FAIL:
+    for each in (*FAIL, *WARN):
         each.with_suffix(".message").write_text(told(each))
     for each in PASS:
         each.with_suffix(".matrix").write_text(verdict(each).matrix.text)

@@ -45,6 +45,16 @@ def test_should_fail(file: Path) -> None:
     assert f" {rule}: " in told and told.startswith("error ")
 
 
+@pytest.mark.parametrize("file", corpus.WARN, ids=short)
+def test_should_warn(file: Path) -> None:
+    """Accepted, with a warning by the rule in the first line, in the golden words."""
+    told = corpus.told(file)
+    assert told == file.with_suffix(".message").read_text()
+    rule = file.read_text().splitlines()[0].removeprefix("# ")
+    assert f"warning {rule}: " in told
+    assert corpus.verdict(file).accepted
+
+
 @pytest.mark.parametrize("file", corpus.PASS, ids=short)
 def test_should_pass(file: Path) -> None:
     verdict = corpus.verdict(file)
@@ -54,7 +64,11 @@ def test_should_pass(file: Path) -> None:
 
 
 def test_every_corpus_file_has_its_golden_file_and_no_other() -> None:
-    for folder, files, suffix in (("should_fail", corpus.FAIL, "*.message"), ("should_pass", corpus.PASS, "*.matrix")):
+    for folder, files, suffix in (
+        ("should_fail", corpus.FAIL, "*.message"),
+        ("should_warn", corpus.WARN, "*.message"),
+        ("should_pass", corpus.PASS, "*.matrix"),
+    ):
         assert [file.stem for file in files] == sorted(f.stem for f in (corpus.HERE / folder).glob(suffix))
     assert len(corpus.FAIL) >= 30 and len(corpus.PASS) >= 6
 
@@ -62,7 +76,7 @@ def test_every_corpus_file_has_its_golden_file_and_no_other() -> None:
 @pytest.mark.parametrize("rule", tuple(rules.RULES))
 def test_a_rule_that_is_taken_out_is_missed(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(rules.RULES, rule)
-    own = [file for file in corpus.FAIL if f" {rule}: " in file.with_suffix(".message").read_text()]
+    own = [file for file in (*corpus.FAIL, *corpus.WARN) if f" {rule}: " in file.with_suffix(".message").read_text()]
     assert any(corpus.told(file) != file.with_suffix(".message").read_text() for file in own)
 
 
