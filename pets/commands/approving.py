@@ -11,11 +11,11 @@ from pets.approve import approvals
 from pets.approve.envelope import SigningKey, keygen
 from pets.client import Network
 from pets.commands.say import DONE, out
-from pets.connect import network
 from pets.errors import ApprovalError, RunError
 from pets.ids import PartyId, SpecDigest
 from pets.party.config import read_client
 from pets.plan.review import review
+from pets.remote import network
 from pets.secret import Secret
 from pets.spec.parse import parse_toml
 from pets.transport.calls import Standing

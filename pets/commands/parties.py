@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from pets.commands.say import DONE, err, out
-from pets.connect import network
 from pets.ids import SpecDigest
 from pets.party.config import read_client
 from pets.party.identity import Authority, init_client, init_party
 from pets.party.main import serve_party
+from pets.remote import network
 
 app = typer.Typer(help="Set up and run a party's server.", no_args_is_help=True)
 

@@ -8,10 +8,10 @@ import typer
 from pets.approve.envelope import claimed
 from pets.commands.progress import RunBars
 from pets.commands.say import DONE, out
-from pets.connect import connect
 from pets.errors import ReceiptError
 from pets.ids import RunHandle
 from pets.party.evidence import verify_evidence
+from pets.remote import connect
 from pets.result import evidence_keys, recompute
 
 Directory = Annotated[

@@ -23,7 +23,6 @@ from pets.check.disclosure import render
 from pets.check.page import html
 from pets.client import Network
 from pets.commands.progress import RunBars
-from pets.connect import connect, network
 from pets.demo.data import demo_folder
 from pets.demo.deploy import Deployment, deploy, servers
 from pets.demo.people import make_people
@@ -35,6 +34,7 @@ from pets.party.session import roles_of
 from pets.party.warm import prepare_kernels
 from pets.plan.cost import join_of
 from pets.plan.review import Reviewed, review
+from pets.remote import connect, network
 from pets.result import Result
 from pets.spec.cards import load_cards
 from pets.spec.model import Spec

@@ -1,10 +1,9 @@
-"""Reach real party servers from a client: its certificate, the directory of the parties, a key that signs submissions."""
+"""Reach real party servers from a client: its certificate, the parties' directory, a key that signs submissions."""
 
 import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
 
-from pets.approve.envelope import SigningKey
 from pets.client import Analyst, Network
 from pets.errors import ConfigError
 from pets.ids import PartyId
@@ -38,14 +37,8 @@ def network(config: ClientConfig, *, deadline_s: float = 600.0) -> Network:
         return ResultLink(config.name, run_id, senders, dialler, deadline_s)
 
     servers = {party: Remote(dialler, party) for party in config.directory.addresses()}
-    analyst = Analyst(config.name, _key(config.signing_key))
+    analyst = Analyst(config.name, config.signing_key)
     return Network(servers, analyst, link, directory_toml=config.directory_text, deadline_s=deadline_s)
-
-
-def _key(key: SigningKey | None) -> SigningKey:
-    if key is None:
-        raise ConfigError("config.file", file=CLIENT_FILE, problem="names no signing_key")
-    return key
 
 
 def _client_file(directory: Path, given: str | Path | None) -> Path:
