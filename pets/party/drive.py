@@ -34,6 +34,7 @@ def drive(
     """
     for expected in gate.incoming:
         link.expect(expected.peer, expected.slot, expected.size)
+    link.open()
     answer: Array | None = None
     last = time.perf_counter()
     try:
