@@ -104,12 +104,12 @@ CODES: Final[dict[str, Code]] = {
     "card.parameters": Code(
         "card {card}: parameters missing or unknown: {names}", "give what [public] lists", "INTERNAL"
     ),
-    "spec.helper": Code(
-        "the join needs exactly one computing party that holds none of its tables, found {found}",
-        'give one party without a dataset the role "computing"',
+    # -- leak: well formed, but tells too much ------------------------------------------------------------------------
+    "leak.undeclared": Code(
+        "{learner} learns {item} by this protocol, and [[security.leakage]] does not say so",
+        "declare it, with the epsilon and delta of its noise",
         "INVALID_ARGUMENT",
     ),
-    # -- leak: well formed, but tells too much ------------------------------------------------------------------------
     "leak.refused": Code("{refusals} rule(s) refuse the specification, first {rule}: {problem}", "{advice}"),
     # -- dp: the privacy budget cannot carry the question -------------------------------------------------------------
     "dp.scale": Code(
@@ -158,7 +158,6 @@ CODES: Final[dict[str, Code]] = {
     "link.request": Code(
         "{what} is not what this call takes", "compare the versions of both sides", "INVALID_ARGUMENT"
     ),
-    "config.local": Code("{problem}", "change what local_network or draft is given"),
     # -- run: a run was refused, stopped or ended ---------------------------------------------------------------------
     "run.stopped": Code("{by} stopped the run; nothing was opened", "ask them why, and start a new run", "ABORTED"),
     "run.ended": Code("{party} ended the run: {reason}", "look at the console and log of {party}", "ABORTED"),
@@ -175,7 +174,12 @@ CODES: Final[dict[str, Code]] = {
     "run.other-plan": Code("{peer} lowered the specification to another plan", "compare software and cards with them"),
     "run.other-cards": Code("{peer} has other protocol cards", "bring both to the same version"),
     "run.other-dummies": Code("{peer} computed another table of dummies", "bring both to the same version"),
-    # -- plan: refusals that need the lowered plan -----------------------------------------------------------------
+    # -- spec, dp: refusals that need the roles or the plan -----------------------------------------------------------
+    "spec.helper": Code(
+        "the join needs exactly one computing party that holds none of its tables, found {found}",
+        'give one party without a dataset the role "computing"',
+        "INVALID_ARGUMENT",
+    ),
     "spec.no-noise": Code(
         "nothing protects the released table: [release.differential_privacy] is missing",
         "add epsilon and neighbours under [release.differential_privacy]",
@@ -305,6 +309,7 @@ CODES: Final[dict[str, Code]] = {
     "config.unsafe-policy": Code("a server of {party} does not run under UnsafeAllowAll", "write a policy.toml"),
     "config.key": Code("{what} is no Ed25519 key: {problem}", "make one with pets keygen", "INVALID_ARGUMENT"),
     "config.key-file": Code("key file {file}: {problem}", "{advice}"),
+    "config.local": Code("{problem}", "change what local_network or draft is given"),
     "config.state": Code("state file {file}: {problem}", "{advice}"),
     # -- receipt: the evidence of a run -------------------------------------------------------------------------------
     "receipt.unreadable": Code("{file} cannot be read: {problem}", "fetch the evidence of the run again"),
@@ -320,6 +325,9 @@ CODES: Final[dict[str, Code]] = {
         "{file} has digest {got}, and {party} signed {expected}", "use the specification that ran"
     ),
     "receipt.plan-differs": Code("{file} has digest {got}, and {party} signed {expected}", "use the plan that ran"),
+    "receipt.other-plan": Code(
+        "plan.json is not what this software makes of spec.toml", "verify with the version that the receipts name"
+    ),
     "receipt.differs": Code("{party} and {other} signed different values of {what}", "ask both parties for their logs"),
     "receipt.dates": Code("receipt of {party}: {problem}", "ask {party} for its log"),
     "receipt.commitment": Code("receipt of {party}: {problem}", "ask {party} for its receipt"),
@@ -446,7 +454,7 @@ class SpecError(PetsError):
 class LeakError(SpecError):
     """Well formed, but tells someone more than it declares."""
 
-    prefixes = ("leak.", "dp.", "policy.", "legal.")
+    prefixes = ("leak.", "dp.")
 
 
 class BudgetError(SpecError):
@@ -514,3 +522,33 @@ class InternalError(PetsError):
     """Ours; no input, file or peer can cause it."""
 
     prefixes = ("internal.", "plan.")
+
+
+def catalogue() -> str:
+    """All codes as a page for people: ``docs/errors.md``, by the class that carries them."""
+    kinds: list[type[PetsError]] = list(PetsError.__subclasses__())
+    for kind in kinds:
+        kinds.extend(kind.__subclasses__())
+    lines = [
+        "# Errors",
+        "",
+        "Every refusal has a code of this list; nothing else is ever said to a caller. Words in braces are filled in:",
+        "names, public sizes and digests, never a record, an identifier or a number computed from records. This page",
+        "is made from `pets/errors.py` by `python -m pets.errors`; a test holds the two together.",
+    ]
+    for kind in kinds:
+        codes = {code: said for code, said in CODES.items() if code.startswith(kind.prefixes)}
+        lines += ["", f"## {kind.__name__}", "", (kind.__doc__ or "").strip().splitlines()[0], ""]
+        lines += ["| code | text | what to do | gRPC status |", "|---|---|---|---|"]
+        lines += [
+            f"| `{code}` | {_cell(said.text)} | {_cell(said.hint)} | {said.status} |" for code, said in codes.items()
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
+if __name__ == "__main__":
+    print(catalogue(), end="")

@@ -187,7 +187,7 @@ def recompute(toml: str) -> Any:
         for party in (join.role_a, join.helper):
             body = shares.get(party, b"")
             if len(body) != 8 * v * g:
-                raise ReceiptError("receipt.share-size", party=party)
+                raise ReceiptError("receipt.share-size", party=party, got=len(body), expected=8 * v * g)
             words.append(np.frombuffer(body, "<u8").astype(np.uint64).reshape(v, g))
         return table_csv(plan, open_shares(*words))
 

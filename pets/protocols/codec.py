@@ -40,7 +40,7 @@ def decode(body: memoryview, *, kind: Kind, width: int, count: int, label: str) 
     Raises:  PeerError peer.bad-length if the length is not ``count * width``.
     """
     if body.nbytes != count * width:
-        raise PeerError("peer.bad-length", label=label, got=body.nbytes, expected=count * width)
+        raise PeerError("peer.bad-length", message=label, got=body.nbytes, expected=count * width)
     if kind == "bytes":
         array: Array = np.frombuffer(body, np.uint8).reshape(count, width)
     else:
