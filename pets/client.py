@@ -96,14 +96,18 @@ class Network:
                 raise RunError("run.other-plan", peer=party)
         return reviewed.digest
 
-    def run(self, spec: "Spec | Draft | str | Path", *, progress: Progress | None = None) -> Result:
+    def run(
+        self, spec: "Spec | Draft | str | Path", *, progress: Progress | None = None, handle: RunHandle | None = None
+    ) -> Result:
         """Run an approved specification once and return the released table with its evidence.
+
+        ``handle``: what ``stop`` knows the run by, 32 hex digits never used before; a fresh one if it is left out.
 
         Learned: the noised sums; nothing from one share alone.
         Raises:  what refused or ended the run; nothing is opened then. Never retried by itself.
         """
         toml, found = read(spec)
-        return _Run(self, found, toml, progress or _silent).play()
+        return _Run(self, found, toml, progress or _silent, handle or RunHandle(os.urandom(16).hex())).play()
 
     def stop(self, handle: RunHandle) -> None:
         """Stop a run at every party."""
@@ -145,13 +149,13 @@ class Draft:
 class _Run:
     """One run from the result party's side."""
 
-    def __init__(self, network: Network, found: Review, toml: str, progress: Progress) -> None:
+    def __init__(self, network: Network, found: Review, toml: str, progress: Progress, handle: RunHandle) -> None:
         self._network = network
         self._found = found
         self._reviewed: Reviewed = found.require()
         self._toml = toml
         self._progress = progress
-        self._handle = RunHandle(os.urandom(16).hex())
+        self._handle = handle
         self._began = time.perf_counter()
         self._steps: list[StepCost] = []
         self._ends: dict[PartyId, str] = {}
@@ -271,4 +275,3 @@ def _named_in(receipts: Iterable[bytes]) -> set[str]:
 
 def _silent(party: PartyId, event: Event) -> None:
     return None
-

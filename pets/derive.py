@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from math import prod, sqrt
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from pets.spec.ir import AddNoise, Derive, Derived, HelperJoin, NoisedColumn, Plan
 from pets.spec.query import Statistic
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -100,13 +102,15 @@ def moments_of(plan: Plan, opened: I64) -> Moments:
     return Moments(noise.columns, sums)
 
 
-def table(plan: Plan, opened: I64) -> pd.DataFrame:
+def table(plan: Plan, opened: I64) -> "pd.DataFrame":
     """The result table: one row per cell of the full domain, a value and two bounds for each statistic.
 
     Shapes:  opened (v, g) int64 as ``helper_join.open_shares`` gives it; prod(levels) rows, in the order of the
              SELECT's grouping columns; statistic ``n`` gives columns ``n``, ``n_low``, ``n_high``.
     Missing: a statistic that the noised sums do not determine (a mean over a count at or below zero) is NaN.
     """
+    import pandas as pd
+
     derive = derive_step(plan)
     moments = moments_of(plan, opened)
     levels = [d.levels for d in derive.dimensions]

@@ -288,6 +288,7 @@ CODES: Final[dict[str, Code]] = {
     "run.crashed": Code("the server stopped while the run was under way", "start a new run", "ABORTED"),
     "run.reused": Code("{what} was used before", "start a new run with fresh randomness", "ALREADY_EXISTS"),
     "run.no-spec": Code("no specification {digest} was submitted here", "submit it first", "NOT_FOUND"),
+    "run.two-specs": Code("{count} specifications begin with {digest}", "write more digits of the digest"),
     # -- log: this party's own record was touched ---------------------------------------------------------------------
     "log.entry": Code(
         "log entry {seq} is bad: {problem}", "keep the file, restore a copy and compare the heads in receipts"
@@ -306,6 +307,11 @@ CODES: Final[dict[str, Code]] = {
     "config.certificate": Code("certificate {what}: {problem}", "ask the CA of the consortium for a new one"),
     "config.directory": Code("directory {file}: {problem}", "mend directory.toml", "INVALID_ARGUMENT"),
     "config.policy": Code("{file}: {path}: {problem}", "mend the policy", "INVALID_ARGUMENT"),
+    "config.no-approver": Code(
+        "{file} is not the key of an approver of {party} in directory.toml",
+        "add the approver to policy.toml and directory.toml, or give --name",
+    ),
+    "config.output": Code("output {file}: {problem}", "choose another name or folder with --out"),
     "config.unsafe-policy": Code("a server of {party} does not run under UnsafeAllowAll", "write a policy.toml"),
     "config.key": Code("{what} is no Ed25519 key: {problem}", "make one with pets keygen", "INVALID_ARGUMENT"),
     "config.key-file": Code("key file {file}: {problem}", "{advice}"),

@@ -57,7 +57,7 @@ class LocalNetwork(Network):
 
     def __init__(self, parties: Mapping[str, Mapping[str, Any]], *, deadline_s: float) -> None:
         if ANALYST in parties:
-            raise ConfigError("config.local", problem=f"{ANALYST} is the name of the one who asks")
+            raise ConfigError("config.local", problem=f"{ANALYST} is the name of the one who asks, not of a party")
         self._tables = {
             PartyId(party): {name: _source(table) for name, table in tables.items()}
             for party, tables in parties.items()
@@ -82,10 +82,12 @@ class LocalNetwork(Network):
         spec: "Spec | Draft | str | Path",
         *,
         progress: Progress | None = None,
+        handle: RunHandle | None = None,
         record: bool = False,
     ) -> Result:
         """Approve and run. With ``record`` the result has the transcript: every message, with its body, in memory."""
         toml, found = read(spec)
+        self._all_here(found.require().spec)
         with tempfile.TemporaryDirectory(prefix="pets-") as folder:
             prepare_kernels()
             world = _World(self._tables, self._wires, self.analyst, found, Path(folder), self.deadline_s)
@@ -94,10 +96,19 @@ class LocalNetwork(Network):
             try:
                 super().submit(toml)
                 world.approve()
-                result = super().run(toml, progress=progress)
+                result = super().run(toml, progress=progress, handle=handle)
             finally:
                 world.close()
         return replace(result, transcript=self._wires.transcript) if record else result
+
+    def _all_here(self, spec: Spec) -> None:
+        """A party or a table that the network does not have is the caller's slip, so say which before anything runs."""
+        for party in spec.computing:
+            if party not in self._tables:
+                raise ConfigError("config.local", problem=f"the specification names {party}, which is not here")
+        for dataset in spec.datasets:
+            if dataset.name not in self._tables[PartyId(dataset.party)]:
+                raise ConfigError("config.local", problem=f"{dataset.party} has no table {dataset.name}")
 
 
 def _source(table: Any) -> Source:
@@ -119,12 +130,9 @@ class _World:
         self._found: Reviewed = found.require()
         self._keys = {party: keygen() for party in tables}
         signing = {party: keygen() for party in tables}
-        known = [self._entry(party, signing[party], self._keys[party]) for party in tables]
-        known.append(
-            DirectoryParty(
-                name=ANALYST, organisation="analyst", san=san_of(ANALYST), signing_key=analyst.key.text
-            )
-        )
+        asks = self._found.spec.result_party
+        known = [self._entry(party, signing[party], self._keys[party]) for party in tables if party != asks]
+        known.append(self._entry(asks, analyst.key, self._keys.get(asks)))
         directory = Directory(tuple(known))
         self.directory_toml = _directory_toml(known)
         self.nodes: dict[PartyId, PartyNode] = {}
@@ -133,14 +141,14 @@ class _World:
                 party,
                 directory=directory,
                 policy=self._policy(party),
-                signing=signing[party],
+                signing=analyst.key if party == asks else signing[party],
                 state=State(":memory:"),
                 folder=folder / party,
                 datasets=datasets,
                 outside=Outside(wires.carrier(party, self.nodes), os.urandom, console=_Console()),
                 settings=Settings(deadline_s=deadline_s, design=True),
             )
-        caller = Caller(san_of(ANALYST), ANALYST)
+        caller = Caller(self._san(asks), asks)
         self.servers = {party: LocalServer(node, caller) for party, node in self.nodes.items()}
 
     def approve(self) -> None:
@@ -159,16 +167,17 @@ class _World:
                 not_after=validity.not_after,
                 max_runs=validity.max_runs,
             )
-            self.nodes[party].approve(Caller(san_of(party), party), envelope)
+            self.nodes[party].approve(Caller(self._san(party), party), envelope)
 
     def close(self) -> None:
         for node in self.nodes.values():
             node.close()
 
-    def _entry(self, party: PartyId, signing: SigningKey, approver: SigningKey) -> DirectoryParty:
-        person = DirectoryApprover(name=APPROVER.format(party=party), key=approver.text, organisation=party)
+    def _entry(self, party: PartyId, signing: SigningKey, approver: SigningKey | None) -> DirectoryParty:
+        name = APPROVER.format(party=party)
+        people = (DirectoryApprover(name=name, key=approver.text, organisation=party),) if approver else ()
         return DirectoryParty(
-            name=party, organisation=party, san=self._san(party), signing_key=signing.text, approver=(person,)
+            name=party, organisation=party, san=self._san(party), signing_key=signing.text, approver=people
         )
 
     def _san(self, party: PartyId) -> str:

@@ -8,7 +8,6 @@ from pets.client import Analyst, Network
 from pets.errors import ConfigError
 from pets.ids import PartyId
 from pets.party.config import ClientConfig, read_client
-from pets.party.warm import prepare_kernels
 from pets.plan.review import Reviewed
 from pets.transport.grpc import Dialler, ResultLink
 from pets.transport.link import Link
@@ -30,7 +29,6 @@ def connect(directory: str | Path, *, client: str | Path | None = None, deadline
 
 def network(config: ClientConfig, *, deadline_s: float = 600.0) -> Network:
     """The network of a client's configuration."""
-    prepare_kernels()
     dialler = Dialler(config.credentials, config.directory.addresses())
 
     def link(run_id: bytes, senders: Sequence[PartyId], reviewed: Reviewed) -> Link:

@@ -9,14 +9,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from pets import derive
-from pets.chart import chart
 from pets.errors import ReceiptError
 from pets.ids import PartyId
 from pets.party.config import read_directory
@@ -27,6 +25,9 @@ from pets.protocols.helper_join import open_shares
 from pets.spec.canonical import canonical, plain
 from pets.spec.ir import Plan
 from pets.spec.parse import parse_toml
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TABLE = "result.csv"
 EVIDENCE = "evidence"
@@ -61,7 +62,7 @@ class Result:
     steps: tuple[StepCost, ...]
     seconds: float
     transcript: tuple[Any, ...] = ()
-    _frame: list[pd.DataFrame] = field(default_factory=list)
+    _frame: "list[pd.DataFrame]" = field(default_factory=list)
 
     @property
     def plan(self) -> Plan:
@@ -73,7 +74,7 @@ class Result:
         first, second = self.shares.values()
         return open_shares(first, second)
 
-    def to_pandas(self) -> pd.DataFrame:
+    def to_pandas(self) -> "pd.DataFrame":
         """The table: grouping columns, and for each statistic its value and the bounds ``_low`` and ``_high``."""
         if not self._frame:
             self._frame.append(derive.table(self.plan, self.opened))
@@ -95,8 +96,10 @@ class Result:
         return render(self.review)
 
     @property
-    def cost(self) -> pd.DataFrame:
+    def cost(self) -> "pd.DataFrame":
         """Seconds and bytes by party and step."""
+        import pandas as pd
+
         return pd.DataFrame(
             [(s.party, s.step, s.seconds, s.size) for s in self.steps], columns=["party", "step", "seconds", "bytes"]
         )
@@ -116,6 +119,8 @@ class Result:
 
     def plot(self, path: str | Path | None = None) -> Any:
         """Draw the table; write it to ``path`` as PNG (or by its ending) if given. Returns the matplotlib figure."""
+        from pets.chart import chart
+
         figure = chart(
             self.to_pandas(),
             title=self.review.spec.title,
@@ -132,11 +137,11 @@ class Result:
         return table_csv(self.plan, self.opened)
 
     def save(self, out: str | Path) -> Path:
-        """Write the table to ``out`` and the evidence to ``evidence/`` beside it. Returns the folder of the evidence."""
+        """Write the table to ``out`` and the evidence into a folder beside it. Returns the folder of the evidence."""
         out = Path(out)
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_bytes(self.to_csv())
-        folder = out.parent / f"{out.stem}.{EVIDENCE}"
+        folder = evidence_folder(out)
         for name in ("approvals", "receipts", "shares"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / "spec.toml").write_text(self.toml, encoding="utf-8")
@@ -163,6 +168,11 @@ class Result:
 
     def __repr__(self) -> str:
         return f"Result({self.review.spec.title!r}, {derive.cells(self.plan)} cells, {self.seconds:.2f} s)"
+
+
+def evidence_folder(out: Path) -> Path:
+    """Where the evidence of a table goes: beside it."""
+    return out.parent / f"{out.stem}.{EVIDENCE}"
 
 
 def table_csv(plan: Plan, opened: npt.NDArray[np.int64]) -> bytes:

@@ -2,29 +2,25 @@
 
 import datetime as dt
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
-from pets.approve import approvals
-from pets.approve.envelope import SigningKey, keygen
-from pets.client import Network
-from pets.commands.say import DONE, out
-from pets.errors import ApprovalError, RunError
-from pets.ids import PartyId, SpecDigest
-from pets.party.config import read_client
-from pets.plan.review import review
-from pets.remote import network
-from pets.secret import Secret
-from pets.spec.parse import parse_toml
-from pets.transport.calls import Standing
+from pets.commands.own import Config, Digest, ask_passphrase, find, name_of, own_server
+from pets.commands.say import DONE, WRONG, err, out
+from pets.errors import RunError
 
-Config = Annotated[Path, typer.Option("--config", help="Your organisation's party.toml.")]
-Key = Annotated[Path, typer.Option("--key", help="Your private key file.")]
-Who = Annotated[str, typer.Option("--name", help="Your name, as policy.toml has it.")]
-What = Annotated[str, typer.Argument(metavar="DIGEST", help="Digest of the specification, or its first digits.")]
+if TYPE_CHECKING:
+    from pets.plan.review import Reviewed
+    from pets.transport.calls import Standing
+
+Key = Annotated[Path, typer.Option("--key", help="Your private key file, from pets keygen.")]
+Who = Annotated[
+    str | None,
+    typer.Option("--name", help="Your name as policy.toml has it (default: as directory.toml has your key)."),
+]
 Passphrase = Annotated[bool, typer.Option("--passphrase", help="The key file has a passphrase; ask for it.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask again before signing.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -39,94 +35,129 @@ def make_key(
     passphrase: Annotated[bool, typer.Option("--passphrase", help="Protect the file with a passphrase.")] = False,
 ) -> int:
     """Make an Ed25519 key pair: the private key into FILE, the public key on the screen."""
+    from pets.approve.envelope import keygen
+
     key = keygen()
-    key.save(file, _ask(passphrase, confirm=True))
-    out.print(f"private key: {file} (readable by you alone; nobody else needs it)")
+    key.save(file, ask_passphrase(passphrase, confirm=True))
+    out.print(f"private key: {file} (readable by you alone; nobody else needs it)", markup=False)
     out.print(f"public key:  {key.text}")
-    out.print("give the public key to those who keep policy.toml and directory.toml")
+    out.print("give the public key to those who keep policy.toml and directory.toml; they write")
+    out.print(
+        f'  policy.toml     {{ name = "...", role = "...", key = "{key.text}", organisation = "..." }}', markup=False
+    )
+    out.print(
+        f'  directory.toml  [[party.approver]] name = "...", key = "{key.text}", organisation = "..."', markup=False
+    )
     return DONE
 
 
 def pending(config: Config = Path("party.toml")) -> int:
     """List the specifications that your organisation's server holds, newest first."""
-    net, party = _own(config)
-    table = Table("digest", "title", "state", "approvals", "received", box=None, pad_edge=False)
-    for one in net.server(party).pending():
-        table.add_row(one.digest[:16], one.title, one.state, f"{one.have} of {one.need}", one.received)
-    out.print(table if table.row_count else "nothing is pending")
+    from rich.table import Table
+
+    server, _ = own_server(config)
+    table = Table("digest", "state", "approvals", "received", "title", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for one in server.pending():
+        received = one.received.replace("T", " ")[:16]
+        table.add_row(one.digest[:16], one.state, f"{one.have} of {one.need}", received, one.title)
+    out.print(table if table.row_count else "nothing is pending", soft_wrap=False, markup=False)
     return DONE
 
 
 def approve(
-    digest: What,
+    digest: Digest,
     key: Key,
-    name: Who,
+    name: Who = None,
     config: Config = Path("party.toml"),
-    runs: Annotated[int | None, typer.Option("--runs", help="At most so many runs (default: as specified).")] = None,
-    until: Annotated[dt.datetime | None, typer.Option("--until", formats=["%Y-%m-%d"], help="Last day.")] = None,
+    runs: Annotated[
+        int | None, typer.Option("--runs", min=1, help="At most so many runs (default: as specified).")
+    ] = None,
+    until: Annotated[
+        dt.datetime | None, typer.Option("--until", formats=["%Y-%m-%d"], help="Last day (default: as specified).")
+    ] = None,
     passphrase: Passphrase = False,
+    yes: Yes = False,
 ) -> int:
-    """Sign a specification for your organisation, after reading its report (``pets explain``)."""
-    net, party = _own(config)
-    found = _find(net, party, digest)
-    files = dict(net.server(party).evidence(found.digest).files)
+    """Sign a specification for your organisation, after reading its report: pets explain DIGEST --config party.toml."""
+    from pets.approve import approvals
+    from pets.approve.envelope import SigningKey
+    from pets.plan.review import review
+    from pets.spec.parse import parse_toml
+
+    server, client = own_server(config)
+    found = find(server, digest)
+    files = dict(server.evidence(found.digest).files)
     reviewed = review(parse_toml(files["spec.toml"].decode(), file="specification")).require()
     if reviewed.digest != found.digest:
-        raise RunError("run.other-spec", peer=party)
+        raise RunError("run.other-spec", peer=client.name)
+    signing = SigningKey.load(key, ask_passphrase(passphrase))
+    who = name or name_of(client, signing.public, key)
     validity = reviewed.spec.validity
+    last = until.date() if until else validity.not_after
+    most = runs if runs is not None else validity.max_runs
+    _show(reviewed)
+    out.print(
+        f"you sign as {who} of {client.name}: up to {most} runs, from {validity.not_before} to {last}", markup=False
+    )
+    if not _sure(yes):
+        return WRONG
     envelope = approvals.approve(
         digest=reviewed.digest,
         plan_digest=reviewed.plan_digest,
-        party=party,
-        approver=name,
-        key=SigningKey.load(key, _ask(passphrase)),
+        party=client.name,
+        approver=who,
+        key=signing,
         not_before=validity.not_before,
-        not_after=until.date() if until else validity.not_after,
-        max_runs=runs if runs is not None else validity.max_runs,
+        not_after=last,
+        max_runs=most,
     )
-    _say(net.server(party).approve(envelope))
+    _say(server.approve(envelope))
     return DONE
 
 
 def revoke(
-    digest: What,
+    digest: Digest,
     key: Key,
-    name: Who,
+    name: Who = None,
     config: Config = Path("party.toml"),
     reason: Annotated[str, typer.Option("--reason", help="Why; it is signed and kept.")] = "",
     passphrase: Passphrase = False,
+    yes: Yes = False,
 ) -> int:
     """Withdraw a specification at your organisation for good; runs under way end before their next message."""
-    net, party = _own(config)
-    found = _find(net, party, digest)
-    signing = SigningKey.load(key, _ask(passphrase))
-    envelope = approvals.revoke(digest=found.digest, party=party, approver=name, key=signing, reason=reason)
-    _say(net.server(party).revoke(envelope))
+    from pets.approve import approvals
+    from pets.approve.envelope import SigningKey
+
+    server, client = own_server(config)
+    found = find(server, digest)
+    signing = SigningKey.load(key, ask_passphrase(passphrase))
+    who = name or name_of(client, signing.public, key)
+    out.print(f"{found.title}\ndigest {found.digest}", markup=False)
+    out.print(f"you withdraw it as {who} of {client.name}, for good", markup=False)
+    if not _sure(yes):
+        return WRONG
+    envelope = approvals.revoke(digest=found.digest, party=client.name, approver=who, key=signing, reason=reason)
+    _say(server.revoke(envelope))
     return DONE
 
 
-def _own(config: Path) -> tuple[Network, PartyId]:
-    """The network as this organisation's own people reach it: with the certificate of their server."""
-    client = read_client(config, directory=config.parent / "directory.toml", now=dt.datetime.now(dt.UTC))
-    return network(client), client.name
+def _show(reviewed: "Reviewed") -> None:
+    """What the signature is over, in a few lines; the report has all of it."""
+    spec, verdict = reviewed.spec, reviewed.verdict
+    out.print(f"{spec.title}\ndigest {reviewed.digest}", markup=False)
+    out.print(f"result to {', '.join(spec.release.to)}: {spec.purpose.statement}", markup=False)
+    for dataset, loss in verdict.losses.items():
+        out.print(f"each run costs {dataset} epsilon {loss.epsilon}, delta {float(loss.delta):.1e}", markup=False)
+    for finding in verdict.findings:
+        out.print(f"{finding.severity}: {finding.path}: {finding.message}", markup=False)
 
 
-def _find(net: Network, party: PartyId, digest: str) -> Standing:
-    """The one specification whose digest starts so."""
-    found = [one for one in net.server(party).pending() if one.digest.startswith(digest.lower())]
-    if len(found) != 1 or len(digest) < 8:
-        raise RunError("run.no-spec", digest=SpecDigest(digest))
-    return found[0]
+def _sure(yes: bool) -> bool:
+    if yes or typer.confirm("sign?", default=False):
+        return True
+    err.print("nothing was signed")
+    return False
 
 
-def _say(standing: Standing) -> None:
-    out.print(f"{standing.title}: {standing.state}, {standing.have} of {standing.need} approvals")
-
-
-def _ask(wanted: bool, *, confirm: bool = False) -> Secret[bytes] | None:
-    if not wanted:
-        return None
-    text: str = typer.prompt("passphrase", hide_input=True, confirmation_prompt=confirm)
-    if not text:
-        raise ApprovalError("approval.statement", problem="the passphrase is empty")
-    return Secret(text.encode())
+def _say(standing: "Standing") -> None:
+    out.print(f"{standing.title}: {standing.state}, {standing.have} of {standing.need} approvals", markup=False)

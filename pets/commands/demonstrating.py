@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pets.demo.show import DEFAULT_PEOPLE, show
+FOLDER = Path("out/demo")
 
 
 def register(app: typer.Typer) -> None:
@@ -13,13 +13,30 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    health: Annotated[Path | None, typer.Option("--health", help="CSV or Parquet of the first dataset.")] = None,
-    council: Annotated[Path | None, typer.Option("--council", help="CSV or Parquet of the second dataset.")] = None,
-    spec: Annotated[Path | None, typer.Option("--spec", help="Your specification.")] = None,
-    people: Annotated[int, typer.Option(help="People in each organisation's made-up records.")] = DEFAULT_PEOPLE,
-    overlap: Annotated[float, typer.Option(help="Share of them that is in both.")] = 0.6,
-    seed: Annotated[int, typer.Option(help="Seed of the made-up records.")] = 1,
-    out: Annotated[Path, typer.Option("--out", help="Folder for everything that is made.")] = Path("out/demo"),
+    health: Annotated[
+        Path | None,
+        typer.Option(
+            "--health", exists=True, dir_okay=False, help="CSV or Parquet of the specification's first dataset."
+        ),
+    ] = None,
+    council: Annotated[
+        Path | None,
+        typer.Option("--council", exists=True, dir_okay=False, help="CSV or Parquet of its second dataset."),
+    ] = None,
+    spec: Annotated[
+        Path | None,
+        typer.Option("--spec", exists=True, dir_okay=False, help="Your specification (default: the demo's)."),
+    ] = None,
+    people: Annotated[
+        int, typer.Option(min=1, max=400_000, help="People in each organisation's made-up records.")
+    ] = 100_000,
+    overlap: Annotated[float, typer.Option(min=0, max=1, help="Share of them that is in both.")] = 0.6,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the made-up records.")] = 1,
+    out: Annotated[Path, typer.Option("--out", help="Folder for everything that is made.")] = FOLDER,
 ) -> int:
     """Two organisations, a helper, an approved joint query: from records to receipts in a minute."""
+    if (health is None) != (council is None):
+        raise typer.BadParameter("give both --health and --council, or neither")
+    from pets.demo.show import show
+
     return show(health=health, council=council, spec=spec, people=people, overlap=overlap, seed=seed, out=out)

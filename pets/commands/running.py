@@ -1,19 +1,16 @@
 """For analysts: submit, run, stop, verify."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pets.approve.envelope import claimed
-from pets.commands.progress import RunBars
-from pets.commands.say import DONE, out
-from pets.errors import ReceiptError
+from pets.commands.say import DONE, err, out
+from pets.errors import ConfigError, ReceiptError
 from pets.ids import RunHandle
-from pets.party.evidence import verify_evidence
-from pets.remote import connect
-from pets.result import evidence_keys, recompute
 
+SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="A specification: a .spec.toml file.")]
 Directory = Annotated[
     Path, typer.Option("--directory", help="directory.toml; client.toml or party.toml lies beside it, or --client.")
 ]
@@ -27,19 +24,18 @@ def register(app: typer.Typer) -> None:
     app.command("verify")(verify)
 
 
-def submit(
-    spec: Annotated[Path, typer.Argument(metavar="SPEC")],
-    directory: Directory = Path("directory.toml"),
-    client: Client = None,
-) -> int:
+def submit(spec: SpecFile, directory: Directory = Path("directory.toml"), client: Client = None) -> int:
     """Submit a specification to every party that computes; each checks it, and its approvers find it pending."""
+    from pets.remote import connect
+
     digest = connect(directory, client=client).submit(spec)
     out.print(f"submitted {digest}")
+    out.print(f"next: at each party, pets explain {digest[:16]} --config party.toml, then pets approve {digest[:16]}")
     return DONE
 
 
 def run(
-    spec: Annotated[Path, typer.Argument(metavar="SPEC")],
+    spec: SpecFile,
     directory: Directory = Path("directory.toml"),
     to: Annotated[Path, typer.Option("--out", help="Where the table goes; the evidence goes beside it.")] = Path(
         "result.csv"
@@ -47,26 +43,38 @@ def run(
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw the table into this PNG file.")] = None,
     client: Client = None,
 ) -> int:
-    """Run an approved specification once; the table goes to ``--out``, the evidence into a folder beside it."""
+    """Run an approved specification once; the table goes to --out, the evidence into a folder beside it."""
+    from pets.commands.progress import RunBars
+    from pets.remote import connect
+    from pets.result import evidence_folder
+
+    for path in (to, evidence_folder(to), *([plot] if plot else [])):
+        _is_free(path)
     net = connect(directory, client=client)
+    handle = RunHandle(os.urandom(16).hex())
+    err.print(f"run {handle} (to end it: pets stop {handle})")
     with RunBars() as bars:
-        result = net.run(spec, progress=bars)
+        result = net.run(spec, progress=bars, handle=handle)
     folder = result.save(to)
     if plot is not None:
         result.plot(plot)
-    out.print(f"{to}: {len(result.to_pandas())} cells in {result.seconds:.2f} s")
-    out.print(f"check it offline: pets verify {folder / 'receipts'}/{next(iter(result.receipts))}.json")
+    out.print(f"{to}: {len(result.to_pandas())} cells in {result.seconds:.2f} s", markup=False)
+    out.print(f"check it offline: pets verify {folder / 'receipts'}/{next(iter(result.receipts))}.json", markup=False)
     return DONE
 
 
 def stop(
-    handle: Annotated[str, typer.Argument(metavar="RUN", help="The run's handle, as servers print it.")],
+    handle: Annotated[
+        str, typer.Argument(metavar="RUN", help="The run's handle, as pets run and the servers print it.")
+    ],
     directory: Directory = Path("directory.toml"),
     client: Client = None,
 ) -> int:
     """Stop a run at every party; nothing is opened after that. Any party of the specification may."""
+    from pets.remote import connect
+
     connect(directory, client=client).stop(RunHandle(handle))
-    out.print(f"stopped {handle}")
+    out.print(f"stopped {handle}", markup=False)
     return DONE
 
 
@@ -77,20 +85,35 @@ def verify(
     ] = None,
 ) -> int:
     """Check a run offline: signatures, approvals, commitments, spend, shares, and the table computed again."""
+    from pets.party.evidence import verify_evidence
+    from pets.result import evidence_keys, recompute
+
     folder = receipt if receipt.is_dir() else receipt.parent.parent
     if not receipt.is_dir():
         _is_receipt(receipt)
     keys = evidence_keys(directory if directory is not None else folder / "directory.toml")
     toml = _text(folder / "spec.toml")
     for line in verify_evidence(folder, keys=keys, recompute=recompute(toml)):
-        out.print(f"[green]ok[/] {line}")
+        out.print("[green]ok[/] ", end="")
+        out.print(line, markup=False)
     if directory is None:
         out.print("keys are those of the folder itself; use --directory with your own to know whose they are")
     out.print("[bold green]verified[/]")
     return DONE
 
 
+def _is_free(path: Path) -> None:
+    """Before a run that costs budget: its table will have a place, and nothing of an earlier run lies there."""
+    if path.exists():
+        raise ConfigError("config.output", file=path.name, problem="is there already")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(path.parent, os.W_OK):
+        raise ConfigError("config.output", file=path.name, problem="its folder cannot be written to")
+
+
 def _is_receipt(path: Path) -> None:
+    from pets.approve.envelope import claimed
+
     try:
         claimed(path.read_bytes())
     except OSError as error:
