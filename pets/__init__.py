@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from pets.client import Draft, Network
     from pets.errors import PetsError
     from pets.local import local_network
     from pets.plan.review import review
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
 
 __version__: Final = "0.1.0"
 
-__all__ = ["PetsError", "Result", "connect", "local_network", "read_spec", "review"]
+__all__ = ["Draft", "Network", "PetsError", "Result", "connect", "local_network", "read_spec", "review"]
 
 _HOMES: Final = {
+    "Draft": "pets.client",
+    "Network": "pets.client",
     "PetsError": "pets.errors",
     "Result": "pets.result",
     "connect": "pets.remote",

@@ -1,8 +1,9 @@
 """Receipts: what a party signs about a run, and how anyone checks a folder of them offline.
 
 A receipt is a statement about two digests, of the specification and of the run. It binds plan, cards, software,
-approvals, dataset commitments, spend and the SHA-256 of every message that its signer sent, and the head of its log.
-It holds names, digests, dates and sizes that follow from the plan: nothing that was computed from records.
+approvals, dataset commitments, spend, a digest of every message that its signer sent, and the head of its log.
+It holds names, digests, dates and sizes that follow from the plan. Of what was computed from records it has digests of
+the final shares, which the result party holds, and digests that are hidden by bytes that the signer keeps.
 
 The client of a run keeps a folder::
 
@@ -41,7 +42,11 @@ Instant = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00$
 
 
 class SentMessage(Model):
-    """One column of one message that the signer sent: its place in the plan, its size and its SHA-256."""
+    """One column of one message that the signer sent: its place in the plan, its size and its digest.
+
+    ``sha256``: of the bytes if they went to the result party, who has them; else of 32 bytes that the signer keeps and
+    then the bytes, so that it can prove later what it sent and nobody can test guesses (``gate.opened_by``).
+    """
 
     label: Text
     column: Annotated[int, Field(ge=0)]

@@ -5,16 +5,22 @@ label, column, element type, count. A message that is not next in that sequence 
 """
 
 import hashlib
+import hmac
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Final
 
 from pets.errors import InternalError
 from pets.ids import PartyId
 from pets.protocols import codec
 from pets.protocols.base import Act, Array, Receive, Send
+from pets.secret import Secret
 from pets.spec.cards import Card, Element
 from pets.transport.link import Slot
+
+RESULT: Final = "result"
+"""The role of cards that receives final shares."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +43,12 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What the receipt says of one array that left: SHA-256 of its bytes."""
+    """What the receipt says of one array that left.
+
+    ``sha256``: of its bytes if it went to the result party, who has them; else of the message's own 32 secret bytes and
+    then its bytes. A peer holds some of the keys that mask a message, so a plain digest would let it test guesses of
+    what is masked: the sizes of role a's cells, one person's presence, a part of the noise.
+    """
 
     label: str
     column: int
@@ -76,10 +87,16 @@ def project(card: Card, public: Mapping[str, int], parties: Mapping[str, PartyId
 
 
 class Gate:
-    """Holds one party to its sequence for one run, and remembers the digest of everything that left."""
+    """Holds one party to its sequence for one run, and remembers the digest of everything that left.
 
-    def __init__(self, sequence: Sequence[Expected]) -> None:
+    ``opening``: 32 fresh bytes that hide the digests of what goes to peers; ``opened_by`` derives those of one message.
+    """
+
+    def __init__(self, sequence: Sequence[Expected], *, opening: Secret[bytes] | None = None) -> None:
+        if opening is None and any(e.sending and e.role != RESULT for e in sequence):
+            raise InternalError("internal.bug", where="a gate whose digests nothing hides")
         self._sequence = tuple(sequence)
+        self._opening = opening
         self._next = 0
         self._hashing = ThreadPoolExecutor(1, thread_name_prefix="gate")
         self._sent: list[tuple[Expected, Future[str]]] = []
@@ -94,7 +111,7 @@ class Gate:
         expected = self._step(act, act.to, sending=True)
         element = expected.element
         body = codec.encode(act.array, kind=element.kind, width=element.width, count=expected.count)
-        self._sent.append((expected, self._hashing.submit(_sha256, body)))
+        self._sent.append((expected, self._hashing.submit(_sha256, self._hidden_by(expected), body)))
         return expected, body
 
     def pass_in(self, act: Receive) -> Expected:
@@ -122,6 +139,11 @@ class Gate:
         self._next = len(self._sequence)
         self._hashing.shutdown(wait=False, cancel_futures=True)
 
+    def _hidden_by(self, expected: Expected) -> bytes:
+        if expected.role == RESULT or self._opening is None:
+            return b""
+        return opened_by(self._opening, expected.label, expected.slot.column)
+
     def _step(self, act: Act, role: str, *, sending: bool) -> Expected:
         if self._next >= len(self._sequence):
             raise InternalError("internal.gate", label=act.label, problem="comes after the last message of the plan")
@@ -137,5 +159,12 @@ class Gate:
         return expected
 
 
-def _sha256(body: memoryview) -> str:
-    return hashlib.sha256(body).hexdigest()
+def opened_by(opening: Secret[bytes], label: str, column: int) -> bytes:
+    """The 32 bytes that stand before one message in its digest: whoever is shown them can check that message alone."""
+    return hmac.digest(opening.expose("hide a digest"), f"pets/1 receipt {label}.{column}".encode(), "sha256")
+
+
+def _sha256(before: bytes, body: memoryview) -> str:
+    digest = hashlib.sha256(before)
+    digest.update(body)
+    return digest.hexdigest()

@@ -33,7 +33,7 @@ ENTRIES: Final[Mapping[str, frozenset[str]]] = {
     "run.refused": frozenset({"handle", "digest", "caller", "code"}),
     "run.agreed": frozenset({"handle", "run", "digest", "plan", "cards"}),
     "run.step": frozenset({"handle", "step"}),
-    "run.finished": frozenset({"handle", "run", "receipt"}),
+    "run.finished": frozenset({"handle", "run", "receipt", "opening"}),
     "run.aborted": frozenset({"handle", "code", "peer", "step"}),
     "run.stopped": frozenset({"handle", "caller"}),
     "budget.reserved": frozenset({"handle", "charges"}),

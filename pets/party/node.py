@@ -238,9 +238,13 @@ class PartyNode:
         run.session.stop(session.stopped(caller.party))
 
     def receipt(self, caller: Caller, handle: RunHandle) -> bytes:
-        """The signed receipt of a run that ended here."""
+        """The signed receipt of a run that ended here: for the result party, who passes it on, and this party itself.
+
+        Not for peers: it has digests of the final shares, from which one who lacks few bits could find the sums.
+        """
         stored = self._state.run(handle)
-        self._named(caller, self._review(stored.digest).spec)
+        if caller.party not in (self.party, self._review(stored.digest).spec.result_party):
+            raise RunError("run.not-yours", party=caller.party)
         if stored.receipt is None:
             raise RunError("run.no-receipt", handle=handle)
         return stored.receipt
@@ -380,6 +384,7 @@ class PartyNode:
                 handle=run.handle,
                 run=outcome.run_id.hex(),
                 receipt=approvals.envelope_digest(receipt),
+                opening=outcome.opening.expose("this party's own log").hex(),
             )
         except PetsError as error:
             if isinstance(error, SourceError):

@@ -53,6 +53,8 @@ class Outcome:
 
     run_id: bytes
     sent: tuple[gate.Sent, ...]
+    opening: Secret[bytes]
+    """What the digests in ``sent`` are hidden by: for this party's own log, to prove later what it sent."""
 
 
 def roles_of(reviewed: Reviewed) -> dict[str, PartyId]:
@@ -112,6 +114,7 @@ class Session:
         )
         self._seed = Secret(entropy(16))
         self._noise_seed = Secret(entropy(16))
+        self._opening = Secret(entropy(32))
         self._result_hello = self._read(result_hello, hello.RESULT_ENDPOINT, keys=())
         self._hellos: dict[PartyId, hello.Hello] = {}
         self._changed = threading.Condition()
@@ -155,7 +158,7 @@ class Session:
             run_id, self._peers, self._roles["result"], self.reviewed.spec.result_party
         )
         passage = gate.Gate(
-            gate.project(self._card, dict(self._join.public), self._roles, self._role)
+            gate.project(self._card, dict(self._join.public), self._roles, self._role), opening=self._opening
         )
         keys = self._keys(run_id)
         try:
@@ -168,7 +171,7 @@ class Session:
                 check=self._may_go_on,
                 tick=self._tick,
             )
-            outcome = Outcome(run_id, passage.finish())
+            outcome = Outcome(run_id, passage.finish(), self._opening)
         except PetsError as error:
             self._link.abort((self._stopped or error).code)
             raise (self._stopped or error) from error

@@ -174,7 +174,7 @@ def _factor(dataset: Dataset, values: tuple[ColumnRef, ...], present: tuple[Colu
     """The factor of one side. Required columns and joined ids have no NULLs and need no place in ``present``."""
     own = tuple(sorted(ref.column for ref in values if ref.dataset == dataset.name))
     need = {ref.column for ref in present if ref.dataset == dataset.name and _may_be_null(dataset, ref.column)}
-    bound = prod(max(abs(end) for end in dataset.columns[column].scaled_range) for column in own)
+    bound = prod(max(1, *map(abs, dataset.columns[column].scaled_range)) for column in own)  # noise of scale 0 is none
     return Factor(values=own, present=tuple(sorted(need | set(own))), bound=bound)
 
 

@@ -1,0 +1,119 @@
+"""From tables to opened sums without servers: snapshot, read, prepare, all roles in one thread, no noise by default.
+
+Real code at every step but the party server around it, so that a query takes a hundredth of a second.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pets import derive
+from pets.kernels.prf import Stream
+from pets.party import prepare, sources
+from pets.party.snapshot import take
+from pets.party.sources import FrameSource, Snapshot, Table
+from pets.plan.cost import join_of
+from pets.plan.lower import JOIN_CARD, lower
+from pets.protocols import helper_join as hj
+from pets.secret import Secret
+from pets.spec.cards import load_cards
+from pets.spec.ir import AddNoise, Plan, Read
+from pets.spec.model import Spec
+from pets.spec.query import Query
+from pets.spec.sql import bind
+from tests.oracles import sql
+from tests.oracles.helper_join import families
+from tests.oracles.play import play
+
+NOW = dt.datetime(2026, 11, 22, tzinfo=dt.UTC)
+
+Change = Callable[[Table], Table]
+
+
+def freeze(spec: Spec, rows: Mapping[str, sql.Rows], folder: Path) -> dict[str, Snapshot]:
+    """Take the snapshots of all datasets of a specification."""
+    return {
+        d.name: take(
+            FrameSource(sql.arrow(d, rows[d.name])), d, spec.linkage, folder / d.name, salt=bytes(32), now=NOW
+        )
+        for d in spec.datasets
+    }
+
+
+@dataclass(frozen=True)
+class Direct:
+    """A query over frozen tables."""
+
+    spec: Spec
+    query: Query
+    plan: Plan
+    tables: Mapping[str, Table]
+
+    @classmethod
+    def of(cls, spec: Spec, frozen: Mapping[str, Snapshot]) -> "Direct":
+        query = bind(spec)
+        plan = lower(spec, query)
+        tables = {
+            step.out: sources.read(frozen[step.dataset], step, spec.dataset(step.dataset))
+            for step in plan.steps
+            if isinstance(step, Read)
+        }
+        return cls(spec, query, plan, tables)
+
+    def opened(self, *, seed: int = 1, noise: bool = False, keep: Mapping[str, Change] | None = None) -> np.ndarray:
+        """The opened sums, (v, g) int64. ``keep`` changes the table of a role, "a" or "b", before it is prepared."""
+        join = join_of(self.plan)
+        shape = prepare.shape_of(join, load_cards()[JOIN_CARD])
+        reads = {step.out: step for step in self.plan.steps if isinstance(step, Read)}
+        change = {"a": _same, "b": _same} | dict(keep or {})
+        own = {role: stream(seed, role) for role in "ab"}
+        rows = prepare.rows_of_a(reads[join.a], join, shape, change["a"](self.tables[join.a]), own["a"])
+        people = prepare.people_of_b(reads[join.b], join, shape, change["b"](self.tables[join.b]), own["b"])
+        words = np.zeros((3, shape.v, shape.g), np.uint64)
+        if noise:
+            step = next(step for step in self.plan.steps if isinstance(step, AddNoise))
+            words = np.stack([prepare.noise_of(step, shape, stream(seed, f"noise {party}")) for party in range(3)])
+        keys = families(seed)
+        played = play(
+            {
+                "a": hj.party_a(shape, rows, keys["ab@a"], keys["ac@a"], words[0]),
+                "b": hj.party_b(shape, people, keys["ab@b"], keys["bc@b"], words[1]),
+                "helper": hj.helper(shape, keys["ac@c"], keys["bc@c"], words[2]),
+                "result": hj.result(shape),
+            },
+            seed=seed,
+        )
+        return hj.open_shares(*played.outputs["result"])
+
+    def table(self, opened: np.ndarray) -> pd.DataFrame:
+        return derive.table(self.plan, opened)
+
+
+def stream(seed: int, label: str) -> Stream:
+    """A reproducible stream of a party's own randomness."""
+    return Stream(Secret((f"{seed} {label}".encode() + bytes(16))[:16]))
+
+
+def without(person: int) -> Change:
+    """Take the rows of one person, by number, out of a table."""
+
+    def change(table: Table) -> Table:
+        keep = table.person != person
+        return replace(
+            table,
+            ids=np.ascontiguousarray(table.ids[keep]),
+            person=table.person[keep],
+            cell=table.cell[keep],
+            values={name: column[keep] for name, column in table.values.items()},
+            present={name: column[keep] for name, column in table.present.items()},
+        )
+
+    return change
+
+
+def _same(table: Table) -> Table:
+    return table
