@@ -6,6 +6,7 @@ what is sent (sizes, columns, noise) is in the plan; nothing is left for a party
 
 from dataclasses import replace
 from fractions import Fraction
+from math import prod
 
 from pets.check import budget
 from pets.errors import LeakError, SpecError
@@ -41,6 +42,9 @@ RANGE_BITS = 62
 NOISE_TAIL = 64
 """A discrete Laplace of scale s exceeds 64 s with probability below 2^-90; three parties' parts stay below 3 * 64 s."""
 
+MAX_UNIT = 2**53
+"""A rounding unit is a number in the canonical form of the plan."""
+
 MAX_LIST = 2**32
 """Positions are u32."""
 
@@ -75,7 +79,7 @@ def lower(spec: Spec, query: Query) -> Plan:
     read_b = _read(spec, query, roles.b_side, roles.b, dims_b, tuple(c.moment.b for c in columns), per_person=True)
     card = load_cards()[JOIN_CARD]
     join = _join(spec, roles, read_a, read_b, columns, g, h, card)
-    _check_range(card, join, columns, table_b)
+    _check_range(card, join, columns, table_a, table_b)
     release = load_cards()[RELEASE_CARD]
     noise = AddNoise(
         out="noised",
@@ -251,9 +255,22 @@ def match_count(spec: Spec, helper: PartyId) -> Leakage:
     raise LeakError("leak.undeclared", learner=helper, item="match_count")
 
 
-def _check_range(card: Card, join: HelperJoin, columns: tuple[NoisedColumn, ...], table_b: Dataset) -> None:
+def _check_range(
+    card: Card, join: HelperJoin, columns: tuple[NoisedColumn, ...], table_a: Dataset, table_b: Dataset
+) -> None:
+    """Nothing that a holder computes, before or after rounding, leaves 64 bits, whatever its records are.
+
+    What is checked here for the declared ranges cannot depend on records later: a run that failed only for great
+    values would tell that there are some.
+    """
     rows = card.names(dict(join.public))["n_list_a"]
     for column in columns:
+        for factor, table in ((column.moment.a, table_a), (column.moment.b, table_b)):
+            product = prod(max(abs(end) for end in table.columns[name].scaled_range) for name in factor.values)
+            if product + factor.unit >= 2**RANGE_BITS:
+                raise LeakError("dp.range", column=column.moment.name, bits=RANGE_BITS)
+            if factor.unit >= MAX_UNIT:
+                raise LeakError("dp.scale", column=column.moment.name)
         greatest = rows * column.moment.a.bound * column.moment.b.bound * table_b.max_rows_per_person
         noise = 3 * NOISE_TAIL * (column.sensitivity / column.epsilon)
         if greatest + noise >= 2**RANGE_BITS:
