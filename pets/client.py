@@ -6,12 +6,14 @@ final shares of the two parties that hold them, and opens nothing before all are
 """
 
 import os
+import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Final, Protocol
 
 from pets.approve import approvals
 from pets.approve.envelope import SigningKey, claimed
@@ -31,6 +33,9 @@ from pets.spec.parse import parse_toml
 from pets.spec.write import to_toml
 from pets.transport.calls import Description, Event, Evidence, SnapshotEntry, Standing, StartRequest, Submitted
 from pets.transport.link import Link
+
+END_S: Final = 15.0
+"""How long a client whose run is over waits for the parties to say so, and to hand out their receipts."""
 
 Progress = Callable[[PartyId, Event], None]
 """Called with each event of each party's run, from that party's own thread."""
@@ -110,9 +115,14 @@ class Network:
         return _Run(self, found, toml, progress or _silent, handle or RunHandle(os.urandom(16).hex())).play()
 
     def stop(self, handle: RunHandle) -> None:
-        """Stop a run at every party."""
-        for server in self.servers.values():
-            server.stop(handle)
+        """Stop a run at every party, whatever becomes of it at the others.
+
+        Raises: if it could be stopped nowhere, what the first party said: that it does not know it, or that it is over.
+        """
+        asked = [_apart(server.stop, handle) for server in self.servers.values()]
+        errors = [error for each in asked if (error := each.exception()) is not None]
+        if len(errors) == len(asked) and errors:
+            raise errors[0]
 
     def server(self, party: PartyId) -> Server:
         """The server of a party. Raises: LinkError link.unreachable if the directory has none."""
@@ -159,6 +169,9 @@ class _Run:
         self._began = time.perf_counter()
         self._steps: list[StepCost] = []
         self._ends: dict[PartyId, str] = {}
+        self._starts: dict[PartyId, Future[bytes]] = {}
+        self._link: Link | None = None
+        self._lock = threading.Lock()
 
     def play(self) -> Result:
         parties = self._reviewed.spec.computing
@@ -170,18 +183,18 @@ class _Run:
             if name.startswith("approvals/") and approvals.claim_of(body).party == party
         )
         self._began = time.perf_counter()
-        with ThreadPoolExecutor(2 * len(parties), thread_name_prefix="run") as pool:
-            try:
-                run_id = self._start(pool, parties, envelopes)
-                watchers = [pool.submit(self._watch, party) for party in parties]
-                shares = self._receive(run_id)
-            except BaseException as error:
-                self._stop_all(parties)
-                raise self._cause(error) from error
-            opened_after = time.perf_counter() - self._began
-            for watcher in watchers:
-                watcher.result()
-            receipts = {party: self._server(party).receipt(self._handle) for party in parties}
+        watchers: list[Future[None]] = []
+        try:
+            run_id = self._start(parties, envelopes)
+            watchers += [_apart(self._watch, party) for party in parties]
+            shares = self._receive(run_id)
+        except BaseException as error:  # Ctrl-C too: nobody goes on computing for a client that is gone
+            self._stop_all()
+            wait(watchers, END_S)
+            raise self._cause(error) from error
+        opened_after = time.perf_counter() - self._began
+        wait(watchers, END_S)
+        receipts = self._receipts(parties)
         named = _named_in(receipts.values())
         signed = tuple(body for body in envelopes if approvals.envelope_digest(body) in named)
         return Result(
@@ -195,15 +208,16 @@ class _Run:
             seconds=opened_after,
         )
 
-    def _start(self, pool: ThreadPoolExecutor, parties: Sequence[PartyId], envelopes: tuple[bytes, ...]) -> bytes:
+    def _start(self, parties: Sequence[PartyId], envelopes: tuple[bytes, ...]) -> bytes:
         """Start at all parties at once; their hellos and ours give the run id."""
         shape = prepare.shape_of(join_of(self._reviewed.plan), load_cards()[JOIN_CARD])
         own = hello.make(to_agree(self._reviewed, shape), os.urandom(16), {})
         request = StartRequest(self._handle, self._reviewed.digest, own.body, envelopes)
-        started = {party: pool.submit(self._server(party).start, request) for party in parties}
+        for party in parties:
+            self._starts[party] = _apart(self._server(party).start, request)
         bodies = []
         for party in parties:
-            body = started[party].result()
+            body = self._starts[party].result()
             hello.compare(own.agreed, hello.read(body, peer=party).agreed, peer=party)
             bodies.append(body)
         return hello.run_id([*bodies, own.body])
@@ -215,8 +229,13 @@ class _Run:
         passage = gate.Gate(gate.project(card, dict(join.public), roles, "result"))
         senders = list(dict.fromkeys(expected.peer for expected in passage.incoming))
         link = self._network.link(run_id, senders, self._reviewed)
+        with self._lock:
+            self._link = link
+            over = any(self._ends.values())
         shape = prepare.shape_of(join, card)
         try:
+            if over:
+                raise LinkError("link.closed")
             of_a, of_c = drive(helper_join.result(shape), passage, link, deadline_s=self._network.deadline_s)
         except BaseException:
             link.abort("link.closed")
@@ -229,28 +248,67 @@ class _Run:
     def _watch(self, party: PartyId) -> None:
         last = 0
         for event in self._server(party).watch(self._handle, self._network.deadline_s):
-            self._progress(party, event)
             if event.kind == "step":
                 self._steps.append(StepCost(party, event.name, (event.elapsed_ms - last) / 1000, event.moved))
                 last = event.elapsed_ms
             elif event.kind == "end":
-                self._ends[party] = event.code
+                self._ended(party, event.code)
+            self._tell(party, event)
 
-    def _stop_all(self, parties: Sequence[PartyId]) -> None:
-        for party in parties:
-            try:
-                self._server(party).stop(self._handle)
-            except PetsError:  # it never started there, or has ended
-                continue
+    def _tell(self, party: PartyId, event: Event) -> None:
+        try:
+            self._progress(party, event)
+        except Exception as error:
+            self._progress = _silent
+            warnings.warn(f"progress is shown no more: {error!r}", stacklevel=2)
+
+    def _ended(self, party: PartyId, code: str) -> None:
+        """A party's run is over. If that was no good end, what we wait for will not come."""
+        with self._lock:
+            self._ends[party] = code
+            link = self._link if code else None
+        if link is not None:
+            link.abort("run.ended")
+
+    def _stop_all(self) -> None:
+        """Stop wherever the run was started, also where the start is still under way; wait a moment for it."""
+
+        def stop(party: PartyId, start: Future[bytes]) -> None:
+            wait([start])
+            self._server(party).stop(self._handle)  # raises where it never started or has ended, which is as well
+
+        wait([_apart(stop, party, start) for party, start in self._starts.items()], END_S)
 
     def _cause(self, error: BaseException) -> BaseException:
-        """What ended the run, rather than what it looked like from here: a party's own code where there is one."""
+        """What ended the run, rather than what it looked like from here: a party's own code where there is one.
+
+        A party that ended of its own accord comes before one that met a fault of a peer or of the network; one that was
+        merely told is not the cause.
+        """
         if not isinstance(error, LinkError | PeerError):
             return error
-        told = {party: code for party, code in self._ends.items() if code and not code.startswith(("peer.", "link."))}
-        for party, code in told.items():
-            return RunError("run.ended", party=party, reason=code)
-        return error
+
+        told = [(party, code) for party, code in self._ends.items() if code not in ("", "peer.aborted")]
+        if not told:
+            return error
+        party, code = min(told, key=lambda each: each[1].startswith(("peer.", "link.")))
+        return RunError("run.ended", party=party, reason=code)
+
+    def _receipts(self, parties: Sequence[PartyId]) -> dict[PartyId, bytes]:
+        """The receipts of a run that was opened. A missing one is no reason to lose the table: it says so itself."""
+        receipts, until = {}, time.monotonic() + END_S
+        for party in parties:
+            while True:
+                try:
+                    receipts[party] = self._server(party).receipt(self._handle)
+                except PetsError as error:
+                    if error.code == "run.no-receipt" and not self._ends.get(party) and time.monotonic() < until:
+                        time.sleep(0.05)
+                        continue
+                    code = self._ends.get(party) or error.code
+                    warnings.warn(f"no receipt of {party} ({code}): the evidence is not complete", stacklevel=2)
+                break
+        return receipts
 
     def _server(self, party: PartyId) -> Server:
         return self._network.server(party)
@@ -271,6 +329,20 @@ def read(spec: "Spec | Draft | str | Path") -> tuple[str, Review]:
 def _named_in(receipts: Iterable[bytes]) -> set[str]:
     """Digests of the approvals that receipts name: what belongs into the folder of evidence."""
     return {str(each["sha256"]) for receipt in receipts for each in claimed(receipt)["predicate"]["approvals"]}
+
+
+def _apart(act: Callable[..., Any], *args: Any) -> Future[Any]:
+    """Call in a thread of its own that does not keep the process from ending."""
+    future: Future[Any] = Future()
+
+    def call() -> None:
+        try:
+            future.set_result(act(*args))
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=call, daemon=True).start()
+    return future
 
 
 def _silent(party: PartyId, event: Event) -> None:

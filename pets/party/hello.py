@@ -103,7 +103,7 @@ def compare(own: Agreed, other: Agreed, *, peer: str) -> None:
 
 
 def run_id(bodies: Sequence[bytes]) -> bytes:
-    """SHA-256 over the length-prefixed hellos, computing parties in the specification's order, the result party last."""
+    """SHA-256 over the length-prefixed hellos: computing parties as the specification orders them, the result last."""
     digest = hashlib.sha256()
     for body in bodies:
         digest.update(len(body).to_bytes(4, "big"))

@@ -63,7 +63,9 @@ def open_node(config: PartyConfig, *, console: Console) -> PartyNode:
         outside=Outside(
             GrpcCarrier(config.name, dialler, exchange, float(config.limits.run_s)), os.urandom, console, exchange
         ),
-        settings=Settings(deadline_s=float(config.limits.step_s), max_live=config.limits.runs),
+        settings=Settings(
+            deadline_s=float(config.limits.step_s), run_s=float(config.limits.run_s), max_live=config.limits.runs
+        ),
     )
 
 

@@ -1,10 +1,11 @@
 """One party: takes in specifications, keeps approvals, runs what is approved, refuses everything else.
 
 The room where the three towers meet. Every decision is made by a pure function of the promise (``review``,
-``verify_approvals``, ``judge_policy``); this module orders them, makes them durable and answers callers. Nothing is sent
-that depends on records before: approvals verified, the run counted, the budget reserved, the log written.
+``verify_approvals``, ``judge_policy``); this module orders them, makes them durable and answers callers. Nothing that
+depends on records is sent before: approvals verified, the run counted, the budget reserved, the log written.
 """
 
+import contextlib
 import datetime as dt
 import json
 import threading
@@ -17,7 +18,7 @@ from pets import __version__
 from pets.approve import approvals
 from pets.approve.envelope import SigningKey, sign
 from pets.approve.policy import Policy, judge_policy
-from pets.check.budget import Loss, run_loss
+from pets.check.budget import Loss, run_loss, total
 from pets.check.labels import Finding
 from pets.check.terms import design_fields
 from pets.errors import (
@@ -63,9 +64,12 @@ Console = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the deployment decides. ``design``: accept drafts with placeholders (a network in memory, never a server)."""
+    """What the deployment decides. ``design``: accept drafts with placeholders (in memory, never at a server)."""
 
     deadline_s: float = 30.0
+    """Longest wait for one message of a peer."""
+    run_s: float = 600.0
+    """From the start of a run to its end."""
     max_live: int = 8
     """Runs under way at one time."""
     design: bool = False
@@ -95,7 +99,7 @@ class PartyNode:
         folder: Path,
         datasets: Mapping[str, sources.Source],
         outside: Outside,
-        settings: Settings = Settings(),  # noqa: B008 - frozen
+        settings: Settings = Settings(),
     ) -> None:
         self.party: Final = party
         self._directory = directory
@@ -112,6 +116,7 @@ class PartyNode:
         self._reviews: dict[SpecDigest, Review] = {}
         self._runs: dict[RunHandle, LiveRun] = {}
         self._hellos = Hellos()
+        self._closed = False
         for run in state.recover():
             self._log.append("run.aborted", handle=run.handle, code="run.crashed")
         self._log.append("server.started", software=__version__, party=party)
@@ -232,8 +237,13 @@ class PartyNode:
         return run.events.follow()
 
     def stop(self, caller: Caller, handle: RunHandle) -> None:
-        """End a run; nothing is opened after that. Any party of the specification may."""
+        """End a run; nothing is opened after that. Any party of the specification may.
+
+        Raises: RunError run.order if it has ended.
+        """
         run = self._run(caller, handle)
+        if run.events.ended:
+            raise RunError("run.order", handle=handle, state=self._state.run(handle).state.value, event="be stopped")
         self._log.append("run.stopped", handle=handle, caller=caller.san)
         run.session.stop(session.stopped(caller.party))
 
@@ -250,29 +260,36 @@ class PartyNode:
         return stored.receipt
 
     def hello(self, caller: Caller, handle: RunHandle, body: bytes) -> None:
-        """A computing party's hello; one that arrives before the local start is kept for a moment."""
+        """A computing party's hello; one that arrives before the local start is kept for a moment.
+
+        A hello of anybody else is no part of the run and does nothing to it.
+        """
         with self._lock:
             run = self._runs.get(handle)
             if run is None:
                 self._hellos.keep(handle, caller.party, body)
                 return
-        try:
-            run.session.take_hello(caller.party, body)
-        except PetsError as error:
-            run.session.stop(error)
-            raise
+        if caller.party not in run.session.peers:
+            raise RunError("run.unknown", handle=handle)
+        self._take_hello(run, caller.party, body)
 
     def abort(self, caller: Caller, run_id: bytes, code: str) -> None:
-        """A peer ended the run."""
+        """A peer ended the run. If it is about to open here, it will meet that when it does."""
+        self.exchange.abort(run_id, caller.party, code)
         for run in self._live():
             if run.run_id == run_id and caller.party in run.parties:
                 run.session.stop(PeerError("peer.aborted", peer=caller.party, reason=code))
 
     def close(self) -> None:
         """Stop all runs and the log: the server is shutting down."""
-        for run in self._live():
+        with self._lock:
+            self._closed = True
+        live = self._live()
+        for run in live:
             run.session.stop(session.stopped(self.party))
-            run.thread.join(self._settings.deadline_s)
+        for run in live:
+            if run.thread is not None:
+                run.thread.join(self._settings.deadline_s)
         self._log.append("server.stopped")
         self._state.close()
 
@@ -284,32 +301,69 @@ class PartyNode:
         spec = reviewed.spec
         if caller.party != spec.result_party:
             raise RunError("run.not-yours", party=caller.party)
-        if len(self._live()) >= self._settings.max_live:
-            raise RunError("run.busy", party=self.party)
+        if self.party not in spec.computing:
+            raise RunError("run.not-yours", party=self.party)
         approved = self._approved(stored, reviewed, request.approvals)
         held = [dataset for dataset in spec.datasets if self._holds(dataset)]
         frozen = {d.name: self._freeze(spec, d, request.digest, again=False) for d in held}
         charges = {d.name: run_loss(spec)[d.name] for d in held}
-        if self._state.runs_used(request.digest) >= approved.max_runs:
-            raise BudgetError("budget.runs", digest=request.digest, allowed=approved.max_runs)
-        self._ledger.check(charges, self._caps(charges))
-        run = self._begin(reviewed, request, frozen, charges, approved)
-        self._state.start_run(request.handle, request.digest)
-        self._log.append("run.started", handle=request.handle, digest=request.digest, caller=caller.san)
-        with self._lock:
-            self._forget_old()
-            self._runs[request.handle] = run
-            early = self._hellos.take(request.handle)
-        for peer, body in early:
-            run.session.take_hello(peer, body)
-        run.thread = threading.Thread(
-            target=self._play, args=(run, reviewed, approved, frozen, charges), daemon=True, name=f"run {request.handle}"
-        )
-        run.thread.start()
+        run = self._begin(stored, reviewed, request, frozen, charges, approved)
+        self._admit(run, approved)
+        try:
+            self._log.append("run.started", handle=request.handle, digest=request.digest, caller=caller.san)
+            run.thread = threading.Thread(
+                target=self._play, args=(run, reviewed, approved, frozen), daemon=True, name=f"run {request.handle}"
+            )
+            run.thread.start()
+        except BaseException:
+            self._state.abort_run(request.handle, "internal.bug")
+            run.events.end("internal.bug")
+            raise
+        for peer, body in self._hellos.take(request.handle):
+            with contextlib.suppress(PetsError):  # the run ends of it, as of one that comes later
+                self._take_hello(run, peer, body)
         return run.session.hello_body
+
+    def _admit(self, run: LiveRun, approved: approvals.Approved) -> None:
+        """Enter a run into the journal, if it could be counted and paid for beside those that are about to be.
+
+        Two clients that start the last approved run at once would otherwise each use it up at other parties.
+        Raises: BudgetError, as counting and reserving will; RunError run.busy if only runs under way are in the way.
+        """
+        busy = RunError("run.busy", party=self.party)
+        with self._lock:
+            live = self._live()
+            if self._closed or len(live) >= self._settings.max_live:
+                raise busy
+            before = [other for other in live if not other.charged]
+            used = self._state.runs_used(run.digest)
+            if used >= approved.max_runs:
+                raise BudgetError("budget.runs", digest=run.digest, allowed=approved.max_runs)
+            if used + sum(other.digest == run.digest for other in before) >= approved.max_runs:
+                raise busy
+            self._ledger.check(run.charges, self._caps(run.charges))
+            together = {
+                name: total([loss, *(other.charges[name] for other in before if name in other.charges)])
+                for name, loss in run.charges.items()
+            }
+            try:
+                self._ledger.check(together, self._caps(together))
+            except BudgetError as error:
+                raise busy from error
+            self._state.start_run(run.handle, run.digest)
+            self._forget_old()
+            self._runs[run.handle] = run
+
+    def _take_hello(self, run: LiveRun, peer: PartyId, body: bytes) -> None:
+        try:
+            run.session.take_hello(peer, body)
+        except PetsError as error:
+            run.session.stop(error)
+            raise
 
     def _begin(
         self,
+        stored: StoredSpec,
         reviewed: Reviewed,
         request: StartRequest,
         frozen: Mapping[str, StoredSnapshot],
@@ -322,7 +376,8 @@ class PartyNode:
             dataset = spec.dataset(read.dataset)
             return sources.read(self._loaded(frozen[read.dataset]), read, dataset)
 
-        run = LiveRun(request.handle, request.digest, frozenset(PartyId(p.name) for p in spec.parties))
+        parties = frozenset(PartyId(p.name) for p in spec.parties)
+        run = LiveRun(request.handle, request.digest, parties, charges)
         run.session = session.Session(
             reviewed,
             self.party,
@@ -332,28 +387,33 @@ class PartyNode:
             result_hello=request.hello,
             entropy=self._outside.entropy,
             deadline_s=self._settings.deadline_s,
+            run_s=self._settings.run_s,
             tick=run.events.step,
             check=lambda: self._still(approved),
-            agreed=lambda run_id: self._agreed(run, reviewed, approved, charges, run_id),
+            agreed=lambda run_id: self._agreed(run, stored, reviewed, approved, run_id),
         )
         return run
 
     def _agreed(
         self,
         run: LiveRun,
+        stored: StoredSpec,
         reviewed: Reviewed,
         approved: approvals.Approved,
-        charges: Mapping[str, Loss],
         run_id: bytes,
     ) -> None:
         """All are about to run the same: count and charge it, on disk before the first message that depends on records.
 
-        Not earlier: a run that fails at the hello has told nobody anything, and costs nothing.
+        Not earlier: a run that fails at the hello has told nobody anything, and costs nothing. Approvals are verified
+        once more, because one may have been revoked before this run could be found.
         """
         run.run_id = run_id
         self._state.agree_run(run.handle, run_id.hex())
-        self._state.count_run(reviewed.digest, approved.max_runs)
-        self._reserve(run.handle, charges)
+        self._approved_here(stored, reviewed)
+        with self._lock:
+            self._state.count_run(reviewed.digest, approved.max_runs)
+            self._reserve(run.handle, run.charges)
+            run.charged = True
         self._log.append(
             "run.agreed",
             handle=run.handle,
@@ -369,15 +429,14 @@ class PartyNode:
         reviewed: Reviewed,
         approved: approvals.Approved,
         frozen: Mapping[str, StoredSnapshot],
-        charges: Mapping[str, Loss],
     ) -> None:
-        started = self._state.now()
-        code = ""
+        code = "internal.bug"
         try:
+            started = self._state.now()
             outcome = run.session.run()
-            if charges:
+            if run.charges:
                 self._ledger.settle(run.handle)
-            receipt = self._receipt(run, reviewed, approved, frozen, charges, started, outcome)
+            receipt = self._receipt(run, reviewed, approved, frozen, run.charges, started, outcome)
             self._state.finish_run(run.handle, receipt)
             self._log.append(
                 "run.finished",
@@ -386,13 +445,13 @@ class PartyNode:
                 receipt=approvals.envelope_digest(receipt),
                 opening=outcome.opening.expose("this party's own log").hex(),
             )
+            code = ""
         except PetsError as error:
             if isinstance(error, SourceError):
                 self._tell(error)
-            code = "source.not-ready" if isinstance(error, SourceError) else error.code
+            code = session.public_code(error)
             self._aborted(run, error, code)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the run has ended and says no more than that
-            code = "internal.bug"
+        except Exception as error:  # whatever it is, the run has ended and says no more than that
             self._outside.console(f"run {run.handle}: {type(error).__name__} in {self.party}")
             self._aborted(run, InternalError("internal.bug", where=self.party), code)
         finally:
@@ -431,7 +490,9 @@ class PartyNode:
             commitments={name: entry.commitment for name, entry in frozen.items()},
             spend=charges,
             sent=[
-                evidence.SentMessage(label=s.label, column=s.column, to=to.get(s.to, s.to), bytes=s.size, sha256=s.sha256)
+                evidence.SentMessage(
+                    label=s.label, column=s.column, to=to.get(s.to, s.to), bytes=s.size, sha256=s.sha256
+                )
                 for s in outcome.sent
             ],
             log=self._log.head(),
@@ -474,25 +535,34 @@ class PartyNode:
     def _approved(self, stored: StoredSpec, reviewed: Reviewed, brought: tuple[bytes, ...]) -> approvals.Approved:
         """This party's own k of n, and a valid approval of every other input and computing party."""
         today = self._state.clock().date()
-        common = {"digest": reviewed.digest, "plan_digest": reviewed.plan_digest}
-        own = approvals.verify_approvals(
-            self._state.envelopes(reviewed.digest),
-            party=self.party,
-            policy=self._policy,
-            spec=reviewed.spec,
-            author_key=stored.author_key,
-            now=today,
-            **common,
-        )
+        own = self._approved_here(stored, reviewed)
         for party in reviewed.spec.parties:
             if party.name == self.party or set(party.roles) == {"result"}:
                 continue
             keys = self._directory.approver_keys(PartyId(party.name))
             theirs = [body for body in brought if approvals.claim_of(body).party == party.name]
             approvals.verify_peer_approval(
-                theirs, party=PartyId(party.name), keys=keys, author_key=stored.author_key, now=today, **common
+                theirs,
+                digest=reviewed.digest,
+                plan_digest=reviewed.plan_digest,
+                party=PartyId(party.name),
+                keys=keys,
+                author_key=stored.author_key,
+                now=today,
             )
         return own
+
+    def _approved_here(self, stored: StoredSpec, reviewed: Reviewed) -> approvals.Approved:
+        return approvals.verify_approvals(
+            self._state.envelopes(reviewed.digest),
+            digest=reviewed.digest,
+            plan_digest=reviewed.plan_digest,
+            party=self.party,
+            policy=self._policy,
+            spec=reviewed.spec,
+            author_key=stored.author_key,
+            now=self._state.clock().date(),
+        )
 
     def _still(self, approved: approvals.Approved) -> None:
         """Before every message: the approval has not run out on the way."""

@@ -2,16 +2,18 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from pets.check.budget import Loss
 from pets.errors import PeerError
 from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.party.session import Session
 from pets.transport.calls import Event
 
 EARLY_HELLOS: Final = 64
+EARLY_OF_ONE: Final = 16
 EARLY_S: Final = 30.0
 ALIVE_S: Final = 0.5
 
@@ -64,17 +66,20 @@ class LiveRun:
     handle: RunHandle
     digest: SpecDigest
     parties: frozenset[PartyId]
+    charges: Mapping[str, Loss]
     events: Events = field(default_factory=Events)
     session: Session = field(init=False)
-    thread: threading.Thread = field(init=False)
+    thread: threading.Thread | None = None
     run_id: bytes = b""
+    charged: bool = False
+    """Its run is counted and its charges are reserved, so that the state knows of them."""
 
     def __repr__(self) -> str:
         return f"LiveRun({self.handle})"
 
 
 class Hellos:
-    """Hellos of peers whose client was faster than ours: at most 64 in all, for 30 seconds, one each."""
+    """Hellos that came before the local start: at most 64 in all and 16 of one peer, for 30 seconds, one each a run."""
 
     def __init__(self) -> None:
         self._kept: dict[tuple[RunHandle, PartyId], tuple[float, bytes]] = {}
@@ -85,7 +90,8 @@ class Hellos:
         with self._lock:
             now = time.monotonic()
             self._kept = {key: entry for key, entry in self._kept.items() if now - entry[0] < EARLY_S}
-            if (handle, peer) in self._kept or len(self._kept) >= EARLY_HELLOS:
+            of_peer = sum(key[1] == peer for key in self._kept)
+            if (handle, peer) in self._kept or of_peer >= EARLY_OF_ONE or len(self._kept) >= EARLY_HELLOS:
                 raise PeerError("peer.hello", peer=peer)
             self._kept[handle, peer] = (now, body)
 

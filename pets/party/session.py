@@ -5,11 +5,12 @@ the host only through deadlines. It writes no state; ``node.py`` reserves before
 """
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from pets.errors import InternalError, LinkError, PeerError, PetsError, RunError
+from pets.errors import InternalError, LinkError, PeerError, PetsError, RunError, SourceError
 from pets.ids import PartyId, RunHandle
 from pets.kernels import prf
 from pets.party import gate, hello, prepare
@@ -27,6 +28,9 @@ from pets.transport.link import Link
 
 Entropy = Callable[[int], bytes]
 """Gives that many fresh bytes of the operating system."""
+
+TELL_S: Final = 1.0
+"""How long a party whose run fails at its start waits for the hellos that give it the run id to tell its peers."""
 
 _ROLE_OF_KEY: Final = {"a": ("ab", "ac"), "b": ("ab", "bc"), "helper": ("ac", "bc")}
 _ROLES: Final = ("a", "b", "helper")
@@ -75,9 +79,11 @@ def to_agree(reviewed: Reviewed, shape: helper_join.Shape) -> hello.Agreed:
 class Session:
     """A run at a computing party, from its hello to its last message.
 
-    ``bring`` reads this party's rows for a step of the plan; the helper is never asked. ``hello_body`` can be handed out
-    at once; ``take_hello`` may be called by any thread; ``run`` is called once. ``agreed`` is called with the run id when
-    all participants are about to run the same, before any message that depends on records; it may refuse.
+    ``bring`` reads this party's rows for a step of the plan; the helper is never asked. ``hello_body`` can be handed
+    out at once; ``take_hello`` and ``stop`` may be called by any thread; ``run`` is called once. ``agreed`` is called
+    with the run id when all participants are about to run the same, before any message that depends on records; it may
+    refuse. What ends a run first is its cause, everywhere: what follows from it (the echo of an abort, a closed link)
+    never hides it.
     """
 
     def __init__(
@@ -91,6 +97,7 @@ class Session:
         result_hello: bytes,
         entropy: Entropy,
         deadline_s: float,
+        run_s: float,
         tick: Tick,
         check: Callable[[], None] = lambda: None,
         agreed: Callable[[bytes], None] = lambda run_id: None,
@@ -101,6 +108,7 @@ class Session:
         self.handle: Final = handle
         self._carrier, self._bring, self._tick, self._check = carrier, bring, tick, check
         self._deadline_s = deadline_s
+        self._run_s = run_s
         self._join: HelperJoin = join_of(reviewed.plan)
         self._card = load_cards()[JOIN_CARD]
         self._shape = prepare.shape_of(self._join, self._card)
@@ -118,15 +126,22 @@ class Session:
         self._result_hello = self._read(result_hello, hello.RESULT_ENDPOINT, keys=())
         self._hellos: dict[PartyId, hello.Hello] = {}
         self._changed = threading.Condition()
+        self._until = time.monotonic() + run_s
         self._stopped: PetsError | None = None
+        self._over = False
         self._link: Link | None = None
 
     @property
     def hello_body(self) -> bytes:
         return self._own_hello.body
 
+    @property
+    def peers(self) -> tuple[PartyId, ...]:
+        """The computing parties of the run beside this one: who may say hello."""
+        return self._peers
+
     def take_hello(self, peer: PartyId, body: bytes) -> None:
-        """A peer's hello. Raises: PeerError peer.hello, or RunError run.other-* if it is about to run something else."""
+        """A peer's hello. Raises: PeerError peer.hello; RunError run.other-* if it is about to run something else."""
         if peer not in self._peers:
             raise PeerError("peer.hello", peer=peer)
         read = self._read(body, peer, keys=tuple(name for name in self.reviewed.spec.computing if name != peer))
@@ -137,53 +152,89 @@ class Session:
             self._changed.notify_all()
 
     def stop(self, error: PetsError) -> None:
-        """End the run: nothing is sent or opened after the message that is under way."""
+        """End the run: nothing is sent or opened after the message that is under way. Too late, it does nothing."""
         with self._changed:
-            self._stopped = self._stopped or error
+            if self._over:
+                return
+            met = self._link.error if self._link is not None else None
+            if self._stopped is None:
+                self._stopped = met if met is not None and met.code != "link.closed" else error
+            cause, link = self._stopped, self._link
             self._changed.notify_all()
-        if self._link is not None:
-            self._link.abort(error.code)
+        if link is not None:
+            link.abort(public_code(cause))
 
     def run(self) -> Outcome:
-        """Play this party's role. Raises whatever ends the run; the peers have then been told."""
-        noise = prepare.noise_of(self._noise_step(), self._shape, prf.Stream(self._noise_seed))
+        """Play this party's role. Raises what ended the run, first of all; the peers have then been told."""
+        try:
+            return self._run()
+        except PetsError as error:
+            self._end(error)
+            if self._stopped is None or self._stopped is error:
+                raise
+            raise self._stopped from error
+        except BaseException:
+            self._end(InternalError("internal.bug", where=self.party))
+            raise
+        finally:
+            self._private.clear()
+
+    def _run(self) -> Outcome:
         posting = [threading.Thread(target=self._post, args=(peer,), daemon=True) for peer in self._peers]
         for thread in posting:
             thread.start()
+        # How long the sampler takes tells of what it drew: so not between the start of a run and its hello, where peers
+        # could time it, but beside their hellos and the reading of rows.
+        noise = prepare.noise_of(self._noise_step(), self._shape, prf.Stream(self._noise_seed))
         brought = self._own_rows()
+        if brought is not None:
+            self._tick("records", 0, 0.0)
         self._await_hellos()
+        self._tick("hello", 0, 0.0)
         run_id = self._run_id()
-        self._agreed(run_id)
-        self._link = self._carrier.link(
-            run_id, self._peers, self._roles["result"], self.reviewed.spec.result_party
-        )
+        link = self._open_link(run_id)
+        self._may_go_on()
+        keys = self._keys(run_id)
         passage = gate.Gate(
             gate.project(self._card, dict(self._join.public), self._roles, self._role), opening=self._opening
         )
-        keys = self._keys(run_id)
         try:
-            self._may_go_on()
+            self._agreed(run_id)
             drive(
                 self._play(keys, brought, noise),
                 passage,
-                self._link,
+                link,
                 deadline_s=self._deadline_s,
                 check=self._may_go_on,
                 tick=self._tick,
             )
             outcome = Outcome(run_id, passage.finish(), self._opening)
-        except PetsError as error:
-            self._link.abort((self._stopped or error).code)
-            raise (self._stopped or error) from error
-        except BaseException:
-            self._link.abort("internal.bug")
-            raise
         finally:
             passage.close()
             for family in keys.values():
                 family.erase()
-        self._link.close()
+        with self._changed:
+            if self._stopped is not None:
+                raise self._stopped
+            self._over = True
+        link.close()
         return outcome
+
+    def _open_link(self, run_id: bytes) -> Link:
+        link = self._carrier.link(run_id, self._peers, self._roles["result"], self.reviewed.spec.result_party)
+        with self._changed:
+            self._link = link
+        return link
+
+    def _end(self, error: PetsError) -> None:
+        """Note the cause and tell the peers, who may be about to send: they know the run by its id alone."""
+        self.stop(error)
+        with self._changed:
+            untold = self._link is None and self._changed.wait_for(
+                lambda: len(self._hellos) == len(self._peers), TELL_S
+            )
+        if untold:
+            self._open_link(self._run_id()).abort(public_code(self._stopped or error))
 
     def _noise_step(self) -> AddNoise:
         return next(step for step in self.reviewed.plan.steps if isinstance(step, AddNoise))
@@ -200,6 +251,9 @@ class Session:
             self._carrier.hello(peer, self.handle, self.hello_body)
         except PetsError as error:
             self.stop(error)
+        except BaseException:
+            self.stop(InternalError("internal.bug", where=f"hello to {peer}"))
+            raise
 
     def _await_hellos(self) -> None:
         with self._changed:
@@ -239,7 +293,6 @@ class Session:
                 party_p=first,
                 party_q=second,
             )
-        self._private.clear()
         return families
 
     def _own_rows(self) -> helper_join.RowsOfA | helper_join.PeopleOfB | None:
@@ -271,7 +324,14 @@ class Session:
     def _may_go_on(self) -> None:
         if self._stopped is not None:
             raise self._stopped
+        if time.monotonic() > self._until:
+            raise LinkError("link.deadline", peer=self.party, seconds=self._run_s, step="the whole run")
         self._check()
+
+
+def public_code(error: PetsError) -> str:
+    """What others are told of an error: its code, but of records never which of all things is wrong with them."""
+    return "source.not-ready" if isinstance(error, SourceError) else error.code
 
 
 def stopped(by: str) -> RunError:

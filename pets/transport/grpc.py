@@ -284,6 +284,10 @@ class _Carried:
         """Bytes of body that arrived, by peer."""
         return self.mailbox.received
 
+    @property
+    def error(self) -> PetsError | None:
+        return self.mailbox.error
+
     def expect(self, peer: PartyId, slot: Slot, size: int) -> None:
         self.mailbox.expect(peer, slot, size)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from pets.errors import PetsError
 from pets.ids import PartyId
 
 
@@ -21,6 +22,11 @@ class Slot:
 
 class Link(Protocol):
     """The network of one run as one party sees it. All methods raise LinkError or PeerError."""
+
+    @property
+    def error(self) -> PetsError | None:
+        """Why the run has ended here, or None: the first fault that was met, whoever has heard of it since."""
+        ...
 
     def send(self, peer: PartyId, slot: Slot, body: memoryview) -> None:
         """Queue ``body`` for ``peer``; returns at once, back-pressure excepted. The buffer must not change after."""

@@ -100,6 +100,10 @@ class MemoryLink:
         self._ended = False
         self.mailbox: Final = Mailbox(network.run_id, (p for p in network.parties if p != party))
 
+    @property
+    def error(self) -> PetsError | None:
+        return self.mailbox.error
+
     def expect(self, peer: PartyId, slot: Slot, size: int) -> None:
         self.mailbox.expect(peer, slot, size)
 
