@@ -1,21 +1,51 @@
-"""Progress of a run in the terminal: a bar for each party, moved by its messages."""
+"""Progress in the terminal: a bar for a piece of work, a bar for each party of a run; nothing if it is no terminal."""
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from pets.commands.say import err
 from pets.ids import PartyId
-from pets.transport.calls import Event
+
+if TYPE_CHECKING:
+    from pets.plan.review import Reviewed
+    from pets.transport.calls import Event
+
+Tell = Callable[[float], None]
+"""Called with the share of the work that is done, 0 to 1."""
+
+
+@contextmanager
+def bar(text: str) -> Iterator[Tell]:
+    """A bar for one piece of work; it only pulses until its share is told."""
+    columns = TextColumn("{task.description:<44}"), BarColumn(bar_width=24), TimeElapsedColumn()
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
+        task = bars.add_task(text, total=None)
+        yield lambda share: bars.update(task, total=1.0, completed=share)
+
+
+def expected_steps(reviewed: "Reviewed") -> dict[PartyId, int]:
+    """How many steps each party will report: its own rows, the hello, and every array that it sends or receives."""
+    from pets.party import gate
+    from pets.party.session import roles_of
+    from pets.plan.cost import join_of
+    from pets.spec.cards import load_cards
+
+    join, roles = join_of(reviewed.plan), roles_of(reviewed)
+    card, public = load_cards()[join.card], dict(join.public)
+    before = {"a": 2, "b": 2, "helper": 1}
+    return {roles[role]: extra + len(gate.project(card, public, roles, role)) for role, extra in before.items()}
 
 
 class RunBars:
-    """A callable for ``Network.run(progress=...)``; shows nothing where the output is no terminal."""
+    """A callable for ``Network.run(progress=...)``: a bar for each party, moved by its steps."""
 
-    def __init__(self, expected: dict[PartyId, int] | None = None) -> None:
-        self._expected = expected or {}
+    def __init__(self, expected: dict[PartyId, int]) -> None:
+        self._expected = expected
         self._bars = Progress(
             TextColumn("{task.fields[party]:<12}"),
             BarColumn(bar_width=32),
@@ -29,7 +59,7 @@ class RunBars:
         self._tasks: dict[PartyId, TaskID] = {}
         self._lock = threading.Lock()
 
-    def __call__(self, party: PartyId, event: Event) -> None:
+    def __call__(self, party: PartyId, event: "Event") -> None:
         with self._lock:
             if party not in self._tasks:
                 total = self._expected.get(party)

@@ -44,16 +44,18 @@ def run(
     client: Client = None,
 ) -> int:
     """Run an approved specification once; the table goes to --out, the evidence into a folder beside it."""
-    from pets.commands.progress import RunBars
+    from pets.client import read
+    from pets.commands.progress import RunBars, expected_steps
     from pets.remote import connect
     from pets.result import evidence_folder
 
     for path in (to, evidence_folder(to), *([plot] if plot else [])):
         _is_free(path)
+    _, found = read(spec)
     net = connect(directory, client=client)
     handle = RunHandle(os.urandom(16).hex())
     err.print(f"run {handle} (to end it: pets stop {handle})")
-    with RunBars() as bars:
+    with RunBars(expected_steps(found.require())) as bars:
         result = net.run(spec, progress=bars, handle=handle)
     folder = result.save(to)
     if plot is not None:

@@ -1,8 +1,8 @@
 """Set up all parties of a specification on one host, and run their servers as processes of their own.
 
 For the demonstration, tests and benchmarks, where one person plays everybody: each party has its own folder, keys,
-certificate, policy, approvers and state, as it would on hosts of its own. Policies allow what the specification asks for
-and nothing else; in a real deployment each organisation writes its own.
+certificate, policy, approvers and state, as it would on hosts of its own. Policies allow what the specification asks
+for and nothing else; in a real deployment each organisation writes its own.
 """
 
 import datetime as dt
@@ -60,16 +60,23 @@ def deploy(folder: Path, spec: Spec, datasets: Mapping[str, Path], *, k: int = 1
     signing: dict[PartyId, str] = {}
     for party in spec.parties:
         name, home = PartyId(party.name), folder / party.name
-        common = {"organisation": party.organisation, "now": now, "authority": authority}
         if name in endpoints:
-            init_party(home, party.name, party.san, listen=endpoints[name], **common)
+            init_party(
+                home,
+                party.name,
+                party.san,
+                organisation=party.organisation,
+                now=now,
+                listen=endpoints[name],
+                authority=authority,
+            )
             people = {f"{title} of {party.name}": keygen() for title in ("asset owner", "data protection officer")}
             private_folder(home / "approvers")
             for person, key in people.items():
                 key.save(home / "approvers" / f"{person.split(' of ')[0].replace(' ', '-')}.pem")
             approvers[name] = people
         else:
-            init_client(home, party.name, party.san, **common)
+            init_client(home, party.name, party.san, organisation=party.organisation, now=now, authority=authority)
         signing[name] = SigningKey.load(home / "keys" / "signing.pem").text
     directory = _directory(spec, endpoints, signing, approvers)
     for party in spec.parties:
@@ -174,29 +181,42 @@ class Process:
     child: subprocess.Popen[bytes]
     console: IO[bytes] = field(repr=False)
 
-    def stop(self) -> None:
-        """End it and wait; a server that does not end is killed."""
+    def end(self) -> None:
+        """Ask it to end; ``stop`` waits for it."""
         if self.child.poll() is None:
             self.child.send_signal(signal.SIGTERM)
-            try:
-                self.child.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                self.child.kill()
-                self.child.wait(STOP_S)
+
+    def stop(self) -> None:
+        """End it and wait; a server that does not end is killed."""
+        self.end()
+        try:
+            self.child.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            self.child.wait(STOP_S)
         self.console.close()
 
 
 @contextmanager
 def servers(deployment: Deployment) -> Iterator[dict[PartyId, Process]]:
     """Run all party servers of a deployment; they are ready inside and gone afterwards."""
+    with starting(deployment) as running:
+        for process in running.values():
+            wait_ready(process, deployment)
+        yield running
+
+
+@contextmanager
+def starting(deployment: Deployment) -> Iterator[dict[PartyId, Process]]:
+    """Start all party servers of a deployment; inside, call ``wait_ready`` for each one. They are gone afterwards."""
     running: dict[PartyId, Process] = {}
     try:
         for party in deployment.endpoints:
             running[party] = start(deployment, party)
-        for process in running.values():
-            wait_ready(process, deployment)
         yield running
     finally:
+        for process in running.values():
+            process.end()
         for process in running.values():
             process.stop()
 
@@ -206,9 +226,7 @@ def start(deployment: Deployment, party: PartyId) -> Process:
     console = (deployment.folder / party / "console.log").open("ab")
     command = [sys.executable, "-m", "pets.cli", "party", "serve", "--config", str(deployment.config(party))]
     environment = dict(os.environ) | {"PYTHONUNBUFFERED": "1", "COLUMNS": "100"}
-    child = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=console, stdin=subprocess.DEVNULL, env=environment
-    )
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=console, stdin=subprocess.DEVNULL, env=environment)
     return Process(party, child, console)
 
 

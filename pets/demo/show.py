@@ -1,7 +1,8 @@
 """The demonstration: two organisations and a helper on one host, the whole way for real.
 
 Three party servers run as processes of their own with mutual TLS; the records are files that only their holder's server
-reads. One person plays everybody here, so the approvers' keys are made on the spot; nothing else is different.
+reads. One person plays everybody here, so the approvers' keys are made on the spot, and what a holder's server says on
+its own console is shown too; nothing else is different.
 """
 
 import datetime as dt
@@ -9,137 +10,159 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from pets.approve import approvals
-from pets.check.disclosure import render
+from pets.approve.envelope import claimed
+from pets.check.blocks import size
+from pets.check.disclosure import WIDTH, render
 from pets.check.page import html
-from pets.client import Network
-from pets.commands.progress import RunBars
+from pets.client import Server
+from pets.commands import tables
+from pets.commands.progress import RunBars, bar, expected_steps
 from pets.demo.data import demo_folder
-from pets.demo.deploy import Deployment, deploy, servers
+from pets.demo.deploy import Deployment, deploy, starting, wait_ready
 from pets.demo.people import make_people
-from pets.errors import SourceError, SpecError
+from pets.derive import LEVEL
+from pets.errors import ConfigError, SourceError, SpecError
 from pets.ids import PartyId, SpecDigest
-from pets.party import gate
 from pets.party.config import read_client
-from pets.party.session import roles_of
-from pets.party.warm import prepare_kernels
-from pets.plan.cost import join_of
-from pets.plan.review import Reviewed, review
+from pets.party.warm import STEPS, prepare_kernels
+from pets.plan.review import Review, review
 from pets.remote import connect, network
 from pets.result import Result
-from pets.spec.cards import load_cards
 from pets.spec.model import Spec
 from pets.spec.parse import read_spec
 
-DEFAULT_PEOPLE: Final = 100_000
 SPEC: Final = "ae_by_tenure.spec.toml"
 MAX_TABLE_ROWS: Final = 40
+MARK: Final = "made-by-pets-demo"
+"""A file that says that a folder is ours to clear."""
 
 console: Final = Console(highlight=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Records:
+    """The files of the two datasets: one's own, or where made-up ones go."""
+
+    files: tuple[Path, Path]
+    made_up: bool
+
+
 def show(
-    *,
-    health: Path | None,
-    council: Path | None,
-    spec: Path | None,
-    people: int = DEFAULT_PEOPLE,
-    overlap: float = 0.6,
-    seed: int = 1,
-    out: Path,
+    *, health: Path | None, council: Path | None, spec: Path | None, people: int, overlap: float, seed: int, out: Path
 ) -> int:
     """Run the demonstration and leave table, chart, report and evidence in ``out``. Returns the exit code.
 
-    With files of your own, ``health`` is the first dataset of ``spec`` and ``council`` the second.
+    With files of one's own, ``health`` is the first dataset of ``spec`` and ``council`` the second.
+    Raises: what refuses; what a holder's server said to its own people has then been shown.
     """
     began = time.perf_counter()
-    _fresh(out)
-    with _steps() as step:
-        step("kernels", "preparing the kernels (once per machine: a minute)", lambda: prepare_kernels())
-        files = (health, council)
-        if health is None or council is None:
-            made = step("records", f"making up records of {people:,} people each", _maker(out, people, overlap, seed))
-            files = (health or made.health, council or made.council)
     spec_file = spec if spec is not None else demo_folder() / SPEC
-    written = read_spec(spec_file)
-    reviewed = _reviewed(written)
-    if len(written.datasets) != 2:
-        raise SpecError("spec.field", path="dataset", problem="the demonstration brings two", advice="declare two datasets")
-    _say_records(written, files)
-    datasets = {d.name: Path(str(file)) for d, file in zip(written.datasets, files, strict=True)}
-    deployment = deploy(out / "parties", written, datasets)
-    with _waiting("starting three party servers"), servers(deployment) as running:
-        console.print(_title("Servers"))
+    found = _accepted(read_spec(spec_file))
+    _fresh(out)
+    made = out / "records"
+    own = (health, council) if health is not None and council is not None else None
+    records = Records(own or (made / "health.csv", made / "council.csv"), own is None)
+    with bar("preparing the kernels (a minute, once)") as tell:
+        done = iter(range(1, STEPS + 1))
+        prepare_kernels(lambda _: tell(next(done) / STEPS))
+
+    def make_records() -> None:
+        if records.made_up:
+            with bar(f"making up records of {people:,} people each") as tell:
+                make_people(made, people=people, overlap=overlap, seed=seed, progress=lambda _, share: tell(share))
+
+    with _parties(found.spec, records, out, meanwhile=make_records) as deployment:
+        _say_records(found.spec, records)
+        _play(deployment, found, spec_file, out)
+    console.print(f"[dim]the whole demonstration took {time.perf_counter() - began:.1f} s[/]")
+    return 0
+
+
+def _accepted(spec: Spec) -> Review:
+    found = review(spec)
+    if not found.accepted:
+        console.print(escape(render(found, width=_width())), soft_wrap=True)
+    found.require()
+    if len(spec.datasets) != 2:
+        raise SpecError(
+            "spec.field", path="dataset", problem="the demonstration brings two", advice="declare two datasets"
+        )
+    return found
+
+
+def _fresh(out: Path) -> None:
+    """An empty folder. The remains of an earlier demonstration are cleared; a folder of anything else is refused."""
+    mark = out / MARK
+    try:
+        if out.exists() and not mark.is_file() and any(out.iterdir()):
+            raise ConfigError("config.output", file=out.name, problem="there are other files in this folder")
+        out.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+    except OSError as error:
+        problem = (error.strerror or "cannot be written to").lower()
+        raise ConfigError("config.output", file=out.name, problem=problem) from None
+    for folder in ("parties", "result.evidence", "records"):
+        shutil.rmtree(out / folder, ignore_errors=True)
+
+
+@contextmanager
+def _parties(spec: Spec, records: Records, out: Path, *, meanwhile: Callable[[], None]) -> Iterator[Deployment]:
+    """All party servers, running; while they start, ``meanwhile`` is done."""
+    files = {dataset.name: file for dataset, file in zip(spec.datasets, records.files, strict=True)}
+    deployment = deploy(out / "parties", spec, files)
+    with starting(deployment) as running:
+        meanwhile()
+        with bar(f"starting {len(running)} party servers") as tell:
+            for number, process in enumerate(running.values(), 1):
+                wait_ready(process, deployment)
+                tell(number / len(running))
+        _heading("Party servers: one process each, with keys, certificate and state of its own")
         for party, process in running.items():
-            what = escape(written.party(party).organisation)
-            console.print(f"  {party:<10} {deployment.endpoints[party]:<18} process {process.child.pid:<8} {what}")
-        return _play(deployment, reviewed, spec_file, out, began)
+            who = escape(spec.party(party).organisation)
+            _line(f"  {party:<10} {deployment.endpoints[party]:<16} process {process.child.pid:<8} {who}")
+        yield deployment
 
 
-def _play(deployment: Deployment, reviewed: Reviewed, spec_file: Path, out: Path, began: float) -> int:
+def _play(deployment: Deployment, found: Review, spec_file: Path, out: Path) -> None:
+    reviewed = found.require()
     net = connect(deployment.directory)
     digest = net.submit(spec_file)
-    report = review(reviewed.spec)
-    (out / "report.html").write_text(html(report), encoding="utf-8")
-    console.print(_title("Disclosure report: what every party's server computed, and its approvers read"))
-    console.print(escape(render(report)))
-    console.print(f"as a page: {out / 'report.html'}\n")
-    _approve(deployment, reviewed, digest)
-    _freeze(deployment, reviewed, digest)
-    with RunBars(_expected(reviewed)) as bars:
+    (out / "report.html").write_text(html(found), encoding="utf-8")
+    _heading("Disclosure report: what every server worked out for itself, and its approvers read")
+    _line(escape(render(found, width=_width())))
+    _line(f"as a page: {escape(str(out / 'report.html'))}")
+    _approve(deployment, found, digest)
+    _freeze(deployment, reviewed.spec, digest)
+    with RunBars(expected_steps(reviewed)) as bars:
         result = net.run(spec_file, progress=bars)
     folder = result.save(out / "result.csv")
     result.plot(out / "result.png")
-    _show_table(result)
-    _show_cost(result)
-    _show_receipts(result, folder, out)
-    console.print(f"[dim]the whole demonstration took {time.perf_counter() - began:.1f} s[/]")
-    return 0
+    _show_table(result, out)
+    _show_price(result)
+    _show_receipts(result, folder)
 
 
 # -- steps ------------------------------------------------------------------------------------------------------------
 
 
-def _fresh(out: Path) -> None:
-    """An empty folder; the remains of an earlier demonstration are cleared, anything else is left alone."""
-    if out.exists():
-        for name in ("parties", "result.evidence", "records"):
-            shutil.rmtree(out / name, ignore_errors=True)
-    out.mkdir(parents=True, exist_ok=True)
+def _say_records(spec: Spec, records: Records) -> None:
+    _heading(f"Records{' (made up)' if records.made_up else ''}: each file is read by its holder's server alone")
+    for dataset, file in zip(spec.datasets, records.files, strict=True):
+        _line(f"  {dataset.party:<10} {dataset.name:<14} {escape(str(file))} ({size(file.stat().st_size)})")
 
 
-def _reviewed(spec: Spec) -> Reviewed:
-    found = review(spec)
-    if not found.accepted:
-        console.print(escape(render(found)))
-    return found.require()
-
-
-def _maker(out: Path, people: int, overlap: float, seed: int) -> Callable[[], Any]:
-    folder = out / "records"
-    folder.mkdir()
-    return lambda: make_people(folder, people=people, overlap=overlap, seed=seed)
-
-
-def _say_records(spec: Spec, files: tuple[Path | None, ...]) -> None:
-    console.print(_title("Records (each stays with its holder)"))
-    for dataset, file in zip(spec.datasets, files, strict=True):
-        size = Path(str(file)).stat().st_size / 1e6 if Path(str(file)).is_file() else 0
-        console.print(f"  {dataset.party:<10} {dataset.name:<14} {file}  ({size:.1f} MB)")
-
-
-def _approve(deployment: Deployment, reviewed: Reviewed, digest: SpecDigest) -> None:
+def _approve(deployment: Deployment, found: Review, digest: SpecDigest) -> None:
     """Each party's approver signs with its own key, and hands the approval to its own server."""
-    console.print(_title("Approvals"))
+    reviewed = found.require()
+    _heading(f"Approvals of {digest[:16]}...")
     validity = reviewed.spec.validity
     for party, people in deployment.approvers.items():
         person, key = next(iter(people.items()))
@@ -153,128 +176,85 @@ def _approve(deployment: Deployment, reviewed: Reviewed, digest: SpecDigest) -> 
             not_after=validity.not_after,
             max_runs=validity.max_runs,
         )
-        standing = _own(deployment, party).server(party).approve(envelope)
-        console.print(f"  {party:<10} signed by the {person}: {standing.state} ({standing.have} of {standing.need})")
+        standing = _own(deployment, party).approve(envelope)
+        _line(f"  {party:<10} signed by the {escape(person)}: {standing.state} ({standing.have} of {standing.need})")
 
 
-def _freeze(deployment: Deployment, reviewed: Reviewed, digest: SpecDigest) -> None:
+def _freeze(deployment: Deployment, spec: Spec, digest: SpecDigest) -> None:
     """Each holder validates and freezes its records; what it finds is for its own console, which is this one."""
-    console.print(_title("Snapshots"))
-    for party in dict.fromkeys(d.party for d in reviewed.spec.datasets):
+    _heading("Snapshots: what each holder's server tells its own people")
+    for party in dict.fromkeys(PartyId(d.party) for d in spec.datasets):
         log = deployment.folder / party / "console.log"
         seen = log.stat().st_size
         try:
-            with _waiting(f"{party} validates its records"):
-                entries = _own(deployment, PartyId(party)).server(PartyId(party)).snapshot(digest)
+            with bar(f"{party} validates and freezes its records"):
+                entries = _own(deployment, party).snapshot(digest)
         except SourceError:
             _tail(log, seen)
             raise
         _tail(log, seen)
         for entry in entries:
-            console.print(f"  {party:<10} {entry.dataset} frozen; commitment {entry.commitment[:24]}...")
+            _line(f"  {party:<10} {entry.dataset} frozen, commitment {entry.commitment[:16]}...")
 
 
 def _tail(log: Path, start: int) -> None:
     with log.open("rb") as opened:
         opened.seek(start)
         for line in opened.read().decode(errors="replace").splitlines():
-            console.print(f"    [dim]{escape(line)}[/]")
+            _line(f"  [dim]{escape(line)}[/]")
 
 
-def _own(deployment: Deployment, party: PartyId) -> Network:
-    """The network as a party's own people reach it."""
+def _own(deployment: Deployment, party: PartyId) -> Server:
+    """A party's server as its own people reach it."""
     config = deployment.config(party)
-    return network(read_client(config, directory=config.parent / "directory.toml", now=dt.datetime.now(dt.UTC)))
-
-
-def _expected(reviewed: Reviewed) -> dict[PartyId, int]:
-    """How many arrays each party sends and receives: the length of its bar."""
-    join, roles = join_of(reviewed.plan), roles_of(reviewed)
-    card = load_cards()[join.card]
-    return {
-        roles[role]: len(gate.project(card, dict(join.public), roles, role)) for role in ("a", "b", "helper")
-    }
+    client = read_client(config, directory=config.parent / "directory.toml", now=dt.datetime.now(dt.UTC))
+    return network(client).server(party)
 
 
 # -- what is shown ----------------------------------------------------------------------------------------------------
 
 
-def _show_table(result: Result) -> None:
-    frame = result.to_pandas()
-    console.print(_title(f"Result: {escape(result.review.spec.title)}"))
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in result.grouping:
-        table.add_column(escape(name))
-    for name in result.statistics:
-        table.add_column(escape(name), justify="right")
-        table.add_column("noise, 95 %", justify="left", style="dim")
-    for _, row in frame.head(MAX_TABLE_ROWS).iterrows():
-        cells = [escape(str(row[name])) for name in result.grouping]
-        for name in result.statistics:
-            cells += [_number(row[name]), f"{_number(row[f'{name}_low'])} to {_number(row[f'{name}_high'])}"]
-        table.add_row(*cells)
-    console.print(table)
-    if len(frame) > MAX_TABLE_ROWS:
-        console.print(f"[dim]... and {len(frame) - MAX_TABLE_ROWS} more cells in result.csv[/]")
-    console.print(f"[dim]{escape(result.note())}[/]")
-
-
-def _number(value: float) -> str:
-    if value != value:
-        return "–"
-    return f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 1000 else f"{value:,.2f}"
-
-
-def _show_cost(result: Result) -> None:
-    """Seconds and bytes by message, as its receiver saw them; a step's time includes the wait for what it needs."""
-    console.print(_title("Time and bytes by step"))
-    card = load_cards()[join_of(result.plan).card]
-    table = Table("message", "round", "from", "to", "bytes", "carries", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.columns[4].justify = "right"
-    forecast = result.review.require().forecast
-    for message, traffic in zip(card.messages, forecast.messages, strict=True):
-        if traffic.size:
-            row = (message.label, str(message.round), traffic.sender, traffic.receiver, f"{traffic.size:,}")
-            table.add_row(*row, escape(message.term))
-    console.print(table)
-    by_party = result.cost.groupby("party")["seconds"].sum()
-    spent = ", ".join(f"{party} {seconds:.2f} s" for party, seconds in by_party.items())
-    console.print(f"  {forecast.size / 1e6:.1f} MB in {forecast.rounds} rounds, opened after {result.seconds:.2f} s ({spent})")
-
-
-def _show_receipts(result: Result, folder: Path, out: Path) -> None:
-    console.print(_title("Receipts"))
-    for party in result.receipts:
-        console.print(f"  {party:<10} {folder / 'receipts' / (party + '.json')}")
-    first = next(iter(result.receipts))
-    console.print(f"\n  table   {out / 'result.csv'}\n  chart   {out / 'result.png'}\n  report  {out / 'report.html'}")
-    console.print("\nCheck everything offline, signatures to table:")
-    console.print(f"  [bold]pets verify {folder / 'receipts' / (first + '.json')}[/]\n")
-
-
-def _title(text: str) -> str:
-    return f"\n[bold]{text}[/]"
-
-
-@contextmanager
-def _waiting(text: str) -> Iterator[None]:
-    with console.status(text):
-        yield
-
-
-@contextmanager
-def _steps() -> Iterator[Callable[[str, str, Callable[[], Any]], Any]]:
-    """Bars for what is done before the servers start."""
-    bars = Progress(
-        TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn(), console=console, transient=True
+def _show_table(result: Result, out: Path) -> None:
+    _heading(f"Result: {escape(result.review.spec.title)}")
+    for table in tables.released(result, console.width, most=MAX_TABLE_ROWS):
+        console.print(table)
+    cells = len(result.to_pandas())
+    if cells > MAX_TABLE_ROWS:
+        console.print(f"[dim]... and {cells - MAX_TABLE_ROWS} more cells in result.csv[/]")
+    console.print(
+        f"[dim]Every number carries noise (differential privacy, epsilon {result.epsilon} a run). ± and \\[ to ] hold "
+        f"{LEVEL:.0%} of what the noise alone does; '{tables.UNDETERMINED}' is what it leaves open.[/]"
     )
+    _line(f"\n  table  {escape(str(out / 'result.csv'))}")
+    _line(f"  chart  {escape(str(out / 'result.png'))}")
 
-    def step(name: str, text: str, act: Callable[[], Any]) -> Any:
-        task = bars.add_task(text, total=None)
-        try:
-            return act()
-        finally:
-            bars.update(task, total=1, completed=1)
 
-    with bars:
-        yield step
+def _show_price(result: Result) -> None:
+    forecast = result.review.require().forecast
+    _heading("Time and bytes by step; a party's seconds include its waiting")
+    console.print(tables.price(result))
+    console.print(f"  opened {result.seconds:.2f} s after the start, in {forecast.rounds} rounds")
+
+
+def _show_receipts(result: Result, folder: Path) -> None:
+    _heading("Receipts: signed by each server over plan, approvals, commitments, spend and all it sent")
+    for party, receipt in result.receipts.items():
+        sent = claimed(receipt)["predicate"]["sent"]
+        what = f"{len(sent):>3} arrays sent, {size(sum(int(one['bytes']) for one in sent)):>8}"
+        _line(f"  {party:<10} {what}   {escape(str(folder / 'receipts' / (party + '.json')))}")
+    first = next(iter(result.receipts))
+    _line("\nTo check everything offline, from the signatures down to the table:")
+    _line(f"  [bold]pets verify {escape(str(folder / 'receipts' / (first + '.json')))}[/]\n")
+
+
+def _heading(text: str) -> None:
+    console.print(f"\n[bold]{text}[/]", soft_wrap=True)
+
+
+def _line(text: str) -> None:
+    """Print a line whole: what is copied from a terminal must not be broken by us."""
+    console.print(text, soft_wrap=True)
+
+
+def _width() -> int:
+    return console.width if console.is_terminal else WIDTH

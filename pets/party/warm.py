@@ -8,11 +8,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from typing import Final
 
 from pets.kernels import aes, columns, join, lists, noise, permute, prf, rows, tags
 from pets.protocols.codec import require_little_endian
 
 _TRY_S = 120
+_MODULES: Final = (aes, prf, permute, tags, join, columns, rows, lists, noise)
+STEPS: Final = len(_MODULES)
+"""How often ``prepare_kernels`` says something."""
+
 _lock = threading.Lock()
 _ready = False
 
@@ -28,7 +33,7 @@ def prepare_kernels(say: Callable[[str], None] = lambda line: None) -> str:
             if backend == "portable" or _passes(backend):
                 aes.select(backend)
                 break
-        for module in (aes, prf, permute, tags, join, columns, rows, lists, noise):
+        for module in _MODULES:
             say(module.__name__.rpartition(".")[2])
             warm = getattr(module, "warm_up", None)
             if warm is not None:
