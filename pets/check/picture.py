@@ -16,6 +16,15 @@ _BOX: Final = {
 """x, y, width and height of each role's box."""
 
 
+_STYLE: Final = (
+    "svg{font:15px system-ui,sans-serif}text{fill:#1c2430}.name{font-weight:700;font-size:19px}.what{fill:#5b6675}"
+    ".bytes{font-weight:700}.line{fill:none;stroke:#8592a3;stroke-linejoin:round}.line.out{stroke:#14603a}"
+    "marker path{fill:#5b6675}.box rect{fill:#eaf0f8;stroke:#1d4f91;stroke-width:2}"
+    ".helper rect{fill:#f6f7f9;stroke:#6b7686;stroke-dasharray:6 4}.result rect{fill:#e6f3ec;stroke:#14603a}"
+)
+"""What ``style.py`` says of the picture, for a file of its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Line:
     """A way from one box to another, and where its words stand."""
@@ -53,6 +62,14 @@ def svg(picture: Picture) -> str:
     parts += [_arrow(flow, _WAYS[role_of[flow.sender], role_of[flow.receiver]], most) for flow in picture.flows]
     parts += [_box(role, party, what) for role, party, what in picture.boxes]
     return "".join([*parts, "</svg>"])
+
+
+def standalone(picture: Picture) -> str:
+    """The picture as an SVG file of its own, on white paper."""
+    drawn = svg(picture).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    start = drawn.index(">") + 1
+    paper = f'<style>{_STYLE}</style><rect width="100%" height="100%" fill="#fff"/>'
+    return f"{drawn[:start]}{paper}{drawn[start:]}\n"
 
 
 def _arrow(flow: Flow, way: _Line, most: int) -> str:

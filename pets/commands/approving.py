@@ -24,10 +24,10 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask again before signin
 
 
 def register(app: typer.Typer) -> None:
-    app.command("keygen")(make_key)
-    app.command("pending")(pending)
-    app.command("approve")(approve)
-    app.command("revoke")(revoke)
+    app.command("keygen", short_help="Make an approver's key pair.")(make_key)
+    app.command("pending", short_help="List the specifications at your own server.")(pending)
+    app.command("approve", short_help="Sign a specification for your organisation.")(approve)
+    app.command("revoke", short_help="Withdraw a specification at your organisation.")(revoke)
 
 
 def make_key(

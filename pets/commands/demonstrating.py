@@ -9,7 +9,7 @@ FOLDER = Path("out/demo")
 
 
 def register(app: typer.Typer) -> None:
-    app.command("demo")(demo)
+    app.command("demo", short_help="See the whole way, with made-up or your own records.")(demo)
 
 
 def demo(

@@ -18,10 +18,10 @@ Client = Annotated[Path | None, typer.Option("--client", help="client.toml, if i
 
 
 def register(app: typer.Typer) -> None:
-    app.command("submit")(submit)
-    app.command("run")(run)
-    app.command("stop")(stop)
-    app.command("verify")(verify)
+    app.command("submit", short_help="Submit a specification to all its parties.")(submit)
+    app.command("run", short_help="Run an approved specification once.")(run)
+    app.command("stop", short_help="Stop a run at every party.")(stop)
+    app.command("verify", short_help="Check a run offline, from its receipts to its table.")(verify)
 
 
 def submit(spec: SpecFile, directory: Directory = Path("directory.toml"), client: Client = None) -> int:

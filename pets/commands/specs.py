@@ -17,9 +17,9 @@ SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="A specification:
 
 
 def register(app: typer.Typer) -> None:
-    app.command("check")(check)
-    app.command("explain")(explain)
-    app.command("schema")(schema)
+    app.command("check", short_help="Check a specification; exit code 0 accepted, 2 refused.")(check)
+    app.command("explain", short_help="Explain who learns what, in plain words or as a page.")(explain)
+    app.command("schema", short_help="Print the JSON Schema of specifications or cards.")(schema)
 
 
 def check(

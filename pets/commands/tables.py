@@ -93,7 +93,9 @@ def statistic(cells: Sequence[Cell]) -> list[str]:
 
 def price(result: "Result") -> Table:
     """Seconds at each party and bytes, by step. A party's seconds include its waiting for what the step needs."""
-    spent = result.cost.groupby(["step", "party"])["seconds"].sum().to_dict()
+    spent: dict[tuple[str, str], float] = {}
+    for one in result.steps:
+        spent[one.step, one.party] = spent.get((one.step, one.party), 0.0) + one.seconds
     parties = result.review.spec.computing
     forecast = result.review.require().forecast
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, GAP, 0, 0), show_edge=False)
