@@ -109,7 +109,7 @@ def party_a(shape: Shape, rows: RowsOfA, ab: prf.KeyFamily, ac: prf.KeyFamily, n
     Trust:   semi-honest, one corrupt party of three; a lying peer is not caught, a malformed message is.
     Raises:  PeerError peer.positions if M4 repeats a position or leaves the range.
     """
-    q = permute.permutation(ab.key("q"), shape.n_list_a)
+    q = permute.permutation(ab.key("q", purpose="permutation"), shape.n_list_a)
     bounds, first = _bounds_of_cells(shape, rows.cell)
     at = lists.list_positions(rows.cell, first, q)
     yield Send("helper", "M1", _tags_of_a(shape, rows, ab, at, q, bounds, first))
@@ -120,7 +120,7 @@ def party_a(shape: Shape, rows: RowsOfA, ab: prf.KeyFamily, ac: prf.KeyFamily, n
         x_in_list.append(placed)
         yield Send("helper", "Me", columns.minus_words(placed, ab.key("u", column)), column)
     last = (bounds[1:] - 1).astype(np.int64)
-    position = permute.permutation(ab.key("rho2"), shape.n_list_a)[last]
+    position = permute.permutation(ab.key("rho2", purpose="permutation"), shape.n_list_a)[last]
     yield Send("helper", "M8", position)
     cell_at = lists.cells_by_position(bounds, q)
 
@@ -162,7 +162,7 @@ def party_b(shape: Shape, people: PeopleOfB, ab: prf.KeyFamily, bc: prf.KeyFamil
     listed = _tags_of_b(shape, people, ab)
     order = join.sort_by_tag(listed)
     yield Send("helper", "M2", tags.take(listed, order))
-    rho = permute.permutation(bc.key("rho"), shape.n)
+    rho = permute.permutation(bc.key("rho", purpose="permutation"), shape.n)
     target = rho[lists.inverse(order)[: shape.k * persons]]
     del order, listed, rho
     for column, values in enumerate(people.values):
@@ -180,8 +180,8 @@ def party_b(shape: Shape, people: PeopleOfB, ab: prf.KeyFamily, bc: prf.KeyFamil
         prf.sub_words(ab.key("w", product), dealt)
         yield Send("helper", "Mw", dealt, product)
     del u, v
-    q = permute.permutation(ab.key("q"), shape.n_list_a)
-    rho2 = permute.permutation(ab.key("rho2"), shape.n_list_a)
+    q = permute.permutation(ab.key("q", purpose="permutation"), shape.n_list_a)
+    rho2 = permute.permutation(ab.key("rho2", purpose="permutation"), shape.n_list_a)
     words = yield from receive_columns("helper", "M5", shape.v)
     for column in range(shape.v):
         sums = np.empty(shape.n_list_a, np.uint64)
@@ -213,7 +213,7 @@ def helper(shape: Shape, ac: prf.KeyFamily, bc: prf.KeyFamily, noise_c: U64) -> 
         match = join.match(tags_a, tags_b)
     except ValueError as error:
         raise PeerError("peer.tags", problem=str(error)) from error
-    tau = columns.compose(permute.permutation(bc.key("rho"), shape.n), match, shape.n_list_b)
+    tau = columns.compose(permute.permutation(bc.key("rho", purpose="permutation"), shape.n), match, shape.n_list_b)
     del match
     yield Send("a", "M4", tau)
     share = [prf.words_at(bc.key("r", column), tau) for column in range(shape.v_g)]
@@ -278,13 +278,15 @@ def _bounds_of_cells(shape: Shape, cell: U32) -> tuple[I64, I64]:
     return bounds, bounds[:-1].copy()
 
 
-def _tags_of_a(
-    shape: Shape, rows: RowsOfA, ab: prf.KeyFamily, at: U32, q: U32, bounds: I64, first: I64
-) -> Array:
+def _tags_of_a(shape: Shape, rows: RowsOfA, ab: prf.KeyFamily, at: U32, q: U32, bounds: I64, first: I64) -> Array:
     """List T of the card: real rows, then in cell 0 the slots and padding, and a sentinel at the end of each cell."""
-    key = ab.key("tag")
+    key = ab.key("tag", purpose="tags")
     out = np.empty((shape.n_list_a, shape.t), np.uint8)
-    blocks = tags.id_blocks(rows.ids, fixed=shape.fixed_ids, key=None if shape.fixed_ids else ab.key("idhash"))
+    blocks = tags.id_blocks(
+        rows.ids,
+        fixed=shape.fixed_ids,
+        key=None if shape.fixed_ids else ab.key("idhash", purpose="hash of identifiers"),
+    )
     tags.place(tags.tag_rows(key, blocks, rows.occurrence, width=shape.t), at, out)
     in_first_cell = int(np.count_nonzero(rows.cell == 0))
     free = q[first[0] + in_first_cell : bounds[1] - 1]
@@ -296,11 +298,15 @@ def _tags_of_a(
 
 def _tags_of_b(shape: Shape, people: PeopleOfB, ab: prf.KeyFamily) -> U8:
     """List S before sorting: k tags of each person (occurrence by occurrence), the slots, the padding."""
-    key = ab.key("tag")
+    key = ab.key("tag", purpose="tags")
     persons = len(people.ids)
     if persons > shape.n_b:
         raise InternalError("internal.bug", where="persons of role b outside the declared sizes")
-    blocks = tags.id_blocks(people.ids, fixed=shape.fixed_ids, key=None if shape.fixed_ids else ab.key("idhash"))
+    blocks = tags.id_blocks(
+        people.ids,
+        fixed=shape.fixed_ids,
+        key=None if shape.fixed_ids else ab.key("idhash", purpose="hash of identifiers"),
+    )
     parts = [
         tags.tag_rows(key, blocks, np.full(persons, occurrence, np.uint16), width=shape.t)
         for occurrence in range(1, shape.k + 1)
@@ -314,7 +320,7 @@ def _slots_and_padding(
     shape: Shape, ab: prf.KeyFamily, key: Secret[bytes], filler: Kind, padding: Kind, missing: int
 ) -> U8:
     """The w slots, of which D are dummies that both lists have, and ``missing`` rows up to the declared size."""
-    low, high = (int(word) for word in prf.words(ab.key("D"), 2))
+    low, high = (int(word) for word in prf.words(ab.key("D", purpose="draw of dummies"), 2))
     dummies = noise.draw_dummies(shape.dummies, low | (high << 64))
     return np.concatenate(
         [
