@@ -46,7 +46,7 @@ def san_of(party: str) -> str:
 def local_network(parties: Mapping[str, Mapping[str, Any]], *, deadline_s: float = 300.0) -> "LocalNetwork":
     """Make a network of ``parties`` in this process.
 
-    ``parties``: for each party its tables by name: a pandas, polars or Arrow table, or the name of a CSV or Parquet file.
+    ``parties``: for each party its tables by name: a pandas, polars or Arrow table, or a CSV or Parquet file's name.
                  A party without tables is the helper.
     """
     return LocalNetwork(parties, deadline_s=deadline_s)
@@ -234,7 +234,7 @@ class _Console:
     def __call__(self, line: str) -> None:
         if not line.startswith("run "):
             return
-        print(line)  # noqa: T201
+        print(line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,4 +319,3 @@ class _Carrier:
 
     def link(self, run_id: bytes, peers: Sequence[PartyId], result: PartyId, collector: PartyId) -> Link:
         return self.wires.network(run_id, [self.party, *peers, result]).link(self.party)
-

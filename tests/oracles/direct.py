@@ -37,9 +37,7 @@ Change = Callable[[Table], Table]
 def freeze(spec: Spec, rows: Mapping[str, sql.Rows], folder: Path) -> dict[str, Snapshot]:
     """Take the snapshots of all datasets of a specification."""
     return {
-        d.name: take(
-            FrameSource(sql.arrow(d, rows[d.name])), d, spec.linkage, folder / d.name, salt=bytes(32), now=NOW
-        )
+        d.name: take(FrameSource(sql.arrow(d, rows[d.name])), d, spec.linkage, folder / d.name, salt=bytes(32), now=NOW)
         for d in spec.datasets
     }
 

@@ -11,9 +11,10 @@ import datetime as dt
 import itertools
 import math
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 import duckdb
@@ -25,8 +26,8 @@ from pets.ids import MISSING
 from pets.plan.cost import join_of
 from pets.spec.ir import AddNoise, Factor, Plan, Read
 from pets.spec.model import Column, Dataset, Spec
-from pets.spec.query import All, AnyOf, Compare, In, IsNull, Not, Predicate, Query, Statistic
 from pets.spec.query import Aggregate as Asked
+from pets.spec.query import All, AnyOf, Compare, In, IsNull, Not, Predicate, Query, Statistic
 
 Row = dict[str, Any]
 Rows = list[Row]
@@ -39,7 +40,9 @@ _SUMS = (Statistic.COUNT_ROWS, Statistic.COUNT_VALUES, Statistic.COUNT_PEOPLE, S
 
 def arrow(dataset: Dataset, rows: Rows) -> pa.Table:
     """The raw table of a holder."""
-    return pa.table({name: pa.array([row[name] for row in rows], _arrow_type(c)) for name, c in dataset.columns.items()})
+    return pa.table(
+        {name: pa.array([row[name] for row in rows], _arrow_type(c)) for name, c in dataset.columns.items()}
+    )
 
 
 def _arrow_type(column: Column) -> pa.DataType:
@@ -59,11 +62,16 @@ def counted(spec: Spec, dataset: Dataset, rows: Rows) -> Rows:
     return [_counted(spec, dataset, row) for row in rows if row[dataset.key] is not None]
 
 
+def is_space(character: str) -> bool:
+    """What the step strip-spaces takes out."""
+    return character in "\t\n\f\r " or unicodedata.category(character).startswith("Z")
+
+
 def _counted(spec: Spec, dataset: Dataset, row: Row) -> Row:
     out = {name: row[name] for name in dataset.columns}
     steps = spec.linkage.normalise
     if "strip-spaces" in steps:
-        out[dataset.key] = out[dataset.key].replace(" ", "")
+        out[dataset.key] = "".join(c for c in out[dataset.key] if not is_space(c))
     if "nfc" in steps:
         out[dataset.key] = unicodedata.normalize("NFC", out[dataset.key])
     for name, column in dataset.columns.items():
@@ -81,20 +89,18 @@ def _counted(spec: Spec, dataset: Dataset, row: Row) -> Row:
 
 def run_sql(spec: Spec, tables: Mapping[str, Rows]) -> list[tuple[Any, ...]]:
     """What DuckDB answers to the author's text on these rows."""
-    with duckdb.connect(":memory:") as connection:
+    cursor = _engine().cursor()
+    try:
         for dataset in spec.datasets:
-            types = ", ".join(f'"{name}" {_sql_type(column)}' for name, column in dataset.columns.items())
-            connection.execute(f'CREATE TABLE "{dataset.name}" ({types})')
-            rows = [[row[name] for name in dataset.columns] for row in tables[dataset.name]]
-            if rows:
-                places = ", ".join("?" * len(dataset.columns))
-                connection.executemany(f'INSERT INTO "{dataset.name}" VALUES ({places})', rows)
-        return connection.execute(spec.computation.sql).fetchall()
+            cursor.register(dataset.name, arrow(dataset, tables[dataset.name]))
+        return cursor.execute(spec.computation.sql).fetchall()
+    finally:
+        cursor.close()
 
 
-def _sql_type(column: Column) -> str:
-    known = {"integer": "BIGINT", "decimal": f"DECIMAL(18, {column.places})", "date": "DATE"}
-    return known.get(str(column.type), "VARCHAR")
+@cache
+def _engine() -> Any:
+    return duckdb.connect(":memory:")
 
 
 def expected(spec: Spec, query: Query, tables: Mapping[str, Rows]) -> dict[tuple[str, ...], list[Any]]:
@@ -137,7 +143,10 @@ def differences(spec: Spec, query: Query, cells: Mapping[tuple[str, ...], list[A
     grouping = [o.name for o in query.outputs if not isinstance(o.what, Asked)]
     asked = [o for o in query.outputs if isinstance(o.what, Asked)]
     found = []
-    got = {tuple(map(str, row[: len(grouping)])): row for row in frame[[*grouping, *(o.name for o in asked)]].to_numpy(object)}
+    got = {
+        tuple(map(str, row[: len(grouping)])): row
+        for row in frame[[*grouping, *(o.name for o in asked)]].to_numpy(object)
+    }
     if len(frame) != len(cells) or set(got) != set(cells):
         return [f"cells {sorted(set(got) ^ set(cells))} of {len(frame)}"]
     for cell, values in cells.items():
@@ -266,8 +275,3 @@ def truncations(dataset: Dataset, rows: Rows, where: Predicate | None) -> Iterat
     kept = [list(itertools.combinations(own, min(most, len(own)))) for own in people.values()]
     for choice in itertools.product(*kept):
         yield [row for own in choice for row in own]
-
-
-def frame_key(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[Any, ...]:
-    """A table as something that can be looked up in a set."""
-    return tuple(tuple(None if pd.isna(v) else v for v in row) for row in frame[list(columns)].to_numpy(object))
