@@ -1,9 +1,11 @@
 """helper_join for tests: keys from a seed, a plaintext twin of its functionality, and all roles at once."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -50,9 +52,9 @@ class Case:
                 for column, (of_b, of_a) in enumerate(self.summed):
                     factor = 1 if of_a is None else self.x[of_a][row]
                     out[column][self.cell[row]] += factor * self.y[of_b][people[one]]
-        return np.array(
-            [[(value + 2**63) % 2**64 - 2**63 for value in column] for column in out], np.int64
-        ).reshape(len(self.summed), self.g)
+        return np.array([[(value + 2**63) % 2**64 - 2**63 for value in column] for column in out], np.int64).reshape(
+            len(self.summed), self.g
+        )
 
     def public(self) -> dict[str, int]:
         products = [of_b for of_b, of_a in self.summed if of_a is not None]
@@ -61,7 +63,7 @@ class Case:
             "n_b": self.n_b,
             "g": self.g,
             "k": self.k,
-            "s": dummy_slots(EPSILON, DELTA, self.k),
+            "s": slots(self.k),
             "v_g": len(self.y),
             "v": len(self.summed),
             "x": len(self.x),
@@ -84,7 +86,7 @@ class Case:
             v_g=len(self.y),
             summed=tuple(self.summed),
             fixed_ids=self.fixed,
-            dummies=noise.dummy_table(EPSILON, DELTA, self.k, names["s"]),
+            dummies=dummies(self.k, names["s"]),
         )
 
     def rows_of_a(self, local: np.ndarray | None = None) -> hj.RowsOfA:
@@ -103,6 +105,16 @@ class Case:
         return hj.PeopleOfB(ids(self.ids_b), [np.array(column, np.int64) for column in self.y])
 
 
+@lru_cache
+def dummies(k: int, s: int) -> noise.DummyTable:
+    return noise.dummy_table(EPSILON, DELTA, k, s)
+
+
+@lru_cache
+def slots(k: int) -> int:
+    return dummy_slots(EPSILON, DELTA, k)
+
+
 def ids(values: Sequence[bytes]) -> np.ndarray:
     width = max((len(value) for value in values), default=1)
     data = np.zeros((len(values), width), np.uint8)
@@ -111,34 +123,60 @@ def ids(values: Sequence[bytes]) -> np.ndarray:
     return data
 
 
-def families(seed: int) -> dict[str, prf.KeyFamily]:
-    """Fresh key families of the pairs ab, ac, bc for each holder: "ab@a", "ab@b", ..."""
-    run_id = hashlib.sha256(b"run %d" % seed).digest()
+class Audited(prf.KeyFamily):
+    """A key family that remembers what was asked of it: (label, column, purpose), in order."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.uses: list[tuple[str, int | None, str]] = []
+
+    def key(self, label: str, column: int | None = None, *, purpose: str = "words") -> Secret[bytes]:
+        self.uses.append((label, column, purpose))
+        return super().key(label, column, purpose=purpose)
+
+
+PAIRS = {"ab": ("A", "B"), "ac": ("A", "C"), "bc": ("B", "C")}
+
+
+def families(seed: int, run: str | None = None, **other: int) -> dict[str, Audited]:
+    """Fresh key families of the pairs ab, ac, bc for each holder: "ab@a", "ab@b", ...
+
+    ``other``: another seed for one pair, so that a test can hold all that one party knows and vary the rest; ``run``
+    names the run where it should stay the same then.
+    """
+    run_id = hashlib.sha256(f"run {seed if run is None else run}".encode()).digest()
     out = {}
-    for pair in ("ab", "ac", "bc"):
-        shared = hashlib.sha256(f"{seed} {pair}".encode()).digest()
-        names = {"a": "A", "b": "B", "c": "C"}
+    for pair, (first, second) in PAIRS.items():
+        shared = hashlib.sha256(f"{other.get(pair, seed)} {pair}".encode()).digest()
         for holder in pair:
-            out[f"{pair}@{holder}"] = prf.KeyFamily(
+            out[f"{pair}@{holder}"] = Audited(
                 Secret(shared),
                 run_id=run_id,
                 digest=bytes(32),
                 protocol=hj.PROTOCOL,
-                party_p=names[pair[0]],
-                party_q=names[pair[1]],
+                party_p=first,
+                party_q=second,
             )
     return out
 
 
-def roles(case: Case, seed: int = 1, *, noise_words: np.ndarray | None = None, local: np.ndarray | None = None) -> dict[str, Role]:
-    """All four roles of a case. ``noise_words`` (3, v, g) uint64; zero without it."""
-    shape, keys = case.shape(), families(seed)
+def roles(
+    case: Case,
+    seed: int = 1,
+    *,
+    noise_words: np.ndarray | None = None,
+    local: np.ndarray | None = None,
+    keys: Mapping[str, prf.KeyFamily] | None = None,
+    code: Any = hj,
+) -> dict[str, Role[Any]]:
+    """All four roles of a case. ``noise_words`` (3, v, g) uint64; zero without it. ``code``: a mutant, to be caught."""
+    shape, keys = case.shape(), families(seed) if keys is None else keys
     drawn = np.zeros((3, shape.v, shape.g), np.uint64) if noise_words is None else noise_words
     return {
-        "a": hj.party_a(shape, case.rows_of_a(local), keys["ab@a"], keys["ac@a"], drawn[0]),
-        "b": hj.party_b(shape, case.people_of_b(), keys["ab@b"], keys["bc@b"], drawn[1]),
-        "helper": hj.helper(shape, keys["ac@c"], keys["bc@c"], drawn[2]),
-        "result": hj.result(shape),
+        "a": code.party_a(shape, case.rows_of_a(local), keys["ab@a"], keys["ac@a"], drawn[0]),
+        "b": code.party_b(shape, case.people_of_b(), keys["ab@b"], keys["bc@b"], drawn[1]),
+        "helper": code.helper(shape, keys["ac@c"], keys["bc@c"], drawn[2]),
+        "result": code.result(shape),
     }
 
 
