@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --constraint constraints.txt
 
 .PHONY: demo test test-long lint types wire bench-join clean help
 
@@ -18,7 +18,9 @@ $(VENV)/python:
 $(VENV)/base: $(VENV)/python pyproject.toml constraints.txt
 	@echo "Installing pets and what it needs (a minute or two, once) ..."
 	@PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(PIP) --editable .
+	@echo "Compiling the kernels (a minute, once) ..."
 	@$(BIN)/python -m pets.party.warm
+	@$(BIN)/python -c "from matplotlib import font_manager"
 	@touch $@
 
 $(VENV)/test: $(VENV)/base

@@ -29,10 +29,11 @@ app.add_typer(parties.app, name="party")
 def main() -> None:
     """Entry point of the console script."""
     try:
-        code = app(standalone_mode=False)
+        code = app(standalone_mode=False, prog_name="pets")
     except PetsError as error:
         sys.exit(complain(error))
     except typer.Abort:
+        sys.stderr.write("pets: stopped\n")
         sys.exit(130)
     except Exception as error:
         click_error = getattr(error, "format_message", None)

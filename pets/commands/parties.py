@@ -17,7 +17,7 @@ app = typer.Typer(help="Set up and run a party's server.", no_args_is_help=True)
 San = Annotated[str, typer.Option("--san", help="Its identity: a URI such as spiffe://board.example/pets.")]
 
 
-@app.command("init")
+@app.command("init", short_help="Make a party's folder: keys, certificate, configuration.")
 def init(
     folder: Annotated[Path, typer.Argument(help="A new folder for keys, certificate, configuration and state.")],
     name: Annotated[str, typer.Option(help="Name of the party in specifications and directories.")],
@@ -55,7 +55,7 @@ def init(
     return DONE
 
 
-@app.command("certify")
+@app.command("certify", short_help="Sign a party's request with the consortium's CA.")
 def certify(
     request: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="tls/request.pem of a party.")],
     san: San,
@@ -69,7 +69,7 @@ def certify(
     return DONE
 
 
-@app.command("serve")
+@app.command("serve", short_help="Run the party's server until it is told to stop.")
 def serve(config: Config = Path("party.toml")) -> int:
     """Run the party's server until it is told to stop (SIGTERM or Ctrl-C). Its console is for its own people only."""
     from pets.party.main import serve_party
@@ -78,7 +78,7 @@ def serve(config: Config = Path("party.toml")) -> int:
     return DONE
 
 
-@app.command("snapshot")
+@app.command("snapshot", short_help="Validate and freeze this party's records.")
 def snapshot(digest: Digest, config: Config = Path("party.toml")) -> int:
     """Validate and freeze this party's records for a specification. What is wrong is said on the server's console."""
     server, client = own_server(config)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from pets.check import flow
 from pets.check.labels import Finding, Matrix, Verdict
+from pets.check.page import frame
 from pets.errors import LeakError, SpecError
 from pets.ids import PlanDigest, SpecDigest
 from pets.plan.cost import Forecast, forecast
@@ -22,7 +23,7 @@ from pets.spec.query import Query
 from pets.spec.sql import bind
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Review:
     """What the check of one specification found. ``plan``, ``plan_digest`` and ``forecast`` are None if refused early."""
 
@@ -45,6 +46,15 @@ class Review:
         if self.query is None or self.plan is None or self.plan_digest is None or self.forecast is None:
             raise LeakError("leak.refused", rule="plan", problem="no plan", advice="check the specification", refusals=1)
         return Reviewed(self.spec, self.digest, self.query, self.plan, self.plan_digest, self.verdict, self.forecast)
+
+    def __repr__(self) -> str:
+        """What a person at a prompt needs: accepted or not, and why not."""
+        state = "accepted" if self.accepted else "refused"
+        found = "".join(f"\n  {f.severity} {f.rule} at {f.path}: {f.message}" for f in self.verdict.findings)
+        return f"Review({self.spec.title!r}, {state}){found}"
+
+    def _repr_html_(self) -> str:
+        return frame(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +99,9 @@ def review(spec: Spec) -> Review:
 
 def finding_of(error: SpecError) -> Finding:
     """A refusal as a finding: its code is the rule, the place is whatever the error names."""
-    place = error.fields.get("path") or error.fields.get("column") or error.fields.get("dataset") or "computation.sql"
-    message = error.text.removeprefix(f"{error.code}: ")
+    named = (error.fields.get(name) for name in ("path", "column", "dataset"))
+    place = "computation.sql" if error.code.startswith("sql.") else next(filter(None, named), "computation.sql")
+    message = error.text.removeprefix(f"{error.code}: ").removeprefix(f"{place}: ")
     return Finding(error.code, "error", str(place), message, error.hint)
 
 
