@@ -181,7 +181,7 @@ def accounted_epsilon(sensitivity: int, epsilon: Fraction) -> float:
     """
     if sensitivity < 1 or epsilon <= 0:
         raise ValueError("a column has a sensitivity of at least 1 and an epsilon above 0")
-    return float(_laplace(_opendp(), sensitivity / epsilon).map(sensitivity))
+    return float(_laplace(sensitivity / epsilon).map(sensitivity))
 
 
 def accounted_total(epsilons: Sequence[Fraction]) -> float:
@@ -193,23 +193,23 @@ def accounted_total(epsilons: Sequence[Fraction]) -> float:
         return 0.0
     if min(epsilons) <= 0:
         raise ValueError("a column has an epsilon above 0")
-    dp = _opendp()
-    return float(dp.c.make_composition([_laplace(dp, 1 / epsilon) for epsilon in epsilons]).map(1))
+    from opendp.combinators import make_composition
+
+    return float(make_composition([_laplace(1 / epsilon) for epsilon in epsilons]).map(1))
 
 
-def _opendp() -> Any:
-    import opendp.prelude as dp  # more than a second to import, and needed only here
-
-    dp.enable_features("contrib")
-    return dp
-
-
-def _laplace(dp: Any, scale: Fraction) -> Any:
+def _laplace(scale: Fraction) -> Any:
     """OpenDP's discrete Laplace on vectors of integers, of at most this scale."""
+    from opendp.domains import atom_domain, vector_domain  # half a second to import, and needed only here
+    from opendp.measurements import make_laplace
+    from opendp.metrics import l1_distance
+    from opendp.mod import enable_features
+
+    enable_features("contrib")
     at_most = float(scale)
     if Fraction(at_most) > scale:
         at_most = math.nextafter(at_most, 0.0)
-    return dp.m.make_laplace(dp.vector_domain(dp.atom_domain(T="i64")), dp.l1_distance(T="i64"), scale=at_most)
+    return make_laplace(vector_domain(atom_domain(T="i64")), l1_distance(T="i64"), scale=at_most)
 
 
 def warm_up() -> None:
