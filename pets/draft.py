@@ -17,7 +17,7 @@ from pets.client import Draft
 from pets.errors import ConfigError
 from pets.ids import PartyId
 from pets.party.sources import FileSource, FrameSource, Source
-from pets.spec.model import DESIGN, Spec
+from pets.spec.model import DESIGN, Spec, frozen
 from pets.spec.parse import parse_toml
 from pets.spec.write import to_toml
 
@@ -117,14 +117,14 @@ def draft(
             "not_before": today, "not_after": today + dt.timedelta(days=364), "max_runs": max_runs,
         },
     }
-    toml = to_toml(Spec.model_validate(_tuples(body)))
+    toml = to_toml(Spec.model_validate(frozen(body)))
     return Draft(parse_toml(toml, file="draft"), toml)
 
 
 def _frame(source: Source) -> pd.DataFrame:
     if isinstance(source, FrameSource):
         frame = source.frame
-        return frame if isinstance(frame, pd.DataFrame) else frame.to_pandas()  # type: ignore[no-any-return]
+        return frame if isinstance(frame, pd.DataFrame) else frame.to_pandas()
     if not isinstance(source, FileSource):
         raise ConfigError("config.local", problem="a table is a data frame or the name of a file")
     if source.kind == "parquet":
@@ -224,9 +224,3 @@ def _measure(present: pd.Series, nulls: bool) -> dict[str, Any]:
     bounds = {"min": np.floor(low * scale) / scale, "max": np.ceil(high * scale) / scale}
     texts = {name: f"{value:.{places}f}" for name, value in bounds.items()}
     return {"role": "measure", "type": "decimal", "places": places, **texts, **common}
-
-
-def _tuples(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _tuples(inner) for key, inner in value.items()}
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value

@@ -15,29 +15,17 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from fractions import Fraction
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from pets.approve.envelope import public_bytes
-from pets.check.budget import Loss, release_loss, run_loss
+from pets.check.budget import Loss, exact, release_loss, run_loss
 from pets.check.labels import Finding
 from pets.errors import ConfigError
-from pets.spec.model import Model, Name, PartyName, Quantity, San, Spec, Text, quantity
-from pets.spec.query import (
-    Aggregate,
-    All,
-    AnyOf,
-    ColumnRef,
-    Compare,
-    In,
-    IsNull,
-    Not,
-    Predicate,
-    Query,
-    Statistic,
-)
+from pets.spec.model import Model, Name, PartyName, Quantity, San, Spec, Text, frozen, quantity
+from pets.spec.predicate import columns_of
+from pets.spec.query import Aggregate, ColumnRef, Query, Statistic
 
 
 def _key(text: str) -> str:
@@ -230,7 +218,7 @@ def parse_policy(text: str, *, file: str = "policy.toml") -> Policy:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError("config.policy", file=file, path="TOML", problem=str(error)) from None
     try:
-        return Policy.model_validate(_tuples(body))
+        return Policy.model_validate(frozen(body))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         path = ".".join(str(part) for part in first["loc"]) or "policy"
@@ -395,7 +383,7 @@ def uses_of(query: Query, spec: Spec) -> dict[ColumnRef, set[Use]]:
 
     for dataset, where in ((query.left, query.where_left), (query.right, query.where_right)):
         note(ColumnRef(dataset, spec.dataset(dataset).key), Use.JOIN)
-        for name in _filtered(where) if where is not None else ():
+        for name in columns_of(where) if where is not None else ():
             note(ColumnRef(dataset, name), Use.FILTER)
     for column in query.group_by:
         note(column, Use.GROUP)
@@ -406,37 +394,6 @@ def uses_of(query: Query, spec: Spec) -> dict[ColumnRef, set[Use]]:
         else:
             note(output.what, Use.GROUP)
     return uses
-
-
-def _filtered(where: Predicate) -> Iterator[str]:
-    match where:
-        case Compare() | In() | IsNull():
-            yield where.column
-        case Not():
-            yield from _filtered(where.part)
-        case All() | AnyOf():
-            for part in where.parts:
-                yield from _filtered(part)
-
-
-def exact(value: Fraction) -> str:
-    """An exact quantity for people: ``1.5`` where it is a short decimal, ``2^-40`` or ``1/3`` where it is not."""
-    power = value.denominator.bit_length() - 1
-    if value.numerator == 1 and power > 6 and value.denominator == 2**power:
-        return f"2^-{power}"
-    for places in range(7):
-        scaled = value * 10**places
-        if scaled.denominator == 1:
-            whole, part = divmod(int(scaled), 10**places)
-            return f"{whole}.{part:0{places}d}" if places else str(whole)
-    return str(value)
-
-
-def _tuples(value: object) -> object:
-    """TOML has lists; the strict model has tuples."""
-    if isinstance(value, dict):
-        return {key: _tuples(each) for key, each in value.items()}
-    return tuple(_tuples(each) for each in value) if isinstance(value, list) else value
 
 
 def _plain(message: str) -> str:

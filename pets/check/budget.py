@@ -21,6 +21,11 @@ from pets.spec.model import Spec, quantity
 MAX_SCALE: Final = 2**20
 """Greatest sensitivity / epsilon of a noised column: the noise sampler walks a number of steps linear in it."""
 
+_DRAW_BITS: Final = 128
+"""Bits of the draw that the number of dummies is taken from (kernels/noise.py)."""
+
+_MOST_EPSILON: Final = 1000
+
 _CONTEXT: Final = Context(prec=80, rounding=ROUND_HALF_EVEN)
 _MARGIN: Final = Decimal(1) + Decimal(10) ** -60
 
@@ -168,14 +173,16 @@ def dummy_delta(epsilon: Fraction, k: int, s: int) -> Decimal:
 def dummy_slots(epsilon: Fraction, delta: Fraction, k: int) -> int:
     """The smallest s whose ``dummy_delta`` is at most ``delta``: the helper sees 2 s dummy slots, s of them on average.
 
-    Raises: ValueError if epsilon, delta or k is out of range, or s would be 2^31 or more.
+    Raises: ValueError if epsilon, delta or k is out of range, or s would be 2^31 or more: this epsilon is too small for
+            this delta, or one of them is finer than the 128 bits of a draw.
     """
-    if epsilon <= 0 or not 0 < delta < 1 or k < 1:
-        raise ValueError("epsilon and k are positive, delta is between 0 and 1")
+    if not 0 < epsilon <= _MOST_EPSILON or not 0 < delta < 1 or k < 1:
+        raise ValueError("epsilon and k are positive and not huge, delta is between 0 and 1")
     limit = _CONTEXT.divide(Decimal(delta.numerator), Decimal(delta.denominator))
 
     def enough(s: int) -> bool:
-        return _CONTEXT.multiply(dummy_delta(epsilon, k, s), _MARGIN) <= limit
+        exact = _CONTEXT.multiply(dummy_delta(epsilon, k, s), _MARGIN)
+        return _CONTEXT.add(exact, _rounding(epsilon, k, s)) <= limit
 
     high = k
     while not enough(high):
@@ -189,15 +196,24 @@ def dummy_slots(epsilon: Fraction, delta: Fraction, k: int) -> int:
     return low
 
 
+def _rounding(epsilon: Fraction, k: int, s: int) -> Decimal:
+    """At most what a table of 128-bit thresholds adds to delta: two draws on either side for each number of tags."""
+    grown = _CONTEXT.add(Decimal(1), _exp_minus(-epsilon))
+    return _CONTEXT.divide(_CONTEXT.multiply(Decimal(2 * (2 * s + 1 + k)), grown), Decimal(2**_DRAW_BITS))
+
+
 def _exp_minus(x: Fraction) -> Decimal:
     return _CONTEXT.exp(_CONTEXT.minus(_CONTEXT.divide(Decimal(x.numerator), Decimal(x.denominator))))
 
 
-def decimal(value: Fraction) -> str:
-    """Write a quantity for people: exactly if it has at most six places, else as a power of two or a fraction."""
-    if value.numerator == 1 and value.denominator > 10**6 and value.denominator & (value.denominator - 1) == 0:
-        return f"2^-{value.denominator.bit_length() - 1}"
-    if (value * 10**6).denominator == 1:
-        whole, places = divmod(value.numerator * 10**6 // value.denominator, 10**6)
-        return f"{whole}.{places:06d}".rstrip("0").rstrip(".")
-    return f"{value.numerator}/{value.denominator}"
+def exact(value: Fraction) -> str:
+    """An exact quantity for people: ``1.5`` where it is a short decimal, ``2^-40`` or ``1/3`` where it is not."""
+    power = value.denominator.bit_length() - 1
+    if value.numerator == 1 and power > 6 and value.denominator == 2**power:
+        return f"2^-{power}"
+    for places in range(7):
+        scaled = value * 10**places
+        if scaled.denominator == 1:
+            whole, part = divmod(int(scaled), 10**places)
+            return f"{whole}.{part:0{places}d}" if places else str(whole)
+    return str(value)

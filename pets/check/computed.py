@@ -275,7 +275,7 @@ def outputs(review: Checked) -> Section:
             rows.append(
                 (
                     column.moment.name,
-                    budget.decimal(column.epsilon),
+                    budget.exact(column.epsilon),
                     about(column.sensitivity * column.moment.scale),
                     _rounding(review, column),
                     f"± {about(width)}",
@@ -361,11 +361,11 @@ def _price(review: Checked) -> Block | None:
         rows.append(
             (
                 dataset,
-                budget.decimal(release.epsilon),
-                budget.decimal(helper.epsilon),
-                budget.decimal(loss.epsilon),
-                budget.decimal(loss.delta) if loss.delta else "0",
-                budget.decimal(every.epsilon),
+                budget.exact(release.epsilon),
+                budget.exact(helper.epsilon),
+                budget.exact(loss.epsilon),
+                budget.exact(loss.delta) if loss.delta else "0",
+                budget.exact(every.epsilon),
             )
         )
     runs = spec.validity.max_runs

@@ -72,7 +72,7 @@ def _summary(review: Checked) -> tuple[str, ...]:
         f"{full_name(spec, join.helper)} helps to compute. It sees codes in place of ids, and masked numbers. "
         f"It learns how many rows match, give or take {about(helper_width(join))}.",
         f"Whatever anyone suspects about one person, a run can change the odds by a factor of {odds(loss.epsilon)} at "
-        f"most (epsilon {budget.decimal(loss.epsilon)}).",
+        f"most (epsilon {budget.exact(loss.epsilon)}).",
         f"All this rests on one promise: {join.helper} works together with neither {join.role_a} nor {join.role_b}.",
     )
 

@@ -114,7 +114,7 @@ def weak(asked: Asked) -> Found:
     if loss.epsilon > WEAK_EPSILON:
         yield (
             "release.differential_privacy.epsilon",
-            f"a run costs epsilon {budget.decimal(loss.epsilon)}, which protects hardly anyone",
+            f"a run costs epsilon {budget.exact(loss.epsilon)}, which protects hardly anyone",
             "values up to about 1 are customary",
         )
 
@@ -252,7 +252,7 @@ def repeat(asked: Asked) -> Found:
         yield (
             "validity.max_runs",
             f"{validity.max_runs} runs may follow each other on the same rows and cost epsilon "
-            f"{budget.decimal(loss.epsilon)} together",
+            f"{budget.exact(loss.epsilon)} together",
             "add a schedule, or ask for one run",
         )
 

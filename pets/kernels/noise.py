@@ -181,7 +181,8 @@ def accounted_epsilon(sensitivity: int, epsilon: Fraction) -> float:
     """
     if sensitivity < 1 or epsilon <= 0:
         raise ValueError("a column has a sensitivity of at least 1 and an epsilon above 0")
-    return float(_laplace(sensitivity / epsilon).map(sensitivity))
+    column: Any = _laplace(sensitivity / epsilon)
+    return float(column.map(sensitivity))
 
 
 def accounted_total(epsilons: Sequence[Fraction]) -> float:
@@ -195,7 +196,8 @@ def accounted_total(epsilons: Sequence[Fraction]) -> float:
         raise ValueError("a column has an epsilon above 0")
     from opendp.combinators import make_composition
 
-    return float(make_composition([_laplace(1 / epsilon) for epsilon in epsilons]).map(1))
+    whole: Any = make_composition([_laplace(1 / epsilon) for epsilon in epsilons])
+    return float(whole.map(1))
 
 
 def _laplace(scale: Fraction) -> Any:

@@ -4,6 +4,7 @@ Losses are added as exact fractions (``check/budget.py``), and the plan's own su
 This is neither: another library's composition of the very columns that will be noised.
 """
 
+from fractions import Fraction
 from typing import Final
 
 from pets.errors import InternalError
@@ -22,7 +23,7 @@ def second_opinion(plan: Plan, spec: Spec) -> None:
     """
     columns = next(step for step in plan.steps if isinstance(step, AddNoise)).columns
     privacy = spec.release.differential_privacy
-    declared = quantity(privacy.epsilon) if privacy else 0
+    declared = quantity(privacy.epsilon) if privacy else Fraction(0)
     said = {c.moment.name: (noise.accounted_epsilon(c.sensitivity, c.epsilon), c.epsilon) for c in columns}
     said["all"] = (noise.accounted_total([c.epsilon for c in columns]), declared)
     for name, (found, claimed) in said.items():

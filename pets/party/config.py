@@ -21,7 +21,7 @@ from pets.errors import ConfigError, LinkError, PetsError
 from pets.ids import PartyId
 from pets.party.identity import check_listen, check_mode, issued_by, load_credentials, private_folder
 from pets.party.sources import FileSource
-from pets.spec.model import Model, Name, PartyName, San, Text
+from pets.spec.model import Model, Name, PartyName, San, Text, frozen
 from pets.transport.grpc import Address, Credentials
 
 MAX_FILE: Final = 1 << 20
@@ -293,16 +293,8 @@ def _parsed(path: Path) -> dict[str, Any]:
 
 def _validated(path: Path, model: type[M], body: Mapping[str, Any]) -> M:
     try:
-        return model.model_validate(_tuples(body))
+        return model.model_validate(frozen(body))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "file"
         raise ConfigError("config.toml", file=path.name, path=where, problem=first["msg"]) from None
-
-
-def _tuples(value: Any) -> Any:
-    if isinstance(value, list):
-        return tuple(_tuples(one) for one in value)
-    if isinstance(value, dict):
-        return {key: _tuples(one) for key, one in value.items()}
-    return value

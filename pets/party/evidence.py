@@ -24,8 +24,8 @@ from pydantic import Field, model_validator
 
 from pets.approve.approvals import Approved, describe_envelope, verify_peer_approval
 from pets.approve.envelope import Digest, public_bytes, public_text, read, statement, verify
-from pets.approve.policy import KeyText, exact
-from pets.check.budget import Loss, run_loss
+from pets.approve.policy import KeyText
+from pets.check.budget import Loss, exact, run_loss
 from pets.errors import ApprovalError, PetsError, ReceiptError
 from pets.ids import PartyId, PlanDigest, RunHandle, SpecDigest
 from pets.party.log import Head

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
-from pets.approve.policy import exact
-from pets.check.budget import Loss, total
+from pets.check.budget import Loss, exact, total
 from pets.errors import BudgetError
 from pets.ids import RunHandle
 from pets.party.state import Boundary, State

@@ -4,7 +4,7 @@ One value has one encoding: little-endian words, row after row. Wrong lengths ar
 """
 
 import sys
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from pets.errors import InternalError, PeerError
 from pets.protocols.base import Array
 
 Kind = Literal["word", "u32", "bytes"]
-_DTYPES = {"word": np.dtype("<u8"), "u32": np.dtype("<u4")}
+_DTYPES: dict[Kind, np.dtype[Any]] = {"word": np.dtype("<u8"), "u32": np.dtype("<u4")}
 
 
 def require_little_endian() -> None:
@@ -30,8 +30,10 @@ def encode(array: Array, *, kind: Kind, width: int, count: int) -> memoryview:
     shape = (count, width) if kind == "bytes" else (count,)
     dtype = np.dtype(np.uint8) if kind == "bytes" else _DTYPES[kind]
     if array.dtype != dtype or array.shape != shape or not array.flags.c_contiguous:
-        raise InternalError("internal.wrong-array", expected=f"{dtype}{list(shape)}", got=f"{array.dtype}{list(array.shape)}")
-    return memoryview(array.reshape(-1).view(np.uint8)) if array.size else memoryview(b"")
+        raise InternalError(
+            "internal.wrong-array", expected=f"{dtype}{list(shape)}", got=f"{array.dtype}{list(array.shape)}"
+        )
+    return array.reshape(-1).view(np.uint8).data if array.size else memoryview(b"")
 
 
 def decode(body: memoryview, *, kind: Kind, width: int, count: int, label: str) -> Array:

@@ -266,7 +266,8 @@ def _check(card: Card, file: str) -> None:
     for place, message in enumerate(card.messages, 1):
         path = f"message {message.label}"
         if message.number != place:
-            raise SpecError("card.field", file=file, path=path, problem=f"has number {message.number}, expected {place}")
+            problem = f"has number {message.number}, expected {place}"
+            raise SpecError("card.field", file=file, path=path, problem=problem)
         for role in (message.sender, message.receiver):
             if role not in card.roles:
                 raise SpecError("card.field", file=file, path=path, problem=f"{role} is not a role of the card")

@@ -71,7 +71,8 @@ class _Parser:
         token = self.peek()
         if not token or (wanted and token not in wanted):
             expected = " or ".join(wanted) or "a number or a name"
-            raise SpecError("card.formula", formula=self.text, problem=f"expected {expected}, found {token or 'the end'}")
+            problem = f"expected {expected}, found {token or 'the end'}"
+            raise SpecError("card.formula", formula=self.text, problem=problem)
         self.at += 1
         return token
 
@@ -94,28 +95,28 @@ class _Parser:
     def atom(self, depth: int) -> Node:
         if depth > _MAX_DEPTH:
             raise SpecError("card.formula", formula=self.text, problem="nested too deeply")
-        token = self.take()
-        if token.isdigit():
-            return int(token)
-        if token == "(":
+        word = self.take()
+        if word.isdigit():
+            return int(word)
+        if word == "(":
             tree = self.sum(depth + 1)
             self.take(")")
             return tree
-        if token == "max":
+        if word == "max":
             self.take("(")
             left = self.sum(depth + 1)
             self.take(",")
             right = self.sum(depth + 1)
             self.take(")")
             return ("max", left, right)
-        if token == "ceil_log2":
+        if word == "ceil_log2":
             self.take("(")
             only = self.sum(depth + 1)
             self.take(")")
             return ("ceil_log2", only)
-        if not token[0].isalpha():
-            raise SpecError("card.formula", formula=self.text, problem=f"unexpected {token!r}")
-        return token
+        if not word[0].isalpha():
+            raise SpecError("card.formula", formula=self.text, problem=f"unexpected {word!r}")
+        return word
 
 
 def _evaluate(tree: Node, names: Mapping[str, int], text: str) -> int:
@@ -131,7 +132,7 @@ def _evaluate(tree: Node, names: Mapping[str, int], text: str) -> int:
             if value < 1:
                 raise SpecError("card.formula", formula=text, problem="logarithm of a number below one")
             return (value - 1).bit_length()
-        case (operator, left, right):  # type: ignore[misc]
+        case (operator, left, right):
             a, b = _evaluate(left, names, text), _evaluate(right, names, text)
             if operator == "+":
                 return a + b

@@ -6,8 +6,9 @@ numbers (epsilon, delta, bounds of decimals) are strings, parsed to exact fracti
 
 import datetime as dt
 import re
+from collections.abc import Mapping
 from fractions import Fraction
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
@@ -66,6 +67,13 @@ class Model(BaseModel):
     """Base: no unknown keys, no coercion, no change after construction."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
+
+
+def frozen(value: Any) -> Any:
+    """What TOML or JSON gave, as strict and frozen models take it: tuples in the place of lists."""
+    if isinstance(value, Mapping):
+        return {key: frozen(item) for key, item in value.items()}
+    return tuple(map(frozen, value)) if isinstance(value, list) else value
 
 
 class Purpose(Model):

@@ -21,7 +21,7 @@ from pydantic_core import ErrorDetails
 from pets.errors import SpecError
 from pets.spec.canonical import canonical
 from pets.spec.hidden import HIDDEN, shown
-from pets.spec.model import Spec
+from pets.spec.model import Spec, frozen
 from pets.spec.schema import json_schema
 
 MAX_TOML: Final = 256 * 1024
@@ -111,7 +111,7 @@ def _validated(data: dict[str, Any]) -> Spec:
     problems = [*_forbidden(data, ())]
     if not problems:
         try:
-            return Spec.model_validate(_tuples(data), by_alias=True, by_name=False)
+            return Spec.model_validate(frozen(data), by_alias=True, by_name=False)
         except ValidationError as error:
             problems = _problems(error, data)
     (path, problem, advice), *others = problems
@@ -133,13 +133,6 @@ def _forbidden(value: object, path: Path_) -> Iterator[tuple[Path_, str, str]]:
             if HIDDEN.search(key):
                 yield path, "has a key with a hidden character", "remove the character: approvers cannot see it"
             yield from _forbidden(item, (*path, key))
-
-
-def _tuples(value: Any) -> Any:
-    """Lists as the model wants them: it is strict, and frozen things hold tuples."""
-    if isinstance(value, dict):
-        return {key: _tuples(item) for key, item in value.items()}
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
 def _dated(data: dict[str, Any]) -> dict[str, Any]:

@@ -92,7 +92,7 @@ class Statistic(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """One aggregate. ``columns``: none for COUNT(*), the counted person id for COUNT_PEOPLE, else one or two measures."""
+    """One aggregate. ``columns``: none for COUNT(*), the person id for COUNT_PEOPLE, else one or two measures."""
 
     statistic: Statistic
     columns: tuple[ColumnRef, ...] = ()
@@ -110,8 +110,9 @@ class Output:
 class Query:
     """``SELECT outputs FROM left JOIN right ON keys WHERE ... GROUP BY group_by``.
 
-    ``left`` is the preserved side if ``join`` is "left". A LEFT JOIN whose WHERE refuses unmatched rows is an inner join;
-    the parser makes it one and says so in ``notes``. ``where_left``/``where_right`` run at the holders, before the join.
+    ``left`` is the preserved side if ``join`` is "left". A LEFT JOIN whose WHERE refuses unmatched rows is an inner
+    join; the parser makes it one and says so in ``notes``. ``where_left`` and ``where_right`` run at the holders,
+    before the join.
     """
 
     left: str

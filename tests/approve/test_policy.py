@@ -4,7 +4,6 @@ import datetime as dt
 import itertools
 import warnings
 from dataclasses import replace
-from fractions import Fraction
 
 import pytest
 
@@ -15,7 +14,6 @@ from pets.approve.policy import (
     UnsafePolicyWarning,
     Use,
     allowed,
-    exact,
     judge_policy,
     parse_policy,
     person,
@@ -218,19 +216,3 @@ def test_names_are_compared_as_people_read_them() -> None:
 def test_the_period_starts_where_the_calendar_says(period: str, since: dt.date) -> None:
     policy = parse_policy(edit(POLICY_TOML, 'period = "year"', f'period = "{period}"'))
     assert policy.limits.since(dt.date(2027, 5, 17)) == since
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (Fraction(3, 2), "1.5"),
-        (Fraction(0), "0"),
-        (Fraction(20), "20"),
-        (Fraction(1, 3), "1/3"),
-        (Fraction(1, 2**40), "2^-40"),
-        (Fraction(1, 64), "0.015625"),
-        (Fraction(5, 100), "0.05"),
-    ],
-)
-def test_exact_quantities_are_written_exactly(value: Fraction, text: str) -> None:
-    assert exact(value) == text

@@ -15,6 +15,7 @@ from pets.check.budget import (
     coarse,
     dummy_delta,
     dummy_slots,
+    exact,
     rounded,
     sensitivity,
     split_epsilon,
@@ -286,3 +287,19 @@ def test_dummy_slots_refuse_nonsense() -> None:
     for epsilon, delta, k in ((0, Fraction(1, 2), 1), (1, Fraction(1), 1), (1, Fraction(1, 2), 0)):
         with pytest.raises(ValueError, match="positive"):
             dummy_slots(Fraction(epsilon), delta, k)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (Fraction(3, 2), "1.5"),
+        (Fraction(0), "0"),
+        (Fraction(20), "20"),
+        (Fraction(1, 3), "1/3"),
+        (Fraction(1, 2**40), "2^-40"),
+        (Fraction(1, 64), "0.015625"),
+        (Fraction(5, 100), "0.05"),
+    ],
+)
+def test_exact_quantities_are_written_exactly(value: Fraction, text: str) -> None:
+    assert exact(value) == text
