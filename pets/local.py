@@ -317,5 +317,8 @@ class _Carrier:
     def hello(self, peer: PartyId, handle: RunHandle, body: bytes) -> None:
         self.nodes[peer].hello(Caller(san_of(self.party), self.party), handle, body)
 
+    def abort(self, peer: PartyId, run_id: bytes, code: str) -> None:
+        self.nodes[peer].abort(Caller(san_of(self.party), self.party), run_id, code)
+
     def link(self, run_id: bytes, peers: Sequence[PartyId], result: PartyId, collector: PartyId) -> Link:
         return self.wires.network(run_id, [self.party, *peers, result]).link(self.party)

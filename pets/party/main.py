@@ -34,6 +34,9 @@ class GrpcCarrier:
     def hello(self, peer: PartyId, handle: RunHandle, body: bytes) -> None:
         Remote(self.dialler, peer).hello(handle, body)
 
+    def abort(self, peer: PartyId, run_id: bytes, code: str) -> None:
+        self.dialler.tell_abort(peer, run_id, code)
+
     def link(self, run_id: bytes, peers: Sequence[PartyId], result: PartyId, collector: PartyId) -> Link:
         return GrpcLink(
             self.me,

@@ -31,7 +31,7 @@ from pets.errors import (
     SourceError,
 )
 from pets.ids import PartyId, RunHandle, SpecDigest
-from pets.party import evidence, session, snapshot, sources
+from pets.party import account, evidence, session, snapshot, sources
 from pets.party.config import Directory
 from pets.party.ledger import Cap, Ledger
 from pets.party.log import Log
@@ -113,6 +113,7 @@ class PartyNode:
         self._ledger = Ledger(state)
         self._log = Log(state)
         self._lock = threading.RLock()
+        self._freezing = threading.Lock()
         self._reviews: dict[SpecDigest, Review] = {}
         self._runs: dict[RunHandle, LiveRun] = {}
         self._hellos = Hellos()
@@ -156,6 +157,7 @@ class PartyNode:
             rules = sorted({f.rule for f in found.verdict.errors})
             self._log.append("spec.refused", digest=found.digest, caller=caller.san, code=error.code, rules=rules)
             raise
+        account.second_opinion(reviewed.plan, spec)
         stored = StoredSpec(
             digest=reviewed.digest,
             plan=reviewed.plan_digest,
@@ -183,9 +185,10 @@ class PartyNode:
     def revoke(self, caller: Caller, envelope: bytes) -> Standing:
         """Verify and keep a revocation; runs under way of that specification end before their next message."""
         standing = self._take_envelope(caller, envelope, approvals.REVOCATION)
-        for run in self._live():
-            if run.digest == standing.digest:
-                run.session.stop(ApprovalError("approval.revoked", approver="an approver", party=self.party))
+        with self._lock:
+            runs = [run for run in self._runs.values() if run.digest == standing.digest]
+        for run in runs:
+            run.session.withdraw(ApprovalError("approval.revoked", approver="an approver", party=self.party))
         return standing
 
     def pending(self, caller: Caller) -> tuple[Standing, ...]:
@@ -239,13 +242,14 @@ class PartyNode:
     def stop(self, caller: Caller, handle: RunHandle) -> None:
         """End a run; nothing is opened after that. Any party of the specification may.
 
-        Raises: RunError run.order if it has ended.
+        Raises: RunError run.order if it has ended here. If its end was good, the peers are told all the same.
         """
         run = self._run(caller, handle)
         if run.events.ended:
+            run.session.withdraw(session.stopped(caller.party))
             raise RunError("run.order", handle=handle, state=self._state.run(handle).state.value, event="be stopped")
         self._log.append("run.stopped", handle=handle, caller=caller.san)
-        run.session.stop(session.stopped(caller.party))
+        run.session.withdraw(session.stopped(caller.party))
 
     def receipt(self, caller: Caller, handle: RunHandle) -> bytes:
         """The signed receipt of a run that ended here: for the result party, who passes it on, and this party itself.
@@ -459,7 +463,8 @@ class PartyNode:
 
     def _aborted(self, run: LiveRun, error: PetsError, code: str) -> None:
         peer = str(error.fields.get("peer", ""))
-        self._state.abort_run(run.handle, code)
+        with contextlib.suppress(RunError):  # the journal has closed it before: this thread outlived its server
+            self._state.abort_run(run.handle, code)
         self._log.append("run.aborted", handle=run.handle, code=code, peer=peer, step=run.events.last_step)
         self._outside.console(f"run {run.handle} ended: {error.text}")
 
@@ -629,7 +634,14 @@ class PartyNode:
         return Standing(stored.digest, reviewed.spec.title, state, have, need, stored.received)
 
     def _freeze(self, spec: Spec, dataset: Dataset, digest: SpecDigest, *, again: bool) -> StoredSnapshot:
-        """The snapshot of a dataset for a specification: the one there is, or a new one where the rule allows it."""
+        """The snapshot of a dataset for a specification: the one there is, or a new one where the rule allows it.
+
+        One at a time: two first runs that start at once share what the first of them freezes.
+        """
+        with self._freezing:
+            return self._freeze_one(spec, dataset, digest, again=again)
+
+    def _freeze_one(self, spec: Spec, dataset: Dataset, digest: SpecDigest, *, again: bool) -> StoredSnapshot:
         known = self._state.snapshot(digest, dataset.name)
         if known is not None and (not again or dataset.refresh == "frozen"):
             return known

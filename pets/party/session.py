@@ -50,6 +50,10 @@ class Carrier(Protocol):
         """
         ...
 
+    def abort(self, peer: PartyId, run_id: bytes, code: str) -> None:
+        """Tell a computing peer that a run has ended, when the link is closed; does not wait and does not raise."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -162,7 +166,18 @@ class Session:
             cause, link = self._stopped, self._link
             self._changed.notify_all()
         if link is not None:
-            link.abort(public_code(cause))
+            link.abort(_passed_on(cause))
+
+    def withdraw(self, error: PetsError) -> None:
+        """``stop``, by this party's own people or another party of the run: what they stop is not opened after that.
+
+        Role a has sent its final share before the helper has: its part may be over and the table still closed. Then
+        the peers are told, and the one whose part is not over ends it.
+        """
+        self.stop(error)
+        if self._over and time.monotonic() < self._until:
+            for peer in self._peers:
+                self._carrier.abort(peer, self._run_id(), public_code(error))
 
     def run(self) -> Outcome:
         """Play this party's role. Raises what ended the run, first of all; the peers have then been told."""
@@ -234,7 +249,7 @@ class Session:
                 lambda: len(self._hellos) == len(self._peers), TELL_S
             )
         if untold:
-            self._open_link(self._run_id()).abort(public_code(self._stopped or error))
+            self._open_link(self._run_id()).abort(_passed_on(self._stopped or error))
 
     def _noise_step(self) -> AddNoise:
         return next(step for step in self.reviewed.plan.steps if isinstance(step, AddNoise))
@@ -332,6 +347,11 @@ class Session:
 def public_code(error: PetsError) -> str:
     """What others are told of an error: its code, but of records never which of all things is wrong with them."""
     return "source.not-ready" if isinstance(error, SourceError) else error.code
+
+
+def _passed_on(error: PetsError) -> str:
+    """What peers are told: of a run that another peer ended, that peer's reason and not only that it did."""
+    return str(error.fields.get("reason", error.code)) if error.code == "peer.aborted" else public_code(error)
 
 
 def stopped(by: str) -> RunError:
