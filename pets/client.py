@@ -148,9 +148,7 @@ class Draft:
         return Path(path)
 
     def _repr_html_(self) -> str:
-        from pets.check.page import html
-
-        return html(self.check())
+        return self.check()._repr_html_()
 
     def __repr__(self) -> str:
         return f"Draft({self.spec.title!r})"

@@ -1,9 +1,9 @@
 """From opened, noised sums to the table a person reads: statistics, and what the noise alone may have moved.
 
 Everything here is post-processing at the result party and tells nothing that the sums do not. Point values are exact
-rational arithmetic, rounded once. An interval holds 95 % of the values that the true sums may give under the noise whose
-law the plan states; it says nothing of sampling or of the records' own errors. Deterministic, so that a receipt can be
-checked by computing the table again.
+rational arithmetic, rounded once. An interval holds 95 % of the values that the true sums may give under the noise
+whose law the plan states; it says nothing of sampling or of the records' own errors. Deterministic, so that a receipt
+can be checked by computing the table again.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,7 +27,9 @@ I64 = npt.NDArray[np.int64]
 
 LEVEL = 0.95
 _DRAWS = 1000
-_CELLS_AT_ONCE = 4096
+_DRAWS_OF_MANY = 400
+_MANY_CELLS = 10_000
+_CELLS_AT_ONCE = 128
 _TABLE_SCALE = 2000
 _PRIMES = (2, 3, 5, 7, 11, 13)
 
@@ -44,13 +46,14 @@ class NoiseLaw:
     @property
     def half_width(self) -> int:
         """The noise lies within plus or minus this with probability at least LEVEL."""
-        return int(np.ceil(float(self.quantile(np.array([(1 + LEVEL) / 2]))[0])))
+        return int(np.ceil(round(float(self.quantile(np.array([(1 + LEVEL) / 2]))[0]), 6)))
 
     def quantile(self, level: F64) -> F64:
-        """Quantiles of the noise. Beyond a scale of 2000 the law is that of scale 2000, stretched (error below 0.1 %)."""
+        """Quantiles of the noise. Beyond a scale of 2000 it is the law of scale 2000, stretched (error below 0.1 %)."""
         at = min(self.scale, _TABLE_SCALE)
-        values, below = _law(at)
-        return np.asarray(np.interp(level, below, values) * (self.scale / at), np.float64)
+        values, up_to = _law(at)
+        place = np.minimum(np.searchsorted(up_to, level), len(values) - 1)
+        return np.asarray(values[place] * (self.scale / at), np.float64)
 
 
 @cache
@@ -63,9 +66,8 @@ def _law(scale: float) -> tuple[F64, F64]:
     spectrum = np.abs(np.fft.rfft(mass, 2 * size)) ** 2
     both = np.maximum(np.fft.irfft(spectrum), 0)
     centred = np.concatenate([both[size:], both[:size]])
-    below = np.cumsum(centred) - centred / 2
-    keep = np.diff(below, prepend=-1.0) > 0
-    return np.arange(-size, size, dtype=np.float64)[keep], below[keep] / below[-1]
+    up_to = np.cumsum(centred)
+    return np.arange(-size, size, dtype=np.float64), up_to / up_to[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,9 @@ def table(plan: Plan, opened: I64) -> "pd.DataFrame":
         if output.dimension is not None:
             place = [d.column for d in derive.dimensions].index(output.dimension)
             names = list(levels[place])
-            found[output.name] = pd.Categorical.from_codes(codes[place].tolist(), categories=names, ordered=True)
+            found[output.name] = pd.Categorical.from_codes(
+                codes[place].tolist(), dtype=pd.CategoricalDtype(names, ordered=True)
+            )
         else:
             value, low, high = _statistic(output, moments)
             found |= {output.name: value, f"{output.name}_low": low, f"{output.name}_high": high}
@@ -160,9 +164,7 @@ def _sum(number: int, moments: Moments) -> tuple[Any, Any, Any]:
     triple = (values, values - width, values + width)
     if scale.denominator == 1:
         return tuple(v * scale.numerator for v in triple)  # type: ignore[return-value]
-    return tuple(
-        np.array([int(x) * scale.numerator / scale.denominator for x in v], np.float64) for v in triple
-    )  # type: ignore[return-value]
+    return tuple(np.array([int(x) * scale.numerator / scale.denominator for x in v], np.float64) for v in triple)  # type: ignore[return-value]
 
 
 def _avg(m: Sequence[Any]) -> Ratio:
@@ -237,29 +239,38 @@ def _simulated(
     formula: Callable[[Sequence[Any]], Ratio], numbers: tuple[int, ...], moments: Moments, factor: float, *, root: bool
 ) -> tuple[F64, F64]:
     """Bounds by taking back noise at fixed, evenly spread quantiles of its law. NaN if any of it leaves no value."""
-    distinct = list(dict.fromkeys(numbers))
-    spread = {n: _points(i) for i, n in enumerate(distinct)}
-    noise = {n: moments.law(n).quantile(spread[n]) * moments.unit(n) for n in distinct}
     total = len(moments.sums[numbers[0]])
+    draws = _DRAWS if total <= _MANY_CELLS else _DRAWS_OF_MANY
+    distinct = list(dict.fromkeys(numbers))
+    noise = {n: moments.law(n).quantile(_points(i, draws)) * moments.unit(n) for i, n in enumerate(distinct)}
     low, high = np.full(total, np.nan), np.full(total, np.nan)
     tail = (1 - LEVEL) / 2
     for start in range(0, total, _CELLS_AT_ONCE):
         part = slice(start, start + _CELLS_AT_ONCE)
-        values = [
-            moments.sums[n][part, None].astype(np.float64) * moments.unit(n) - noise[n][None, :] for n in numbers
-        ]
+        values = [moments.sums[n][part, None].astype(np.float64) * moments.unit(n) - noise[n] for n in numbers]
         over, under = formula(values)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            drawn = over / under * factor
-            drawn[np.broadcast_to(under == 0, drawn.shape)] = np.nan
-            if root:
-                drawn = np.sign(drawn) * np.sqrt(np.abs(drawn))
-        settled = ~np.isnan(drawn).any(axis=1)
-        low[part][settled], high[part][settled] = np.quantile(drawn[settled], [tail, 1 - tail], axis=1)
-    return low, high
+        settled = (under != 0).all(axis=1)
+        drawn = over[settled] / under[settled] * factor
+        if root:
+            drawn = np.copysign(np.sqrt(np.abs(drawn)), drawn)
+        drawn.sort(axis=1)
+        low[part][settled], high[part][settled] = (_between(drawn, level) for level in (tail, 1 - tail))
+    return _steady(low), _steady(high)
 
 
-def _points(dimension: int) -> F64:
+def _between(ordered: F64, level: float) -> F64:
+    """The quantile of each row of ordered values, between its two neighbours."""
+    place = level * (ordered.shape[1] - 1)
+    below = int(place)
+    return np.asarray(ordered[:, below] + (place - below) * (ordered[:, below + 1] - ordered[:, below]), np.float64)
+
+
+def _steady(bounds: F64) -> F64:
+    """Six significant digits: what processors round differently must not make two tables of one release."""
+    return np.array([float(f"{bound:.6g}") for bound in bounds.tolist()], np.float64)
+
+
+def _points(dimension: int, draws: int) -> F64:
     """Evenly spread points of (0, 1), a Kronecker sequence: independent of any generator's version."""
     step = sqrt(_PRIMES[dimension]) % 1
-    return np.asarray((np.arange(_DRAWS) * step + 0.5) % 1 * (1 - 1e-9) + 5e-10, np.float64)
+    return np.asarray((np.arange(draws) * step + 0.5) % 1 * (1 - 1e-9) + 5e-10, np.float64)

@@ -78,7 +78,10 @@ def draft(
         "pets": 1,
         "title": title or _title(sql),
         "purpose": {
-            "statement": DESIGN, "dpv": [DESIGN], "public_benefit": DESIGN, "author": f"{ANALYST}@local.invalid"
+            "statement": DESIGN,
+            "dpv": [DESIGN],
+            "public_benefit": DESIGN,
+            "author": f"{ANALYST}@local.invalid",
         },
         "party": [
             *(_party(table.party, ["input", "computing"]) for table in used),
@@ -92,7 +95,9 @@ def draft(
         "release": {
             "to": [ANALYST],
             "differential_privacy": {
-                "epsilon": epsilon, "neighbours": "one person's rows added or removed", "weights": dict(weights or {})
+                "epsilon": epsilon,
+                "neighbours": "one person's rows added or removed",
+                "weights": dict(weights or {}),
             },
         },
         "security": {
@@ -114,7 +119,9 @@ def draft(
             ],
         },
         "validity": {
-            "not_before": today, "not_after": today + dt.timedelta(days=364), "max_runs": max_runs,
+            "not_before": today,
+            "not_after": today + dt.timedelta(days=364),
+            "max_runs": max_runs,
         },
     }
     toml = to_toml(Spec.model_validate(frozen(body)))
@@ -141,7 +148,7 @@ def _keys(used: Sequence[Given], frames: Mapping[str, pd.DataFrame], on: Any) ->
     common = sorted(first & second)
     if len(common) != 1:
         found = ", ".join(common) or "none"
-        raise ConfigError("config.local", problem=f"columns of both tables: {found}; say which is the person id with on=")
+        raise ConfigError("config.local", problem=f"columns of both tables: {found}; name the person id with on=")
     return {table.name: common[0] for table in used}
 
 

@@ -199,6 +199,16 @@ CODES: Final[dict[str, Code]] = {
     "spec.rows": Code(
         "the declared sizes make lists of {rows} rows; positions allow {most}", "declare smaller max_rows"
     ),
+    "dp.match-count": Code(
+        "no number of dummies hides the match count at epsilon {epsilon} and delta {delta}",
+        "declare an epsilon of 0.1 to 1 and a delta of 2^-40 for match_count",
+        "INVALID_ARGUMENT",
+    ),
+    "dp.digits": Code(
+        "{column}: its share of epsilon over its sensitivity is a fraction with more than 52 bits",
+        "write epsilon with fewer digits, or weights that add up to a rounder number",
+        "INVALID_ARGUMENT",
+    ),
     "dp.range": Code(
         "{column}: its greatest possible sum and the noise reach 2^{bits}",
         "declare a narrower range or smaller max_rows",

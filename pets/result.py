@@ -4,7 +4,6 @@ The same object comes from real servers and from a network in memory. ``save`` w
 that ``pets verify`` checks offline, down to computing the table again from the final shares.
 """
 
-import html
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
 TABLE = "result.csv"
 EVIDENCE = "evidence"
 
+_DIRECTION = {True: "sent", False: "received"}
+
 U64 = npt.NDArray[np.uint64]
 
 
@@ -49,8 +50,8 @@ class StepCost:
 class Result:
     """A released table with its evidence.
 
-    ``shares``: the final shares, (v, g) uint64 each, by the party that sent them; ``receipts`` and ``approvals``: signed
-    envelopes. ``transcript`` is there only after ``local_network(...).run(spec, record=True)``.
+    ``shares``: the final shares, (v, g) uint64 each, by the party that sent them; ``receipts`` and ``approvals`` are
+    signed envelopes. ``transcript`` is there only after ``local_network(...).run(spec, record=True)``.
     """
 
     review: Review
@@ -97,12 +98,20 @@ class Result:
 
     @property
     def cost(self) -> "pd.DataFrame":
-        """Seconds and bytes by party and step."""
+        """Seconds and bytes by party and step. A message is there twice: ``sent`` by one, ``received`` by another.
+
+        The result party's own steps are not listed: what it receives is what others send.
+        """
         import pandas as pd
 
-        return pd.DataFrame(
-            [(s.party, s.step, s.seconds, s.size) for s in self.steps], columns=["party", "step", "seconds", "bytes"]
-        )
+        forecast = self.review.require().forecast
+        senders = {message.label: message.sender for message in forecast.messages}
+        rows = [
+            (s.party, s.step, _DIRECTION[senders[s.step] == s.party] if s.step in senders else "own", s.seconds, s.size)
+            for s in self.steps
+        ]
+        frame = pd.DataFrame(rows, columns=["party", "step", "direction", "seconds", "bytes"])
+        return frame.groupby(["party", "step", "direction"], sort=False, as_index=False).sum()
 
     @property
     def epsilon(self) -> str:
@@ -119,7 +128,7 @@ class Result:
 
     def plot(self, path: str | Path | None = None) -> Any:
         """Draw the table; write it to ``path`` as PNG (or by its ending) if given. Returns the matplotlib figure."""
-        from pets.chart import chart
+        from pets.chart import chart  # matplotlib takes a second to load, and makes files when it is first loaded
 
         figure = chart(
             self.to_pandas(),
@@ -157,14 +166,9 @@ class Result:
         return folder
 
     def _repr_html_(self) -> str:
-        spec = self.review.spec
-        table = self.to_pandas().to_html(index=False, border=0, float_format=lambda x: f"{x:,.4g}", na_rep="–")
-        signed = ", ".join(map(str, self.receipts))
-        return (
-            f"<div><strong>{html.escape(spec.title)}</strong>{table}"
-            f"<p>{html.escape(self.note())}<br>Specification <code>{self.review.digest[:16]}</code>; "
-            f"receipts from {html.escape(signed)}; {self.seconds:.2f} s.</p></div>"
-        )
+        from pets.notebook import result_html
+
+        return result_html(self)
 
     def __repr__(self) -> str:
         return f"Result({self.review.spec.title!r}, {derive.cells(self.plan)} cells, {self.seconds:.2f} s)"
@@ -208,6 +212,4 @@ def evidence_keys(directory: Path) -> dict[str, PartyKeys]:
     """The public keys of a directory file, as ``evidence.verify_evidence`` takes them."""
     known = read_directory(directory)
     signing = known.signing_keys()
-    return {
-        name: PartyKeys(signing[name], known.approver_keys(name)) for name in known.by_name if name in signing
-    }
+    return {name: PartyKeys(signing[name], known.approver_keys(name)) for name in known.by_name if name in signing}

@@ -21,6 +21,15 @@ _CLASS: Final = {
 }
 
 
+def frame(review: Checked, *, height: int = 640) -> str:
+    """The page in a frame, for notebooks: its style ends there, it runs no script and reaches nothing outside."""
+    title = escape(f"Disclosure report: {review.spec.title}", quote=True)
+    return (
+        f'<iframe title="{title}" sandbox srcdoc="{escape(html(review), quote=True)}" '
+        f'style="width:100%;height:{height}px;border:1px solid #c3cad3;border-radius:8px;background:#fff"></iframe>'
+    )
+
+
 def html(review: Checked) -> str:
     """The report as a page. Same review, same bytes; everything that an author wrote is escaped."""
     what = report(review)

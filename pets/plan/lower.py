@@ -12,6 +12,7 @@ from pets.check import budget
 from pets.errors import LeakError, SpecError
 from pets.ids import PartyId
 from pets.spec import moments as taken_apart
+from pets.spec.canonical import spec_digest
 from pets.spec.cards import Card, load_cards
 from pets.spec.ir import (
     AddNoise,
@@ -31,7 +32,6 @@ from pets.spec.ir import (
 from pets.spec.model import Dataset, Leakage, Spec, quantity
 from pets.spec.moments import MAX_B_CELLS, Roles, Side
 from pets.spec.query import Aggregate, Query
-from pets.spec.canonical import spec_digest
 
 JOIN_CARD = "helper_join_a"
 RELEASE_CARD = "release"
@@ -44,6 +44,9 @@ NOISE_TAIL = 64
 
 MAX_UNIT = 2**53
 """A rounding unit is a number in the canonical form of the plan."""
+
+MAX_TERM = 2**52
+"""Epsilon / sensitivity of a column as a fraction has at most such terms: the sampler compares them in 64 bits."""
 
 MAX_LIST = 2**32
 """Positions are u32."""
@@ -69,8 +72,8 @@ def lower(spec: Spec, query: Query) -> Plan:
     dims_b = taken_apart.dimensions(query, spec, roles.b_side)
     g, h = taken_apart.cells(dims_a), taken_apart.cells(dims_b)
     if h > MAX_B_CELLS:
-        table = _dataset(spec, query, roles.b_side).name
-        raise SpecError("spec.b-cells", dataset=table, cells=h, most=MAX_B_CELLS)
+        name = _dataset(spec, query, roles.b_side).name
+        raise SpecError("spec.b-cells", dataset=name, cells=h, most=MAX_B_CELLS)
     if g * h > MAX_CELLS:
         raise SpecError("spec.cells", cells=g * h, most=MAX_CELLS)
     table_a, table_b = _dataset(spec, query, roles.a_side), _dataset(spec, query, roles.b_side)
@@ -132,6 +135,9 @@ def _noised_columns(
             epsilon=shares[moment.name],
             name=moment.name,
         )
+        ratio = shares[moment.name] / sensitivity
+        if max(ratio.numerator, ratio.denominator) > MAX_TERM:
+            raise LeakError("dp.digits", column=moment.name)
         scale = Fraction(a.unit * b.unit, _places(table_a, a) * _places(table_b, b))
         columns.append(NoisedColumn(Moment(moment.name, a, b, moment.outer, scale), sensitivity, shares[moment.name]))
     return tuple(columns)
@@ -190,12 +196,8 @@ def _join(
     h: int,
     card: Card,
 ) -> HelperJoin:
-    gathered = tuple(
-        dict.fromkeys(Gathered(read_b.factors.index(c.moment.b), c.moment.outer) for c in columns)
-    )
-    factors_a = tuple(
-        dict.fromkeys(read_a.factors.index(c.moment.a) for c in columns if not c.moment.a.is_one)
-    )
+    gathered = tuple(dict.fromkeys(Gathered(read_b.factors.index(c.moment.b), c.moment.outer) for c in columns))
+    factors_a = tuple(dict.fromkeys(read_a.factors.index(c.moment.a) for c in columns if not c.moment.a.is_one))
     summed = tuple(
         Summed(
             gathered.index(Gathered(read_b.factors.index(c.moment.b), c.moment.outer)),
@@ -203,12 +205,15 @@ def _join(
         )
         for c in columns
     )
-    local_a = tuple(
-        (number, read_a.factors.index(c.moment.a)) for number, c in enumerate(columns) if c.moment.outer
-    )
+    local_a = tuple((number, read_a.factors.index(c.moment.a)) for number, c in enumerate(columns) if c.moment.outer)
     leak = match_count(spec, roles.helper)
     epsilon, delta = quantity(leak.noised.epsilon), quantity(leak.noised.delta)  # type: ignore[union-attr]
-    slots = budget.dummy_slots(epsilon, delta, read_a.rows_per_person)
+    try:
+        slots = budget.dummy_slots(epsilon, delta, read_a.rows_per_person)
+    except ValueError as error:
+        raise LeakError(
+            "dp.match-count", path="security.leakage", epsilon=budget.exact(epsilon), delta=budget.exact(delta)
+        ) from error
     if slots > MAX_DUMMIES:
         raise SpecError("spec.dummies", slots=2 * slots, most=2 * MAX_DUMMIES)
     products = [s for s in summed if s.a is not None]
@@ -290,5 +295,3 @@ def _derive(
         else:
             outputs.append(Derived(output.name, "dimension", dimension=output.what))
     return Derive(out="table", of=opened, dimensions=dims, outputs=tuple(outputs))
-
-

@@ -36,7 +36,7 @@ def recheck(plan: Plan, approved: Matrix, spec: Spec, cards: Mapping[str, Card])
 
 
 def subject_of(plan: Plan, spec: Spec) -> flow.Subject:
-    """What the plan is about, read off its steps. Of the specification only the order of parties and columns is used."""
+    """What the plan is about, read off its steps; of the specification only the order of parties and columns."""
     noise = next(step for step in plan.steps if isinstance(step, AddNoise))
     derive = next(step for step in plan.steps if isinstance(step, Derive))
     reads = _reads(plan)
@@ -86,7 +86,7 @@ def _table(read: Read, spec: Spec) -> flow.Table:
 
 
 def _sizes(plan: Plan, join: HelperJoin, spec: Spec) -> None:
-    """Lists are as long as the declared maxima, and cells as many as the declared levels: nothing depends on records."""
+    """Lists are as long as the declared maxima, cells as many as the declared levels: nothing depends on records."""
     reads = _reads(plan)
     table_a, table_b = (spec.dataset(reads[role].dataset) for role in "ab")
     g, b_cells = (_cells(reads[role], spec) for role in "ab")
@@ -114,7 +114,7 @@ def _cells(read: Read, spec: Spec) -> int:
 
 
 def _noise(plan: Plan, join: HelperJoin, noise: AddNoise, spec: Spec) -> None:
-    """Every column is noised by all three, for a sensitivity that covers it, and epsilon adds up to the declared one."""
+    """Every column is noised by all three, for a sensitivity that covers it; epsilon adds up to the declared one."""
     if set(noise.parties) != {join.role_a, join.role_b, join.helper}:
         raise InternalError("plan.noise", column="all", problem="not every computing party adds its part")
     privacy = spec.release.differential_privacy
@@ -125,7 +125,9 @@ def _noise(plan: Plan, join: HelperJoin, noise: AddNoise, spec: Spec) -> None:
     )
     declared = (quantity(leak.noised.epsilon), quantity(leak.noised.delta)) if leak and leak.noised else None
     if declared != (join.helper_epsilon, join.helper_delta):
-        raise InternalError("plan.noise", column="match_count", problem="the helper's count has another epsilon or delta")
+        raise InternalError(
+            "plan.noise", column="match_count", problem="the helper's count has another epsilon or delta"
+        )
     if budget.dummy_slots(join.helper_epsilon, join.helper_delta, join.parameter("k")) > join.parameter("s"):
         raise InternalError("plan.noise", column="match_count", problem="there are too few dummies")
     for number, column in enumerate(noise.columns):

@@ -25,7 +25,7 @@ from pets.spec.sql import bind
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Review:
-    """What the check of one specification found. ``plan``, ``plan_digest`` and ``forecast`` are None if refused early."""
+    """What the check of one specification found. ``plan`` and what follows from it are None if refused early."""
 
     spec: Spec
     digest: SpecDigest
@@ -44,7 +44,7 @@ class Review:
         """The accepted review. Raises: LeakError leak.refused with the first refusal."""
         self.verdict.require()
         if self.query is None or self.plan is None or self.plan_digest is None or self.forecast is None:
-            raise LeakError("leak.refused", rule="plan", problem="no plan", advice="check the specification", refusals=1)
+            raise LeakError("leak.refused", rule="plan", problem="no plan", advice="check it", refusals=1)
         return Reviewed(self.spec, self.digest, self.query, self.plan, self.plan_digest, self.verdict, self.forecast)
 
     def __repr__(self) -> str:

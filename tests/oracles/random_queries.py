@@ -83,6 +83,7 @@ def spec_of(world: World, sql: str, *, result: str = "office", only: Sequence[se
         "notice": "x",
         "dpia": {"id": "x", "outcome": "x"},
     }
+    today = dt.datetime.now(dt.UTC).date()
     return Spec.model_validate(
         {
             "pets": 1,
@@ -110,7 +111,7 @@ def spec_of(world: World, sql: str, *, result: str = "office", only: Sequence[se
                     {"learner": "everyone", "item": "row_count", "of": ("stays", "homes"), "as": "declared maximum"},
                 ),
             },
-            "validity": {"not_before": dt.date(2020, 1, 1), "not_after": dt.date(2099, 1, 1), "max_runs": 1000},
+            "validity": {"not_before": today, "not_after": today + dt.timedelta(300), "max_runs": 1000},
         }
     )
 
