@@ -1,6 +1,6 @@
 # Everything runs in .venv, made from pyproject.toml and the pinned constraints.txt. Nothing is needed before but
-# Python 3.11 or later, make and this clone.
-PYTHON ?= python3
+# Python 3.11 (or later: make PYTHON=python3.12), make and this clone.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --constraint constraints.txt
@@ -11,6 +11,7 @@ help:
 	@sed -n 's/^##//p' $(MAKEFILE_LIST)
 
 $(VENV)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'
 	@echo "Making the environment ..."
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@

@@ -1,11 +1,15 @@
-"""One picture of a released table: a panel for each statistic, a dot for each cell, a line for what noise may have done.
+"""One picture of a released table: a panel for each statistic, a dot for each cell, a line for what noise may do.
 
 Drawn with matplotlib's object interface: no global state, no display. Colours are told apart without colour vision (the
-Okabe-Ito palette), and every dot has its label in the legend or on the axis; the table itself is the text alternative.
+Okabe-Ito palette), every dot has its label in the legend or on the axis, and a cell that the noise leaves open says so.
+The table itself is the text alternative.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from math import ceil
+from textwrap import wrap
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -15,13 +19,41 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from pets.ids import MISSING
 
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A8A00")
-_GREY = "#8C8C8C"
-_INK = "#1F2933"
-_RULE = "#D9DEE3"
-MAX_PANELS = 4
-MAX_ROWS = 60
-"""A chart of more cells than this shows the first ones and says so."""
+_COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A8A00")
+_GREY: Final = "#9AA3AD"
+_SOFT: Final = "#52606D"
+_INK: Final = "#1F2933"
+_RULE: Final = "#E3E7EB"
+_ZERO: Final = "#9AA3AD"
+
+MAX_PANELS: Final = 4
+MAX_ROWS: Final = 60
+"""A chart of more rows of dots than this shows the first ones and says so."""
+UNDETERMINED: Final = "not determined"
+
+_PANEL: Final = 3.3
+"""Inches; so are all lengths below."""
+_LETTER: Final = 0.083
+_LINE: Final = 0.17
+_LABEL_WIDTH: Final = 28
+_TITLE_WIDTH: Final = 34
+_LABEL_LINES: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where the cells of the shown rows stand: the row of each, its colour, and their names in order."""
+
+    row: list[int]
+    rows: list[str]
+    colour: list[int]
+    colours: list[str]
+    shown: int
+
+    @property
+    def height(self) -> float:
+        """Inches of one row."""
+        return max(0.3 + 0.13 * (len(self.colours) - 1), _LINE * max(len(r.split("\n")) for r in self.rows) + 0.08)
 
 
 def chart(
@@ -34,96 +66,148 @@ def chart(
 ) -> Figure:
     """Draw the table. ``frame`` has a row per cell and ``name``, ``name_low``, ``name_high`` for each statistic.
 
-    The first grouping column makes rows, the second one colours; further ones are joined to the first.
+    One grouping column becomes colours, if it has few levels and there is another; the others make rows.
     """
-    if len(grouping) == 2 and frame[grouping[0]].nunique() < frame[grouping[1]].nunique():
-        grouping = (grouping[1], grouping[0])
-    rows_by, colour_by = _split(grouping)
-    shown = frame.iloc[:MAX_ROWS] if len(frame) > MAX_ROWS else frame
-    labels = _labels(shown, rows_by)
-    rows = list(dict.fromkeys(labels))
-    colours = list(dict.fromkeys(shown[colour_by].astype(str))) if colour_by else [""]
+    places = _places(frame, grouping)
     panels = list(statistics)[:MAX_PANELS]
-    height = 1.9 + max(2, len(rows)) * (0.22 + 0.16 * len(colours))
-    figure = Figure(figsize=(3.2 + 3.1 * len(panels), min(height, 22)), dpi=140, facecolor="white")
+    heads = ["\n".join(_fold(name, _TITLE_WIDTH)) for name in panels]
+    left = 0.35 + _LETTER * max(len(line) for row in places.rows for line in row.split("\n"))
+    width = max(left + _PANEL * len(panels) + 0.2, 6.4)
+    legend_columns = max(1, int((width - 0.3) / (_LETTER * (max(map(len, places.colours)) + 5))))
+    legend = 0.26 * ceil(len(places.colours) / legend_columns) if len(places.colours) > 1 else 0.0
+    titles = wrap(title, int(width / 0.115)) or [""]
+    notes = wrap(note + _cut(frame, places, statistics), int(width / 0.071))
+    top = 0.2 + 0.24 * len(titles) + legend + 0.14 + 0.19 * max(head.count("\n") + 1 for head in heads)
+    bottom = 0.5 + 0.15 * len(notes)
+    height = top + places.height * max(len(places.rows), 2) + bottom
+
+    figure = Figure(figsize=(width, height), dpi=140, facecolor="white")
     FigureCanvasAgg(figure)
     axes: list[Any] = list(np.atleast_1d(figure.subplots(1, len(panels), sharey=True)))
-    for axis, name in zip(axes, panels, strict=True):
-        _panel(axis, shown, name, labels, rows, colour_by, colours)
-    axes[0].set_yticks(range(len(rows)), rows)
-    axes[0].set_ylim(len(rows) - 0.4, -0.6)
-    figure.suptitle(title, x=0.012, y=0.985, ha="left", va="top", fontsize=13, fontweight="bold", color=_INK)
-    handles, names = axes[0].get_legend_handles_labels()
-    if colour_by:
+    for axis, name, head in zip(axes, panels, heads, strict=True):
+        _panel(axis, frame, name, places)
+        axis.set_title(head, loc="left", fontsize=10.5, color=_INK, pad=6)
+    axes[0].set_yticks(range(len(places.rows)), places.rows)
+    for label, row in zip(axes[0].get_yticklabels(), places.rows, strict=True):
+        label.set_color(_GREY if MISSING in row else _INK)
+    axes[0].set_ylim(len(places.rows) - 0.5, -0.5)
+
+    figure.text(
+        0.15 / width, 1 - 0.16 / height, "\n".join(titles), fontsize=13, fontweight="bold", color=_INK, va="top"
+    )
+    if legend:
         figure.legend(
-            handles, names, loc="upper left", bbox_to_anchor=(0.008, 0.985 - 0.36 / figure.get_figheight()),
-            ncols=min(len(names), 8), frameon=False, fontsize=9, title=None, handletextpad=0.3, columnspacing=1.4,
+            *axes[0].get_legend_handles_labels(),
+            loc="upper left",
+            bbox_to_anchor=(0.05 / width, 1 - (0.2 + 0.24 * len(titles)) / height),
+            ncols=legend_columns,
+            frameon=False,
+            fontsize=9,
+            labelcolor=_INK,
+            handletextpad=0.2,
+            columnspacing=1.2,
+            borderaxespad=0.2,
         )
-    cut = f" First {MAX_ROWS} of {len(frame)} cells." if len(frame) > MAX_ROWS else ""
-    figure.text(0.012, 0.012, note + cut, fontsize=8, color="#52606D", ha="left", va="bottom")
+    figure.text(0.15 / width, 0.12 / height, "\n".join(notes), fontsize=8, color=_SOFT, va="bottom")
     figure.subplots_adjust(
-        left=min(0.3, 0.035 + 0.0085 * max(map(len, rows)) * 10 / (3.2 + 3.1 * len(panels)) + 0.02),
-        right=0.985,
-        top=1 - 1.0 / figure.get_figheight(),
-        bottom=0.62 / figure.get_figheight(),
-        wspace=0.08,
+        left=left / width,
+        right=1 - 0.25 / width,
+        top=1 - top / height,
+        bottom=bottom / height,
+        wspace=0.1,
     )
     return figure
 
 
-def _split(grouping: Sequence[str]) -> tuple[list[str], str | None]:
-    if len(grouping) < 2:
-        return list(grouping), None
-    return [*grouping[:1], *grouping[2:]], grouping[1]
+def _places(frame: pd.DataFrame, grouping: Sequence[str]) -> _Places:
+    """Rows and colours: the grouping column of fewest levels makes colours, if they can be told apart."""
+    levels = {name: int(frame[name].nunique()) for name in grouping}
+    by = min(grouping, key=lambda name: (levels[name], -list(grouping).index(name)), default=None)
+    if len(grouping) < 2 or by is None or levels[by] - 1 > len(_COLOURS):
+        by = None
+    rest = [name for name in grouping if name != by]
+    if rest:
+        labels = [" · ".join(map(str, values)) for values in zip(*(frame[name] for name in rest), strict=True)]
+    else:
+        labels = ["all records"] * len(frame)
+    rows = list(dict.fromkeys(labels))[:MAX_ROWS]
+    number = {row: i for i, row in enumerate(rows)}
+    tints = frame[by].astype(str).tolist() if by else [""] * len(frame)
+    colours = list(dict.fromkeys(tints))
+    return _Places(
+        row=[number.get(label, -1) for label in labels],
+        rows=["\n".join(_fold(row, _LABEL_WIDTH)) for row in rows],
+        colour=[colours.index(tint) for tint in tints],
+        colours=colours,
+        shown=sum(label in number for label in labels),
+    )
 
 
-def _labels(frame: pd.DataFrame, rows_by: Sequence[str]) -> list[str]:
-    if not rows_by:
-        return ["all"] * len(frame)
-    return [" · ".join(map(str, values)) for values in zip(*(frame[name] for name in rows_by), strict=True)]
+def _cut(frame: pd.DataFrame, places: _Places, statistics: Sequence[str]) -> str:
+    parts = []
+    if places.shown < len(frame):
+        parts.append(f" The first {places.shown:,} of {len(frame):,} cells are shown.")
+    if len(statistics) > MAX_PANELS:
+        parts.append(f" The first {MAX_PANELS} of {len(statistics)} statistics are shown.")
+    return "".join(parts)
 
 
-def _panel(
-    axis: Any,
-    frame: pd.DataFrame,
-    name: str,
-    labels: list[str],
-    rows: list[str],
-    colour_by: str | None,
-    colours: list[str],
-) -> None:
-    place = {row: number for number, row in enumerate(rows)}
-    step = 0.74 / len(colours)
-    for number, colour in enumerate(colours):
-        mine = frame[colour_by].astype(str).eq(colour).to_numpy() if colour_by else np.ones(len(frame), bool)
-        y = np.array([place[label] for label in labels])[mine] + (number - (len(colours) - 1) / 2) * step
-        low, high = (frame[f"{name}_{end}"].to_numpy(float)[mine] for end in ("low", "high"))
-        value = np.where(np.isfinite(low) & np.isfinite(high), frame[name].to_numpy(float)[mine], np.nan)
-        paint = _GREY if colour == MISSING else _COLOURS[number % len(_COLOURS)]
-        axis.hlines(y, low, high, color=paint, linewidth=1.8, alpha=0.45)
-        axis.plot(value, y, "o", markersize=4.6, color=paint, markeredgecolor="white", markeredgewidth=0.6, label=colour)
-    for number in range(1, len(rows)):
-        axis.axhline(number - 0.5, color=_RULE, linewidth=0.7)
-    _frame_in(axis, frame, name)
+def _fold(text: str, width: int) -> list[str]:
+    """Three lines at most, of ``width`` letters: folded at blanks and underscores, broken where there are none."""
+    lines: list[str] = []
+    for word in text.replace("_", "_\0").replace(" ", " \0").split("\0"):
+        if not lines or len(lines[-1] + word.rstrip()) > width:
+            lines += [word[i : i + width] for i in range(0, len(word), width)] or [""]
+        else:
+            lines[-1] += word
+    kept = [line.rstrip() for line in lines[:_LABEL_LINES]]
+    if len(lines) > _LABEL_LINES:
+        kept[-1] = kept[-1][: width - 1] + "…"
+    return kept
 
 
-def _frame_in(axis: Any, frame: pd.DataFrame, name: str) -> None:
+def _panel(axis: Any, frame: pd.DataFrame, name: str, places: _Places) -> None:
+    """Dots and lines of one statistic; where the noise leaves it open, words in its place."""
+    row, colour = np.array(places.row, int), np.array(places.colour, int)
+    value, low, high = (frame[f"{name}{end}"].to_numpy(float) for end in ("", "_low", "_high"))
+    known = np.isfinite(value) & np.isfinite(low) & np.isfinite(high)
+    step = 0.72 / len(places.colours)
+    y = row + (colour - (len(places.colours) - 1) / 2) * step
+    lost = np.array([MISSING in label for label in places.rows])[row]
+    for number, label in enumerate(places.colours):
+        mine = (colour == number) & (row >= 0)
+        paint = _GREY if label == MISSING else _COLOURS[number % len(_COLOURS)]
+        for part, alpha in ((mine & known & ~lost, 1.0), (mine & known & lost, 0.45)):
+            axis.hlines(y[part], low[part], high[part], color=paint, linewidth=2.2, alpha=0.4 * alpha)
+            axis.plot(value[part], y[part], "o", ms=5, color=paint, alpha=alpha, mec="white", mew=0.6)
+        axis.plot([], [], "o", ms=5, color=paint, label="\n".join(_fold(label, _LABEL_WIDTH)))
+    for number in range(1, len(places.rows)):
+        axis.axhline(number - 0.5, color=_RULE, linewidth=0.8)
+    _scale(axis, value[known & (row >= 0)], low[known & (row >= 0)], high[known & (row >= 0)])
+    start = axis.get_xlim()[0]
+    for place in y[~known & (row >= 0)]:
+        axis.annotate(
+            UNDETERMINED, (start, place), (3, 0), textcoords="offset points", va="center", fontsize=6.5, color=_GREY
+        )
+
+
+def _scale(axis: Any, value: Any, low: Any, high: Any) -> None:
     """Keep the axis on the values: a cell whose interval dwarfs all values must not squash the others."""
-    settled = frame[[f"{name}_low", f"{name}_high"]].notna().all(axis=1).to_numpy()
-    value = frame[name].to_numpy(float)[settled]
-    ends = np.concatenate([frame[f"{name}_{end}"].to_numpy(float) for end in ("low", "high")])
-    value, ends = value[np.isfinite(value)], ends[np.isfinite(ends)]
-    if value.size:
-        reach = 1.6 * (value.max() - value.min() or abs(value[0]) or 1)
-        low = max(min([value.min(), *ends]), value.min() - reach * 0.35)
-        high = min(max([value.max(), *ends]), value.max() + reach * 0.35)
-        margin = 0.04 * (high - low or 1)
-        axis.set_xlim(low - margin, high + margin)
-    axis.set_title(name, loc="left", fontsize=10.5, color=_INK, pad=6)
-    axis.xaxis.set_major_locator(MaxNLocator(5))
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}" if abs(x) >= 10 or x == 0 else f"{x:g}"))
     axis.tick_params(length=0, labelsize=9, colors=_INK)
-    axis.grid(axis="x", color=_RULE, linewidth=0.7)
+    axis.grid(axis="x", color=_RULE, linewidth=0.8)
     axis.set_axisbelow(True)
     for side in axis.spines.values():
         side.set_visible(False)
+    if not value.size:
+        axis.set_xlim(0, 1)
+        axis.set_xticks([])
+        return
+    half = float(np.median(high - low)) / 2
+    narrow = (high - low) / 2 <= 6 * half
+    first, last = float(np.min(low[narrow])), float(np.max(high[narrow]))
+    margin = 0.05 * (last - first or abs(first) or 1.0)
+    axis.set_xlim(first - margin, last + margin)
+    axis.xaxis.set_major_locator(MaxNLocator(5, prune="both" if first * last > 0 else None))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}" if abs(x) >= 10 or x == 0 else f"{x:g}"))
+    if first < 0 < last:
+        axis.axvline(0, color=_ZERO, linewidth=1.0, zorder=0.9)
