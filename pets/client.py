@@ -37,6 +37,9 @@ from pets.transport.link import Link
 END_S: Final = 15.0
 """How long a client whose run is over waits for the parties to say so, and to hand out their receipts."""
 
+_TOLD: Final = ("", "peer.aborted", "run.ended")
+"""Ends of a party that are no cause: a good one, and those that follow from another's."""
+
 Progress = Callable[[PartyId, Event], None]
 """Called with each event of each party's run, from that party's own thread."""
 
@@ -169,6 +172,7 @@ class _Run:
         self._ends: dict[PartyId, str] = {}
         self._starts: dict[PartyId, Future[bytes]] = {}
         self._link: Link | None = None
+        self._stopping = False
         self._lock = threading.Lock()
 
     def play(self) -> Result:
@@ -263,13 +267,16 @@ class _Run:
     def _ended(self, party: PartyId, code: str) -> None:
         """A party's run is over. If that was no good end, what we wait for will not come."""
         with self._lock:
-            self._ends[party] = code
+            echo = self._stopping and code == "run.stopped"
+            self._ends[party] = "run.ended" if echo else code
             link = self._link if code else None
         if link is not None:
             link.abort("run.ended")
 
     def _stop_all(self) -> None:
         """Stop wherever the run was started, also where the start is still under way; wait a moment for it."""
+        with self._lock:
+            self._stopping = True
 
         def stop(party: PartyId, start: Future[bytes]) -> None:
             wait([start])
@@ -281,12 +288,12 @@ class _Run:
         """What ended the run, rather than what it looked like from here: a party's own code where there is one.
 
         A party that ended of its own accord comes before one that met a fault of a peer or of the network; one that was
-        merely told is not the cause.
+        merely told, by a peer or by this client, is not the cause.
         """
         if not isinstance(error, LinkError | PeerError):
             return error
 
-        told = [(party, code) for party, code in self._ends.items() if code not in ("", "peer.aborted")]
+        told = [(party, code) for party, code in self._ends.items() if code not in _TOLD]
         if not told:
             return error
         party, code = min(told, key=lambda each: each[1].startswith(("peer.", "link.")))
