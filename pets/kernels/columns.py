@@ -13,11 +13,9 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir
-from numba import types
 
 from pets.kernels import prf
-from pets.kernels.jit import U32Array, U64Array, kernel, typed_intrinsic
+from pets.kernels.jit import U32Array, U64Array, fetch, kernel
 from pets.secret import Secret
 
 
@@ -160,29 +158,16 @@ def _written(out: U64Array, size: int | None = None) -> U64Array:
 _OUT_OF_RANGE: Final = 1
 _REPEATED: Final = 2
 _AHEAD: Final = 32
-"""How many rows ahead the memory of a random place is asked for: stores wait for it in order, one after another."""
-
-
-@typed_intrinsic
-def _fetch(typing_context: Any, array: Any, index: Any) -> Any:
-    """`_fetch(array, index)`: bring the element into the cache, for reading or writing. Changes no value."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
-        place = builder.bitcast(builder.gep(data, [arguments[1]]), byte)
-        prefetch = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
-        function = builder.module.declare_intrinsic("llvm.prefetch.p0", fnty=prefetch)
-        writes = int(signature.args[0].mutable)
-        builder.call(function, [place, flag(writes), flag(3), flag(1)])
-        return context.get_dummy_value()
-
-    return types.void(array, types.uint64), emit
+"""How many rows ahead the memory of a random place is asked for."""
 
 
 @kernel
 def _gather(values: Any, index: Any, out: Any) -> None:
-    for i in range(index.size):
+    far = max(index.size - _AHEAD, 0)
+    for i in range(far):
+        fetch(values, index[i + _AHEAD])
+        out[i] = values[index[i]]
+    for i in range(far, index.size):
         out[i] = values[index[i]]
 
 
@@ -196,7 +181,7 @@ def _gather_into(out: Any, values: Any, index: Any) -> None:
 def _scatter_into(out: Any, index: Any, values: Any) -> None:
     far = max(index.size - _AHEAD, 0)
     for i in range(far):
-        _fetch(out, index[i + _AHEAD])
+        fetch(out, index[i + _AHEAD])
         out[index[i]] += values[i]
     for i in range(far, index.size):
         out[index[i]] += values[i]
@@ -207,8 +192,8 @@ def _prefix_scatter(values: Any, q: Any, rho2: Any, out: Any) -> None:
     run = np.uint64(0)
     far = max(q.size - _AHEAD, 0)
     for i in range(far):
-        _fetch(values, q[i + _AHEAD])
-        _fetch(out, rho2[i + _AHEAD])
+        fetch(values, q[i + _AHEAD])
+        fetch(out, rho2[i + _AHEAD])
         run += values[q[i]]
         out[rho2[i]] = run
     for i in range(far, q.size):

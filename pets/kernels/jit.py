@@ -88,3 +88,26 @@ def swap64(typing_context: Any, word: Any) -> Any:
         return builder.bswap(arguments[0])
 
     return types.uint64(types.uint64), emit
+
+
+@typed_intrinsic
+def fetch(typing_context: Any, array: Any, index: Any) -> Any:
+    """`fetch(array, index)`: bring an element into the cache, for reading or writing. Changes no value.
+
+    Asked for some rows ahead, a random place costs less: stores wait for theirs in order, one after another. An index
+    past the end does no harm.
+    """
+    if not _is_contiguous(array) or not isinstance(index, types.Integer):
+        return None
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
+        place = builder.bitcast(builder.gep(data, [arguments[1]]), byte)
+        prefetch = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
+        function = builder.module.declare_intrinsic("llvm.prefetch.p0", fnty=prefetch)
+        writes = int(signature.args[0].mutable)
+        builder.call(function, [place, flag(writes), flag(3), flag(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.uint64), emit

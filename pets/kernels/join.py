@@ -10,7 +10,19 @@ from typing import Any, Final
 
 import numpy as np
 
-from pets.kernels.jit import I64Array, Number, U8Array, U32Array, U64Array, inlined, kernel, load64, swap64
+from pets.kernels.jit import (
+    I64Array,
+    Number,
+    U8Array,
+    U32Array,
+    U64Array,
+    fetch,
+    inlined,
+    kernel,
+    load64,
+    store64,
+    swap64,
+)
 
 MAX_LENGTH: Final = (1 << 32) - 2
 UNMATCHED: Final = (1 << 32) - 1
@@ -25,8 +37,12 @@ _PLACES: Final = 2
 _SHIFTS: Final = 64
 """How far entries may move, on average, in the last step of sorting a bucket; about 1 is expected."""
 
+_ENTRY_BYTES: Final = 12
+"""Bytes of a tag that an entry holds."""
 _SPARE: Final = 8
 """Slots of a table for each entry, at least: the first probe nearly always decides, so branches are predicted."""
+_AHEAD: Final = 2
+"""How many entries ahead the memory of each bucket is asked for: so many places the cache does not foresee."""
 _ROW: Final = np.uint64(0xFFFFFFFF)
 """The half of an entry's second word that is the row."""
 
@@ -41,23 +57,26 @@ _PROBLEMS: Final = {
 }
 
 
-def sort_by_tag(tags: U8Array) -> U32Array:
-    """Give the order that sorts `tags` by their bytes: `tags[result]` increases; equal tags keep their order.
+def sort_tags(tags: U8Array) -> tuple[U32Array, U8Array]:
+    """Sort `tags` by their bytes: the order, in which equal tags keep theirs, and `tags[order]`.
 
-    Shapes:  tags (n, width) uint8, contiguous; (n,) uint32.
+    Shapes:  tags (n, width) uint8, contiguous; (n,) uint32 and (n, width) uint8.
     Raises:  ValueError on a wrong shape, dtype or more than 2**32 - 2 tags: our bug.
     """
     _need_tags(tags)
     count, width = tags.shape
     bits, starts = _buckets(tags)
     order = np.empty(count, np.uint32)
+    listed = np.empty_like(tags)
     if not _too_full(starts):
         entries = _partitioned(tags, bits, starts)
         most = int(np.diff(starts).max())
         spare = np.empty((most, 2), np.uint64)
-        if _sort_buckets(tags, bits, starts, entries, spare, np.empty(2 * _PLACES * most + 2, np.int64), order):
-            return order
-    return np.argsort(tags.view(f"S{width}").ravel(), kind="stable").astype(np.uint32)
+        following = np.empty(2 * _PLACES * most + 2, np.int64)
+        if _sort_buckets(tags, bits, starts, entries, spare, following, order, listed):
+            return order, listed if 8 <= width <= _ENTRY_BYTES else tags[order]
+    order = np.argsort(tags.view(f"S{width}").ravel(), kind="stable").astype(np.uint32)
+    return order, tags[order]
 
 
 def match(unsorted: U8Array, ordered: U8Array) -> U32Array:
@@ -78,12 +97,14 @@ def match(unsorted: U8Array, ordered: U8Array) -> U32Array:
     if _too_full(starts):
         raise ValueError(_PROBLEMS[_CLUSTERED])
     entries = _partitioned(unsorted, bits, starts)
-    matched = np.full(len(unsorted) + 1, UNMATCHED, np.uint32)
-    slots, _ = _slots(int(np.diff(starts).max()))
-    problem = _match_buckets(unsorted, ordered, bits, starts, entries, np.empty(slots, np.uint32), matched)
+    matched = np.empty(len(unsorted), np.uint32)
+    most = int(np.diff(starts).max())
+    table, places = np.empty(_slots(most)[0], np.uint32), np.empty(most + 1, np.uint32)
+    wide = unsorted if unsorted.shape[1] > _ENTRY_BYTES else None
+    problem = _match_buckets(unsorted, ordered, wide, bits, starts, entries, table, places, matched)
     if problem != _FINE:
         raise ValueError(_PROBLEMS[problem])
-    return matched[:-1]
+    return matched
 
 
 def _need_tags(tags: Any) -> None:
@@ -114,7 +135,7 @@ def _partitioned(tags: U8Array, bits: int, starts: I64Array) -> U64Array:
     """Entries bucket by bucket, two words each: the first 8 bytes as a number; the next 4, and below them the row."""
     entries = np.empty((len(tags) + 1, 2), np.uint64)
     entries[-1] = 0
-    _scatter(tags, bits, starts[:-1].copy(), entries)
+    _scatter(tags, bits, starts[:-1].astype(np.uint64), entries)
     return entries
 
 
@@ -143,8 +164,8 @@ def _tail(tags: U8Array, row: Number) -> Number:
 
 @inlined
 def _compare_rest(a: U8Array, row_a: Number, b: U8Array, row_b: Number) -> Number:
-    """Compare bytes 12 and after: below, equal to or above zero."""
-    for byte in range(12, a.shape[1]):
+    """Compare the bytes that entries do not hold: below, equal to or above zero."""
+    for byte in range(_ENTRY_BYTES, a.shape[1]):
         difference = np.int64(a[row_a, byte]) - np.int64(b[row_b, byte])
         if difference != 0:
             return difference
@@ -165,12 +186,14 @@ def _count(tags: U8Array, bits: int, starts: I64Array) -> None:
 
 
 @kernel
-def _scatter(tags: U8Array, bits: int, following: I64Array, entries: U64Array) -> None:
+def _scatter(tags: U8Array, bits: int, following: U64Array, entries: U64Array) -> None:
+    flat = entries.reshape(-1)
     for row in range(tags.shape[0]):
         head = _head(tags, row)
-        bucket = _leading(head, bits)
+        bucket = np.uint64(_leading(head, bits))
         position = following[bucket]
-        following[bucket] = position + 1
+        following[bucket] = position + np.uint64(1)
+        fetch(flat, np.uint64(2) * (position + np.uint64(_AHEAD)))
         entries[position, 0] = head
         entries[position, 1] = _tail(tags, row) | np.uint64(row)
 
@@ -187,8 +210,15 @@ def _sort_buckets(
     spare: U64Array,
     following: I64Array,
     order: U32Array,
+    listed: U8Array,
 ) -> bool:
-    """In each bucket: counting sort by the next bits, then insertion. False if the tags are clustered."""
+    """In each bucket: counting sort by the next bits, then insertion. False if the tags are clustered.
+
+    ``listed`` takes the sorted tags if entries hold them whole and they have 8 bytes at least; else it stays as it is.
+    """
+    width = np.uint64(tags.shape[1])
+    whole = np.uint64(8) <= width <= np.uint64(_ENTRY_BYTES)
+    beyond = np.uint64(8) * (width - np.uint64(8))  # bits of a tag in the second word of its entry
     for bucket in range(starts.size - 1):
         start = starts[bucket]
         count = starts[bucket + 1] - start
@@ -224,6 +254,13 @@ def _sort_buckets(
             spare[at, 1] = tail
         for i in range(count):
             order[start + i] = np.uint32(spare[i, 1] & _ROW)
+        if whole:
+            for i in range(count):
+                row = np.uint64(start + i)
+                head = spare[i, 0]
+                end = (head << beyond) | ((spare[i, 1] >> np.uint64(32)) >> (np.uint64(32) - beyond))
+                store64(listed, width * row, swap64(head))
+                store64(listed, width * (row + np.uint64(1)) - np.uint64(8), swap64(end))
     return True
 
 
@@ -245,77 +282,89 @@ def _in_order(tags: U8Array, head_a: Number, tail_a: Number, head_b: Number, tai
 def _match_buckets(
     unsorted: U8Array,
     ordered: U8Array,
+    wide: U8Array | None,
     bits: int,
     starts: I64Array,
     entries: U64Array,
     table: U32Array,
+    places: U32Array,
     matched: U32Array,
 ) -> int:
     """Bucket by bucket: fill a table with its entries, slots by the next bits; walk through `ordered` once.
 
-    The table holds numbers of entries inside the bucket, from 1; 0 is empty. The last row of `entries` and the last
-    position of `matched` are nobody's: they let the first probe, nearly always the only one, do without a branch.
+    The table holds numbers of entries inside the bucket, from 1; 0 is empty. `places` collects what the entries of the
+    bucket match, so that rows, which lie anywhere, are written one after another. The last of `entries` and of `places`
+    are nobody's: they let the first probe, nearly always the only one, do without a branch. `wide` is None if entries
+    hold whole tags: then no code is there for the rest of them, which would bring a branch to every probe.
     """
     one = np.uint64(1)
-    nobody = np.uint64(matched.size - 1)
-    long = unsorted.shape[1] > 12
-    at = 0
+    nobody = np.uint64(places.size - 1)
+    at = np.uint64(0)
     last_head = np.uint64(0)
     last_tail = np.uint64(0)
     for bucket in range(starts.size - 1):
         slots, slot_bits = _slots(starts[bucket + 1] - starts[bucket])
         slot_mask = np.uint64(slots - 1)
         start = np.uint64(starts[bucket])
+        stop = np.uint64(starts[bucket + 1])
         table[:slots] = 0
-        for i in range(starts[bucket], starts[bucket + 1]):
+        places[:] = np.uint32(UNMATCHED)
+        for i in range(start, stop):
             head = entries[i, 0]
             tail = entries[i, 1]
             slot = np.uint64(_leading(head << np.uint64(bits), slot_bits))
             probes = 0
             while table[slot] != 0:
                 other = start + np.uint64(table[slot]) - one
-                if _same(entries, other, head, tail) and (
-                    not long or _compare_rest(unsorted, entries[other, 1] & _ROW, unsorted, tail & _ROW) == 0
-                ):
+                if _same(entries, other, head, tail) and _same_rest(wide, entries[other, 1], wide, tail):
                     return _REPEATED
                 slot = (slot + one) & slot_mask
                 probes += 1
                 if probes > _PROBES:
                     return _CLUSTERED
-            table[slot] = np.uint32(np.uint64(i) - start + one)
-        while at < ordered.shape[0]:
+            table[slot] = np.uint32(i - start + one)
+        while at < np.uint64(ordered.shape[0]):
             head = _head(ordered, at)
             if _leading(head, bits) > bucket:
                 break
             tail = _tail(ordered, at)
-            if head < last_head or (head == last_head and tail <= last_tail and at > 0):
-                if head != last_head or tail != last_tail or not long:
+            if head < last_head or (head == last_head and tail <= last_tail and at > np.uint64(0)):
+                if head != last_head or tail != last_tail or wide is None:
                     return _UNSORTED
-                if _compare_rest(ordered, at - 1, ordered, at) >= 0:
+                if _compare_rest(ordered, at - one, ordered, at) >= 0:
                     return _UNSORTED
             last_head = head
             last_tail = tail
             slot = np.uint64(_leading(head << np.uint64(bits), slot_bits))
-            taken = table[slot] != 0
-            other = start + np.uint64(table[slot]) - np.uint64(taken)
-            found = taken & _same(entries, other, head, tail)
-            row = entries[other, 1] & _ROW
-            if long and found:
-                found = _compare_rest(unsorted, row, ordered, at) == 0
-            matched[nobody ^ ((row ^ nobody) & (np.uint64(0) - np.uint64(found)))] = np.uint32(at)
-            if taken & (not found):
+            taken = np.uint64(table[slot] != 0)
+            other = start + np.uint64(table[slot]) - taken
+            found = taken & np.uint64(_same(entries, other, head, tail))
+            if wide is not None and found:
+                found = np.uint64(_same_rest(wide, entries[other, 1], ordered, at))
+            places[nobody ^ ((other - start ^ nobody) & (np.uint64(0) - found))] = np.uint32(at)
+            if taken > found:
                 for _ in range(_PROBES):
                     slot = (slot + one) & slot_mask
                     if table[slot] == 0:
                         break
                     other = start + np.uint64(table[slot]) - one
-                    if _same(entries, other, head, tail):
-                        row = entries[other, 1] & _ROW
-                        if not long or _compare_rest(unsorted, row, ordered, at) == 0:
-                            matched[row] = np.uint32(at)
-                            break
-            at += 1
+                    if _same(entries, other, head, tail) and _same_rest(wide, entries[other, 1], ordered, at):
+                        places[other - start] = np.uint32(at)
+                        break
+            at += one
+        for i in range(start, stop):
+            fetch(matched, entries[i, 1] & _ROW)
+        for i in range(start, stop):
+            matched[entries[i, 1] & _ROW] = places[i - start]
     return _FINE
+
+
+@inlined
+def _same_rest(wide: U8Array | None, word: Number, other: U8Array | None, row: Number) -> Number:
+    """Whether the bytes that entries do not hold are the same in row `word` of `wide` and `row` of `other`."""
+    if wide is None:
+        return True
+    return _compare_rest(wide, word & _ROW, other, row & _ROW) == 0
 
 
 @inlined

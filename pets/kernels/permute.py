@@ -10,13 +10,15 @@ from typing import Final
 import numpy as np
 
 from pets.kernels import aes
-from pets.kernels.jit import I64Array, U8Array, U32Array, kernel
+from pets.kernels.jit import U8Array, U32Array, U64Array, fetch, kernel
 from pets.secret import Secret
 
 MAX_LENGTH: Final = (1 << 32) - 1
 
 _BUCKETS: Final = 256
 _TILE_WORDS: Final = 1 << 15
+_AHEAD: Final = 16
+"""How many entries ahead the memory of each bucket is asked for: 256 places are too many for the cache to foresee."""
 
 
 def permutation(key: Secret[bytes], length: int) -> U32Array:
@@ -36,11 +38,11 @@ def permutation(key: Secret[bytes], length: int) -> U32Array:
     byte_words = (length + 7) // 8
     buckets = np.empty(byte_words, np.uint64)
     aes.ctr_words(key, 0, buckets)
-    starts = np.zeros(_BUCKETS + 1, np.int64)
-    _throw(buckets.view(np.uint8), starts, np.empty(_BUCKETS, np.int64), out)
+    starts = np.zeros(_BUCKETS + 1, np.uint64)
+    _throw(buckets.view(np.uint8), starts, np.empty(_BUCKETS, np.uint64), out)
     tile = np.empty(min(_TILE_WORDS, length // 2 + 2), np.uint64)
     halves = tile.view(np.uint32)
-    state = np.array([0, -1], np.int64)
+    state = np.zeros(2, np.uint64)
     position = byte_words
     while state[0] < _BUCKETS:
         aes.ctr_words(key, position, tile)
@@ -50,45 +52,48 @@ def permutation(key: Secret[bytes], length: int) -> U32Array:
 
 
 @kernel
-def _throw(byte: U8Array, starts: I64Array, following: I64Array, out: U32Array) -> None:
+def _throw(byte: U8Array, starts: U64Array, following: U64Array, out: U32Array) -> None:
     """Counting sort of the indices by their byte, stable."""
+    one = np.uint64(1)
     for i in range(out.size):
-        starts[np.intp(byte[i]) + 1] += 1
-    for each in range(256):
+        starts[np.uint64(byte[i]) + one] += one
+    for each in range(np.uint64(_BUCKETS)):
         following[each] = starts[each]
-        starts[each + 1] += starts[each]
+        starts[each + one] += starts[each]
     for i in range(out.size):
-        bucket = np.intp(byte[i])
-        out[following[bucket]] = np.uint32(i)
-        following[bucket] += 1
+        bucket = np.uint64(byte[i])
+        place = following[bucket]
+        following[bucket] = place + one
+        fetch(out, place + np.uint64(_AHEAD))
+        out[place] = np.uint32(i)
 
 
 @kernel
-def _shuffle(halves: U32Array, starts: I64Array, state: I64Array, out: U32Array) -> None:
-    """Go on from `state`, bucket and last unshuffled entry (-1: not begun), until done or out of half words."""
+def _shuffle(halves: U32Array, starts: U64Array, state: U64Array, out: U32Array) -> None:
+    """Go on from `state`, bucket and entries of it that are left (0: not begun), until done or out of half words."""
+    one, low_half = np.uint64(1), np.uint64(0xFFFFFFFF)
     bucket = state[0]
-    entry = state[1]
-    used = 0
-    while bucket < 256:
+    left = state[1]
+    used = np.uint64(0)
+    while bucket < np.uint64(_BUCKETS):
         start = starts[bucket]
-        if entry < 0:
-            entry = starts[bucket + 1] - start - 1
-        while entry > 0:
-            if used == halves.size:
+        if left == np.uint64(0):
+            left = starts[bucket + one] - start
+        while left > one:
+            if used == np.uint64(halves.size):
                 state[0] = bucket
-                state[1] = entry
+                state[1] = left
                 return
-            bound = np.uint64(entry + 1)
-            product = np.uint64(halves[used]) * bound
-            used += 1
-            low = product & np.uint64(0xFFFFFFFF)
-            if low < bound and low < np.uint64(1 << 32) % bound:
+            product = np.uint64(halves[used]) * left
+            used += one
+            low = product & low_half
+            if low < left and low < (low_half + one) % left:
                 continue
-            other = start + np.intp(product >> np.uint64(32))
-            kept = out[start + entry]
-            out[start + entry] = out[other]
+            left -= one
+            other = start + (product >> np.uint64(32))
+            kept = out[start + left]
+            out[start + left] = out[other]
             out[other] = kept
-            entry -= 1
-        bucket += 1
-        entry = -1
+        bucket += one
+        left = np.uint64(0)
     state[0] = bucket

@@ -10,13 +10,17 @@ from typing import Any, Final
 import numpy as np
 
 from pets.kernels import aes, blake2
-from pets.kernels.jit import U8Array, U16Array, U32Array, U64Array, kernel, load64, store64, swap64
+from pets.kernels.jit import U8Array, U16Array, U32Array, U64Array, fetch, kernel, load64, store64, swap64
 from pets.secret import Secret
 
 ID_BYTES: Final = 13
 
 _TILE: Final = 1 << 14
 """Blocks of one step: 256 KiB."""
+
+
+_AHEAD: Final = 32
+"""How many rows ahead the memory of a random place is asked for."""
 
 
 class Kind(IntEnum):
@@ -139,12 +143,19 @@ def _cut(blocks: U8Array, out: U8Array) -> None:
 
 @kernel
 def _take(tags: U8Array, order: U32Array, out: U8Array) -> None:
-    width = tags.shape[1]
+    width = np.uint64(tags.shape[1])
+    flat = tags.reshape(-1)
     for i in range(order.size):
-        source = np.intp(order[i])
+        if i + _AHEAD < order.size:
+            fetch(flat, width * np.uint64(order[i + _AHEAD]))
+        source = np.uint64(order[i])
         if width >= 8:
-            store64(out, width * i, load64(tags, width * source))
-            store64(out, width * i + width - 8, load64(tags, width * source + width - 8))
+            store64(out, width * np.uint64(i), load64(tags, width * source))
+            store64(
+                out,
+                width * np.uint64(i + 1) - np.uint64(8),
+                load64(tags, width * (source + np.uint64(1)) - np.uint64(8)),
+            )
         else:
             for byte in range(width):
                 out[i, byte] = tags[source, byte]
@@ -152,15 +163,38 @@ def _take(tags: U8Array, order: U32Array, out: U8Array) -> None:
 
 @kernel
 def _place(tags: U8Array, positions: U32Array, out: U8Array) -> None:
-    width = tags.shape[1]
+    width = np.uint64(tags.shape[1])
+    flat = out.reshape(-1)
     for i in range(positions.size):
-        target = np.intp(positions[i])
+        if i + _AHEAD < positions.size:
+            ahead = width * np.uint64(positions[i + _AHEAD])
+            fetch(flat, ahead)
+            fetch(flat, ahead + width - np.uint64(1))
+        target = np.uint64(positions[i])
         if width >= 8:
-            store64(out, width * target, load64(tags, width * i))
-            store64(out, width * target + width - 8, load64(tags, width * i + width - 8))
+            store64(out, width * target, load64(tags, width * np.uint64(i)))
+            store64(
+                out,
+                width * (target + np.uint64(1)) - np.uint64(8),
+                load64(tags, width * np.uint64(i + 1) - np.uint64(8)),
+            )
         else:
             for byte in range(width):
                 out[target, byte] = tags[i, byte]
+
+
+@kernel
+def _widen(ids: U8Array, out: U8Array) -> None:
+    width = np.uint64(ids.shape[1])
+    for i in range(ids.shape[0]):
+        if width > 8:
+            low = load64(ids, width * np.uint64(i))
+            high = load64(ids, width * np.uint64(i + 1) - np.uint64(8)) >> np.uint64(8) * (np.uint64(16) - width)
+            store64(out, 13 * i, low)
+            store64(out, 13 * i + 5, low >> np.uint64(40) | high << np.uint64(24))
+        else:
+            for byte in range(13):
+                out[i, byte] = ids[i, byte] if byte < width else np.uint8(0)
 
 
 # -- identifiers -------------------------------------------------------------------------------------------------------
@@ -181,9 +215,9 @@ def id_blocks(ids: U8Array, *, fixed: bool, key: Secret[bytes] | None = None) ->
         raise ValueError("identifiers are hashed, with a key, exactly if their width is not fixed")
     if not 1 <= width <= (ID_BYTES if fixed else blake2.MAX_BYTES):
         raise ValueError("identifiers are wider than the specification allows")
-    out = np.zeros((count, ID_BYTES), np.uint8)
+    out = np.empty((count, ID_BYTES), np.uint8)
     if key is None:
-        out[:, :width] = ids
+        _widen(ids, out)
         return out
     blake2.hash_rows(key, ids, out)
     return out

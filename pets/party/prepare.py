@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pets.errors import SourceError
-from pets.kernels import columns, noise, rows
+from pets.kernels import columns, noise, rows, tags
 from pets.kernels.prf import Stream
 from pets.party.sources import Table
 from pets.protocols.helper_join import PeopleOfB, RowsOfA, Shape
@@ -80,7 +80,8 @@ def people_of_b(read: Read, join: HelperJoin, shape: Shape, table: Table, own: S
             column = sums[gathered.factor][:, cell]
             last = cell == b_cells - 1
             values.append(np.ascontiguousarray(column - 1 if gathered.outer and last else column))
-    return PeopleOfB(table.ids[rows.person_starts(table.person)], values)
+    starts = rows.person_starts(table.person)
+    return PeopleOfB(table.ids if starts.size == table.rows else tags.take(table.ids, starts), values)
 
 
 def noise_of(step: AddNoise, shape: Shape, own: Stream) -> U64:

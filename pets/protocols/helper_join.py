@@ -159,12 +159,12 @@ def party_b(shape: Shape, people: PeopleOfB, ab: prf.KeyFamily, bc: prf.KeyFamil
     Trust:   semi-honest, one corrupt party of three; a lying peer is not caught.
     """
     persons = len(people.ids)
-    listed = _tags_of_b(shape, people, ab)
-    order = join.sort_by_tag(listed)
-    yield Send("helper", "M2", tags.take(listed, order))
+    order, listed = join.sort_tags(_tags_of_b(shape, people, ab))
+    yield Send("helper", "M2", listed)
+    del listed
     rho = permute.permutation(bc.key("rho", purpose="permutation"), shape.n)
-    target = rho[lists.inverse(order)[: shape.k * persons]]
-    del order, listed, rho
+    target = lists.follow(order, rho, shape.k * persons)
+    del order, rho
     for column, values in enumerate(people.values):
         masked = np.zeros(shape.n, np.uint64)
         prf.sub_words(bc.key("r", column), masked)

@@ -78,9 +78,9 @@ def test_rejected_halves_are_skipped() -> None:
     rng = np.random.default_rng(4)
     halves = rng.integers(0, 2**32, 64, dtype=np.uint32)
     halves[0] = 0  # low half 0 is below 2**32 mod 3: rejected
-    starts = np.full(257, 3, np.int64)
+    starts = np.full(257, 3, np.uint64)
     starts[0] = 0
-    state = np.array([0, -1], np.int64)
+    state = np.zeros(2, np.uint64)
     out = np.array([10, 11, 12], np.uint32)
     permute._shuffle(halves, starts, state, out)
     expected = [10, 11, 12]
@@ -95,12 +95,12 @@ def test_rejected_halves_are_skipped() -> None:
 def test_shuffle_goes_on_where_the_half_words_ended() -> None:
     rng = np.random.default_rng(5)
     halves = rng.integers(0, 2**32, 5000, dtype=np.uint32)
-    starts = np.sort(rng.integers(0, 2000, 257))
+    starts = np.sort(rng.integers(0, 2000, 257, dtype=np.uint64))
     starts[0], starts[-1] = 0, 2000
     whole = np.arange(2000, dtype=np.uint32)
-    permute._shuffle(halves, starts, np.array([0, -1], np.int64), whole)
+    permute._shuffle(halves, starts, np.zeros(2, np.uint64), whole)
     pieces = np.arange(2000, dtype=np.uint32)
-    state = np.array([0, -1], np.int64)
+    state = np.zeros(2, np.uint64)
     for at in range(0, halves.size, 7):
         permute._shuffle(halves[at : at + 7], starts, state, pieces)
     assert state[0] == 256
