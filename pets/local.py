@@ -15,13 +15,12 @@ from typing import Any, Final
 
 from pets.approve import approvals
 from pets.approve.envelope import SigningKey, keygen
-from pets.approve.policy import Approval, Approver, Limits, Policy
+from pets.approve.policy import Approver, Policy, permitting
 from pets.client import Analyst, Draft, Network, Progress, read
 from pets.draft import Given, draft
 from pets.errors import ConfigError
 from pets.ids import PartyId, RunHandle, SpecDigest
-from pets.party.config import Directory, DirectoryApprover, DirectoryParty
-from pets.party.identity import approver_entry, directory_entry
+from pets.party.config import Directory, DirectoryApprover, DirectoryParty, directory_toml
 from pets.party.node import Outside, PartyNode, Settings
 from pets.party.session import result_endpoint
 from pets.party.sources import FileSource, FrameSource, Source
@@ -134,7 +133,7 @@ class _World:
         known = [self._entry(party, signing[party], self._keys[party]) for party in tables if party != asks]
         known.append(self._entry(asks, analyst.key, self._keys.get(asks)))
         directory = Directory(tuple(known))
-        self.directory_toml = _directory_toml(known)
+        self.directory_toml = directory_toml(known)
         self.nodes: dict[PartyId, PartyNode] = {}
         for party, datasets in tables.items():
             self.nodes[party] = PartyNode(
@@ -185,47 +184,9 @@ class _World:
         return names.get(party, san_of(party))
 
     def _policy(self, party: PartyId) -> Policy:
-        spec = self._found.spec
         name = APPROVER.format(party=party)
         approver = Approver(name=name, role="demo", key=self._keys[party].text, organisation=party)
-        return Policy(
-            party=party,
-            approval=Approval(k=1, approvers=(approver,)),
-            limits=Limits(
-                max_epsilon_per_run="1000000",
-                max_epsilon_per_dataset="1000000",
-                max_delta="1/2",
-                period="year",
-                recipients=tuple(p.san for p in spec.parties if "result" in p.roles),
-                purposes=spec.purpose.dpv,
-                protocols=("helper_join_a",),
-                adversaries=("semi-honest",),
-            ),
-            columns={
-                dataset.name: {
-                    name: ("join key",) if column.role == "person id" else ("any use",)
-                    for name, column in dataset.columns.items()
-                }
-                for dataset in spec.datasets
-                if dataset.party == party
-            },
-        )
-
-
-def _directory_toml(known: Sequence[DirectoryParty]) -> str:
-    parts = []
-    for one in known:
-        parts.append(
-            directory_entry(
-                one.name,
-                organisation=one.organisation,
-                san=one.san,
-                endpoint="127.0.0.1:1",
-                signing_key=one.signing_key or "",
-            )
-        )
-        parts += [approver_entry(a.name, key=a.key, organisation=a.organisation) for a in one.approver]
-    return "\n".join(parts)
+        return permitting(self._found.spec, party, [approver])
 
 
 class _Console:

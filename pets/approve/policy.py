@@ -12,7 +12,7 @@ import datetime as dt
 import tomllib
 import unicodedata
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Final, Literal, Self
@@ -22,10 +22,12 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pets.approve.envelope import public_bytes
 from pets.check.budget import Loss, exact, release_loss, run_loss
 from pets.check.labels import Finding
+from pets.check.rules import JOINS
 from pets.errors import ConfigError
 from pets.spec.model import Model, Name, PartyName, Quantity, San, Spec, Text, frozen, quantity
 from pets.spec.predicate import columns_of
 from pets.spec.query import Aggregate, ColumnRef, Query, Statistic
+from pets.spec.write import tables
 
 
 def _key(text: str) -> str:
@@ -223,6 +225,40 @@ def parse_policy(text: str, *, file: str = "policy.toml") -> Policy:
         first = error.errors(include_url=False, include_input=False)[0]
         path = ".".join(str(part) for part in first["loc"]) or "policy"
         raise ConfigError("config.policy", file=file, path=path, problem=_plain(first["msg"])) from None
+
+
+def permitting(spec: Spec, party: str, approvers: Iterable[Approver], *, k: int = 1) -> Policy:
+    """A policy that permits what one specification asks of a party, with a budget that will not run out.
+
+    For experiments, where one person plays everybody: a real policy is written by the organisation, before it is asked.
+    """
+    return Policy(
+        party=party,
+        approval=Approval(k=k, approvers=tuple(approvers)),
+        limits=Limits(
+            max_epsilon_per_run="1000000",
+            max_epsilon_per_dataset="1000000",
+            max_delta="1/2",
+            period="year",
+            recipients=tuple(spec.party(name).san for name in spec.release.to),
+            purposes=spec.purpose.dpv,
+            protocols=JOINS,
+            adversaries=("semi-honest",),
+        ),
+        columns={
+            dataset.name: {
+                name: ("join key",) if column.role == "person id" else ("any use",)
+                for name, column in dataset.columns.items()
+            }
+            for dataset in spec.datasets
+            if dataset.party == party
+        },
+    )
+
+
+def policy_toml(policy: Policy) -> str:
+    """TOML of a policy; ``parse_policy(policy_toml(policy))`` equals it."""
+    return tables(policy.model_dump(mode="python", exclude_defaults=True))
 
 
 def refuse_unsafe(policy: AnyPolicy) -> Policy:

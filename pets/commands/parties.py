@@ -28,7 +28,7 @@ def init(
     authority: Annotated[Path | None, typer.Option("--ca", help="Folder of the consortium's CA (made if new).")] = None,
 ) -> int:
     """Make a party's folder. Without --ca it holds a certificate request for the consortium's CA to sign."""
-    from pets.party.identity import TLS_CA, TLS_CERTIFICATE, TLS_REQUEST, init_client, init_party
+    from pets.party.folder import TLS_CA, TLS_CERTIFICATE, TLS_REQUEST, init_client, init_party
 
     now = dt.datetime.now(dt.UTC)
     ca = None if authority is None else _authority(authority, now)

@@ -20,13 +20,19 @@ from pathlib import Path
 from typing import IO, Final
 
 from pets.approve.envelope import SigningKey, keygen
+from pets.approve.policy import Approver, permitting, policy_toml
 from pets.errors import ConfigError, LinkError
 from pets.ids import PartyId
-from pets.party.identity import Authority, approver_entry, directory_entry, init_client, init_party, private_folder
+from pets.party.config import DirectoryApprover, DirectoryParty, directory_toml
+from pets.party.folder import SIGNING_KEY, init_client, init_party
+from pets.party.identity import Authority, private_folder
 from pets.spec.model import Spec
+from pets.spec.write import tables
 
 READY_S: Final = 120.0
 STOP_S: Final = 10.0
+ROLES: Final = ("asset owner", "data protection officer")
+"""Of the two approvers of each party."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,109 +62,58 @@ def deploy(folder: Path, spec: Spec, datasets: Mapping[str, Path], *, k: int = 1
     private_folder(folder)
     authority = Authority.create("pets on one host", now=now)
     endpoints = dict(zip(spec.computing, _free_endpoints(len(spec.computing)), strict=True))
-    approvers: dict[PartyId, dict[str, SigningKey]] = {}
-    signing: dict[PartyId, str] = {}
+    keys = {party: {f"{role} of {party}": keygen() for role in ROLES} for party in endpoints}
+    known = []
     for party in spec.parties:
-        name, home = PartyId(party.name), folder / party.name
-        if name in endpoints:
-            init_party(
-                home,
-                party.name,
-                party.san,
-                organisation=party.organisation,
-                now=now,
-                listen=endpoints[name],
-                authority=authority,
-            )
-            people = {f"{title} of {party.name}": keygen() for title in ("asset owner", "data protection officer")}
-            private_folder(home / "approvers")
-            for person, key in people.items():
-                key.save(home / "approvers" / f"{person.split(' of ')[0].replace(' ', '-')}.pem")
-            approvers[name] = people
+        home, listen = folder / party.name, endpoints.get(PartyId(party.name))
+        words = party.organisation
+        if listen is None:
+            init_client(home, party.name, party.san, organisation=words, now=now, authority=authority)
         else:
-            init_client(home, party.name, party.san, organisation=party.organisation, now=now, authority=authority)
-        signing[name] = SigningKey.load(home / "keys" / "signing.pem").text
-    directory = _directory(spec, endpoints, signing, approvers)
-    for party in spec.parties:
-        home = folder / party.name
-        _rewrite(home / "directory.toml", directory)
-        if PartyId(party.name) in endpoints:
-            _rewrite(home / "policy.toml", policy_toml(spec, PartyId(party.name), approvers[PartyId(party.name)], k))
-            own = {d.name: datasets[d.name] for d in spec.datasets if d.party == party.name}
-            _add_datasets(home / "party.toml", own)
-    return Deployment(folder, spec, endpoints, approvers)
-
-
-def policy_toml(spec: Spec, party: PartyId, approvers: Mapping[str, SigningKey], k: int) -> str:
-    """A policy that allows what ``spec`` asks of ``party`` for as many runs as it may have, and nothing else."""
-    people = ",\n".join(
-        f"  {{ name = {_text(name)}, role = {_text(name.split(' of ')[0])}, key = {_text(key.text)},"
-        f" organisation = {_text(spec.party(party).organisation)} }}"
-        for name, key in approvers.items()
-    )
-    recipients = ", ".join(_text(spec.party(name).san) for name in spec.release.to)
-    purposes = ", ".join(map(_text, spec.purpose.dpv))
-    lines = [
-        f"party = {_text(party)}",
-        "[approval]",
-        f"k = {k}",
-        f"approvers = [\n{people},\n]",
-        "[limits]",
-        'max_epsilon_per_run = "1000"',
-        'max_epsilon_per_dataset = "1000000"',
-        'max_delta = "2^-10"',
-        'period = "year"',
-        f"recipients = [{recipients}]",
-        f"purposes = [{purposes}]",
-        'protocols = ["helper_join_a"]',
-        'adversaries = ["semi-honest"]',
-    ]
-    for dataset in spec.datasets:
-        if dataset.party == party:
-            lines.append(f"[columns.{dataset.name}]")
-            for name, column in dataset.columns.items():
-                rule = "join key" if column.role == "person id" else "any use"
-                lines.append(f"{name} = [{_text(rule)}]")
-    return "\n".join(lines) + "\n"
-
-
-def _directory(
-    spec: Spec,
-    endpoints: Mapping[PartyId, str],
-    signing: Mapping[PartyId, str],
-    approvers: Mapping[PartyId, Mapping[str, SigningKey]],
-) -> str:
-    parts = []
-    for party in spec.parties:
-        name = PartyId(party.name)
-        parts.append(
-            directory_entry(
-                party.name,
-                organisation=party.organisation,
+            init_party(home, party.name, party.san, organisation=words, now=now, authority=authority, listen=listen)
+        people = keys.get(PartyId(party.name), {})
+        _save(people, home / "approvers")
+        known.append(
+            DirectoryParty(
+                name=party.name,
+                organisation=words,
                 san=party.san,
-                endpoint=endpoints.get(name),
-                signing_key=signing[name],
+                endpoint=listen,
+                signing_key=SigningKey.load(home / SIGNING_KEY).text,
+                approver=tuple(
+                    DirectoryApprover(name=name, key=key.text, organisation=words) for name, key in people.items()
+                ),
             )
         )
-        parts += [
-            approver_entry(person, key=key.text, organisation=party.organisation)
-            for person, key in approvers.get(name, {}).items()
+    for one in known:
+        _rewrite(folder / one.name / "directory.toml", directory_toml(known))
+    for party_id in endpoints:
+        words = spec.party(party_id).organisation
+        approvers = [
+            Approver(name=name, role=role, key=key.text, organisation=words)
+            for role, (name, key) in zip(ROLES, keys[party_id].items(), strict=True)
         ]
-    return "\n".join(parts)
+        _rewrite(folder / party_id / "policy.toml", policy_toml(permitting(spec, party_id, approvers, k=k)))
+        own = {d.name: datasets[d.name] for d in spec.datasets if d.party == party_id}
+        _add_datasets(folder / party_id / "party.toml", own)
+    return Deployment(folder, spec, endpoints, keys)
+
+
+def _save(people: Mapping[str, SigningKey], folder: Path) -> None:
+    """The private keys of a party's approvers, which would be with these people and not on the server's host."""
+    if people:
+        private_folder(folder)
+    for role, key in zip(ROLES, people.values(), strict=False):
+        key.save(folder / f"{role.replace(' ', '-')}.pem")
 
 
 def _add_datasets(file: Path, datasets: Mapping[str, Path]) -> None:
-    text = file.read_text(encoding="utf-8")
-    tables = "".join(f"\n[datasets.{name}]\nfile = {_text(str(path.resolve()))}\n" for name, path in datasets.items())
-    _rewrite(file, text + tables)
+    added = {"datasets": {name: {"file": str(path.resolve())} for name, path in datasets.items()}} if datasets else {}
+    _rewrite(file, f"{file.read_text(encoding='utf-8')}\n{tables(added)}")
 
 
 def _rewrite(file: Path, text: str) -> None:
     file.write_text(text, encoding="utf-8")
-
-
-def _text(value: str) -> str:
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _free_endpoints(count: int) -> list[str]:

@@ -7,7 +7,7 @@ exist. The policy (``policy.toml``) is read by ``approve/policy.py``; a server r
 
 import datetime as dt
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,12 +16,13 @@ from typing import Annotated, Any, Final, Literal, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
 from pets.approve.envelope import SigningKey, public_bytes
-from pets.approve.policy import Policy, parse_policy, refuse_unsafe
-from pets.errors import ConfigError, LinkError, PetsError
+from pets.approve.policy import KeyText, Policy, parse_policy, refuse_unsafe
+from pets.errors import ConfigError, LinkError
 from pets.ids import PartyId
 from pets.party.identity import check_listen, check_mode, issued_by, load_credentials, private_folder
 from pets.party.sources import FileSource
 from pets.spec.model import Model, Name, PartyName, San, Text, frozen
+from pets.spec.write import tables
 from pets.transport.grpc import Address, Credentials
 
 MAX_FILE: Final = 1 << 20
@@ -31,15 +32,6 @@ _KNOWN_PEMS: Final = 1024
 M = TypeVar("M", bound=BaseModel)
 
 
-def _signing_key(text: str) -> str:
-    try:
-        public_bytes(text)
-    except PetsError as error:
-        raise ValueError(str(error)) from None
-    return text
-
-
-PublicKey = Annotated[str, AfterValidator(_signing_key)]
 RelativePath = Annotated[str, Field(min_length=1, max_length=4096)]
 Listen = Annotated[str, AfterValidator(check_listen)]
 
@@ -48,7 +40,7 @@ class DirectoryApprover(Model):
     """A person whose approval counts for a party, as the others know it."""
 
     name: Text
-    key: PublicKey
+    key: KeyText
     organisation: Text
 
 
@@ -60,7 +52,7 @@ class DirectoryParty(Model):
     san: San
     endpoint: Listen | None = None
     ca: RelativePath | None = None
-    signing_key: PublicKey | None = None
+    signing_key: KeyText | None = None
     approver: tuple[DirectoryApprover, ...] = ()
 
     @model_validator(mode="after")
@@ -245,7 +237,7 @@ def read_client(path: Path, *, directory: Path, now: dt.datetime) -> ClientConfi
     """
     body = _parsed(path)
     own = {name: value for name, value in body.items() if name in _ClientFile.model_fields}
-    file = _validated(path, _ClientFile, own)
+    file = validated(path, _ClientFile, own)
     base = path.parent
     known = read_directory(directory, ca=base / file.ca)
     me = known.by_name.get(PartyId(file.name))
@@ -267,6 +259,11 @@ def read_directory(path: Path, *, ca: Path | None = None) -> Directory:
     return Directory(file.party, roots, _text(ca).encode() if ca else None)
 
 
+def directory_toml(parties: Iterable[DirectoryParty]) -> str:
+    """The text of a directory file; paths of CAs are as they are given."""
+    return tables({"party": [one.model_dump(exclude_defaults=True) for one in parties]})
+
+
 def _text(path: Path) -> str:
     try:
         with path.open("rb") as file:
@@ -281,7 +278,7 @@ def _text(path: Path) -> str:
 
 
 def _load(path: Path, model: type[M]) -> M:
-    return _validated(path, model, _parsed(path))
+    return validated(path, model, _parsed(path))
 
 
 def _parsed(path: Path) -> dict[str, Any]:
@@ -291,7 +288,8 @@ def _parsed(path: Path) -> dict[str, Any]:
         raise ConfigError("config.toml", file=path.name, path="TOML", problem=str(error)) from None
 
 
-def _validated(path: Path, model: type[M], body: Mapping[str, Any]) -> M:
+def validated(path: Path, model: type[M], body: Mapping[str, Any]) -> M:
+    """What a file says, as its model. Raises: ConfigError config.toml with the path of what is wrong in it."""
     try:
         return model.model_validate(frozen(body))
     except ValidationError as error:

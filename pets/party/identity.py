@@ -18,7 +18,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from pets.approve.envelope import keygen
 from pets.errors import ConfigError
 from pets.secret import Secret
 from pets.transport.calls import server_name
@@ -26,12 +25,6 @@ from pets.transport.grpc import Credentials
 
 CA_DAYS: Final = 3650
 CERTIFICATE_DAYS: Final = 398
-
-TLS_KEY: Final = "tls/key.pem"
-TLS_CERTIFICATE: Final = "tls/certificate.pem"
-TLS_REQUEST: Final = "tls/request.pem"
-TLS_CA: Final = "tls/ca.pem"
-SIGNING_KEY: Final = "keys/signing.pem"
 
 
 # -- files ------------------------------------------------------------------------------------------------------------
@@ -243,154 +236,3 @@ def check_listen(listen: str) -> str:
     if host.startswith("["):
         ipaddress.IPv6Address(host.strip("[]"))
     return listen
-
-
-# -- pets party init --------------------------------------------------------------------------------------------------
-
-
-def init_party(
-    folder: Path,
-    name: str,
-    san: str,
-    *,
-    organisation: str,
-    now: dt.datetime,
-    listen: str = "127.0.0.1:7443",
-    authority: Authority | None = None,
-) -> tuple[Path, ...]:
-    """Make a party's folder: keys, certificate or request, ``party.toml``, ``policy.toml``, ``directory.toml``.
-
-    With an ``authority`` (a demo, or the consortium's own machine) the certificate is issued at once; otherwise the
-    request is for the CA, and its answer and the CA's certificate go where party.toml names them. policy.toml approves
-    nothing until approvers and limits are written into it. Returns the files made; nothing is ever replaced.
-    """
-    private_folder(folder)
-    for inner in ("tls", "keys", "state"):
-        private_folder(folder / inner)
-    key, request = make_request(name)
-    signing = keygen()
-    made: dict[str, bytes] = {
-        TLS_REQUEST: request,
-        "party.toml": _PARTY.format(
-            name=name, listen=listen, certificate=TLS_CERTIFICATE, key=TLS_KEY, ca=TLS_CA, signing=SIGNING_KEY
-        ).encode(),
-        "policy.toml": _POLICY.format(name=name).encode(),
-        "directory.toml": directory_entry(
-            name, organisation=organisation, san=san, endpoint=listen, signing_key=signing.text
-        ).encode(),
-    }
-    if authority is not None:
-        made[TLS_CERTIFICATE] = authority.issue(request, san, now=now)
-        made[TLS_CA] = authority.certificate
-    write_private(folder / TLS_KEY, key.expose("write the key file"))
-    signing.save(folder / SIGNING_KEY)
-    for file, data in made.items():
-        write_private(folder / file, data)
-    return tuple(folder / file for file in (TLS_KEY, SIGNING_KEY, *made))
-
-
-def init_client(
-    folder: Path, name: str, san: str, *, organisation: str, now: dt.datetime, authority: Authority | None = None
-) -> tuple[Path, ...]:
-    """Make the folder of a party without a server, such as a result party: its keys, certificate and ``client.toml``.
-
-    Returns the files made; nothing is ever replaced.
-    """
-    private_folder(folder)
-    for inner in ("tls", "keys"):
-        private_folder(folder / inner)
-    key, request = make_request(name)
-    signing = keygen()
-    made: dict[str, bytes] = {
-        TLS_REQUEST: request,
-        "client.toml": _CLIENT.format(
-            name=name, certificate=TLS_CERTIFICATE, key=TLS_KEY, ca=TLS_CA, signing=SIGNING_KEY
-        ).encode(),
-        "directory.toml": directory_entry(
-            name, organisation=organisation, san=san, endpoint=None, signing_key=signing.text
-        ).encode(),
-    }
-    if authority is not None:
-        made[TLS_CERTIFICATE] = authority.issue(request, san, now=now)
-        made[TLS_CA] = authority.certificate
-    write_private(folder / TLS_KEY, key.expose("write the key file"))
-    signing.save(folder / SIGNING_KEY)
-    for file, data in made.items():
-        write_private(folder / file, data)
-    return tuple(folder / file for file in (TLS_KEY, SIGNING_KEY, *made))
-
-
-def directory_entry(name: str, *, organisation: str, san: str, endpoint: str | None, signing_key: str) -> str:
-    """One ``[[party]]`` of directory.toml; the approvers follow it."""
-    lines = [
-        "[[party]]",
-        f"name = {_toml(name)}",
-        f"organisation = {_toml(organisation)}",
-        f"san = {_toml(san)}",
-        *([f"endpoint = {_toml(endpoint)}"] if endpoint is not None else []),
-        f"signing_key = {_toml(signing_key)}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def approver_entry(name: str, *, key: str, organisation: str) -> str:
-    """One ``[[party.approver]]`` under the last ``[[party]]`` of directory.toml."""
-    return f"\n[[party.approver]]\nname = {_toml(name)}\nkey = {_toml(key)}\norganisation = {_toml(organisation)}\n"
-
-
-def _toml(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    if not text.isprintable():
-        raise ValueError("a name has printable characters only")
-    return f'"{escaped}"'
-
-
-_CLIENT: Final = """\
-# Who this client is. Paths are relative to this file; keys are readable by their owner alone.
-name = "{name}"
-certificate = "{certificate}"
-key = "{key}"
-ca = "{ca}"
-signing_key = "{signing}"
-"""
-
-
-_PARTY: Final = """\
-# This party's server. Paths are relative to this file; keys are readable by their owner alone.
-name = "{name}"
-listen = "{listen}"
-state = "state"
-certificate = "{certificate}"
-key = "{key}"
-ca = "{ca}"
-signing_key = "{signing}"
-directory = "directory.toml"
-policy = "policy.toml"
-
-# [datasets.attendances]
-# file = "data/attendances.parquet"
-# columns = {{ nhs_number = "NHS_NO" }}
-
-[limits]
-run_s = 600
-"""
-
-_POLICY: Final = """\
-# What this party allows, whatever a specification asks for. Empty means no: fill in the approvers and the limits.
-party = "{name}"
-
-[approval]
-k = 1
-# role, name, key (pets keygen) and organisation of each approver
-approvers = []
-
-[limits]
-max_epsilon_per_run = "1"
-max_epsilon_per_dataset = "10"
-max_delta = "2^-30"
-period = "year"
-recipients = []
-purposes = []
-protocols = []
-adversaries = []
-"""

@@ -10,18 +10,19 @@ from pets.spec.model import Spec
 
 def to_toml(spec: Spec) -> str:
     """TOML of a specification; ``parse_toml(to_toml(spec))`` equals it. Values at their default are left out."""
-    body = spec.model_dump(mode="python", by_alias=True, exclude_defaults=True, exclude_none=True)
-    lines = [f"pets = {spec.pets}", f"title = {_value(spec.title)}", ""]
+    return tables(spec.model_dump(mode="python", by_alias=True, exclude_defaults=True, exclude_none=True))
+
+
+def tables(body: Mapping[str, Any]) -> str:
+    """TOML of a document: its plain values first, then its tables in their order."""
+    plain = {name: value for name, value in body.items() if not isinstance(value, Mapping) and not _is_nested(value)}
+    lines = [*(f"{_key(name)} = {toml_value(value)}" for name, value in plain.items()), ""]
     for name, value in body.items():
-        if name in ("pets", "title"):
-            continue
-        if isinstance(value, tuple | list) and value and isinstance(value[0], Mapping):
+        if isinstance(value, Mapping):
+            _table(lines, f"[{_key(name)}]", _key(name), value)
+        elif name not in plain:
             for entry in value:
-                _table(lines, f"[[{name}]]", name, entry)
-        elif isinstance(value, Mapping):
-            _table(lines, f"[{name}]", name, value)
-        else:
-            lines += [f"{name} = {_value(value)}", ""]
+                _table(lines, f"[[{_key(name)}]]", _key(name), entry)
     return "\n".join(lines)
 
 
@@ -31,7 +32,7 @@ def _table(lines: list[str], header: str, path: str, body: Mapping[str, Any]) ->
     plain = {name: value for name, value in body.items() if name not in nested}
     if plain or not nested:
         lines.append(header)
-        lines += [f"{_key(name)} = {_value(value)}" for name, value in plain.items()]
+        lines += [f"{_key(name)} = {toml_value(value)}" for name, value in plain.items()]
         lines.append("")
     elif header.startswith("[["):
         lines.append(header)
@@ -40,7 +41,7 @@ def _table(lines: list[str], header: str, path: str, body: Mapping[str, Any]) ->
         if isinstance(value, Mapping):
             if all(isinstance(leaf, Mapping) and not _has_tables(leaf) for leaf in value.values()):
                 lines.append(f"[{inner}]")
-                lines += [f"{_key(key)} = {_value(leaf)}" for key, leaf in value.items()]
+                lines += [f"{_key(key)} = {toml_value(leaf)}" for key, leaf in value.items()]
                 lines.append("")
             else:
                 _table(lines, f"[{inner}]", inner, value)
@@ -65,7 +66,8 @@ def _key(name: str) -> str:
     return name if plain else json.dumps(name, ensure_ascii=False)
 
 
-def _value(value: Any) -> str:
+def toml_value(value: Any) -> str:
+    """One value as TOML writes it; text on one line, unless its lines are worth reading as such."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
@@ -73,9 +75,9 @@ def _value(value: Any) -> str:
     if isinstance(value, dt.date):
         return value.isoformat()
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items()) + " }"
+        return "{ " + ", ".join(f"{_key(k)} = {toml_value(v)}" for k, v in value.items()) + " }"
     if isinstance(value, tuple | list):
-        return "[" + ", ".join(_value(v) for v in value) + "]"
+        return "[" + ", ".join(toml_value(v) for v in value) + "]"
     text = str(value)
     if "\n" in text and '"""' not in text and "\\" not in text and text.replace("\n", "").isprintable():
         return f'"""\n{text}"""'

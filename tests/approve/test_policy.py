@@ -10,13 +10,16 @@ import pytest
 from pets.approve.policy import (
     RULES,
     Approval,
+    Policy,
     UnsafeAllowAll,
     UnsafePolicyWarning,
     Use,
     allowed,
     judge_policy,
     parse_policy,
+    permitting,
     person,
+    policy_toml,
     refuse_unsafe,
     uses_of,
 )
@@ -216,3 +219,15 @@ def test_names_are_compared_as_people_read_them() -> None:
 def test_the_period_starts_where_the_calendar_says(period: str, since: dt.date) -> None:
     policy = parse_policy(edit(POLICY_TOML, 'period = "year"', f'period = "{period}"'))
     assert policy.limits.since(dt.date(2027, 5, 17)) == since
+
+
+def test_a_permitting_policy_permits_that_specification_and_no_other_column() -> None:
+    policy = permitting(SPEC, POLICY.party, POLICY.approval.approvers, k=1)
+    assert judge_policy(policy, SPEC, QUERY) == ()
+    stranger = SPEC.model_copy(update={"release": SPEC.release.model_copy(update={"to": (SPEC.parties[0].name,)})})
+    assert {finding.rule for finding in judge_policy(policy, stranger, QUERY)} == {"policy.recipient"}
+
+
+@pytest.mark.parametrize("policy", [POLICY, permitting(SPEC, POLICY.party, POLICY.approval.approvers)])
+def test_a_policy_comes_back_from_its_text(policy: Policy) -> None:
+    assert parse_policy(policy_toml(policy)) == policy

@@ -6,14 +6,15 @@ import pytest
 from pets.approve.envelope import keygen
 from pets.errors import ConfigError, LinkError
 from pets.ids import PartyId
-from pets.party.config import PartyConfig, read_config, read_directory
-from pets.party.identity import Authority, approver_entry, directory_entry, init_party, make_credentials
+from pets.party.config import DirectoryParty, PartyConfig, directory_toml, read_config, read_directory
+from pets.party.folder import init_party
+from pets.party.identity import Authority, make_credentials
 
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 BOARD, COUNCIL = "spiffe://consortium.example/board", "spiffe://consortium.example/council"
 AUTHORITY = Authority.create("consortium", now=NOW)
 ANN = keygen().text
-AGAIN = approver_entry("Ann", key=keygen().text, organisation="The Board")
+AGAIN = f'[[party.approver]]\nname = "Ann"\nkey = "{keygen().text}"\norganisation = "The Board"\n'
 
 
 @pytest.fixture
@@ -25,16 +26,15 @@ def folder(tmp_path: Path) -> Path:
     ann = f'[{{ name = "Ann", role = "guardian", key = "{ANN}", organisation = "The Board" }}]'
     (made / "policy.toml").write_text(policy.replace("approvers = []", f"approvers = {ann}"))
     with (made / "directory.toml").open("a") as file:
-        file.write(approver_entry("Ann", key=ANN, organisation="The Board"))
-        file.write(
-            directory_entry(
-                "council",
-                organisation='The "Council"',
-                san=COUNCIL,
-                endpoint="council.example:7443",
-                signing_key=keygen().text,
-            )
+        file.write(f'[[party.approver]]\nname = "Ann"\nkey = "{ANN}"\norganisation = "The Board"\n')
+        council = DirectoryParty(
+            name="council",
+            organisation='The "Council"',
+            san=COUNCIL,
+            endpoint="council.example:7443",
+            signing_key=keygen().text,
         )
+        file.write(directory_toml([council]))
         file.write('[[party]]\nname = "analyst"\norganisation = "University"\nsan = "spiffe://uni.example/analyst"\n')
     return made
 

@@ -1,5 +1,4 @@
 import datetime as dt
-import stat
 from pathlib import Path
 
 import pytest
@@ -7,7 +6,7 @@ from cryptography import x509
 
 from pets.errors import ConfigError
 from pets.party import identity
-from pets.party.identity import Authority, init_party, issued_by, load_credentials, make_credentials, make_request
+from pets.party.identity import Authority, issued_by, load_credentials, make_credentials, make_request
 from pets.transport.calls import server_name
 
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
@@ -98,27 +97,3 @@ def test_an_authority_survives_its_folder_and_refuses_a_loose_one(tmp_path: Path
     (tmp_path / "ca" / "ca-key.pem").chmod(0o644)
     with pytest.raises(ConfigError):
         Authority.load(tmp_path / "ca")
-
-
-@pytest.mark.parametrize("authority", [None, AUTHORITY])
-def test_init_makes_private_files_and_never_replaces_one(tmp_path: Path, authority: Authority | None) -> None:
-    folder = tmp_path / "board"
-    made = init_party(folder, "board", SAN, organisation="The Board", now=NOW, authority=authority)
-    for path in made:
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
-    for inner in (folder, folder / "tls", folder / "keys", folder / "state"):
-        assert stat.S_IMODE(inner.stat().st_mode) == 0o700, inner
-    assert (folder / "tls" / "certificate.pem").exists() == (authority is not None)
-    key = (folder / "tls" / "key.pem").read_bytes()
-    with pytest.raises(ConfigError):
-        init_party(folder, "board", SAN, organisation="The Board", now=NOW, authority=authority)
-    assert (folder / "tls" / "key.pem").read_bytes() == key
-
-
-def test_init_refuses_a_folder_that_others_can_enter(tmp_path: Path) -> None:
-    folder = tmp_path / "board"
-    folder.mkdir(mode=0o755)
-    with pytest.raises(ConfigError) as caught:
-        init_party(folder, "board", SAN, organisation="The Board", now=NOW)
-    assert caught.value.code == "config.permissions"
-    assert list(folder.iterdir()) == []
