@@ -71,6 +71,8 @@ def read(body: bytes, *, peer: str) -> Hello:
         fields = json.loads(body)
         if sorted(fields) != list(_FIELDS) or fields["pets"] != 1 or canonical(fields) != body:
             raise ValueError
+        if isinstance(fields["pets"], bool):  # which Python takes for 1
+            raise ValueError
         texts = [fields[name] for name in ("spec", "plan", "cards", "dummies", "software", "random")]
         if not all(isinstance(text, str) for text in texts) or not isinstance(fields["keys"], dict):
             raise ValueError
