@@ -141,11 +141,17 @@ CHANGES: Mapping[str, Sequence[Change]] = {
         (
             'yield Send("helper", "M1", _tags_of_a(shape, rows, ab, at, q, bounds, first))',
             "listed = _tags_of_a(shape, rows, ab, at, q, bounds, first)\n"
-            '    yield Send("helper", "M1", tags.take(listed, join.sort_by_tag(listed)))',
+            '    yield Send("helper", "M1", join.sort_tags(listed)[1])',
             1,
         ),
     ),
-    "list_of_b_unsorted": (("tags.take(listed, order)", "listed", 1),),
+    "list_of_b_unsorted": (
+        (
+            "order, listed = join.sort_tags(_tags_of_b(shape, people, ab))",
+            "listed = _tags_of_b(shape, people, ab)\n    order, _ = join.sort_tags(listed)",
+            1,
+        ),
+    ),
     # -- sizes, slots, sentinels
     "no_sentinels": (
         (".astype(np.int64) + 1\n", ".astype(np.int64)\n", 1),
@@ -162,9 +168,9 @@ CHANGES: Mapping[str, Sequence[Change]] = {
     ),
     "dummies_that_count": (  # PITFALL 8
         (
-            "    del order, listed, rho\n",
-            "    dummy_at = rho[lists.inverse(order)[shape.k * persons : shape.k * persons + shape.s]]\n"
-            "    del order, listed, rho\n",
+            "    del order, rho\n",
+            "    dummy_at = rho[np.argsort(order)[shape.k * persons : shape.k * persons + shape.s]]\n"
+            "    del order, rho\n",
             1,
         ),
         (
