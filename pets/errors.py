@@ -362,6 +362,10 @@ CODES: Final[dict[str, Code]] = {
     "receipt.share-differs": Code(
         "share of {party}: {message} is not what {party} signed", "use the folder that pets run wrote"
     ),
+    "receipt.other-version": Code(
+        "{file} is not what version {own} computes from the shares; the run was made by version {got}",
+        "verify it with version {got}",
+    ),
     "receipt.result-differs": Code("{file} is not what the shares add up to", "use the file that pets run wrote"),
     # -- source: the input party's own records do not fit; rows and counts stay on its own console --------------------
     "source.none": Code("{party} has no file for dataset {dataset}", "name it under [datasets] in party.toml"),
@@ -416,7 +420,9 @@ CODES: Final[dict[str, Code]] = {
     "plan.sizes": Code(
         "{name} is {got}, the specification gives {expected}", "report this; nothing was run", "INTERNAL"
     ),
-    "plan.recipient": Code("the plan opens to {got}", "report this; nothing was run", "INTERNAL"),
+    "plan.wiring": Code(
+        "{field} of the plan does not follow from the specification", "report this; nothing was run", "INTERNAL"
+    ),
     "internal.gate": Code(
         "message {label} {problem}; nothing was sent", "report this: the code does not follow its card", "INTERNAL"
     ),

@@ -3,13 +3,10 @@
 A fragment that needs nothing beside it and runs nothing; its style reaches no other output of the notebook.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from math import floor, isfinite, log10
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    from pets.result import Result
+from typing import Any, Final
 
 MAX_ROWS: Final = 50
 """A longer table shows its first rows and says how many there are."""
@@ -31,31 +28,23 @@ border-bottom:1px solid rgba(128,128,128,.25);vertical-align:baseline;white-spac
 """
 
 
-def result_html(result: "Result") -> str:
-    """A released table: values, ranges, and what it rests on."""
-    frame = result.to_pandas()
+def table_html(
+    frame: Any, *, title: str, grouping: Sequence[str], statistics: Sequence[str], notes: Sequence[str]
+) -> str:
+    """A released table. ``frame`` has a row per cell and ``name``, ``name_low``, ``name_high`` for each statistic."""
     shown = frame.iloc[:MAX_ROWS]
-    grouping, statistics = result.grouping, result.statistics
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in grouping)
     head += "".join(f'<th scope="col" class="number">{escape(name)}</th>' for name in statistics)
     columns = [[f'<th scope="row">{escape(str(value))}</th>' for value in shown[name]] for name in grouping]
-    columns += [
-        [
-            f'<td class="number">{text}</td>'
-            for text in _values(shown[name], shown[f"{name}_low"], shown[f"{name}_high"])
-        ]
-        for name in statistics
-    ]
+    for name in statistics:
+        texts = _values(shown[name], shown[f"{name}_low"], shown[f"{name}_high"])
+        columns.append([f'<td class="number">{text}</td>' for text in texts])
     rows = "".join(f"<tr>{''.join(cells)}</tr>" for cells in zip(*columns, strict=True))
-    more = f"<p>The first {MAX_ROWS} of {len(frame):,} cells.</p>" if len(frame) > MAX_ROWS else ""
-    parties = ", ".join(map(str, result.receipts))
+    cut = [f"The first {MAX_ROWS} of {len(frame):,} cells."] if len(frame) > MAX_ROWS else []
+    below = "".join(f"<p>{escape(note)}</p>" for note in (*cut, *notes))
     return (
-        f'<div class="pets-result"><style>{_STYLE}</style><table>'
-        f"<caption>{escape(result.review.spec.title)}</caption>"
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{more}"
-        f"<p>{escape(result.note())}</p>"
-        f"<p>Specification <code>{escape(result.review.digest[:16])}</code>. Receipts signed by {escape(parties)}. "
-        f"{result.seconds:.2f} s, {result.review.require().forecast.size:,} bytes between the parties.</p></div>"
+        f'<div class="pets-result"><style>{_STYLE}</style><table><caption>{escape(title)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{below}</div>"
     )
 
 

@@ -166,9 +166,20 @@ class Result:
         return folder
 
     def _repr_html_(self) -> str:
-        from pets.notebook import result_html
+        from pets.notebook import table_html
 
-        return result_html(self)
+        sent = self.review.require().forecast.size
+        foot = (
+            f"Specification {self.review.digest[:16]}…, receipts signed by {', '.join(self.receipts)}; "
+            f"{self.seconds:.2f} s, {sent:,} bytes between the parties."
+        )
+        return table_html(
+            self.to_pandas(),
+            title=self.review.spec.title,
+            grouping=self.grouping,
+            statistics=self.statistics,
+            notes=(self.note(), foot),
+        )
 
     def __repr__(self) -> str:
         return f"Result({self.review.spec.title!r}, {derive.cells(self.plan)} cells, {self.seconds:.2f} s)"

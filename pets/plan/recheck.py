@@ -6,14 +6,16 @@ everything; no author can cause it.
 """
 
 from collections.abc import Mapping
+from itertools import zip_longest
 
 from pets.check import budget, flow
 from pets.check.labels import Matrix
 from pets.errors import InternalError
 from pets.ids import PartyId
-from pets.plan.cost import join_of, opening_of, parties_of
+from pets.plan.cost import join_of, parties_of
+from pets.plan.wiring import check_wiring
 from pets.spec.cards import Card
-from pets.spec.ir import AddNoise, Derive, Factor, HelperJoin, NoisedColumn, Plan, Read
+from pets.spec.ir import AddNoise, Derive, HelperJoin, NoisedColumn, Plan, Read
 from pets.spec.model import Spec, quantity
 from pets.spec.predicate import columns_of
 from pets.spec.query import ColumnRef
@@ -22,17 +24,16 @@ from pets.spec.query import ColumnRef
 def recheck(plan: Plan, approved: Matrix, spec: Spec, cards: Mapping[str, Card]) -> None:
     """Hold the plan against the matrix that the approvers saw, and its noise and sizes against the specification.
 
-    Raises: InternalError plan.matrix-differs, plan.noise, plan.sizes or plan.recipient.
+    Raises: InternalError plan.wiring, plan.matrix-differs, plan.noise or plan.sizes.
     """
+    check_wiring(plan, spec, cards)
     join = join_of(plan)
     noise = next(step for step in plan.steps if isinstance(step, AddNoise))
     found = flow.disclosure(subject_of(plan, spec), (cards[join.card], cards[noise.card]))
     if differences := found.differences(approved):
         raise InternalError("plan.matrix-differs", cells="; ".join(differences))
-    if [opening_of(plan).to] != [PartyId(name) for name in spec.release.to]:
-        raise InternalError("plan.recipient", got=opening_of(plan).to)
-    _sizes(plan, join, spec)
     _noise(plan, join, noise, spec)
+    _sizes(plan, join, spec)
 
 
 def subject_of(plan: Plan, spec: Spec) -> flow.Subject:
@@ -90,20 +91,22 @@ def _sizes(plan: Plan, join: HelperJoin, spec: Spec) -> None:
     reads = _reads(plan)
     table_a, table_b = (spec.dataset(reads[role].dataset) for role in "ab")
     g, b_cells = (_cells(reads[role], spec) for role in "ab")
+    products = [summed for summed in join.summed if summed.a is not None]
     expected = {
         "n_a": table_a.max_rows,
         "n_b": table_b.max_rows,
-        "k": table_a.max_rows_per_person,
         "g": g,
-        "v": len(join.summed) * b_cells,
+        "k": table_a.max_rows_per_person,
+        "s": budget.dummy_slots(join.helper_epsilon, join.helper_delta, table_a.max_rows_per_person),
         "v_g": len(join.gathered) * b_cells,
+        "v": len(join.summed) * b_cells,
+        "x": len(join.factors_a),
+        "z": len({summed.gathered for summed in products}) * b_cells,
+        "p": len(products) * b_cells,
     }
-    for name, value in expected.items():
-        if join.parameter(name) != value:
-            raise InternalError("plan.sizes", name=name, got=join.parameter(name), expected=value)
-    for read, table in zip((reads["a"], reads["b"]), (table_a, table_b), strict=True):
-        if (read.rows_per_person, read.truncate) != (table.max_rows_per_person, table.truncate):
-            raise InternalError("plan.sizes", name="rows_per_person", got=read.rows_per_person, expected=table.name)
+    for got, (name, value) in zip_longest(join.public, expected.items(), fillvalue=("public", len(expected))):
+        if got != (name, value):
+            raise InternalError("plan.sizes", name=name, got=got, expected=value)
 
 
 def _cells(read: Read, spec: Spec) -> int:
@@ -114,12 +117,14 @@ def _cells(read: Read, spec: Spec) -> int:
 
 
 def _noise(plan: Plan, join: HelperJoin, noise: AddNoise, spec: Spec) -> None:
-    """Every column is noised by all three, for a sensitivity that covers it; epsilon adds up to the declared one."""
-    if set(noise.parties) != {join.role_a, join.role_b, join.helper}:
-        raise InternalError("plan.noise", column="all", problem="not every computing party adds its part")
+    """Every column is noised for the sensitivity that it has; the shares of epsilon are the declared ones."""
     privacy = spec.release.differential_privacy
     if privacy is None or sum(column.epsilon for column in noise.columns) != quantity(privacy.epsilon):
         raise InternalError("plan.noise", column="all", problem="epsilon does not add up to the declared one")
+    whole = sum(privacy.weights.get(column.moment.name, 1) for column in noise.columns)
+    for column in noise.columns:
+        if column.epsilon * whole != quantity(privacy.epsilon) * privacy.weights.get(column.moment.name, 1):
+            raise InternalError("plan.noise", column=column.moment.name, problem="another share of epsilon")
     leak = next(
         (item for item in spec.security.leakage if item.learner == join.helper and item.item == "match_count"), None
     )
@@ -128,36 +133,28 @@ def _noise(plan: Plan, join: HelperJoin, noise: AddNoise, spec: Spec) -> None:
         raise InternalError(
             "plan.noise", column="match_count", problem="the helper's count has another epsilon or delta"
         )
-    if budget.dummy_slots(join.helper_epsilon, join.helper_delta, join.parameter("k")) > join.parameter("s"):
-        raise InternalError("plan.noise", column="match_count", problem="there are too few dummies")
-    for number, column in enumerate(noise.columns):
-        _covers(plan, join, column, number, spec)
+    for column in noise.columns:
+        _covers(plan, column, spec)
 
 
-def _covers(plan: Plan, join: HelperJoin, column: NoisedColumn, number: int, spec: Spec) -> None:
+def _covers(plan: Plan, column: NoisedColumn, spec: Spec) -> None:
     reads = _reads(plan)
     table_a, table_b = (spec.dataset(reads[role].dataset) for role in "ab")
-    b_cells = join.parameter("v") // len(join.summed)
     for factor, table in ((column.moment.a, table_a), (column.moment.b, table_b)):
         greatest = 1
         for name in factor.values:
-            greatest *= max(abs(end) for end in table.columns[name].scaled_range)
-        if (greatest + factor.unit // 2) // factor.unit > factor.bound:
-            raise InternalError("plan.noise", column=column.moment.name, problem="a factor's bound is too small")
+            greatest *= max(1, *(abs(end) for end in table.columns[name].scaled_range))
+        if (greatest + factor.unit // 2) // factor.unit != factor.bound:
+            raise InternalError("plan.noise", column=column.moment.name, problem="another bound of a factor")
     needed = budget.sensitivity(
         column.moment.a,
         column.moment.b,
         column.moment.outer,
         k_a=table_a.max_rows_per_person,
         k_b=table_b.max_rows_per_person,
-        g=join.parameter("g"),
-        h=b_cells,
+        g=_cells(reads["a"], spec),
+        h=_cells(reads["b"], spec),
         b_grouped=bool(reads["b"].dimensions),
     )
-    if column.sensitivity < needed:
-        raise InternalError("plan.noise", column=column.moment.name, problem="the sensitivity is understated")
-    summed = join.summed[number]
-    a: Factor | None = None if summed.a is None else reads["a"].factors[join.factors_a[summed.a]]
-    b = reads["b"].factors[join.gathered[summed.gathered].factor]
-    if b != column.moment.b or (a != column.moment.a if a is not None else not column.moment.a.is_one):
-        raise InternalError("plan.noise", column=column.moment.name, problem="the join sums another moment")
+    if column.sensitivity != needed:
+        raise InternalError("plan.noise", column=column.moment.name, problem="another sensitivity")

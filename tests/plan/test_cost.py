@@ -1,0 +1,51 @@
+"""The forecast is what is sent, message by message."""
+
+from pathlib import Path
+
+import pytest
+
+from pets.plan.cost import forecast, join_of, parties_of
+from pets.plan.lower import JOIN_CARD, lower
+from pets.plan.review import review
+from pets.spec.cards import load_cards
+from pets.spec.parse import parse_toml
+from pets.spec.sql import bind
+from tests.oracles import random_queries as drawn
+
+PASS = sorted((Path(__file__).parents[1] / "check" / "should_pass").glob("*.toml"))
+
+
+@pytest.mark.parametrize("file", PASS, ids=lambda file: file.stem)
+def test_messages_add_up_to_the_card_s_formula_for_all_bytes(file: Path) -> None:
+    spec = parse_toml(file.read_text())
+    plan = lower(spec, bind(spec))
+    found = forecast(plan, load_cards()[JOIN_CARD])
+    assert sum(message.size for message in found.messages) == found.size
+    assert [message.label for message in found.messages] == [m.label for m in load_cards()[JOIN_CARD].messages]
+    assert {m.sender for m in found.messages} <= set(spec.computing)
+    assert found.rounds == 5
+
+
+def test_a_forecast_names_the_parties_of_the_roles() -> None:
+    spec = parse_toml(PASS[0].read_text())
+    plan = lower(spec, bind(spec))
+    parties = parties_of(plan)
+    for message, listed in zip(
+        forecast(plan, load_cards()[JOIN_CARD]).messages, load_cards()[JOIN_CARD].messages, strict=True
+    ):
+        assert (message.sender, message.receiver) == (parties[listed.sender], parties[listed.receiver])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_forecasts_of_random_queries_depend_on_public_numbers_only(seed: int) -> None:
+    world = drawn.world(seed)
+    for number in range(40):
+        spec = drawn.spec_of(world, drawn.ask(number, world), only=None)
+        found = review(spec)
+        if found.plan is None or found.forecast is None:
+            continue
+        names = load_cards()[JOIN_CARD].names(dict(join_of(found.plan).public))
+        for message, listed in zip(found.forecast.messages, load_cards()[JOIN_CARD].messages, strict=True):
+            width = listed.element_under(names).width
+            assert message.size == listed.columns.evaluate(names) * listed.count.evaluate(names) * width
+        return

@@ -1,0 +1,110 @@
+"""The recheck of a plan: every field of it, changed alone, is found out."""
+
+import dataclasses
+import datetime as dt
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pets.check import flow
+from pets.errors import InternalError
+from pets.plan.lower import lower
+from pets.plan.recheck import recheck
+from pets.spec.cards import load_cards
+from pets.spec.ir import Plan
+from pets.spec.model import Spec
+from pets.spec.parse import parse_toml
+from pets.spec.sql import bind
+from tests.oracles import random_queries as drawn
+
+PASS = sorted((Path(__file__).parents[1] / "check" / "should_pass").glob("*.toml"))
+
+
+def specs() -> Iterator[tuple[str, Spec]]:
+    for file in PASS:
+        yield file.stem, parse_toml(file.read_text())
+    world = drawn.world(4, wide=True)
+    for name, text in (
+        ("left join", "SELECT a.d0a, b.d0b, AVG(b.wb) AS m, COUNT(DISTINCT a.{a}) AS n, VAR_POP(a.wa) AS v "
+                      "FROM stays a LEFT JOIN homes b ON a.{a} = b.{b} WHERE a.na > 1 GROUP BY a.d0a, b.d0b"),
+        ("no groups", "SELECT CORR(a.wa, b.eb) AS r FROM stays a JOIN homes b ON a.{a} = b.{b}"),
+    ):  # fmt: skip
+        yield name, drawn.spec_of(world, text.format(a=world.keys[0], b=world.keys[1]))
+
+
+def changes(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Every value that differs from this one in one leaf, and where."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            for where, other in changes(getattr(value, field.name), f"{path}.{field.name}"):
+                yield where, dataclasses.replace(value, **{field.name: other})
+        return
+    match value:
+        case bool():
+            yield path, not value
+        case int():
+            yield path, value + 1
+            yield path, value - 1
+        case Fraction():
+            yield path, value * 2
+            yield path, value / 2
+        case str():
+            yield path, value + "x"
+        case None:
+            yield path, 0
+        case dt.date():
+            yield path, value + dt.timedelta(1)
+        case tuple():
+            if value:
+                yield f"{path} shorter", value[:-1]
+                yield f"{path} longer", (*value, value[0])
+            if len(set(value)) > 1:
+                yield f"{path} reversed", value[::-1]
+            for place, inner in enumerate(value):
+                for where, other in changes(inner, f"{path}[{place}]"):
+                    yield where, (*value[:place], other, *value[place + 1 :])
+        case _:
+            raise AssertionError(f"{path}: {value!r}")
+
+
+@pytest.mark.parametrize(("name", "spec"), list(specs()), ids=lambda value: value if isinstance(value, str) else "")
+def test_a_plan_changed_in_one_field_is_refused(name: str, spec: Spec) -> None:
+    cards = load_cards()
+    query = bind(spec)
+    plan = lower(spec, query)
+    approved = flow.judge(spec, query, cards).matrix
+    recheck(plan, approved, spec, cards)
+    missed = []
+    for where, changed in changes(plan, "plan"):
+        assert isinstance(changed, Plan) and changed != plan
+        try:
+            recheck(changed, approved, spec, cards)
+        except InternalError as error:
+            assert error.code.startswith("plan.")
+        else:
+            missed.append(where)
+    assert not missed
+
+
+def test_a_plan_that_discloses_more_than_was_approved_is_refused() -> None:
+    spec = parse_toml(PASS[0].read_text())
+    query, cards = bind(spec), load_cards()
+    plan = lower(spec, query)
+    approved = flow.judge(spec, query, cards).matrix
+    less = dataclasses.replace(approved, rows=approved.rows[1:])
+    with pytest.raises(InternalError) as caught:
+        recheck(plan, less, spec, cards)
+    assert caught.value.code == "plan.matrix-differs"
+
+
+def test_the_plan_of_another_specification_is_refused() -> None:
+    spec = parse_toml(PASS[0].read_text())
+    other = spec.model_copy(update={"title": "Another title"})
+    query, cards = bind(spec), load_cards()
+    plan, approved = lower(spec, query), flow.judge(spec, query, cards).matrix
+    with pytest.raises(InternalError) as caught:
+        recheck(plan, approved, other, cards)
+    assert caught.value.code == "plan.wiring"
