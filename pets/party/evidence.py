@@ -22,6 +22,7 @@ from typing import Annotated, Final, Literal, NoReturn
 
 from pydantic import Field, model_validator
 
+from pets import __version__
 from pets.approve.approvals import Approved, describe_envelope, verify_peer_approval
 from pets.approve.envelope import Digest, public_bytes, public_text, read, statement, verify
 from pets.approve.policy import KeyText
@@ -211,6 +212,9 @@ def verify_evidence(folder: Path, *, keys: Mapping[str, PartyKeys], recompute: R
     approvals, uncounted = _approvals(folder, receipts, keys)
     shares = _shares(folder, spec, receipts)
     if recompute(plan, shares) != _bytes(folder / "result.csv"):
+        made_by = next(iter(receipts.values())).software
+        if made_by != __version__:
+            raise ReceiptError("receipt.other-version", file="result.csv", got=made_by, own=__version__)
         raise ReceiptError("receipt.result-differs", file="result.csv")
     lines = list(_lines(spec, receipts, approvals, shares))
     return [*lines[:-1], *(f"{file} is genuine, and no receipt counts it" for file in uncounted), lines[-1]]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pets import __version__
 from pets.approve.approvals import Approved, approve, envelope_digest, revoke
 from pets.approve.envelope import keygen, sign
 from pets.check.budget import Loss, run_loss
@@ -83,7 +84,7 @@ def receipt(party: PartyId, envelopes: list[bytes], **changes: Any) -> dict[str,
         "handle": RunHandle("0f" * 16),
         "plan": PLAN_DIGEST,
         "cards": "cc" * 32,
-        "software": "0.1.0",
+        "software": __version__,
         "started": f"{DAY}T10:00:00+00:00",
         "ended": f"{DAY}T10:00:02+00:00",
         "outcome": "finished",
@@ -316,6 +317,14 @@ TAMPERED: dict[str, tuple[Callable[[Path], object], str, str]] = {
         lambda f: swap(f / "shares/board.bin", f / "shares/helper.bin"),
         "receipt.share-differs",
         "board",
+    ),
+    "result of another version": (
+        lambda f: (
+            [write_receipt(f, party, software="0.0.9") for party in PARTIES],
+            flip(f / "result.csv", 7),
+        ),
+        "receipt.other-version",
+        "0.0.9",
     ),
     "byte of the result": (lambda f: flip(f / "result.csv", 7), "receipt.result-differs", "result.csv"),
     "result is gone": (lambda f: (f / "result.csv").unlink(), "receipt.unreadable", "result.csv"),
