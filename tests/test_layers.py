@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -150,6 +151,27 @@ def test_one_library_has_one_home() -> None:
             if not any(file == place or (place.endswith("/") and file.startswith(place)) for place in places):
                 wrong.append(f"{file}:{line} imports {module}")
     assert not wrong
+
+
+def test_the_base_install_is_exactly_what_is_imported() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = {re.split(r"[<>=\[]", line)[0] for line in project["dependencies"]}
+    assert names == {name for name, _ in re.findall(r"^\| ([\w-]+) \| (`pets/.+`) \|$", PAGE, re.MULTILINE)}
+
+
+def test_what_tests_import_is_in_the_test_extra() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    names = {re.split(r"[<>=\[]", line)[0].replace("-", "_") for line in declared} | {"grpc", "google", *COMES_WITH}
+    tops = set()
+    for file in (*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                tops |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                tops.add((node.module or "").partition(".")[0])
+    ours = {"pets", "tests", "benchmarks", *(path.stem for path in (ROOT / "tests").rglob("*.py"))}
+    assert not sorted(tops - names - ours - set(sys.stdlib_module_names))
 
 
 def test_every_home_is_lived_in() -> None:
