@@ -5,6 +5,7 @@ Okabe-Ito palette), every dot has its label in the legend or on the axis, and a 
 The table itself is the text alternative.
 """
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -56,6 +57,15 @@ class _Places:
         return max(0.3 + 0.13 * (len(self.colours) - 1), _LINE * max(len(r.split("\n")) for r in self.rows) + 0.08)
 
 
+class Picture(Figure):
+    """A figure that shows itself in a notebook, whether or not one has turned pyplot on there."""
+
+    def _repr_png_(self) -> bytes:
+        out = io.BytesIO()
+        self.savefig(out, format="png")
+        return out.getvalue()
+
+
 def chart(
     frame: pd.DataFrame,
     *,
@@ -81,7 +91,7 @@ def chart(
     bottom = 0.5 + 0.15 * len(notes)
     height = top + places.height * max(len(places.rows), 2) + bottom
 
-    figure = Figure(figsize=(width, height), dpi=140, facecolor="white")
+    figure = Picture(figsize=(width, height), dpi=140, facecolor="white")
     FigureCanvasAgg(figure)
     axes: list[Any] = list(np.atleast_1d(figure.subplots(1, len(panels), sharey=True)))
     for axis, name, head in zip(axes, panels, heads, strict=True):
