@@ -440,6 +440,7 @@ class PartyNode:
             outcome = run.session.run()
             if run.charges:
                 self._ledger.settle(run.handle)
+                self._log.append("budget.settled", handle=run.handle)
             receipt = self._receipt(run, reviewed, approved, frozen, run.charges, started, outcome)
             self._state.finish_run(run.handle, receipt)
             self._log.append(
