@@ -315,6 +315,7 @@ class PartyNode:
         self._admit(run, approved)
         try:
             self._log.append("run.started", handle=request.handle, digest=request.digest, caller=caller.san)
+            self._outside.console(f"started run {request.handle}: {reviewed.spec.title}, for {caller.party}")
             run.thread = threading.Thread(
                 target=self._play, args=(run, reviewed, approved, frozen), daemon=True, name=f"run {request.handle}"
             )
@@ -450,6 +451,7 @@ class PartyNode:
                 receipt=approvals.envelope_digest(receipt),
                 opening=outcome.opening.expose("this party's own log").hex(),
             )
+            self._outside.console(f"finished run {run.handle}")
             code = ""
         except PetsError as error:
             if isinstance(error, SourceError):
