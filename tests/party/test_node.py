@@ -438,7 +438,8 @@ def test_the_helper_spends_nothing_and_still_counts(world: World) -> None:
     reviewed = world.ready()
     world.run()
     assert world.states[HELPER].runs_used(reviewed.digest) == 1
-    assert "budget.reserved" not in world.kinds(HELPER)
+    assert not {"budget.reserved", "budget.settled"} & set(world.kinds(HELPER))
+    assert {"budget.reserved", "budget.settled"} <= set(world.kinds(BOARD))
 
 
 def test_budget_and_run_are_on_disk_before_the_first_message_leaves(make_world: Make) -> None:
