@@ -77,7 +77,7 @@ def pets(*words: object, code: int = 0, said: str = "") -> subprocess.CompletedP
         input=said,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=200,
         cwd=Path(__file__).parents[1],
         env=os.environ | {"COLUMNS": "200"},
         check=False,
@@ -250,6 +250,7 @@ def consortium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Consortium]
     assert codes == [0, 0, 0], "a server did not end in good order"
 
 
+@pytest.mark.timeout(400)  # three servers and twenty commands, one after the other
 def test_from_submission_to_receipt_and_revocation(consortium: Consortium, tmp_path: Path) -> None:
     c, table = consortium, tmp_path / "table.csv"
     short = c.digest[:8]
@@ -281,7 +282,10 @@ def test_from_submission_to_receipt_and_revocation(consortium: Consortium, tmp_p
         assert "frozen as" in pets("party", "snapshot", short, "--config", c.config(party)).stdout
 
     chart = tmp_path / "table.png"
-    pets(*run, table, "--plot", chart)
+    handle = re.search(r"run ([0-9a-f]{32})", pets(*run, table, "--plot", chart).stderr)
+    console = (c.folder / "helper" / "console.log").read_text()
+    assert handle is not None
+    assert all(f"{word} run {handle.group(1)}" in console for word in ("started", "finished"))
     assert table.read_text().startswith("tenure,age_band,attendances,attendances_low")
     assert chart.read_bytes().startswith(b"\x89PNG")
     assert "is there already" in pets(*run, table, code=1).stderr

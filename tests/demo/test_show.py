@@ -35,7 +35,7 @@ def demo(*words: object, code: int = 0) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "pets.cli", "demo", *map(str, words)],
         capture_output=True,
         text=True,
-        timeout=115,
+        timeout=200,
         cwd=ROOT,
         env=os.environ | {"COLUMNS": "80"},
         check=False,
@@ -57,6 +57,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     return SimpleNamespace(folder=folder, health=health, council=made.council, spec=spec)
 
 
+@pytest.mark.timeout(300)
 def test_own_files_from_report_to_receipts(own: SimpleNamespace, tmp_path: Path) -> None:
     out = tmp_path / "made"
     words = ("--health", own.health, "--council", own.council, "--spec", own.spec, "--out", out)
