@@ -151,10 +151,15 @@ def _statistic(output: Derived, moments: Moments) -> tuple[Any, Any, Any]:
     numbers = output.moments
     factor = worth([moments.worth(n) for n in numbers])
     exact = _exact(formula([moments.exact(n) for n in numbers]), factor, root=kind in _ROOTS)
-    low, high = _simulated(formula, numbers, moments, float(factor), root=kind in _ROOTS)
-    if kind is Statistic.CORR:
-        low, high = np.maximum(low, -1), np.minimum(high, 1)
-    return exact, low, high
+    low, high = _simulated(_ROOT_OF.get(kind, formula), numbers, moments, float(factor))
+    if kind in _ROOTS:
+        low, high = _signed_root(low), _signed_root(high)
+    if kind in _ROOT_OF:  # a variance below zero has no root, but its range above zero has
+        low, high = np.maximum(low, 0), np.where(high < 0, np.nan, high)
+    if kind is Statistic.CORR:  # whatever the noise, this much is certain
+        known = ~np.isnan(exact)
+        low, high = np.where(known, np.fmax(low, -1), np.nan), np.where(known, np.fmin(high, 1), np.nan)
+    return exact, _steady(low), _steady(high)
 
 
 def _sum(number: int, moments: Moments) -> tuple[Any, Any, Any]:
@@ -208,6 +213,12 @@ def _corr(m: Sequence[Any]) -> Ratio:
 
 
 _ROOTS = (Statistic.STDDEV_SAMP, Statistic.STDDEV_POP, Statistic.CORR)
+_ROOT_OF: dict[Statistic, Callable[[Sequence[Any]], Ratio]] = {
+    Statistic.STDDEV_SAMP: lambda m: _var(m, 1),
+    Statistic.STDDEV_POP: lambda m: _var(m, 0),
+}
+"""Statistics whose range is the root of another one's: judged by that, they are not only told when noise made them."""
+
 _ONE: Callable[[list[Fraction]], Fraction] = lambda w: Fraction(1)  # noqa: E731
 _FORMULAS: dict[Statistic, tuple[Callable[[Sequence[Any]], Ratio], Callable[[list[Fraction]], Fraction]]] = {
     Statistic.AVG: (_avg, lambda w: w[0]),
@@ -236,7 +247,7 @@ def _exact(ratio: Ratio, factor: Fraction, *, root: bool) -> F64:
 
 
 def _simulated(
-    formula: Callable[[Sequence[Any]], Ratio], numbers: tuple[int, ...], moments: Moments, factor: float, *, root: bool
+    formula: Callable[[Sequence[Any]], Ratio], numbers: tuple[int, ...], moments: Moments, factor: float
 ) -> tuple[F64, F64]:
     """Bounds by taking back noise at fixed, evenly spread quantiles of its law. NaN if any of it leaves no value."""
     total = len(moments.sums[numbers[0]])
@@ -251,11 +262,13 @@ def _simulated(
         over, under = formula(values)
         settled = (under != 0).all(axis=1)
         drawn = over[settled] / under[settled] * factor
-        if root:
-            drawn = np.copysign(np.sqrt(np.abs(drawn)), drawn)
         drawn.sort(axis=1)
         low[part][settled], high[part][settled] = (_between(drawn, level) for level in (tail, 1 - tail))
-    return _steady(low), _steady(high)
+    return low, high
+
+
+def _signed_root(values: F64) -> F64:
+    return np.asarray(np.copysign(np.sqrt(np.abs(values)), values), np.float64)
 
 
 def _between(ordered: F64, level: float) -> F64:

@@ -21,8 +21,9 @@ _STYLE: Final = """
 border-bottom:1px solid rgba(128,128,128,.25);vertical-align:baseline;white-space:nowrap}
 .pets-result thead th{border-bottom:2px solid rgba(128,128,128,.6);font-weight:600}
 .pets-result tbody th{font-weight:400}
-.pets-result .number{text-align:right;padding-left:1.1em}
-.pets-result .range{opacity:.65;font-size:.88em;padding-left:.6em}
+.pets-result .number{text-align:right;padding-left:1.4em;padding-right:.6em}
+.pets-result thead .number{text-align:center}
+.pets-result .range{opacity:.65;font-size:.88em}
 .pets-result .weak{opacity:.5}
 .pets-result p{max-width:60em;font-size:.88em;opacity:.8;margin:.2em 0}
 """
@@ -34,11 +35,10 @@ def table_html(
     """A released table. ``frame`` has a row per cell and ``name``, ``name_low``, ``name_high`` for each statistic."""
     shown = frame.iloc[:MAX_ROWS]
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in grouping)
-    head += "".join(f'<th scope="col" class="number">{escape(name)}</th>' for name in statistics)
+    head += "".join(f'<th scope="colgroup" colspan="2" class="number">{escape(name)}</th>' for name in statistics)
     columns = [[f'<th scope="row">{escape(str(value))}</th>' for value in shown[name]] for name in grouping]
     for name in statistics:
-        texts = _values(shown[name], shown[f"{name}_low"], shown[f"{name}_high"])
-        columns.append([f'<td class="number">{text}</td>' for text in texts])
+        columns.append(list(_column(*(shown[f"{name}{end}"].astype(float) for end in ("", "_low", "_high")))))
     rows = "".join(f"<tr>{''.join(cells)}</tr>" for cells in zip(*columns, strict=True))
     cut = [f"The first {MAX_ROWS} of {len(frame):,} cells."] if len(frame) > MAX_ROWS else []
     below = "".join(f"<p>{escape(note)}</p>" for note in (*cut, *notes))
@@ -48,23 +48,24 @@ def table_html(
     )
 
 
-def _values(values: Iterable[Any], lows: Iterable[Any], highs: Iterable[Any]) -> Iterator[str]:
-    """Each value with as many places as its range gives a meaning to."""
-    for value, low, high in zip(map(float, values), map(float, lows), map(float, highs), strict=True):
+def _column(values: Iterable[float], lows: Iterable[float], highs: Iterable[float]) -> Iterator[str]:
+    """Two cells for each value: itself, and its range. As many places as the ranges of the column give a meaning to."""
+    rows = list(zip(values, lows, highs, strict=True))
+    widths = sorted(high - low for _, low, high in rows if isfinite(low) and isfinite(high) and high > low)
+    places = min(max(1 - floor(log10(widths[len(widths) // 2])), 0), 9) if widths else 0
+    for value, low, high in rows:
         if not isfinite(value):
-            yield f'<span class="weak" title="the noise leaves no value">{UNDETERMINED}</span>'
+            yield _pair(UNDETERMINED, "not determined")
         elif not (isfinite(low) and isfinite(high)):
-            yield (
-                f'<span class="weak" title="the noise may leave no value here">{_number(value, abs(value))}'
-                '<span class="range">undetermined</span></span>'
-            )
+            yield _pair(_number(value, places), "not determined")
         else:
-            width = high - low
-            yield (f'{_number(value, width)}<span class="range">{_number(low, width)} to {_number(high, width)}</span>')
+            yield _pair(_number(value, places), f"{_number(low, places)} to {_number(high, places)}")
 
 
-def _number(value: float, width: float) -> str:
-    """Digits down to a hundredth of ``width``: more of them are noise."""
-    places = 0 if width <= 0 else min(max(2 - floor(log10(width)) - 1, 0), 9)
-    text = f"{value:,.{places}f}"
-    return text.replace("-", "\u2212") if float(text.replace(",", "")) else f"{0:.{places}f}"
+def _pair(value: str, beside: str) -> str:
+    weak = " weak" if beside == "not determined" else ""
+    return f'<td class="number{weak}">{value}</td><td class="range">{beside}</td>'
+
+
+def _number(value: float, places: int) -> str:
+    return f"{round(value, places) + 0.0:,.{places}f}".replace("-", "\u2212")

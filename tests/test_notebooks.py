@@ -1,0 +1,72 @@
+"""The notebooks run from top to bottom, as a researcher would run them, and show what their text says."""
+
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+FOLDER = Path(__file__).parents[1] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+
+
+@cache
+def executed(file: Path) -> Any:
+    notebook = nbformat.read(file, as_version=4)
+    client = NotebookClient(notebook, timeout=100, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}})
+    return client.execute()
+
+
+def outputs(notebook: Any, kind: str) -> list[str]:
+    """All outputs of a kind, in order; ``text`` is what was printed."""
+    found = []
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if kind == "text" and output.output_type == "stream":
+                found.append(output.text)
+            elif kind in output.get("data", {}):
+                found.append(output.data[kind])
+    return found
+
+
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
+def test_a_notebook_runs_from_top_to_bottom(file: Path) -> None:
+    notebook = executed(file)
+    assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
+
+
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
+def test_a_committed_notebook_was_executed_in_order_and_holds_nothing_of_its_host(file: Path) -> None:
+    cells = [cell for cell in nbformat.read(file, as_version=4).cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    assert not any(output.output_type == "error" for cell in cells for output in cell.outputs)
+    printed = json.dumps([cell.outputs for cell in cells])
+    assert not re.search(r"/(home|root|tmp|work|Users)/", printed)
+
+
+def test_the_joint_query_shows_its_report_table_picture_and_truth() -> None:
+    notebook = executed(FOLDER / "01_joint_query.ipynb")
+    pages = outputs(notebook, "text/html")
+    report = [page for page in pages if page.startswith("<iframe")]
+    assert len(report) == 1 and "Ready for approval" in report[0]
+    tables = [page for page in pages if 'class="pets-result"' in page]
+    assert len(tables) == 2
+    assert [tables[0].count(f'<th scope="row">{level}<') for level in ("nothing", "95 %", "(missing)")] == [1, 1, 1]
+    assert outputs(notebook, "image/png")
+    printed = "".join(outputs(notebook, "text"))
+    assert "sql.function" in printed and "MAX is not a statistic" in printed
+    assert "identifiers among them: 0" in printed
+    assert "receipts/helper.json" in printed
+
+
+def test_the_joint_query_is_near_the_truth() -> None:
+    """Twenty-five standard deviations of the noise: a wrong join would be far beyond, unlucky noise never."""
+    notebook = executed(FOLDER / "01_joint_query.ipynb")
+    compared = next(page for page in outputs(notebook, "text/plain") if "true_people" in page)
+    found = re.findall(r"^(nothing|\d+ %) +(-?\d+) +(\d+)\.0 ", compared, re.MULTILINE)
+    assert len(found) == 5
+    assert all(abs(int(people) - int(true)) <= 90 for _, people, true in found)
