@@ -76,8 +76,9 @@ class Shape:
 class RowsOfA:
     """What role a brings: at most ``n_a`` rows, at most ``k`` of each person.
 
-    Shapes:  ids (n, width) uint8, zero-padded; occurrence (n,) uint16, 1 to k, distinct within a person; cell (n,) uint32 below g; values: x arrays
-             (n,) int64; local (v, g) uint64, added to role a's share (unmatched rows of a LEFT JOIN).
+    Shapes:  ids (n, width) uint8, zero-padded; occurrence (n,) uint16, 1 to k, distinct within a person; cell (n,)
+             uint32 below g; values: x arrays (n,) int64; local (v, g) uint64, added to role a's share (unmatched rows
+             of a LEFT JOIN).
     """
 
     ids: U8
