@@ -179,12 +179,12 @@ def _dataset(
     if most is None:
         counts = frame[key].value_counts()
         most = int(counts.max()) if len(counts) else 1
-    grouped = re.split(r"\bgroup\s+by\b", sql, flags=re.IGNORECASE)[1:]
+    grouped = _grouping(sql)
     declared: dict[str, Any] = {key: {"role": "person id", "scheme": "text"}}
     for name in map(str, frame.columns):
         if name == key or not re.search(rf"\b{re.escape(name)}\b", sql, re.IGNORECASE):
             continue
-        in_group = bool(grouped) and re.search(rf"\b{re.escape(name)}\b", grouped[0], re.IGNORECASE) is not None
+        in_group = re.search(rf"\b{re.escape(name)}\b", grouped, re.IGNORECASE) is not None
         declared[name] = dict(given[name]) if name in given else _column(frame[name], in_group, table.name, name)
     return {
         "name": table.name,
@@ -194,6 +194,14 @@ def _dataset(
         "truncate": True,
         "columns": declared,
     }
+
+
+def _grouping(sql: str) -> str:
+    """The text that names grouping columns: GROUP BY, and what SELECT lists outside of statistics."""
+    before, after = (*re.split(r"\bgroup\s+by\b", sql, maxsplit=1, flags=re.IGNORECASE), "")[:2]
+    listed = re.split(r"\bfrom\b", before, maxsplit=1, flags=re.IGNORECASE)[0]
+    bare = re.sub(r"\([^()]*\)", "", listed)
+    return re.sub(r"\bas\s+\w+", "", bare, flags=re.IGNORECASE) + " " + after
 
 
 def _column(values: pd.Series, in_group: bool, table: str, name: str) -> dict[str, Any]:
