@@ -98,9 +98,10 @@ class Ledger:
 
 
 def _spent(db: sqlite3.Connection, dataset: str, since: dt.date) -> Loss:
-    text = "SELECT epsilon, delta FROM charges WHERE dataset = ? AND day >= ?"
+    """Runs of one specification cost the same, so there are few rows to add however many runs there were."""
+    text = "SELECT epsilon, delta, count(*) FROM charges WHERE dataset = ? AND day >= ? GROUP BY epsilon, delta"
     rows = db.execute(text, (dataset, since.isoformat())).fetchall()
-    return total(Loss(Fraction(epsilon), Fraction(delta)) for epsilon, delta in rows)
+    return total(Loss(runs * Fraction(epsilon), runs * Fraction(delta)) for epsilon, delta, runs in rows)
 
 
 def _check(dataset: str, spent: Loss, asked: Loss, most: Loss) -> None:

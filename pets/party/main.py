@@ -10,7 +10,7 @@ from pets.ids import PartyId, RunHandle
 from pets.party import sources
 from pets.party.config import PartyConfig, read_config
 from pets.party.node import Console, Outside, PartyNode, Settings
-from pets.party.server import serve
+from pets.party.server import keep_memory, serve
 from pets.party.state import State
 from pets.party.warm import prepare_kernels
 from pets.transport.grpc import Dialler, GrpcLink
@@ -74,6 +74,7 @@ def open_node(config: PartyConfig, *, console: Console) -> PartyNode:
 
 def serve_party(config_file: Path, *, console: Console) -> None:
     """``pets party serve``: read the configuration, warm up, serve until told to stop."""
+    keep_memory()
     config = read_config(config_file, now=dt.datetime.now(dt.UTC))
     prepare_kernels()
     sources.warm((config.state / SNAPSHOTS).resolve())

@@ -61,7 +61,8 @@ _OPTIONS: Final = (
     ("grpc.max_connection_idle_ms", 3_600_000),
 )
 
-_MALLOC: Final = ((-3, 32 << 20), (-1, 256 << 20))  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD of glibc
+_MALLOC: Final = ((-3, 32 << 20), (-1, 256 << 20), (-8, 1))
+"""M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_ARENA_MAX of glibc."""
 
 
 class Server:
@@ -375,7 +376,6 @@ def keep_memory() -> None:
 
 def serve(config: PartyConfig, node: Node) -> None:
     """Serve ``node`` until SIGTERM or SIGINT; says ``pets: NAME ready on HOST:PORT`` on stdout when it listens."""
-    keep_memory()
     ended = threading.Event()
     previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     for number in previous:
