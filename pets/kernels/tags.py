@@ -80,11 +80,16 @@ def tag_indexed(key: Secret[bytes], kind: Kind, start: int, count: int, *, width
 
 
 def take(tags: U8Array, order: U32Array) -> U8Array:
-    """Give the tags `tags[order[i]]` in the order of i. Raises IndexError if a position is out of range."""
+    """Give the rows `tags[order[i]]` in the order of i, tags or identifiers of any width.
+
+    Raises: IndexError if a position is out of range.
+    """
     _need(tags, np.uint8, (None, None), "tags")
     _need(order, np.uint32, (None,), "positions")
     if order.size and int(order.max()) >= len(tags):
         raise IndexError("a position is outside the list of tags")
+    if tags.shape[1] > aes.BLOCK_BYTES:  # the kernel moves a first and a last word, which is all of a tag
+        return tags[order]
     out = _tags(order.size, tags.shape[1])
     _take(tags, order, out)
     return out
@@ -95,6 +100,8 @@ def place(tags: U8Array, positions: U32Array, out: U8Array) -> None:
     _need(tags, np.uint8, (None, None), "tags")
     _need(positions, np.uint32, (len(tags),), "positions")
     _need(out, np.uint8, (None, tags.shape[1]), "the list of tags")
+    if tags.shape[1] > aes.BLOCK_BYTES:
+        raise ValueError("a tag has 1 to 16 bytes")
     if positions.size and int(positions.max()) >= len(out):
         raise IndexError("a position is outside the list of tags")
     _place(tags, positions, out)

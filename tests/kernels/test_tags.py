@@ -146,3 +146,18 @@ def test_wrong_arguments_are_refused() -> None:
         tags.id_blocks(ids, fixed=True, key=KEY)
     with pytest.raises(ValueError, match="empty"):
         tags.id_blocks(np.zeros((3, 20), np.uint8), fixed=False, key=KEY)
+
+
+@pytest.mark.parametrize("width", [1, 10, 13, 16, 17, 64])
+def test_rows_of_any_width_are_taken(width: int) -> None:
+    """Identifiers of role b go the same way as tags, and are up to 64 bytes wide."""
+    rng = np.random.default_rng(width)
+    rows = rng.integers(0, 256, (50, width), np.uint8)
+    order = rng.permutation(50)[:30].astype(np.uint32)
+    assert np.array_equal(tags.take(rows, order), rows[order])
+
+
+def test_what_is_wider_than_a_tag_is_not_placed() -> None:
+    wide = np.zeros((2, 17), np.uint8)
+    with pytest.raises(ValueError, match="1 to 16 bytes"):
+        tags.place(wide, np.arange(2, dtype=np.uint32), wide.copy())
