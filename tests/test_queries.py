@@ -1,22 +1,26 @@
 """Queries that nobody wrote, from tables to released table without noise, against DuckDB and a loop over rows."""
 
+import math
 import random
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from pets.errors import SpecError
+from pets.party import prepare
 from pets.plan.cost import join_of
-from pets.plan.lower import lower
+from pets.plan.lower import JOIN_CARD, lower
+from pets.spec.cards import load_cards
 from pets.spec.ir import AddNoise
 from pets.spec.moments import roles
 from pets.spec.query import Aggregate, Statistic
 from pets.spec.sql import bind
 from tests.oracles import random_queries as drawn
 from tests.oracles import sql
-from tests.oracles.direct import Direct, freeze, without
+from tests.oracles.direct import Direct, freeze, stream, without
 
 QUERIES = 6
 """Queries a world: taking its snapshots costs more than running a query over them."""
@@ -292,3 +296,77 @@ def most_moved(direct: Direct) -> dict[str, float]:
             for column, change in zip(noise.columns, moved, strict=True):
                 out[column.moment.name] = max(out[column.moment.name], float(change) / column.sensitivity)
     return out
+
+
+# -- with noise -------------------------------------------------------------------------------------------------------
+
+
+def wide_domain(folder: Path, cells: int) -> tuple[Direct, np.ndarray]:
+    """Many cells with some people in each: one run gives as many draws of the noise; and what they hide."""
+    levels = tuple(f"w{n}" for n in range(cells - 1))
+    draw = random.Random("wide")
+    stays = [stay(f"p{n}", draw.choice(levels), draw.randrange(-2, 6)) for n in range(3 * cells)]
+    homes = [home(f"p{n}", None, draw.randrange(4)) for n in range(0, 6 * cells, 2)]
+    world = small_world(stays, homes, k=(1, 1), required=True)
+    world.datasets[0]["columns"]["ward"]["levels"] = levels
+    text = "SELECT a.ward, COUNT(*) AS n, SUM(a.nights) AS s, AVG(b.rent) AS m"
+    spec = drawn.spec_of(world, text + " FROM stays a JOIN homes b ON a.id = b.id GROUP BY a.ward")
+    direct = Direct.of(spec, freeze(spec, world.rows, folder))
+    rows = {d.name: sql.counted(spec, d, world.rows[d.name]) for d in spec.datasets}
+    return direct, sql.moments(spec, direct.plan, rows)
+
+
+def test_released_sums_less_the_truth_follow_the_declared_law(tmp_path: Path) -> None:
+    direct, truth = wide_domain(tmp_path, 1500)
+    noise = next(step for step in direct.plan.steps if isinstance(step, AddNoise))
+    drawn_noise = np.concatenate([direct.opened(seed=seed, noise=True) - truth for seed in (1, 2)], axis=1)
+    for column, found in zip(noise.columns, drawn_noise, strict=True):
+        p = math.exp(-float(column.epsilon / column.sensitivity))
+        variance = 3 * p / (1 - p) ** 2
+        kurtosis = 3 + float(stats.nbinom.stats(1.5, 1 - p, moments="k")) / 2
+        assert abs(found.mean()) < 5 * math.sqrt(variance / found.size), column.moment.name
+        assert abs(found.var() / variance - 1) < 5 * math.sqrt(kurtosis / found.size), column.moment.name
+        assert chi_square(found, p) > 1e-6, column.moment.name
+
+
+def chi_square(found: np.ndarray, p: float) -> float:
+    """How likely such a sample is under NB(3/2, p) - NB(3/2, p), in some twenty classes of equal probability."""
+    size = int(60 / (1 - p)) + 20
+    mass = stats.nbinom.pmf(np.arange(size), 1.5, 1 - p)
+    law = np.convolve(mass, mass[::-1])
+    below = np.cumsum(law)
+    cuts = sorted({int(np.searchsorted(below, level)) for level in np.linspace(0.05, 0.95, 19)})
+    classes = np.searchsorted(np.array(cuts) - (size - 1), found, side="left")
+    edges = np.concatenate([[0.0], below[cuts], [1.0]])
+    expected = np.diff(edges) * found.size
+    counts = np.bincount(classes, minlength=len(cuts) + 1)
+    return float(stats.chisquare(counts, expected * counts.sum() / expected.sum()).pvalue)
+
+
+def test_two_parties_noise_is_discrete_laplace(tmp_path: Path) -> None:
+    """Whoever of the three leaves its part out, or knows it, faces the full declared noise of the two others."""
+    direct, _ = wide_domain(tmp_path, 800)
+    step = next(step for step in direct.plan.steps if isinstance(step, AddNoise))
+    shape = prepare.shape_of(join_of(direct.plan), load_cards()[JOIN_CARD])
+    parts = [
+        np.concatenate([prepare.noise_of(step, shape, stream(seed, f"noise {party}")) for seed in range(3)], axis=1)
+        for party in range(3)
+    ]
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+        both = (parts[first] + parts[second]).view(np.int64)
+        for column, found in zip(step.columns, both, strict=True):
+            p = math.exp(-float(column.epsilon / column.sensitivity))
+            found_below = np.array([(found <= k).mean() for k in range(-3, 4)])
+            expected = np.array([stats.dlaplace.cdf(k, -math.log(p)) for k in range(-3, 4)])
+            assert np.abs(found_below - expected).max() < 5 * 0.5 / math.sqrt(found.size)
+
+
+def test_released_ranges_hold_the_truth_in_95_of_100_cells(tmp_path: Path) -> None:
+    direct, truth = wide_domain(tmp_path, 1500)
+    exact = direct.table(truth)
+    inside = []
+    for seed in (3, 4):
+        frame = direct.table(direct.opened(seed=seed, noise=True))
+        for name in ("n", "s"):
+            inside.append(((frame[f"{name}_low"] <= exact[name]) & (exact[name] <= frame[f"{name}_high"])).mean())
+    assert 0.93 < np.mean(inside) < 0.985

@@ -14,7 +14,7 @@ from typing import Final
 
 from pets.errors import SpecError
 
-_TOKEN: Final = re.compile(r"\s*(?:(\d+)|([a-z][a-z0-9_]*)|(//|[+\-*(),]))")
+_TOKEN: Final = re.compile(r"\s*(?:([0-9]+)|([a-z][a-z0-9_]*)|(//|[+\-*(),]))")
 _MAX_LENGTH: Final = 300
 _MAX_DEPTH: Final = 20
 

@@ -1,0 +1,106 @@
+"""Cards: what is loaded is what is written, and a card that contradicts itself is never loaded."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pets.errors import SpecError
+from pets.spec.cards import CardFile, cards_digest, cards_folder, json_schema, load_cards, parse_card
+
+JOIN = (cards_folder() / "helper_join_a" / "card.toml").read_text()
+
+
+def parsed(old: str = "", new: str = "", text: str = JOIN) -> None:
+    assert old in text
+    parse_card(text.replace(old, new, 1).encode(), file="card.toml")
+
+
+def test_every_card_of_the_installation_is_loaded_under_its_folder_s_name() -> None:
+    cards = load_cards()
+    assert set(cards) == {file.parent.name for file in cards_folder().glob("*/card.toml")}
+    assert {"helper_join_a", "release"} <= set(cards)
+    assert len({card.digest for card in cards.values()}) == len(cards)
+
+
+def test_messages_are_numbered_from_one_and_go_between_roles() -> None:
+    for card in load_cards().values():
+        assert [message.number for message in card.messages] == list(range(1, len(card.messages) + 1))
+        for message in card.messages:
+            assert message.sender in card.roles and message.receiver in card.roles
+            assert message.sender != message.receiver
+
+
+def test_parameters_are_exactly_those_declared() -> None:
+    card = load_cards()["helper_join_a"]
+    public = dict.fromkeys(card.public, 4)
+    names = card.names(public)
+    assert set(names) == set(card.public) | set(card.derived)
+    for wrong in (public | {"other": 1}, dict.fromkeys(list(card.public)[1:], 4)):
+        with pytest.raises(SpecError) as caught:
+            card.names(wrong)
+        assert caught.value.code == "card.parameters"
+
+
+def test_the_width_of_bytes_is_a_formula() -> None:
+    card = load_cards()["helper_join_a"]
+    names = card.names(dict.fromkeys(card.public, 4))
+    kinds = {message.label: message.element_under(names) for message in card.messages}
+    assert kinds["M1"].kind == "bytes" and kinds["M1"].width == names["t"]
+    assert (kinds["M4"].kind, kinds["M4"].width) == ("u32", 4)
+    assert (kinds["M3"].kind, kinds["M3"].width) == ("word", 8)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("card = 1", "card = 2"),
+        ("card = 1", 'card = 1\nother = "x"'),
+        ('id = "helper_join_a"', 'id = "Helper"'),
+        ("n = 1,", "n = 2,"),
+        ('from = "a"', 'from = "nobody"'),
+        ('to = "helper"', 'to = "nobody"'),
+        ('label = "M2"', 'label = "M1"'),
+        ('element = "word"', 'element = "float"'),
+        ('element = "bytes[t]"', 'element = "bytes[unknown]"'),
+        ('element = "u32"', 'element = "u64"'),
+    ],
+)
+def test_a_card_that_contradicts_itself_is_refused(old: str, new: str) -> None:
+    if old not in JOIN:  # the same fact, in the other way that TOML lets one write it
+        old, new = (re.sub(r"(\w) = ", r"\1 = ", text).rstrip(",") for text in (old, new))
+    with pytest.raises(SpecError) as caught:
+        parsed(old, new)
+    assert caught.value.code in ("card.field", "card.formula")
+    assert "card.toml" in caught.value.text or caught.value.code == "card.formula"
+
+
+def test_formulas_may_use_only_names_that_are_there() -> None:
+    columns = re.search(r'columns = "([a-z_0-9 *+]+)"', JOIN)
+    assert columns is not None
+    with pytest.raises(SpecError) as caught:
+        parsed(columns.group(), 'columns = "n_a * nowhere"')
+    assert "nowhere" in caught.value.text
+
+
+@pytest.mark.parametrize("data", [b"\xff", b"card = ", b""])
+def test_what_is_no_card_is_refused_with_its_file(data: bytes) -> None:
+    with pytest.raises(SpecError, match=r"card\.toml"):
+        parse_card(data, file="card.toml")
+
+
+def test_one_byte_of_a_card_changes_the_digest_that_parties_compare() -> None:
+    one = parse_card(JOIN.encode(), file="card.toml")
+    other = parse_card((JOIN + "\n").encode(), file="card.toml")
+    assert one.digest != other.digest
+    assert cards_digest(("helper_join_a", "release")) != cards_digest(("release", "helper_join_a"))
+
+
+def test_the_published_schema_is_that_of_the_file() -> None:
+    schema = json_schema()
+    assert set(schema["required"]) <= set(CardFile.model_fields)  # type: ignore[call-overload]
+    assert schema["additionalProperties"] is False
+
+
+def test_cards_are_found_in_the_tree() -> None:
+    assert cards_folder() == Path(__file__).parents[2] / "protocols"
