@@ -364,7 +364,7 @@ def _same_rest(wide: U8Array | None, word: Number, other: U8Array | None, row: N
     """Whether the bytes that entries do not hold are the same in row `word` of `wide` and `row` of `other`."""
     if wide is None:
         return True
-    return _compare_rest(wide, word & _ROW, other, row & _ROW) == 0
+    return _compare_rest(wide, word & _ROW, other, row & _ROW) == 0  # type: ignore[arg-type]  # both or neither
 
 
 @inlined
