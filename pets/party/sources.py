@@ -130,7 +130,6 @@ def engine(*files: Path, scratch: Path | None = None, memory: str = MEMORY) -> I
 @lru_cache(maxsize=8)
 def warm(folder: Path) -> Any:
     """The engine that reads the snapshots of ``folder``. Opened once: that costs more than reading a million rows."""
-    ten_digits(np.zeros(1, np.int64))  # compiled here, not in a run
     return _locked("allowed_directories", [f"{folder}/"], scratch=None, memory="4GB")
 
 
