@@ -29,7 +29,7 @@ from pets.protocols import helper_join
 from pets.result import Result, StepCost
 from pets.spec.cards import load_cards
 from pets.spec.model import Spec
-from pets.spec.parse import parse_toml
+from pets.spec.parse import parse_toml, read_text
 from pets.spec.write import to_toml
 from pets.transport.calls import Description, Event, Evidence, SnapshotEntry, Standing, StartRequest, Submitted
 from pets.transport.link import Link
@@ -254,7 +254,7 @@ class _Run:
                 self._steps.append(StepCost(party, event.name, (event.elapsed_ms - last) / 1000, event.moved))
                 last = event.elapsed_ms
             elif event.kind == "end":
-                self._ended(party, event.code)
+                self._ended(party, event)
             self._tell(party, event)
 
     def _tell(self, party: PartyId, event: Event) -> None:
@@ -264,12 +264,12 @@ class _Run:
             self._progress = _silent
             warnings.warn(f"progress is shown no more: {error!r}", stacklevel=2)
 
-    def _ended(self, party: PartyId, code: str) -> None:
+    def _ended(self, party: PartyId, end: Event) -> None:
         """A party's run is over. If that was no good end, what we wait for will not come."""
         with self._lock:
-            echo = self._stopping and code == "run.stopped"
-            self._ends[party] = "run.ended" if echo else code
-            link = self._link if code else None
+            echo = self._stopping and (end.code, end.name) == ("run.stopped", self._network.analyst.party)
+            self._ends[party] = "run.ended" if echo else end.code
+            link = self._link if end.code else None
         if link is not None:
             link.abort("run.ended")
 
@@ -294,6 +294,8 @@ class _Run:
             return error
 
         told = [(party, code) for party, code in self._ends.items() if code not in _TOLD]
+        if not told and error.code == "peer.aborted":
+            return RunError("run.ended", party=error.fields["peer"], reason=error.fields["reason"])
         if not told:
             return error
         party, code = min(told, key=lambda each: each[1].startswith(("peer.", "link.")))
@@ -327,8 +329,8 @@ def read(spec: "Spec | Draft | str | Path") -> tuple[str, Review]:
         return to_toml(spec), review(spec)
     if isinstance(spec, str) and "\n" in spec:
         return spec, review(parse_toml(spec))
-    text = Path(spec).read_text(encoding="utf-8")
-    return text, review(parse_toml(text, file=Path(spec).name))
+    text = read_text(Path(spec))
+    return text, review(parse_toml(text, file=str(spec)))
 
 
 def _named_in(receipts: Iterable[bytes]) -> set[str]:

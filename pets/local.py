@@ -89,7 +89,7 @@ class LocalNetwork(Network):
         self._all_here(found.require().spec)
         with tempfile.TemporaryDirectory(prefix="pets-") as folder:
             prepare_kernels()
-            world = _World(self._tables, self._wires, self.analyst, found, Path(folder), self.deadline_s)
+            world = self.world(found, Path(folder))
             self.servers, self.directory_toml = dict(world.servers), world.directory_toml
             self._wires.record = record
             try:
@@ -99,6 +99,10 @@ class LocalNetwork(Network):
             finally:
                 world.close()
         return replace(result, transcript=self._wires.transcript) if record else result
+
+    def world(self, found: Review, folder: Path) -> "World":
+        """Nodes for one specification, which keep what they have in ``folder``. Whoever makes them closes them."""
+        return World(self._tables, self._wires, self.analyst, found, folder, self.deadline_s)
 
     def _all_here(self, spec: Spec) -> None:
         """A party or a table that the network does not have is the caller's slip, so say which before anything runs."""
@@ -114,7 +118,7 @@ def _source(table: Any) -> Source:
     return FileSource(Path(table)) if isinstance(table, str | Path) else FrameSource(table)
 
 
-class _World:
+class World:
     """Nodes made for one specification: their policies allow what it asks for, their approvers sign it."""
 
     def __init__(
@@ -193,9 +197,8 @@ class _Console:
     """Lines for a party's own people. In a notebook they are the same person as the analyst: show what went wrong."""
 
     def __call__(self, line: str) -> None:
-        if not line.startswith("run "):
-            return
-        print(line)
+        if line.startswith(("run ", "source.", "  ")):  # the last: the rows and counts that follow a source's fault
+            print(line)
 
 
 @dataclass(frozen=True, slots=True)

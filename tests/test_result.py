@@ -54,7 +54,8 @@ def test_the_table_has_three_columns_for_each_statistic(result: Result) -> None:
 
 
 def test_a_table_that_was_changed_does_not_change_the_result(result: Result) -> None:
-    result.to_pandas()["n"] = 0
+    frame = result.to_pandas()
+    frame["n"] = 0
     assert not (result.to_pandas()["n"] == 0).all()
 
 

@@ -55,17 +55,21 @@ _PATTERNS: Final[Mapping[str, str]] = {
 
 def read_spec(path: Path) -> Spec:
     """Read a specification file. Raises ``SpecError`` (``spec.*``) that names the file and the path in it."""
+    return parse_toml(read_text(path), file=str(path))
+
+
+def read_text(path: Path) -> str:
+    """The text of a specification file, not yet parsed. Raises: SpecError spec.unreadable or spec.too-large."""
     try:
         with path.open("rb") as file:
             body = file.read(MAX_TOML + 1)
         if len(body) > MAX_TOML:
             raise SpecError("spec.too-large", file=str(path), limit=MAX_TOML)
-        text = body.decode("utf-8")
+        return body.decode("utf-8").removeprefix("\ufeff")
     except OSError as error:
         raise SpecError("spec.unreadable", file=str(path), problem=error.strerror or "it cannot be opened") from error
     except UnicodeDecodeError as error:
         raise SpecError("spec.unreadable", file=str(path), problem="it is not UTF-8") from error
-    return parse_toml(text.removeprefix("\ufeff"), file=str(path))
 
 
 def parse_toml(text: str, *, file: str = "<text>") -> Spec:
