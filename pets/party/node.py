@@ -435,7 +435,7 @@ class PartyNode:
         approved: approvals.Approved,
         frozen: Mapping[str, StoredSnapshot],
     ) -> None:
-        code = "internal.bug"
+        code, by = "internal.bug", ""
         try:
             started = self._state.now()
             outcome = run.session.run()
@@ -456,13 +456,13 @@ class PartyNode:
         except PetsError as error:
             if isinstance(error, SourceError):
                 self._tell(error)
-            code = session.public_code(error)
+            code, by = session.public_code(error), str(error.fields.get("by", ""))
             self._aborted(run, error, code)
         except Exception as error:  # whatever it is, the run has ended and says no more than that
             self._outside.console(f"run {run.handle}: {type(error).__name__} in {self.party}")
             self._aborted(run, InternalError("internal.bug", where=self.party), code)
         finally:
-            run.events.end(code)
+            run.events.end(code, by)
 
     def _aborted(self, run: LiveRun, error: PetsError, code: str) -> None:
         peer = str(error.fields.get("peer", ""))

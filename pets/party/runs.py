@@ -33,9 +33,9 @@ class Events:
         self.last_step = label
         self._add(Event("step", label, self._now(), size))
 
-    def end(self, code: str) -> None:
-        """The run is over; with a code it was no good end."""
-        self._add(Event("end", "finished" if not code else "aborted", self._now(), 0, code), last=True)
+    def end(self, code: str, by: str = "") -> None:
+        """The run is over; with a code it was no good end, and ``by`` says who stopped it."""
+        self._add(Event("end", by or ("finished" if not code else "aborted"), self._now(), 0, code), last=True)
 
     def follow(self) -> Iterator[Event]:
         """All events so far and to come; a sign of life where nothing happens."""

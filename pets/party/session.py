@@ -32,6 +32,9 @@ Entropy = Callable[[int], bytes]
 TELL_S: Final = 1.0
 """How long a party whose run fails at its start waits for the hellos that give it the run id to tell its peers."""
 
+REASON_S: Final = 0.5
+"""How long a party whose connection was cut waits for the word of the peer that says why."""
+
 _ROLE_OF_KEY: Final = {"a": ("ab", "ac"), "b": ("ab", "bc"), "helper": ("ac", "bc")}
 _ROLES: Final = ("a", "b", "helper")
 
@@ -162,7 +165,8 @@ class Session:
                 return
             met = self._link.error if self._link is not None else None
             if self._stopped is None:
-                self._stopped = met if met is not None and met.code != "link.closed" else error
+                explained = error.code == "peer.aborted" and met is not None and met.code == "link.cut"
+                self._stopped = error if met is None or met.code == "link.closed" or explained else met
             cause, link = self._stopped, self._link
             self._changed.notify_all()
         if link is not None:
@@ -184,6 +188,9 @@ class Session:
         try:
             return self._run()
         except PetsError as error:
+            if error.code == "link.cut":  # a peer that stops cuts its streams: its reason may be on the way
+                with self._changed:
+                    self._changed.wait_for(lambda: self._stopped is not None, REASON_S)
             self._end(error)
             if self._stopped is None or self._stopped is error:
                 raise
@@ -283,8 +290,7 @@ class Session:
 
     def _run_id(self) -> bytes:
         bodies = [
-            self.hello_body if name == self.party else self._hellos[name].body
-            for name in self.reviewed.spec.computing
+            self.hello_body if name == self.party else self._hellos[name].body for name in self.reviewed.spec.computing
         ]
         return hello.run_id([*bodies, self._result_hello.body])
 

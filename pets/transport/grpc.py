@@ -110,12 +110,22 @@ class Dialler:
             return self._channels[peer]
 
     def call(
-        self, peer: PartyId, method: str, request: _Message, answer: Callable[[bytes], Answer], deadline_s: float
+        self,
+        peer: PartyId,
+        method: str,
+        request: _Message,
+        answer: Callable[[bytes], Answer],
+        deadline_s: float,
+        *,
+        patient: bool = False,
     ) -> Answer:
-        """One question, one answer. ``method`` is ``Service/Method`` of proto/pets/v1."""
+        """One question, one answer. ``method`` is ``Service/Method`` of proto/pets/v1.
+
+        ``patient``: wait until the peer can be reached, instead of failing while a channel is between two attempts.
+        """
         stub = self.channel(peer).unary_unary(f"/pets.v1.{method}", _raw, answer)
         try:
-            return cast(Answer, stub(request.SerializeToString(), timeout=deadline_s))
+            return cast(Answer, stub(request.SerializeToString(), timeout=deadline_s, wait_for_ready=patient))
         except grpc.RpcError as error:
             raise translate(error, peer, step=method, seconds=deadline_s) from None
 
@@ -393,8 +403,9 @@ class GrpcLink(_Carried):
     def _failed(self, error: PetsError) -> None:
         super()._failed(error)
         if error.code != "link.closed":
+            reason = error.fields["reason"] if error.code == "peer.aborted" else error.code
             for outbox in self._outboxes.values():
-                outbox.fail(PeerError("peer.aborted", peer=self._me, reason=error.code))
+                outbox.fail(PeerError("peer.aborted", peer=self._me, reason=reason))
 
     def _close(self, error: PetsError | None) -> None:
         for outbox in self._outboxes.values():

@@ -8,6 +8,7 @@ failures are LinkError.
 from collections.abc import Iterator
 from typing import Final
 
+from pets.errors import LinkError
 from pets.ids import PartyId, PlanDigest, RunHandle, SpecDigest
 from pets.transport.calls import (
     DatasetEntry,
@@ -24,6 +25,9 @@ from pets.wire import party_pb2 as wire
 
 CALL_S: Final = 10.0
 """Deadline of calls that look something up or keep something."""
+
+HELLO_S: Final = 5.0
+"""How long a peer may take to be reached and to take a hello; a channel waits up to 2 s between two attempts."""
 
 CHECK_S: Final = 120.0
 """Deadline of calls that check, lower or read a whole table."""
@@ -88,8 +92,14 @@ class Remote:
         return self._dialler.call(self.party, "Runs/Receipt", request, wire.Envelope.FromString, CALL_S).envelope
 
     def hello(self, handle: RunHandle, body: bytes) -> None:
+        """Say hello. A peer whose server has just been restarted is waited for; one that stays away is unreachable."""
         request = wire.PeerHello(handle=handle, body=body)
-        self._dialler.call(self.party, "Exchange/Hello", request, wire.Empty.FromString, CALL_S)
+        try:
+            self._dialler.call(self.party, "Exchange/Hello", request, wire.Empty.FromString, HELLO_S, patient=True)
+        except LinkError as error:
+            if error.code != "link.deadline":
+                raise
+            raise LinkError("link.unreachable", peer=self.party) from None
 
     def abort(self, run_id: bytes, code: str) -> None:
         request = wire.AbortRequest(run_id=run_id, code=code)

@@ -30,8 +30,14 @@ def test_who_comes_late_is_told_everything_from_the_beginning() -> None:
 
 def test_a_bad_end_has_its_code() -> None:
     events = Events()
-    events.end("run.stopped")
-    assert told(events) == [("end", "aborted", 0, "run.stopped")]
+    events.end("link.deadline")
+    assert told(events) == [("end", "aborted", 0, "link.deadline")]
+
+
+def test_a_stop_says_who_stopped() -> None:
+    events = Events()
+    events.end("run.stopped", "b")
+    assert told(events) == [("end", "b", 0, "run.stopped")]
 
 
 def test_all_watchers_see_all_events_in_order_and_their_streams_end() -> None:

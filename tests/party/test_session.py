@@ -662,6 +662,23 @@ def test_the_echo_of_an_abort_does_not_hide_what_a_party_met_itself(world: World
     assert world.codes(BOARD) == ["peer.gap"]
 
 
+def test_a_cut_connection_is_explained_by_the_abort_that_follows(world: World) -> None:
+    """A peer that stops cuts its streams and says why on another one, which may be the slower."""
+    world.ready()
+
+    def cut(passing: Passing) -> Iterable[bytes]:
+        def explain() -> None:
+            world.nodes[BOARD].abort(world.caller(COUNCIL), passing.head.run_id, "approval.revoked")
+
+        threading.Timer(0.1, explain).start()
+        raise LinkError("link.cut", peer=BOARD)
+
+    world.hooks.taps.append(on("M3", cut))
+    fails(world)
+    assert "approval.revoked" in "\n".join(world.consoles[BOARD])
+    assert world.codes(BOARD) == ["peer.aborted"]
+
+
 def test_an_abort_by_somebody_outside_the_run_does_nothing(world: World) -> None:
     world.ready()
 
