@@ -38,7 +38,7 @@ test: $(VENV)/test
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest -m "not long"
+	@$(BIN)/python -m pytest -m "not long" --numprocesses 2 --dist loadscope
 
 ## make test-long   the long suites: fuzz, statistics, large sizes
 test-long: $(VENV)/test

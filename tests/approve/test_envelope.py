@@ -100,7 +100,7 @@ def test_two_names_for_one_key_are_still_one_signer() -> None:
     assert verify(sign(STATEMENT, ANN), {"Ann": ANN.public, "Anna": ANN.public}).signers == (ANN.public,)
 
 
-@pytest.mark.parametrize("keyid", ["anything", key_id(BOB.public)])
+@pytest.mark.parametrize("keyid", ["anything", key_id(BOB.public)], ids=["anything", "of another"])
 def test_a_wrong_key_id_is_refused_though_the_signature_is_good(keyid: str) -> None:
     envelope = edited(sign(STATEMENT, ANN), lambda body: body["signatures"][0].update(keyid=keyid))
     assert refused(envelope) == "approval.envelope"

@@ -178,7 +178,7 @@ def test_unsafe_allow_all_warns_says_so_and_is_refused_by_a_server() -> None:
         ("k = 2", "k = 2\nmin_organisations = 3", "approval"),
         ("k = 2", 'k = 2\nrequired_roles = ["king"]', "approval"),
         ("k = 2", "", "approval.k"),
-        (ANN.text, "ed25519:AAAA", "approval.approvers.0.key"),
+        pytest.param(ANN.text, "ed25519:AAAA", "approval.approvers.0.key", id="short key"),
         ('max_delta = "2^-30"', "max_delta = 0.1", "limits.max_delta"),
         ('max_delta = "2^-30"', 'max_delta = "0"', "limits.max_delta"),
         ('period = "year"', 'period = "week"', "limits.period"),
