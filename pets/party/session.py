@@ -7,6 +7,7 @@ the host only through deadlines. It writes no state; ``node.py`` reserves before
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -221,15 +222,22 @@ class Session:
             gate.project(self._card, dict(self._join.public), self._roles, self._role), opening=self._opening
         )
         try:
-            self._agreed(run_id)
-            drive(
-                self._play(keys, brought, noise),
-                passage,
-                link,
-                deadline_s=self._deadline_s,
-                check=self._may_go_on,
-                tick=self._tick,
-            )
+            # Counting and charging wait for the disk: meanwhile the role computes, and its first act waits for both.
+            with ThreadPoolExecutor(1, thread_name_prefix="agreed") as disk:
+                agreed = disk.submit(self._agreed, run_id)
+
+                def may_act() -> None:
+                    agreed.result()
+                    self._may_go_on()
+
+                drive(
+                    self._play(keys, brought, noise),
+                    passage,
+                    link,
+                    deadline_s=self._deadline_s,
+                    check=may_act,
+                    tick=self._tick,
+                )
             outcome = Outcome(run_id, passage.finish(), self._opening)
         finally:
             passage.close()

@@ -183,12 +183,16 @@ def party_b(shape: Shape, people: PeopleOfB, ab: prf.KeyFamily, bc: prf.KeyFamil
     del u, v
     q = permute.permutation(ab.key("q", purpose="permutation"), shape.n_list_a)
     rho2 = permute.permutation(ab.key("rho2", purpose="permutation"), shape.n_list_a)
-    words = yield from receive_columns("helper", "M5", shape.v)
+    sums = []
+    for column in range(shape.v):  # each column while the next one is on its way
+        words = yield from receive("helper", "M5", column)
+        hidden = np.empty(shape.n_list_a, np.uint64)
+        columns.prefix_scatter(words, q, rho2, hidden)
+        prf.sub_words(ab.key("r2", column), hidden)
+        sums.append(hidden)
+    del q, rho2
     for column in range(shape.v):
-        sums = np.empty(shape.n_list_a, np.uint64)
-        columns.prefix_scatter(words[column], q, rho2, sums)
-        prf.sub_words(ab.key("r2", column), sums)
-        yield Send("helper", "M6", sums, column)
+        yield Send("helper", "M6", sums[column], column)
     for column in range(shape.v):
         hidden = noise_b[column].copy()
         prf.sub_words(ab.key("noise", column), hidden)
@@ -204,6 +208,7 @@ def helper(shape: Shape, ac: prf.KeyFamily, bc: prf.KeyFamily, noise_c: U64) -> 
     Trust:   must not collude with a or with b: with the tag key it could try all identifiers.
     Raises:  PeerError peer.tags if a list repeats a tag or M2 is not sorted; peer.positions on a bad M8.
     """
+    rho = permute.permutation(bc.key("rho", purpose="permutation"), shape.n)
     tags_a = yield from receive("a", "M1")
     tags_b = yield from receive("b", "M2")
     e = yield from receive_columns("a", "Me", shape.x)
@@ -214,25 +219,29 @@ def helper(shape: Shape, ac: prf.KeyFamily, bc: prf.KeyFamily, noise_c: U64) -> 
         match = join.match(tags_a, tags_b)
     except ValueError as error:
         raise PeerError("peer.tags", problem=str(error)) from error
-    tau = columns.compose(permute.permutation(bc.key("rho", purpose="permutation"), shape.n), match, shape.n_list_b)
+    tau = columns.compose(rho, match, shape.n_list_b)
     del match
     yield Send("a", "M4", tau)
-    share = [prf.words_at(bc.key("r", column), tau) for column in range(shape.v_g)]
-    v = {}
+
+    def gathered(column: int) -> U64:
+        return prf.words_at(bc.key("r", column), tau)
+
+    share, v = {}, {}
     for place, of_b in enumerate(shape.factors_b):
+        share[of_b] = gathered(of_b)
         v[of_b] = prf.words(bc.key("v", place), shape.n_list_a)
         yield Send("a", "Mf", share[of_b] - v[of_b], place)
     product = 0
     for column, (of_b, of_a) in enumerate(shape.summed):
         if of_a is None:
-            word = share[of_b].copy()
+            word = share[of_b].copy() if of_b in share else gathered(of_b)
         else:
             word = e[of_a] * v[of_b]
             word += dealt[product]
             product += 1
         prf.sub_words(ac.key("r1", column), word)
         yield Send("b", "M5", word, column)
-    del share, v, e, dealt
+    del share, v, e, dealt, rho
 
     sums = yield from receive_columns("b", "M6", shape.v)
     hidden = yield from receive_columns("b", "Mn", shape.v)
