@@ -114,6 +114,8 @@ def per_person_sums(
     persons = _count_persons(person)
     if persons < 0:
         raise ValueError("person decreases")
+    if cells == 1 and persons == person.size and kept.all():
+        return factor.reshape(-1, 1)  # each row is a person's sum
     out = np.zeros((cells, persons), np.int64)
     _per_person_sums(person, cell, kept, factor, out)
     return out.T
@@ -131,7 +133,7 @@ def warm_up() -> None:
     person_starts(one)
     factor = factor_rows([np.ones(1, np.int64)], [np.ones(1, np.bool_)], 2, 1)
     first_in_cell(one, one, 1, occurrence)
-    per_person_sums(one, one, 1, factor, occurrence)
+    per_person_sums(one, one, 2, factor, occurrence)
 
 
 def _vector(array: npt.NDArray[Any], dtype: npt.DTypeLike, size: int | None = None) -> npt.NDArray[Any]:

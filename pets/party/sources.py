@@ -25,6 +25,7 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pets.errors import SourceError
 from pets.kernels.digits import ten_digits
@@ -256,7 +257,7 @@ def read(snapshot: Snapshot, what: ir.Read, dataset: Dataset) -> Table:
     broken: Exception | None = None
     try:
         table = _fetch(snapshot, what, dataset)
-    except (duckdb.Error, pa.ArrowException) as error:
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
         broken = error
     finally:
         hashing.join()
@@ -287,28 +288,30 @@ def _touched(what: ir.Read) -> tuple[list[str], list[str]]:
 
 
 def _fetch(snapshot: Snapshot, what: ir.Read, dataset: Dataset) -> Any:
-    values, present = _touched(what)
+    """The file's columns that a step needs, as they are stored, of the rows that pass WHERE."""
+    file = snapshot.file.parent.resolve() / snapshot.file.name
+    stored = _stored(what)
+    if what.where is None:  # the engine would take twice as long over what it need not look at
+        with pq.ParquetFile(file) as opened:
+            return opened.read(columns=stored)
     # Inside, the file's columns under names that no specification can give; beside them those that WHERE names.
-    inner = ['id AS "#id"', 'person AS "#person"']
-    inner += [f'{quoted("d_" + d.column.column)} AS "#d{i}"' for i, d in enumerate(what.dimensions)]
-    inner += [f"{quoted('m_' + c)} AS {quoted('#m_' + c)}" for c in dict.fromkeys(values + present)]
-    if what.where is not None:
-        inner += [f"{original(c, dataset.columns[c])} AS {quoted(c)}" for c in dict.fromkeys(columns_of(what.where))]
-    cell = "0::UINTEGER"
-    for i, dimension in enumerate(what.dimensions):
-        cell = f'({cell} * {len(dimension.levels)}::UINTEGER + "#d{i}"::UINTEGER)'
-    outer = ['"#id"', '"#person"', f"{cell}::UINTEGER"]
-    outer += [f"coalesce({quoted('#m_' + c)}, 0)" for c in values]
-    outer += [f"({quoted('#m_' + c)} IS NOT NULL)::UTINYINT" for c in present]
-    listed = ", ".join(f"{sql} AS c{i}" for i, sql in enumerate(outer))
+    inner = [f'{quoted(name)} AS "#{i}"' for i, name in enumerate(stored)]
+    inner += [f"{original(c, dataset.columns[c])} AS {quoted(c)}" for c in dict.fromkeys(columns_of(what.where))]
+    listed = ", ".join(f'"#{i}" AS {quoted(name)}' for i, name in enumerate(stored))
     where, literals = emit_where(what.where)
     sql = f"SELECT {listed} FROM (SELECT {', '.join(inner)} FROM read_parquet(?)) WHERE {where}"
-    cursor = warm(snapshot.file.parent.resolve()).cursor()
+    cursor = warm(file.parent).cursor()
     try:
-        path = str(snapshot.file.parent.resolve() / snapshot.file.name)
-        return cursor.execute(sql, [path, *map(parameter, literals)]).fetch_arrow_table()
+        return cursor.execute(sql, [str(file), *map(parameter, literals)]).fetch_arrow_table()
     finally:
         cursor.close()
+
+
+def _stored(what: ir.Read) -> list[str]:
+    """Names, in the snapshot's file, of the columns that a step needs."""
+    values, present = _touched(what)
+    named = ["id", "person", *(f"d_{d.column.column}" for d in what.dimensions), *(f"m_{c}" for c in values + present)]
+    return list(dict.fromkeys(named))
 
 
 def original(name: str, column: Column) -> str:
@@ -338,25 +341,38 @@ def parameter(value: Value) -> object:
 def _arrays(table: Any, snapshot: Snapshot, what: ir.Read, dataset: Dataset) -> Table:
     values, present = _touched(what)
     fixed = dataset.columns[dataset.key].scheme == "nhs-number"
-    first = table.column(0)
-    ids = ten_digits(_numbers(first, np.dtype(np.int64))) if fixed else _bytes(first, snapshot.width)
-    after = 3 + len(values)
+    first = table["id"]
+    cell = np.zeros(table.num_rows, np.uint32)
+    for dimension in what.dimensions:
+        cell *= np.uint32(len(dimension.levels))
+        cell += _numbers(table[f"d_{dimension.column.column}"], np.dtype(np.uint32))
     return Table(
-        ids=ids,
+        ids=ten_digits(_numbers(first, np.dtype(np.int64))) if fixed else _bytes(first, snapshot.width),
         fixed=fixed,
-        person=_numbers(table.column(1), np.dtype(np.uint32)),
-        cell=_numbers(table.column(2), np.dtype(np.uint32)),
-        values={c: _numbers(table.column(3 + i), np.dtype(np.int64)) for i, c in enumerate(values)},
-        present={
-            c: _numbers(table.column(after + i), np.dtype(np.uint8)).view(np.bool_) for i, c in enumerate(present)
-        },
+        person=_numbers(table["person"], np.dtype(np.uint32)),
+        cell=cell,
+        values={c: _numbers(table[f"m_{c}"], np.dtype(np.int64)) for c in values},
+        present={c: _is_there(table[f"m_{c}"]) for c in present},
     )
 
 
 def _numbers(column: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """A copy on purpose: Arrow's own buffers are read-only, for which kernels would be compiled a second time."""
+    """The values, 0 where NULL.
+
+    A copy on purpose: Arrow's own buffers are read-only, for which kernels would be compiled a second time.
+    """
+    if column.null_count:
+        column = column.fill_null(0)
     chunks = [chunk.to_numpy(zero_copy_only=True) for chunk in column.chunks]
     return np.concatenate(chunks, dtype=dtype) if chunks else np.empty(0, dtype)
+
+
+def _is_there(column: Any) -> BoolArray:
+    """Which values are not NULL."""
+    if not column.null_count:
+        return np.ones(len(column), np.bool_)
+    there: BoolArray = column.is_valid().to_numpy()
+    return there
 
 
 def _bytes(column: Any, width: int) -> U8Array:
