@@ -9,7 +9,8 @@ from pathlib import Path
 from pets.ids import PartyId, RunHandle
 from pets.party import sources
 from pets.party.config import PartyConfig, read_config
-from pets.party.node import Console, Outside, PartyNode, Settings
+from pets.party.node import Outside, PartyNode, Settings
+from pets.party.runs import Console
 from pets.party.server import keep_memory, serve
 from pets.party.state import State
 from pets.party.warm import prepare_kernels

@@ -6,21 +6,17 @@ depends on records is sent before: approvals verified, the run counted, the budg
 """
 
 import contextlib
-import datetime as dt
-import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from pets import __version__
 from pets.approve import approvals
 from pets.approve.envelope import SigningKey, sign
-from pets.approve.policy import Policy, judge_policy
+from pets.approve.policy import Policy
 from pets.check.budget import Loss, run_loss, total
-from pets.check.labels import Finding
-from pets.check.terms import design_fields
 from pets.errors import (
     ApprovalError,
     BudgetError,
@@ -31,17 +27,17 @@ from pets.errors import (
     SourceError,
 )
 from pets.ids import PartyId, RunHandle, SpecDigest
-from pets.party import account, evidence, session, snapshot, sources
+from pets.party import evidence, session, sources
 from pets.party.config import Directory
+from pets.party.consent import Consent
+from pets.party.freezer import Freezer
 from pets.party.ledger import Cap, Ledger
 from pets.party.log import Log
-from pets.party.runs import Hellos, LiveRun
+from pets.party.runs import Console, Hellos, LiveRun
 from pets.party.state import State, StoredSnapshot, StoredSpec
-from pets.plan.review import Review, Reviewed, review
-from pets.spec.canonical import canonical, spec_json
+from pets.plan.review import Reviewed
 from pets.spec.ir import Read
-from pets.spec.model import DESIGN, Dataset, Spec
-from pets.spec.parse import parse_toml
+from pets.spec.model import Dataset, Spec
 from pets.transport.calls import (
     Caller,
     DatasetEntry,
@@ -57,9 +53,6 @@ from pets.transport.mailbox import Exchange
 
 KEPT_RUNS: Final = 64
 """Runs whose events are kept in memory for those who watch; the journal keeps all."""
-
-Console = Callable[[str], None]
-"""Where lines for this party's own people go; they may hold row numbers, and never leave the host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,19 +95,15 @@ class PartyNode:
         settings: Settings = Settings(),
     ) -> None:
         self.party: Final = party
-        self._directory = directory
-        self._policy = policy
         self._signing = signing
         self._state = state
-        self._folder = folder
-        self._datasets = dict(datasets)
         self._outside = outside
         self._settings = settings
         self._ledger = Ledger(state)
         self._log = Log(state)
+        self._consent = Consent(party, directory, policy, state, self._log, settings.design)
+        self._freezer = Freezer(party, dict(datasets), folder, state, self._log, outside.entropy, outside.console)
         self._lock = threading.RLock()
-        self._freezing = threading.Lock()
-        self._reviews: dict[SpecDigest, Review] = {}
         self._runs: dict[RunHandle, LiveRun] = {}
         self._hellos = Hellos()
         self._closed = False
@@ -132,59 +121,25 @@ class PartyNode:
         """Who this party is and what it would bring; no row, no number of rows."""
         return Description(
             party=self.party,
-            organisation=self._directory.by_name[self.party].organisation,
+            organisation=self._consent.directory.by_name[self.party].organisation,
             version=__version__,
-            protocols=self._policy.limits.protocols,
-            datasets=tuple(DatasetEntry(name, ()) for name in sorted(self._datasets)),
+            protocols=self._consent.policy.limits.protocols,
+            datasets=tuple(DatasetEntry(name, ()) for name in sorted(self._freezer.datasets)),
         )
 
     # -- specifications and approvals ---------------------------------------------------------------------------------
 
     def submit(self, caller: Caller, toml: bytes, envelope: bytes) -> Submitted:
-        """Check a specification alone and keep it for this party's approvers.
-
-        Raises: SpecError on text that is none; LeakError leak.refused with the first refusal; ApprovalError if the
-                submission is not signed by who says to be its author.
-        """
-        spec = parse_toml(toml.decode("utf-8", "strict") if _is_text(toml) else "", file="specification")
-        found = self._check(spec)
-        try:
-            reviewed = found.require()
-            submission = approvals.verify_submission(
-                envelope, digest=reviewed.digest, spec=spec, keys=self._authors(spec)
-            )
-        except PetsError as error:
-            rules = sorted({f.rule for f in found.verdict.errors})
-            self._log.append("spec.refused", digest=found.digest, caller=caller.san, code=error.code, rules=rules)
-            raise
-        account.second_opinion(reviewed.plan, spec)
-        stored = StoredSpec(
-            digest=reviewed.digest,
-            plan=reviewed.plan_digest,
-            toml=toml,
-            canonical=canonical(spec_json(spec)),
-            submission=envelope,
-            author=submission.author,
-            author_key=submission.key,
-        )
-        if self._state.add_spec(stored):
-            self._log.append(
-                "spec.received",
-                digest=reviewed.digest,
-                plan=reviewed.plan_digest,
-                author=submission.author,
-                caller=caller.san,
-            )
-        self._reviews[reviewed.digest] = found
-        return Submitted(reviewed.digest, reviewed.plan_digest, _report(found))
+        """Check a specification alone and keep it for this party's approvers."""
+        return self._consent.submit(caller, toml, envelope)
 
     def approve(self, caller: Caller, envelope: bytes) -> Standing:
         """Verify and keep one approval of this party's own approvers; who brings it does not matter."""
-        return self._take_envelope(caller, envelope, approvals.APPROVAL)
+        return self._consent.take_envelope(caller, envelope, approvals.APPROVAL)
 
     def revoke(self, caller: Caller, envelope: bytes) -> Standing:
         """Verify and keep a revocation; runs under way of that specification end before their next message."""
-        standing = self._take_envelope(caller, envelope, approvals.REVOCATION)
+        standing = self._consent.take_envelope(caller, envelope, approvals.REVOCATION)
         with self._lock:
             runs = [run for run in self._runs.values() if run.digest == standing.digest]
         for run in runs:
@@ -194,12 +149,12 @@ class PartyNode:
     def pending(self, caller: Caller) -> tuple[Standing, ...]:
         """All specifications that this party holds, newest first; for its own people."""
         self._own(caller)
-        return tuple(self._standing(stored) for stored in reversed(self._state.specs()))
+        return tuple(self._consent.standing(stored) for stored in reversed(self._state.specs()))
 
     def evidence(self, caller: Caller, digest: SpecDigest) -> Evidence:
         """The specification, its submission and all approvals here: what other parties and approvers verify alone."""
-        stored = self._stored(digest)
-        self._named(caller, self._review(digest).spec)
+        stored = self._consent.stored(digest)
+        self._named(caller, self._consent.review(digest).spec)
         files = [("spec.toml", stored.toml), ("submission.json", stored.submission)]
         envelopes = self._state.envelopes(digest)
         files += [(f"approvals/{number:02d}.json", body) for number, body in enumerate(envelopes, 1)]
@@ -208,13 +163,13 @@ class PartyNode:
     def snapshot(self, caller: Caller, digest: SpecDigest) -> tuple[SnapshotEntry, ...]:
         """Validate and freeze this party's datasets for a specification; for its own people."""
         self._own(caller)
-        spec = self._review(digest).spec
+        spec = self._consent.review(digest).spec
         try:
-            taken = [self._freeze(spec, d, digest, again=True) for d in spec.datasets if self._holds(d)]
+            taken = self._freezer.freeze_all(spec, digest, again=True)
         except SourceError as error:
             self._tell(error)
             raise
-        return tuple(SnapshotEntry(s.dataset, s.commitment, s.taken) for s in taken)
+        return tuple(SnapshotEntry(s.dataset, s.commitment, s.taken) for s in taken.values())
 
     # -- runs ---------------------------------------------------------------------------------------------------------
 
@@ -257,7 +212,7 @@ class PartyNode:
         Not for peers: it has digests of the final shares, from which one who lacks few bits could find the sums.
         """
         stored = self._state.run(handle)
-        if caller.party not in (self.party, self._review(stored.digest).spec.result_party):
+        if caller.party not in (self.party, self._consent.review(stored.digest).spec.result_party):
             raise RunError("run.not-yours", party=caller.party)
         if stored.receipt is None:
             raise RunError("run.no-receipt", handle=handle)
@@ -300,17 +255,16 @@ class PartyNode:
     # -- starting and ending a run ------------------------------------------------------------------------------------
 
     def _start(self, caller: Caller, request: StartRequest) -> bytes:
-        stored = self._stored(request.digest)
-        reviewed = self._check_again(stored)
+        stored = self._consent.stored(request.digest)
+        reviewed = self._consent.reviewed(stored)
         spec = reviewed.spec
         if caller.party != spec.result_party:
             raise RunError("run.not-yours", party=caller.party)
         if self.party not in spec.computing:
             raise RunError("run.not-yours", party=self.party)
-        approved = self._approved(stored, reviewed, request.approvals)
-        held = [dataset for dataset in spec.datasets if self._holds(dataset)]
-        frozen = {d.name: self._freeze(spec, d, request.digest, again=False) for d in held}
-        charges = {d.name: run_loss(spec)[d.name] for d in held}
+        approved = self._consent.approved(stored, reviewed, request.approvals)
+        frozen = self._freezer.freeze_all(spec, request.digest, again=False)
+        charges = {name: run_loss(spec)[name] for name in frozen}
         run = self._begin(stored, reviewed, request, frozen, charges, approved)
         self._admit(run, approved)
         try:
@@ -379,7 +333,7 @@ class PartyNode:
 
         def bring(read: Read) -> sources.Table:
             dataset = spec.dataset(read.dataset)
-            return sources.read(self._loaded(frozen[read.dataset]), read, dataset)
+            return sources.read(self._freezer.loaded(frozen[read.dataset]), read, dataset)
 
         parties = frozenset(PartyId(p.name) for p in spec.parties)
         run = LiveRun(request.handle, request.digest, parties, charges)
@@ -414,7 +368,7 @@ class PartyNode:
         """
         run.run_id = run_id
         self._state.agree_run(run.handle, run_id.hex())
-        self._approved_here(stored, reviewed)
+        self._consent.approved_here(stored, reviewed)
         with self._lock:
             self._state.count_run(reviewed.digest, approved.max_runs)
             self._reserve(run.handle, run.charges)
@@ -493,7 +447,7 @@ class PartyNode:
             started=started,
             ended=self._state.now(),
             outcome="finished",
-            author_key=self._stored(reviewed.digest).author_key,
+            author_key=self._consent.stored(reviewed.digest).author_key,
             approved=approved,
             commitments={name: entry.commitment for name, entry in frozen.items()},
             spend=charges,
@@ -508,69 +462,6 @@ class PartyNode:
         return sign(statement, self._signing)
 
     # -- checks -------------------------------------------------------------------------------------------------------
-
-    def _check(self, spec: Spec) -> Review:
-        """Review, then this party's own policy and directory; all refusals are findings of one verdict."""
-        found = review(spec)
-        more: list[Finding] = list(self._of_directory(spec))
-        if not self._settings.design:
-            more += _placeholders(spec)
-        if found.query is not None:
-            more += judge_policy(self._policy, spec, found.query)
-        return replace(found, verdict=replace(found.verdict, findings=(*found.verdict.findings, *more)))
-
-    def _check_again(self, stored: StoredSpec) -> Reviewed:
-        """The review of a stored specification under today's policy, software and cards."""
-        found = self._review(stored.digest)
-        reviewed = found.require()
-        if reviewed.plan_digest != stored.plan:
-            raise RunError("run.plan-changed", digest=stored.digest)
-        return reviewed
-
-    def _of_directory(self, spec: Spec) -> Iterator[Finding]:
-        """Every party is one that this party knows, under the same name."""
-        for number, party in enumerate(spec.parties):
-            known = self._directory.by_name.get(PartyId(party.name))
-            if known is None or known.san != party.san:
-                yield Finding(
-                    "policy.directory",
-                    "error",
-                    f"party[{number}].san",
-                    f"{party.name} with {party.san} is not in the directory of {self.party}",
-                    "use names and SAN URIs of the directory, or have the party added to it",
-                )
-
-    def _approved(self, stored: StoredSpec, reviewed: Reviewed, brought: tuple[bytes, ...]) -> approvals.Approved:
-        """This party's own k of n, and a valid approval of every other input and computing party."""
-        today = self._state.clock().date()
-        own = self._approved_here(stored, reviewed)
-        for party in reviewed.spec.parties:
-            if party.name == self.party or set(party.roles) == {"result"}:
-                continue
-            keys = self._directory.approver_keys(PartyId(party.name))
-            theirs = [body for body in brought if approvals.claim_of(body).party == party.name]
-            approvals.verify_peer_approval(
-                theirs,
-                digest=reviewed.digest,
-                plan_digest=reviewed.plan_digest,
-                party=PartyId(party.name),
-                keys=keys,
-                author_key=stored.author_key,
-                now=today,
-            )
-        return own
-
-    def _approved_here(self, stored: StoredSpec, reviewed: Reviewed) -> approvals.Approved:
-        return approvals.verify_approvals(
-            self._state.envelopes(reviewed.digest),
-            digest=reviewed.digest,
-            plan_digest=reviewed.plan_digest,
-            party=self.party,
-            policy=self._policy,
-            spec=reviewed.spec,
-            author_key=stored.author_key,
-            now=self._state.clock().date(),
-        )
 
     def _still(self, approved: approvals.Approved) -> None:
         """Before every message: the approval has not run out on the way."""
@@ -593,125 +484,13 @@ class PartyNode:
         )
 
     def _caps(self, charges: Mapping[str, Loss]) -> dict[str, Cap]:
-        limits = self._policy.limits
+        limits = self._consent.policy.limits
         return dict.fromkeys(charges, Cap(limits.cap, limits.since(self._state.clock().date())))
 
     # -- small things -------------------------------------------------------------------------------------------------
 
-    def _take_envelope(self, caller: Caller, envelope: bytes, kind: str) -> Standing:
-        digest = approvals.claim_of(envelope).digest
-        try:
-            stored = self._stored(digest)
-            found = approvals.check_envelope(envelope, digest=digest, party=self.party, policy=self._policy)
-            if found != kind:
-                raise ApprovalError("approval.statement", problem="it is another kind of statement")
-        except PetsError as error:
-            self._log.append("approval.refused", digest=digest, caller=caller.san, code=error.code)
-            raise
-        _, _, _, approver = approvals.describe_envelope(envelope, self._policy.approval.keys)
-        if self._state.add_envelope(digest, kind, approver, envelope):
-            entry = "approval.recorded" if kind == approvals.APPROVAL else "approval.revoked"
-            self._log.append(entry, digest=digest, approver=approver, envelope=approvals.envelope_digest(envelope))
-        return self._standing(stored)
-
-    def _standing(self, stored: StoredSpec) -> Standing:
-        """How far the approval is, in a word and two numbers."""
-        reviewed = self._review(stored.digest)
-        need = self._policy.approval.k
-        try:
-            own = approvals.verify_approvals(
-                self._state.envelopes(stored.digest),
-                digest=stored.digest,
-                plan_digest=stored.plan,
-                party=self.party,
-                policy=self._policy,
-                spec=reviewed.spec,
-                author_key=stored.author_key,
-                now=self._state.clock().date(),
-            )
-            left = own.max_runs - self._state.runs_used(stored.digest)
-            state, have = ("approved" if left > 0 else "used up"), len(own.approvers)
-        except ApprovalError as error:
-            state = "pending" if error.code == "approval.too-few" else error.code.removeprefix("approval.")
-            have = int(str(error.fields.get("have", 0)))
-        return Standing(stored.digest, reviewed.spec.title, state, have, need, stored.received)
-
-    def _freeze(self, spec: Spec, dataset: Dataset, digest: SpecDigest, *, again: bool) -> StoredSnapshot:
-        """The snapshot of a dataset for a specification: the one there is, or a new one where the rule allows it.
-
-        One at a time: two first runs that start at once share what the first of them freezes.
-        """
-        with self._freezing:
-            return self._freeze_one(spec, dataset, digest, again=again)
-
-    def _freeze_one(self, spec: Spec, dataset: Dataset, digest: SpecDigest, *, again: bool) -> StoredSnapshot:
-        known = self._state.snapshot(digest, dataset.name)
-        if known is not None and (not again or dataset.refresh == "frozen"):
-            return known
-        if dataset.name not in self._datasets:
-            raise SourceError("source.none", dataset=dataset.name, party=self.party)
-        salt = self._outside.entropy(32)
-        try:
-            taken = snapshot.take(
-                self._datasets[dataset.name],
-                dataset,
-                spec.linkage,
-                self._folder,
-                salt=salt,
-                now=self._state.clock(),
-            )
-        except SourceError as error:
-            self._log.append("snapshot.refused", digest=digest, dataset=dataset.name, code=error.code)
-            raise
-        for line in taken.report.lines():
-            self._outside.console(f"{dataset.name}: {line}")
-        stored = StoredSnapshot(
-            digest=digest,
-            dataset=dataset.name,
-            taken=taken.taken.astimezone(dt.UTC).isoformat(timespec="microseconds"),
-            file=taken.file.name,
-            sha256=taken.sha256,
-            commitment=taken.commitment,
-            schema=taken.schema_digest,
-            salt=salt,
-            width=taken.width,
-        )
-        self._state.add_snapshot(stored)
-        self._log.append("snapshot.taken", digest=digest, dataset=dataset.name, commitment=taken.commitment)
-        return stored
-
-    def _loaded(self, stored: StoredSnapshot) -> sources.Snapshot:
-        return sources.Snapshot(
-            dataset=stored.dataset,
-            file=self._folder / stored.file,
-            sha256=stored.sha256,
-            commitment=stored.commitment,
-            schema_digest=stored.schema,
-            taken=dt.datetime.fromisoformat(stored.taken),
-            width=stored.width,
-            report=sources.Report(0, 0, 0, {}, {}),
-        )
-
     def _holds(self, dataset: Dataset) -> bool:
         return dataset.party == self.party
-
-    def _stored(self, digest: SpecDigest) -> StoredSpec:
-        return self._state.spec(digest)
-
-    def _review(self, digest: SpecDigest) -> Review:
-        found = self._reviews.get(digest)
-        if found is None:
-            stored = self._stored(digest)
-            found = self._check(parse_toml(stored.toml.decode(), file="specification"))
-            if found.digest != digest:
-                raise RunError("run.other-spec", peer=self.party)
-            self._reviews[digest] = found
-        return found
-
-    def _authors(self, spec: Spec) -> dict[str, bytes]:
-        """Who may submit: the signing keys of the result parties of the specification, as the directory has them."""
-        keys = self._directory.signing_keys()
-        return {name: keys[name] for name in spec.release.to if name in keys}
 
     def _own(self, caller: Caller) -> None:
         if caller.party != self.party:
@@ -741,29 +520,3 @@ class PartyNode:
         self._outside.console(f"{error.text}\n  {error.hint}")
         for line in error.local:
             self._outside.console(f"  {line}")
-
-
-def _is_text(data: bytes) -> bool:
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _placeholders(spec: Spec) -> Iterator[Finding]:
-    """A draft's placeholders: a computation on real records states its purpose and its legal ground."""
-    for path in design_fields(spec):
-        yield Finding(
-            "policy.design",
-            "error",
-            path,
-            f"it is still the placeholder {DESIGN!r} of a draft",
-            "write what is true of this computation before submitting it",
-        )
-
-
-def _report(found: Review) -> bytes:
-    from pets.check.disclosure import to_json
-
-    return json.dumps(to_json(found), sort_keys=True).encode()

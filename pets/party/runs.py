@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -11,6 +11,9 @@ from pets.errors import PeerError
 from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.party.session import Session
 from pets.transport.calls import Event
+
+Console = Callable[[str], None]
+"""Where lines for a party's own people go; they may hold row numbers, and never leave the host."""
 
 EARLY_HELLOS: Final = 64
 EARLY_OF_ONE: Final = 16

@@ -333,7 +333,7 @@ def test_a_specification_altered_by_one_byte_in_one_partys_file_starts_nothing(w
     other = altered(("max_rows = 40", "max_rows = 41"))
     with world.states[COUNCIL].transaction() as db:
         db.execute("UPDATE specs SET toml = ?", (other.encode(),))
-    world.nodes[COUNCIL]._reviews.clear()
+    world.nodes[COUNCIL]._consent._reviews.clear()
     with pytest.raises(RunError, match=r"run\.other-spec"):
         world.run()
     assert world.transcript == []

@@ -1,0 +1,95 @@
+"""Freeze a party's datasets for specifications: validate, write the snapshot, remember what was committed to."""
+
+import datetime as dt
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pets.errors import SourceError
+from pets.ids import PartyId, SpecDigest
+from pets.party import session, snapshot, sources
+from pets.party.log import Log
+from pets.party.runs import Console
+from pets.party.state import State, StoredSnapshot
+from pets.spec.model import Dataset, Spec
+
+
+@dataclass(frozen=True, slots=True)
+class Freezer:
+    """The datasets that a party holds, and the snapshots of them in its ``folder``."""
+
+    party: PartyId
+    datasets: Mapping[str, sources.Source]
+    folder: Path
+    state: State
+    log: Log
+    entropy: session.Entropy
+    console: Console
+    _one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
+
+    def freeze_all(self, spec: Spec, digest: SpecDigest, *, again: bool) -> dict[str, StoredSnapshot]:
+        """The snapshots of all datasets that this party brings to a specification.
+
+        ``again``: take new ones where the refresh rule of the dataset allows it.
+        Raises: SourceError; rows and counts are in its ``local``, for this party's own console.
+        """
+        own = [dataset for dataset in spec.datasets if dataset.party == self.party]
+        return {dataset.name: self._freeze(spec, dataset, digest, again=again) for dataset in own}
+
+    def _freeze(self, spec: Spec, dataset: Dataset, digest: SpecDigest, *, again: bool) -> StoredSnapshot:
+        """The snapshot of a dataset for a specification: the one there is, or a new one where the rule allows it.
+
+        One at a time: two first runs that start at once share what the first of them freezes.
+        """
+        with self._one_at_a_time:
+            return self._freeze_one(spec, dataset, digest, again=again)
+
+    def _freeze_one(self, spec: Spec, dataset: Dataset, digest: SpecDigest, *, again: bool) -> StoredSnapshot:
+        known = self.state.snapshot(digest, dataset.name)
+        if known is not None and (not again or dataset.refresh == "frozen"):
+            return known
+        if dataset.name not in self.datasets:
+            raise SourceError("source.none", dataset=dataset.name, party=self.party)
+        salt = self.entropy(32)
+        try:
+            taken = snapshot.take(
+                self.datasets[dataset.name],
+                dataset,
+                spec.linkage,
+                self.folder,
+                salt=salt,
+                now=self.state.clock(),
+            )
+        except SourceError as error:
+            self.log.append("snapshot.refused", digest=digest, dataset=dataset.name, code=error.code)
+            raise
+        for line in taken.report.lines():
+            self.console(f"{dataset.name}: {line}")
+        stored = StoredSnapshot(
+            digest=digest,
+            dataset=dataset.name,
+            taken=taken.taken.astimezone(dt.UTC).isoformat(timespec="microseconds"),
+            file=taken.file.name,
+            sha256=taken.sha256,
+            commitment=taken.commitment,
+            schema=taken.schema_digest,
+            salt=salt,
+            width=taken.width,
+        )
+        self.state.add_snapshot(stored)
+        self.log.append("snapshot.taken", digest=digest, dataset=dataset.name, commitment=taken.commitment)
+        return stored
+
+    def loaded(self, stored: StoredSnapshot) -> sources.Snapshot:
+        """The snapshot as ``sources.read`` takes it."""
+        return sources.Snapshot(
+            dataset=stored.dataset,
+            file=self.folder / stored.file,
+            sha256=stored.sha256,
+            commitment=stored.commitment,
+            schema_digest=stored.schema,
+            taken=dt.datetime.fromisoformat(stored.taken),
+            width=stored.width,
+            report=sources.Report(0, 0, 0, {}, {}),
+        )
