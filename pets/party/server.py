@@ -61,8 +61,8 @@ _OPTIONS: Final = (
     ("grpc.max_connection_idle_ms", 3_600_000),
 )
 
-_MALLOC: Final = ((-3, 32 << 20), (-1, 256 << 20), (-8, 1))
-"""M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_ARENA_MAX of glibc."""
+_MALLOC: Final = ((-3, 32 << 20), (-4, 0), (-1, 256 << 20), (-8, 1))
+"""M_MMAP_THRESHOLD, M_MMAP_MAX, M_TRIM_THRESHOLD and M_ARENA_MAX of glibc."""
 
 
 class Server:
@@ -365,8 +365,9 @@ def _event(event: Event) -> wire.Event:
 
 
 def keep_memory() -> None:
-    """Let the allocator keep freed buffers of a frame's size: giving them back and faulting them in again costs a
-    quarter of the throughput (benchmarks/carriage.py). Large arrays still go back. Without glibc, nothing happens.
+    """Let the allocator use freed arrays and buffers again: giving them back and having fresh pages cleared takes an
+    eighth of a run of ten million rows, and a quarter of the throughput of frames (benchmarks/join.py, carriage.py).
+    All threads share one heap; what is free at its end beyond 256 MiB still goes back. Without glibc nothing happens.
     """
     with contextlib.suppress(OSError, AttributeError):
         allocator = ctypes.CDLL(None)
