@@ -50,8 +50,8 @@ def still_works(grid: Grid) -> None:
     helper.expect(A, M1, len(BODY))
     helper.open()
     a.send(HELPER, M1, memoryview(BODY))
-    assert helper.receive(A, M1, 5) == BODY
-    a.flush(5)
+    assert helper.receive(A, M1, 60) == BODY
+    a.flush(60)
     a.close()
     helper.close()
 
