@@ -294,8 +294,8 @@ class _Run:
             return error
 
         told = [(party, code) for party, code in self._ends.items() if code not in _TOLD]
-        if not told and error.code == "peer.aborted":
-            return RunError("run.ended", party=error.fields["peer"], reason=error.fields["reason"])
+        if error.code == "peer.aborted":
+            told.append((error.fields["peer"], error.fields["reason"]))
         if not told:
             return error
         party, code = min(told, key=lambda each: each[1].startswith(("peer.", "link.")))

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from pets.client import Draft, Network, read
-from pets.errors import ApprovalError, LeakError, LinkError, PetsError, RunError, SpecError
+from pets.errors import ApprovalError, LeakError, LinkError, PeerError, PetsError, RunError, SpecError
 from pets.ids import PartyId, PlanDigest, RunHandle
 from pets.local import LocalNetwork, LocalServer, World, local_network
 from pets.spec.parse import parse_toml
@@ -201,3 +201,41 @@ def test_what_is_no_specification_is_refused_with_the_file_s_name(content: bytes
 def test_a_changed_byte_is_another_specification(stage: Stage) -> None:
     other = parse_toml(stage.draft.toml.replace("Draft: ", "Draft; "))
     assert Draft(other, stage.draft.toml).check().digest != stage.draft.check().digest
+
+
+# -- what a run ended of ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stopped_at", PARTIES)
+def test_the_party_that_ended_of_its_own_accord_is_named_not_the_one_that_was_cut_off(
+    stage: Stage, stopped_at: PartyId
+) -> None:
+    """A stop cuts streams: peers that hear of it late report the cut, and the client must not believe them."""
+    for party, each in stage.ready().between.items():
+
+        def watch(handle: RunHandle, deadline_s: float, party: PartyId = party) -> Iterator[Event]:
+            code, by = ("run.stopped", "nhs") if party == stopped_at else ("link.cut", "aborted")
+            yield Event("end", by, 1, 0, code)
+
+        each.instead["watch"] = watch
+    with pytest.raises(RunError) as caught:
+        stage.network.run(stage.draft)
+    assert caught.value.fields == {"party": stopped_at, "reason": "run.stopped"}
+
+
+def test_a_peer_s_word_of_why_it_ended_comes_before_a_cut_connection(stage: Stage) -> None:
+    def cut(handle: RunHandle, deadline_s: float) -> Iterator[Event]:
+        yield Event("end", "aborted", 1, 0, "link.cut")
+
+    def silent(handle: RunHandle, deadline_s: float) -> Iterator[Event]:
+        return iter(())
+
+    def aborted(run_id: bytes, senders: object, reviewed: object) -> Any:
+        raise PeerError("peer.aborted", peer="helper", reason="run.stopped")
+
+    stage.ready().network.link = aborted
+    for party, each in stage.between.items():
+        each.instead["watch"] = cut if party == PARTIES[1] else silent
+    with pytest.raises(RunError) as caught:
+        stage.network.run(stage.draft)
+    assert caught.value.fields == {"party": "helper", "reason": "run.stopped"}

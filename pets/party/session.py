@@ -33,7 +33,7 @@ Entropy = Callable[[int], bytes]
 TELL_S: Final = 1.0
 """How long a party whose run fails at its start waits for the hellos that give it the run id to tell its peers."""
 
-REASON_S: Final = 0.5
+REASON_S: Final = 2.0
 """How long a party whose connection was cut waits for the word of the peer that says why."""
 
 _ROLE_OF_KEY: Final = {"a": ("ab", "ac"), "b": ("ab", "bc"), "helper": ("ac", "bc")}
