@@ -295,7 +295,7 @@ class _Run:
 
         told = [(party, code) for party, code in self._ends.items() if code not in _TOLD]
         if error.code == "peer.aborted":
-            told.append((error.fields["peer"], error.fields["reason"]))
+            told.append((PartyId(str(error.fields["peer"])), str(error.fields["reason"])))
         if not told:
             return error
         party, code = min(told, key=lambda each: each[1].startswith(("peer.", "link.")))
