@@ -58,9 +58,21 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")]
 PartyName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 San = Annotated[str, Field(pattern=r"^spiffe://[a-z0-9.-]{1,253}(/[A-Za-z0-9._-]+)+$", max_length=2048)]
 Text = Annotated[str, Field(min_length=1, max_length=4000)]
+Country = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
 Quantity = Annotated[str, AfterValidator(_positive), _pattern(_QUANTITY)]
 Decimal = Annotated[str, AfterValidator(_decimal), _pattern(_DECIMAL)]
 Rows = Annotated[int, Field(ge=1, le=MAX_ROWS)]
+
+
+PbppSection = Literal[
+    "people",
+    "organisations",
+    "overview 3.1",
+    "overview 3.2",
+    "overview 3.3",
+    "overview 3.4",
+    "data and methodology",
+]
 
 
 class Model(BaseModel):
@@ -81,6 +93,12 @@ class Purpose(Model):
     dpv: tuple[Text, ...] = Field(min_length=1)
     public_benefit: Text
     author: Text
+    use: Literal["statistics", "algorithmic tool", "decisions on individuals"] | None = None
+    """What the result is for, where that is more than statistics."""
+    atrs: Text | None = None
+    """Reference of the draft record under the Algorithmic Transparency Recording Standard."""
+    ethics: Text | None = None
+    """Reference of an ethical review."""
 
 
 class Party(Model):
@@ -88,6 +106,10 @@ class Party(Model):
     organisation: Text
     roles: tuple[Literal["input", "computing", "result"], ...] = Field(min_length=1)
     san: San
+    country: Country | None = None
+    """Where it computes (ISO 3166-1)."""
+    acts_as: Literal["controller", "joint controller", "processor"] | None = None
+    """What it is in law, for this computation."""
 
 
 class Column(Model):
@@ -166,6 +188,14 @@ class Dataset(Model):
     truncate: bool = False
     """Keep a random ``max_rows_per_person`` of a person's rows; without it more rows are refused."""
     refresh: Literal["frozen", "each run", "daily", "weekly", "monthly", "quarterly", "yearly"] = "frozen"
+    patient_information: bool | None = None
+    """Whether it is confidential patient information; not said: judged by its columns (rule LL-14)."""
+    access_rights: Text | None = None
+    """What its catalogue says: an access right of the EU authority table (``access-right:RESTRICTED``)."""
+    data_use: tuple[Text, ...] | None = None
+    """What its catalogue says: codes of the Data Use Ontology (``DUO:0000042``)."""
+    law: Text | None = None
+    """What its catalogue says: the law that applies to it."""
     columns: dict[Name, Column]
 
     @property
@@ -186,9 +216,43 @@ class Dataset(Model):
 class Dpia(Model):
     id: Text
     outcome: Text
+    consultation: Text | None = None
+    """Reference of the prior consultation of the regulator, where the outcome asks for one."""
+
+
+class Power(Model):
+    """A task or power in law, and whose it is."""
+
+    act: Text
+    of: Text
+
+
+class Pbpp(Model):
+    """The Public Benefit and Privacy Panel for Health and Social Care: its approval, or why none is needed.
+
+    ``form``: sections of its form that this specification and its attachments fill in.
+    """
+
+    approval: Text | None = None
+    exemption: Text | None = None
+    form: tuple[PbppSection, ...] | None = None
+
+
+class Accreditation(Model):
+    """Accreditations under the Digital Economy Act 2017, Part 5 chapter 5."""
+
+    environment: Text | None = None
+    project: Text | None = None
+    processors: Text | None = None
+    researchers: Text | None = None
 
 
 class Legal(Model):
+    """The ground on which a party takes part, as it states it. What the linter asks of it: check/legal.py.
+
+    Fields that may be left out are None then and no part of the canonical form: adding one here changes no digest.
+    """
+
     controller: Text
     law: Text
     jurisdiction: Text
@@ -201,6 +265,33 @@ class Legal(Model):
     retention: Text
     notice: Text
     agreement: Text | None = None
+    agreement_until: dt.date | None = None
+    """Last day of the data sharing agreement."""
+    basis_recorded: dt.date | None = None
+    """When the lawful basis was written down."""
+    public_authority: bool | None = None
+    power: Power | None = None
+    """The task or statutory power that Article 6(1)(e) rests on."""
+    annex1: Text | None = None
+    """The condition of Annex 1 of the UK GDPR that a recognised legitimate interest rests on."""
+    article10: Text | None = None
+    """For criminal offence data: official authority, or the condition of Schedule 1 of the DPA 2018."""
+    joint_with: tuple[Text, ...] | None = None
+    """Joint controllers beside ``controller``."""
+    arrangement: Text | None = None
+    """Reference of the joint controllers' arrangement."""
+    processing_agreement: Text | None = None
+    """Reference of the contract with whoever computes on this party's behalf."""
+    transfer: Text | None = None
+    """On which ground personal data may go to parties outside the United Kingdom."""
+    recipients: tuple[PartyName, ...] | None = None
+    """Parties that this party has named as recipients, in its notice and its DPIA."""
+    pbpp: Pbpp | None = None
+    accreditation: Accreditation | None = None
+    shares_are: Text | None = None
+    """What this party takes shares, tags and masked values to be: a DPV status of data."""
+    not_personal_from: Text | None = None
+    """From which point on the data is no longer personal, and why."""
 
 
 class Linkage(Model):

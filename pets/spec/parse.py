@@ -140,17 +140,27 @@ def _forbidden(value: object, path: Path_) -> Iterator[tuple[Path_, str, str]]:
 
 
 def _dated(data: dict[str, Any]) -> dict[str, Any]:
-    """The two dates of a specification, which JSON has as text, as TOML has them."""
-    validity = data.get("validity")
-    if not isinstance(validity, dict):
-        return data
-    dated = dict(validity)
-    for key in ("not_before", "not_after"):
+    """The dates of a specification, which JSON has as text, as TOML has them."""
+    validity, legal = data.get("validity"), data.get("legal")
+    dated = dict(data)
+    if isinstance(validity, dict):
+        dated["validity"] = _with_dates(validity, ("not_before", "not_after"))
+    if isinstance(legal, dict):
+        dated["legal"] = {
+            party: _with_dates(part, ("agreement_until", "basis_recorded")) if isinstance(part, dict) else part
+            for party, part in legal.items()
+        }
+    return dated
+
+
+def _with_dates(table: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    dated = dict(table)
+    for key in keys:
         text = dated.get(key)
         if isinstance(text, str) and _DATE.fullmatch(text):
             with contextlib.suppress(ValueError):  # the model complains of a day that does not exist
                 dated[key] = dt.date.fromisoformat(text)
-    return {**data, "validity": dated}
+    return dated
 
 
 def _problems(error: ValidationError, data: dict[str, Any]) -> list[tuple[Path_, str, str]]:

@@ -16,6 +16,35 @@ from pets.spec.ir import Open, Plan, Read
 from pets.spec.model import Spec
 from pets.spec.parse import parse_toml, spec_from_json
 from pets.spec.query import Compare, In
+from pets.spec.write import to_toml
+
+LEGAL_KEYS = [
+    ('author = "author@example"', 'use = "algorithmic tool"'),
+    ('author = "author@example"', 'atrs = "draft 3"'),
+    ('author = "author@example"', 'ethics = "REC 26/1"'),
+    ('san = "spiffe://helper.example/pets"', 'country = "GB"'),
+    ('san = "spiffe://helper.example/pets"', 'acts_as = "processor"'),
+    ("max_rows = 1000", "patient_information = false"),
+    ("max_rows = 1000", 'access_rights = "access-right:RESTRICTED"'),
+    ("max_rows = 1000", 'data_use = ["DUO:0000042", "DUO:0000021"]'),
+    ("max_rows = 1000", 'law = "legal-gb:law-GDPR"'),
+    ('controller = "A council"', "agreement_until = 2027-12-31"),
+    ('controller = "A council"', "basis_recorded = 2025-12-31"),
+    ('controller = "A council"', "public_authority = false"),
+    ('controller = "A council"', 'power = { act = "an Act", of = "A council" }'),
+    ('controller = "A council"', 'annex1 = "paragraph 1"'),
+    ('controller = "A council"', 'article10 = "official authority"'),
+    ('controller = "A council"', 'joint_with = ["A board"]'),
+    ('controller = "A council"', 'arrangement = "JC-1"'),
+    ('controller = "A council"', 'processing_agreement = "PA-1"'),
+    ('controller = "A council"', 'transfer = "adequacy regulations"'),
+    ('controller = "A council"', 'recipients = ["office"]'),
+    ('controller = "A council"', 'pbpp = { approval = "2026-1", form = ["people", "overview 3.1"] }'),
+    ('controller = "A council"', 'pbpp = { exemption = "not NHS data" }'),
+    ('controller = "A council"', 'accreditation = { environment = "E", project = "P" }'),
+    ('controller = "A council"', 'shares_are = "dpv:PseudonymisedData"'),
+    ('controller = "A council"', 'not_personal_from = "the release"'),
+]
 
 LEAF = st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(st.characters(codec="utf-8"))
 VALUE = st.recursive(
@@ -124,6 +153,22 @@ def test_defaults_are_written_out_and_absent_fields_are_not(spec: Spec) -> None:
     assert "disclosure_control" not in body["release"]  # type: ignore[operator]
     assert body["security"]["leakage"][0]["as"] == "declared maximum"  # type: ignore[index, call-overload]
     assert body["validity"]["not_before"] == "2026-01-01"  # type: ignore[index, call-overload]
+
+
+def test_optional_legal_keys_that_are_left_out_change_no_digest(spec: Spec) -> None:
+    """As it was before the keys that the legal rules ask for were part of the format."""
+    assert spec_digest(spec) == "b34d05d9a6f37fdf853ca3afeaa90def71c0a6a2ed5ec95564cfd8f9b97894f5"
+
+
+def test_every_optional_legal_key_is_in_the_digest_and_comes_back(toml: str, spec: Spec) -> None:
+    seen = {spec_digest(spec)}
+    for old, new in LEGAL_KEYS:
+        assert toml.count(old) == 1
+        altered = parse_toml(toml.replace(old, f"{old}\n{new}"))
+        assert spec_from_json(canonical(altered)) == altered
+        assert parse_toml(to_toml(altered)) == altered
+        seen.add(spec_digest(altered))
+    assert len(seen) == len(LEGAL_KEYS) + 1
 
 
 def test_nodes_say_their_class_and_fractions_are_exact() -> None:
