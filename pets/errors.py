@@ -101,6 +101,7 @@ CODES: Final[dict[str, Code]] = {
     "card.unreadable": Code("{file} cannot be read: {problem}", "restore the card from the release", "INTERNAL"),
     "card.field": Code("{file}, {path}: {problem}", "mend the card", "INTERNAL"),
     "card.formula": Code("formula {formula!r} {problem}", "use the grammar of pets/spec/formula.py", "INTERNAL"),
+    "card.term": Code("term {term!r} {problem}", "use the grammar of pets/spec/term.py", "INTERNAL"),
     "card.parameters": Code(
         "card {card}: parameters missing or unknown: {names}", "give what [public] lists", "INTERNAL"
     ),

@@ -195,7 +195,12 @@ def test_the_helper_never_gets_what_the_cards_forbid() -> None:
     assert JOIN.adversary.forbidden == ("result = helper",)
     assert "helper" not in JOIN.adversary.with_result
     assert {m.receiver for m in JOIN.messages if "sums" in m.carries} == {"result"}
-    assert {k.name: k.holders for k in JOIN.keys} == {"tag": ("a", "b")}
+    assert {k.name: k.holders for k in JOIN.keys} == {
+        "tag": ("a", "b"),
+        "s_ab": ("a", "b"),
+        "s_ac": ("a", "helper"),
+        "s_bc": ("b", "helper"),
+    }
     assert {m.sender for m in JOIN.messages if m.receiver == "result"} == {"a", "helper"}
     alone = {(learns.who, learns.item, learns.grade) for learns in JOIN.learns if not learns.beyond_model}
     assert alone == {(("helper",), "match_count", "noised"), (("everyone",), "row_count", "size")}
@@ -254,6 +259,28 @@ MALFORMED: dict[str, tuple[bytes, str, str]] = {
     "nobody who learns": (edited('who = ["helper"]', "who = []"), "card.field", "learns.0.who"),
     "a learner who is no role": (edited('who = ["helper"]', 'who = ["d"]'), "card.field", "learns match_count"),
     "an adversary who is no role": (edited('"b", "helper"]\nwith', '"b", "d"]\nwith'), "card.field", "adversary"),
+    "a term that is none": (
+        edited('term = "permute(perm(s_bc, rho), match)"', 'term = "permute("'),
+        "card.field",
+        "M4",
+    ),
+    "a term with an unknown head": (edited("sort(tags(", "shuffle(tags("), "card.field", "shuffle is not a head"),
+    "a head with too much": (edited("perm(s_bc, rho), match", "perm(s_bc, rho), match, match"), "card.field", "takes"),
+    "a term without an order": (edited("perm(s_bc, rho), match", "rho, match"), "card.field", "takes a perm"),
+    "a term of an unknown role": (edited("keys(b), dummies", "keys(z), dummies"), "card.field", "no role"),
+    "a term of an unknown key": (edited("mask(s_bc, r, gathered)", "mask(s_xy, r, gathered)"), "card.field", "no key"),
+    "a share of nothing": (edited("share(helper, rows)", "share(helper, columns)"), "card.field", "no shared"),
+    "a term of a later message": (
+        edited("diff(M6)", "diff(M9)").replace(b"order(perm(s_ab, q), M5)", b"M7c"),
+        "card.field",
+        "M7c",
+    ),
+    "a key held by nobody known": (
+        edited('name = "tag"\nholders = ["a", "b"]', 'name = "tag"\nholders = ["z"]'),
+        "card.field",
+        "keys tag",
+    ),
+    "a share for nobody known": (edited('helper = "diff(M6)"', 'z = "diff(M6)"'), "card.field", "shared sums"),
     "a key for longer than a run": (edited('lifetime = "run"', 'lifetime = "year"'), "card.field", "keys.0.lifetime"),
 }
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pets.errors import SpecError
 from pets.spec.formula import Formula, parse_formula
+from pets.spec.term import INDEX, Term, arguments, check_heads, names, parse_term
 
 FORMAT = 1
 EVERYONE = "everyone"
@@ -34,7 +35,9 @@ class Element:
 class Message:
     """One message of a card: ``columns`` arrays of ``count`` elements, all sent by ``sender`` to ``receiver``.
 
-    ``carries`` names what is inside in protected form (shares, masks, tags): items of roles, "match" or "sums".
+    ``term`` says what it is made of, ``meaning`` is the same, parsed. ``index`` is what its columns are counted by, ""
+    for a message of one column. ``carries`` names what is inside in protected form (shares, masks, tags): items of
+    roles, "match" or "sums".
     """
 
     number: int
@@ -43,10 +46,15 @@ class Message:
     sender: str
     receiver: str
     term: str
+    meaning: Term
     carries: tuple[str, ...]
     element: str
     columns: Formula
     count: Formula
+
+    @property
+    def index(self) -> str:
+        return INDEX.get(self.columns.text, "")
 
     def element_under(self, names: Mapping[str, int]) -> Element:
         """Element type under the public parameters: "bytes[t]" takes its width from a parameter or formula."""
@@ -79,9 +87,24 @@ class Adversary:
 
 @dataclass(frozen=True, slots=True)
 class Key:
+    """A key, or a family of keys, and the roles that hold it."""
+
     name: str
     holders: tuple[str, ...]
     lifetime: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A value that is only there in shares, one for each role of ``shares``; they add up to ``value``.
+
+    ``when``: for the summed columns that are a product, for the others ("plain"), or for all ("always").
+    """
+
+    name: str
+    when: Literal["plain", "product", "always"]
+    value: Term
+    shares: Mapping[str, Term]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +134,7 @@ class Card:
     derived: Mapping[str, Formula]
     keys: tuple[Key, ...]
     messages: tuple[Message, ...]
+    shared: tuple[Shared, ...]
     learns: tuple[Learns, ...]
     cost: Cost
     digest: str
@@ -165,6 +189,13 @@ class _Key(_Strict):
     lifetime: Literal["run"]
 
 
+class _Shared(_Strict):
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+    when: Literal["plain", "product", "always"]
+    value: str
+    shares: dict[str, str] = Field(min_length=2)
+
+
 class _Cost(_Strict):
     rounds: str
     hello_rounds: str
@@ -189,6 +220,7 @@ class CardFile(_Strict):
     derived: dict[str, str]
     keys: list[_Key] = []
     message: list[_Message] = []
+    shared: list[_Shared] = []
     learns: list[_Learns] = []
     cost: _Cost
 
@@ -234,12 +266,22 @@ def parse_card(data: bytes, *, file: str) -> Card:
                 m.from_,
                 m.to,
                 m.term,
+                _term(m.term, file, f"message {m.label}"),
                 tuple(m.carries),
                 m.element,
                 parse_formula(m.columns),
                 parse_formula(m.count),
             )
             for m in written.message
+        ),
+        shared=tuple(
+            Shared(
+                each.name,
+                each.when,
+                _term(each.value, file, f"shared {each.name}"),
+                {role: _term(text, file, f"shared {each.name}") for role, text in each.shares.items()},
+            )
+            for each in written.shared
         ),
         learns=tuple(
             Learns(tuple(item.who), item.item, item.grade, item.beyond_model, item.sentence) for item in written.learns
@@ -274,6 +316,7 @@ def _check(card: Card, file: str) -> None:
         width = parse_formula(message.element[6:-1]) if message.element.startswith("bytes[") else None
         for formula in (message.columns, message.count, *([width] if width else [])):
             _known_names(card, file, path, formula, known)
+    _check_terms(card, file)
     if len({m.label for m in card.messages}) != len(card.messages):
         raise SpecError("card.field", file=file, path="message", problem="two messages have one label")
     for item in card.learns:
@@ -285,6 +328,40 @@ def _check(card: Card, file: str) -> None:
             raise SpecError("card.field", file=file, path="adversary", problem=f"{role} is not a role of the card")
     for formula in (card.cost.rounds, card.cost.hello_rounds, card.cost.bytes):
         _known_names(card, file, "cost", formula, known)
+
+
+def _term(text: str, file: str, path: str) -> Term:
+    try:
+        term = parse_term(text)
+        check_heads(term, text)
+    except SpecError as error:
+        problem = str(error.fields["problem"])
+        raise SpecError("card.field", file=file, path=path, problem=f"its term {problem}") from error
+    return term
+
+
+def _check_terms(card: Card, file: str) -> None:
+    """Terms speak of the card's own roles, keys and shared values, and of messages that were sent before."""
+    keys = {key.name for key in card.keys}
+    shared = {each.name for each in card.shared}
+    for key in card.keys:
+        if wrong := sorted(set(key.holders) - set(card.roles)):
+            raise SpecError("card.field", file=file, path=f"keys {key.name}", problem=f"{wrong[0]} is not a role")
+    places = [(f"message {m.label}", m.meaning, m.number) for m in card.messages]
+    numbers = {m.label: m.number for m in card.messages}
+    for each in card.shared:
+        if wrong := sorted(set(each.shares) - set(card.roles)):
+            raise SpecError("card.field", file=file, path=f"shared {each.name}", problem=f"{wrong[0]} is not a role")
+        places += [(f"shared {each.name}", t, len(numbers) + 1) for t in (each.value, *each.shares.values())]
+    for path, term, number in places:
+        for kind, known in (("role", set(card.roles)), ("key", keys), ("shared", shared)):
+            if wrong := sorted(set(arguments(term, kind)) - known):
+                problem = f"its term speaks of {wrong[0]}, which is no {kind} of the card"
+                raise SpecError("card.field", file=file, path=path, problem=problem)
+        for name in names(term):
+            if name not in ("match", *shared) and numbers.get(name, number) >= number:
+                problem = f"its term uses {name}, which is no message before it"
+                raise SpecError("card.field", file=file, path=path, problem=problem)
 
 
 def _known_names(card: Card, file: str, path: str, formula: Formula, known: set[str]) -> None:
