@@ -271,16 +271,58 @@ MALFORMED: dict[str, tuple[bytes, str, str]] = {
     "a term of an unknown key": (edited("mask(s_bc, r, gathered)", "mask(s_xy, r, gathered)"), "card.field", "no key"),
     "a share of nothing": (edited("share(helper, rows)", "share(helper, columns)"), "card.field", "no shared"),
     "a term of a later message": (
-        edited("diff(M6)", "diff(M9)").replace(b"order(perm(s_ab, q), M5)", b"M7c"),
+        edited("gather(M6, M8)", "gather(M9, M8)").replace(b"order(perm(s_ab, q), M5)", b"M7c"),
         "card.field",
         "M7c",
+    ),
+    "one label for masks and an order": (
+        edited("mask(s_ab, w, product)", "mask(s_ab, q, product)"),
+        "card.field",
+        "label q",
+    ),
+    "one label counted by two indices": (
+        edited("mask(s_ac, r1, summed)", "mask(s_ac, r1, gathered)"),
+        "card.field",
+        "label r1 serves for masks by gathered and for masks by summed",
+    ),
+    "a share of zero that is a mask elsewhere": (
+        edited("mask(s_ac, r1, summed)", "mask(s_ac, zero, factor)"),
+        "card.field",
+        "label zero",
+    ),
+    "a mask under the label of the dummies": (
+        edited("mask(s_ab, u, factor)", "mask(s_ab, D, factor)"),
+        "card.field",
+        "label D",
+    ),
+    "a mask under the label of the tags": (
+        edited("mask(s_ab, u, factor)", "mask(s_ab, tag, factor)"),
+        "card.field",
+        "label tag",
+    ),
+    "a tag key that gives masks": (edited("mask(s_ab, u, factor)", "mask(tag, u, factor)"), "card.field", "keys tag"),
+    "a share that is made of itself": (edited("sum_cells(rows)", "sum_cells(sums)"), "card.field", "made of itself"),
+    "a message that is made of itself by way of a share": (
+        edited("share(helper, rows) -", "share(helper, sums) -"),
+        "card.field",
+        "made of itself",
+    ),
+    "a value shared twice in a column": (edited('when = "plain"', 'when = "always"'), "card.field", "shared rows"),
+    "a value shared in some columns only": (edited('when = "always"', 'when = "plain"'), "card.field", "shared sums"),
+    "a shared value with the name of the match": (
+        TEXT.replace('"sums"\nwhen', '"match"\nwhen')
+        .replace("(a, sums)", "(a, match)")
+        .replace("(helper, sums)", "(helper, match)")
+        .encode(),
+        "card.field",
+        "shared match",
     ),
     "a key held by nobody known": (
         edited('name = "tag"\nholders = ["a", "b"]', 'name = "tag"\nholders = ["z"]'),
         "card.field",
         "keys tag",
     ),
-    "a share for nobody known": (edited('helper = "diff(M6)"', 'z = "diff(M6)"'), "card.field", "shared sums"),
+    "a share for nobody known": (edited('helper = "diff(gather', 'z = "diff(gather'), "card.field", "shared sums"),
     "a key for longer than a run": (edited('lifetime = "run"', 'lifetime = "year"'), "card.field", "keys.0.lifetime"),
 }
 

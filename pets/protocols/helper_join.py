@@ -173,9 +173,8 @@ def party_b(shape: Shape, people: PeopleOfB, ab: prf.KeyFamily, bc: prf.KeyFamil
             of_occurrence = target[occurrence * persons : (occurrence + 1) * persons]
             columns.scatter_into(masked, of_occurrence, values.view(np.uint64))
         yield Send("a", "M3", masked, column)
-    factors_b = shape.factors_b
     u = {of_a: prf.words(ab.key("u", of_a), shape.n_list_a) for of_a in sorted({x for _, x in shape.products})}
-    v = {of_b: prf.words(bc.key("v", place), shape.n_list_a) for place, of_b in enumerate(factors_b)}
+    v = {of_b: prf.words(bc.key("v", of_b), shape.n_list_a) for of_b in shape.factors_b}
     for product, (of_b, of_a) in enumerate(shape.products):
         dealt = u[of_a] * v[of_b]
         prf.sub_words(ab.key("w", product), dealt)
@@ -229,7 +228,7 @@ def helper(shape: Shape, ac: prf.KeyFamily, bc: prf.KeyFamily, noise_c: U64) -> 
     share, v = {}, {}
     for place, of_b in enumerate(shape.factors_b):
         share[of_b] = gathered(of_b)
-        v[of_b] = prf.words(bc.key("v", place), shape.n_list_a)
+        v[of_b] = prf.words(bc.key("v", of_b), shape.n_list_a)
         yield Send("a", "Mf", share[of_b] - v[of_b], place)
     product = 0
     for column, (of_b, of_a) in enumerate(shape.summed):

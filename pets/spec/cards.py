@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,10 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pets.errors import SpecError
 from pets.spec.formula import Formula, parse_formula
-from pets.spec.term import INDEX, Term, arguments, check_heads, names, parse_term
+from pets.spec.term import INDEX, Term, arguments, calls, check_heads, names, parse_term
 
 FORMAT = 1
 EVERYONE = "everyone"
+RESERVED = {"tag": "tags", "idhash": "the hash of identifiers", "D": "a number of dummies"}
+"""Labels of keys that no term may take for anything else."""
 _ELEMENTS = {"word": 8, "u32": 4}
 
 
@@ -362,6 +365,56 @@ def _check_terms(card: Card, file: str) -> None:
             if name not in ("match", *shared) and numbers.get(name, number) >= number:
                 problem = f"its term uses {name}, which is no message before it"
                 raise SpecError("card.field", file=file, path=path, problem=problem)
+    _check_labels([term for _, term, _ in places], file)
+    _check_shared(card, file)
+
+
+def _check_labels(terms: list[Term], file: str) -> None:
+    """A label of a key serves one purpose and is counted by one index: two would give the same words twice."""
+    serves: dict[tuple[str, str], set[str]] = {}
+    for call in (call for term in terms for call in calls(term)):
+        key, *rest = map(str, call.args)
+        match call.head:
+            case "perm":
+                serves.setdefault((key, rest[0]), set()).add("an order")
+            case "mask":
+                serves.setdefault((key, rest[0]), set()).add(f"masks by {rest[1]}")
+            case "zero":
+                serves.setdefault((key, "zero"), set()).add(f"masks by {rest[0]}")
+            case "dummies":
+                serves.setdefault((key, "D"), set()).add("a number of dummies")
+            case "tags":
+                serves.setdefault((key, ""), set()).add("tags")
+    for (key, label), purposes in serves.items():
+        if (key, "") in serves and label:
+            purposes.add("tags")
+        if label in RESERVED:
+            purposes.add(RESERVED[label])
+        if len(purposes) > 1:
+            problem = f"its label {label} serves for {' and for '.join(sorted(purposes))}"
+            raise SpecError("card.field", file=file, path=f"keys {key}", problem=problem)
+
+
+def _check_shared(card: Card, file: str) -> None:
+    """A name stands for one thing in each column, and for nothing that is made of itself."""
+    whens: dict[str, list[str]] = {}
+    uses = {m.label: {*names(m.meaning), *arguments(m.meaning, "shared")} for m in card.messages}
+    for each in card.shared:
+        if each.name == "match" or any(each.name == m.label for m in card.messages):
+            problem = "its name already stands for something else"
+            raise SpecError("card.field", file=file, path=f"shared {each.name}", problem=problem)
+        whens.setdefault(each.name, []).append(each.when)
+        for term in (each.value, *each.shares.values()):
+            uses.setdefault(each.name, set()).update(names(term), arguments(term, "shared"))
+    for name, own in whens.items():
+        if sorted(own) not in (["always"], ["plain", "product"]):
+            problem = f"is there for {', '.join(own)}: a value is always there, or once plain and once a product"
+            raise SpecError("card.field", file=file, path=f"shared {name}", problem=problem)
+    try:
+        TopologicalSorter(uses).prepare()
+    except CycleError as error:
+        problem = f"its term is made of itself: {', '.join(error.args[1])}"
+        raise SpecError("card.field", file=file, path=f"term of {error.args[1][0]}", problem=problem) from error
 
 
 def _known_names(card: Card, file: str, path: str, formula: Formula, known: set[str]) -> None:

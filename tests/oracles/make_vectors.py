@@ -159,13 +159,13 @@ def hexed(array: Array) -> str:
 
 
 def step_keys(seed: int) -> dict[str, Any]:
-    """Every key of a run: by pair and label, column 0 where a label has columns."""
+    """Every key of a run: by pair and label, column 0 where a label has columns; v has that of the one product."""
     keys = oracle.families(seed)
     labels = {
         "ab": [("tag", None), ("idhash", None), ("q", None), ("rho2", None), ("D", None)]
         + [(label, 0) for label in ("u", "w", "r2", "noise")],
         "ac": [("r1", 0), ("zero", 0)],
-        "bc": [("rho", None), ("r", 0), ("v", 0)],
+        "bc": [("rho", None), ("r", 0), ("v", 1)],
     }
     return {
         pair: {

@@ -84,7 +84,7 @@ CHANGES: Mapping[str, Sequence[Change]] = {
         ('columns.minus_words(placed, ab.key("u", column))', "placed.copy()", 1),
         ('prf.words(ab.key("u", of_a), shape.n_list_a)', ZEROS_A, 1),
     ),
-    "no_mask_v": (('prf.words(bc.key("v", place), shape.n_list_a)', ZEROS_A, 2),),
+    "no_mask_v": (('prf.words(bc.key("v", of_b), shape.n_list_a)', ZEROS_A, 2),),
     "no_mask_w": (
         ('prf.add_words(ab.key("w", product), matched)', "pass", 1),
         ('prf.sub_words(ab.key("w", product), dealt)', "pass", 1),
@@ -114,7 +114,7 @@ CHANGES: Mapping[str, Sequence[Change]] = {
     "one_r1_for_all_columns": (('ac.key("r1", column)', 'ac.key("r1", 0)', 2),),
     "one_r2_for_all_columns": (('ab.key("r2", column)', 'ab.key("r2", 0)', 2),),
     "one_u_for_all_columns": (('ab.key("u", column)', 'ab.key("u", 0)', 1), ('ab.key("u", of_a)', 'ab.key("u", 0)', 1)),
-    "one_v_for_all_columns": (('bc.key("v", place)', 'bc.key("v", 0)', 2),),
+    "one_v_for_all_columns": (('bc.key("v", of_b)', 'bc.key("v", 0)', 2),),
     "one_w_for_all_products": (('ab.key("w", product)', 'ab.key("w", 0)', 2),),  # B03
     "u_by_product": (('ab.key("u", of_a)', 'ab.key("u", len(shape.products) - 1 - of_a)', 1),),  # PITFALL 11
     "noise_under_the_mask_of_sums": (('ab.key("noise", column)', 'ab.key("r2", column)', 2),),
