@@ -177,15 +177,35 @@ class Matrix:
         return tuple(out)
 
 
+Severity = Literal["error", "warning", "note"]
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a rule says. ``path``: the place in the specification, or the way from the refused output to its column."""
+    """What a rule says. ``path``: the place in the specification, or the way from the refused output to its column.
+
+    ``citation`` and ``standing`` are those of a legal rule: what it rests on, whether a competent person has signed it,
+    and whose policy made it milder.
+    """
 
     rule: str
-    severity: Literal["error", "warning", "note"]
+    severity: Severity
     path: str
     message: str
     hint: str
+    citation: str = ""
+    standing: str = ""
+
+    @property
+    def grade(self) -> str:
+        """The severity as it is shown: ``error``, ``error (unreviewed)``."""
+        return f"{self.severity} ({self.standing})" if self.standing else self.severity
+
+    @property
+    def source(self) -> str:
+        """The rule as a report names it, with what it rests on."""
+        about = "; ".join(filter(None, (self.standing, self.citation)))
+        return f"{self.rule}, {about}" if about else self.rule
 
     @property
     def text(self) -> str:
