@@ -95,7 +95,7 @@ class Network:
         Raises: the first refusal, with ``at`` naming the party.
         """
         toml, found = read(spec)
-        reviewed = found.require()
+        reviewed = found.settled()
         author = reviewed.spec.purpose.author
         envelope = approvals.submit(digest=reviewed.digest, author=author, key=self.analyst.key)
         for party in reviewed.spec.computing:
@@ -163,7 +163,7 @@ class _Run:
     def __init__(self, network: Network, found: Review, toml: str, progress: Progress, handle: RunHandle) -> None:
         self._network = network
         self._found = found
-        self._reviewed: Reviewed = found.require()
+        self._reviewed: Reviewed = found.settled()
         self._toml = toml
         self._progress = progress
         self._handle = handle

@@ -86,7 +86,7 @@ class LocalNetwork(Network):
     ) -> Result:
         """Approve and run. With ``record`` the result has the transcript: every message, with its body, in memory."""
         toml, found = read(spec)
-        self._all_here(found.require().spec)
+        self._all_here(found.settled().spec)
         with tempfile.TemporaryDirectory(prefix="pets-") as folder:
             prepare_kernels()
             world = self.world(found, Path(folder))
@@ -130,7 +130,7 @@ class World:
         folder: Path,
         deadline_s: float,
     ) -> None:
-        self._found: Reviewed = found.require()
+        self._found: Reviewed = found.settled()
         self._keys = {party: keygen() for party in tables}
         signing = {party: keygen() for party in tables}
         asks = self._found.spec.result_party

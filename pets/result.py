@@ -67,7 +67,7 @@ class Result:
 
     @property
     def plan(self) -> Plan:
-        return self.review.require().plan
+        return self.review.settled().plan
 
     @property
     def opened(self) -> npt.NDArray[np.int64]:
@@ -104,7 +104,7 @@ class Result:
         """
         import pandas as pd
 
-        forecast = self.review.require().forecast
+        forecast = self.review.settled().forecast
         senders = {message.label: message.sender for message in forecast.messages}
         rows = [
             (s.party, s.step, _DIRECTION[senders[s.step] == s.party] if s.step in senders else "own", s.seconds, s.size)
@@ -168,7 +168,7 @@ class Result:
     def _repr_html_(self) -> str:
         from pets.notebook import table_html
 
-        sent = self.review.require().forecast.size
+        sent = self.review.settled().forecast.size
         foot = (
             f"Specification {self.review.digest[:16]}…, receipts signed by {', '.join(self.receipts)}; "
             f"{self.seconds:.2f} s, {sent:,} bytes between the parties."
@@ -203,7 +203,7 @@ def recompute(toml: str) -> Any:
     """
 
     def again(plan_json: bytes, shares: Mapping[PartyId, bytes]) -> bytes:
-        plan = review(parse_toml(toml, file="spec.toml")).require().plan
+        plan = review(parse_toml(toml, file="spec.toml")).settled().plan
         if canonical(plain(json.loads(plan_json))) != canonical(plan):
             raise ReceiptError("receipt.other-plan")
         join = join_of(plan)

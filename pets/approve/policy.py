@@ -22,6 +22,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pets.approve.envelope import public_bytes
 from pets.check.budget import Loss, exact, release_loss, run_loss
 from pets.check.labels import Finding
+from pets.check.legal import why_not_lowered
 from pets.check.rules import JOINS
 from pets.errors import ConfigError
 from pets.spec.model import Model, Name, PartyName, Quantity, San, Spec, Text, frozen, quantity
@@ -188,6 +189,15 @@ class Policy(Model):
     approval: Approval
     limits: Limits
     columns: dict[Name, dict[Name, tuple[Rule, ...]]] = Field(default_factory=dict)
+    lint: dict[Text, Literal["warning", "note"]] = Field(default_factory=dict)
+    """Legal rules that this party takes less seriously, by id; for itself alone."""
+
+    @model_validator(mode="after")
+    def _lowers_what_may_be(self) -> Self:
+        for rule, severity in self.lint.items():
+            if why := why_not_lowered(rule, severity):
+                raise ValueError(f"lint.{rule}: {why}")
+        return self
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,10 +30,7 @@ def to_json(review: Checked) -> dict[str, object]:
         "accepted": verdict.accepted and review.plan is not None,
         "digest": review.digest,
         "plan_digest": review.plan_digest,
-        "findings": [
-            {"rule": f.rule, "severity": f.severity, "path": f.path, "message": f.message, "hint": f.hint}
-            for f in verdict.findings
-        ],
+        "findings": [found.to_json() for found in verdict.findings],
         "matrix": verdict.matrix.to_json(),
         "losses": {
             name: {"epsilon": str(loss.epsilon), "delta": str(loss.delta)} for name, loss in verdict.losses.items()

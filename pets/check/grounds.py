@@ -63,7 +63,7 @@ def basis(g: Ground) -> Found:
 
 
 def _meant(term: str, terms: tuple[str, ...]) -> str:
-    near = iris.nearest(term, terms)
+    near = None if iris.short(term) in iris.KNOWN else iris.nearest(term, terms)
     return f"; perhaps {near} is meant" if near else ""
 
 

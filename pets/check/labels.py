@@ -207,6 +207,18 @@ class Finding:
         about = "; ".join(filter(None, (self.standing, self.citation)))
         return f"{self.rule}, {about}" if about else self.rule
 
+    def to_json(self) -> dict[str, str]:
+        """For ``--json``; the keys of a legal rule are there only for one."""
+        more = {"citation": self.citation, "standing": self.standing}
+        return {
+            "rule": self.rule,
+            "severity": self.severity,
+            "path": self.path,
+            "message": self.message,
+            "hint": self.hint,
+            **{key: text for key, text in more.items() if text},
+        }
+
     @property
     def text(self) -> str:
         return f"{self.rule}: {self.message}\n  at {self.path}\n  {self.hint}\n"

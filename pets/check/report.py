@@ -6,7 +6,7 @@ taken from what was checked: specification, matrix, cards, plan and forecast. Sa
 
 from collections.abc import Mapping
 
-from pets.check import budget, computed, flow, rules
+from pets.check import budget, computed, flow, lawful, legal, rules
 from pets.check.blocks import MANY, Block, Grid, Pairs, Points, Report, Section, Text, about, levels, listed, odds
 from pets.check.checked import Checked, cells_of, full_name, helper_width, join_of
 from pets.check.labels import Verdict
@@ -21,7 +21,7 @@ def report(review: Checked) -> Report:
     spec, verdict = review.spec, review.verdict
     accepted = verdict.accepted and review.plan is not None
     sections = [
-        _projects(spec),
+        _projects(spec, verdict),
         _people(review),
         _data(review),
         computed.settings(review),
@@ -82,9 +82,9 @@ def _findings(verdict: Verdict) -> tuple[Points, ...]:
     out = []
     for severity, (title, tone) in tones.items():
         told = tuple(
-            f"{f.path}: {f.message}. What would help: {f.hint}. (Rule {f.rule})"
+            f"{f.path}: {f.message}. What would help: {f.hint}. (Rule {f.source})"
             for f in verdict.findings
-            if f.severity == severity
+            if f.severity == severity and (severity == "error" or f.rule not in legal.RULES)
         )
         if told:
             out.append(Points(title, told, tone))
@@ -94,18 +94,19 @@ def _findings(verdict: Verdict) -> tuple[Points, ...]:
 # -- safe projects, people, data --------------------------------------------------------------------------------------
 
 
-def _projects(spec: Spec) -> Section:
+def _projects(spec: Spec, verdict: Verdict) -> Section:
     purpose = spec.purpose
     fields = (
         *(("controller", "Controller"), ("law", "Law"), ("jurisdiction", "Jurisdiction")),
         *(("article6", "Lawful basis (Article 6)"), ("article9", "Condition (Article 9)")),
         *(("schedule1", "Schedule 1 condition"), ("gateway", "Statutory gateway")),
         *(("confidentiality", "Confidentiality"), ("retention", "Retention"), ("notice", "Privacy notice")),
-        ("agreement", "Agreement"),
+        *(("agreement", "Agreement"), ("agreement_until", "Agreement ends"), ("transfer", "Transfer abroad")),
+        *(("processing_agreement", "Processing agreement"), ("not_personal_from", "No longer personal from")),
     )
     holders = tuple(spec.legal)
     rows = [
-        (label, *(getattr(spec.legal[party], field) or "not stated" for party in holders))
+        (label, *(str(getattr(spec.legal[party], field) or "not stated") for party in holders))
         for field, label in fields
         if any(getattr(spec.legal[party], field) for party in holders)
     ]
@@ -124,6 +125,7 @@ def _projects(spec: Spec) -> Section:
                 )
             ),
             Grid("Legal ground, as each party states it", ("", *holders), tuple(rows)),
+            *lawful.said(verdict),
         ),
     )
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pets.commands.own import Config, Digest, ask_passphrase, find, name_of, own_server
+from pets.commands.own import Config, Digest, ask_passphrase, find, name_of, own_server, reviewed_at
 from pets.commands.say import DONE, WRONG, err, out
 from pets.errors import RunError
 
@@ -81,13 +81,10 @@ def approve(
     """Sign a specification for your organisation, after reading its report: pets explain DIGEST --config party.toml."""
     from pets.approve import approvals
     from pets.approve.envelope import SigningKey
-    from pets.plan.review import review
-    from pets.spec.parse import parse_toml
 
     server, client = own_server(config)
     found = find(server, digest)
-    files = dict(server.evidence(found.digest).files)
-    reviewed = review(parse_toml(files["spec.toml"].decode(), file="specification")).require()
+    reviewed = reviewed_at(server, found.digest, config).require()
     if reviewed.digest != found.digest:
         raise RunError("run.other-spec", peer=client.name)
     signing = SigningKey.load(key, ask_passphrase(passphrase))
@@ -149,7 +146,7 @@ def _show(reviewed: "Reviewed") -> None:
     for dataset, loss in verdict.losses.items():
         out.print(f"each run costs {dataset} epsilon {loss.epsilon}, delta {float(loss.delta):.1e}", markup=False)
     for finding in verdict.findings:
-        out.print(f"{finding.severity}: {finding.path}: {finding.message}", markup=False)
+        out.print(f"{finding.grade}: {finding.path}: {finding.message}", markup=False)
 
 
 def _sure(yes: bool) -> bool:

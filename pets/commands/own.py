@@ -12,6 +12,7 @@ from pets.ids import SpecDigest
 if TYPE_CHECKING:
     from pets.client import Server
     from pets.party.config import ClientConfig
+    from pets.plan.review import Review
     from pets.secret import Secret
     from pets.transport.calls import Standing
 
@@ -42,6 +43,21 @@ def find(server: "Server", digest: str) -> "Standing":
     if len(found) > 1:
         raise RunError("run.two-specs", digest=digest, count=len(found))
     return found[0]
+
+
+def reviewed_at(server: "Server", digest: "SpecDigest", config: Path) -> "Review":
+    """The check of a specification that a server holds, as its policy beside ``config`` lowers legal rules.
+
+    Without a copy of the policy nothing is lowered.
+    """
+    from pets.party.config import own_policy
+    from pets.plan.review import review
+    from pets.spec.parse import parse_toml
+
+    files = dict(server.evidence(digest).files)
+    found = review(parse_toml(files["spec.toml"].decode(), file="specification"))
+    policy = own_policy(config)
+    return found if policy is None else found.lowered(policy.lint, party=policy.party)
 
 
 def name_of(client: "ClientConfig", public: bytes, key: Path) -> str:

@@ -55,7 +55,7 @@ def run(
     net = connect(directory, client=client)
     handle = RunHandle(os.urandom(16).hex())
     err.print(f"run {handle} (to end it: pets stop {handle})")
-    with RunBars(expected_steps(found.require())) as bars:
+    with RunBars(expected_steps(found.settled())) as bars:
         result = net.run(spec, progress=bars, handle=handle)
     folder = result.save(to)
     if plot is not None:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pets.commands.own import find, own_server
+from pets.commands.own import find, own_server, reviewed_at
 from pets.commands.say import DONE, REFUSED, WRONG, complain, err, out, write
 from pets.errors import ConfigError, SpecError
 
 if TYPE_CHECKING:
+    from pets.approve.policy import Policy
     from pets.plan.review import Review
 
 SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="A specification: a .spec.toml file.")]
@@ -18,6 +19,7 @@ SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="A specification:
 
 def register(app: typer.Typer) -> None:
     app.command("check", short_help="Check a specification; exit code 0 accepted, 2 refused.")(check)
+    app.command("lint", short_help="Hold the legal part against the legal rules.")(lint)
     app.command("explain", short_help="Explain who learns what, in plain words or as a page.")(explain)
     app.command("schema", short_help="Print the JSON Schema of specifications or cards.")(schema)
 
@@ -43,6 +45,44 @@ def check(
         return code
     write(_json(to_json(found)) if as_json else render(found, width=out.width if out.is_terminal else None))
     return DONE if found.accepted else REFUSED
+
+
+def lint(
+    spec: SpecFile,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: accepted, digest, policy, findings.")] = False,
+    policy: Annotated[
+        Path | None, typer.Option("--policy", help="A policy.toml: show the findings as its party lowers them.")
+    ] = None,
+) -> int:
+    """Hold the legal part of a specification against the legal rules alone; pets check does that too, and all else.
+
+    Exit code 0: nothing refuses; 2: refused; 1: usage, or a file cannot be read.
+    """
+    from pets.check import lawful, legal
+    from pets.spec.canonical import spec_digest
+    from pets.spec.parse import read_spec
+
+    try:
+        text = read_spec(spec)
+    except SpecError as error:
+        if not as_json or (code := _code(error)) == WRONG:
+            return complain(error)
+        write(_json(_refused(error)))
+        return code
+    found, party = legal.findings(text), None
+    if policy is not None:
+        own = _policy(policy)
+        found, party = legal.lowered(found, own.lint, party=own.party), own.party
+    refused = any(each.severity == "error" for each in found)
+    if as_json:
+        told = [each.to_json() for each in found]
+        write(_json({"accepted": not refused, "digest": spec_digest(text), "policy": party, "findings": told}))
+    else:
+        width = min(out.width, lawful.WIDTH) if out.is_terminal else lawful.WIDTH
+        write(
+            "\n".join(filter(None, (lawful.table(found, width=width), lawful.summary(found, party=party, width=width))))
+        )
+    return REFUSED if refused else DONE
 
 
 def explain(
@@ -89,6 +129,16 @@ def schema(
     return DONE
 
 
+def _policy(file: Path) -> "Policy":
+    from pets.approve.policy import parse_policy
+
+    try:
+        return parse_policy(file.read_text(encoding="utf-8"), file=file.name)
+    except (OSError, UnicodeDecodeError) as error:
+        problem = getattr(error, "strerror", None) or "is not UTF-8"
+        raise ConfigError("config.file", file=file.name, problem=problem.lower()) from None
+
+
 def _of_file(spec: Path) -> "Review":
     from pets.plan.review import review
     from pets.spec.parse import read_spec
@@ -97,13 +147,8 @@ def _of_file(spec: Path) -> "Review":
 
 
 def _of_server(digest: str, config: Path) -> "Review":
-    from pets.plan.review import review
-    from pets.spec.parse import parse_toml
-
     server, _ = own_server(config)
-    found = find(server, digest)
-    files = dict(server.evidence(found.digest).files)
-    return review(parse_toml(files["spec.toml"].decode(), file="specification"))
+    return reviewed_at(server, find(server, digest).digest, config)
 
 
 def _code(error: SpecError) -> int:
@@ -119,10 +164,7 @@ def _refused(error: SpecError) -> dict[str, object]:
     from pets.check.labels import Matrix
     from pets.plan.review import finding_of
 
-    first = finding_of(error)
-    findings = [
-        {"rule": f.rule, "severity": f.severity, "path": f.path, "message": f.message, "hint": f.hint} for f in (first,)
-    ]
+    findings = [finding_of(error).to_json()]
     others = error.fields.get("others", ())
     for line in others if isinstance(others, tuple | list) else ():
         path, _, message = str(line).partition(": ")

@@ -97,7 +97,7 @@ def price(result: "Result") -> Table:
     for one in result.steps:
         spent[one.step, one.party] = spent.get((one.step, one.party), 0.0) + one.seconds
     parties = result.review.spec.computing
-    forecast = result.review.require().forecast
+    forecast = result.review.settled().forecast
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, GAP, 0, 0), show_edge=False)
     table.add_column("step", no_wrap=True)
     table.add_column("from", no_wrap=True)

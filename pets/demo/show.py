@@ -230,7 +230,7 @@ def _show_table(result: Result, out: Path) -> None:
 
 
 def _show_price(result: Result) -> None:
-    forecast = result.review.require().forecast
+    forecast = result.review.settled().forecast
     _heading("Time and bytes by step; a party's seconds include its waiting")
     console.print(tables.price(result))
     console.print(f"  opened {result.seconds:.2f} s after the start, in {forecast.rounds} rounds")

@@ -248,6 +248,16 @@ def read_client(path: Path, *, directory: Path, now: dt.datetime) -> ClientConfi
     return ClientConfig(PartyId(file.name), credentials, signing, known, _text(directory))
 
 
+def own_policy(path: Path) -> Policy | None:
+    """The policy that a ``party.toml`` names, if it lies there: an approver's own machine may have no copy of it.
+
+    Raises: ConfigError config.policy with the path of what is wrong in it.
+    """
+    name = _parsed(path).get("policy", "policy.toml")
+    file = path.parent / str(name)
+    return parse_policy(_text(file), file=file.name) if file.is_file() else None
+
+
 def read_directory(path: Path, *, ca: Path | None = None) -> Directory:
     """Read ``directory.toml``; ``ca`` is the consortium's, for parties without their own."""
     file = _load(path, _DirectoryFile)

@@ -139,7 +139,7 @@ class Consent:
 
     def _check(self, spec: Spec) -> Review:
         """Review, then this party's own policy and directory; all refusals are findings of one verdict."""
-        found = review(spec)
+        found = review(spec).lowered(self.policy.lint, party=self.party)
         more: list[Finding] = list(self._of_directory(spec))
         if not self.design:
             more += _placeholders(spec)

@@ -5,10 +5,10 @@ lowering has no plan. What opens a session calls ``require`` and gets a ``Review
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pets.check import flow
-from pets.check.labels import Finding, Matrix, Verdict
+from pets.check import flow, legal
+from pets.check.labels import Finding, Matrix, Severity, Verdict
 from pets.check.page import frame
 from pets.errors import LeakError, SpecError
 from pets.ids import PlanDigest, SpecDigest
@@ -39,6 +39,22 @@ class Review:
     @property
     def accepted(self) -> bool:
         return self.verdict.accepted and self.plan is not None
+
+    def lowered(self, by: Mapping[str, Severity], *, party: str) -> "Review":
+        """The review as a party sees it whose policy lowers legal rules; no finding goes missing."""
+        return replace(self, verdict=replace(self.verdict, findings=legal.lowered(self.findings, by, party=party)))
+
+    def settled(self) -> "Reviewed":
+        """What would run, as ``require`` gives it, whatever the legal rules say: those are for each server to apply.
+
+        For whoever asks the servers, or checks afterwards what they ran. Raises: LeakError for all other refusals.
+        """
+        rest = tuple(found for found in self.findings if found.rule not in legal.RULES)
+        return replace(self, verdict=replace(self.verdict, findings=rest)).require()
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        return self.verdict.findings
 
     def require(self) -> "Reviewed":
         """The accepted review. Raises: LeakError leak.refused with the first refusal."""
@@ -76,6 +92,12 @@ class Reviewed:
 
 
 def review(spec: Spec) -> Review:
+    """Check a specification: who learns what, the plan, and what the legal rules say; a party may lower those."""
+    found = _of_computation(spec)
+    return replace(found, verdict=legal.judged(found.verdict, spec))
+
+
+def _of_computation(spec: Spec) -> Review:
     """Check a specification: rules over the query, lowering, the disclosure matrix, and the recheck of the plan.
 
     Raises: InternalError plan.matrix-differs if the plan tells anyone anything else than the check of the query said.

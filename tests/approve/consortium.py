@@ -16,7 +16,7 @@ pets = 1
 title = "Attendance by tenure"
 
 [purpose]
-statement = "Plan the winter."
+statement = "How many attendances are there to plan for?"
 dpv = ["dpv:ProvideOfficialStatistics"]
 public_benefit = "Support where it helps."
 author = "Alex Author"

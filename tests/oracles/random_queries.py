@@ -75,20 +75,25 @@ def spec_of(world: World, sql: str, *, result: str = "office", only: Sequence[se
                 {"name": name, "organisation": name, "roles": roles, "san": f"spiffe://local.invalid/{name}"}
             )
     legal = {
-        "controller": "x",
-        "law": "x",
-        "jurisdiction": "x",
-        "article6": "x",
-        "retention": "x",
-        "notice": "x",
-        "dpia": {"id": "x", "outcome": "x"},
+        "controller": "A controller",
+        "law": "legal-gb:law-GDPR",
+        "jurisdiction": "loc:GB-SCT",
+        "article6": "eu-gdpr:A6-1-e",
+        "retention": "none",
+        "notice": "see the web site",
+        "dpia": {"id": "1", "outcome": "eu-gdpr:DPIAOutcomeRisksMitigated"},
     }
     today = dt.datetime.now(dt.UTC).date()
     return Spec.model_validate(
         {
             "pets": 1,
             "title": "A query that nobody wrote",
-            "purpose": {"statement": "x", "dpv": ("x",), "public_benefit": "x", "author": "author@local.invalid"},
+            "purpose": {
+                "statement": "What does a query that nobody wrote say?",
+                "dpv": ("dpv:ScientificResearch",),
+                "public_benefit": "The engine that answers it is right.",
+                "author": "author@local.invalid",
+            },
             "party": tuple(parties),
             "dataset": tuple(datasets),
             "legal": {"board": legal, "council": legal},

@@ -53,7 +53,7 @@ SPEC = '''
 pets = 1
 title = "A title"
 [purpose]
-statement = "A test."
+statement = "How long do people stay, by tenure?"
 dpv = ["dpv:ScientificResearch"]
 public_benefit = "None."
 author = "analyst@statistics.example"
