@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from pets.approve.envelope import keygen
 from pets.demo.data import demo_folder
 from pets.demo.people import make_people
 
@@ -30,7 +31,7 @@ SANS = {
 }
 SERVERS = ("board", "council", "helper")
 COMMANDS = (
-    *("check", "explain", "schema", "keygen", "pending", "approve", "revoke"),
+    *("check", "lint", "explain", "schema", "keygen", "pending", "approve", "revoke"),
     *("submit", "run", "stop", "verify", "demo", "party"),
 )
 
@@ -128,6 +129,31 @@ def test_a_refused_specification_exits_2_and_names_rule_and_path(tmp_path: Path)
     assert all(finding[name] for name in ("rule", "path", "message"))
     pets("check", spec, code=2)
     pets("explain", spec, code=2)
+
+
+def test_lint_exits_0_2_and_1_and_shows_whose_policy_lowers_what(tmp_path: Path) -> None:
+    assert pets("lint", SPEC).stdout.startswith("nothing refuses: no findings\n")
+    spec, policy = tmp_path / "s.toml", tmp_path / "policy.toml"
+    spec.write_text(SPEC.read_text().replace('"public interest; approval of', '"s.251 NHS Act 2006; approval of'))
+    said = pets("lint", spec, code=2).stdout
+    assert "LL-13  error (unreviewed)" in said and "section 251 does not apply in Scotland" in said
+    assert "refused: 1 error" in said and "legal.board.confidentiality" in said
+    keys = {"party": "board", "approver": "Ann", "key": keygen().text, "columns": '[lint]\nLL-13 = "warning"'}
+    policy.write_text(POLICY.format(**keys))
+    told = json.loads(pets("lint", spec, "--policy", policy, "--json").stdout)
+    assert told["accepted"] is True and told["policy"] == "board"
+    (finding,) = told["findings"]
+    assert (finding["rule"], finding["severity"]) == ("LL-13", "warning")
+    assert finding["standing"] == "unreviewed; lowered from error by the policy of board"
+    assert finding["citation"].startswith("HSC-PBPP")
+    assert "under the policy of board: 1 warning" in pets("lint", spec, "--policy", policy).stdout
+    assert json.loads(pets("check", spec, "--json", code=2).stdout)["findings"][0]["rule"] == "LL-13"
+    policy.write_text(POLICY.format(**keys).replace("LL-13", "LL-77"))
+    pets("lint", spec, "--policy", policy, code=1)
+    pets("lint", spec, "--policy", tmp_path / "none.toml", code=1)
+    pets("lint", tmp_path / "none.toml", code=1)
+    spec.write_text(SPEC.read_text().replace("article6 =", "articl6 ="))
+    assert json.loads(pets("lint", spec, "--json", code=2).stdout)["accepted"] is False
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ rules, {signed} signed by a person competent in data protection law of the Unite
 as unreviewed, and refuses by default if it is an error. A party may then lower it for itself, by id, in its
 policy.toml; nobody else is affected, and the finding is shown with the policy that did it:
 
-```
+```text
 [lint]
 LL-15 = "warning"
 ```

@@ -1,6 +1,7 @@
 """What a node refuses, and what it leaves behind: nothing sent, nothing counted, one code for those outside."""
 
 import datetime as dt
+import json
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -29,7 +30,8 @@ from pets.party import sources
 from pets.party.evidence import verify_receipt
 from pets.party.sources import FileSource
 from pets.party.state import RunState, State
-from pets.plan.review import Reviewed
+from pets.plan.review import Reviewed, review
+from pets.spec.parse import parse_toml
 from pets.transport.calls import StartRequest
 from pets.transport.memory import Passing
 from tests.party.world import (
@@ -99,8 +101,34 @@ def test_what_is_no_specification_is_refused(world: World, toml: bytes) -> None:
 
 def test_a_draft_with_placeholders_is_refused_by_a_server(world: World) -> None:
     with pytest.raises(LeakError) as caught:
-        world.submit(altered(('statement = "A test."', 'statement = "design"')))
+        world.submit(altered(('statement = "How long do people stay, by tenure?"', 'statement = "design"')))
     assert caught.value.fields["rule"] == "policy.design"
+
+
+def test_a_party_lowers_a_legal_rule_for_itself_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unreviewed error refuses everywhere, but at the server whose own policy lowers it; there it stays visible."""
+    toml = altered(('statement = "How long do people stay, by tenure?"', 'statement = "Waiting"'))
+    digest = review(parse_toml(toml)).settled().digest
+    envelope = approvals.submit(digest=digest, author="analyst@statistics.example", key=world.signing[ANALYST])
+    for party in COMPUTING:
+        with pytest.raises(LeakError) as caught:
+            world.nodes[party].submit(world.caller(ANALYST), toml.encode(), envelope)
+        assert caught.value.fields["rule"] == "LL-23"
+    usual = world.policy
+    milder = {"LL-23": "warning"}
+    monkeypatch.setattr(
+        world, "policy", lambda party: usual(party).model_copy(update={"lint": milder} if party == BOARD else {})
+    )
+    for party in COMPUTING:
+        world.nodes[party].close()
+        world.open(party)
+    taken = world.nodes[BOARD].submit(world.caller(ANALYST), toml.encode(), envelope)
+    found = next(each for each in json.loads(taken.report)["findings"] if each["rule"] == "LL-23")
+    assert found["severity"] == "warning"
+    assert found["standing"] == "unreviewed; lowered from error by the policy of board"
+    for party in set(COMPUTING) - {BOARD}:
+        with pytest.raises(LeakError):
+            world.nodes[party].submit(world.caller(ANALYST), toml.encode(), envelope)
 
 
 def test_a_party_under_another_certificate_name_than_in_the_directory_is_refused(world: World) -> None:
