@@ -220,8 +220,9 @@ def _indexed(kind: int, index: int) -> bytes:
     return bytes([kind, 0, 0]) + index.to_bytes(13, "big")
 
 
-def _words(values: Sequence[int]) -> np.ndarray:
-    return np.array([value % 2**64 for value in values], np.uint64)
+def _words(values: Sequence[Any]) -> np.ndarray:
+    whole = all(isinstance(value, int) for value in values)
+    return np.array([value % 2**64 for value in values], np.uint64 if whole else object)
 
 
 @dataclass
@@ -293,6 +294,9 @@ class Reading:
             total = _added(total, self.words(term, at, value.size))
         return value, total
 
+    def mask(self, key: str, label: str, column: int, size: int) -> np.ndarray:
+        return self.run.stream(key, label, column, size)
+
     # -- terms -------------------------------------------------------------------------------------------------------
 
     def words(self, term: Term, at: At, size: int) -> np.ndarray:
@@ -335,9 +339,9 @@ class Reading:
             case Call("noise", (str(role), "summed")) if role in ("a", "b", "helper"):
                 return run.noise[("a", "b", "helper").index(role), at.index("summed")]
             case Call("mask", (str(key), str(label), str(index))):
-                return run.stream(key, label, at.index(index), size)
+                return self.mask(key, label, at.index(index), size)
             case Call("zero", (str(key), str(index))):
-                return run.stream(key, "zero", at.index(index), size)
+                return self.mask(key, "zero", at.index(index), size)
             case Call("share", (str(role), str(name))):
                 shares = self.shared(name, at).shares
                 if role not in shares:
@@ -409,9 +413,9 @@ class Reading:
         cells = self.run.cells
         if words.size != len(cells):
             raise Meaningless("no word for each entry of role a's list")
-        totals = [0] * self.run.case.g
+        listed, totals = words.tolist(), [0] * self.run.case.g
         for cell, place in zip(cells, self.run.order("s_ab", "q", len(cells)).tolist(), strict=True):
-            totals[cell] += int(words[place])
+            totals[cell] += listed[place]
         return _words(totals)
 
 
