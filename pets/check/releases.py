@@ -1,0 +1,179 @@
+"""What a release is about, without a word of data: which rows, divided by what, and what is counted or added up.
+
+A holder keeps one ``Entry`` for each run that released, in its own state file; differencing.py holds a new release
+against them. Two texts of one meaning have one ``Release``: aliases, the order of conditions and of columns, and every
+other way to write a predicate are gone (spec/population.py).
+"""
+
+import datetime as dt
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from pets.spec.canonical import canonical
+from pets.spec.model import Dataset, Model, Spec
+from pets.spec.population import EVERY, Space
+from pets.spec.query import Aggregate, ColumnRef, Query, Statistic
+
+COUNTED: Final = "count"
+"""The family of counts; sums and means of a column are a family, and so are relations of two columns."""
+
+JOINED: Final = "joined"
+"""Name of the column of free text that stands for being matched."""
+
+_COUNTS: Final = (Statistic.COUNT_ROWS, Statistic.COUNT_VALUES, Statistic.COUNT_PEOPLE)
+_PAIRS: Final = frozenset(
+    {Statistic.CORR, Statistic.COVAR_SAMP, Statistic.COVAR_POP, Statistic.REGR_SLOPE, Statistic.REGR_INTERCEPT}
+)
+
+
+class Part(Model):
+    """What a release tells of one family: of which rows. ``population`` is canonical JSON: equal texts, equal rows.
+
+    ``prepared``: digest of what decides which numbers are added up besides the records: ranges and clamping.
+    """
+
+    family: str
+    population: str
+    prepared: str
+
+
+class Records(Model):
+    """A table that a release reads. ``prepared``: digest of what decides which rows there are besides the query.
+
+    ``drawn``: of people with many rows, some are drawn anew in each run.
+    """
+
+    dataset: str
+    party: str
+    refresh: str
+    prepared: str
+    drawn: bool
+
+
+class Release(Model):
+    """What a release is about, in a form that two texts of one meaning share. No data, no author, no recipient."""
+
+    records: tuple[Records, ...]
+    dimensions: tuple[tuple[str, str], ...]
+    """Grouping columns in order of their names, each with a digest of its levels."""
+    parts: tuple[Part, ...]
+    flags: tuple[str, ...]
+    """Measures whose range is one step wide: their sum is a count of people."""
+    exact: bool
+    min_count: int
+    round_to: int
+    runs: int
+
+    @property
+    def groups(self) -> frozenset[str]:
+        return frozenset(column for column, _ in self.dimensions)
+
+    def of(self, dataset: str) -> Records | None:
+        return next((table for table in self.records if table.dataset == dataset), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One run in a holder's history, or one that is asked for.
+
+    ``versions``: of the holder's own datasets, as far as known, a digest that changes with the records; ``day``: when.
+    """
+
+    digest: str
+    release: Release
+    versions: Mapping[str, str]
+    day: dt.date | None = None
+
+
+def release_of(spec: Spec, query: Query) -> Release:
+    """Read off a specification and its query what its releases are about. Raises: Undecided, beyond any real query."""
+    space, terms = Space(), spec.release
+    tables = {name: spec.dataset(name) for name in (query.left, query.right)}
+    whole = _rows(space, query, tables)
+    parts = {_part(space, whole, output.what, tables) for output in query.outputs if isinstance(output.what, Aggregate)}
+    groups = {*query.group_by, *(o.what for o in query.outputs if isinstance(o.what, ColumnRef))}
+    measures = {
+        ref
+        for output in query.outputs
+        if isinstance(output.what, Aggregate) and output.what.statistic not in _COUNTS
+        for ref in output.what.columns
+    }
+    control = terms.disclosure_control
+    return Release(
+        records=tuple(
+            Records(
+                dataset=name,
+                party=table.party,
+                refresh=table.refresh,
+                prepared=_digest(_prepared(spec, table)),
+                drawn=table.truncate,
+            )
+            for name, table in sorted(tables.items())
+        ),
+        dimensions=tuple(
+            (str(ref), _digest(sorted(tables[ref.dataset].columns[ref.column].levels))) for ref in sorted(groups)
+        ),
+        parts=tuple(sorted(parts, key=lambda part: (part.family, part.population))),
+        flags=tuple(sorted(str(ref) for ref in measures if _is_flag(tables[ref.dataset], ref.column))),
+        exact=terms.differential_privacy is None,
+        min_count=control.min_count if control else 1,
+        round_to=control.round_to if control else 1,
+        runs=spec.validity.max_runs,
+    )
+
+
+def _rows(space: Space, query: Query, tables: Mapping[str, Dataset]) -> int:
+    """The rows after the join: who is matched stands as a value of a column, since only the records know it."""
+    left, right = (
+        space.of(where, tables[name])
+        for name, where in ((query.left, query.where_left), (query.right, query.where_right))
+    )
+    matched = space.both(space.named(JOINED, "+".join(sorted(tables))), right)
+    if query.join == "inner":
+        return space.both(left, matched)
+    unmatched = space.without(EVERY, space.named(JOINED, "+".join(sorted(tables))))
+    return space.both(left, space.either(matched, unmatched))
+
+
+def _part(space: Space, rows: int, what: Aggregate, tables: Mapping[str, Dataset]) -> Part:
+    if what.statistic in (Statistic.COUNT_ROWS, Statistic.COUNT_PEOPLE):
+        return Part(family=COUNTED, population=_text(space, rows), prepared="")
+    for ref in what.columns:
+        rows = space.both(rows, space.present(tables[ref.dataset], ref.column))
+    if what.statistic is Statistic.COUNT_VALUES:
+        return Part(family=COUNTED, population=_text(space, rows), prepared="")
+    columns = sorted(what.columns)
+    return Part(
+        family=("relation " if what.statistic in _PAIRS else "value ") + " ".join(map(str, columns)),
+        population=_text(space, rows),
+        prepared=_digest([_range(tables, ref) for ref in columns]),
+    )
+
+
+def _prepared(spec: Spec, table: Dataset) -> list[object]:
+    """What changes the rows without a word in the query: truncation and linkage."""
+    link = spec.linkage
+    on = link.on if isinstance(link.on, str) else dict(link.on)
+    return [table.max_rows_per_person if table.truncate else None, on, list(link.normalise), link.version]
+
+
+def _range(tables: Mapping[str, Dataset], ref: ColumnRef) -> list[object]:
+    """What changes the numbers of a measure without a word in the query."""
+    column = tables[ref.dataset].columns[ref.column]
+    return [str(ref), str(column.min), str(column.max), column.places, column.clamp]
+
+
+def _is_flag(table: Dataset, column: str) -> bool:
+    low, high = table.columns[column].scaled_range
+    return high - low <= 1
+
+
+def _text(space: Space, rows: int) -> str:
+    return json.dumps(space.write(rows), separators=(",", ":"))
+
+
+def _digest(value: object) -> str:
+    return sha256(canonical(value)).hexdigest()[:16]
