@@ -2,8 +2,8 @@
 
 ``parse_policy`` reads policy.toml; ``judge_policy`` holds a specification against it and returns findings, each under a
 rule id that starts with ``policy.``. Empty means no: an empty list of recipients allows no recipient, a column of this
-party that the policy does not list may not be touched, a column with an empty list of rules neither. Several rules on
-one column compose: only what every one of them allows is allowed.
+party that the policy does not list may not be touched, a column with an empty list of rules neither. How several rules
+on one column compose is in columns.py. Every field only narrows: of two floors or caps the stricter one counts.
 
 The only way around is called ``UnsafeAllowAll``, for experiments in one process; it warns, and no file can say it.
 """
@@ -12,22 +12,22 @@ import datetime as dt
 import tomllib
 import unicodedata
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from pets.approve.columns import NAMED, WRITTEN, Rule, refusals, remedy, uses_of
 from pets.approve.envelope import public_bytes
 from pets.check.budget import Loss, exact, release_loss, run_loss
+from pets.check.differencing import Large, Period, Terms
 from pets.check.labels import Finding
 from pets.check.legal import why_not_lowered
 from pets.check.rules import JOINS
 from pets.errors import ConfigError
 from pets.spec.model import Model, Name, PartyName, Quantity, San, Spec, Text, frozen, quantity
-from pets.spec.predicate import columns_of
-from pets.spec.query import Aggregate, ColumnRef, Query, Statistic
+from pets.spec.query import Query
 from pets.spec.write import tables
 
 
@@ -40,63 +40,6 @@ def _key(text: str) -> str:
 
 
 KeyText = Annotated[str, AfterValidator(_key)]
-
-
-class Use(StrEnum):
-    """What a query can do with a column."""
-
-    JOIN = "join"
-    FILTER = "filter"
-    GROUP = "group by"
-    COUNT_PEOPLE = "count people"
-    COUNT = "count"
-    SUM = "sum"
-    MEAN = "average"
-    SPREAD = "variance"
-    RELATION = "relation"
-
-
-_ALL: Final = frozenset(Use)
-Rule = Literal[
-    "any use",
-    "join key",
-    "filter only",
-    "never output",
-    "no group by",
-    "no filter",
-    "no relation",
-    "only count",
-    "only sums",
-]
-RULES: Final[Mapping[str, frozenset[Use]]] = {
-    "any use": _ALL,
-    "join key": frozenset({Use.JOIN, Use.COUNT_PEOPLE}),
-    "filter only": frozenset({Use.FILTER}),
-    "never output": frozenset({Use.JOIN, Use.FILTER, Use.COUNT_PEOPLE}),
-    "no group by": _ALL - {Use.GROUP},
-    "no filter": _ALL - {Use.FILTER},
-    "no relation": _ALL - {Use.RELATION},
-    "only count": frozenset({Use.COUNT, Use.COUNT_PEOPLE}),
-    "only sums": frozenset({Use.COUNT, Use.SUM, Use.MEAN}),
-}
-"""What each column rule leaves allowed. Rules on one column are intersected, so adding one never allows more."""
-
-_STATISTIC_USE: Final[Mapping[Statistic, Use]] = {
-    Statistic.COUNT_ROWS: Use.COUNT,
-    Statistic.COUNT_VALUES: Use.COUNT,
-    Statistic.COUNT_PEOPLE: Use.COUNT_PEOPLE,
-    Statistic.SUM: Use.SUM,
-    Statistic.AVG: Use.MEAN,
-    Statistic.VAR_SAMP: Use.SPREAD,
-    Statistic.VAR_POP: Use.SPREAD,
-    Statistic.STDDEV_SAMP: Use.SPREAD,
-    Statistic.STDDEV_POP: Use.SPREAD,
-    Statistic.CORR: Use.RELATION,
-    Statistic.COVAR_SAMP: Use.RELATION,
-    Statistic.COVAR_POP: Use.RELATION,
-    Statistic.REGR_SLOPE: Use.RELATION,
-    Statistic.REGR_INTERCEPT: Use.RELATION,
-}
 
 
 class Approver(Model):
@@ -170,6 +113,8 @@ class Limits(Model):
     max_runs: Annotated[int, Field(ge=1)] = 1_000_000
     max_days: Annotated[int, Field(ge=1)] = 366 * 10
     """Longest time from not_before to not_after of a specification."""
+    min_count: Annotated[int, Field(ge=1)] | None = None
+    """Least disclosure_control.min_count of a release without noise; without it, no release without noise."""
 
     def since(self, now: dt.date) -> dt.date:
         """The first day of the period that ``now`` is in: what was spent before does not count."""
@@ -182,13 +127,52 @@ class Limits(Model):
         return Loss(quantity(self.max_epsilon_per_dataset), quantity(self.max_delta))
 
 
+class Constraint(Model):
+    """What every release about one dataset has to keep.
+
+    ``min_persons``: each released group has at least so many people, whoever else agrees to fewer. Noise hides a person
+    and makes no group larger, so a release with noise alone does not keep it, unless ``noise_is_enough``.
+    """
+
+    min_persons: Annotated[int, Field(ge=1)]
+    noise_is_enough: bool = False
+
+
+class LargeCells(Model):
+    """This party's word that each combination of values of ``columns`` ("dataset.column") has so many people or more.
+
+    Counted are those people that a join of this party's records may match: write what still holds after the join.
+    """
+
+    columns: Annotated[tuple[Text, ...], Field(min_length=1)]
+    persons: Annotated[int, Field(ge=1)]
+
+
+class Differencing(Model):
+    """What happens to a release that could be combined with past ones (check/differencing.py).
+
+    ``joiners``: records that are renewed no faster change by the minimum of people in every cell. Without it every new
+    version of the records makes an exact release about the same people suspicious.
+    """
+
+    on_suspicion: Literal["route", "refuse"] = "route"
+    large: tuple[LargeCells, ...] = ()
+    joiners: Period | None = None
+
+
+DEFAULT_MINIMUM: Final = 10
+"""Least number of people where nobody says another one (threats A13)."""
+
+
 class Policy(Model):
-    """policy.toml. ``columns``: rules by dataset and column, for the datasets that this party holds."""
+    """policy.toml. ``columns``, ``constraints``: by dataset and column, for the datasets that this party holds."""
 
     party: PartyName
     approval: Approval
     limits: Limits
     columns: dict[Name, dict[Name, tuple[Rule, ...]]] = Field(default_factory=dict)
+    constraints: dict[Name, Constraint] = Field(default_factory=dict)
+    differencing: Differencing = Field(default_factory=Differencing)
     lint: dict[Text, Literal["warning", "note"]] = Field(default_factory=dict)
     """Legal rules that this party takes less seriously, by id; for itself alone."""
 
@@ -198,6 +182,17 @@ class Policy(Model):
             if why := why_not_lowered(rule, severity):
                 raise ValueError(f"lint.{rule}: {why}")
         return self
+
+    def terms(self, spec: Spec) -> Terms:
+        """This party's terms for releases that could be combined with past ones: its strictest minimum count."""
+        floors = [self.constraints[name].min_persons for name in _own(self, spec) if name in self.constraints]
+        floors += [self.limits.min_count] if self.limits.min_count is not None else []
+        return Terms(
+            holder=self.party,
+            minimum=max(floors, default=DEFAULT_MINIMUM),
+            large=tuple(Large(frozenset(each.columns), each.persons) for each in self.differencing.large),
+            joiners=self.differencing.joiners,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +228,7 @@ def parse_policy(text: str, *, file: str = "policy.toml") -> Policy:
         return Policy.model_validate(frozen(body))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        path = ".".join(str(part) for part in first["loc"]) or "policy"
+        path = ".".join(str(part) for part in first["loc"] if part not in (NAMED, WRITTEN)) or "policy"
         raise ConfigError("config.policy", file=file, path=path, problem=_plain(first["msg"])) from None
 
 
@@ -298,10 +293,34 @@ def _own(policy: Policy, spec: Spec) -> list[str]:
 
 
 def _noise(policy: Policy, spec: Spec, query: Query) -> Iterator[Finding]:
-    """Limits on epsilon mean nothing for a release without noise."""
-    if spec.release.differential_privacy is None:
-        message = f"{policy.party} releases under differential privacy only"
-        yield _error("no-noise", "release.differential_privacy", message, "add [release.differential_privacy]")
+    """Limits on epsilon mean nothing for a release without noise: it has to keep a minimum count."""
+    floor, control = policy.limits.min_count, spec.release.disclosure_control
+    if spec.release.differential_privacy is not None:
+        return
+    if floor is None or control is None:
+        only = "under differential privacy only" if floor is None else f"without noise from {floor} people on only"
+        hint = "add [release.differential_privacy]"
+        if floor is not None:
+            hint += f", or [release.disclosure_control] with min_count = {floor}"
+        yield _error("no-noise", "release.differential_privacy", f"{policy.party} releases {only}", hint)
+    elif control.min_count < floor:
+        message = f"groups from {control.min_count} people on would be released, {policy.party} allows {floor}"
+        yield _error("min-count", "release.disclosure_control.min_count", message, f"raise min_count to {floor}")
+
+
+def _min_persons(policy: Policy, spec: Spec, query: Query) -> Iterator[Finding]:
+    """The constraint of a dataset holds for every release about it."""
+    control, path = spec.release.disclosure_control, "release.disclosure_control.min_count"
+    for name in _own(policy, spec):
+        constraint = policy.constraints.get(name)
+        if constraint is None or (spec.release.differential_privacy is not None and constraint.noise_is_enough):
+            continue
+        least = constraint.min_persons
+        if control is None or control.min_count < least:
+            has = "nothing keeps small groups back" if control is None else f"min_count is {control.min_count}"
+            message = f"{policy.party} releases groups of {name} with at least {least} people only, and {has}"
+            change = "raise" if control is not None else "add [release.disclosure_control] and set"
+            yield _error("min-persons", path, message, f"{change} min_count to {least}")
 
 
 def _epsilon_per_run(policy: Policy, spec: Spec, query: Query) -> Iterator[Finding]:
@@ -389,17 +408,24 @@ def _columns(policy: Policy, spec: Spec, query: Query) -> Iterator[Finding]:
         rules = policy.columns.get(column.dataset, {}).get(column.column)
         path = f"dataset.{column.dataset}.columns.{column.column}"
         if rules is None:
-            message = f"{policy.party}'s policy has no rule for {column}, which means no"
-            yield _error("column-not-listed", path, message, "leave the column out, or ask for a rule")
+            what = ", ".join(f"{use} ({uses[use]})" for use in sorted(uses))
+            message = f"{policy.party}'s policy has no rule for {column}, which means no: {what}"
+            yield _error("column-not-listed", path, message, f"leave {column} out, or ask {policy.party} for a rule")
             continue
-        for use in sorted(uses - allowed(rules)):
-            reason = " and ".join(f'"{rule}"' for rule in rules if use not in RULES[rule]) or "an empty list of rules"
-            message = f"{policy.party} does not allow {column} for {use}: {reason}"
-            yield _error("column", path, message, "leave this use out")
+        for refusal in refusals(rules, uses, spec):
+            place = uses[refusal.use]
+            reason = " and ".join(map(str, refusal.rules))
+            if not reason and not rules:
+                reason = "an empty list of rules"
+            elif not reason:
+                reason = f"no rule applies to a release to {refusal.recipient} for {refusal.purpose}"
+            message = f"{policy.party} does not allow {column} for {refusal.use} ({place}): {reason}"
+            yield _error("column", path, message, remedy(column, refusal, place, rules, policy.party))
 
 
 _POLICY_RULES: Final = (
     _noise,
+    _min_persons,
     _epsilon_per_run,
     _spend_per_period,
     _recipients,
@@ -411,35 +437,6 @@ _POLICY_RULES: Final = (
     _days,
     _columns,
 )
-
-
-def allowed(rules: tuple[Rule, ...]) -> frozenset[Use]:
-    """What a column may be used for under all its rules together; nothing under none."""
-    if not rules:
-        return frozenset()
-    return frozenset.intersection(*(RULES[rule] for rule in rules))
-
-
-def uses_of(query: Query, spec: Spec) -> dict[ColumnRef, set[Use]]:
-    """Every column that a query touches, and what it does with it."""
-    uses: dict[ColumnRef, set[Use]] = {}
-
-    def note(column: ColumnRef, use: Use) -> None:
-        uses.setdefault(column, set()).add(use)
-
-    for dataset, where in ((query.left, query.where_left), (query.right, query.where_right)):
-        note(ColumnRef(dataset, spec.dataset(dataset).key), Use.JOIN)
-        for name in columns_of(where) if where is not None else ():
-            note(ColumnRef(dataset, name), Use.FILTER)
-    for column in query.group_by:
-        note(column, Use.GROUP)
-    for output in query.outputs:
-        if isinstance(output.what, Aggregate):
-            for column in output.what.columns:
-                note(column, _STATISTIC_USE[output.what.statistic])
-        else:
-            note(output.what, Use.GROUP)
-    return uses
 
 
 def _plain(message: str) -> str:
