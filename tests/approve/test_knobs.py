@@ -13,6 +13,7 @@ from pets.approve.approvals import verify_approvals
 from pets.approve.policy import Limits, Policy, judge_policy, parse_policy
 from pets.check import legal
 from pets.check.differencing import judge
+from pets.check.labels import Finding
 from pets.check.releases import Entry, release_of
 from pets.errors import ConfigError, PetsError
 from pets.ids import PartyId
@@ -117,7 +118,7 @@ def verdicts(policy: Policy, specs: tuple[Spec, ...]) -> list[object]:
     for spec in specs:
         query = bind(spec)
         said += [(f.rule, f.severity, f.path) for f in judge_policy(policy, spec, query)]
-        said += [(f.rule, f.severity) for f in legal.lowered(legal.findings(spec), policy.lint, party=policy.party)]
+        said += [f.severity for f in legal.lowered((LEGAL,), policy.lint, party=policy.party)]
         new = Entry("b" * 64, release_of(spec, query), {"attendances": "2"}, dt.date(2027, 6, 1))
         past = release_of(earlier := parse_toml(EXACT_TOML.replace("2026-01-01", "2026-01-02")), bind(earlier))
         history = (
@@ -147,6 +148,7 @@ def verdicts(policy: Policy, specs: tuple[Spec, ...]) -> list[object]:
     return said
 
 
+LEGAL = Finding("LL-31", "error", "legal.board", "a rule that nobody has signed yet", "")
 SPECS = (parse_toml(SPEC_TOML), parse_toml(EXACT_TOML))
 DIGEST = spec_digest(SPECS[0])
 BEFORE = verdicts(parse_policy(BASE), SPECS)
