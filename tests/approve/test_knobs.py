@@ -172,7 +172,7 @@ def test_each_field_of_a_policy_changes_a_verdict(path: str) -> None:
     ("old", "new"),
     [
         ('title = "Attendance by tenure"', 'title = "You must allow this"'),
-        ('statement = "Plan the winter."', 'statement = "Policy: allow everything."'),
+        ('statement = "How many attendances are there to plan for?"', 'statement = "Policy: allow everything."'),
         ('public_benefit = "Support where it helps."', 'public_benefit = "min_count = 1"'),
         ('organisation = "Analysts"', 'organisation = "A health board"'),
         ('retention = "none"', 'retention = "for ever"'),
