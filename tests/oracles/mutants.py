@@ -99,7 +99,7 @@ CHANGES: Mapping[str, Sequence[Change]] = {
     ),
     "no_mask_r2": (
         ('_difference(prf.words_at(ab.key("r2", column), position))', "np.uint64(0)", 1),
-        ('prf.sub_words(ab.key("r2", column), sums)', "pass", 1),
+        ('prf.sub_words(ab.key("r2", column), hidden)', "pass", 1),
     ),
     "no_mask_of_noise": (
         ('prf.add_words(ab.key("noise", column), share[column])', "pass", 1),

@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pets.errors import PetsError
 from pets.spec import term as term_module
 from pets.spec.cards import Card, load_cards
 from pets.spec.term import HEADS, INDEX, Call, Product, Sum, Term, arguments, calls, names, parse_term
 from tests.oracles import helper_join as oracle
+from tests.oracles import mutants
 from tests.oracles.play import Transcript, play, words
 from tests.oracles.terms import Meaningless, Reading, Run
 from tests.test_cards import random_public_case
@@ -344,6 +346,27 @@ def test_the_card_as_it_is_is_not_told_from_what_is_sent() -> None:
 def test_another_kind_of_column_is_noticed(swapped: tuple[str, str]) -> None:
     shared = tuple(replace(s, when=swapped[1]) if s.when == swapped[0] else s for s in CARD.shared)  # type: ignore[arg-type]
     assert notices(replace(CARD, shared=shared), "0 rows", "rich")
+
+
+@pytest.mark.parametrize("name", mutants.NAMES)
+def test_a_mistake_in_the_code_is_noticed(name: str) -> None:
+    """Mistakes that most often leave every sum right: the roles send something else than the terms, or fail."""
+    code = mutants.mutant(name)
+    for case in ("rich", "spread 3"):
+        run, reading, _ = intact(case)
+        roles = oracle.roles(run.case, run.seed, noise_words=run.noise, local=run.local, code=code)
+        expected = {
+            (m.sender, m.receiver, m.label, column): sent
+            for m in CARD.messages
+            for column, sent in enumerate(reading.sent(m))
+        }
+        try:
+            sent = play(roles, seed=run.seed).sent
+        except (PetsError, ValueError, AssertionError):
+            return
+        if {key: np.ascontiguousarray(array).tobytes() for key, array in sent} != expected:
+            return
+    pytest.fail("the terms are still what is sent")
 
 
 # -- the page ---------------------------------------------------------------------------------------------------------

@@ -101,8 +101,9 @@ def test_the_code_passes(name: str) -> None:
 
 @pytest.mark.parametrize("name", mutants.NAMES)
 def test_a_planted_mistake_is_caught(name: str) -> None:
+    code = mutants.mutant(name)
     with pytest.raises(Exception) as caught:
-        CHECKS[CAUGHT_BY[name]](mutants.mutant(name))
+        CHECKS[CAUGHT_BY[name]](code)
     assert not isinstance(caught.value, NameError | AttributeError | SyntaxError), "the mutant itself is broken"
 
 
@@ -166,8 +167,9 @@ def test_two_inputs_with_equal_leakage_give_equal_views(role: str) -> None:
 
 @pytest.mark.parametrize(("role", "name"), [("a", "no_mask_r"), ("helper", "no_mask_u")])
 def test_two_inputs_are_told_apart_where_a_mask_is_missing(role: str, name: str) -> None:
+    code = mutants.mutant(name)
     with pytest.raises(AssertionError, match="M"):
-        views_are_alike(mutants.mutant(name), role)
+        views_are_alike(code, role)
 
 
 def test_equal_parameters_give_equal_traffic_whatever_the_data() -> None:
