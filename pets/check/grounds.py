@@ -5,6 +5,7 @@ Source: vocabulary.md section 6 of the design, whose citations these are. Where 
 """
 
 import re
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from pets.check import iris
@@ -116,14 +117,30 @@ def terms(spec: Spec) -> Found:
 # -- conditions -------------------------------------------------------------------------------------------------------
 
 
+_SENSITIVE: Final = re.compile(
+    r"diagnos|(?:^|_)icd|ethnic|(?:^|_)race(?:_|$)|religio|(?:^|_)faith|disabilit|sexual|(?:^|_)genetic|genom|biometric|"
+    r"trade_?union|political|(?:^|_)hiv|mental_health|prescri|medication|pregnan|symptom|patholog",
+    re.IGNORECASE,
+)
+
+
 @of_ground("LL-04", "error", "special category data without a condition of Article 9(2)", "UK GDPR Art 9")
 def special(g: Ground) -> Found:
+    """What is declared counts. A name that suggests more than is declared is a warning: a default is soon forgotten."""
     if (columns := g.sensitive("special category")) and g.article9 not in iris.ARTICLE_9:
         yield Problem(
             f"{g.place}.article9",
             f"{', '.join(columns)} is special category data, and {g.party} states no condition of Article 9(2)",
             "add article9: eu-gdpr:A9-2-j for statistics and research, A9-2-h for care, A9-2-i for public health",
         )
+    for column in g.sensitive("none", "personal"):
+        if _SENSITIVE.search(column.partition(".")[2]):
+            yield Problem(
+                f"{g.place}.article9",
+                f"{column} sounds like special category data, and is not declared to be",
+                'declare its sensitivity as "special category", or rename it if it is something else',
+                "warning",
+            )
 
 
 @of_ground(
@@ -305,21 +322,30 @@ def definition(spec: Spec) -> Found:
     territory="Scotland",
 )
 def section_251(g: Ground) -> Found:
-    legal = g.legal
-    cited = {
-        "gateway": legal.gateway,
-        "confidentiality": legal.confidentiality,
-        "schedule1": legal.schedule1,
-        "agreement": legal.agreement,
-        "power.act": legal.power.act if legal.power else None,
-    }
-    for key, text in cited.items():
+    """Wherever it is cited; in the purpose too, if every party that states a ground is in Scotland."""
+    texts = [(f"{g.place}.{path}", text) for path, text in _texts(g.legal.model_dump(), "")]
+    grounds = [Ground(g.spec, party, legal) for party, legal in g.spec.legal.items()]
+    if grounds[0].party == g.party and all(other.within("Scotland") for other in grounds):
+        texts += [(f"purpose.{path}", text) for path, text in _texts(g.spec.purpose.model_dump(), "")]
+    for place, text in texts:
         if cites_section_251(text):
             yield Problem(
-                f"{g.place}.{key}",
-                f"cites section 251 of the NHS Act 2006 for data under {legal.jurisdiction}; it does not apply there",
+                place,
+                f"cites section 251 of the NHS Act 2006 for data under {g.legal.jurisdiction}; it does not apply there",
                 "state the route that holds in Scotland: consent, the privacy panel (PBPP), statute, public interest",
             )
+
+
+def _texts(value: object, path: str) -> Iterator[tuple[str, str]]:
+    """Every text in a part of the specification, with its path."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _texts(part, f"{path}.{key}" if path else key)
+    elif isinstance(value, tuple | list):
+        for place, part in enumerate(value):
+            yield from _texts(part, f"{path}.{place}")
 
 
 _ROUTE: Final = re.compile(
@@ -361,7 +387,8 @@ def panel(g: Ground) -> Found:
         yield Problem(
             f"{g.place}.pbpp",
             f"{', '.join(tables)} is NHS Scotland data; neither an approval of the panel nor an exemption is recorded",
-            'add pbpp = { approval = "..." }, or { exemption = "..." } with the reason',
+            'add pbpp = { approval = "..." }, or { exemption = "..." } with the reason; or declare '
+            "patient_information = false where that is so",
         )
 
 

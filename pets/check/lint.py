@@ -81,7 +81,7 @@ class Ground:
 
     @property
     def patient_tables(self) -> tuple[str, ...]:
-        """Tables of confidential patient information: as declared, else those with NHS numbers and special data."""
+        """Tables of confidential patient information: as declared, else all that hold special category data."""
         return tuple(table.name for table in self.tables if _of_patients(table))
 
     def within(self, territory: Territory) -> bool:
@@ -93,8 +93,7 @@ class Ground:
 def _of_patients(table: Dataset) -> bool:
     if table.patient_information is not None:
         return table.patient_information
-    columns = table.columns.values()
-    return table.columns[table.key].scheme == "nhs-number" and any(c.sensitivity == "special category" for c in columns)
+    return any(column.sensitivity == "special category" for column in table.columns.values())
 
 
 Found = Iterator[Problem]

@@ -189,7 +189,7 @@ class Dataset(Model):
     """Keep a random ``max_rows_per_person`` of a person's rows; without it more rows are refused."""
     refresh: Literal["frozen", "each run", "daily", "weekly", "monthly", "quarterly", "yearly"] = "frozen"
     patient_information: bool | None = None
-    """Whether it is confidential patient information; not said: judged by its columns (rule LL-14)."""
+    """Whether it is confidential patient information; not said: it is, if a column is of special category (LL-14)."""
     access_rights: Text | None = None
     """What its catalogue says: an access right of the EU authority table (``access-right:RESTRICTED``)."""
     data_use: tuple[Text, ...] | None = None

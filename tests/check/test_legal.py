@@ -2,11 +2,13 @@
 
 import csv
 import datetime as dt
+import re
 import subprocess
 import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,10 @@ from hypothesis import strategies as st
 
 from pets.approve.policy import parse_policy, policy_toml
 from pets.check import iris, lawful, legal, lint
+from pets.check.disclosure import render
 from pets.check.labels import Finding, Matrix, Verdict
 from pets.check.lint import RANK, RULES, Reviewed, blank, cites_section_64, cites_section_251, paragraphs
+from pets.check.page import html
 from pets.errors import ConfigError, LeakError
 from pets.plan.review import review
 from pets.spec.model import DESIGN, Spec, frozen
@@ -286,6 +290,18 @@ def test_what_the_computation_tells_is_not_settled_by_anyone() -> None:
     )
     with pytest.raises(LeakError, match=r"spec\.corrupt"):
         review(bad).lowered(dict.fromkeys(LOWERABLE, "note"), party="board").settled()
+
+
+def test_the_report_shows_what_the_law_says_in_its_first_section() -> None:
+    for name in ("no approval and no exemption", "no notice", "from when it is no longer personal is not said"):
+        case = next(case for case in CASES if case.name == name)
+        what = review(case.spec)
+        for found in legal.findings(case.spec):
+            for text in (render(what), html(what)):
+                words = " ".join(unescape(re.sub(r"<wbr>|</?code>", "", text)).split())
+                section = words[words.lower().index("safe project") :].partition("Who takes part")[0]
+                assert found.rule in section and found.grade in section and lint.VERIFY not in section
+                assert " ".join(found.message.split()) in section
 
 
 # -- the catalogue, terms, and reading --------------------------------------------------------------------------------
