@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final, Literal
 
-from pets.check import duties, grounds, iris
+from pets.check import duties, grounds, iris, patients, sharing
 from pets.check.labels import Finding, Severity, Verdict
 from pets.check.lint import RANK, RULES, LegalRule
 from pets.spec.model import Spec
@@ -19,7 +19,7 @@ __all__ = ["RULES", "LegalRule", "Milder", "catalogue", "findings", "judged", "l
 
 Milder = Literal["warning", "note"]
 
-_ENTERED: Final = (grounds, duties)
+_ENTERED: Final = (grounds, patients, duties, sharing)
 """Modules whose import enters the rules."""
 
 

@@ -1,4 +1,4 @@
-"""What a legal rule is, and the registry of them: rules are entered by grounds.py and duties.py, and told by legal.py.
+"""What a legal rule is, its dates and territory, and the registry of all of them; legal.py tells what they say.
 
 A rule has a stable id, a severity, a citation, a territory, the dates from and to which it is law, and the name of the
 competent person who signed it. Nobody has signed one yet. A rule applies to a specification if one day of its validity

@@ -6,7 +6,7 @@ import pytest
 from pets.approve.envelope import keygen
 from pets.errors import ConfigError, LinkError
 from pets.ids import PartyId
-from pets.party.config import DirectoryParty, PartyConfig, directory_toml, read_config, read_directory
+from pets.party.config import DirectoryParty, PartyConfig, directory_toml, own_policy, read_config, read_directory
 from pets.party.folder import init_party
 from pets.party.identity import Authority, make_credentials
 
@@ -138,3 +138,18 @@ def test_a_caller_is_the_party_of_its_name_only_under_that_partys_ca(folder: Pat
             assert caught.value.code == "link.stranger"
     assert directory.addresses()[PartyId("council")].ca == other.certificate
     assert directory.cas() == (other.certificate,)
+
+
+def test_an_approver_s_copy_of_the_policy_is_read_where_party_toml_says_and_may_be_missing(folder: Path) -> None:
+    file = folder / "policy.toml"
+    with file.open("a") as policy:
+        policy.write('\n[lint]\nLL-15 = "warning"\n')
+    found = own_policy(folder / "party.toml")
+    assert found is not None and found.lint == {"LL-15": "warning"}
+    file.write_text(file.read_text().replace("LL-15", "LL-55"))
+    with pytest.raises(ConfigError, match="LL-55 is no legal rule"):
+        own_policy(folder / "party.toml")
+    with pytest.raises(ConfigError, match="LL-55 is no legal rule"):
+        read_config(folder / "party.toml", now=NOW)
+    file.unlink()
+    assert own_policy(folder / "party.toml") is None

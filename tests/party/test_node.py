@@ -131,6 +131,18 @@ def test_a_party_lowers_a_legal_rule_for_itself_alone(world: World, monkeypatch:
             world.nodes[party].submit(world.caller(ANALYST), toml.encode(), envelope)
 
 
+def test_what_every_party_lowers_runs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    toml = altered(('statement = "How long do people stay, by tenure?"', 'statement = "Waiting"'))
+    usual = world.policy
+    milder = {"lint": {"LL-23": "note"}}
+    monkeypatch.setattr(world, "policy", lambda party: usual(party).model_copy(update=milder))
+    for party in COMPUTING:
+        world.nodes[party].close()
+        world.open(party)
+    world.ready(toml)
+    assert len(world.run(toml).to_pandas()) > 0
+
+
 def test_a_party_under_another_certificate_name_than_in_the_directory_is_refused(world: World) -> None:
     with pytest.raises(LeakError) as caught:
         world.submit(altered(("spiffe://helper.example/pets", "spiffe://helper.example/other")))

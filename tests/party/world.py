@@ -183,7 +183,7 @@ HOMES = homes(("IDENTITY-ann", "own"), ("IDENTITY-bob", "rent"), ("IDENTITY-dan"
 
 @cache
 def reviewed_of(toml: str) -> Reviewed:
-    return review(parse_toml(toml)).require()
+    return review(parse_toml(toml)).settled()
 
 
 def without_noise(monkeypatch: pytest.MonkeyPatch) -> None:
