@@ -3,13 +3,14 @@
 A report is content, not layout: ``disclosure.py`` prints these parts as text, ``page.py`` as a page.
 """
 
+import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Context, Decimal
 from fractions import Fraction
 from typing import Final
 
-from pets.check.labels import Matrix, Row
+from pets.check.labels import Finding, Matrix, Row
 from pets.ids import MISSING, PartyId
 from pets.spec.model import Column
 
@@ -39,8 +40,17 @@ class Pairs:
 
 
 @dataclass(frozen=True, slots=True)
+class Cases:
+    """Findings under a heading, each with its place, its rule and the smallest change that would help."""
+
+    title: str
+    cases: tuple[Finding, ...]
+    tone: str = "bad"
+
+
+@dataclass(frozen=True, slots=True)
 class Grid:
-    """A table; columns in ``numbers`` are set to the right, those in ``code`` in the type of code."""
+    """A table; its first column names the row. ``numbers``: columns set to the right; ``code``: in the type of code."""
 
     caption: str
     head: tuple[str, ...]
@@ -91,30 +101,48 @@ class Marks:
     groups: tuple[tuple[str, tuple[Line, ...]], ...]
 
 
-Block = Text | Points | Pairs | Grid | Code | Picture | Marks
+Block = Text | Points | Pairs | Cases | Grid | Code | Picture | Marks
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
+    """A part of the report. ``within``: it belongs to the numbered section before it, as 4.1 to 4."""
+
     id: str
     title: str
     question: str
     blocks: tuple[Block, ...]
+    within: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The whole report. ``verdict`` is one sentence; ``summary`` fits on half a screen."""
+    """The whole report. ``state`` is two or three words, ``verdict`` one sentence.
+
+    ``minute`` answers, on half a screen, what an approver asks first. ``omitted``: fields of the specification that are
+    not written out in full, with the number of values that are left out of each.
+    """
 
     title: str
     accepted: bool
+    state: str
     verdict: str
-    summary: tuple[str, ...]
-    findings: tuple[Points, ...]
+    minute: tuple[tuple[str, str], ...]
+    findings: tuple[Cases, ...]
     sections: tuple[Section, ...]
+    omitted: tuple[tuple[str, int], ...]
     digest: str
     plan_digest: str | None
     validity: str
+
+    @property
+    def numbered(self) -> tuple[tuple[str, Section], ...]:
+        """The sections under their numbers: 4, 4.1, 4.2, 5."""
+        out, whole, part = [], 0, 0
+        for section in self.sections:
+            whole, part = (whole, part + 1) if section.within else (whole + 1, 0)
+            out.append((f"{whole}.{part}" if part else str(whole), section))
+        return tuple(out)
 
 
 # -- words ------------------------------------------------------------------------------------------------------------
@@ -151,6 +179,27 @@ def odds(epsilon: Fraction) -> str:
     if factor >= 1000:
         return "more than 1,000"
     return f"{factor.quantize(Decimal('0.1'), context=context).normalize():f}"
+
+
+_MONTHS: Final = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
+
+
+def day(date: dt.date) -> str:
+    """A day as people write it, whatever the language of the machine: 1 December 2026."""
+    return f"{date.day} {_MONTHS[date.month - 1]} {date.year}"
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """one row; 1,250 rows."""
+    return f"one {one}" if count == 1 else f"{count:,} {many or one + 's'}"
+
+
+def grouped(digest: str) -> str:
+    """A digest in groups of eight, so that two people can compare it by telephone."""
+    return " ".join(digest[i : i + 8] for i in range(0, len(digest), 8))
 
 
 def listed(names: Iterable[str]) -> str:

@@ -90,3 +90,10 @@ def helper_width(join: HelperJoin) -> Fraction:
 def cells_of(review: Checked) -> int:
     join = join_of(review)
     return join.parameter("g") * (join.parameter("v_g") // len(join.gathered)) if join else 0
+
+
+def helper_name(review: Checked) -> PartyId | None:
+    """The computing party without records, if there is exactly one: the helper, also of what is refused."""
+    spec = review.spec
+    found = [p.name for p in spec.parties if "computing" in p.roles and "input" not in p.roles]
+    return PartyId(found[0]) if len(found) == 1 else None

@@ -1,27 +1,20 @@
-"""The middle of the report: how it is computed, who learns what, where protection ends, what is released.
-
-Everything that is told of a party is read off its column of the matrix; what working together would reveal, off the
-cards.
-"""
+"""How it is computed and what is released: the sections Safe settings and Safe outputs of the report."""
 
 from fractions import Fraction
 from math import prod
 from typing import Final
 
-from pets.check import budget, flow
+from pets.check import budget
 from pets.check.blocks import (
     Block,
     Code,
     Flow,
     Grid,
-    Line,
-    Marks,
     Pairs,
     Picture,
     Points,
     Section,
     about,
-    listed,
     size,
 )
 from pets.check.checked import (
@@ -30,13 +23,10 @@ from pets.check.checked import (
     Forecast,
     Message,
     cells_of,
-    full_name,
-    helper_width,
     join_of,
     noise_of,
     roles_of,
 )
-from pets.check.labels import Coalition, Mark, Row
 from pets.ids import PartyId
 from pets.spec.cards import Card
 from pets.spec.ir import HelperJoin, NoisedColumn, Read
@@ -74,13 +64,13 @@ def settings(review: Checked) -> Section:
         blocks.append(
             Grid(
                 "Every message of a run. A server sends nothing else, and takes nothing else.",
-                ("Round", "From", "To", "What is inside", "Size", "Card"),
+                ("Message", "Round", "From", "To", "What is inside", "Size"),
                 tuple(
-                    (str(m.round), m.sender, m.receiver, inside[m.label], size(m.size), m.label)
+                    (m.label, str(m.round), m.sender, m.receiver, inside[m.label], size(m.size))
                     for m in forecast.messages
                     if m.size and m.sender != m.receiver
                 ),
-                numbers=frozenset({4}),
+                numbers=frozenset({5}),
             )
         )
     return Section("settings", "Safe settings", "How is it computed, and what is sent to whom?", tuple(blocks))
@@ -139,127 +129,6 @@ def _short(carried: set[str]) -> str:
     return ", ".join(words) or "random masks"
 
 
-# -- who learns what --------------------------------------------------------------------------------------------------
-
-_HEADINGS: Final = {
-    "tags": "Person ids as codes",
-    "membership": "Matching",
-    "count": "Matching",
-    "size": "Sizes",
-    "exact sum": "Exact sums: never put together",
-    "noised sum": "Sums with noise",
-    "released": "The released table",
-}
-
-
-def matrix(review: Checked) -> Section:
-    matrix, spec = review.verdict.matrix, review.spec
-    groups: dict[str, list[Line]] = {}
-    for row in matrix.rows:
-        heading, name, holder = _HEADINGS.get(row.kind, ""), row.value, ""
-        if row.kind in ("column", "tags"):
-            dataset, _, column_name = row.value.partition(".")
-            holder = spec.dataset(dataset).party
-            name = column_name if row.kind == "column" else row.value.removesuffix(" as tags")
-            heading = heading or f"Columns of {dataset} ({holder})"
-        elif row.kind == "released":
-            holder = spec.result_party
-        told = row.kind != "released"
-        own = frozenset(c.label for c in matrix.columns if holder in c.parties and not (told and c.beyond_model))
-        groups.setdefault(heading, []).append(Line(name, row, own))
-    sentences = tuple(
-        Points(full_name(review.spec, column.parties[0]), _told(review, column))
-        for column in matrix.columns
-        if len(column.parties) == 1
-    )
-    return Section(
-        "matrix",
-        "Who learns what",
-        "What does each party see, alone or together with others?",
-        (*sentences, Marks(matrix, tuple((heading, tuple(lines)) for heading, lines in groups.items()))),
-    )
-
-
-def _told(review: Checked, column: Coalition) -> tuple[str, ...]:
-    """The matrix column of one party in sentences, strongest marks first."""
-    matrix, spec, join = review.verdict.matrix, review.spec, join_of(review)
-    party, label = column.parties[0], column.label
-    by: dict[Mark, list[Row]] = {mark: [row for row in matrix.rows if row.cells[label] is mark] for mark in Mark}
-    out = []
-    own = [d.name for d in spec.datasets if d.party == party]
-    if own:
-        out.append(f"Keeps its own records of {listed(own)} and sees them, as before.")
-    strange = [r.value for r in by[Mark.VISIBLE] if r.kind == "column" and r.value.split(".")[0] not in own]
-    if strange:
-        out.append(f"Sees the values of {listed(strange)}.")
-    tables = [row.value for row in by[Mark.NOISED] if row.kind == "released"]
-    if tables:
-        out.append(f"Gets the table, with noise in every number: {listed(tables)}.")
-    if any(row.kind == "count" for row in by[Mark.NOISED]) and join is not None:
-        out.append(f"Learns how many rows match, give or take {about(helper_width(join))} (95 times in 100).")
-    if any(row.kind == "size" for row in by[Mark.SIZE]):
-        out.append("Knows the declared greatest number of rows of each table. Never the true number of another's.")
-    held = by[Mark.HELD]
-    kinds = []
-    if tags := [row.value.removesuffix(" as tags") for row in held if row.kind == "tags"]:
-        kinds.append(f"codes for {listed(tags)}")
-    if values := [row.value for row in held if row.kind == "column"]:
-        kinds.append(f"masked values of {listed(values)}")
-    if any(row.kind == "membership" for row in held):
-        kinds.append("masked positions of matches")
-    if any(row.kind == "exact sum" for row in held):
-        kinds.append("one share of each sum")
-    if kinds:
-        out.append(f"Holds, and cannot read: {listed(kinds)}.")
-    if never := [row.value for row in by[Mark.NEVER] if row.kind == "column"]:
-        out.append(f"Never has, in any form: {listed(never)}.")
-    return tuple(out)
-
-
-def limits(review: Checked) -> Section:
-    spec, join = review.spec, join_of(review)
-    card = review.cards[spec.security.protocol or "helper_join_a"]
-    not_protected = [
-        "The question itself. Everyone named here can read this specification.",
-        "The declared sizes, and when and how much is sent. The network sees that too. No record can be read off it.",
-        "Truth of the records. A party that brings wrong or made-up rows is not noticed by the protocol.",
-        "What is true of a whole group. Noise hides one person in it, not the group.",
-        "Availability. Any party can refuse or stop a run. Nothing is released then.",
-    ]
-    if card.adversary.behaviour == "semi-honest":
-        not_protected.insert(
-            3,
-            "Sabotage. A party whose software departs from the protocol can spoil the result and is not always caught.",
-        )
-    if "not independently reviewed" in card.status:
-        not_protected.append(
-            "Errors in the protocol's own proof: it is our design and has not been reviewed independently."
-        )
-    blocks: list[Block] = [Points("What is not protected", tuple(not_protected), "warn")]
-    if join is not None:
-        blocks.append(Points("What working together would reveal", _collusion(review, join), "bad"))
-    return Section("limits", "What could still go wrong", "Where does the protection end?", tuple(blocks))
-
-
-def _collusion(review: Checked, join: HelperJoin) -> tuple[str, ...]:
-    roles: dict[str, PartyId] = roles_of(review, join)
-    tables = {"a": "", "b": ""}
-    for role, step in (("a", join.a), ("b", join.b)):
-        read = next(s for s in review.plan.steps if getattr(s, "out", "") == step) if review.plan else None
-        tables[role] = getattr(read, "dataset", "")
-    out: dict[str, list[str]] = {}
-    order: dict[str, int] = {party.name: place for place, party in enumerate(review.spec.parties)}
-    for card_id in dict.fromkeys((join.card, flow.RELEASE)):
-        for entry in review.cards[card_id].learns:
-            parties = sorted({roles[role] for role in entry.who if role in roles}, key=lambda party: order[party])
-            if entry.beyond_model and len(parties) > 1:
-                out.setdefault(" with ".join(parties), []).append(entry.sentence.format_map(tables))
-    lines = [f"{who}: {'; '.join(dict.fromkeys(what))}." for who, what in out.items()]
-    both = " with ".join(sorted((join.role_a, join.role_b), key=lambda party: order[party]))
-    lines.insert(0, f"{both}: both tables, as two holders who show each other their records always can.")
-    return tuple(lines)
-
-
 # -- safe outputs -----------------------------------------------------------------------------------------------------
 
 
@@ -298,7 +167,7 @@ def outputs(review: Checked) -> Section:
     return Section("outputs", "Safe outputs", "What is released, and how much noise does it carry?", tuple(blocks))
 
 
-_STATISTICS: Final = {
+STATISTICS: Final = {
     Statistic.COUNT_ROWS: "number of rows",
     Statistic.COUNT_VALUES: "number of values",
     Statistic.COUNT_PEOPLE: "number of persons, by distinct values",
@@ -323,7 +192,7 @@ def _table_of(review: Checked, query: Query) -> Grid:
     for output in query.outputs:
         if isinstance(output.what, Aggregate):
             of = ", ".join(str(ref) for ref in output.what.columns)
-            words = _STATISTICS[output.what.statistic]
+            words = STATISTICS[output.what.statistic]
             rows.append((output.name, f"{words}{f' of {of}' if of else ''}", "computed from noised sums"))
         else:
             rows.append((output.name, f"group of {output.what}", "all declared levels, also empty ones"))

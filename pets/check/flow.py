@@ -193,10 +193,11 @@ def _carried(about: Subject, item: str) -> tuple[Item, ...]:
 
 def facts(about: Subject, cards: tuple[Card, ...]) -> tuple[Fact, ...]:
     """What the cards say that somebody learns, with parties in the place of roles."""
-    return tuple(dict.fromkeys(fact for card in cards for entry in card.learns for fact in _facts_of(about, entry)))
+    return tuple(dict.fromkeys(fact for card in cards for entry in card.learns for fact in facts_of(about, entry)))
 
 
-def _facts_of(about: Subject, entry: Learns) -> Iterator[Fact]:
+def facts_of(about: Subject, entry: Learns) -> Iterator[Fact]:
+    """What one entry of a card says that somebody learns."""
     grade = Grade(entry.grade)
     learners = [frozenset(about.roles[role] for role in entry.who if role != EVERYONE)]
     if EVERYONE in entry.who:
@@ -209,10 +210,11 @@ def declared(about: Subject, spec: Spec) -> tuple[Fact, ...]:
     """What the specification says that somebody learns: the release, and the leakage it lists."""
     to = [frozenset({PartyId(name)}) for name in spec.release.to if spec.release.differential_privacy is not None]
     table = tuple(Fact(learner, noised(each.name), Grade.NOISED) for learner in to for each in about.sums)
-    return table + tuple(fact for entry in spec.security.leakage for fact in _declared_by(about, entry))
+    return table + tuple(fact for entry in spec.security.leakage for fact in declared_by(about, entry))
 
 
-def _declared_by(about: Subject, entry: Leakage) -> Iterator[Fact]:
+def declared_by(about: Subject, entry: Leakage) -> Iterator[Fact]:
+    """What one item of the declared leakage allows somebody to learn."""
     grade = Grade.NOISED if entry.noised is not None else Grade.SIZE
     if entry.item == "match_count":
         items = [MATCHES]
@@ -380,10 +382,10 @@ def undeclared(asked: Asked) -> Found:
     named = {role: about.tables[role].dataset for role in about.tables}
     for card in cards:
         for entry in card.learns:
-            facts_of = tuple(fact for fact in _facts_of(about, entry) if within_model(about, cards, fact.learner))
+            told = tuple(fact for fact in facts_of(about, entry) if within_model(about, cards, fact.learner))
             missing = [
                 fact
-                for fact in facts_of
+                for fact in told
                 if fact.grade.mark.rank > knowledge(about, cards, allowed, fact.learner).get(fact.item, Mark.NEVER).rank
             ]
             if missing:
@@ -416,7 +418,7 @@ def surplus(asked: Asked) -> Found:
     for place, entry in enumerate(asked.spec.security.leakage):
         if any(
             fact.grade.mark.rank > knowledge(about, cards, learned, fact.learner).get(fact.item, Mark.NEVER).rank
-            for fact in _declared_by(about, entry)
+            for fact in declared_by(about, entry)
         ):
             yield (
                 f"security.leakage.{place} <- {entry.learner}",

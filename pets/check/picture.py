@@ -5,6 +5,7 @@ from html import escape
 from typing import Final
 
 from pets.check.blocks import Flow, Picture, size
+from pets.check.style import PAPER
 
 _WIDTH: Final = 960
 _BOX: Final = {
@@ -14,15 +15,6 @@ _BOX: Final = {
     "result": (355, 420, 250, 92),
 }
 """x, y, width and height of each role's box."""
-
-
-_STYLE: Final = (
-    "svg{font:15px system-ui,sans-serif}text{fill:#1c2430}.name{font-weight:700;font-size:19px}.what{fill:#5b6675}"
-    ".bytes{font-weight:700}.line{fill:none;stroke:#8592a3;stroke-linejoin:round}.line.out{stroke:#14603a}"
-    "marker path{fill:#5b6675}.box rect{fill:#eaf0f8;stroke:#1d4f91;stroke-width:2}"
-    ".helper rect{fill:#f6f7f9;stroke:#6b7686;stroke-dasharray:6 4}.result rect{fill:#e6f3ec;stroke:#14603a}"
-)
-"""What ``style.py`` says of the picture, for a file of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +43,7 @@ def svg(picture: Picture) -> str:
     """Draw it. Roles that one party shares are one box; arrows are thicker where more is sent."""
     role_of = {party: role for role, party, _ in picture.boxes}
     height = 530 if "result" in role_of.values() else 350
-    told = "; ".join(f"{f.sender} sends {f.receiver} {size(f.size)}, {f.what}" for f in picture.flows)
+    told = "; ".join(words(picture))
     parts = [
         f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-labelledby="flow-t flow-d" class="flow">',
         f'<title id="flow-t">{escape(picture.caption)}</title><desc id="flow-d">{escape(told)}.</desc>',
@@ -64,11 +56,16 @@ def svg(picture: Picture) -> str:
     return "".join([*parts, "</svg>"])
 
 
+def words(picture: Picture) -> tuple[str, ...]:
+    """The picture as sentences without a full stop, one for each arrow."""
+    return tuple(f"{f.sender} sends {f.receiver} {size(f.size)}: {f.what}" for f in picture.flows)
+
+
 def standalone(picture: Picture) -> str:
     """The picture as an SVG file of its own, on white paper."""
     drawn = svg(picture).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
     start = drawn.index(">") + 1
-    paper = f'<style>{_STYLE}</style><rect width="100%" height="100%" fill="#fff"/>'
+    paper = f'<style>{PAPER}</style><rect width="100%" height="100%" fill="#fff"/>'
     return f"{drawn[:start]}{paper}{drawn[start:]}\n"
 
 

@@ -4,12 +4,14 @@
 taken from what was checked: specification, matrix, cards, plan and forecast. Same input, same bytes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from pets.check import budget, computed, flow, lawful, legal, rules
-from pets.check.blocks import MANY, Block, Grid, Pairs, Points, Report, Section, Text, about, levels, listed, odds
-from pets.check.checked import Checked, cells_of, full_name, helper_width, join_of
+from pets.check import computed, flow, lawful, learned, legal, rules
+from pets.check.blocks import MANY, Block, Cases, Grid, Pairs, Points, Report, Section, Text, day, levels, listed
+from pets.check.checked import Checked, full_name
+from pets.check.cover import cover
 from pets.check.labels import Verdict
+from pets.check.minute import minute, validity
 from pets.spec.model import Dataset, Spec
 from pets.spec.query import Aggregate, Query
 
@@ -20,81 +22,71 @@ def report(review: Checked) -> Report:
     """Compose the report of a review, whether it was accepted or refused."""
     spec, verdict = review.spec, review.verdict
     accepted = verdict.accepted and review.plan is not None
-    sections = [
-        _projects(spec, verdict),
+    middle = []
+    if verdict.matrix.columns:
+        middle.append(learned.matrix(review))
+        if (found := cover(review)) is not None:
+            middle.append(learned.leakage(found))
+        middle.append(learned.limits(review))
+    fields = tuple(_fields(spec))
+    sections = (
+        _projects(review),
         _people(review),
         _data(review),
         computed.settings(review),
+        *middle,
         computed.outputs(review),
         _dates(review),
-    ]
-    if verdict.matrix.columns:
-        sections.insert(4, computed.matrix(review))
-        sections.insert(5, computed.limits(review))
-    sections.append(_fields(spec))
+        _every_field(fields),
+    )
     return Report(
         title=spec.title,
         accepted=accepted,
-        verdict=_verdict(review, accepted),
-        summary=_summary(review) if accepted else (),
+        state=_state(verdict, accepted),
+        verdict=_verdict(verdict, accepted),
+        minute=minute(review, accepted),
         findings=_findings(verdict),
-        sections=tuple(section for section in sections if section.blocks),
+        sections=sections,
+        omitted=tuple((path, count) for path, _, count in fields if count),
         digest=review.digest,
         plan_digest=review.plan_digest,
-        validity=_validity(spec),
+        validity=validity(spec),
     )
 
 
-def _verdict(review: Checked, accepted: bool) -> str:
+def _state(verdict: Verdict, accepted: bool) -> str:
+    if not accepted:
+        return "Refused"
+    warnings = sum(f.severity == "warning" for f in verdict.findings)
+    return (
+        f"Ready for approval, with {'a warning' if warnings == 1 else f'{warnings} warnings'}"
+        if warnings
+        else ("Ready for approval")
+    )
+
+
+def _verdict(verdict: Verdict, accepted: bool) -> str:
     if accepted:
         return "The checker finds nothing that is told to anyone and not declared below. Approval is yours to give."
-    count = len(review.verdict.errors)
+    count = len(verdict.errors)
     return f"{'One finding stands' if count == 1 else f'{count} findings stand'} against it. No server will run it."
 
 
-def _validity(spec: Spec) -> str:
-    v = spec.validity
-    runs = "once" if v.max_runs == 1 else f"up to {v.max_runs} times"
-    return f"{v.not_before.isoformat()} to {v.not_after.isoformat()}, {runs}{f', {v.schedule}' if v.schedule else ''}"
-
-
-def _summary(review: Checked) -> tuple[str, ...]:
-    spec, join = review.spec, join_of(review)
-    if join is None or review.query is None:
-        return ()
-    left, right = spec.dataset(review.query.left), spec.dataset(review.query.right)
-    groups = f"{cells_of(review):,} group{'s' * (cells_of(review) > 1)}"
-    loss = budget.total((budget.release_loss(spec), budget.helper_loss(spec)))
-    return (
-        f"{full_name(spec, left.party)} and {full_name(spec, right.party)} keep their records. "
-        "No record and no person id leaves its holder in readable form.",
-        f"{full_name(spec, spec.result_party)} gets one table of {groups}. Every number in it carries noise.",
-        f"{full_name(spec, join.helper)} helps to compute. It sees codes in place of ids, and masked numbers. "
-        f"It learns how many rows match, give or take {about(helper_width(join))}.",
-        f"Whatever anyone suspects about one person, a run can change the odds by a factor of {odds(loss.epsilon)} at "
-        f"most (epsilon {budget.exact(loss.epsilon)}).",
-        f"All this rests on one promise: {join.helper} works together with neither {join.role_a} nor {join.role_b}.",
-    )
-
-
-def _findings(verdict: Verdict) -> tuple[Points, ...]:
+def _findings(verdict: Verdict) -> tuple[Cases, ...]:
     tones = {"error": ("Why it is refused", "bad"), "warning": ("Warnings", "warn"), "note": ("Notes", "plain")}
     out = []
     for severity, (title, tone) in tones.items():
-        told = tuple(
-            f"{f.path}: {f.message}. What would help: {f.hint}. (Rule {f.source})"
-            for f in verdict.findings
-            if f.severity == severity and (severity == "error" or f.rule not in legal.RULES)
-        )
-        if told:
-            out.append(Points(title, told, tone))
+        shown = (f for f in verdict.findings if f.severity == severity)
+        if told := tuple(f for f in shown if severity == "error" or f.rule not in legal.RULES):
+            out.append(Cases(title, told, tone))
     return tuple(out)
 
 
 # -- safe projects, people, data --------------------------------------------------------------------------------------
 
 
-def _projects(spec: Spec, verdict: Verdict) -> Section:
+def _projects(review: Checked) -> Section:
+    spec = review.spec
     purpose = spec.purpose
     fields = (
         *(("controller", "Controller"), ("law", "Law"), ("jurisdiction", "Jurisdiction")),
@@ -113,7 +105,7 @@ def _projects(spec: Spec, verdict: Verdict) -> Section:
     rows.append(("DPIA", *(f"{spec.legal[p].dpia.id}: {spec.legal[p].dpia.outcome}" for p in holders)))
     return Section(
         "projects",
-        "Safe project",
+        "Safe projects",
         "What is it for, and on what legal ground?",
         (
             Pairs(
@@ -125,7 +117,7 @@ def _projects(spec: Spec, verdict: Verdict) -> Section:
                 )
             ),
             Grid("Legal ground, as each party states it", ("", *holders), tuple(rows)),
-            *lawful.said(verdict),
+            *lawful.said(review.verdict),
         ),
     )
 
@@ -215,9 +207,9 @@ def _dates(review: Checked) -> Section:
     spec = review.spec
     v = spec.validity
     pairs = [
-        ("May start from", v.not_before.isoformat()),
-        ("Ends after", v.not_after.isoformat()),
-        ("Runs", f"{v.max_runs}{f', {v.schedule}' if v.schedule else ''}"),
+        ("May start from", day(v.not_before)),
+        ("Ends after", day(v.not_after)),
+        ("Runs", f"{v.max_runs:,}{f', {v.schedule}' if v.schedule else ''}"),
         ("Specification", review.digest),
     ]
     if review.plan_digest is not None:
@@ -227,7 +219,7 @@ def _dates(review: Checked) -> Section:
             pairs.append((f"Card {card_id}", review.cards[card_id].digest))
     return Section(
         "dates",
-        "Dates and digests",
+        "What is signed",
         "When does it end, and what exactly is signed?",
         (
             Pairs(tuple(pairs)),
@@ -239,34 +231,39 @@ def _dates(review: Checked) -> Section:
     )
 
 
-def _fields(spec: Spec) -> Section:
-    rows: list[tuple[str, str]] = []
+def _fields(spec: Spec) -> Iterator[tuple[str, str, int]]:
+    """Every field with its value in words, and how many of its values are left out."""
 
-    def walk(value: object, path: str) -> None:
+    def walk(value: object, path: str) -> Iterator[tuple[str, str, int]]:
         if isinstance(value, Mapping):
             for key, part in value.items():
-                walk(part, f"{path}.{key}" if path else str(key))
+                yield from walk(part, f"{path}.{key}" if path else str(key))
         elif isinstance(value, (list, tuple)) and value and not isinstance(value[0], (Mapping, list, tuple)):
-            more = len(value) - MANY
-            rest = f" and {more:,} more (in the specification)" if more > 0 else ""
-            rows.append((path, ", ".join(map(str, value[:MANY])) + rest))
+            more = max(0, len(value) - MANY)
+            rest = f" and {more:,} more (in the specification)" if more else ""
+            yield path, ", ".join(map(str, value[:MANY])) + rest, more
         elif isinstance(value, (list, tuple)):
             for place, part in enumerate(value):
-                walk(part, f"{path}[{place}]")
+                yield from walk(part, f"{path}[{place}]")
         elif value is not None:
-            rows.append((path, "yes" if value is True else "no" if value is False else " ".join(str(value).split())))
+            yield path, "yes" if value is True else "no" if value is False else " ".join(str(value).split()), 0
 
-    walk(spec.model_dump(mode="json", by_alias=True, exclude_none=True), "")
-    return Section(
-        "fields",
-        "Every field, as signed",
-        "Is anything left out above?",
-        (
-            Grid(
-                "All fields of the specification with their values, defaults included.",
-                ("Field", "Value"),
-                tuple(rows),
-                code=frozenset({0}),
-            ),
+    yield from walk(spec.model_dump(mode="json", by_alias=True, exclude_none=True), "")
+
+
+def _every_field(fields: tuple[tuple[str, str, int], ...]) -> Section:
+    short = [
+        f"{path} has {count + MANY:,} values; the first {MANY} are on this page, the other {count:,} are not."
+        for path, _, count in fields
+        if count
+    ]
+    blocks: list[Block] = [
+        Grid(
+            "All fields of the specification with their values, defaults included.",
+            ("Field", "Value"),
+            tuple((path, said) for path, said, _ in fields),
+            code=frozenset({0}),
         ),
-    )
+        Points("Left out of this page", tuple(short), "warn") if short else Text("Nothing is left out of this page."),
+    ]
+    return Section("fields", "Every field, as signed", "Is anything left out above?", tuple(blocks))

@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
     app.command("check", short_help="Check a specification; exit code 0 accepted, 2 refused.")(check)
     app.command("lint", short_help="Hold the legal part against the legal rules.")(lint)
     app.command("explain", short_help="Explain who learns what, in plain words or as a page.")(explain)
-    app.command("schema", short_help="Print the JSON Schema of specifications or cards.")(schema)
+    app.command("schema", short_help="Print the JSON Schema of specifications, cards or reports.")(schema)
 
 
 def check(
@@ -32,7 +32,8 @@ def check(
 
     Exit code 0: accepted; 2: refused; 1: usage, or the file cannot be read.
     """
-    from pets.check.disclosure import render, to_json
+    from pets.check.disclosure import render
+    from pets.check.document import to_json
     from pets.plan.review import review
     from pets.spec.parse import read_spec
 
@@ -116,15 +117,17 @@ def explain(
 
 
 def schema(
-    what: Annotated[str, typer.Argument(help="spec or card")] = "spec",
+    what: Annotated[str, typer.Argument(help="spec, card or report")] = "spec",
 ) -> int:
-    """Print the JSON Schema of specifications or of protocol cards."""
+    """Print the JSON Schema of specifications, of protocol cards, or of what check --json prints."""
     if what == "spec":
         from pets.spec.schema import json_schema
     elif what == "card":
         from pets.spec.cards import json_schema
+    elif what == "report":
+        from pets.check.document import json_schema
     else:
-        raise typer.BadParameter("say spec or card")
+        raise typer.BadParameter("say spec, card or report")
     write(_json(json_schema()))
     return DONE
 
@@ -161,10 +164,11 @@ def _json(body: object) -> str:
 
 def _refused(error: SpecError) -> dict[str, object]:
     """The shape of ``check --json`` for a text that is no specification: it has no digest and no matrix."""
+    from pets.check.document import finding_json
     from pets.check.labels import Matrix
     from pets.plan.review import finding_of
 
-    findings = [finding_of(error).to_json()]
+    findings = [finding_json(finding_of(error))]
     others = error.fields.get("others", ())
     for line in others if isinstance(others, tuple | list) else ():
         path, _, message = str(line).partition(": ")

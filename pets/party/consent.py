@@ -223,6 +223,6 @@ def _placeholders(spec: Spec) -> Iterator[Finding]:
 
 
 def _report(found: Review) -> bytes:
-    from pets.check.disclosure import to_json
+    from pets.check.document import to_json
 
     return json.dumps(to_json(found), sort_keys=True).encode()

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from pets.check import blocks
-from pets.check.blocks import Pairs, Picture, Points, Text, about, odds, size
-from pets.check.disclosure import WIDTH, render, to_json
+from pets.check.blocks import Pairs, Picture, Points, about, odds, size
+from pets.check.disclosure import WIDTH, render
+from pets.check.fold import width
 from pets.check.page import html
 from pets.check.report import report
 from pets.check.style import CSS
@@ -107,7 +108,8 @@ def test_long_lists_of_levels_say_how_many_are_left_out(spec: Spec) -> None:
 def test_the_text_fits_a_terminal(file: Path) -> None:
     what = of(file)
     text = render(what)
-    assert all(len(line) <= WIDTH for line in text.splitlines())
+    assert all(width(line) <= WIDTH for line in text.splitlines())
+    assert all(width(line) <= 80 for line in render(what, width=80).splitlines())
     assert what.digest in text and all(finding.rule in text for finding in what.verdict.findings)
 
 
@@ -119,27 +121,30 @@ def test_what_an_author_writes_stays_text(spec: Spec) -> None:
     assert Page(text).open == []
 
 
-def test_same_bytes_whatever_the_order_of_hashes() -> None:
+def test_same_bytes_whatever_the_order_of_hashes_and_the_language_of_the_machine() -> None:
     code = (
-        "import hashlib,sys\n"
+        "import hashlib,json,locale,sys\n"
+        "locale.setlocale(locale.LC_ALL, '')\n"
         "from pathlib import Path\n"
         "from pets.check.disclosure import render\n"
+        "from pets.check.document import to_json\n"
         "from pets.check.page import html\n"
         "from pets.plan.review import review\n"
         "from pets.spec.parse import parse_toml\n"
-        "what = review(parse_toml(Path(sys.argv[1]).read_text()))\n"
-        "print(hashlib.sha256((html(what) + render(what)).encode()).hexdigest())\n"
+        "what = review(parse_toml(Path(sys.argv[1]).read_text(encoding='utf-8')))\n"
+        "text = html(what) + render(what) + json.dumps(to_json(what))\n"
+        "print(hashlib.sha256(text.encode()).hexdigest())\n"
     )
     root = str(HERE.parent.parent)
     seen = {
         subprocess.run(
             [sys.executable, "-c", code, str(PASS[0])],
-            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": root},
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": root, "LC_ALL": language},
             capture_output=True,
             text=True,
             check=True,
         ).stdout
-        for seed in ("1", "2")
+        for seed, language in (("1", "C"), ("2", "C.UTF-8"), ("3", "POSIX"))
     }
     assert len(seen) == 1
 
@@ -155,27 +160,15 @@ def test_the_picture_shows_every_byte_between_two_parties(file: Path) -> None:
     assert {flow.sender for flow in picture.flows} | {flow.receiver for flow in picture.flows} == parties
 
 
-@pytest.mark.parametrize("file", PASS, ids=short)
-def test_sentences_are_short(file: Path) -> None:
-    """Reading ease, held crudely: no sentence of ours is longer than 40 words, and on average below 20."""
-    what = report(of(file))
-    texts = [what.verdict, *what.summary]
-    for section in what.sections:
-        texts += [b.text for b in section.blocks if isinstance(b, Text)]
-        texts += [point for b in section.blocks if isinstance(b, Points) for point in b.points]
-    lengths = [len(sentence.split()) for text in texts for sentence in re.split(r"(?<=[.?!;:])\s", text)]
-    assert max(lengths) <= 40 and sum(lengths) / len(lengths) < 20
-
-
 def test_the_page_says_what_it_must(spec: Spec) -> None:
     what = review(spec)
     shown = report(what)
     assert [s.id for s in shown.sections] == [
-        *("projects", "people", "data", "settings", "matrix", "limits", "outputs", "dates", "fields")
+        *("projects", "people", "data", "settings", "matrix", "leakage", "limits", "outputs", "dates", "fields")
     ]
     text = render(what)
     assert "It learns how many rows match, give or take 24" in " ".join(text.split())
-    assert "board with helper: every person in housing, by trying all identifiers" in text
+    assert "board and helper: every person in housing, by trying all identifiers" in text
     assert "our design, not independently reviewed" in text
     limits = next(s for s in shown.sections if s.id == "limits")
     assert [b.title for b in limits.blocks if isinstance(b, Points)] == [
@@ -192,19 +185,6 @@ def test_a_refusal_comes_first_and_says_what_would_help() -> None:
     assert not report(what).accepted and "Ready for approval" not in text
     assert text.index("Why it is refused") < text.index('id="projects"')
     assert "leak.undeclared" in text and escape('learner = "everyone"') in text
-
-
-@pytest.mark.parametrize("file", [PASS[0], FAIL[1]], ids=short)
-def test_json(file: Path) -> None:
-    what = of(file)
-    out = json.loads(json.dumps(to_json(what)))
-    assert out["accepted"] is what.accepted and out["digest"] == what.digest
-    keys = set().union(*map(set, out["findings"] or [FINDING]))
-    assert {"rule", "severity", "path", "message", "hint"} == keys - {"citation", "standing"}
-    assert len(out["matrix"]["rows"]) == len(what.verdict.matrix.rows)
-
-
-FINDING = {"rule": "", "severity": "", "path": "", "message": "", "hint": ""}
 
 
 def test_numbers_for_people() -> None:

@@ -1,0 +1,201 @@
+"""Who learns what: the matrix in sentences and marks, what is declared of it, and where the protection ends.
+
+Everything that is told of a party is read off its column of the matrix; what working together would reveal, off the
+cards.
+"""
+
+from typing import Final
+
+from pets.check import flow
+from pets.check.blocks import Block, Grid, Line, Marks, Points, Section, Text, about, listed, plural
+from pets.check.checked import Checked, full_name, helper_width, join_of, roles_of
+from pets.check.cover import Cover, Named
+from pets.check.labels import Coalition, Mark, Row
+from pets.ids import PartyId
+from pets.spec.cards import EVERYONE
+from pets.spec.ir import HelperJoin
+
+# -- who learns what --------------------------------------------------------------------------------------------------
+
+_HEADINGS: Final = {
+    "tags": "Person ids as codes",
+    "membership": "Matching",
+    "count": "Matching",
+    "size": "Sizes",
+    "exact sum": "Exact sums: never put together",
+    "noised sum": "Sums with noise",
+    "released": "The released table",
+}
+
+
+def matrix(review: Checked) -> Section:
+    matrix, spec = review.verdict.matrix, review.spec
+    groups: dict[str, list[Line]] = {}
+    for row in matrix.rows:
+        heading, name, holder = _HEADINGS.get(row.kind, ""), row.value, ""
+        if row.kind in ("column", "tags"):
+            dataset, _, column_name = row.value.partition(".")
+            holder = spec.dataset(dataset).party
+            name = column_name if row.kind == "column" else row.value.removesuffix(" as tags")
+            heading = heading or f"Columns of {dataset} ({holder})"
+        elif row.kind == "released":
+            holder = spec.result_party
+        told = row.kind != "released"
+        own = frozenset(c.label for c in matrix.columns if holder in c.parties and not (told and c.beyond_model))
+        groups.setdefault(heading, []).append(Line(name, row, own))
+    sentences = tuple(
+        Points(full_name(review.spec, column.parties[0]), _told(review, column))
+        for column in matrix.columns
+        if len(column.parties) == 1
+    )
+    return Section(
+        "matrix",
+        "Who learns what",
+        "What does each party see, alone or together with others?",
+        (
+            *sentences,
+            Marks(matrix, tuple((heading, tuple(lines)) for heading, lines in groups.items())),
+            Text(_checkers(review)),
+        ),
+        within=True,
+    )
+
+
+def _checkers(review: Checked) -> str:
+    """Who vouches for the table."""
+    return (
+        "This table was derived from the specification, and again from the plan that will run. Both gave the same."
+        if review.plan is not None
+        else "This table was derived from the specification. It has no plan, because it is refused."
+    )
+
+
+def leakage(found: Cover) -> Section:
+    """Declared, computed, covered: item by item."""
+    rows = tuple(_item(each) for each in found.items)
+    whole = (
+        f"All {found.cells:,} marks within the model follow from own records, the release and the items above. "
+        "Nothing is told that is not declared."
+    )
+    blocks: list[Block] = [
+        Text("The protocol's card says what each party learns. The specification must declare at least as much."),
+        Grid(
+            "Each item that somebody learns: what is computed from the cards, what is declared, and whether that "
+            "covers it.",
+            ("Item", "Who", "What is learned", "Computed", "Declared", "Covered"),
+            rows,
+        ),
+        Points("", (whole,), "good") if found.whole else Points("Not covered", _open(found), "bad"),
+    ]
+    return Section(
+        "leakage",
+        "What is declared",
+        "Does the specification own up to all that anyone learns?",
+        tuple(blocks),
+        within=True,
+    )
+
+
+_SHORT: Final = {
+    Mark.VISIBLE: "V: each record",
+    Mark.AGGREGATE: "A: in exact sums",
+    Mark.SIZE: "S: a size",
+    Mark.NOISED: "N: with noise",
+    Mark.HELD: "H: nothing",
+    Mark.NEVER: "-: nothing",
+}
+
+
+def _item(each: Named) -> tuple[str, ...]:
+    who = "everyone" if each.who == (EVERYONE,) else listed(each.who)
+    answer = "yes" if each.covered and each.whose != "nobody" else "not needed" if each.covered else "NO"
+    said = f"{_SHORT[each.declared]}{f', {each.terms}' if each.terms else ''}"
+    declared = f"{said}, in {', '.join(each.places)}" if each.places else "nowhere"
+    return (each.item.replace("_", " "), who, each.words, _SHORT[each.computed], declared, answer)
+
+
+def _open(found: Cover) -> tuple[str, ...]:
+    items = [f"{listed(each.who)} learns {each.words}." for each in found.items if not each.covered]
+    many = len(found.bare)
+    rest = [f"{plural(many, 'mark')} of the table above {'is' if many == 1 else 'are'} not declared."] if many else []
+    return (*items, *rest)
+
+
+def _told(review: Checked, column: Coalition) -> tuple[str, ...]:
+    """The matrix column of one party in sentences, strongest marks first."""
+    matrix, spec, join = review.verdict.matrix, review.spec, join_of(review)
+    party, label = column.parties[0], column.label
+    by: dict[Mark, list[Row]] = {mark: [row for row in matrix.rows if row.cells[label] is mark] for mark in Mark}
+    out = []
+    own = [d.name for d in spec.datasets if d.party == party]
+    if own:
+        out.append(f"Keeps its own records of {listed(own)} and sees them, as before.")
+    strange = [r.value for r in by[Mark.VISIBLE] if r.kind == "column" and r.value.split(".")[0] not in own]
+    if strange:
+        out.append(f"Sees the values of {listed(strange)}.")
+    tables = [row.value for row in by[Mark.NOISED] if row.kind == "released"]
+    if tables:
+        out.append(f"Gets the table, with noise in every number: {listed(tables)}.")
+    if any(row.kind == "count" for row in by[Mark.NOISED]) and join is not None:
+        out.append(f"Learns how many rows match, give or take {about(helper_width(join))} (95 times in 100).")
+    if any(row.kind == "size" for row in by[Mark.SIZE]):
+        out.append("Knows the declared greatest number of rows of each table. Never the true number of another's.")
+    held = by[Mark.HELD]
+    kinds = []
+    if tags := [row.value.removesuffix(" as tags") for row in held if row.kind == "tags"]:
+        kinds.append(f"codes for {listed(tags)}")
+    if values := [row.value for row in held if row.kind == "column"]:
+        kinds.append(f"masked values of {listed(values)}")
+    if any(row.kind == "membership" for row in held):
+        kinds.append("masked positions of matches")
+    if any(row.kind == "exact sum" for row in held):
+        kinds.append("one share of each sum")
+    if kinds:
+        out.append(f"Holds, and cannot read: {listed(kinds)}.")
+    if never := [row.value for row in by[Mark.NEVER] if row.kind == "column"]:
+        out.append(f"Never has, in any form: {listed(never)}.")
+    return tuple(out)
+
+
+def limits(review: Checked) -> Section:
+    spec, join = review.spec, join_of(review)
+    card = review.cards[spec.security.protocol or "helper_join_a"]
+    not_protected = [
+        "The question itself. Everyone named here can read this specification.",
+        "The declared sizes, and when and how much is sent. The network sees that too. No record can be read off it.",
+        "Truth of the records. A party that brings wrong or made-up rows is not noticed by the protocol.",
+        "What is true of a whole group. Noise hides one person in it, not the group.",
+        "Availability. Any party can refuse or stop a run. Nothing is released then.",
+    ]
+    if card.adversary.behaviour == "semi-honest":
+        not_protected.insert(
+            3,
+            "Sabotage. A party whose software departs from the protocol can spoil the result and is not always caught.",
+        )
+    if "not independently reviewed" in card.status:
+        not_protected.append(
+            "Errors in the protocol's own proof: it is our design and has not been reviewed independently."
+        )
+    blocks: list[Block] = [Points("What is not protected", tuple(not_protected), "warn")]
+    if join is not None:
+        blocks.append(Points("What working together would reveal", _collusion(review, join), "bad"))
+    return Section("limits", "What could still go wrong", "Where does the protection end?", tuple(blocks), within=True)
+
+
+def _collusion(review: Checked, join: HelperJoin) -> tuple[str, ...]:
+    roles: dict[str, PartyId] = roles_of(review, join)
+    tables = {"a": "", "b": ""}
+    for role, step in (("a", join.a), ("b", join.b)):
+        read = next(s for s in review.plan.steps if getattr(s, "out", "") == step) if review.plan else None
+        tables[role] = getattr(read, "dataset", "")
+    out: dict[str, list[str]] = {}
+    order: dict[str, int] = {party.name: place for place, party in enumerate(review.spec.parties)}
+    for card_id in dict.fromkeys((join.card, flow.RELEASE)):
+        for entry in review.cards[card_id].learns:
+            parties = sorted({roles[role] for role in entry.who if role in roles}, key=lambda party: order[party])
+            if entry.beyond_model and len(parties) > 1:
+                out.setdefault(listed(parties), []).append(entry.sentence.format_map(tables))
+    lines = [f"{who}: {'; '.join(dict.fromkeys(what))}." for who, what in out.items()]
+    both = listed(sorted((join.role_a, join.role_b), key=lambda party: order[party]))
+    lines.insert(0, f"{both}: both tables, as two holders who show each other their records always can.")
+    return tuple(lines)

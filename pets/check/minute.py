@@ -1,0 +1,154 @@
+"""In one minute: the box at the top of the report. Ten questions that an approver asks first, each with its answer.
+
+Who sees what is read off the matrix, sizes and noise off the plan, dates off the specification. What is refused has a
+shorter box, which says so.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from pets.check import budget
+from pets.check.blocks import about, day, grouped, listed, odds, plural
+from pets.check.checked import Checked, cells_of, full_name, helper_name, helper_width, join_of
+from pets.check.computed import STATISTICS
+from pets.check.labels import Coalition, Mark
+from pets.spec.model import Spec
+from pets.spec.query import Aggregate
+
+_FEW: Final = 6
+"""Columns of the table that are named in the box; all are in the section Safe outputs."""
+
+
+def minute(review: Checked, accepted: bool) -> tuple[tuple[str, str], ...]:
+    """Questions and answers, in the order in which people ask."""
+    return tuple(_accepted(review) if accepted else _refused(review))
+
+
+def _accepted(review: Checked) -> Iterator[tuple[str, str]]:
+    spec, join = review.spec, join_of(review)
+    yield "What is computed?", _computed(review)
+    yield "Who brings what?", f"{_brings(spec)} They keep their records: none leaves in readable form."
+    everyone = " Everyone named here knows the declared sizes." * any(
+        row.kind == "size" for row in review.verdict.matrix.rows
+    )
+    gets = f"{full_name(spec, spec.result_party)}: that table, with noise in every number. Nobody else gets a result."
+    yield "Who gets what?", gets + everyone
+    if join is not None:
+        sees = "sees codes in place of person ids, and masked numbers, and can read neither"
+        learns = f"It learns how many rows match, give or take {about(helper_width(join))}."
+        yield "What does the helper see?", f"{full_name(spec, join.helper)} {sees}. {learns}"
+    yield "Who could cheat?", _cheats(review)
+    yield "What is not protected?", _UNPROTECTED
+    yield "Until when, how often?", validity(spec)
+    yield "At what cost in privacy?", _price(review)
+    yield "What do I sign?", _SIGN.format(grouped(review.digest))
+    yield "What if I refuse?", _REFUSE.format(listed(spec.computing))
+
+
+_UNPROTECTED: Final = (
+    "The question itself. The declared sizes, and when and how much is sent. Whether records are true. What is true "
+    "of a whole group of people. The full list is in the part “What could still go wrong”."
+)
+_SIGN: Final = (
+    "This specification and its plan, letter by letter. Its digest is {}. If one letter changes, no server runs it. "
+    "You sign for your own organisation only."
+)
+_REFUSE: Final = (
+    "Then nothing is computed, and nothing about the records is sent. A run needs the approval of {}, each for itself. "
+    "You may also sign for fewer runs or a shorter time, and you can withdraw at any time."
+)
+
+
+def _refused(review: Checked) -> Iterator[tuple[str, str]]:
+    spec = review.spec
+    yield "What is asked?", _computed(review)
+    yield "Who would bring what?", _brings(spec)
+    yield "Who would get it?", f"{listed(full_name(spec, name) for name in spec.release.to)}."
+    helper = helper_name(review)
+    if helper is not None:
+        yield "Who would help?", f"{full_name(spec, helper)}, without records of its own."
+    yield "Until when, how often?", validity(spec)
+    count = len(review.verdict.errors)
+    yield (
+        "Why is it refused?",
+        (
+            f"{'There is one reason' if count == 1 else f'There are {count} reasons'}. "
+            f"{'It stands' if count == 1 else 'They stand'} below, with the smallest change that would help."
+        ),
+    )
+    yield "What do I sign?", "Nothing. No server takes a signature for it. The author may change it and ask again."
+
+
+def _computed(review: Checked) -> str:
+    query, spec = review.query, review.spec
+    if query is None:
+        return f"A table from {listed(d.name for d in spec.datasets)}. The query cannot be used as it is written."
+    of = [str(ref.column) for ref in query.group_by]
+    count = cells_of(review)
+    rows = f"of {plural(count, 'row')}" if count else ""
+    groups = f", for every {listed(of)}" if of else ""
+    told = [f"{o.name} ({_statistic(o.what)})" for o in query.outputs if isinstance(o.what, Aggregate)]
+    more = len(told) - _FEW
+    shown = listed([*told[:_FEW], f"{more} more columns"] if more > 1 else told)
+    return f"One table{' ' * bool(rows)}{rows}{groups}. It tells: {shown}."
+
+
+def _statistic(what: Aggregate) -> str:
+    return f"{STATISTICS[what.statistic]}{f' of {listed(map(str, what.columns))}' if what.columns else ''}"
+
+
+def _brings(spec: Spec) -> str:
+    return " ".join(
+        f"{full_name(spec, d.party)} brings {d.name}: up to {plural(d.max_rows, 'row')}, "
+        f"{plural(len(d.columns), 'column')}."
+        for d in spec.datasets
+    )
+
+
+def _cheats(review: Checked) -> str:
+    """Whoever sees another holder's records, alone or in pairs beyond the model, by the matrix."""
+    spec, matrix = review.spec, review.verdict.matrix
+    holders = list(dict.fromkeys(d.party for d in spec.datasets))
+    alone, pairs = [], []
+    for column in matrix.columns:
+        tables = _strange(review, column)
+        if tables and len(column.parties) == 1:
+            alone.append(f"{column.label} could see every record of {listed(tables)}")
+        elif tables:
+            pairs.append(f"If {' and '.join(column.parties)} work together, they see every record of {listed(tables)}")
+    told = alone or ["No party alone can read another's records"]
+    both = f"If {listed(holders)} do, they see all tables"
+    spoil = "" if spec.security.adversary == "malicious" else " One party alone could spoil the result, unnoticed."
+    return f"{'. '.join([*told, *pairs, both])}.{spoil}"
+
+
+def _strange(review: Checked, column: Coalition) -> tuple[str, ...]:
+    """Tables of which a coalition sees records, and that none of its members holds."""
+    rows = [row for row in review.verdict.matrix.rows if row.kind == "column"]
+    seen = (row.value.partition(".")[0] for row in rows if row.cells[column.label] is Mark.VISIBLE)
+    return tuple(name for name in dict.fromkeys(seen) if review.spec.dataset(name).party not in column.parties)
+
+
+def validity(spec: Spec) -> str:
+    """From when, until when, how often."""
+    v = spec.validity
+    runs = "One run" if v.max_runs == 1 else f"At most {v.max_runs:,} runs"
+    return f"From {day(v.not_before)} to {day(v.not_after)}. {runs}{f', {v.schedule}' if v.schedule else ''}."
+
+
+def _price(review: Checked) -> str:
+    spec = review.spec
+    loss = budget.total((budget.release_loss(spec), budget.helper_loss(spec)))
+    runs = spec.validity.max_runs
+    delta = f", delta {budget.exact(loss.delta)}" if loss.delta else ""
+    told = (
+        f"Whatever anyone suspects about one person, one run can change the odds by a factor of {odds(loss.epsilon)} "
+        f"at most (epsilon {budget.exact(loss.epsilon)}{delta})."
+    )
+    if runs == 1:
+        return told
+    every = loss * runs
+    return (
+        f"{told} All {runs:,} runs about the same people: a factor of {odds(every.epsilon)} at most "
+        f"(epsilon {budget.exact(every.epsilon)})."
+    )
