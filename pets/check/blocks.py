@@ -47,6 +47,13 @@ class Cases:
     cases: tuple[Finding, ...]
     tone: str = "bad"
 
+    @staticmethod
+    def of(finding: Finding) -> tuple[tuple[str, str], ...]:
+        """What is said of one, beside its message, under which word. Legal rules also say what they rest on."""
+        rule = f"{finding.rule}, {finding.grade}" if finding.citation else finding.rule
+        rests = (("Rests on", finding.citation),) if finding.citation else ()
+        return (("Where", finding.path), ("Rule", rule), *rests, ("Help", finding.hint))
+
 
 @dataclass(frozen=True, slots=True)
 class Grid:

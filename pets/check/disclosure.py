@@ -89,8 +89,8 @@ class _Layout:
         lines = [f"{cases.title}:"]
         for case in cases.cases:
             lines += self.fold(case.message, f"  {_BULLETS[cases.tone]} ")
-            for word, said in (("where", case.path), ("rule", case.rule), ("help", case.hint)):
-                lines += self.fold(said, f"      {word:<7}")
+            for word, said in cases.of(case):
+                lines += self.fold(said, f"      {word.lower():<10}")
         return lines
 
     def grid(self, grid: Grid) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from pets.check.blocks import Block, Cases, Code, Grid, Marks, Pairs, Picture, Points, Section, Text
 from pets.check.checked import Checked
 from pets.check.cover import Cover, cover
-from pets.check.labels import Finding, Mark
+from pets.check.labels import Mark
 from pets.check.report import report
 from pets.spec.canonical import spec_json
 
@@ -39,7 +39,7 @@ def to_json(review: Checked) -> dict[str, object]:
             "schedule": validity.schedule,
         },
         "minute": [{"question": question, "answer": answer} for question, answer in what.minute],
-        "findings": [finding_json(f) for f in verdict.findings],
+        "findings": [f.to_json() for f in verdict.findings],
         "matrix": verdict.matrix.to_json(),
         "leakage": _leakage(found) if found else None,
         "losses": {
@@ -53,14 +53,6 @@ def to_json(review: Checked) -> dict[str, object]:
         "omitted": [{"field": path, "values": count} for path, count in what.omitted],
         "specification": spec_json(review.spec),
     }
-
-
-def finding_json(finding: Finding) -> dict[str, object]:
-    """One finding: its rule, how grave it is, where, what, and the smallest change that would help."""
-    return {name: getattr(finding, name) for name in _FINDING}
-
-
-_FINDING: Final = ("rule", "severity", "path", "message", "hint")
 
 
 def _leakage(found: Cover) -> dict[str, object]:
@@ -104,7 +96,7 @@ def _block(block: Block) -> dict[str, object] | None:
         case Pairs(pairs):
             return {"kind": "pairs", "pairs": [list(pair) for pair in pairs]}
         case Cases(title, cases, tone):
-            return {"kind": "cases", "title": title, "cases": [finding_json(c) for c in cases], "tone": tone}
+            return {"kind": "cases", "title": title, "cases": [c.to_json() for c in cases], "tone": tone}
         case Grid(caption, head, rows):
             return {"kind": "grid", "caption": caption, "head": list(head), "rows": [list(row) for row in rows]}
         case Code(caption, text):
@@ -153,13 +145,15 @@ def json_schema() -> dict[str, Any]:
     A text that is no specification gets the second form: not accepted, no digest, findings.
     """
     finding = _object(
-        "What a rule says. path: the place, or the way from what is refused back to its column",
+        "What a rule says. path: the place, or the way from what is refused back to its column. "
+        "Of a legal rule also what it rests on, and whether a competent person has signed it",
         rule=_TEXT,
         severity={"enum": ["error", "warning", "note"]},
         path=_TEXT,
         message=_TEXT,
         hint=_TEXT,
     )
+    finding["properties"] |= {"citation": _TEXT, "standing": _TEXT}
     column = _object(
         "Parties that put together what they see", label=_TEXT, parties=_list(_TEXT), beyond_model={"type": "boolean"}
     )

@@ -5,7 +5,7 @@ from textwrap import wrap
 from typing import Final
 
 from pets.check import legal
-from pets.check.blocks import Block, Points, Text
+from pets.check.blocks import Block, Cases, Text
 from pets.check.labels import Finding, Verdict
 
 WIDTH: Final = 100
@@ -23,12 +23,8 @@ def standing() -> str:
 
 def said(verdict: Verdict) -> tuple[Block, ...]:
     """The part of the report on what the legal rules say, whatever its severity."""
-    found = tuple(
-        f"{f.grade} at {f.path}: {f.message}. What would help: {f.hint}. (Rule {f.rule}, after {f.citation})"
-        for f in verdict.findings
-        if f.rule in legal.RULES
-    )
-    return (Text(standing()), *([Points("What the legal rules say of it", found, "warn")] if found else []))
+    found = tuple(f for f in verdict.findings if f.rule in legal.RULES)
+    return (Text(standing()), *([Cases("What the legal rules say of it", found, "warn")] if found else []))
 
 
 def counted(found: Iterable[Finding]) -> str:

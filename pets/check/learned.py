@@ -4,6 +4,7 @@ Everything that is told of a party is read off its column of the matrix; what wo
 cards.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from pets.check import flow
@@ -182,6 +183,12 @@ def limits(review: Checked) -> Section:
     return Section("limits", "What could still go wrong", "Where does the protection end?", tuple(blocks), within=True)
 
 
+def _sentences(parts: Iterable[str]) -> str:
+    """Parts of cards' sentences as sentences, the first of them after a colon."""
+    first, *rest = parts
+    return " ".join(f"{part}." for part in (first, *(part[:1].upper() + part[1:] for part in rest)))
+
+
 def _collusion(review: Checked, join: HelperJoin) -> tuple[str, ...]:
     roles: dict[str, PartyId] = roles_of(review, join)
     tables = {"a": "", "b": ""}
@@ -195,7 +202,7 @@ def _collusion(review: Checked, join: HelperJoin) -> tuple[str, ...]:
             parties = sorted({roles[role] for role in entry.who if role in roles}, key=lambda party: order[party])
             if entry.beyond_model and len(parties) > 1:
                 out.setdefault(listed(parties), []).append(entry.sentence.format_map(tables))
-    lines = [f"{who}: {'; '.join(dict.fromkeys(what))}." for who, what in out.items()]
+    lines = [f"{who}: {_sentences(dict.fromkeys(what))}" for who, what in out.items()]
     both = listed(sorted((join.role_a, join.role_b), key=lambda party: order[party]))
     lines.insert(0, f"{both}: both tables, as two holders who show each other their records always can.")
     return tuple(lines)

@@ -27,14 +27,14 @@ def minute(review: Checked, accepted: bool) -> tuple[tuple[str, str], ...]:
 def _accepted(review: Checked) -> Iterator[tuple[str, str]]:
     spec, join = review.spec, join_of(review)
     yield "What is computed?", _computed(review)
-    yield "Who brings what?", f"{_brings(spec)} They keep their records: none leaves in readable form."
+    yield "Who brings what?", f"{_brings(spec)} No record leaves its holder in readable form."
     everyone = " Everyone named here knows the declared sizes." * any(
         row.kind == "size" for row in review.verdict.matrix.rows
     )
     gets = f"{full_name(spec, spec.result_party)}: that table, with noise in every number. Nobody else gets a result."
     yield "Who gets what?", gets + everyone
     if join is not None:
-        sees = "sees codes in place of person ids, and masked numbers, and can read neither"
+        sees = "sees codes for person ids, and masked numbers. It can read neither"
         learns = f"It learns how many rows match, give or take {about(helper_width(join))}."
         yield "What does the helper see?", f"{full_name(spec, join.helper)} {sees}. {learns}"
     yield "Who could cheat?", _cheats(review)
@@ -46,16 +46,16 @@ def _accepted(review: Checked) -> Iterator[tuple[str, str]]:
 
 
 _UNPROTECTED: Final = (
-    "The question itself. The declared sizes, and when and how much is sent. Whether records are true. What is true "
-    "of a whole group of people. The full list is in the part “What could still go wrong”."
+    "The question, the declared sizes, the times of messages. False records. What is true of a whole group. The list "
+    "is in “What could still go wrong”."
 )
 _SIGN: Final = (
-    "This specification and its plan, letter by letter. Its digest is {}. If one letter changes, no server runs it. "
-    "You sign for your own organisation only."
+    "This specification and its plan, to the letter, for your own organisation. The digest is {}. If one letter "
+    "changes, no server runs it."
 )
 _REFUSE: Final = (
-    "Then nothing is computed, and nothing about the records is sent. A run needs the approval of {}, each for itself. "
-    "You may also sign for fewer runs or a shorter time, and you can withdraw at any time."
+    "Then nothing is computed, and no records are used. A run needs {} to approve. You may also allow fewer runs or "
+    "less time, and withdraw at any time."
 )
 
 
@@ -86,7 +86,7 @@ def _computed(review: Checked) -> str:
     of = [str(ref.column) for ref in query.group_by]
     count = cells_of(review)
     rows = f"of {plural(count, 'row')}" if count else ""
-    groups = f", for every {listed(of)}" if of else ""
+    groups = f", one for every {listed(of)}" if of else ""
     told = [f"{o.name} ({_statistic(o.what)})" for o in query.outputs if isinstance(o.what, Aggregate)]
     more = len(told) - _FEW
     shown = listed([*told[:_FEW], f"{more} more columns"] if more > 1 else told)
@@ -99,7 +99,7 @@ def _statistic(what: Aggregate) -> str:
 
 def _brings(spec: Spec) -> str:
     return " ".join(
-        f"{full_name(spec, d.party)} brings {d.name}: up to {plural(d.max_rows, 'row')}, "
+        f"{full_name(spec, d.party)}: {d.name}, up to {plural(d.max_rows, 'row')} with "
         f"{plural(len(d.columns), 'column')}."
         for d in spec.datasets
     )
@@ -115,11 +115,11 @@ def _cheats(review: Checked) -> str:
         if tables and len(column.parties) == 1:
             alone.append(f"{column.label} could see every record of {listed(tables)}")
         elif tables:
-            pairs.append(f"If {' and '.join(column.parties)} work together, they see every record of {listed(tables)}")
-    told = alone or ["No party alone can read another's records"]
-    both = f"If {listed(holders)} do, they see all tables"
-    spoil = "" if spec.security.adversary == "malicious" else " One party alone could spoil the result, unnoticed."
-    return f"{'. '.join([*told, *pairs, both])}.{spoil}"
+            pairs.append(f"{' with '.join(column.parties)} all of {listed(tables)}")
+    told = ". ".join(alone) or "No party alone can read another's records"
+    pairs.append(f"{' with '.join(holders)} both tables")
+    spoil = "" if spec.security.adversary == "malicious" else " One party alone can spoil the result, unnoticed."
+    return f"{told}. Together they can see more: {', '.join(pairs)}.{spoil}"
 
 
 def _strange(review: Checked, column: Coalition) -> tuple[str, ...]:
@@ -142,13 +142,10 @@ def _price(review: Checked) -> str:
     runs = spec.validity.max_runs
     delta = f", delta {budget.exact(loss.delta)}" if loss.delta else ""
     told = (
-        f"Whatever anyone suspects about one person, one run can change the odds by a factor of {odds(loss.epsilon)} "
-        f"at most (epsilon {budget.exact(loss.epsilon)}{delta})."
+        f"One run can change the odds of any guess about one person by a factor of {odds(loss.epsilon)} at most "
+        f"(epsilon {budget.exact(loss.epsilon)}{delta})."
     )
     if runs == 1:
         return told
     every = loss * runs
-    return (
-        f"{told} All {runs:,} runs about the same people: a factor of {odds(every.epsilon)} at most "
-        f"(epsilon {budget.exact(every.epsilon)})."
-    )
+    return f"{told} All {runs:,} runs together: {odds(every.epsilon)} (epsilon {budget.exact(every.epsilon)})."

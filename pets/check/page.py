@@ -160,19 +160,15 @@ def _said(text: str) -> str:
 
 
 def _cases(cases: Cases) -> str:
-    def case(message: str, **said: str) -> str:
-        rows = "".join(f"<div><dt>{term}</dt><dd>{text}</dd></div>" for term, text in said.items())
-        return f'<li><p class="message">{escape(message)}</p><dl>{rows}</dl></li>'
+    def row(word: str, said: str) -> str:
+        told = escape(said) if word in ("Help", "Rests on") else f"<code>{escape(said)}</code>"
+        return f"<div><dt>{word}</dt><dd>{told}</dd></div>"
 
     return (
         '<ol class="cases">'
         + "".join(
-            case(
-                f.message,
-                Where=f"<code>{_breakable(f.path)}</code>",
-                Rule=f"<code>{escape(f.rule)}</code>",
-                Help=escape(f.hint),
-            )
+            f'<li><p class="message">{escape(f.message)}</p>'
+            f"<dl>{''.join(row(word, said) for word, said in cases.of(f))}</dl></li>"
             for f in cases.cases
         )
         + "</ol>"

@@ -4,6 +4,7 @@ Colours have names (``LIGHT``, ``DARK``), and ``PAIRS`` lists which stands on wh
 contrast that WCAG 2.2 asks at level AA (1.4.3 for text, 1.4.11 for lines and marks).
 """
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -152,7 +153,7 @@ border-radius:0 8px 8px 0}
 .findings.warn{border-color:var(--amber)}.findings.warn h2{color:var(--amber)}
 .cases{margin:.6rem 0 0;padding-left:1.5rem}.cases li{margin:.9rem 0}.cases li::marker{font-weight:700}
 .message{margin:0;font-weight:600}
-.cases dl{margin:.3rem 0 0}.cases dl>div{grid-template-columns:4rem minmax(0,1fr);margin:.15rem 0}
+.cases dl{margin:.3rem 0 0}.cases dl>div{grid-template-columns:4.6rem minmax(0,1fr);margin:.15rem 0}
 #matrix{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:0 1.2rem}#matrix>*{grid-column:1/-1;margin-top:0}
 #matrix>.points.plain{grid-column:auto;margin:0 0 1.2rem;font-size:.93rem}
 .wide{overflow-x:auto;margin:1.2rem 0}
@@ -241,8 +242,8 @@ CSS: Final = _joined(
     f"@media (forced-colors:active){{{_FORCED}}}@media print{{{_PRINT}}}"
 )
 
-PAPER: Final = _joined(f":root{{{_variables(LIGHT)}}}{PICTURE}")
-"""What a picture needs that stands alone."""
+PAPER: Final = re.sub(r"var\(--([\w-]+)\)", lambda name: LIGHT[name[1]], _joined(PICTURE))
+"""What a picture needs that stands alone; colours are written out, for programs that know no variables."""
 
 
 def print_footer(digest: str) -> str:

@@ -164,11 +164,10 @@ def _json(body: object) -> str:
 
 def _refused(error: SpecError) -> dict[str, object]:
     """The shape of ``check --json`` for a text that is no specification: it has no digest and no matrix."""
-    from pets.check.document import finding_json
     from pets.check.labels import Matrix
     from pets.plan.review import finding_of
 
-    findings = [finding_json(finding_of(error))]
+    findings = [finding_of(error).to_json()]
     others = error.fields.get("others", ())
     for line in others if isinstance(others, tuple | list) else ():
         path, _, message = str(line).partition(": ")

@@ -1,6 +1,6 @@
 """The report as text, JSON and page: complete, plain, harmless, and the same bytes every time."""
 
-import json
+import itertools
 import os
 import re
 import subprocess
@@ -39,33 +39,31 @@ def short(file: Path) -> str:
 
 
 class Page(HTMLParser):
-    """Counts what must not be there, and holds that every element that opens is closed."""
+    """Every element with its attributes, in order, and held that each that opens is closed."""
 
     VOID = frozenset({"meta", "br", "wbr"})
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.open: list[str] = []
-        self.tags: Counter[str] = Counter()
-        self.ids: Counter[str] = Counter()
-        self.links: list[str] = []
-        self.attributes: set[str] = set()
+        self.found: list[tuple[str, dict[str, str]]] = []
         self.feed(text)
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags[tag] += 1
-        for name, value in attrs:
-            self.attributes.add(name)
-            if name == "id":
-                self.ids[value or ""] += 1
-            if name == "href":
-                self.links.append(value or "")
+        self.found.append((tag, {name: value or "" for name, value in attrs}))
         if tag not in self.VOID:
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
+
+    def all(self, *tags: str) -> list[dict[str, str]]:
+        return [attributes for tag, attributes in self.found if tag in tags]
+
+    @property
+    def ids(self) -> Counter[str]:
+        return Counter(attributes["id"] for _, attributes in self.found if "id" in attributes)
 
 
 @pytest.mark.parametrize("file", [*PASS, *WARN, *FAIL], ids=short)
@@ -73,11 +71,80 @@ def test_the_page_stands_alone_and_runs_nothing(file: Path) -> None:
     text = html(of(file))
     page = Page(text)
     assert page.open == []
-    assert not page.tags.keys() & {"script", "img", "link", "iframe", "object", "form", "base"}
-    assert not any(name.startswith("on") or name in ("src", "style") for name in page.attributes)
-    assert all(link.startswith("#") and link[1:] in page.ids for link in page.links)
+    assert not page.all("script", "img", "link", "iframe", "object", "form", "base", "use", "image")
+    names = {name for _, attributes in page.found for name in attributes}
+    assert not any(name.startswith("on") or name in ("src", "style") for name in names)
+    links = [attributes["href"] for attributes in page.all("a")]
+    assert links and all(link.startswith("#") and link[1:] in page.ids for link in links)
     assert max(page.ids.values()) == 1
-    assert "url(" not in CSS and "@import" not in CSS
+    assert "url(" not in CSS.replace("url(#tip)", "") and "@import" not in CSS
+    (policy,) = (m["content"] for m in page.all("meta") if m.get("http-equiv") == "Content-Security-Policy")
+    assert policy == "default-src 'none'; style-src 'unsafe-inline'"
+
+
+# -- for everyone: WCAG 2.2 -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("file", [*PASS, *WARN, *FAIL], ids=short)
+def test_whoever_cannot_see_finds_their_way(file: Path) -> None:
+    """Language, landmarks, a way past them, headings in order, names (WCAG 1.3.1, 2.4.1, 2.4.6, 3.1.1)."""
+    page = Page(html(of(file)))
+    assert page.all("html") == [{"lang": "en-GB"}]
+    assert all(len(page.all(tag)) == 1 for tag in ("header", "nav", "main", "footer", "h1"))
+    first = page.all("a")[0]
+    assert first["class"] == "skip" and page.all("main")[0]["id"] == first["href"][1:]
+    levels = [int(tag[1]) for tag, _ in page.found if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1 and all(after <= before + 1 for before, after in itertools.pairwise(levels))
+    for tag, attributes in page.found:
+        if tag in ("section", "nav") or attributes.get("role") in ("region", "img"):
+            assert attributes.get("aria-labelledby", "").split(), (tag, attributes)
+        for name in attributes.get("aria-labelledby", "").split():
+            assert name in page.ids, name
+
+
+@pytest.mark.parametrize("file", [*PASS, *WARN, *FAIL], ids=short)
+def test_tables_say_what_each_cell_is_about(file: Path) -> None:
+    """A caption, and heads with their scope; what may scroll can be reached by keyboard (1.3.1, 2.1.1)."""
+    text = html(of(file))
+    page = Page(text)
+    assert len(page.all("caption")) == len(page.all("table")) > 0
+    assert all(head.get("scope") in ("row", "col", "rowgroup", "colgroup") for head in page.all("th"))
+    for table in re.findall(r"<table.*?</table>", text, re.DOTALL):
+        for row in re.findall(r"<tbody.*?</tbody>", table, re.DOTALL):
+            assert all(
+                re.match(r"<th scope=.row|<th colspan", each) for each in re.findall(r"<tr[^>]*>(<\w+[^>]*)", row)
+            )
+    wide = [attributes for attributes in page.all("div") if "wide" in attributes.get("class", "").split()]
+    assert wide and all(each["tabindex"] == "0" and each["role"] == "region" for each in wide)
+    for attributes in page.all("td"):  # a row that becomes a card on a phone names its cells
+        assert attributes.get("role") != "cell" or "data-of" in attributes or attributes.keys() == {"role"}
+
+
+def test_what_looks_different_reads_different(spec: Spec) -> None:
+    """Each kind of mark has a letter of its own to see and words of its own to hear (1.4.1)."""
+    text = html(review(spec))
+    cells = set(re.findall(r'<span class="m (\w+)">([^<]+)</span></span><span class="sr">([^<]+)</span>', text))
+    assert len(cells) == 7 == len({kind for kind, _, _ in cells})
+    assert {letter for _, letter, _ in cells} == {"V", "(V)", "A", "S", "N", "H", "–"}
+    assert len({words for _, _, words in cells}) == 7
+    legend = text[text.index("What the letters mean") : text.index("The disclosure matrix")]
+    assert all(f'<span class="m {kind}">{letter}</span></dt>' in legend for kind, letter, _ in cells)
+    assert "beyond what it stands for" in text, "hatched columns say in words what they are"
+
+
+@pytest.mark.parametrize("file", PASS, ids=short)
+def test_the_picture_is_told_in_words(file: Path) -> None:
+    """Title and description of the picture, and the same as a list where it is too small to read (1.1.1)."""
+    what = of(file)
+    text = html(what)
+    picture = next(b for s in report(what).sections for b in s.blocks if isinstance(b, Picture))
+    described = re.search(
+        r'<svg [^>]*role="img" aria-labelledby="flow-t flow-d".*?<desc id="flow-d">(.*?)</desc>', text
+    )
+    assert described
+    for flow in picture.flows:
+        told = f"{flow.sender} sends {flow.receiver} {size(flow.size)}: {flow.what}"
+        assert told in described[1] and f"<li>{told}</li>" in text
 
 
 def leaves(value: object) -> list[str]:
