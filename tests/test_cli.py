@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from pets.approve.envelope import keygen
@@ -197,6 +198,14 @@ def test_explain_writes_one_page(tmp_path: Path) -> None:
 def test_schemas_are_json() -> None:
     assert json.loads(pets("schema").stdout)["type"] == "object"
     assert json.loads(pets("schema", "card").stdout)
+
+
+def test_what_check_prints_fulfils_the_schema_of_reports(tmp_path: Path) -> None:
+    report = json.loads(pets("schema", "report").stdout)
+    broken = tmp_path / "broken.toml"
+    broken.write_text(SPEC.read_text().replace("max_runs = ", "most_runs = "))
+    for spec, code in ((SPEC, 0), (broken, 2)):
+        jsonschema.validate(json.loads(pets("check", spec, "--json", code=code).stdout), report)
 
 
 # -- keys -------------------------------------------------------------------------------------------------------------
