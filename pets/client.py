@@ -37,6 +37,9 @@ from pets.transport.link import Link
 END_S: Final = 15.0
 """How long a client whose run is over waits for the parties to say so, and to hand out their receipts."""
 
+TELL_S: Final = 1.0
+"""How long parties have to tell each other that one of them has ended the run, before the client stops it at all."""
+
 _TOLD: Final = ("", "peer.aborted", "run.ended")
 """Ends of a party that are no cause: a good one, and those that follow from another's."""
 
@@ -191,11 +194,17 @@ class _Run:
             watchers += [_apart(self._watch, party) for party in parties]
             shares = self._receive(run_id)
         except BaseException as error:  # Ctrl-C too: nobody goes on computing for a client that is gone
+            told = isinstance(error, PetsError) and error.code == "peer.aborted"
+            if told or any(self._ends.values()):  # the party that ended it tells the others itself, and says why
+                wait(watchers, TELL_S)
             self._stop_all()
             wait(watchers, END_S)
             raise self._cause(error) from error
         opened_after = time.perf_counter() - self._began
         wait(watchers, END_S)
+        for party, code in self._ends.items():
+            if code:  # both shares are here, but a party does not stand by the run: they are not opened
+                raise self._cause(PeerError("peer.aborted", peer=party, reason=code))
         receipts = self._receipts(parties)
         named = _named_in(receipts.values())
         signed = tuple(body for body in envelopes if approvals.envelope_digest(body) in named)
@@ -239,8 +248,10 @@ class _Run:
             if over:
                 raise LinkError("link.closed")
             of_a, of_c = drive(helper_join.result(shape), passage, link, deadline_s=self._network.deadline_s)
-        except BaseException:
-            link.abort("link.closed")
+        except BaseException as error:
+            link.abort(error.code if isinstance(error, PetsError) else "link.closed")
+            if isinstance(error, PetsError):
+                raise gate.named(error, card) from error
             raise
         finally:
             passage.close()

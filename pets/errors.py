@@ -137,6 +137,7 @@ CODES: Final[dict[str, Code]] = {
     "peer.gap": Code(
         "{peer} sent chunk {got} of {message} where {expected} was next", "start a new run", "OUT_OF_RANGE"
     ),
+    "peer.order": Code("{peer} sent {message} where {due} was next", "start a new run", "OUT_OF_RANGE"),
     "peer.aborted": Code("{peer} ended the run: {reason}", "look at the log of {peer}", "ABORTED"),
     "peer.refused": Code("{peer} refused: {reason}", "{advice}"),
     "peer.answer": Code("{peer} gave an answer that is none: {problem}", "compare the versions of both servers"),

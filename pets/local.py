@@ -281,6 +281,9 @@ class _Carrier:
     def hello(self, peer: PartyId, handle: RunHandle, body: bytes) -> None:
         self.nodes[peer].hello(Caller(san_of(self.party), self.party), handle, body)
 
+    def conclude(self, peer: PartyId, handle: RunHandle, deadline_s: float) -> None:
+        self.nodes[peer].conclude(Caller(san_of(self.party), self.party), handle)
+
     def abort(self, peer: PartyId, run_id: bytes, code: str) -> None:
         self.nodes[peer].abort(Caller(san_of(self.party), self.party), run_id, code)
 

@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
-from pets.errors import InternalError
+from pets.errors import InternalError, PetsError
 from pets.ids import PartyId
 from pets.protocols import codec
 from pets.protocols.base import Act, Array, Receive, Send
@@ -24,6 +24,23 @@ from pets.transport.link import Slot
 
 RESULT: Final = "result"
 """The role of cards that receives final shares."""
+
+NOT_ON_THE_CARD: Final = "none of the card"
+"""What the log says of a refused message that the card does not list."""
+
+_REFUSALS: Final = frozenset(
+    {
+        "internal.gate",
+        "internal.wrong-array",
+        "peer.unexpected",
+        "peer.bad-length",
+        "peer.repeated",
+        "peer.gap",
+        "peer.order",
+        "peer.positions",
+    }
+)
+"""Errors that are about one message."""
 
 _NICE: Final = 10
 """How far hashing gives way, of 19."""
@@ -104,8 +121,14 @@ class Gate:
         self._sequence = tuple(sequence)
         self._opening = opening
         self._next = 0
+        self._step_now = self._sequence[0].label if self._sequence else ""
         self._hashing = ThreadPoolExecutor(1, thread_name_prefix="gate", initializer=_give_way)
         self._sent: list[tuple[Expected, Future[str]]] = []
+
+    @property
+    def step(self) -> str:
+        """Label of the message at which this party stands: the one under way, or where the plan stood at a refusal."""
+        return self._step_now
 
     @property
     def incoming(self) -> tuple[Expected, ...]:
@@ -116,7 +139,10 @@ class Gate:
         """Let ``act`` out if it is next; its bytes. InternalError gate: the code of this party is not its card."""
         expected = self._step(act, act.to, sending=True)
         element = expected.element
-        body = codec.encode(act.array, kind=element.kind, width=element.width, count=expected.count)
+        try:
+            body = codec.encode(act.array, kind=element.kind, width=element.width, count=expected.count)
+        except InternalError as error:
+            raise InternalError(error.code, **{**error.fields, "label": expected.label}) from None
         self._sent.append((expected, self._hashing.submit(_sha256, self._hidden_by(expected), body)))
         return expected, body
 
@@ -154,6 +180,7 @@ class Gate:
         if self._next >= len(self._sequence):
             raise InternalError("internal.gate", label=act.label, problem="comes after the last message of the plan")
         expected = self._sequence[self._next]
+        self._step_now = expected.label
         if (expected.sending, expected.role, expected.label, expected.slot.column) != (
             sending,
             role,
@@ -163,6 +190,30 @@ class Gate:
             raise InternalError("internal.gate", label=act.label, problem=f"is not next: the plan has {expected.label}")
         self._next += 1
         return expected
+
+
+def named(error: PetsError, card: Card) -> PetsError:
+    """``error`` of a link, which knows messages by number, with the names of the card and the label by itself."""
+    slots = {name: slot for name, slot in error.fields.items() if isinstance(slot, Slot)}
+    if not slots:
+        return error
+    labels = {message.number: message.label for message in card.messages}
+    fields = dict(error.fields)
+    for name, slot in slots.items():
+        label = labels.get(slot.message)
+        fields[name] = str(slot) if label is None else f"{label}.{slot.column}"
+    return type(error)(error.code, **{**fields, "label": labels.get(next(iter(slots.values())).message, "")})
+
+
+def refused(error: PetsError, card: Card) -> str:
+    """Label of the message that was not let through, if that is what ``error`` is about; "" if not.
+
+    A label that is not on the card is not repeated: it was never approved, and could say anything.
+    """
+    label = error.fields.get("label")
+    if label is None or error.code not in _REFUSALS:
+        return ""
+    return str(label) if label in {message.label for message in card.messages} else NOT_ON_THE_CARD
 
 
 def opened_by(opening: Secret[bytes], label: str, column: int) -> bytes:

@@ -34,7 +34,7 @@ ENTRIES: Final[Mapping[str, frozenset[str]]] = {
     "run.agreed": frozenset({"handle", "run", "digest", "plan", "cards"}),
     "run.step": frozenset({"handle", "step"}),
     "run.finished": frozenset({"handle", "run", "receipt", "opening"}),
-    "run.aborted": frozenset({"handle", "code", "peer", "step"}),
+    "run.aborted": frozenset({"handle", "code", "peer", "step", "refused", "reason"}),
     "run.stopped": frozenset({"handle", "caller"}),
     "budget.reserved": frozenset({"handle", "charges"}),
     "budget.refused": frozenset({"handle", "dataset", "code"}),

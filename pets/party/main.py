@@ -35,6 +35,9 @@ class GrpcCarrier:
     def hello(self, peer: PartyId, handle: RunHandle, body: bytes) -> None:
         Remote(self.dialler, peer).hello(handle, body)
 
+    def conclude(self, peer: PartyId, handle: RunHandle, deadline_s: float) -> None:
+        Remote(self.dialler, peer).conclude(handle, deadline_s)
+
     def abort(self, peer: PartyId, run_id: bytes, code: str) -> None:
         self.dialler.tell_abort(peer, run_id, code)
 

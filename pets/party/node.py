@@ -18,6 +18,7 @@ from pets.approve.envelope import SigningKey, sign
 from pets.approve.policy import Policy
 from pets.check.budget import Loss, run_loss, total
 from pets.errors import (
+    CODES,
     ApprovalError,
     BudgetError,
     InternalError,
@@ -239,6 +240,13 @@ class PartyNode:
             if run.run_id == run_id and caller.party in run.parties:
                 run.session.stop(PeerError("peer.aborted", peer=caller.party, reason=code))
 
+    def conclude(self, caller: Caller, handle: RunHandle) -> None:
+        """Return once this party's part of a run is over, and raise if the run has ended otherwise; for its peers."""
+        run = self._run(caller, handle)
+        if caller.party not in run.session.peers:
+            raise RunError("run.unknown", handle=handle)
+        run.session.await_end()
+
     def close(self) -> None:
         """Stop all runs and the log: the server is shutting down."""
         with self._lock:
@@ -422,8 +430,18 @@ class PartyNode:
         peer = str(error.fields.get("peer", ""))
         with contextlib.suppress(RunError):  # the journal has closed it before: this thread outlived its server
             self._state.abort_run(run.handle, code)
-        self._log.append("run.aborted", handle=run.handle, code=code, peer=peer, step=run.events.last_step)
-        self._outside.console(f"run {run.handle} ended: {error.text}")
+        step, refused = run.session.step or run.events.last_step, run.session.refused(error)
+        told = str(error.fields.get("reason", "")) if error.code == "peer.aborted" else ""
+        self._log.append(
+            "run.aborted",
+            handle=run.handle,
+            code=code,
+            peer=peer,
+            step=step,
+            refused=refused,
+            reason=told if told in CODES else "",
+        )
+        self._outside.console(f"run {run.handle} ended at {step or 'its start'}: {error.text}")
 
     def _receipt(
         self,

@@ -249,8 +249,13 @@ class Server:
             node.abort(caller, asked.run_id, asked.code if asked.code in CODES else "internal.bug")
             return wire.Empty()
 
+        def conclude(caller: Caller, asked: wire.Handle) -> wire.Empty:
+            node.conclude(caller, _handle(asked.handle))
+            return wire.Empty()
+
         return {
             "Hello": self._unary("Hello", wire.PeerHello.FromString, hello),
+            "Conclude": self._unary("Conclude", wire.Handle.FromString, conclude),
             "Abort": self._unary("Abort", wire.AbortRequest.FromString, abort),
             "Deliver": grpc.stream_unary_rpc_method_handler(self._deliver),
             "Collect": grpc.unary_stream_rpc_method_handler(self._collect),

@@ -101,6 +101,10 @@ class Node(Protocol):
         """A peer ended the run. A run that is not open here, or not the caller's, is passed over in silence."""
         ...
 
+    def conclude(self, caller: Caller, handle: RunHandle) -> None:
+        """Return once this party's part of a run is over; raise what ended it otherwise. A computing peer asks."""
+        ...
+
     def close(self) -> None:
         """End all runs and flush all state: the server is shutting down. Called once."""
         ...

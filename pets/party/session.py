@@ -33,6 +33,9 @@ Entropy = Callable[[int], bytes]
 TELL_S: Final = 1.0
 """How long a party whose run fails at its start waits for the hellos that give it the run id to tell its peers."""
 
+WATCH_S: Final = 0.05
+"""How often a party whose part is over looks whether its link has met a fault, while it waits for its peers."""
+
 REASON_S: Final = 2.0
 """How long a party whose connection was cut waits for the word of the peer that says why."""
 
@@ -45,6 +48,10 @@ class Carrier(Protocol):
 
     def hello(self, peer: PartyId, handle: RunHandle, body: bytes) -> None:
         """Bring this party's hello to a computing peer; may take as long as the peer needs to be reached."""
+        ...
+
+    def conclude(self, peer: PartyId, handle: RunHandle, deadline_s: float) -> None:
+        """Wait until the part of a computing peer is over; raises what it says of any other end."""
         ...
 
     def link(self, run_id: bytes, peers: Sequence[PartyId], result: PartyId, collector: PartyId) -> Link:
@@ -91,7 +98,8 @@ class Session:
     out at once; ``take_hello`` and ``stop`` may be called by any thread; ``run`` is called once. ``agreed`` is called
     with the run id when all participants are about to run the same, before any message that depends on records; it may
     refuse. What ends a run first is its cause, everywhere: what follows from it (the echo of an abort, a closed link)
-    never hides it.
+    never hides it. A run is finished here when every computing party's part is over, and aborted here when any party
+    ends it before that.
     """
 
     def __init__(
@@ -136,12 +144,23 @@ class Session:
         self._changed = threading.Condition()
         self._until = time.monotonic() + run_s
         self._stopped: PetsError | None = None
+        self._played = False
         self._over = False
         self._link: Link | None = None
+        self._passage: gate.Gate | None = None
 
     @property
     def hello_body(self) -> bytes:
         return self._own_hello.body
+
+    @property
+    def step(self) -> str:
+        """Label of the message at which this party stands; "" before the run has agreed."""
+        return self._passage.step if self._passage is not None else ""
+
+    def refused(self, error: PetsError) -> str:
+        """Label of the message that was not let through, if ``error`` is about one; else ""."""
+        return gate.refused(error, self._card)
 
     @property
     def peers(self) -> tuple[PartyId, ...]:
@@ -164,7 +183,7 @@ class Session:
         with self._changed:
             if self._over:
                 return
-            met = self._link.error if self._link is not None else None
+            met = gate.named(self._link.error, self._card) if self._link is not None and self._link.error else None
             if self._stopped is None:
                 explained = error.code == "peer.aborted" and met is not None and met.code == "link.cut"
                 self._stopped = error if met is None or met.code == "link.closed" or explained else met
@@ -176,8 +195,7 @@ class Session:
     def withdraw(self, error: PetsError) -> None:
         """``stop``, by this party's own people or another party of the run: what they stop is not opened after that.
 
-        Role a has sent its final share before the helper has: its part may be over and the table still closed. Then
-        the peers are told, and the one whose part is not over ends it.
+        If the run is over here it may not be at a peer, who has yet to hear so: then the peers are told.
         """
         self.stop(error)
         if self._over and time.monotonic() < self._until:
@@ -188,14 +206,16 @@ class Session:
         """Play this party's role. Raises what ended the run, first of all; the peers have then been told."""
         try:
             return self._run()
-        except PetsError as error:
+        except PetsError as met:
+            error = gate.named(met, self._card)
             if error.code == "link.cut":  # a peer that stops cuts its streams: its reason may be on the way
                 with self._changed:
                     self._changed.wait_for(lambda: self._stopped is not None, REASON_S)
             self._end(error)
-            if self._stopped is None or self._stopped is error:
+            cause = self._stopped or error
+            if cause is met:
                 raise
-            raise self._stopped from error
+            raise cause from met
         except BaseException:
             self._end(InternalError("internal.bug", where=self.party))
             raise
@@ -218,7 +238,7 @@ class Session:
         link = self._open_link(run_id)
         self._may_go_on()
         keys = self._keys(run_id)
-        passage = gate.Gate(
+        passage = self._passage = gate.Gate(
             gate.project(self._card, dict(self._join.public), self._roles, self._role), opening=self._opening
         )
         try:
@@ -243,12 +263,55 @@ class Session:
             passage.close()
             for family in keys.values():
                 family.erase()
-        with self._changed:
-            if self._stopped is not None:
-                raise self._stopped
-            self._over = True
+        self._conclude(link)
         link.close()
         return outcome
+
+    def _conclude(self, link: Link) -> None:
+        """This party's part is over: wait until that of every peer is, so that a run ends in one way everywhere."""
+        left = set(self._peers)
+
+        def ask(peer: PartyId) -> None:
+            try:
+                self._carrier.conclude(peer, self.handle, max(1.0, self._until - time.monotonic()))
+            except PetsError as error:
+                self.stop(_as_told(error, peer))
+            except BaseException:
+                self.stop(InternalError("internal.bug", where=f"the end of {peer}"))
+                raise
+            with self._changed:
+                left.discard(peer)
+                self._changed.notify_all()
+
+        with self._changed:
+            self._played = True
+            self._changed.notify_all()
+        for peer in self._peers:
+            threading.Thread(target=ask, args=(peer,), daemon=True, name=f"end of {peer}").start()
+        with self._changed:
+            while True:
+                self._changed.wait_for(lambda: self._stopped is not None or not left, WATCH_S)
+                if link.error is not None:
+                    raise link.error
+                if not left and self._stopped is None:
+                    self._over = True
+                    self._changed.notify_all()
+                    return
+                self._may_go_on()
+
+    def await_end(self) -> None:
+        """Return once this party's part is over. Raises: PeerError peer.aborted with the reason if the run has ended.
+
+        A peer asks, in a thread of its own; it is answered at the latest when the time of the run is up.
+        """
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._played or self._stopped is not None, max(0.0, self._until - time.monotonic())
+            )
+            if self._stopped is not None:
+                raise PeerError("peer.aborted", peer=self.party, reason=_passed_on(self._stopped))
+            if not self._played:
+                raise LinkError("link.deadline", peer=self.party, seconds=self._run_s, step="the whole run")
 
     def _open_link(self, run_id: bytes) -> Link:
         link = self._carrier.link(run_id, self._peers, self._roles["result"], self.reviewed.spec.result_party)
@@ -366,6 +429,13 @@ def public_code(error: PetsError) -> str:
 def _passed_on(error: PetsError) -> str:
     """What peers are told: of a run that another peer ended, that peer's reason and not only that it did."""
     return str(error.fields.get("reason", error.code)) if error.code == "peer.aborted" else public_code(error)
+
+
+def _as_told(error: PetsError, peer: PartyId) -> PetsError:
+    """What it means here that ``peer``, asked for its end, answered with ``error``: that it ended the run, and why."""
+    if error.code == "peer.aborted" or isinstance(error, LinkError):
+        return error
+    return PeerError("peer.aborted", peer=peer, reason=public_code(error))
 
 
 def stopped(by: str) -> RunError:

@@ -187,7 +187,7 @@ class _Sender:
         self._changed = threading.Condition()
         self._queue: deque[tuple[Slot, memoryview]] = deque()
         self._waiting = 0  # bytes in the queue and in the body that is being cut
-        self._pulling = False
+        self._streaming = False
         self._flushing = False
         self._stopped = False
         self._moved = False
@@ -202,9 +202,16 @@ class _Sender:
             self._queue.append((slot, body))
             self._waiting += body.nbytes
             self._changed.notify_all()
-            start, self._pulling = not self._pulling, True
+            start = self._begins()
         if start:
             self._start()
+
+    def _begins(self) -> bool:
+        """With the lock: whether a stream is to start now. One at a time, so that the peer meets messages in order."""
+        if self._streaming or self._stopped or not self._queue:
+            return False
+        self._streaming = True
+        return True
 
     def _start(self) -> None:
         call = self._stub.future(self._frames(), timeout=self._deadline_s)
@@ -220,8 +227,6 @@ class _Sender:
             with self._changed:
                 self._changed.wait_for(lambda: self._stopped or self._flushing or bool(self._queue), LINGER_S)
                 if self._stopped or not self._queue:
-                    self._pulling = False
-                    self._changed.notify_all()
                     return
                 slot, body = self._queue.popleft()
             for data in frame.frames(self._mailbox.run_id, slot, body):
@@ -244,15 +249,17 @@ class _Sender:
             self._mailbox.fail(error)
         with self._changed:
             self._calls.discard(call)
+            self._streaming = False
+            again = self._begins()
             self._changed.notify_all()
+        if again:
+            self._start()
 
     def flush(self, deadline_s: float) -> None:
         with self._changed:
             self._flushing = True
             self._changed.notify_all()
-            idle = self._changed.wait_for(
-                lambda: self._stopped or not (self._queue or self._pulling or self._calls), deadline_s
-            )
+            idle = self._changed.wait_for(lambda: self._stopped or not (self._queue or self._streaming), deadline_s)
             self._flushing = False
             if self._stopped:
                 raise self._mailbox.error or LinkError("link.closed")

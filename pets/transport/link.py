@@ -19,6 +19,9 @@ class Slot:
     message: int
     column: int
 
+    def __str__(self) -> str:
+        return f"message {self.message}, column {self.column}"
+
 
 class Link(Protocol):
     """The network of one run as one party sees it. All methods raise LinkError or PeerError."""
@@ -33,7 +36,10 @@ class Link(Protocol):
         ...
 
     def expect(self, peer: PartyId, slot: Slot, size: int) -> None:
-        """Allow ``peer`` to deliver exactly ``size`` bytes for ``slot``, once. Anything not allowed ends the run."""
+        """Allow ``peer`` to deliver exactly ``size`` bytes for ``slot``, once, after what it was allowed before.
+
+        Anything not allowed ends the run.
+        """
         ...
 
     def open(self) -> None:

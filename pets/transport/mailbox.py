@@ -1,4 +1,4 @@
-"""Where a run's messages wait at one party: what is expected may come in once, everything else ends the run.
+"""Where a run's messages wait at one party: what is expected may come in once and in order, all else ends the run.
 
 Pure of networks: the in-memory carriage and gRPC put frames in, the session takes whole bodies out. Nothing is
 allocated before the first chunk of an expected message of exactly the expected size is in hand, so memory is bounded by
@@ -26,9 +26,14 @@ RUN_WAIT_S: Final = 10.0
 MAX_WAITERS: Final = 32
 """How many calls may wait for runs at one time, over all peers; more are refused at once."""
 
+WAITERS_OF_ONE: Final = 8
+"""How many of them may be of one peer."""
 
 MAX_ENDED: Final = 64
 """How many runs that peers ended before they opened here are remembered."""
+
+ENDED_BY_ONE: Final = 16
+"""How many of them may one peer have ended."""
 
 
 @dataclass(slots=True)
@@ -52,6 +57,7 @@ class Mailbox:
         self.run_id: Final = frame.check_run_id(run_id)
         self.peers: Final = frozenset(peers)
         self._parcels: dict[tuple[PartyId, Slot], _Parcel] = {}
+        self._due: dict[PartyId, deque[Slot]] = {peer: deque() for peer in self.peers}
         self._changed = threading.Condition()
         self._error: PetsError | None = None
         self._listeners: list[Callable[[PetsError], None]] = []
@@ -69,20 +75,21 @@ class Mailbox:
         return str(known.fields["reason"]) if known and code == known.code == "peer.aborted" else code
 
     def expect(self, peer: PartyId, slot: Slot, size: int) -> None:
-        """Allow ``peer`` to send exactly ``size`` bytes for ``slot``, once."""
+        """Allow ``peer`` to send exactly ``size`` bytes for ``slot``, once, after all it was allowed to send before."""
         if peer not in self.peers or size < 0 or (peer, slot) in self._parcels:
             raise InternalError(
                 "internal.bug", where=f"expect {slot} of {peer}: unknown peer, bad size or expected twice"
             )
         with self._changed:
             self._parcels[peer, slot] = _Parcel(size)
+            self._due[peer].append(slot)
 
     def put(self, peer: PartyId, data: bytes) -> tuple[Slot, bool]:
         """Take one frame from ``peer``, who is authenticated; copies its body to where it belongs.
 
         Returns: the message it belongs to, and whether that is complete now.
-        Raises:  PeerError peer.frame, peer.other-run, peer.unexpected, peer.bad-length, peer.repeated, peer.gap; the
-                 run has then ended here too. The run's own error if it ended before.
+        Raises:  PeerError peer.frame, peer.other-run, peer.unexpected, peer.bad-length, peer.repeated, peer.gap,
+                 peer.order; the run has then ended here too. The run's own error if it ended before.
         """
         try:
             return self._put(peer, data)
@@ -91,7 +98,7 @@ class Mailbox:
 
     def _put(self, peer: PartyId, data: bytes) -> tuple[Slot, bool]:
         head, body = frame.read(data)
-        where = f"M{head.slot.message}.{head.slot.column}"
+        where = head.slot
         with self._changed:
             if self._error:
                 raise self._error
@@ -106,6 +113,8 @@ class Mailbox:
                 raise PeerError("peer.repeated", message=where)
             if head.index > parcel.next:
                 raise PeerError("peer.gap", message=where, got=head.index, expected=parcel.next)
+            if self._due[peer][0] != head.slot:
+                raise PeerError("peer.order", message=where, due=self._due[peer][0])
             if parcel.body is None:
                 parcel.body = np.empty(parcel.size, np.uint8).data
             target = parcel.body
@@ -117,6 +126,7 @@ class Mailbox:
             parcel.next += 1
             self.received[peer] += stop - start
             if parcel.complete:
+                self._due[peer].popleft()
                 self._changed.notify_all()
             return head.slot, parcel.complete
 
@@ -130,7 +140,7 @@ class Mailbox:
             if self._error:
                 raise self._error
             if not parcel.complete or parcel.body is None:
-                error = LinkError("link.deadline", peer=peer, seconds=deadline_s, step=f"M{slot.message}.{slot.column}")
+                error = LinkError("link.deadline", peer=peer, seconds=deadline_s, step=slot)
                 raise self._fail(error)
             body, parcel.body, parcel.taken = parcel.body, None, True
             return body
@@ -277,18 +287,21 @@ class Exchange:
     def __init__(self, *, wait_s: float = RUN_WAIT_S) -> None:
         self._wait_s = wait_s
         self._runs: dict[bytes, tuple[Mailbox, Mapping[PartyId, Outbox]]] = {}
-        self._ended: dict[bytes, tuple[PartyId, str]] = {}
+        self._ended: dict[tuple[bytes, PartyId], str] = {}
         self._changed = threading.Condition()
-        self._waiters = 0
+        self._waiters: list[PartyId] = []
 
     def abort(self, run_id: bytes, peer: PartyId, code: str) -> None:
         """``peer`` ended a run. If that run is about to open, it will meet this when it does."""
         with self._changed:
             run = self._runs.get(run_id)
             if run is None:
-                while len(self._ended) >= MAX_ENDED:
+                own = [key for key in self._ended if key[1] == peer]
+                if len(own) >= ENDED_BY_ONE:
+                    del self._ended[own[0]]
+                elif len(self._ended) >= MAX_ENDED:
                     del self._ended[next(iter(self._ended))]
-                self._ended[run_id] = (peer, code)
+                self._ended[run_id, peer] = code
         if run is not None and peer in run[0].peers:
             run[0].fail(PeerError("peer.aborted", peer=peer, reason=code))
 
@@ -299,9 +312,9 @@ class Exchange:
                 raise InternalError("internal.bug", where="a run id was opened twice")
             self._runs[mailbox.run_id] = (mailbox, outboxes)
             self._changed.notify_all()
-            peer, code = self._ended.pop(mailbox.run_id, (None, ""))
-        if peer in mailbox.peers:
-            mailbox.fail(PeerError("peer.aborted", peer=peer, reason=code))
+            told = {peer: self._ended.pop((run, peer)) for run, peer in tuple(self._ended) if run == mailbox.run_id}
+        for peer in sorted(told.keys() & mailbox.peers):
+            mailbox.fail(PeerError("peer.aborted", peer=peer, reason=told[peer]))
 
     def close(self, run_id: bytes) -> None:
         with self._changed:
@@ -310,22 +323,22 @@ class Exchange:
 
     def mailbox(self, run_id: bytes, peer: PartyId) -> Mailbox:
         """The mailbox of a run to which ``peer`` belongs; waits a moment for a run that is about to open."""
-        mailbox = self._find(run_id)[0]
+        mailbox = self._find(run_id, peer)[0]
         if peer not in mailbox.peers:
             raise LinkError("link.no-run")
         return mailbox
 
     def outbox(self, run_id: bytes, peer: PartyId) -> Outbox:
         """What waits for ``peer``, and nobody else."""
-        for outbox in self._find(run_id)[1].values():
+        for outbox in self._find(run_id, peer)[1].values():
             if outbox.peer == peer:
                 return outbox
         raise LinkError("link.no-run")
 
-    def _find(self, run_id: bytes) -> tuple[Mailbox, Mapping[PartyId, Outbox]]:
+    def _find(self, run_id: bytes, peer: PartyId) -> tuple[Mailbox, Mapping[PartyId, Outbox]]:
         with self._changed:
             if run_id not in self._runs:
-                with self._waiting():
+                with self._waiting(peer):
                     until = time.monotonic() + self._wait_s
                     while run_id not in self._runs and (left := until - time.monotonic()) > 0:
                         self._changed.wait(left)
@@ -334,11 +347,12 @@ class Exchange:
             return self._runs[run_id]
 
     @contextmanager
-    def _waiting(self) -> Iterator[None]:
-        if self._waiters >= MAX_WAITERS:
+    def _waiting(self, peer: PartyId) -> Iterator[None]:
+        """Both bounds: one peer with many calls for runs that never open must not keep the others out."""
+        if len(self._waiters) >= MAX_WAITERS or self._waiters.count(peer) >= WAITERS_OF_ONE:
             raise LinkError("link.busy")
-        self._waiters += 1
+        self._waiters.append(peer)
         try:
             yield
         finally:
-            self._waiters -= 1
+            self._waiters.remove(peer)

@@ -126,7 +126,8 @@ class MemoryLink:
         except PetsError as error:
             # the sender hears of it as over a network: when it next uses its link
             if error.code != "link.closed":
-                self._network.link(peer).mailbox.fail(PeerError("peer.aborted", peer=self._party, reason=error.code))
+                reason = self.mailbox.root(error.code)
+                self._network.link(peer).mailbox.fail(PeerError("peer.aborted", peer=self._party, reason=reason))
 
     def send(self, peer: PartyId, slot: Slot, body: memoryview) -> None:
         self.open()

@@ -16,6 +16,9 @@ KEY: Final = "pets-error-bin"
 MAX_BYTES: Final = 4096
 MAX_FIELD: Final = 1000
 
+_TAKEN: Final = frozenset({"self", "code", "local"})
+"""Names of what an error is made of beside its fields: a peer that says one of them must not reach a constructor."""
+
 
 def pack(error: PetsError) -> bytes:
     """The code and the fields of ``error``; fields that are neither text nor whole numbers go as their text."""
@@ -36,7 +39,7 @@ def unpack(data: bytes, *, at: str) -> PetsError:
         code, fields = read["code"], read["fields"]
         if not isinstance(code, str) or not isinstance(fields, dict):
             raise ValueError
-        if not all(type(value) in (str, int) for value in fields.values()):
+        if not all(type(value) in (str, int) for value in fields.values()) or fields.keys() & _TAKEN:
             raise ValueError
     except (ValueError, KeyError, TypeError, RecursionError):
         return PeerError("peer.answer", peer=at, problem="a refusal that cannot be read")

@@ -101,6 +101,11 @@ class Remote:
                 raise
             raise LinkError("link.unreachable", peer=self.party) from None
 
+    def conclude(self, handle: RunHandle, deadline_s: float) -> None:
+        """Wait until the peer's part of a run is over."""
+        request = wire.Handle(handle=handle)
+        self._dialler.call(self.party, "Exchange/Conclude", request, wire.Empty.FromString, deadline_s)
+
     def abort(self, run_id: bytes, code: str) -> None:
         request = wire.AbortRequest(run_id=run_id, code=code)
         self._dialler.call(self.party, "Exchange/Abort", request, wire.Empty.FromString, CALL_S)

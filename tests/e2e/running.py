@@ -217,6 +217,9 @@ class _Hostile:
     def hello(self, *given: Any) -> None:
         self._honest.hello(*given)
 
+    def conclude(self, *given: Any) -> None:
+        self._honest.conclude(*given)
+
     def abort(self, *given: Any) -> None:
         self._honest.abort(*given)
 

@@ -197,6 +197,7 @@ def every_call(remote: Remote) -> Iterator[Callable[[], object]]:
     yield lambda: remote.receipt(handle)
     yield lambda: remote.hello(handle, b"{}")
     yield lambda: remote.abort(bytes(32), "run.stopped")
+    yield lambda: remote.conclude(handle, 5.0)
 
 
 @pytest.fixture

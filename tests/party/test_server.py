@@ -69,7 +69,8 @@ def test_every_call_reaches_the_node_with_the_caller_of_the_certificate(node: No
     assert remote.receipt(HANDLE) == node.receipt(WHO, HANDLE)
     assert remote.hello(HANDLE, b"body") == node.hello(WHO, HANDLE, b"body")  # type: ignore[func-returns-value]
     assert remote.abort(RUN, "run.stopped") == node.abort(WHO, RUN, "run.stopped")  # type: ignore[func-returns-value]
-    assert len(node.calls) == 26
+    assert remote.conclude(HANDLE, 5.0) == node.conclude(WHO, HANDLE)  # type: ignore[func-returns-value]
+    assert len(node.calls) == 28
     assert node.calls[::2] == node.calls[1::2]  # over the network and by hand: the same call by the same caller
 
 

@@ -186,7 +186,7 @@ def test_noise_instead_of_a_frame_ends_the_run(world: World, label: str) -> None
 
 @pytest.mark.parametrize("label", [*SOME, "M7a", "M7c"])
 def test_a_peer_that_stalls_ends_the_run_at_the_deadline(hasty: World, label: str) -> None:
-    hasty.hooks.taps.append(on(label, memory.drop))
+    hasty.hooks.taps.append(silent_from(label))
     hasty.ready()
     if label in IN_THE_RUN:
         assert "link.deadline" in fails(hasty).text
@@ -195,6 +195,29 @@ def test_a_peer_that_stalls_ends_the_run_at_the_deadline(hasty: World, label: st
     with pytest.raises(LinkError, match=r"link\.deadline"):
         hasty.client(deadline_s=0.5).run(SPEC)
     hasty.settle()
+
+
+def silent_from(label: str) -> Tap:
+    """From this message on, nothing more on its way from its sender to its receiver."""
+    sender, to, number = MESSAGES[label]
+    silent = threading.Event()
+
+    def tap(passing: Passing) -> Iterable[bytes]:
+        if (passing.sender, passing.to) != (sender, to):
+            return (passing.data,)
+        if passing.head.slot.message == number:
+            silent.set()
+        return () if silent.is_set() else (passing.data,)
+
+    return tap
+
+
+@pytest.mark.parametrize("label", ["M3", "M5", "M6"])
+def test_a_message_that_is_left_out_ends_the_run_when_the_next_one_comes(world: World, label: str) -> None:
+    world.hooks.taps.append(on(label, memory.drop))
+    world.ready()
+    assert "peer.order" in fails(world).text
+    assert world.codes(MESSAGES[label][1]) == ["peer.order"]
 
 
 @pytest.mark.parametrize("label", SOME)
@@ -679,6 +702,36 @@ def test_a_cut_connection_is_explained_by_the_abort_that_follows(world: World) -
     assert world.codes(BOARD) == ["peer.aborted"]
 
 
+@pytest.mark.parametrize("who", [ANALYST, STRANGER, BOARD])
+def test_the_end_of_a_party_is_told_to_its_computing_peers_alone(world: World, who: PartyId) -> None:
+    handle = RunHandle("ab" * 16)
+    world.ready()
+    world.run(handle=handle)
+    with pytest.raises(RunError, match=r"run\.unknown"):
+        world.nodes[BOARD].conclude(world.caller(who), handle)
+    world.nodes[BOARD].conclude(world.caller(HELPER), handle)
+
+
+@pytest.mark.parametrize("party", COMPUTING)
+def test_a_party_that_does_not_tell_its_end_leaves_the_run_aborted_everywhere(
+    world: World, monkeypatch: pytest.MonkeyPatch, party: PartyId
+) -> None:
+    """Both shares are out, but the run has no good end: no receipt, and the client does not open them."""
+    handle = RunHandle("ab" * 16)
+
+    def broken(*_: object) -> None:
+        raise LinkError("link.cut", peer=party)
+
+    monkeypatch.setattr(world.nodes[party], "conclude", broken)
+    world.ready()
+    with pytest.raises(RunError, match=r"run\.ended"):
+        world.run(handle=handle)
+    world.settle()
+    for each in COMPUTING:
+        assert world.states[each].run(handle).state == RunState.ABORTED
+        assert world.states[each].run(handle).receipt is None
+
+
 def test_an_abort_by_somebody_outside_the_run_does_nothing(world: World) -> None:
     world.ready()
 
@@ -693,7 +746,7 @@ def test_an_abort_by_somebody_outside_the_run_does_nothing(world: World) -> None
 
 def test_an_abort_that_comes_before_the_run_has_agreed_is_met_when_it_opens(world: World) -> None:
     world.nodes[BOARD].abort(world.caller(COUNCIL), b"r" * 32, "budget.epsilon")
-    assert world.nodes[BOARD].exchange._ended == {b"r" * 32: (COUNCIL, "budget.epsilon")}
+    assert world.nodes[BOARD].exchange._ended == {(b"r" * 32, COUNCIL): "budget.epsilon"}
 
 
 @pytest.mark.parametrize("party", COMPUTING)

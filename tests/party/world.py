@@ -287,7 +287,7 @@ class World:
     def policy(self, party: PartyId) -> Policy:
         columns = {
             "stays": {"pid": ("join key",), "band": ("any use",), "minutes": ("any use",), "arrival": ("any use",)},
-            "homes": {"pid": ("join key",), "tenure": ("any use",)},
+            "homes": {"pid": ("join key",), "tenure": ("any use",), "size": ("any use",)},
         }
         owner = {"stays": BOARD, "homes": COUNCIL}
         return Policy(
@@ -428,6 +428,9 @@ class _Carrier:
     def hello(self, peer: PartyId, handle: RunHandle, body: bytes) -> None:
         body = self.world.hooks.hello(self.party, peer, body)
         self.world.nodes[peer].hello(self.world.caller(self.party), handle, body)
+
+    def conclude(self, peer: PartyId, handle: RunHandle, deadline_s: float) -> None:
+        self.world.nodes[peer].conclude(self.world.caller(self.party), handle)
 
     def abort(self, peer: PartyId, run_id: bytes, code: str) -> None:
         self.world.nodes[peer].abort(self.world.caller(self.party), run_id, code)

@@ -117,6 +117,9 @@ class NotingNode:
         self.exchange.abort(run_id, caller.party, code)
         self.aborted.set()
 
+    def conclude(self, caller: Caller, handle: RunHandle) -> None:
+        self._note("conclude", caller, handle)
+
     def close(self) -> None:
         self.closed += 1
 

@@ -8,7 +8,7 @@ from pets.ids import PartyId
 from pets.transport import frame
 from pets.transport.frame import CHUNK
 from pets.transport.link import Slot
-from pets.transport.mailbox import MAX_WAITERS, Exchange, Inlet, Mailbox, Outbox
+from pets.transport.mailbox import MAX_ENDED, MAX_WAITERS, WAITERS_OF_ONE, Exchange, Inlet, Mailbox, Outbox
 
 RUN, OTHER_RUN = bytes(32), bytes([1] * 32)
 A, B, HELPER, ANALYST = (PartyId(name) for name in ("a", "b", "helper", "analyst"))
@@ -143,8 +143,10 @@ def test_a_stall_ends_the_run_at_the_deadline() -> None:
 
 
 def test_a_stream_that_ends_in_mid_message_ends_the_run_and_one_that_ends_between_does_not() -> None:
-    mailbox, (one, two) = box(), sent(bytes(CHUNK + 5))
+    (one, two) = sent(bytes(CHUNK + 5))
+    mailbox = Mailbox(RUN, (A,))
     mailbox.expect(A, Slot(2, 0), 3)
+    mailbox.expect(A, M1, CHUNK + 5)
     first, second = Inlet(mailbox, A), Inlet(mailbox, A)
     first.put(sent(b"abc", Slot(2, 0))[0])
     second.put(one)
@@ -254,19 +256,60 @@ def test_only_so_many_calls_wait() -> None:
     exchange = Exchange(wait_s=0.5)
     codes: list[str] = []
 
-    def call() -> None:
+    def call(peer: PartyId) -> None:
         try:
-            exchange.mailbox(RUN, A)
+            exchange.mailbox(RUN, peer)
         except LinkError as error:
             codes.append(error.code)
 
-    threads = [threading.Thread(target=call) for _ in range(MAX_WAITERS + 3)]
+    peers = [PartyId(f"peer{number}") for number in range(5)]
+    threads = [threading.Thread(target=call, args=(peer,)) for peer in peers for _ in range(WAITERS_OF_ONE)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert codes.count("link.busy") == 3
+    assert codes.count("link.busy") == 5 * WAITERS_OF_ONE - MAX_WAITERS
     assert codes.count("link.no-run") == MAX_WAITERS
+
+
+def test_one_peer_cannot_keep_the_others_waiting_calls_out() -> None:
+    exchange = Exchange(wait_s=0.5)
+    codes: list[str] = []
+
+    def call(peer: PartyId) -> None:
+        with pytest.raises(LinkError) as caught:
+            exchange.mailbox(RUN, peer)
+        codes.append(caught.value.code)
+
+    threads = [threading.Thread(target=call, args=(peer,)) for peer in [A] * (MAX_WAITERS + 3) + [B]]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert codes.count("link.busy") == MAX_WAITERS + 3 - WAITERS_OF_ONE
+    assert codes.count("link.no-run") == WAITERS_OF_ONE + 1
+
+
+def test_one_peer_cannot_crowd_out_what_another_has_ended() -> None:
+    exchange = Exchange(wait_s=0)
+    exchange.abort(RUN, B, "run.stopped")
+    exchange.abort(RUN, A, "budget.runs")  # of the same run, and no word of B's is lost by it
+    for number in range(3 * MAX_ENDED):
+        exchange.abort(number.to_bytes(32, "big"), HELPER, "run.stopped")
+    mailbox = Mailbox(RUN, (B,))
+    exchange.open(mailbox, {})
+    assert mailbox.error is not None and mailbox.error.fields["reason"] == "run.stopped"
+
+
+def test_messages_of_one_peer_come_in_their_order() -> None:
+    mailbox = box(3)
+    mailbox.expect(A, Slot(2, 0), 3)
+    mailbox.expect(B, Slot(3, 0), 3)
+    mailbox.put(B, sent(b"any", Slot(3, 0))[0])  # between two peers there is no order
+    with pytest.raises(PeerError) as caught:
+        mailbox.put(A, sent(b"two", Slot(2, 0))[0])
+    assert caught.value.code == "peer.order"
+    assert "message 1, column 0 was next" in caught.value.text
 
 
 def test_an_abort_reaches_a_run_that_opens_later_but_only_from_one_of_its_parties() -> None:
