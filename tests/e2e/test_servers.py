@@ -266,6 +266,7 @@ class Bent:
 
     def __init__(self, link: GrpcLink, dialler: Dialler, bend: Callable[["Bent", memoryview], None]) -> None:
         self.link, self.dialler, self.bend = link, dialler, bend
+        self.silent = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.link, name)
@@ -273,7 +274,7 @@ class Bent:
     def send(self, peer: PartyId, slot: Slot, body: memoryview) -> None:
         if (peer, slot) == (BOARD, M4):
             self.bend(self, body)
-        else:
+        elif not (self.silent and peer == BOARD):
             self.link.send(peer, slot, body)
 
     def raw(self, frames: Iterator[bytes]) -> grpc.StatusCode:
@@ -297,7 +298,12 @@ class Bent:
 
 
 def stall(bent: Bent, body: memoryview) -> None:
-    """Say nothing, and keep the connection."""
+    """Say nothing more, and keep the connection."""
+    bent.silent = True
+
+
+def left_out(bent: Bent, body: memoryview) -> None:
+    """Go on with the next message as if this one had been sent."""
 
 
 def wrong_length(bent: Bent, body: memoryview) -> None:
@@ -353,6 +359,7 @@ def disconnect(bent: Bent, body: memoryview) -> None:
 
 HOSTILE = {
     stall: {"link.deadline"},
+    left_out: {"peer.order"},
     wrong_length: {"peer.bad-length"},
     wrong_label: {"peer.unexpected"},
     extra_message: {"peer.unexpected"},
@@ -360,7 +367,7 @@ HOSTILE = {
     claim_of_10_gb: {"peer.bad-length", "peer.frame"},
     flood_of_10_gb: {"peer.bad-length", "peer.frame"},
     one_huge_frame: {"peer.aborted"},
-    disconnect: {"peer.frame", "link.cut", "link.deadline", "peer.aborted"},
+    disconnect: {"peer.frame", "peer.order", "link.cut", "link.deadline", "peer.aborted"},
 }
 
 
