@@ -162,9 +162,10 @@ def check_bent(world: World, role: str, step: Expected, bent: faults.Bent) -> No
         entry = entries.pop(at)
         assert (entry["refused"], entry["peer"]) == (label, PARTIES[role]), bent.name
         assert entry["step"] in LABELS
-        assert code in error.text
-    for entry in entries.values():
-        assert (entry["code"], entry["reason"]) == ("peer.aborted", code), bent.name
+        assert any(code in error.text for _, code, _ in bent.met)
+    for entry in entries.values():  # two receivers may each have met it on their own
+        said = entry["reason"] if entry["code"] == "peer.aborted" else entry["code"]
+        assert said in {code for _, code, _ in bent.met}, bent.name
 
 
 LAST = [(role, max((s for r, s in STEPS if s.label == label), key=lambda s: s.slot)) for role, label in ROWS]
