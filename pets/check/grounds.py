@@ -120,25 +120,30 @@ _SENSITIVE: Final = re.compile(
     r"trade_?union|political|(?:^|_)hiv|mental_health|prescri|medication|pregnan|symptom|patholog",
     re.IGNORECASE,
 )
+_OF_CARE: Final = re.compile(r"attendance|admission|discharge|patient|hospital|clinic|screening|vaccin", re.IGNORECASE)
+"""Names of columns and of tables that are seldom anything else than special category data."""
 
 
 @of_ground("LL-04", "error", "special category data without a condition of Article 9(2)", "UK GDPR Art 9")
 def special(g: Ground) -> Found:
     """What is declared counts. A name that suggests more than is declared is a warning: a default is soon forgotten."""
-    if (columns := g.sensitive("special category")) and g.article9 not in iris.ARTICLE_9:
+    columns = g.sensitive("special category")
+    if columns and g.article9 not in iris.ARTICLE_9:
         yield Problem(
             f"{g.place}.article9",
             f"{', '.join(columns)} is special category data, and {g.party} states no condition of Article 9(2)",
             "add article9: eu-gdpr:A9-2-j for statistics and research, A9-2-h for care, A9-2-i for public health",
         )
-    for column in g.sensitive("none", "personal"):
-        if _SENSITIVE.search(column.partition(".")[2]):
-            yield Problem(
-                f"{g.place}.article9",
-                f"{column} sounds like special category data, and is not declared to be",
-                'declare its sensitivity as "special category", or rename it if it is something else',
-                "warning",
-            )
+    suspect = [c for c in g.sensitive("none", "personal") if _SENSITIVE.search(c.partition(".")[2])]
+    if g.article9 is None and not columns:
+        suspect += [table.name for table in g.tables if _SENSITIVE.search(table.name) or _OF_CARE.search(table.name)]
+    for name in suspect:
+        yield Problem(
+            f"{g.place}.article9",
+            f"{name} sounds like special category data, and is not declared to be",
+            'declare the sensitivity of its columns as "special category"; or rename it if it is something else',
+            "warning",
+        )
 
 
 @of_ground(
