@@ -422,6 +422,10 @@ CODES: Final[dict[str, Code]] = {
     "plan.sizes": Code(
         "{name} is {got}, the specification gives {expected}", "report this; nothing was run", "INTERNAL"
     ),
+    "plan.checkers-differ": Code(
+        "two checkers come to different results, in {count} places: {cells}", "report this; nothing was run", "INTERNAL"
+    ),
+    "plan.terms": Code("card {card}: its terms {problem}", "report this; nothing was run", "INTERNAL"),
     "plan.wiring": Code(
         "{field} of the plan does not follow from the specification", "report this; nothing was run", "INTERNAL"
     ),

@@ -2,14 +2,15 @@
 
 The derivation is about a ``Subject``: which party plays which role, which columns each table brings and for what, which
 sums are computed, which columns are released. ``subject`` reads it off a specification and its query; a plan gives one
-too, and ``disclosure`` makes the matrix of either. Nothing here looks at messages' algebra: what a message carries and
-what a coalition learns is taken from the card. A second checker that expands the messages can stand beside this one; it
-has the same ``judge``.
+too, and ``disclosure`` makes the matrix of either. Nothing here computes with messages: what a message carries and what
+a coalition learns is taken from the card, and what protects it from the shape of its term (protection.py). The second
+checker, which expands the messages, is knowledge.py.
 
 How a coalition's knowledge of a value comes about, strongest first:
 
     own rows                               V  of the columns that its members hold
     a card's ``learns``                    its grade, for every coalition that holds the roles
+    a message that they can open           V  of what it carries (rules P1 to P6)
     all shares of a sum, or all its rows   A  of the sum, and of every column in it
     a noised sum or count                  N  of it, and of every column it depends on
     an exact or declared size              S
@@ -21,13 +22,31 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Final
 
-from pets.check import rules, terms
+from pets.check import labels, rules, terms
 from pets.check.budget import run_loss
-from pets.check.labels import Coalition, Fact, Finding, Grade, Item, Mark, Matrix, Row, Verdict
+from pets.check.labels import (
+    MATCHES,
+    MEMBERSHIP,
+    Coalition,
+    Fact,
+    Finding,
+    Grade,
+    Item,
+    Mark,
+    Matrix,
+    Row,
+    Verdict,
+    column,
+    exact,
+    noised,
+    released,
+)
+from pets.check.protection import opened
 from pets.check.rules import Asked, Found, rule
 from pets.ids import PartyId
 from pets.spec import moments as taken_apart
 from pets.spec.cards import EVERYONE, Card, Learns, load_cards
+from pets.spec.ir import Factor
 from pets.spec.model import Leakage, Spec
 from pets.spec.query import Aggregate, ColumnRef, Query
 
@@ -35,8 +54,6 @@ PARTS: Final = (rules, terms)
 """Where the registered rules are, besides here."""
 
 RELEASE: Final = "release"
-MEMBERSHIP: Final = Item("membership", "which persons are in both tables")
-MATCHES: Final = Item("count", "number of matched rows")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +73,11 @@ class Table:
 
     @property
     def tags(self) -> Item:
-        return Item("tags", f"{self.dataset}.{self.key} as tags")
+        return labels.tags(self.dataset, self.key)
 
     @property
     def size(self) -> Item:
-        return Item("size", f"greatest number of rows of {self.dataset}")
+        return labels.size(self.dataset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,29 +98,17 @@ class Released:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """All that the matrix depends on. ``parties`` in party order; ``roles`` of the join's card; ``tables`` by role."""
+    """All that the matrix depends on. ``parties`` in party order; ``roles`` of the join's card; ``tables`` by role.
+
+    ``products``: a sum needs more of role a's rows than their number, so that something of it is multiplied.
+    """
 
     parties: tuple[PartyId, ...]
     roles: Mapping[str, PartyId]
     tables: Mapping[str, Table]
     sums: tuple[Sum, ...]
     released: tuple[Released, ...]
-
-
-def column(ref: ColumnRef) -> Item:
-    return Item("column", str(ref))
-
-
-def exact(name: str) -> Item:
-    return Item("exact sum", name)
-
-
-def noised(name: str) -> Item:
-    return Item("noised sum", name)
-
-
-def released(name: str) -> Item:
-    return Item("released", name)
+    products: bool
 
 
 def subject(spec: Spec, query: Query) -> Subject:
@@ -135,7 +140,14 @@ def subject(spec: Spec, query: Query) -> Subject:
             Released(output.name, names[output.name] if isinstance(output.what, Aggregate) else ())
             for output in query.outputs
         ),
+        products=any(_multiplied(m.left if roles.a_side == "left" else m.right, spec, tables["a"]) for m in parts),
     )
+
+
+def _multiplied(factor: Factor, spec: Spec, table: Table) -> bool:
+    """Persons are counted by a product only where somebody may have two rows."""
+    several = spec.dataset(table.dataset).max_rows_per_person > 1
+    return bool(factor.values or factor.present or (factor.people and several))
 
 
 def _table(spec: Spec, query: Query, dataset: str, sums: tuple[Sum, ...]) -> Table:
@@ -171,7 +183,7 @@ def _learned(about: Subject, item: str, grade: Grade) -> tuple[Item, ...]:
     role, _, part = item.partition(".")
     table = about.tables.get(role)
     if table is not None and part == "key":
-        return (*table.items(frozenset({table.key})), table.tags)
+        return (*table.items(table.filters | {table.key}), table.tags)  # listed are those whom WHERE lets pass
     if table is not None and part == "values":
         return tuple(table.items(table.values | table.groups | table.filters))
     if table is not None and part == "groups":
@@ -193,7 +205,14 @@ def _carried(about: Subject, item: str) -> tuple[Item, ...]:
 
 def facts(about: Subject, cards: tuple[Card, ...]) -> tuple[Fact, ...]:
     """What the cards say that somebody learns, with parties in the place of roles."""
-    return tuple(dict.fromkeys(fact for card in cards for entry in card.learns for fact in facts_of(about, entry)))
+    return tuple(dict.fromkeys(fact for _, entry in told(about, cards) for fact in facts_of(about, entry)))
+
+
+def told(about: Subject, cards: tuple[Card, ...]) -> Iterator[tuple[Card, Learns]]:
+    """What the cards say that somebody learns, and then what the messages of the join give by how they are made."""
+    join, release = cards
+    yield from ((card, entry) for card in cards for entry in card.learns)
+    yield from ((join, entry) for entry in opened(join, release, products=about.products))
 
 
 def facts_of(about: Subject, entry: Learns) -> Iterator[Fact]:
@@ -253,11 +272,11 @@ def knowledge(
         for output in about.released:
             if not output.sums:
                 raise_to(released(output.name), Mark.VISIBLE)
-    _close(about, cards, coalition, marks)
+    _close(about, marks)
     return marks
 
 
-def _close(about: Subject, cards: tuple[Card, ...], coalition: frozenset[PartyId], marks: dict[Item, Mark]) -> None:
+def _close(about: Subject, marks: dict[Item, Mark]) -> None:
     """Whatever follows from what is known: first upwards to sums and counts, then down to the columns in them."""
 
     def raise_to(item: Item, mark: Mark) -> None:
@@ -270,8 +289,7 @@ def _close(about: Subject, cards: tuple[Card, ...], coalition: frozenset[PartyId
     if all(marks.get(item) is Mark.VISIBLE for item in keys):
         raise_to(MEMBERSHIP, Mark.VISIBLE)
         raise_to(MATCHES, Mark.SIZE)
-    holders = {about.roles[m.sender] for card in cards for m in card.messages if _is_final_share(m.carries, m.receiver)}
-    if all(marks.get(item) is Mark.VISIBLE for item in whole) or (holders and holders <= coalition):
+    if all(marks.get(item) is Mark.VISIBLE for item in whole):
         for each in about.sums:
             raise_to(exact(each.name), Mark.AGGREGATE)
     for each in about.sums:
@@ -293,10 +311,6 @@ def _close(about: Subject, cards: tuple[Card, ...], coalition: frozenset[PartyId
         for table in tables:
             for item in table.items(table.filters | {table.key}):
                 raise_to(item, counted)
-
-
-def _is_final_share(carries: tuple[str, ...], receiver: str) -> bool:
-    return "sums" in carries and receiver == "result"
 
 
 # -- the matrix -------------------------------------------------------------------------------------------------------
@@ -380,21 +394,20 @@ def undeclared(asked: Asked) -> Found:
     about, cards = found
     allowed = declared(about, asked.spec)
     named = {role: about.tables[role].dataset for role in about.tables}
-    for card in cards:
-        for entry in card.learns:
-            told = tuple(fact for fact in facts_of(about, entry) if within_model(about, cards, fact.learner))
-            missing = [
-                fact
-                for fact in told
-                if fact.grade.mark.rank > knowledge(about, cards, allowed, fact.learner).get(fact.item, Mark.NEVER).rank
-            ]
-            if missing:
-                who = EVERYONE if EVERYONE in entry.who else " with ".join(about.roles[role] for role in entry.who)
-                yield (
-                    f"security.leakage <- {who} <- {', '.join(dict.fromkeys(fact.item.value for fact in missing))}",
-                    f"{card.id} tells {who} {entry.sentence.format_map(named)}, and that is not declared",
-                    _declare(about, entry, who),
-                )
+    for card, entry in told(about, cards):
+        these = tuple(fact for fact in facts_of(about, entry) if within_model(about, cards, fact.learner))
+        missing = [
+            fact
+            for fact in these
+            if fact.grade.mark.rank > knowledge(about, cards, allowed, fact.learner).get(fact.item, Mark.NEVER).rank
+        ]
+        if missing:
+            who = EVERYONE if EVERYONE in entry.who else " with ".join(about.roles[role] for role in entry.who)
+            yield (
+                f"security.leakage <- {who} <- {', '.join(dict.fromkeys(fact.item.value for fact in missing))}",
+                f"{card.id} tells {who} {entry.sentence.format_map(named)}, and that is not declared",
+                _declare(about, entry, who),
+            )
 
 
 def _declare(about: Subject, entry: Learns, who: str) -> str:

@@ -80,6 +80,35 @@ class Item(NamedTuple):
     value: str
 
 
+MEMBERSHIP: Final = Item("membership", "which persons are in both tables")
+MATCHES: Final = Item("count", "number of matched rows")
+
+
+def column(ref: object) -> Item:
+    """A column, as ``dataset.name``."""
+    return Item("column", str(ref))
+
+
+def tags(dataset: str, key: str) -> Item:
+    return Item("tags", f"{dataset}.{key} as tags")
+
+
+def size(dataset: str) -> Item:
+    return Item("size", f"greatest number of rows of {dataset}")
+
+
+def exact(name: str) -> Item:
+    return Item("exact sum", name)
+
+
+def noised(name: str) -> Item:
+    return Item("noised sum", name)
+
+
+def released(name: str) -> Item:
+    return Item("released", name)
+
+
 @dataclass(frozen=True, slots=True)
 class Fact:
     """``learner`` together learn ``item`` in ``grade``."""

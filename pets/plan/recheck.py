@@ -61,6 +61,7 @@ def subject_of(plan: Plan, spec: Spec) -> flow.Subject:
         released=tuple(
             flow.Released(output.name, tuple(names[number] for number in output.moments)) for output in derive.outputs
         ),
+        products=bool(join_of(plan).factors_a),
     )
 
 

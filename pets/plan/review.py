@@ -1,4 +1,4 @@
-"""One party's whole check of a specification: bind, check, lower, judge, recheck. Pure; every party runs it alone.
+"""One party's whole check of a specification: bind, check, lower, recheck, check again. Pure, and every party's own.
 
 ``review`` never raises on what an author wrote: every refusal is a finding, and a review that was refused before
 lowering has no plan. What opens a session calls ``require`` and gets a ``Reviewed`` with nothing missing.
@@ -7,10 +7,10 @@ lowering has no plan. What opens a session calls ``require`` and gets a ``Review
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from pets.check import flow, legal
+from pets.check import flow, knowledge, legal
 from pets.check.labels import Finding, Matrix, Severity, Verdict
 from pets.check.page import frame
-from pets.errors import LeakError, SpecError
+from pets.errors import InternalError, LeakError, SpecError
 from pets.ids import PlanDigest, SpecDigest
 from pets.plan.cost import Forecast, forecast
 from pets.plan.lower import JOIN_CARD, RELEASE_CARD, lower
@@ -98,9 +98,10 @@ def review(spec: Spec) -> Review:
 
 
 def _of_computation(spec: Spec) -> Review:
-    """Check a specification: rules over the query, lowering, the disclosure matrix, and the recheck of the plan.
+    """Rules over the query, lowering, the recheck of the plan, and the second checker.
 
-    Raises: InternalError plan.matrix-differs if the plan tells anyone anything else than the check of the query said.
+    Raises: InternalError plan.matrix-differs if the plan tells anyone anything else than the check of the query said;
+            plan.checkers-differ if the second checker comes to another matrix or finds what the first did not.
     """
     cards, digest = load_cards(), spec_digest(spec)
     try:
@@ -115,8 +116,19 @@ def _of_computation(spec: Spec) -> Review:
     except SpecError as error:
         return _refused(spec, digest, query, (*verdict.findings, finding_of(error)), verdict.matrix, cards)
     recheck(plan, verdict.matrix, spec, cards)
+    agree(verdict, knowledge.judge(plan, spec, cards))
     card = cards[JOIN_CARD]
     return Review(spec, digest, query, plan, plan_digest(plan), verdict, cards, forecast(plan, card))
+
+
+def agree(first: Verdict, second: Verdict) -> None:
+    """Hold two checkers' verdicts on an accepted specification against each other.
+
+    Raises: InternalError plan.checkers-differ: one of the two is wrong, and nobody can say which by looking at one.
+    """
+    differences = [*first.matrix.differences(second.matrix), *(finding.message for finding in second.errors)]
+    if differences:
+        raise InternalError("plan.checkers-differ", cells="; ".join(differences[:8]), count=len(differences))
 
 
 def finding_of(error: SpecError) -> Finding:

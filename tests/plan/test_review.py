@@ -1,13 +1,21 @@
 """One party's whole check: refusals are findings, what is accepted has everything, and nothing else can be run."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pets.errors import LeakError, SpecError
+from pets.check import knowledge
+from pets.check.labels import Finding, Mark, Matrix, Verdict
+from pets.errors import InternalError, LeakError, SpecError
 from pets.plan.review import finding_of, review
+from pets.spec.cards import Card, load_cards, parse_card
+from pets.spec.ir import Plan
+from pets.spec.model import Spec
 from pets.spec.parse import parse_toml
 from tests.oracles import random_queries as drawn
+from tests.oracles.planted import TEXT
 
 CHECK = Path(__file__).parents[1] / "check"
 PASS = sorted((CHECK / "should_pass").glob("*.toml"))
@@ -79,3 +87,45 @@ def test_an_error_becomes_a_finding_with_its_place_once() -> None:
     assert (found.rule, found.path, found.severity) == ("dp.digits", "count(*)", "error")
     assert not found.message.startswith(("dp.digits", "count(*)"))
     assert found.hint == error.hint
+
+
+# -- the two checkers -------------------------------------------------------------------------------------------------
+
+
+def test_a_specification_on_which_the_checkers_differ_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever of them is wrong, nothing runs: a mark that only one has, and a leak that only one finds."""
+    spec = parse_toml(PASS[0].read_text())
+    honest = knowledge.judge
+
+    def other_mark(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Verdict:
+        found = honest(plan, spec, cards)
+        row = found.matrix.rows[0]
+        changed = replace(row, cells={**row.cells, "helper": Mark.VISIBLE})
+        return Verdict((), Matrix(found.matrix.columns, (changed, *found.matrix.rows[1:])))
+
+    def one_leak(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Verdict:
+        finding = Finding("leak.undeclared", "error", "x", "helper can work out a value", "x")
+        return Verdict((finding,), honest(plan, spec, cards).matrix)
+
+    for wrong, told in ((other_mark, "helper"), (one_leak, "helper can work out a value")):
+        monkeypatch.setattr(knowledge, "judge", wrong)
+        with pytest.raises(InternalError) as caught:
+            review(spec)
+        assert caught.value.code == "plan.checkers-differ"
+        assert told in caught.value.text
+
+
+def test_a_card_that_leaks_past_the_first_checker_is_refused_by_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first checker believes what a card says that a message carries; the second looks into the message."""
+    spec = parse_toml(PASS[0].read_text())
+    text = TEXT.replace('carries = ["a.groups"]\nelement = "u32"', 'carries = []\nelement = "u32"')
+    text = text.replace("perm(s_ab, rho2)", "perm(s_ac, rho2)")
+    card = parse_card(text.encode(), file="card.toml")
+    monkeypatch.setattr("pets.plan.review.load_cards", lambda: {**load_cards(), card.id: card})
+    with pytest.raises(InternalError) as caught:
+        review(spec)
+    assert caught.value.code == "plan.checkers-differ"
+    assert (
+        "attendances.age_band, helper: H / V" in caught.value.text
+        or "can work out attendances.age_band" in caught.value.text
+    )

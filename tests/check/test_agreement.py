@@ -1,0 +1,102 @@
+"""Two checkers, written apart: the same matrix on plans nobody wrote, and no planted leak that one of them misses."""
+
+import itertools
+import random
+from collections.abc import Mapping
+from functools import cache
+
+import pytest
+
+from pets.check import flow, knowledge
+from pets.errors import LeakError, SpecError
+from pets.plan.lower import lower
+from pets.spec.cards import Card, load_cards, parse_card
+from pets.spec.ir import Plan
+from pets.spec.model import Spec
+from pets.spec.query import Query
+from pets.spec.sql import bind
+from tests.check import corpus
+from tests.oracles import planted
+from tests.oracles import random_queries as drawn
+
+Planned = tuple[Spec, Query, Plan]
+
+
+@cache
+def card_with(edit: planted.Planted) -> Mapping[str, Card]:
+    card = parse_card(edit.edit(planted.TEXT).encode(), file=edit.name)
+    return {**load_cards(), card.id: card}
+
+
+def planned(seed: int) -> Planned:
+    """A specification that is accepted as far as its query goes, with a query drawn from a seed."""
+    draw = random.Random(f"agreement {seed}")
+    world = drawn.world(seed)
+    for number in itertools.count(1000 * seed):
+        spec = drawn.spec_of(
+            world, drawn.ask(number, world), result=draw.choice(["office", "office", "board", "council"])
+        )
+        try:
+            query = bind(spec)
+            return spec, query, lower(spec, query)
+        except (SpecError, LeakError):
+            continue
+    raise AssertionError
+
+
+def agree(seed: int) -> None:
+    """Both on the plan as it is and with one leak: the same matrix, the same verdict, no leak missed."""
+    spec, query, plan = planned(seed)
+    case = knowledge.case_of(plan, spec, load_cards())
+    edits = [edit for edit in planted.LEAKS if edit.leaks(case)]
+    for edit in (random.Random(seed).choice(planted.HARMLESS), edits[seed % len(edits)]):
+        cards = card_with(edit)
+        first, second = flow.judge(spec, query, cards), knowledge.judge(plan, spec, cards)
+        leaks = edit in planted.LEAKS
+        assert (not first.accepted, not second.accepted) == (leaks, leaks), (edit.name, spec.computation.sql)
+        if not leaks:
+            assert first.matrix.differences(second.matrix) == (), (edit.name, spec.computation.sql)
+
+
+@pytest.mark.parametrize("block", range(5))
+def test_they_agree_on_random_plans(block: int) -> None:
+    for seed in range(40 * block, 40 * (block + 1)):
+        agree(seed)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("block", range(40))
+def test_they_agree_on_ten_thousand_random_plans(block: int) -> None:
+    for seed in range(1000 + 250 * block, 1000 + 250 * (block + 1)):
+        agree(seed)
+
+
+@pytest.mark.parametrize("file", corpus.PASS, ids=lambda file: file.stem)
+def test_they_agree_on_every_accepted_specification(file: corpus.Path) -> None:
+    spec = corpus.parse_toml(file.read_text())
+    query = bind(spec)
+    plan = lower(spec, query)
+    first, second = flow.judge(spec, query, load_cards()), knowledge.judge(plan, spec, load_cards())
+    assert second.findings == ()
+    assert first.matrix.differences(second.matrix) == ()
+
+
+@pytest.mark.parametrize("edit", planted.LEAKS, ids=lambda edit: edit.name)
+def test_each_checker_finds_each_planted_leak(edit: planted.Planted) -> None:
+    """On the demonstration's kind of query, which has products, plain sums, and groups on both sides."""
+    spec = corpus.parse_toml((corpus.HERE / "should_pass" / "ae_by_tenure.toml").read_text())
+    query = bind(spec)
+    plan = lower(spec, query)
+    assert edit.leaks(knowledge.case_of(plan, spec, load_cards()))
+    assert "leak.undeclared" in {f.rule for f in flow.judge(spec, query, card_with(edit)).errors}
+    assert "leak.undeclared" in {f.rule for f in knowledge.judge(plan, spec, card_with(edit)).errors}
+
+
+@pytest.mark.parametrize("edit", planted.HARMLESS, ids=lambda edit: edit.name)
+def test_what_tells_nobody_anything_is_not_refused(edit: planted.Planted) -> None:
+    agree_on = corpus.parse_toml((corpus.HERE / "should_pass" / "ae_by_tenure.toml").read_text())
+    query = bind(agree_on)
+    first = flow.judge(agree_on, query, card_with(edit))
+    second = knowledge.judge(lower(agree_on, query), agree_on, card_with(edit))
+    assert first.accepted and second.accepted
+    assert first.matrix.differences(second.matrix) == ()

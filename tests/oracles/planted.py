@@ -1,0 +1,210 @@
+"""Leaks planted in a card, one edit each, that both checkers have to find; and edits that tell nobody anything.
+
+An edit works on the text of protocols/helper_join_a/card.toml, so that what it makes has to load like any card. Each
+says for which plans it is a leak: a message of products leaks nothing where nothing is multiplied.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from pets.check.knowledge import Case
+from pets.spec.cards import cards_folder
+
+TEXT = (cards_folder() / "helper_join_a" / "card.toml").read_text(encoding="utf-8")
+
+When = Callable[[Case], bool]
+
+
+def always(case: Case) -> bool:
+    return True
+
+
+def products(case: Case) -> bool:
+    """Something of role a is multiplied."""
+    return any(at.factor is not None for at in case.columns["v"])
+
+
+def plain(case: Case) -> bool:
+    """Something of role b is summed as it is."""
+    return any(at.factor is None for at in case.columns["v"])
+
+
+def both(case: Case) -> bool:
+    return products(case) and plain(case)
+
+
+def groups(case: Case) -> bool:
+    """Role a groups by a column."""
+    return bool(case.sides["a"].groups)
+
+
+def result_is_not_a(case: Case) -> bool:
+    """What role a sends or receives is new to the result party."""
+    return case.roles["result"] != case.roles["a"]
+
+
+def result_is_not_b(case: Case) -> bool:
+    return case.roles["result"] != case.roles["b"]
+
+
+def products_and_result_is_not_a(case: Case) -> bool:
+    return products(case) and result_is_not_a(case)
+
+
+@dataclass(frozen=True)
+class Planted:
+    name: str
+    edit: Callable[[str], str]
+    leaks: When = always
+
+
+def swap(old: str, new: str) -> Callable[[str], str]:
+    def edit(text: str) -> str:
+        assert old in text, old
+        return text.replace(old, new)
+
+    return edit
+
+
+def sent_to(label: str, receiver: str) -> Callable[[str], str]:
+    """One message goes to somebody else."""
+
+    def edit(text: str) -> str:
+        found = re.sub(rf'(label = "{label}"\nround = \d\nfrom = "\w+"\nto = )"\w+"', rf'\1"{receiver}"', text)
+        assert found != text, label
+        return found
+
+    return edit
+
+
+def copied_to(*copies: tuple[str, str]) -> Callable[[str], str]:
+    """Messages go to somebody else, too."""
+
+    def edit(text: str) -> str:
+        number = text.count("[[message]]")
+        added = []
+        for label, receiver in copies:
+            number += 1
+            block = next(b for b in text.split("[[message]]") if f'label = "{label}"' in b).split("\n#")[0]
+            block = re.sub(r"\nn = \d+\n", f"\nn = {number}\n", block)
+            block = block.replace(f'label = "{label}"', f'label = "{label}{receiver[0]}"')
+            added.append("[[message]]" + re.sub(r'\nto = "\w+"', f'\nto = "{receiver}"', block) + "\n")
+        place = text.index("# What is shared,")
+        return text[:place] + "".join(added) + text[place:]
+
+    return edit
+
+
+def held_by(key: str, *holders: str) -> Callable[[str], str]:
+    """A key is given to more roles."""
+    names = ", ".join(f'"{holder}"' for holder in holders)
+
+    def edit(text: str) -> str:
+        found = re.sub(rf'(name = "{key}"\nholders = )\[[^\]]*\]', rf"\1[{names}]", text)
+        assert found != text, key
+        return found
+
+    return edit
+
+
+def _leaks() -> Iterator[Planted]:
+    # a share, or what is masked, goes to a party that holds the mask
+    for label, receiver, when in (
+        ("M5", "a", always),
+        ("M6", "a", always),
+        ("M3", "helper", always),
+        ("Me", "b", products),
+        ("Me", "result", products_and_result_is_not_a),
+        ("Mf", "b", products),
+        ("Mf", "result", products_and_result_is_not_a),
+        ("M1", "b", always),
+        ("M2", "a", always),
+        ("M1", "result", result_is_not_a),
+        ("M2", "result", result_is_not_b),
+        ("M4", "b", always),
+        ("M8", "b", groups),
+        ("M7a", "helper", always),
+        ("M7c", "a", result_is_not_a),
+    ):
+        yield Planted(f"{label} goes to {receiver}", sent_to(label, receiver), when)
+    # a key in one hand more
+    yield Planted("the helper holds the tag key", held_by("tag", "a", "b", "helper"))
+    yield Planted("the helper holds the keys of a and b", held_by("s_ab", "a", "b", "helper"))
+    yield Planted("role a holds the keys of b and the helper", held_by("s_bc", "a", "b", "helper"))
+    yield Planted("role b holds the keys of a and the helper", held_by("s_ac", "a", "b", "helper"))
+    # one mask for two vectors
+    yield Planted("w is u", swap("mask(s_ab, w, product)", "mask(s_ab, u, product)"), products)
+    yield Planted("v is r in Mf", swap("mask(s_bc, v, gathered)", "mask(s_bc, r, gathered)"), products)
+    yield Planted("r2 is u", swap("mask(s_ab, r2, summed)", "mask(s_ab, u, summed)"), both)
+    # a permutation known to two
+    yield Planted("rho is known to a", swap("perm(s_bc, rho)", "perm(s_ac, rho)"))
+    yield Planted("rho2 is known to the helper", swap("perm(s_ab, rho2)", "perm(s_ac, rho2)"), groups)
+    yield Planted("q is known to the helper", swap("perm(s_ab, q)", "perm(s_ac, q)"))
+    yield Planted("M1 is in the order of the rows", swap("permute(perm(s_ab, q), tags(", "(tags("))
+    # the output opened to one more
+    yield Planted("the sums are opened to b, too", copied_to(("M7a", "b"), ("M7c", "b")), result_is_not_b)
+    yield Planted("the sums are opened to a, too", copied_to(("M7c", "a")), result_is_not_a)
+    yield Planted("the sums are opened to the helper, too", copied_to(("M7a", "helper")))
+    # a mask that is left out
+    yield Planted(
+        "no share of zero",
+        lambda text: swap(" - zero(s_ac, summed)", "")(swap(" + zero(s_ac, summed)", "")(text)),
+        result_is_not_a,
+    )
+    for label, mask, when in (
+        ("M3", " - mask(s_bc, r, gathered)", always),
+        ("Me", " - mask(s_ab, u, factor)", products),
+        ("M5", " - mask(s_ac, r1, summed)", always),
+        ("M6", " - mask(s_ab, r2, summed)", plain),
+    ):
+        yield Planted(f"{label} has no mask", _unmasked(label, mask), when)
+    # dummies that the helper can count
+    yield Planted("no dummies", swap("dummies(s_ab), ", ""))
+    # one part of the noise for all
+    yield Planted("the helper adds no noise", swap(" + noise(helper, summed)", ""))
+
+
+def _unmasked(label: str, mask: str) -> Callable[[str], str]:
+    """Leave out a mask; what its shares are made of follows, so that they still add up."""
+    shares = {
+        "M3": (
+            ('helper = "gather(mask(s_bc, r, gathered), M4)"', 'helper = "gather(M3, M4) - gather(M3, M4)"'),
+            ('"gather(mask(s_bc, r, gathered), M4) - mask(s_bc, v, gathered)"', '"-mask(s_bc, v, gathered)"'),
+        ),
+        "M5": ((" + mask(s_ac, r1, summed)", ""),),
+        "M6": ((" + diff(mask(s_ab, r2, summed))", ""),),
+        "Me": (('"mask(s_ab, u, factor) * mask(s_bc, v, gathered) - ', '"-'),),
+    }
+
+    def edit(text: str) -> str:
+        head, found, rest = text.partition(f'label = "{label}"')
+        assert found and mask in rest.split("[[message]]")[0]
+        text = head + found + rest.replace(mask, "", 1)
+        for old, new in shares[label]:
+            text = swap(old, new)(text)
+        return text
+
+    return edit
+
+
+LEAKS = tuple(_leaks())
+
+HARMLESS = (
+    Planted("as it is", lambda text: text),
+    Planted("another label of a mask", swap("mask(s_bc, r, gathered)", "mask(s_bc, rr, gathered)")),
+    Planted("another label of an order", swap("perm(s_ab, q)", "perm(s_ab, order_of_a)")),
+    Planted(
+        "M7a goes round by another order of summands",
+        swap("share(a, sums) + noise(a, summed)", "noise(a, summed) + share(a, sums)"),
+    ),
+    Planted("a second mask on M3", lambda text: _second_mask(text)),
+)
+
+
+def _second_mask(text: str) -> str:
+    """M3 under two masks of the same key: role a's share loses nothing, the helper's takes off both."""
+    text = swap("- mask(s_bc, r, gathered)", "- mask(s_bc, r, gathered) - mask(s_bc, extra, gathered)")(text)
+    return swap(
+        "gather(mask(s_bc, r, gathered), M4)", "gather(mask(s_bc, r, gathered) + mask(s_bc, extra, gathered), M4)"
+    )(text)
