@@ -29,18 +29,17 @@ Polynomial = dict[Monomial, int]
 
 
 class Atom(NamedTuple):
-    """One unknown. ``kind``: values, local, noise, mask, zero, or a linear map; ``inner``: what a map is applied to."""
+    """One unknown. ``kind``: values, local, noise, mask, or a linear map; ``inner``: what a map is applied to."""
 
     kind: str
     of: tuple[str, ...]
-    """Role of values, local and noise; key and label of masks and orders."""
+    """Role of values, local and noise; key and label of masks (of a share of zero: zero) and of orders; places."""
     column: int = 0
     inner: Monomial = ()
 
 
 MAPS: Final = frozenset({"permute", "order", "gather", "prefix", "sum_cells", "diff"})
 SECRETS: Final = frozenset({"values", "local"})
-MASKS: Final = frozenset({"mask", "zero"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +107,7 @@ class Words:
             case Call("mask", (str(key), str(label), str(index))):
                 return self._one(Atom("mask", (key, label), at.index(index)))
             case Call("zero", (str(key), str(index))):
-                return self._one(Atom("zero", (key,), at.index(index)))
+                return self._one(Atom("mask", (key, "zero"), at.index(index)))
             case Call("share", (str(role), str(name))):
                 return self.expand(self.shared(name, at).shares[role], at)
             case Call("permute" | "order" as kind, (Call("perm", (str(key), str(label))), inner)):
@@ -124,26 +123,31 @@ class Words:
     def shared(self, name: str, at: Binding) -> Shared:
         """The shared value of that name, as it is for this column."""
         kind = "plain" if at.factor is None else "product"
-        return next(each for each in self._shared if each.name == name and each.when in (kind, "always"))
+        for each in self._shared:
+            if each.name == name and each.when in (kind, "always"):
+                return each
+        raise ValueError(f"speak of {name} where there is none")
 
     def places(self, term: Term) -> tuple[str, ...]:
-        """The places that a gather reads: those of the match, or the same after an order."""
+        """The places that a gather reads: what they are, and the key and label of the order that they are in."""
         match term:
             case "match":
-                return ()
+                return ("match",)
+            case Call("ends", (Call("groups", (str(role),)),)):
+                return (f"ends of {role}",)
             case str():
                 return self.places(self._messages[term].meaning)
-            case Call("permute", (Call("perm", (str(key), str(label))), "match")):
-                return key, label
+            case Call("permute", (Call("perm", (str(key), str(label))), inner)):
+                return (*self.places(inner), key, label)
         raise ValueError(f"are no places: {term}")
 
     def gather(self, words: Polynomial, places: tuple[str, ...]) -> Polynomial:
-        """Read words at places. What lies in the same order as the places is read at the match itself."""
+        """Read words at places. What lies in the same order as the places is read without it."""
 
         def one(inner: Monomial) -> Atom:
             atom = self.atoms[inner[0]] if len(inner) == 1 else None
-            if atom is not None and atom.kind == "permute" and atom.of == places:
-                return Atom("gather", (), inner=atom.inner)
+            if atom is not None and atom.kind == "permute" and atom.of == places[1:]:
+                return Atom("gather", places[:1], inner=atom.inner)
             return Atom("gather", places, inner=inner)
 
         return self._each(words, one)
@@ -166,8 +170,8 @@ class Words:
                     found = (self.sum_cells(self.gather(row, of)),)
                 case "sum_cells":
                     found = (self.sum_cells(row),)
-                case "diff":
-                    found = (self.diff(row),)
+                case "gather, diff":
+                    found = (self.diff(self.gather(row, of)),)
                 case _:
                     found = tuple(self.running(row))
             self._made[key] = found
@@ -177,13 +181,13 @@ class Words:
         return self._map("sum_cells", (), words)
 
     def diff(self, words: Polynomial) -> Polynomial:
-        """Differences at the ends of cells. Of running sums in cell order they are sums by cell, wherever those lie."""
+        """Differences. Of running sums in cell order, read at the ends of cells, they are the sums by cell."""
 
         def one(inner: Monomial) -> Atom:
             at = inner
-            for kind in ("permute", "prefix", "order"):
+            for kind in ("gather", "prefix", "order"):
                 atom = self.atoms[at[0]] if len(at) == 1 else None
-                if atom is None or atom.kind != kind:
+                if atom is None or atom.kind != kind or (kind == "gather" and atom.of[0] == "match"):
                     return Atom("diff", (), inner=inner)
                 at = atom.inner
             return Atom("sum_cells", (), inner=at)

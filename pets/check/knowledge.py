@@ -17,7 +17,7 @@ from itertools import combinations, product
 from typing import Final, TypeVar
 
 from pets.check import algebra
-from pets.check.algebra import MASKS, SECRETS, Binding, Monomial, Polynomial, Words
+from pets.check.algebra import SECRETS, Binding, Monomial, Polynomial, Words
 from pets.check.labels import (
     MATCHES,
     MEMBERSHIP,
@@ -190,15 +190,12 @@ class View:
     """Rule K3: what a member sends or receives."""
     keys: frozenset[str] = field(init=False)
     """Rule K2: a key, and all that is drawn from it, is known to those who hold it."""
-    ends: bool = field(init=False)
-    """It saw where the cells end, if only in another order."""
 
     def __post_init__(self) -> None:
         join = self.case.join
         self.roles = frozenset(role for role, party in self.case.roles.items() if party in self.parties)
         self.seen = tuple(m for m in join.messages if {m.sender, m.receiver} & self.roles)
         self.keys = frozenset(key.name for key in join.keys if self.roles & set(key.holders))
-        self.ends = any(_unwrapped(m.meaning) == Call("ends", (Call("groups", ("a",)),)) for m in self.seen)
 
     def holds(self, key: str) -> bool:
         return key in self.keys
@@ -208,9 +205,11 @@ class View:
 
     def reads_at(self, places: tuple[str, ...]) -> bool:
         """True if it can gather at these places: it saw them, or knows the match and their order."""
-        return any(_places(self.case, m) == places for m in self.seen) or (
-            self.joint and (not places or self.orders_by(places))
-        )
+        what, *order = places
+        if order and not self.orders_by(tuple(order)):
+            return any(_places(self.case, message) == places for message in self.seen)
+        known = self.joint if what == "match" else what.removeprefix("ends of ") in self.groups
+        return known or any(_places(self.case, message) == places for message in self.seen)
 
     @property
     def size(self) -> int:
@@ -276,11 +275,7 @@ def _unordered(seen: View, term: Term) -> tuple[Term, bool]:
 
 def _places(case: Case, message: Message) -> tuple[str, ...] | None:
     """The places that a message says, if it says any."""
-    return case.words.places(message.label) if _unwrapped(message.meaning) == "match" else None
-
-
-def _unwrapped(term: Term) -> Term:
-    return term.args[1] if isinstance(term, Call) and term.head == "permute" else term
+    return case.words.places(message.label) if message.element == "u32" else None
 
 
 def _rows(seen: View, *, granted: bool) -> Iterator[Polynomial]:
@@ -290,21 +285,22 @@ def _rows(seen: View, *, granted: bool) -> Iterator[Polynomial]:
     """
     words = seen.case.words
     cells = granted or "a" in seen.groups
-    ends = cells or seen.ends
-    places = {p for m in seen.case.join.messages if (p := _places(seen.case, m)) is not None and seen.reads_at(p)}
+    said = {p for m in seen.case.join.messages if (p := _places(seen.case, m)) is not None}
+    matches = sorted(p for p in said if p[0] == "match" and seen.reads_at(p))
+    ends = sorted(p for p in said if p[0] != "match" and (granted or seen.reads_at(p)))
     for message in seen.seen:
         for at in words.columns(message.label) if message.element == "word" else ():
             yield words.message(message.label, at)
             if "n" in message.count.names:
-                for each in sorted(places):
+                for each in matches:
                     yield from words.made(message.label, at, "gather", each)
                     if cells:
                         yield from words.made(message.label, at, "gather, sum_cells", each)
             elif "g" not in message.count.names:
                 if cells:
                     yield from words.made(message.label, at, "sum_cells")
-                if ends:
-                    yield from words.made(message.label, at, "diff")
+                for each in ends:
+                    yield from words.made(message.label, at, "gather, diff", each)
                 if granted:
                     yield from words.made(message.label, at, "running sums")
 
@@ -321,7 +317,7 @@ def _solve(seen: View, *, granted: bool) -> None:
     hides: list[bool] = []
     for atom in atoms:
         inner = all(plain[number] for number in atom.inner)
-        if atom.kind in MASKS:
+        if atom.kind == "mask":
             own = seen.holds(atom.of[0])
         elif atom.kind in SECRETS:
             own = atom.of[0] in seen.values
@@ -330,16 +326,16 @@ def _solve(seen: View, *, granted: bool) -> None:
         elif atom.kind in ("permute", "order"):
             own = granted or seen.orders_by(atom.of)
         elif atom.kind == "gather":
-            own = seen.reads_at(atom.of)
+            own = (granted and atom.of[0] != "match") or seen.reads_at(atom.of)
         else:
-            own = cells or atom.kind == "prefix" or (atom.kind == "diff" and seen.ends)
+            own = cells or atom.kind != "sum_cells"
         base = atom.kind not in algebra.MAPS
         plain.append(own if base else inner)
         known.append(own if base else own and all(known[number] for number in atom.inner))
         masked = (
             bool(atom.inner) and all(hides[n] or plain[n] for n in atom.inner) and any(hides[n] for n in atom.inner)
         )
-        hides.append(not known[-1] and (atom.kind in MASKS or masked))
+        hides.append(not known[-1] and (atom.kind == "mask" or masked))
 
     def rank(monomial: Monomial) -> int:
         return 2 if _is_noise(case, monomial) else 1 if monomial in sums else 0
@@ -364,9 +360,9 @@ def _opened(seen: View, number: int, plain: list[bool]) -> None:
         seen.values.add(atom.of[0])
     elif plain[number] and atom.kind in ("permute", "order"):
         seen.orders.add(atom.of)
-    elif plain[number] and atom.kind == "gather":
+    elif plain[number] and atom.kind == "gather" and atom.of[0] == "match":
         seen.joint = True
-    elif plain[number] and atom.kind in ("sum_cells", "diff"):
+    elif plain[number] and atom.kind in ("gather", "sum_cells"):
         seen.groups.add("a")
     for each in atom.inner:
         _opened(seen, each, plain)

@@ -93,6 +93,7 @@ def _fresh(sent: list[Message]) -> frozenset[Mask]:
     """Rule P4: masks that are added in one message only, and that no message without such a mask speaks of."""
     open_ones = [m for m in sent if SUMS not in m.carries and m.element == "word"]
     uses = Counter(mask for m in open_ones for mask in _masks(m.meaning, m.index))
+    uses.update((str(call.args[0]), call.head) for m in sent for call in calls(m.meaning) if call.head == "zero")
     once = {mask for mask, times in uses.items() if times == 1}
     while True:
         bare = [m for m in open_ones if not once & set(_masks(m.meaning, m.index))]

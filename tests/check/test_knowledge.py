@@ -43,7 +43,7 @@ def words() -> Words:
         ("(values(a, factor) + noise(a, summed)) * mask(s_ab, u, factor)",
          "mask(s_ab, u, factor) * noise(a, summed) + values(a, factor) * mask(s_ab, u, factor)"),
         ("gather(permute(perm(s_bc, rho), values(b, gathered)), M4)", "gather(values(b, gathered), match)"),
-        ("diff(permute(perm(s_ab, rho2), prefix(order(perm(s_ab, q), values(a, factor)))))",
+        ("diff(gather(permute(perm(s_ab, rho2), prefix(order(perm(s_ab, q), values(a, factor)))), M8))",
          "sum_cells(values(a, factor))"),
         ("M3 + mask(s_bc, r, gathered)", "permute(perm(s_bc, rho), values(b, gathered))"),
         ("share(a, rows) + share(helper, rows)", "rows"),
@@ -116,7 +116,8 @@ def test_what_a_card_says_its_messages_carry_is_what_their_terms_are_made_of(fil
 
 
 def test_shares_that_do_not_add_up_are_no_shares() -> None:
-    wrong = TEXT.replace('helper = "diff(M6)"', 'helper = "diff(M6) + local(a, summed)"')
+    wrong = TEXT.replace('helper = "diff(gather(M6, M8))"', 'helper = "diff(gather(M6, M8)) + local(a, summed)"')
+    assert wrong != TEXT
     spec = parse_toml(corpus.PASS[0].read_text())
     card = parse_card(wrong.encode(), file="card.toml")
     with pytest.raises(InternalError) as caught:

@@ -30,8 +30,8 @@ def plain(case: Case) -> bool:
     return any(at.factor is None for at in case.columns["v"])
 
 
-def both(case: Case) -> bool:
-    return products(case) and plain(case)
+def plain_and_not_a(case: Case) -> bool:
+    return plain(case) and result_is_not_a(case)
 
 
 def groups(case: Case) -> bool:
@@ -134,9 +134,11 @@ def _leaks() -> Iterator[Planted]:
     yield Planted("role a holds the keys of b and the helper", held_by("s_bc", "a", "b", "helper"))
     yield Planted("role b holds the keys of a and the helper", held_by("s_ac", "a", "b", "helper"))
     # one mask for two vectors
-    yield Planted("w is u", swap("mask(s_ab, w, product)", "mask(s_ab, u, product)"), products)
     yield Planted("v is r in Mf", swap("mask(s_bc, v, gathered)", "mask(s_bc, r, gathered)"), products)
-    yield Planted("r2 is u", swap("mask(s_ab, r2, summed)", "mask(s_ab, u, summed)"), both)
+    yield Planted("r2 hides the noise, too", swap("mask(s_ab, r2, summed)", "mask(s_ab, noise, summed)"), plain)
+    yield Planted(
+        "r1 is the share of zero", swap("mask(s_ac, r1, summed)", "mask(s_ac, zero, summed)"), plain_and_not_a
+    )
     # a permutation known to two
     yield Planted("rho is known to a", swap("perm(s_bc, rho)", "perm(s_ac, rho)"))
     yield Planted("rho2 is known to the helper", swap("perm(s_ab, rho2)", "perm(s_ac, rho2)"), groups)
@@ -173,7 +175,7 @@ def _unmasked(label: str, mask: str) -> Callable[[str], str]:
             ('"gather(mask(s_bc, r, gathered), M4) - mask(s_bc, v, gathered)"', '"-mask(s_bc, v, gathered)"'),
         ),
         "M5": ((" + mask(s_ac, r1, summed)", ""),),
-        "M6": ((" + diff(mask(s_ab, r2, summed))", ""),),
+        "M6": ((" + diff(gather(mask(s_ab, r2, summed), M8))", ""),),
         "Me": (('"mask(s_ab, u, factor) * mask(s_bc, v, gathered) - ', '"-'),),
     }
 
