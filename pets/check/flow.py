@@ -394,14 +394,17 @@ def undeclared(asked: Asked) -> Found:
     about, cards = found
     allowed = declared(about, asked.spec)
     named = {role: about.tables[role].dataset for role in about.tables}
+    reported: set[Fact] = set()
     for card, entry in told(about, cards):
         these = tuple(fact for fact in facts_of(about, entry) if within_model(about, cards, fact.learner))
         missing = [
             fact
             for fact in these
-            if fact.grade.mark.rank > knowledge(about, cards, allowed, fact.learner).get(fact.item, Mark.NEVER).rank
+            if fact not in reported
+            and fact.grade.mark.rank > knowledge(about, cards, allowed, fact.learner).get(fact.item, Mark.NEVER).rank
         ]
         if missing:
+            reported.update(missing)
             who = EVERYONE if EVERYONE in entry.who else " with ".join(about.roles[role] for role in entry.who)
             yield (
                 f"security.leakage <- {who} <- {', '.join(dict.fromkeys(fact.item.value for fact in missing))}",
