@@ -1,4 +1,4 @@
-"""For authors and approvers: check a specification, explain it, print the schemas."""
+"""For authors and approvers: check a specification, explain it, compare two, print the schemas."""
 
 import json
 from pathlib import Path
@@ -21,6 +21,7 @@ def register(app: typer.Typer) -> None:
     app.command("check", short_help="Check a specification; exit code 0 accepted, 2 refused.")(check)
     app.command("lint", short_help="Hold the legal part against the legal rules.")(lint)
     app.command("explain", short_help="Explain who learns what, in plain words or as a page.")(explain)
+    app.command("diff", short_help="Compare two specifications: does the new one tell more?")(diff)
     app.command("schema", short_help="Print the JSON Schema of specifications, cards or reports.")(schema)
 
 
@@ -114,6 +115,29 @@ def explain(
     if not found.accepted:
         err.print("[bold red]refused[/]: the report says why")
     return DONE if found.accepted else REFUSED
+
+
+def diff(
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="The specification that was approved.")],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="The one that is to run.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: relation, digests, reasons.")] = False,
+) -> int:
+    """Compare two specifications: is NEW equal to OLD, narrower, wider, or neither, and why.
+
+    Approvals of OLD cover NEW if it is equal or narrower; every server decides that by itself.
+
+    Exit code 0: equal or narrower; 2: wider or incomparable; 1: usage, or a file that holds no specification.
+    """
+    from pets.check.diff import compare
+    from pets.spec.parse import read_spec
+
+    try:
+        found = compare(read_spec(old), read_spec(new))
+    except SpecError as error:
+        complain(error)
+        return WRONG
+    write(_json(found.to_json()) if as_json else found.text)
+    return DONE if found.within else REFUSED
 
 
 def schema(

@@ -4,11 +4,10 @@ Passes in order: roles, moments, epsilon and rounding, the two reads, the join, 
 what is sent (sizes, columns, noise) is in the plan; nothing is left for a party to choose.
 """
 
-from dataclasses import replace
-from fractions import Fraction
 from math import prod
 
 from pets.check import budget
+from pets.check.noised import noised_columns
 from pets.errors import LeakError, SpecError
 from pets.ids import PartyId
 from pets.spec import moments as taken_apart
@@ -22,7 +21,6 @@ from pets.spec.ir import (
     Factor,
     Gathered,
     HelperJoin,
-    Moment,
     NoisedColumn,
     Open,
     Plan,
@@ -44,9 +42,6 @@ NOISE_TAIL = 64
 
 MAX_UNIT = 2**53
 """A rounding unit is a number in the canonical form of the plan."""
-
-MAX_TERM = 2**52
-"""Epsilon / sensitivity of a column as a fraction has at most such terms: the sampler compares them in 64 bits."""
 
 MAX_LIST = 2**32
 """Positions are u32."""
@@ -77,7 +72,7 @@ def lower(spec: Spec, query: Query) -> Plan:
     if g * h > MAX_CELLS:
         raise SpecError("spec.cells", cells=g * h, most=MAX_CELLS)
     table_a, table_b = _dataset(spec, query, roles.a_side), _dataset(spec, query, roles.b_side)
-    columns = _noised_columns(spec, query, roles, table_a, table_b, g, h, bool(dims_b), quantity(privacy.epsilon))
+    columns = noised_columns(spec, query, roles)
     read_a = _read(spec, query, roles.a_side, roles.a, dims_a, tuple(c.moment.a for c in columns), per_person=False)
     read_b = _read(spec, query, roles.b_side, roles.b, dims_b, tuple(c.moment.b for c in columns), per_person=True)
     card = load_cards()[JOIN_CARD]
@@ -99,61 +94,6 @@ def lower(spec: Spec, query: Query) -> Plan:
 
 def _dataset(spec: Spec, query: Query, side: Side) -> Dataset:
     return spec.dataset(query.left if side == "left" else query.right)
-
-
-def _noised_columns(
-    spec: Spec,
-    query: Query,
-    roles: Roles,
-    table_a: Dataset,
-    table_b: Dataset,
-    g: int,
-    h: int,
-    b_grouped: bool,
-    epsilon: Fraction,
-) -> tuple[NoisedColumn, ...]:
-    """One noised column a moment: its share of epsilon, its rounding units, its sensitivity."""
-    found = taken_apart.moments(query, spec)
-    if not found:
-        raise SpecError("spec.no-aggregate")
-    privacy = spec.release.differential_privacy
-    shares = budget.split_epsilon(epsilon, [m.name for m in found], privacy.weights if privacy else {})
-    columns = []
-    for moment in found:
-        left_is_a = roles.a_side == "left"
-        plain_a, plain_b = (moment.left, moment.right) if left_is_a else (moment.right, moment.left)
-        plain_a, plain_b = _one_row(plain_a, table_a), _one_row(plain_b, table_b)
-        a, b, sensitivity = budget.coarse(
-            plain_a,
-            plain_b,
-            moment.outer,
-            k_a=table_a.max_rows_per_person,
-            k_b=table_b.max_rows_per_person,
-            g=g,
-            h=h,
-            b_grouped=b_grouped,
-            epsilon=shares[moment.name],
-            name=moment.name,
-        )
-        ratio = shares[moment.name] / sensitivity
-        if max(ratio.numerator, ratio.denominator) > MAX_TERM:
-            raise LeakError("dp.digits", column=moment.name)
-        scale = Fraction(a.unit * b.unit, _places(table_a, a) * _places(table_b, b))
-        columns.append(NoisedColumn(Moment(moment.name, a, b, moment.outer, scale), sensitivity, shares[moment.name]))
-    return tuple(columns)
-
-
-def _one_row(factor: Factor, table: Dataset) -> Factor:
-    """Where nobody has two rows, persons and rows are the same, and rows need no product."""
-    return replace(factor, people=False) if factor.people and table.max_rows_per_person == 1 else factor
-
-
-def _places(table: Dataset, factor: Factor) -> int:
-    """What the last places of the multiplied columns are worth together: 100 for one column with two places."""
-    scale = 1
-    for column in factor.values:
-        scale *= 10 ** table.columns[column].places
-    return scale
 
 
 def _read(

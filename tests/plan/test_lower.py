@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from pets.check import noised as module
 from pets.errors import LeakError, SpecError
 from pets.kernels.noise import MAX_TERM
-from pets.plan import lower as module
 from pets.plan.cost import join_of, opening_of, parties_of
 from pets.plan.lower import lower
 from pets.spec.canonical import plan_digest
