@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel
-
 from pets.check.rules import JOINS
 from pets.spec import model
 from pets.spec.cards import EVERYONE
@@ -99,7 +97,7 @@ def elsewhere(old: Any, new: Any, path: str, pair: Pair) -> Iterator[Reason]:
     yield from ()
 
 
-def inside(old: BaseModel | None, new: BaseModel | None, path: str, pair: Pair) -> Iterator[Reason]:
+def inside(old: model.Model | None, new: model.Model | None, path: str, pair: Pair) -> Iterator[Reason]:
     """A part with fields of its own."""
     if old is None or new is None:
         yield from approved("whether it is there")(old, new, path, pair)
@@ -110,7 +108,7 @@ def inside(old: BaseModel | None, new: BaseModel | None, path: str, pair: Pair) 
 # -- walking ----------------------------------------------------------------------------------------------------------
 
 
-def fields(old: BaseModel, new: BaseModel, path: str, pair: Pair) -> Iterator[Reason]:
+def fields(old: model.Model, new: model.Model, path: str, pair: Pair) -> Iterator[Reason]:
     """Every field of two values of one model that differ, judged by its entry; a field without one is unknown."""
     for name, field in type(new).model_fields.items():
         a, b = getattr(old, name), getattr(new, name)
@@ -295,7 +293,7 @@ _SAMPLE = "other rows are brought, and one person weighs more or less in the sum
 _SIZE = "a smaller maximum tells more of the true size, a larger one lets more rows be brought"
 _AGAIN = "rarely refreshed rows can be asked oftener, freshly read ones tell what is new"
 
-DECIDED: Final[dict[tuple[type[BaseModel], str], Decision]] = {
+DECIDED: Final[dict[tuple[type[model.Model], str], Decision]] = {
     (model.Spec, "pets"): approved("the version of the format"),
     (model.Spec, "title"): approved("the title"),
     (model.Spec, "purpose"): inside,
@@ -361,7 +359,7 @@ DECIDED: Final[dict[tuple[type[BaseModel], str], Decision]] = {
 }
 """The decision for every field of the model that can be reached alone."""
 
-WHOLE: Final[dict[type[BaseModel], Decision]] = {
+WHOLE: Final[dict[type[model.Model], Decision]] = {
     model.Legal: approved("the legal ground"),
     model.Dpia: approved("the impact assessment"),
     model.DisclosureControl: approved("how small counts are treated"),

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from pets.check import noised as module
+from pets.check import noised
 from pets.errors import LeakError, SpecError
 from pets.kernels.noise import MAX_TERM
+from pets.plan import lower as module
 from pets.plan.cost import join_of, opening_of, parties_of
 from pets.plan.lower import lower
 from pets.spec.canonical import plan_digest
@@ -126,7 +127,7 @@ def test_everything_about_sizes_is_the_declared_maximum() -> None:
 
 
 def test_the_limit_on_terms_is_that_of_the_sampler() -> None:
-    assert module.MAX_TERM == MAX_TERM
+    assert noised.MAX_TERM == MAX_TERM
 
 
 @pytest.mark.parametrize(
