@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 
 from pets.approve import approvals
 from pets.approve.envelope import SigningKey, claimed
-from pets.errors import LinkError, PeerError, PetsError, RunError
+from pets.errors import ApprovalError, LinkError, PeerError, PetsError, RunError
 from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.party import gate, hello, prepare
 from pets.party.drive import drive
@@ -27,6 +27,7 @@ from pets.plan.lower import JOIN_CARD
 from pets.plan.review import Review, Reviewed, review
 from pets.protocols import helper_join
 from pets.result import Result, StepCost
+from pets.spec.canonical import spec_digest
 from pets.spec.cards import load_cards
 from pets.spec.model import Spec
 from pets.spec.parse import parse_toml, read_text
@@ -176,16 +177,22 @@ class _Run:
         self._starts: dict[PartyId, Future[bytes]] = {}
         self._link: Link | None = None
         self._stopping = False
+        self._cover: SpecDigest | None = None
         self._lock = threading.Lock()
 
     def play(self) -> Result:
         parties = self._reviewed.spec.computing
-        evidence = {party: self._server(party).evidence(self._reviewed.digest) for party in parties}
+        evidence = {party: dict(self._server(party).evidence(self._reviewed.digest).files) for party in parties}
+        self._cover = agreed_cover(self._reviewed.digest, evidence)
+        within = f"covering/{self._cover}/" if self._cover else ""
+        covering = evidence[parties[0]][f"{within}spec.toml"].decode() if within else ""
+        if within and spec_digest(parse_toml(covering)) != self._cover:
+            raise RunError("run.other-spec", peer=parties[0])
         envelopes = tuple(
             body
             for party in parties
-            for name, body in evidence[party].files
-            if name.startswith("approvals/") and approvals.claim_of(body).party == party
+            for name, body in evidence[party].items()
+            if name.startswith(f"{within}approvals/") and approvals.claim_of(body).party == party
         )
         self._began = time.perf_counter()
         watchers: list[Future[None]] = []
@@ -217,12 +224,13 @@ class _Run:
             approvals=signed,
             steps=tuple(self._steps),
             seconds=opened_after,
+            covering=covering,
         )
 
     def _start(self, parties: Sequence[PartyId], envelopes: tuple[bytes, ...]) -> bytes:
         """Start at all parties at once; their hellos and ours give the run id."""
         shape = prepare.shape_of(join_of(self._reviewed.plan), load_cards()[JOIN_CARD])
-        own = hello.make(to_agree(self._reviewed, shape), os.urandom(16), {})
+        own = hello.make(to_agree(self._reviewed, shape, self._cover), os.urandom(16), {})
         request = StartRequest(self._handle, self._reviewed.digest, own.body, envelopes)
         for party in parties:
             self._starts[party] = _apart(self._server(party).start, request)
@@ -330,6 +338,30 @@ class _Run:
 
     def _server(self, party: PartyId) -> Server:
         return self._network.server(party)
+
+
+def agreed_cover(digest: SpecDigest, evidence: Mapping[PartyId, Mapping[str, bytes]]) -> SpecDigest | None:
+    """The specification whose approvals all parties say let this one run; None if it has its own, or nothing does.
+
+    It is only a proposal: each party verifies it alone when the run starts.
+    Raises: ApprovalError approval.no-cover if parties name specifications that cover it, and no one of them is common.
+    """
+    standings = {files.get("standing.txt") for files in evidence.values()}
+    if standings == {b"approved"}:
+        return None
+    named = {
+        party: [name.split("/")[1] for name in files if name.startswith("covering/") and name.endswith("/spec.toml")]
+        for party, files in evidence.items()
+    }
+    first, *others = named.values()
+    for each in first:
+        if all(each in other for other in others):
+            return SpecDigest(each)
+    if any(named.values()):
+        told = (f"{party} names {', '.join(each[:16] for each in own) or 'none'}" for party, own in named.items())
+        found = "; ".join(told)
+        raise ApprovalError("approval.no-cover", digest=digest, found=found)
+    return None
 
 
 def read(spec: "Spec | Draft | str | Path") -> tuple[str, Review]:

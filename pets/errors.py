@@ -173,6 +173,9 @@ CODES: Final[dict[str, Code]] = {
     "run.other-spec": Code(
         "{peer} holds another specification under this run", "submit the specification again to all"
     ),
+    "run.other-cover": Code(
+        "{peer} is about to run this specification under other approvals", "start again; let all parties hold the same"
+    ),
     "run.other-plan": Code("{peer} lowered the specification to another plan", "compare software and cards with them"),
     "run.other-cards": Code("{peer} has other protocol cards", "bring both to the same version"),
     "run.other-dummies": Code("{peer} computed another table of dummies", "bring both to the same version"),
@@ -271,6 +274,14 @@ CODES: Final[dict[str, Code]] = {
     "approval.too-few": Code("{party} has {have} of {need} approvals", "let more approvers of {party} sign"),
     "approval.roles": Code("the approvals of {party} lack: {lacking}", "let an approver who adds this sign"),
     "approval.no-peer": Code("no approval of {party} was handed over", "let {party} approve first"),
+    "approval.not-covered": Code(
+        "{party} finds {got} {relation}, compared with {cover}, whose approvals do not cover it: {reason}",
+        "let the approvers sign this specification, or ask for no more than they signed (pets diff)",
+    ),
+    "approval.no-cover": Code(
+        "no approved specification covers {digest} at every party: {found}",
+        "let the approvers of every party sign it, or submit the covering one to all",
+    ),
     "approval.submission": Code(
         "the submission does not fit: {problem}", "sign the submission again with the author's key"
     ),
@@ -356,6 +367,7 @@ CODES: Final[dict[str, Code]] = {
         "{party} names an approval with digest {digest} that is not here", "fetch it from {party}"
     ),
     "receipt.approval": Code("{file}, an approval of {party}: {problem}", "fetch it from {party} again"),
+    "receipt.cover": Code("covering/spec.toml: {problem}", "use the folder that pets run wrote, or ask {party}"),
     "receipt.unapproved": Code("no valid approval of {party} is here", "fetch the approvals from {party}"),
     "receipt.share-missing": Code("no share of {party} is here", "use the folder that pets run wrote"),
     "receipt.share-size": Code(

@@ -63,6 +63,8 @@ class Result:
     steps: tuple[StepCost, ...]
     seconds: float
     transcript: tuple[Any, ...] = ()
+    covering: str = ""
+    """Text of the older specification whose approvals let this one run; empty if it had its own."""
     _frame: "list[pd.DataFrame]" = field(default_factory=list)
 
     @property
@@ -157,6 +159,9 @@ class Result:
         (folder / "directory.toml").write_text(self.directory_toml, encoding="utf-8")
         (folder / "plan.json").write_bytes(canonical(self.plan))
         (folder / TABLE).write_bytes(self.to_csv())
+        if self.covering:
+            (folder / "covering").mkdir()
+            (folder / "covering" / "spec.toml").write_text(self.covering, encoding="utf-8")
         for number, envelope in enumerate(self.approvals, 1):
             (folder / "approvals" / f"{number:02d}.json").write_bytes(envelope)
         for party, receipt in self.receipts.items():

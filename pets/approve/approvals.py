@@ -64,7 +64,8 @@ class Approved:
     """What ``verify_approvals`` verified: this party lets this specification run, so often, until then.
 
     ``max_runs`` and ``not_after`` are the strictest of the specification and all approvals that counted;
-    ``envelopes``: SHA-256 of each envelope that counted, by approver, for the receipt.
+    ``envelopes``: SHA-256 of each envelope that counted, by approver, for the receipt. ``covering``: the older
+    specification whose approvals these are, if it is not this one's own that count (approve/cover.py).
     """
 
     party: PartyId
@@ -74,6 +75,28 @@ class Approved:
     max_runs: int
     not_after: dt.date
     envelopes: tuple[tuple[str, str], ...]
+    covering: "Covering | None" = None
+
+    @property
+    def counts(self) -> tuple[tuple[SpecDigest, int], ...]:
+        """What a run uses up: one run of each of these specifications, of which so many are allowed."""
+        own = (self.digest, self.max_runs)
+        return (
+            (own,) if self.covering is None else (own, (self.covering.approved.digest, self.covering.approved.max_runs))
+        )
+
+    @property
+    def signed(self) -> SpecDigest:
+        """The specification that the approvers signed: this one, or the one that covers it."""
+        return self.digest if self.covering is None else self.covering.approved.digest
+
+
+@dataclass(frozen=True, slots=True)
+class Covering:
+    """An approved older specification that lets a newer one run: its approvals, and the key that submitted it."""
+
+    approved: Approved
+    author_key: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +221,18 @@ def check_envelope(envelope: bytes, *, digest: SpecDigest, party: PartyId, polic
     return REVOCATION
 
 
+def refuse_revoked(envelopes: Iterable[bytes], *, digest: SpecDigest, party: PartyId, policy: AnyPolicy) -> None:
+    """Raise ApprovalError approval.revoked if an approver of this party withdrew the specification."""
+    for envelope in envelopes:
+        try:
+            signed = _verify(envelope, policy.approval, party)
+            revoker = _revoker(signed, digest, party, policy.approval) if signed.kind == REVOCATION else ""
+        except ApprovalError:
+            continue
+        if revoker:
+            raise ApprovalError("approval.revoked", approver=revoker, party=party)
+
+
 def verify_approvals(
     envelopes: Iterable[bytes],
     *,
@@ -208,17 +243,19 @@ def verify_approvals(
     spec: Spec,
     author_key: bytes,
     now: dt.date,
+    also_excluded: bytes | None = None,
 ) -> Approved:
     """Decide whether this party's approvers let this specification run today.
 
     ``envelopes``: all that were stored for the digest, approvals and revocations together, in any order: whoever
-    passes the approvals and forgets the revocations cannot be written.
+    passes the approvals and forgets the revocations cannot be written. ``also_excluded``: a second key whose approval
+    does not count, that of the submission of a specification which these approvals are to cover.
     Raises: ApprovalError. If any envelope was refused, the reason is that of the most telling one; otherwise
             ``approval.too-few``, ``.one-person-two-keys``, ``.duplicate`` or ``.roles``.
     """
     if policy.party != party:
         raise ApprovalError("approval.other-party", approver="the policy", got=policy.party, party=party)
-    _within(spec, now)
+    refuse_out_of_date(spec, now)
     votes: list[_Vote] = []
     refusals: list[ApprovalError] = []
     for envelope in envelopes:
@@ -229,7 +266,8 @@ def verify_approvals(
                 refusals.append(ApprovalError("approval.revoked", approver=revoker, party=party))
                 continue
             vote = _vote(envelope, signed, digest, party, policy.approval)
-            _counts(vote, spec, policy.approval, plan_digest=plan_digest, author_key=author_key, now=now)
+            own_work = (author_key, also_excluded)
+            _counts(vote, spec, policy.approval, plan_digest=plan_digest, own_work=own_work, now=now)
             votes.append(vote)
         except ApprovalError as refusal:
             refusals.append(refusal)
@@ -260,6 +298,7 @@ def verify_peer_approval(
     keys: Mapping[str, bytes],
     author_key: bytes,
     now: dt.date,
+    also_excluded: bytes | None = None,
 ) -> PeerApproval:
     """Find one valid approval of another party. ``keys``: its approvers in this party's own directory, by name.
 
@@ -275,7 +314,7 @@ def verify_peer_approval(
             holder = next(name for name, public in keys.items() if public == signed.signers[0])
             _fits(about, terms, holder, digest=digest, party=party)
             _valid(terms, plan_digest=plan_digest, now=now)
-            if signed.signers[0] == author_key:
+            if signed.signers[0] in (author_key, also_excluded):
                 raise ApprovalError("approval.by-submission-key", approver=terms.approver)
         except ApprovalError as refusal:
             refusals.append(refusal)
@@ -294,7 +333,8 @@ def describe_envelope(envelope: bytes, keys: Mapping[str, bytes]) -> tuple[str, 
     return REVOCATION, about, revocation.party, revocation.approver
 
 
-def _within(spec: Spec, now: dt.date) -> None:
+def refuse_out_of_date(spec: Spec, now: dt.date) -> None:
+    """Raise ApprovalError if the specification does not run today, whoever approved it."""
     if now < spec.validity.not_before:
         raise ApprovalError("approval.spec-not-yet-valid", not_before=spec.validity.not_before.isoformat())
     if now > spec.validity.not_after:
@@ -379,9 +419,15 @@ def _valid(terms: ApprovalPredicate, *, plan_digest: PlanDigest, now: dt.date) -
 
 
 def _counts(
-    vote: _Vote, spec: Spec, policy: Approval, *, plan_digest: PlanDigest, author_key: bytes, now: dt.date
+    vote: _Vote,
+    spec: Spec,
+    policy: Approval,
+    *,
+    plan_digest: PlanDigest,
+    own_work: tuple[bytes | None, ...],
+    now: dt.date,
 ) -> None:
-    if vote.key == author_key:
+    if vote.key in own_work:
         raise ApprovalError("approval.by-submission-key", approver=vote.approver.name)
     if policy.exclude_author and person(vote.approver.name) == person(spec.purpose.author):
         raise ApprovalError("approval.by-author", approver=vote.approver.name)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final, Literal
 
+from pets.check.budget import exact
 from pets.check.rules import JOINS
 from pets.spec import model
 from pets.spec.cards import EVERYONE
@@ -39,7 +40,10 @@ class Pair:
 Decision = Callable[[Any, Any, str, Pair], Iterator[Reason]]
 
 FAR: Final = Fraction(1, 2**30)
-"""Greatest delta at which a helper's count under more noise is as good as made from one under less (ADR 0013)."""
+"""Greatest delta / epsilon at which a count under more noise is as good as made from one under less: ADR 0013 has why.
+
+The laws are cut off where delta allows it; beyond the cut lies at most 2 delta / epsilon of each.
+"""
 
 
 def turned(narrower: bool) -> Relation:
@@ -239,8 +243,8 @@ def _atom(old: Leakage, new: Leakage, path: str, what: str) -> Iterator[Reason]:
         if getattr(old, name) != getattr(new, name):
             yield Reason(path, "incomparable", f"{what} is declared with another {name}")
     if old.extent != new.extent:
-        exact = {"declared maximum": 0, None: 1, "exact": 2}
-        yield Reason(path, turned(exact[new.extent] < exact[old.extent]), f"{what} is {new.extent}, not {old.extent}")
+        tells = {"declared maximum": 0, None: 1, "exact": 2}
+        yield Reason(path, turned(tells[new.extent] < tells[old.extent]), f"{what} is {new.extent}, not {old.extent}")
     if old.noised is None or new.noised is None:
         if old.noised is not new.noised:
             yield Reason(path, turned(new.noised is not None), f"{what} is {'' if new.noised else 'not '}noised now")
@@ -249,14 +253,13 @@ def _atom(old: Leakage, new: Leakage, path: str, what: str) -> Iterator[Reason]:
         yield Reason(path, "incomparable", f"{what} has noise of another kind")
     losses = [(quantity(n.epsilon), quantity(n.delta)) for n in (old.noised, new.noised)]
     (epsilon, delta), (epsilon_new, delta_new) = losses
-    if max(delta, delta_new) > FAR and losses[0] != losses[1]:
-        yield Reason(
-            path, "incomparable", f"{what} has other noise, and a delta above 2^-30 lets the two be told apart"
-        )
+    if max(delta / epsilon, delta_new / epsilon_new) > FAR and losses[0] != losses[1]:
+        told = f"{what} has other noise; a delta above epsilon * 2^-30 lets the two laws be told apart"
+        yield Reason(path, "incomparable", told)
         return
     for name, a, b in (("epsilon", epsilon, epsilon_new), ("delta", delta, delta_new)):
         if a != b:
-            yield Reason(f"{path}.{name}", turned(b < a), f"{what} has {name} {b} instead of {a}")
+            yield Reason(f"{path}.{name}", turned(b < a), f"{what} has {name} {exact(b)} instead of {exact(a)}")
 
 
 def linked_on(on: str | Mapping[str, str], spec: Spec) -> Mapping[str, str]:

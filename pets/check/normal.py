@@ -8,7 +8,21 @@ from collections.abc import Iterable
 from fractions import Fraction
 from typing import Final
 
-from pets.spec.query import Aggregate, All, AnyOf, ColumnRef, Compare, In, IsNull, Not, Output, Predicate, Query, Value
+from pets.spec.query import (
+    Aggregate,
+    All,
+    AnyOf,
+    ColumnRef,
+    Compare,
+    In,
+    IsNull,
+    Not,
+    Output,
+    Predicate,
+    Query,
+    Statistic,
+    Value,
+)
 
 Normal = tuple[object, ...]
 """A condition in normal form: nested tuples that compare by value."""
@@ -79,10 +93,18 @@ def _value(value: Value) -> Literal:
 
 
 def asked(output: Output) -> str:
-    """What a column of the table is, whatever it is called: ``avg(stays.minutes)``, ``homes.tenure``."""
+    """What a column of the table is, whatever it is called: ``AVG(stays.minutes)``, ``COUNT(*)``, ``homes.tenure``."""
     if isinstance(output.what, ColumnRef):
         return str(output.what)
-    return f"{output.what.statistic.value}({', '.join(map(str, _arguments(output.what)))})"
+    name, arguments = output.what.statistic.value.upper(), ", ".join(map(str, _arguments(output.what)))
+    match output.what.statistic:
+        case Statistic.COUNT_ROWS:
+            return "COUNT(*)"
+        case Statistic.COUNT_VALUES:
+            return f"COUNT({arguments})"
+        case Statistic.COUNT_PEOPLE:
+            return f"COUNT(DISTINCT {arguments})"
+    return f"{name}({arguments})"
 
 
 def _arguments(what: Aggregate) -> tuple[ColumnRef, ...]:

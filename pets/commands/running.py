@@ -58,6 +58,8 @@ def run(
     with RunBars(expected_steps(found.settled())) as bars:
         result = net.run(spec, progress=bars, handle=handle)
     folder = result.save(to)
+    if result.covering:
+        out.print("ran under the approvals of an older specification that covers it (covering/spec.toml)")
     if plot is not None:
         result.plot(plot)
     out.print(f"{to}: {len(result.to_pandas())} cells in {result.seconds:.2f} s", markup=False)

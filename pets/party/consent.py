@@ -7,9 +7,11 @@ class gives it what the state file holds, and the log what was decided.
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Final
 
-from pets.approve import approvals
+from pets.approve import approvals, cover
 from pets.approve.policy import Policy, judge_policy
+from pets.check.diff import Facts, compare_facts, facts
 from pets.check.labels import Finding
 from pets.check.terms import design_fields
 from pets.errors import ApprovalError, PetsError, RunError
@@ -24,6 +26,12 @@ from pets.spec.model import DESIGN, Spec
 from pets.spec.parse import parse_toml
 from pets.transport.calls import Caller, Standing, Submitted
 
+APPROVED: Final = "approved"
+"""How a specification stands that has enough approvals of its own, and runs left."""
+
+MOST_COVERS: Final = 4
+"""Covering specifications that are named for one: any of them will do, and each brings its text."""
+
 
 @dataclass(frozen=True, slots=True)
 class Consent:
@@ -36,6 +44,7 @@ class Consent:
     log: Log
     design: bool
     _reviews: dict[SpecDigest, Review] = field(default_factory=dict)
+    _facts: dict[SpecDigest, Facts] = field(default_factory=dict)
 
     def submit(self, caller: Caller, toml: bytes, envelope: bytes) -> Submitted:
         """Check a specification alone and keep it for this party's approvers.
@@ -55,6 +64,7 @@ class Consent:
             self.log.append("spec.refused", digest=found.digest, caller=caller.san, code=error.code, rules=rules)
             raise
         account.second_opinion(reviewed.plan, spec)
+        self._reviews[reviewed.digest] = found
         stored = StoredSpec(
             digest=reviewed.digest,
             plan=reviewed.plan_digest,
@@ -72,7 +82,9 @@ class Consent:
                 author=submission.author,
                 caller=caller.san,
             )
-        self._reviews[reviewed.digest] = found
+            for own in self.covers(stored, reviewed)[:1]:
+                found_within = compare_facts(self._held(own.signed).facts, self._held(stored.digest).facts)
+                self.log.append("spec.covered", digest=stored.digest, cover=own.signed, relation=found_within.relation)
         return Submitted(reviewed.digest, reviewed.plan_digest, _report(found))
 
     def take_envelope(self, caller: Caller, envelope: bytes, kind: str) -> Standing:
@@ -111,10 +123,14 @@ class Consent:
                 now=self.state.clock().date(),
             )
             left = own.max_runs - self.state.runs_used(stored.digest)
-            state, have = ("approved" if left > 0 else "used up"), len(own.approvers)
+            state, have = (APPROVED if left > 0 else "used up"), len(own.approvers)
         except ApprovalError as error:
             state = "pending" if error.code == "approval.too-few" else error.code.removeprefix("approval.")
             have = int(str(error.fields.get("have", 0)))
+        if state not in (APPROVED, "revoked"):
+            for covered in self._covers(stored)[:1]:
+                state = f"covered by {covered.signed[:16]}" if self._left(covered) else "used up"
+                have = len(covered.approvers)
         return Standing(stored.digest, reviewed.spec.title, state, have, need, stored.received)
 
     def stored(self, digest: SpecDigest) -> StoredSpec:
@@ -168,10 +184,16 @@ class Consent:
                     "use names and SAN URIs of the directory, or have the party added to it",
                 )
 
-    def approved(self, stored: StoredSpec, reviewed: Reviewed, brought: tuple[bytes, ...]) -> approvals.Approved:
-        """This party's own k of n, and a valid approval of every other input and computing party."""
+    def approved(
+        self, stored: StoredSpec, reviewed: Reviewed, brought: tuple[bytes, ...], old: SpecDigest | None = None
+    ) -> approvals.Approved:
+        """This party's own k of n, and a valid approval of every other input and computing party.
+
+        ``old``: the specification whose approvals the caller says cover this one. It is held to its word here.
+        """
         today = self.state.clock().date()
-        own = self.approved_here(stored, reviewed)
+        own = self.approved_here(stored, reviewed, old)
+        signed = stored if old is None else self.stored(old)
         for party in reviewed.spec.parties:
             if party.name == self.party or set(party.roles) == {"result"}:
                 continue
@@ -179,17 +201,29 @@ class Consent:
             theirs = [body for body in brought if approvals.claim_of(body).party == party.name]
             approvals.verify_peer_approval(
                 theirs,
-                digest=reviewed.digest,
-                plan_digest=reviewed.plan_digest,
+                digest=signed.digest,
+                plan_digest=signed.plan,
                 party=PartyId(party.name),
                 keys=keys,
-                author_key=stored.author_key,
+                author_key=signed.author_key,
+                also_excluded=stored.author_key,
                 now=today,
             )
         return own
 
-    def approved_here(self, stored: StoredSpec, reviewed: Reviewed) -> approvals.Approved:
-        """This party's own k of n today, revocations included. Raises: ApprovalError with the reason."""
+    def approved_here(
+        self, stored: StoredSpec, reviewed: Reviewed, old: SpecDigest | None = None
+    ) -> approvals.Approved:
+        """This party's own k of n today, revocations included; with ``old``, of the specification that covers this one.
+
+        Raises: ApprovalError with the reason; of the old one whatever would keep it from running today.
+        """
+        if old is not None:
+            self.reviewed(self.stored(old))
+            now = self.state.clock().date()
+            return cover.verify_cover(
+                self._held(old), self._held(stored.digest), party=self.party, policy=self.policy, now=now
+            )
         return approvals.verify_approvals(
             self.state.envelopes(reviewed.digest),
             digest=reviewed.digest,
@@ -200,6 +234,54 @@ class Consent:
             author_key=stored.author_key,
             now=self.state.clock().date(),
         )
+
+    def covers(self, stored: StoredSpec, reviewed: Reviewed) -> tuple[approvals.Approved, ...]:
+        """The specifications whose approvals let this one run here today, those with runs left first.
+
+        One that is itself only covered has no approvals, and covers nothing.
+        """
+        found: list[approvals.Approved] = []
+        for other in self.state.specs():
+            if len(found) == MOST_COVERS:
+                break
+            if other.digest == stored.digest or not self.state.envelopes(other.digest):
+                continue
+            if self.review(other.digest).spec.title != reviewed.spec.title:
+                continue  # saves the comparison, which would say so
+            try:
+                approved = self.approved_here(stored, reviewed, other.digest)
+            except PetsError:
+                continue
+            found.append(approved)
+        return tuple(sorted(found, key=lambda approved: not self._left(approved)))
+
+    def _left(self, approved: approvals.Approved) -> bool:
+        """True if a run is left of all that a run would use up."""
+        return all(self.state.runs_used(digest) < most for digest, most in approved.counts)
+
+    def _covers(self, stored: StoredSpec) -> tuple[approvals.Approved, ...]:
+        """``covers`` of a specification that may be refused by now."""
+        try:
+            return self.covers(stored, self.reviewed(stored))
+        except PetsError:
+            return ()
+
+    def covering_files(self, digest: SpecDigest) -> list[tuple[str, bytes]]:
+        """For callers: how the specification stands here, and the texts and envelopes of those that cover it."""
+        stored = self.stored(digest)
+        files = [("standing.txt", self.standing(stored).state.encode())]
+        for approved in self._covers(stored):
+            folder, envelopes = f"covering/{approved.signed}", self.state.envelopes(approved.signed)
+            files.append((f"{folder}/spec.toml", self.stored(approved.signed).toml))
+            files += [(f"{folder}/approvals/{number:02d}.json", body) for number, body in enumerate(envelopes, 1)]
+        return files
+
+    def _held(self, digest: SpecDigest) -> cover.Held:
+        """A specification that is held here, as the cover looks at it."""
+        stored = self.stored(digest)
+        if digest not in self._facts:
+            self._facts[digest] = facts(self.review(digest).spec)
+        return cover.Held(self._facts[digest], stored.plan, stored.author_key, self.state.envelopes(digest))
 
 
 def _is_text(data: bytes) -> bool:

@@ -1,13 +1,15 @@
 """Receipts: what a party signs about a run, and how anyone checks a folder of them offline.
 
 A receipt is a statement about two digests, of the specification and of the run. It binds plan, cards, software,
-approvals, dataset commitments, spend, a digest of every message that its signer sent, and the head of its log.
-It holds names, digests, dates and sizes that follow from the plan. Of what was computed from records it has digests of
-the final shares, which the result party holds, and digests that are hidden by bytes that the signer keeps.
+approvals, the older specification whose approvals they are if they cover this one, dataset commitments, spend, a digest
+of every message that its signer sent, and the head of its log. It holds names, digests, dates and sizes that follow
+from the plan. Of what was computed from records it has digests of the final shares, which the result party holds, and
+digests that are hidden by bytes that the signer keeps.
 
 The client of a run keeps a folder::
 
     spec.toml  plan.json  directory.toml  approvals/*.json  receipts/<party>.json  shares/<party>.bin  result.csv
+    covering/spec.toml (of a run under the approvals of an older specification)
 
 ``verify_evidence`` checks that all of it belongs together. The keys decide: give it your own directory where you have
 one, because a folder that brings its own keys proves only that it agrees with itself.
@@ -27,9 +29,11 @@ from pets.approve.approvals import Approved, describe_envelope, verify_peer_appr
 from pets.approve.envelope import Digest, public_bytes, public_text, read, statement, verify
 from pets.approve.policy import KeyText
 from pets.check.budget import Loss, exact, run_loss
+from pets.check.diff import compare
 from pets.errors import ApprovalError, PetsError, ReceiptError
 from pets.ids import PartyId, PlanDigest, RunHandle, SpecDigest
 from pets.party.log import Head
+from pets.plan.review import review
 from pets.spec.canonical import spec_digest
 from pets.spec.model import Model, Name, PartyName, Spec, Text
 from pets.spec.parse import read_spec
@@ -76,6 +80,14 @@ class LogHead(Model):
     hash: Digest
 
 
+class Cover(Model):
+    """The specification whose approvals let this one run: its digest, its plan, the key that submitted it."""
+
+    spec: Digest
+    plan: Digest
+    submitted_by: KeyText
+
+
 class Receipt(Model):
     """What one party says of one run. Made by ``verify_receipt`` from a signed envelope."""
 
@@ -90,6 +102,7 @@ class Receipt(Model):
     ended: Instant
     outcome: Literal["finished", "aborted"]
     submitted_by: KeyText
+    cover: Cover | None = None
     approvals: tuple[SignedApproval, ...]
     commitments: dict[Name, Digest]
     spend: tuple[Spend, ...]
@@ -153,6 +166,7 @@ def build_receipt(
         ended=ended,
         outcome=outcome,
         submitted_by=public_text(author_key),
+        cover=_cover_of(approved),
         approvals=tuple(SignedApproval(approver=name, sha256=digest) for name, digest in approved.envelopes),
         commitments=dict(commitments),
         spend=tuple(
@@ -163,6 +177,13 @@ def build_receipt(
         log=LogHead(seq=log.seq, hash=log.hash.hex()),
     )
     return statement(RECEIPT, {"specification": spec, "run": run}, receipt.model_dump(mode="json"))
+
+
+def _cover_of(approved: Approved) -> Cover | None:
+    if approved.covering is None:
+        return None
+    old = approved.covering
+    return Cover(spec=old.approved.digest, plan=old.approved.plan, submitted_by=public_text(old.author_key))
 
 
 # -- verifying one ----------------------------------------------------------------------------------------------------
@@ -209,6 +230,7 @@ def verify_evidence(folder: Path, *, keys: Mapping[str, PartyKeys], recompute: R
     for receipt in receipts.values():
         _dates(spec, receipt)
         _charges(spec, receipt)
+    covered = _covered(folder, spec, receipts)
     approvals, uncounted = _approvals(folder, receipts, keys)
     shares = _shares(folder, spec, receipts)
     if recompute(plan, shares) != _bytes(folder / "result.csv"):
@@ -217,7 +239,7 @@ def verify_evidence(folder: Path, *, keys: Mapping[str, PartyKeys], recompute: R
             raise ReceiptError("receipt.other-version", file="result.csv", got=made_by, own=__version__)
         raise ReceiptError("receipt.result-differs", file="result.csv")
     lines = list(_lines(spec, receipts, approvals, shares))
-    return [*lines[:-1], *(f"{file} is genuine, and no receipt counts it" for file in uncounted), lines[-1]]
+    return [*lines[:-1], *covered, *(f"{file} is genuine, and no receipt counts it" for file in uncounted), lines[-1]]
 
 
 def _spec(folder: Path) -> Spec:
@@ -260,13 +282,46 @@ def _agree(spec: Spec, plan: bytes, receipts: Mapping[PartyId, Receipt]) -> None
         if receipt.plan != plan_sha256:
             fields = {"file": "plan.json", "got": plan_sha256, "party": party, "expected": receipt.plan}
             raise ReceiptError("receipt.plan-differs", **fields)
-        for what in ("run", "handle", "cards", "software", "submitted_by"):
+        for what in ("run", "handle", "cards", "software", "submitted_by", "cover"):
             if getattr(receipt, what) != getattr(first, what):
                 raise ReceiptError("receipt.differs", party=first.party, other=party, what=what)
         for dataset, commitment in receipt.commitments.items():
             other, value = commitments.setdefault(dataset, (party, commitment))
             if value != commitment:
                 raise ReceiptError("receipt.differs", party=other, other=party, what=f"the commitment to {dataset}")
+
+
+def _covered(folder: Path, spec: Spec, receipts: Mapping[PartyId, Receipt]) -> list[str]:
+    """The comparison that let every party run this under older approvals, made again from the two texts.
+
+    Raises: ReceiptError receipt.cover, .stray.
+    """
+    party, first = next(iter(receipts.items()))
+    file = folder / "covering" / "spec.toml"
+    for path in sorted((folder / "covering").glob("*")):
+        if first.cover is None or path.name != file.name:
+            raise ReceiptError("receipt.stray", file=f"covering/{path.name}")
+    if first.cover is None:
+        return []
+
+    def wrong(problem: str) -> NoReturn:
+        raise ReceiptError("receipt.cover", party=party, problem=problem)
+
+    try:
+        old = read_spec(file)
+        plan = review(old).require().plan_digest
+    except PetsError as error:
+        wrong(_text(error))
+    if spec_digest(old) != first.cover.spec:
+        wrong(f"it has digest {spec_digest(old)}, and {party} signed {first.cover.spec}")
+    if plan != first.cover.plan:
+        wrong(f"version {__version__} makes another plan of it than {party}, which ran version {first.software}")
+    found = compare(old, spec)
+    if not found.within or found.old == found.new:
+        wrong(f"spec.toml is {found.relation}, compared with it")
+    for receipt in receipts.values():
+        _dates(old, receipt)
+    return [f"specification {found.new} is {found.relation}, compared with {found.old}, whose approvals cover it"]
 
 
 def _dates(spec: Spec, receipt: Receipt) -> None:
@@ -323,7 +378,7 @@ def _approvals(
             if approval.sha256 not in files:
                 raise ReceiptError("receipt.approval-missing", party=party_id, digest=approval.sha256)
             file, body, approver = files[approval.sha256]
-            _valid_then(file, body, party_id, receipt, keys)
+            _valid_then(file, body, party_id, receipt, keys[party_id].approvers)
             names.setdefault(party_id, []).append(approver)
         if party_id not in names:
             raise ReceiptError("receipt.unapproved", party=party_id)
@@ -331,15 +386,17 @@ def _approvals(
     return names, [file for digest, (file, _, _) in files.items() if digest not in named]
 
 
-def _valid_then(file: str, body: bytes, party: PartyId, receipt: Receipt, keys: Mapping[str, PartyKeys]) -> None:
+def _valid_then(file: str, body: bytes, party: PartyId, receipt: Receipt, keys: Mapping[str, bytes]) -> None:
+    signed = receipt if receipt.cover is None else receipt.cover
     try:
         verify_peer_approval(
             [body],
-            digest=SpecDigest(receipt.spec),
-            plan_digest=PlanDigest(receipt.plan),
+            digest=SpecDigest(signed.spec),
+            plan_digest=PlanDigest(signed.plan),
             party=party,
-            keys=keys[party].approvers,
-            author_key=public_bytes(receipt.submitted_by),
+            keys=keys,
+            author_key=public_bytes(signed.submitted_by),
+            also_excluded=public_bytes(receipt.submitted_by),
             now=_day(receipt),
         )
     except ApprovalError as error:

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,13 +28,15 @@ class Freezer:
     console: Console
     _one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
 
-    def freeze_all(self, spec: Spec, digest: SpecDigest, *, again: bool) -> dict[str, StoredSnapshot]:
-        """The snapshots of all datasets that this party brings to a specification.
+    def freeze_all(
+        self, spec: Spec, digest: SpecDigest, *, again: bool, only: Collection[str] | None = None
+    ) -> dict[str, StoredSnapshot]:
+        """The snapshots of all datasets that this party brings to a specification, or of those in ``only``.
 
         ``again``: take new ones where the refresh rule of the dataset allows it.
         Raises: SourceError; rows and counts are in its ``local``, for this party's own console.
         """
-        own = [dataset for dataset in spec.datasets if dataset.party == self.party]
+        own = [d for d in spec.datasets if d.party == self.party and (only is None or d.name in only)]
         return {dataset.name: self._freeze(spec, dataset, digest, again=again) for dataset in own}
 
     def _freeze(self, spec: Spec, dataset: Dataset, digest: SpecDigest, *, again: bool) -> StoredSnapshot:

@@ -1,8 +1,9 @@
 """The hello round: every participant says what it is about to run, and the run id binds all of it (protocols.md 0.3).
 
-A hello is canonical JSON: digests of specification, plan, cards and dummy table, the software version, 16 fresh random
-bytes, and an ephemeral X25519 public key for each other computing party. ``run_id`` is the SHA-256 over all hellos,
-length-prefixed, in party order, the result party last. Who sent a hello is what the certificate says.
+A hello is canonical JSON: digests of specification, plan, cards and dummy table, of the older specification whose
+approvals cover this one (empty if it has its own), the software version, 16 fresh random bytes, and an ephemeral X25519
+public key for each other computing party. ``run_id`` is the SHA-256 over all hellos, length-prefixed, in party order,
+the result party last. Who sent a hello is what the certificate says.
 """
 
 import hashlib
@@ -21,7 +22,7 @@ RESULT_ENDPOINT = "result"
 
 MAX_BYTES = 8192
 _HEX = re.compile(r"[0-9a-f]*")
-_FIELDS = ("cards", "dummies", "keys", "pets", "plan", "random", "software", "spec")
+_FIELDS = ("cards", "cover", "dummies", "keys", "pets", "plan", "random", "software", "spec")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class Agreed:
     cards: str
     dummies: str
     software: str = __version__
+    cover: SpecDigest | None = None
+    """The specification whose approvals are used up, if that is another one (approve/cover.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ def make(agreed: Agreed, random: bytes, keys: Mapping[PartyId, bytes]) -> Hello:
             "cards": agreed.cards,
             "dummies": agreed.dummies,
             "software": agreed.software,
+            "cover": agreed.cover or "",
             "random": random.hex(),
             "keys": {peer: key.hex() for peer, key in keys.items()},
         }
@@ -73,10 +77,12 @@ def read(body: bytes, *, peer: str) -> Hello:
             raise ValueError
         if isinstance(fields["pets"], bool):  # which Python takes for 1
             raise ValueError
-        texts = [fields[name] for name in ("spec", "plan", "cards", "dummies", "software", "random")]
+        texts = [fields[name] for name in ("spec", "plan", "cards", "cover", "dummies", "software", "random")]
         if not all(isinstance(text, str) for text in texts) or not isinstance(fields["keys"], dict):
             raise ValueError
         if any(not _HEX.fullmatch(fields[name]) or len(fields[name]) != 64 for name in ("spec", "plan", "cards")):
+            raise ValueError
+        if not _HEX.fullmatch(fields["cover"]) or len(fields["cover"]) not in (0, 64):
             raise ValueError
         if len(bytes.fromhex(fields["random"])) != 16:
             raise ValueError
@@ -86,7 +92,12 @@ def read(body: bytes, *, peer: str) -> Hello:
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise PeerError("peer.hello", peer=peer) from error
     agreed = Agreed(
-        SpecDigest(fields["spec"]), PlanDigest(fields["plan"]), fields["cards"], fields["dummies"], fields["software"]
+        SpecDigest(fields["spec"]),
+        PlanDigest(fields["plan"]),
+        fields["cards"],
+        fields["dummies"],
+        fields["software"],
+        SpecDigest(fields["cover"]) if fields["cover"] else None,
     )
     return Hello(agreed, keys, body)
 
@@ -99,6 +110,7 @@ def compare(own: Agreed, other: Agreed, *, peer: str) -> None:
         ("plan", "run.other-plan"),
         ("cards", "run.other-cards"),
         ("dummies", "run.other-dummies"),
+        ("cover", "run.other-cover"),
     ):
         if getattr(own, name) != getattr(other, name):
             raise RunError(code, peer=peer)

@@ -28,7 +28,7 @@ from pets.errors import (
     SourceError,
 )
 from pets.ids import PartyId, RunHandle, SpecDigest
-from pets.party import evidence, session, sources
+from pets.party import evidence, hello, session, sources
 from pets.party.config import Directory
 from pets.party.consent import Consent
 from pets.party.freezer import Freezer
@@ -142,7 +142,7 @@ class PartyNode:
         """Verify and keep a revocation; runs under way of that specification end before their next message."""
         standing = self._consent.take_envelope(caller, envelope, approvals.REVOCATION)
         with self._lock:
-            runs = [run for run in self._runs.values() if run.digest == standing.digest]
+            runs = [run for run in self._runs.values() if standing.digest in dict(run.counts)]
         for run in runs:
             run.session.withdraw(ApprovalError("approval.revoked", approver="an approver", party=self.party))
         return standing
@@ -153,12 +153,16 @@ class PartyNode:
         return tuple(self._consent.standing(stored) for stored in reversed(self._state.specs()))
 
     def evidence(self, caller: Caller, digest: SpecDigest) -> Evidence:
-        """The specification, its submission and all approvals here: what other parties and approvers verify alone."""
+        """The specification, its submission and all approvals here: what other parties and approvers verify alone.
+
+        With it come how it stands here, and the text and approvals of specifications that cover it.
+        """
         stored = self._consent.stored(digest)
         self._named(caller, self._consent.review(digest).spec)
         files = [("spec.toml", stored.toml), ("submission.json", stored.submission)]
         envelopes = self._state.envelopes(digest)
         files += [(f"approvals/{number:02d}.json", body) for number, body in enumerate(envelopes, 1)]
+        files += self._consent.covering_files(digest)
         return Evidence(tuple(files))
 
     def snapshot(self, caller: Caller, digest: SpecDigest) -> tuple[SnapshotEntry, ...]:
@@ -270,13 +274,16 @@ class PartyNode:
             raise RunError("run.not-yours", party=caller.party)
         if self.party not in spec.computing:
             raise RunError("run.not-yours", party=self.party)
-        approved = self._consent.approved(stored, reviewed, request.approvals)
-        frozen = self._freezer.freeze_all(spec, request.digest, again=False)
+        named = hello.read(request.hello, peer=hello.RESULT_ENDPOINT).agreed.cover
+        approved = self._consent.approved(stored, reviewed, request.approvals, named)
+        frozen = self._freeze(spec, approved)
         charges = {name: run_loss(spec)[name] for name in frozen}
         run = self._begin(stored, reviewed, request, frozen, charges, approved)
-        self._admit(run, approved)
+        self._admit(run)
         try:
-            self._log.append("run.started", handle=request.handle, digest=request.digest, caller=caller.san)
+            self._log.append(
+                "run.started", handle=request.handle, digest=request.digest, caller=caller.san, **_covered(approved)
+            )
             self._outside.console(f"started run {request.handle}: {reviewed.spec.title}, for {caller.party}")
             run.thread = threading.Thread(
                 target=self._play, args=(run, reviewed, approved, frozen), daemon=True, name=f"run {request.handle}"
@@ -291,7 +298,7 @@ class PartyNode:
                 self._take_hello(run, peer, body)
         return run.session.hello_body
 
-    def _admit(self, run: LiveRun, approved: approvals.Approved) -> None:
+    def _admit(self, run: LiveRun) -> None:
         """Enter a run into the journal, if it could be counted and paid for beside those that are about to be.
 
         Two clients that start the last approved run at once would otherwise each use it up at other parties.
@@ -303,11 +310,12 @@ class PartyNode:
             if self._closed or len(live) >= self._settings.max_live:
                 raise busy
             before = [other for other in live if not other.charged]
-            used = self._state.runs_used(run.digest)
-            if used >= approved.max_runs:
-                raise BudgetError("budget.runs", digest=run.digest, allowed=approved.max_runs)
-            if used + sum(other.digest == run.digest for other in before) >= approved.max_runs:
-                raise busy
+            for digest, most in run.counts:
+                used = self._state.runs_used(digest)
+                if used >= most:
+                    raise BudgetError("budget.runs", digest=digest, allowed=most)
+                if used + sum(digest in dict(other.counts) for other in before) >= most:
+                    raise busy
             self._ledger.check(run.charges, self._caps(run.charges))
             together = {
                 name: total([loss, *(other.charges[name] for other in before if name in other.charges)])
@@ -344,7 +352,7 @@ class PartyNode:
             return sources.read(self._freezer.loaded(frozen[read.dataset]), read, dataset)
 
         parties = frozenset(PartyId(p.name) for p in spec.parties)
-        run = LiveRun(request.handle, request.digest, parties, charges)
+        run = LiveRun(request.handle, request.digest, parties, charges, approved.counts)
         run.session = session.Session(
             reviewed,
             self.party,
@@ -356,6 +364,7 @@ class PartyNode:
             deadline_s=self._settings.deadline_s,
             run_s=self._settings.run_s,
             tick=run.events.step,
+            cover=None if approved.covering is None else approved.signed,
             check=lambda: self._still(approved),
             agreed=lambda run_id: self._agreed(run, stored, reviewed, approved, run_id),
         )
@@ -376,9 +385,9 @@ class PartyNode:
         """
         run.run_id = run_id
         self._state.agree_run(run.handle, run_id.hex())
-        self._consent.approved_here(stored, reviewed)
+        self._consent.approved_here(stored, reviewed, None if approved.covering is None else approved.signed)
         with self._lock:
-            self._state.count_run(reviewed.digest, approved.max_runs)
+            self._state.count_run(*approved.counts)
             self._reserve(run.handle, run.charges)
             run.charged = True
         self._log.append(
@@ -388,6 +397,7 @@ class PartyNode:
             digest=reviewed.digest,
             plan=reviewed.plan_digest,
             cards=reviewed.cards,
+            **({} if approved.covering is None else {"cover": approved.signed}),
         )
 
     def _play(
@@ -479,6 +489,15 @@ class PartyNode:
         )
         return sign(statement, self._signing)
 
+    def _freeze(self, spec: Spec, approved: approvals.Approved) -> dict[str, StoredSnapshot]:
+        """What this party brings. A covered run reads the snapshots of the covering specification, and no others:
+
+        those are the rows that its approvers let be asked about, frozen once or refreshed when its rule allows it.
+        """
+        signed = spec if approved.covering is None else self._consent.review(approved.signed).spec
+        only = {dataset.name for dataset in spec.datasets}
+        return self._freezer.freeze_all(signed, approved.signed, again=False, only=only)
+
     # -- checks -------------------------------------------------------------------------------------------------------
 
     def _still(self, approved: approvals.Approved) -> None:
@@ -538,3 +557,10 @@ class PartyNode:
         self._outside.console(f"{error.text}\n  {error.hint}")
         for line in error.local:
             self._outside.console(f"  {line}")
+
+
+def _covered(approved: approvals.Approved) -> dict[str, object]:
+    """What the log says of a run under a cover: the specification that covers it, and the envelopes that counted."""
+    if approved.covering is None:
+        return {}
+    return {"cover": approved.signed, "envelopes": [digest for _, digest in approved.envelopes]}

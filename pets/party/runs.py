@@ -70,6 +70,8 @@ class LiveRun:
     digest: SpecDigest
     parties: frozenset[PartyId]
     charges: Mapping[str, Loss]
+    counts: tuple[tuple[SpecDigest, int], ...]
+    """The specifications that it uses up a run of: its own, and one whose approvals cover it."""
     events: Events = field(default_factory=Events)
     session: Session = field(init=False)
     thread: threading.Thread | None = None

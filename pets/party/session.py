@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from pets.errors import InternalError, LinkError, PeerError, PetsError, RunError, SourceError
-from pets.ids import PartyId, RunHandle
+from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.kernels import prf
 from pets.party import gate, hello, prepare
 from pets.party.drive import Tick, drive
@@ -86,9 +86,9 @@ def result_endpoint(reviewed: Reviewed) -> PartyId:
     return PartyId(f"{reviewed.spec.result_party}:result")
 
 
-def to_agree(reviewed: Reviewed, shape: helper_join.Shape) -> hello.Agreed:
-    """What this party is about to run, for the hello."""
-    return hello.Agreed(reviewed.digest, reviewed.plan_digest, reviewed.cards, shape.dummies.digest)
+def to_agree(reviewed: Reviewed, shape: helper_join.Shape, cover: SpecDigest | None = None) -> hello.Agreed:
+    """What this party is about to run, for the hello. ``cover``: the older specification whose approvals let it run."""
+    return hello.Agreed(reviewed.digest, reviewed.plan_digest, reviewed.cards, shape.dummies.digest, cover=cover)
 
 
 class Session:
@@ -115,6 +115,7 @@ class Session:
         deadline_s: float,
         run_s: float,
         tick: Tick,
+        cover: SpecDigest | None = None,
         check: Callable[[], None] = lambda: None,
         agreed: Callable[[bytes], None] = lambda run_id: None,
     ) -> None:
@@ -131,7 +132,7 @@ class Session:
         self._roles = roles_of(reviewed)
         self._role = next(role for role in _ROLES if self._roles[role] == party)
         self._peers = tuple(name for name in reviewed.spec.computing if name != party)
-        self._own_agreed = to_agree(reviewed, self._shape)
+        self._own_agreed = to_agree(reviewed, self._shape, cover)
         self._private = {peer: Secret(entropy(32)) for peer in self._peers}
         self._own_hello = hello.make(
             self._own_agreed, entropy(16), {peer: prf.public_key(key) for peer, key in self._private.items()}

@@ -311,21 +311,25 @@ class State:
 
     # -- runs ---------------------------------------------------------------------------------------------------------
 
-    def count_run(self, digest: SpecDigest, max_runs: int) -> int:
-        """Use up one run. On disk when it returns, so a crash after it cannot give the run back.
+    def count_run(self, *counts: tuple[SpecDigest, int]) -> int:
+        """Use up one run of each specification, of which so many are allowed: of all or of none.
 
-        Returns: the number of this run, from 1.
+        On disk when it returns, so a crash after it cannot give a run back.
+        Returns: the number of this run of the first one, from 1.
         Raises:  BudgetError ``budget.runs``.
         """
+        numbers = []
         with self.transaction() as db:
-            row = db.execute("SELECT used FROM run_counts WHERE digest = ?", (digest,)).fetchone()
-            used = row[0] if row else 0
-            if used >= max_runs:
-                raise BudgetError("budget.runs", allowed=max_runs, digest=digest)
-            db.execute("INSERT OR REPLACE INTO run_counts VALUES (?, ?)", (digest, used + 1))
-            self.at(Boundary.RUN_COUNT_RAISED)
+            for digest, max_runs in counts:
+                row = db.execute("SELECT used FROM run_counts WHERE digest = ?", (digest,)).fetchone()
+                used = int(row[0]) if row else 0
+                if used >= max_runs:
+                    raise BudgetError("budget.runs", allowed=max_runs, digest=digest)
+                db.execute("INSERT OR REPLACE INTO run_counts VALUES (?, ?)", (digest, used + 1))
+                numbers.append(used + 1)
+                self.at(Boundary.RUN_COUNT_RAISED)
         self.at(Boundary.RUN_COUNT_FLUSHED)
-        return int(used) + 1
+        return numbers[0]
 
     def runs_used(self, digest: SpecDigest) -> int:
         with self.reading() as db:

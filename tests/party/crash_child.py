@@ -7,6 +7,7 @@ import datetime as dt
 import os
 import signal
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,6 +21,7 @@ DIGEST = SpecDigest("ab" * 32)
 ASKED = Loss(Fraction(1, 3), Fraction(1, 2**40))
 CAP = Cap(Loss(Fraction(10), Fraction(1)), dt.date(2000, 1, 1))
 SPEC = StoredSpec(DIGEST, PlanDigest("cd" * 32), b"toml", b"{}", b"envelope", "Alex", b"key")
+COVERING = replace(SPEC, digest=SpecDigest("12" * 32))
 SNAPSHOT = StoredSnapshot(DIGEST, "t", "2027-01-01", "t.parquet", "aa" * 32, "bb" * 32, "cc" * 32, bytes(32), 10)
 
 
@@ -33,7 +35,11 @@ def act(state: State, action: str) -> None:
         case "snapshot":
             state.add_snapshot(SNAPSHOT)
         case "count":
-            state.count_run(DIGEST, 5)
+            state.count_run((DIGEST, 5))
+        case "covering":
+            state.add_spec(COVERING)
+        case "count both":
+            state.count_run((DIGEST, 5), (COVERING.digest, 5))
         case "reserve":
             Ledger(state).reserve(RunHandle("r"), {"t": ASKED}, {"t": CAP})
         case "settle":

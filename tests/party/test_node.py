@@ -305,10 +305,12 @@ def test_each_party_verifies_an_approval_of_every_other_party_itself(world: Worl
         "by a stranger": (world.approval(reviewed, party, key=keygen()),),
         "for another digest": (world.approval(reviewed, party, digest=SpecDigest("ab" * 32)),),
     }[how]
-    request = world.request(reviewed, b"{}")
+    request = world.request(reviewed, world.hello(reviewed))
     brought = tuple(body for body in request.approvals if approvals.claim_of(body).party != party) + bad
     with pytest.raises(ApprovalError):
-        world.nodes[BOARD].start(world.caller(ANALYST), StartRequest(request.handle, reviewed.digest, b"{}", brought))
+        world.nodes[BOARD].start(
+            world.caller(ANALYST), StartRequest(request.handle, reviewed.digest, request.hello, brought)
+        )
     nothing_happened(world, reviewed)
 
 

@@ -389,6 +389,7 @@ def test_a_client_that_holds_another_specification_starts_nothing(world: World) 
             "spec": other.digest,
             "plan": reviewed.plan_digest,
             "cards": reviewed.cards,
+            "cover": "",
             "dummies": "",
             "software": "0.1.0",
             "random": "00" * 16,
@@ -758,7 +759,7 @@ def test_a_refusal_at_the_last_moment_is_told_to_all(make_world: Make, party: Pa
     def take(at: PartyId) -> None:
         if at == party:
             for _ in range(3):
-                world.states[party].count_run(reviewed.digest, 3)
+                world.states[party].count_run((reviewed.digest, 3))
 
     world.hooks.link = take
     error = fails(world)

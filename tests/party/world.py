@@ -25,20 +25,23 @@ from pets.approve import approvals
 from pets.approve.envelope import SigningKey, keygen
 from pets.approve.policy import Approval, Approver, Limits, Policy
 from pets.client import Analyst, Network, Server
-from pets.ids import PartyId, RunHandle
+from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.local import LocalServer
-from pets.party import prepare
+from pets.party import hello, prepare
 from pets.party.config import Directory, DirectoryApprover, DirectoryParty
 from pets.party.ledger import Ledger
 from pets.party.log import Log
 from pets.party.node import Outside, PartyNode, Settings
-from pets.party.session import result_endpoint
+from pets.party.session import result_endpoint, to_agree
 from pets.party.sources import FrameSource, Source
 from pets.party.state import State
 from pets.party.warm import prepare_kernels
+from pets.plan.cost import join_of
+from pets.plan.lower import JOIN_CARD
 from pets.plan.review import Reviewed, review
 from pets.protocols.helper_join import Shape
 from pets.result import Result
+from pets.spec.cards import load_cards
 from pets.spec.ir import AddNoise
 from pets.spec.parse import parse_toml
 from pets.transport.calls import Caller, StartRequest
@@ -377,6 +380,11 @@ class World:
 
     def run(self, toml: str = SPEC, **options: Any) -> Result:
         return self.client().run(toml, **options)
+
+    def hello(self, reviewed: Reviewed, cover: SpecDigest | None = None) -> bytes:
+        """A result party's hello, which may name a specification whose approvals cover this one."""
+        shape = prepare.shape_of(join_of(reviewed.plan), load_cards()[JOIN_CARD])
+        return hello.make(to_agree(reviewed, shape, cover), os.urandom(16), {}).body
 
     def request(self, reviewed: Reviewed, hello: bytes, handle: str | None = None) -> StartRequest:
         """A start request with an approval of every party, made now."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pets.check import noised
+from pets.check import noised as columns
 from pets.errors import LeakError, SpecError
 from pets.kernels.noise import MAX_TERM
 from pets.plan import lower as module
@@ -127,7 +127,7 @@ def test_everything_about_sizes_is_the_declared_maximum() -> None:
 
 
 def test_the_limit_on_terms_is_that_of_the_sampler() -> None:
-    assert noised.MAX_TERM == MAX_TERM
+    assert columns.MAX_TERM == MAX_TERM
 
 
 @pytest.mark.parametrize(
