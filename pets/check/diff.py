@@ -11,7 +11,7 @@ two populations is a third one; nor is a coarser grouping, because one noise on 
 is a table with a column less if its epsilon goes to the others.
 
     fields      every field of the model by its entry in check/decided.py, which knows no query
-    query       the bound queries in normal form: tables, conditions, groups, columns
+    query       the bound queries: tables, populations in normal form (spec/population.py), groups, columns
     noise       the noised columns: units, sensitivity and epsilon of each
     matrix      every cell of the disclosure matrix, coalitions beyond the model included
     losses      what a run charges to each dataset
@@ -25,15 +25,15 @@ from pets.check import flow, noised
 from pets.check.budget import Loss, exact
 from pets.check.decided import Pair, Reason, Relation, fields, turned
 from pets.check.labels import Mark, Matrix
-from pets.check.normal import asked, population
 from pets.errors import PetsError
 from pets.ids import SpecDigest
 from pets.spec import moments as taken_apart
 from pets.spec.canonical import spec_digest
 from pets.spec.cards import load_cards
 from pets.spec.ir import NoisedColumn
-from pets.spec.model import Spec
-from pets.spec.query import Query
+from pets.spec.model import Dataset, Spec
+from pets.spec.population import Space, Undecided
+from pets.spec.query import Aggregate, ColumnRef, Output, Predicate, Query, Statistic
 from pets.spec.sql import bind
 
 Cells = Mapping[tuple[str, str, frozenset[str]], Mark]
@@ -99,6 +99,7 @@ class Facts:
     refused: str = ""
     query: Query | None = None
     roles: taken_apart.Roles | None = None
+    populations: Mapping[str, object] | None = None
     columns: tuple[NoisedColumn, ...] = ()
     cells: Cells | None = None
     losses: Mapping[str, Loss] | None = None
@@ -117,7 +118,20 @@ def facts(spec: Spec) -> Facts:
         columns = noised.noised_columns(spec, query, roles)
     except PetsError as error:
         return Facts(spec, digest, error.text)
-    return Facts(spec, digest, "", query, roles, columns, cells(verdict.matrix, query), verdict.losses)
+    rows = {
+        table: population(where, spec.dataset(table))
+        for table, where in ((query.left, query.where_left), (query.right, query.where_right))
+    }
+    return Facts(spec, digest, "", query, roles, rows, columns, cells(verdict.matrix, query), verdict.losses)
+
+
+def population(where: Predicate | None, dataset: Dataset) -> object:
+    """What equals that of another condition if both select the same rows; of one too long to tell, its own words."""
+    space = Space()
+    try:
+        return space.write(space.of(where, dataset))
+    except Undecided:
+        return where
 
 
 def cells(matrix: Matrix, query: Query) -> Cells:
@@ -174,7 +188,7 @@ def _reasons(old: Facts, new: Facts) -> Iterator[Reason]:
 def _population(old: Facts, new: Facts) -> Iterator[Reason]:
     """Which rows are asked about, how they meet, in which cells, and who plays which role. None of it has an order."""
     assert old.query is not None and new.query is not None
-    before, after = population(old.query), population(new.query)
+    before, after = old.populations or {}, new.populations or {}
     if before.keys() != after.keys():
         told = f"joins {_and(after)} instead of {_and(before)}"
         yield Reason("computation.sql: FROM", "incomparable", told)
@@ -215,6 +229,27 @@ def _outputs(old: Query, new: Query) -> Iterator[Reason]:
             yield Reason("computation.sql: SELECT", "wider", f"{what} is released as well")
         elif name != before[what]:
             yield Reason("computation.sql: SELECT", "equal", f"{what} is called {name} instead of {before[what]}")
+
+
+def asked(output: Output) -> str:
+    """What a column of the table is, whatever it is called: ``AVG(stays.minutes)``, ``COUNT(*)``, ``homes.tenure``."""
+    if isinstance(output.what, ColumnRef):
+        return str(output.what)
+    name, arguments = output.what.statistic.value.upper(), ", ".join(map(str, _arguments(output.what)))
+    match output.what.statistic:
+        case Statistic.COUNT_ROWS:
+            return "COUNT(*)"
+        case Statistic.COUNT_VALUES:
+            return f"COUNT({arguments})"
+        case Statistic.COUNT_PEOPLE:
+            return f"COUNT(DISTINCT {arguments})"
+    return f"{name}({arguments})"
+
+
+def _arguments(what: Aggregate) -> tuple[ColumnRef, ...]:
+    """The columns of an aggregate. Those of a statistic that is the same either way are sorted."""
+    either_way = what.statistic.value.startswith(("corr", "covar"))
+    return tuple(sorted(what.columns)) if either_way else what.columns
 
 
 # -- noise, matrix, losses --------------------------------------------------------------------------------------------

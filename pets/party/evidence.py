@@ -309,7 +309,7 @@ def _covered(folder: Path, spec: Spec, receipts: Mapping[PartyId, Receipt]) -> l
 
     try:
         old = read_spec(file)
-        plan = review(old).require().plan_digest
+        plan = review(old).settled().plan_digest
     except PetsError as error:
         wrong(_text(error))
     if spec_digest(old) != first.cover.spec:

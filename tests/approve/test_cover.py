@@ -100,7 +100,7 @@ def test_before_the_first_day_of_either_nothing_is_covered() -> None:
         ('epsilon = "1"', 'epsilon = "2"'),
         ("max_runs = 12", "max_runs = 13"),
         ("2027-11-30", "2027-12-01"),
-        ("Plan the winter.", "Plan the summer."),
+        ("to plan for?", "to plan against?"),
         ("DATE '2026-01-01'", "DATE '2026-01-02'"),
         ("max_rows_per_person = 4", "max_rows_per_person = 3"),
         ('author = "Alex Author"', 'author = "Ann"'),

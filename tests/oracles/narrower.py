@@ -27,7 +27,7 @@ ROWS = [
     {"arrival": day, "minutes": minutes, "age_band": band}
     for day, minutes, band in product(
         [None, *(dt.date(2026, month, day) for month in (1, 3, 6) for day in (1, 2)), dt.date(2025, 12, 31)],
-        [None, 0, 59, 60, 61, 120],
+        [None, 0, 59, 60, 61, 120, 121],
         [None, "16-24", "25-44", "65+"],
     )
 ]
