@@ -242,6 +242,11 @@ MALFORMED: dict[str, tuple[bytes, str, str]] = {
     "a label twice": (edited('label = "M2"', 'label = "M1"'), "card.field", "message"),
     "a label with a dot": (edited('label = "M2"', 'label = "M.2"'), "card.field", "message.1.label"),
     "round 0": (edited("round = 1", "round = 0"), "card.field", "message.0.round"),
+    "a message to its own sender": (
+        edited('from = "a"\nto = "helper"', 'from = "a"\nto = "a"'),
+        "card.field",
+        "own sender",
+    ),
     "an unknown sender": (edited('from = "a"', 'from = "z"'), "card.field", "message M1"),
     "an unknown receiver": (edited('to = "helper"', 'to = "everyone"'), "card.field", "message M1"),
     "an unknown element": (edited('element = "word"', 'element = "float"'), "card.field", "message.2.element"),

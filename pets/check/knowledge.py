@@ -245,7 +245,8 @@ def _lists(seen: View) -> None:
                     if seen.holds(key):
                         seen.persons.add(role)  # K4: every identifier is tried
                     lists.setdefault(key, {})[role] = hidden
-                dummies.setdefault(key, []).append(_inside(inside, "dummies"))
+                filled = bool(_inside(inside, "fillers"))  # else the length of the list would tell the dummies
+                dummies.setdefault(key, []).append(_inside(inside, "dummies") if filled else set())
             case "match" if not hidden:
                 seen.joint = True  # K6
             case Call("ends", (Call("groups", (str(role),)),)) if not hidden:

@@ -17,7 +17,10 @@ OF_PRODUCTS = ("x", "z", "p")
 """Numbers of columns that are none without products."""
 
 Mask = tuple[str, str]
-"""Key and label; a share of zero has no label."""
+"""Key and label; a share of zero has the label zero."""
+
+Holders = tuple[frozenset[str], ...]
+"""Least coalitions that know a key or a mask."""
 
 
 def opened(card: Card, release: Card, *, products: bool) -> tuple[Learns, ...]:
@@ -27,25 +30,24 @@ def opened(card: Card, release: Card, *, products: bool) -> tuple[Learns, ...]:
     """
     sent = [message for message in card.messages if products or message.columns.text not in OF_PRODUCTS]
     found = [*_final(card, release), *_counted(card)]
-    fresh = _fresh(sent)
+    hiding = Hiding(card, sent)
     for message in sent:
         if SUMS not in message.carries:
-            found += _of(card, message, fresh)
+            found += _of(card, message, hiding)
     return tuple(dict.fromkeys(found))
 
 
-def _of(card: Card, message: Message, fresh: frozenset[Mask]) -> Iterator[Learns]:
+def _of(card: Card, message: Message, hiding: "Hiding") -> Iterator[Learns]:
     inner, order = _unordered(message.meaning)
     if isinstance(inner, Call) and inner.head == "tags":
         keys = tuple(item for item in message.carries if item.endswith(".key"))
-        yield from _learn(card, message, (str(inner.args[0]),), keys)  # P2
+        yield from _learn(message, [_holders(card, str(inner.args[0]))], keys)  # P2
         if order != SORTED:
-            yield from _learn(card, message, order, ("match",))  # P3
+            yield from _learn(message, [_holders(card, key) for key in order], ("match",))  # P3
     elif inner == "match" or (isinstance(inner, Call) and inner.head == "ends"):
-        yield from _learn(card, message, order, message.carries)  # P3
+        yield from _learn(message, [_holders(card, key) for key in order], message.carries)  # P3
     else:
-        masks = [m for m in _masks(message.meaning, message.index) if m in fresh]
-        yield from _learn(card, message, tuple(key for key, _ in masks), message.carries)  # P1
+        yield from _learn(message, hiding.of(message), message.carries)  # P1
 
 
 def _counted(card: Card) -> Iterator[Learns]:
@@ -54,7 +56,9 @@ def _counted(card: Card) -> Iterator[Learns]:
         lists = [m for m in card.messages if m.receiver == receiver and any(c.head == "tags" for c in calls(m.meaning))]
         if len({message.sender for message in lists}) > 1:
             dummies = [{str(c.args[0]) for c in calls(m.meaning) if c.head == "dummies"} for m in lists]
-            hidden = any(receiver not in _holders(card, key) for key in set.intersection(*dummies))
+            padded = all(any(c.head == "fillers" for c in calls(m.meaning)) for m in lists)
+            alone = frozenset({receiver})
+            hidden = padded and any(not _knows(card, alone, key) for key in set.intersection(*dummies))
             how = "the number of equal tags, with dummies" if hidden else "the number of equal tags"
             yield Learns((receiver,), "match_count", "noised" if hidden else "count", False, how)
 
@@ -73,11 +77,9 @@ def _unordered(term: Term) -> tuple[Term, tuple[str, ...]]:
     return term, ()
 
 
-def _learn(card: Card, message: Message, keys: tuple[str, ...], items: tuple[str, ...]) -> Iterator[Learns]:
-    """The receiver, with one holder of each key that it lacks. The sender, who knows what it sends, adds nothing."""
-    lacking = [set(_holders(card, key)) for key in dict.fromkeys(keys) if message.receiver not in _holders(card, key)]
-    for chosen in product(*(sorted(holders - {message.sender}) for holders in lacking)):
-        who = tuple(dict.fromkeys((message.receiver, *chosen)))
+def _learn(message: Message, hidden_by: list[Holders], items: tuple[str, ...]) -> Iterator[Learns]:
+    """What each least coalition learns that opens a message."""
+    for who in _openers(message, hidden_by):
         for item in items:
             grade = "membership" if item == "match" or item.endswith(".key") else "record"
             yield Learns(who, item, grade, False, f"what message {message.label} carries, by its keys")
@@ -85,22 +87,56 @@ def _learn(card: Card, message: Message, keys: tuple[str, ...], items: tuple[str
             yield Learns(who, "match_count", "count", False, f"how many rows match, from message {message.label}")
 
 
-def _holders(card: Card, key: str) -> tuple[str, ...]:
-    return next((each.holders for each in card.keys if each.name == key), ())
+def _openers(message: Message, hidden_by: list[Holders]) -> Iterator[tuple[str, ...]]:
+    """The receiver, with one holder of whatever it lacks. The sender, who knows what it sends, adds nothing."""
+    alone = frozenset({message.receiver})
+    lacking = [holders for holders in hidden_by if alone not in holders]
+    for chosen in product(*([h for h in holders if message.sender not in h] for holders in lacking)):
+        yield tuple(dict.fromkeys((message.receiver, *(role for holder in chosen for role in sorted(holder)))))
 
 
-def _fresh(sent: list[Message]) -> frozenset[Mask]:
-    """Rule P4: masks that are added in one message only, and that no message without such a mask speaks of."""
-    open_ones = [m for m in sent if SUMS not in m.carries and m.element == "word"]
-    uses = Counter(mask for m in open_ones for mask in _masks(m.meaning, m.index))
-    uses.update((str(call.args[0]), call.head) for m in sent for call in calls(m.meaning) if call.head == "zero")
-    once = {mask for mask, times in uses.items() if times == 1}
-    while True:
-        bare = [m for m in open_ones if not once & set(_masks(m.meaning, m.index))]
-        spoilt = {mask for m in bare for mask in _mentioned(m.meaning)}
-        if not once & spoilt:
-            return frozenset(once)
-        once -= spoilt
+def _holders(card: Card, key: str) -> Holders:
+    """Who has a key: single roles, in the order of the card."""
+    found = next((each.holders for each in card.keys if each.name == key), ())
+    return tuple(frozenset({role}) for role in found)
+
+
+class Hiding:
+    """Rule P4: which masks hide the messages of a card, and from whom.
+
+    A mask is fresh if it is added to one thing only, counted by the message's own columns, and not spoken of by a
+    message that has no fresh mask. Who opens a message learns every mask that it speaks of.
+    """
+
+    def __init__(self, card: Card, sent: list[Message]) -> None:
+        self._card = card
+        words = [m for m in sent if SUMS not in m.carries and m.element == "word"]
+        added = {(mask, m.meaning) for m in words for mask in _masks(m.meaning, m.index)}
+        uses = Counter(mask for mask, _ in added)
+        uses.update((str(call.args[0]), call.head) for m in sent for call in calls(m.meaning) if call.head == "zero")
+        self._fresh = {mask for mask, times in uses.items() if times == 1}
+        while spoilt := self._spoilt(words):
+            self._fresh -= spoilt
+        self._told: dict[Mask, list[frozenset[str]]] = {}
+        for message in words:
+            for who in _openers(message, [_holders(card, key) for key, _ in self._own(message)]):
+                for mask in _mentioned(message.meaning):
+                    self._told.setdefault(mask, []).append(frozenset(who))
+
+    def of(self, message: Message) -> list[Holders]:
+        """For each mask that hides a message, who knows it."""
+        return [(*_holders(self._card, mask[0]), *self._others(mask, message)) for mask in self._own(message)]
+
+    def _own(self, message: Message) -> list[Mask]:
+        return [mask for mask in _masks(message.meaning, message.index) if mask in self._fresh]
+
+    def _spoilt(self, words: list[Message]) -> set[Mask]:
+        return self._fresh & {mask for m in words if not self._own(m) for mask in _mentioned(m.meaning)}
+
+    def _others(self, mask: Mask, message: Message) -> list[frozenset[str]]:
+        """Coalitions that learn a mask from another message. Its own tells those who know what it hides already."""
+        own = {frozenset(who) for who in _openers(message, [_holders(self._card, mask[0])])}
+        return [who for who in self._told.get(mask, []) if who not in own]
 
 
 def _masks(term: Term, index: str) -> Iterator[Mask]:
@@ -139,6 +175,10 @@ def _final(card: Card, release: Card) -> Iterator[Learns]:
             yield Learns(names, SUMS, "noised" if enough else "aggregate", False, "the sums, by all their shares")
 
 
+def _knows(card: Card, who: frozenset[str], key: str) -> bool:
+    return any(holder <= who for holder in _holders(card, key))
+
+
 def _noise(card: Card, term: Term) -> Iterator[str]:
     """The roles whose noise is in a message, or in one that it was made with."""
     for part in (part for _, part in term.parts) if isinstance(term, Sum) else (term,):
@@ -156,7 +196,7 @@ def _overheard(card: Card, who: frozenset[str]) -> set[str]:
     for message in card.messages:
         if SUMS not in message.carries and message.receiver in who:
             masks = _masks(message.meaning, message.index)
-            if all(who & set(_holders(card, key)) for key, _ in masks):
+            if all(_knows(card, who, key) for key, _ in masks):
                 found |= set(_noise(card, message.meaning))
     return found
 
@@ -164,7 +204,7 @@ def _overheard(card: Card, who: frozenset[str]) -> set[str]:
 def _traced(card: Card, message: Message, who: frozenset[str]) -> bool:
     """Rule P6: a final share without a share of zero is found again by a role that made or saw a part of it."""
     zeros = [call for call in calls(message.meaning) if call.head == "zero"]
-    hidden = any(not who & set(_holders(card, str(call.args[0]))) for call in zeros)
+    hidden = any(not _knows(card, who, str(call.args[0])) for call in zeros)
     others = who & (set(card.adversary.among) - {message.sender})
     return bool(others) and not hidden and message.sender not in who and not _owns(card, who)
 

@@ -316,6 +316,8 @@ def _check(card: Card, file: str) -> None:
         for role in (message.sender, message.receiver):
             if role not in card.roles:
                 raise SpecError("card.field", file=file, path=path, problem=f"{role} is not a role of the card")
+        if message.sender == message.receiver:
+            raise SpecError("card.field", file=file, path=path, problem="goes to its own sender")
         width = parse_formula(message.element[6:-1]) if message.element.startswith("bytes[") else None
         for formula in (message.columns, message.count, *([width] if width else [])):
             _known_names(card, file, path, formula, known)

@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 
 from pets.check import flow, knowledge
-from pets.errors import LeakError, SpecError
+from pets.errors import InternalError, LeakError, SpecError
 from pets.plan.lower import lower
 from pets.spec.cards import Card, load_cards, parse_card
 from pets.spec.ir import Plan
@@ -100,3 +100,36 @@ def test_what_tells_nobody_anything_is_not_refused(edit: planted.Planted) -> Non
     second = knowledge.judge(lower(agree_on, query), agree_on, card_with(edit))
     assert first.accepted and second.accepted
     assert first.matrix.differences(second.matrix) == ()
+
+
+# -- every small edit of the card -------------------------------------------------------------------------------------
+
+SWEEP = planted.sweep()
+
+
+@pytest.mark.parametrize("block", range(6))
+def test_no_edit_of_the_card_leaks_past_both_checkers(block: int) -> None:
+    """What the second finds the first refuses, too; what neither refuses tells nobody anything, or they differ on it.
+
+    A specification on which they differ is refused (tests/plan/test_review.py), and so is a card whose shares do not
+    add up or that does not load.
+    """
+    spec = corpus.parse_toml((corpus.HERE / "should_pass" / "ae_by_tenure.toml").read_text())
+    query = bind(spec)
+    plan = lower(spec, query)
+    for name in list(SWEEP)[block::6]:
+        try:
+            card = parse_card(SWEEP[name].encode(), file=name)
+            cards = {**load_cards(), card.id: card}
+            first, second = flow.judge(spec, query, cards), knowledge.judge(plan, spec, cards)
+        except (SpecError, InternalError) as error:
+            assert error.code in ("card.field", "plan.terms"), name
+            continue
+        assert first.errors or not second.errors, name
+        passes = not first.errors and first.matrix.differences(second.matrix) == ()
+        assert passes == (name in planted.TELLS_NOBODY), name
+
+
+def test_the_sweep_has_every_kind_of_edit() -> None:
+    assert set(planted.TELLS_NOBODY) <= set(SWEEP)
+    assert len(SWEEP) >= 100 and len(set(SWEEP.values())) == len(SWEEP)

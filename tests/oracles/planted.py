@@ -210,3 +210,46 @@ def _second_mask(text: str) -> str:
     return swap(
         "gather(mask(s_bc, r, gathered), M4)", "gather(mask(s_bc, r, gathered) + mask(s_bc, extra, gathered), M4)"
     )(text)
+
+
+def sweep() -> dict[str, str]:
+    """Every small edit of the card: another receiver or one more, one holder more, another family, a summand less."""
+    roles, found = ("a", "b", "helper", "result"), {}
+    for label in re.findall(r'label = "(\w+)"', TEXT):
+        sender, receiver = _ends(label)
+        for role in roles:
+            if role != sender and role != receiver:
+                found[f"{label} to {role}"] = sent_to(label, role)(TEXT)
+                found[f"{label} to {role}, too"] = copied_to((label, role))(TEXT)
+    for key, names in re.findall(r'name = "(\w+)"\nholders = \[([^\]]*)\]', TEXT):
+        holders = names.replace('"', "").split(", ")
+        for role in roles:
+            if role not in holders:
+                found[f"{key} held by {role}"] = held_by(key, *holders, role)(TEXT)
+    terms = re.findall(r'^term = "(.*)"$', TEXT, re.MULTILINE)
+    for call in sorted(set(re.findall(r"(?:mask|zero|perm|dummies)\([^()]*\)", " ".join(terms)))):
+        own = re.findall(r"s_\w\w", call)[0]
+        for key in ("s_ab", "s_ac", "s_bc"):
+            if key != own:
+                found[f"{call} from {key}"] = TEXT.replace(call, call.replace(own, key))
+    for term in terms:
+        for part in re.findall(r" [+-] [^+-]*?\([^()]*\)(?= [+-]|$)|, (?:dummies|fillers)\(\w+\)", term):
+            left_out = term.replace(part, "", 1)
+            found[f"{term} without{part}"] = TEXT.replace(f'term = "{term}"', f'term = "{left_out}"')
+    return found
+
+
+def _ends(label: str) -> tuple[str, str]:
+    match = re.search(rf'label = "{label}"\nround = \d\nfrom = "(\w+)"\nto = "(\w+)"', TEXT)
+    assert match is not None
+    return match.group(1), match.group(2)
+
+
+TELLS_NOBODY = {
+    "M7a to b, too": "one share of the sums, which a share of zero hides from b; the result party has it anyway",
+    "M7c to b, too": "the same of the other share",
+    "tag held by result": "it sees no tags, and whoever may be corrupt with it sees none but its own",
+    "mask(s_ab, noise, summed) from s_ac": "the helper hears b's noise, and sees no sum to take it from",
+    "mask(s_ab, noise, summed) from s_bc": "the same",
+}
+"""Edits after which nobody within the model learns more; both checkers say so, and agree on everybody beyond it."""
