@@ -7,7 +7,21 @@ taken from what was checked: specification, matrix, cards, plan and forecast. Sa
 from collections.abc import Iterator, Mapping
 
 from pets.check import computed, flow, lawful, learned, legal, rules
-from pets.check.blocks import MANY, Block, Cases, Grid, Pairs, Points, Report, Section, Text, day, levels, listed
+from pets.check.blocks import (
+    MANY,
+    Block,
+    Cases,
+    Grid,
+    Pairs,
+    Points,
+    Report,
+    Section,
+    Text,
+    day,
+    levels,
+    listed,
+    plural,
+)
 from pets.check.checked import Checked, full_name
 from pets.check.cover import cover
 from pets.check.labels import Verdict
@@ -57,19 +71,19 @@ def report(review: Checked) -> Report:
 def _state(verdict: Verdict, accepted: bool) -> str:
     if not accepted:
         return "Refused"
-    warnings = sum(f.severity == "warning" for f in verdict.findings)
-    return (
-        f"Ready for approval, with {'a warning' if warnings == 1 else f'{warnings} warnings'}"
-        if warnings
-        else ("Ready for approval")
-    )
+    warnings = sum(f.severity == "warning" and f.rule not in legal.RULES for f in verdict.findings)
+    if not warnings:
+        return "Ready for approval"
+    return f"Ready for approval, with {'a warning' if warnings == 1 else f'{warnings} warnings'}"
 
 
 def _verdict(verdict: Verdict, accepted: bool) -> str:
-    if accepted:
-        return "The checker finds nothing that is told to anyone and not declared below. Approval is yours to give."
-    count = len(verdict.errors)
-    return f"{'One finding stands' if count == 1 else f'{count} findings stand'} against it. No server will run it."
+    if not accepted:
+        count = len(verdict.errors)
+        return f"{'One finding stands' if count == 1 else f'{count} findings stand'} against it. No server will run it."
+    told = "The checker finds nothing that is told to anyone and not declared below. Approval is yours to give."
+    points = sum(f.rule in legal.RULES for f in verdict.findings)
+    return f"{told} The legal rules raise {plural(points, 'point')}, under Safe projects." if points else told
 
 
 def _findings(verdict: Verdict) -> tuple[Cases, ...]:
