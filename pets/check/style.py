@@ -152,11 +152,11 @@ border-radius:0 8px 8px 0}
 .findings.bad{border-color:var(--red)}.findings.bad h2{color:var(--red)}
 .findings.warn{border-color:var(--amber)}.findings.warn h2{color:var(--amber)}
 .cases{margin:.6rem 0 0;padding-left:1.5rem}.cases li{margin:.9rem 0}.cases li::marker{font-weight:700}
-.message{margin:0;font-weight:600}
+.message{margin:0;max-width:none;font-weight:600}
 .cases dl{margin:.3rem 0 0}.cases dl>div{grid-template-columns:4.6rem minmax(0,1fr);margin:.15rem 0}
 #matrix{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:0 1.2rem}#matrix>*{grid-column:1/-1;margin-top:0}
 #matrix>.points.plain{grid-column:auto;margin:0 0 1.2rem;font-size:.93rem}
-.wide{overflow-x:auto;margin:1.2rem 0}
+.wide{position:relative;overflow-x:auto;margin:1.2rem 0}
 section>:last-child{margin-bottom:0}section>.points:first-child{margin-top:0}
 table{border-collapse:collapse;width:100%;font-size:.92rem;overflow-wrap:break-word}
 th,td{padding:.42rem .7rem .42rem 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}
@@ -199,12 +199,13 @@ h1{font-size:1.5rem}dl>div,header dl{grid-template-columns:minmax(0,1fr);gap:0}h
 .grid td[data-of]{display:grid;grid-template-columns:7rem minmax(0,1fr);gap:.6rem;text-align:left}
 .grid td[data-of]::before{content:attr(data-of);color:var(--soft)}.grid td[data-of=""]{display:block}
 .grid td[data-of=""]::before{content:none}#fields .grid th{width:auto}th.number{text-align:left}
-.matrix thead tr:first-child td{width:9rem}.matrix th[scope=row]{padding-left:.2rem}
+.matrix caption{max-width:calc(100vw - 4.5rem)}.matrix thead tr:first-child td{width:9rem}.matrix th[scope=row]{padding-left:.2rem}
 .matrix tbody tr:not(.group) th,.matrix thead td{position:sticky;left:0;background:var(--paper);z-index:1}
 """
 
 _FORCED: Final = """
-.m,.points,.verdict{border:1px solid}.m.v{border-width:3px}.flow rect{fill:Canvas;stroke:CanvasText}
+.m,.points,.verdict{border:1px solid}.m.v{border-width:3px}.flow .box rect{fill:Canvas;stroke:CanvasText}
+.flow text,.flow .what{fill:CanvasText}
 .flow .line{stroke:CanvasText}.flow marker path{fill:CanvasText}.flow .line.out{stroke:CanvasText}
 .matrix td.beyond,.matrix th.beyond{border-left:3px double}
 """

@@ -77,6 +77,11 @@ def test_print_phone_dark_and_forced_colours_are_thought_of() -> None:
     assert "display:table-header-group" in CSS, "the head of a table that is divided stands on every page"
 
 
+def test_words_for_screen_readers_do_not_make_the_page_wide() -> None:
+    """They are placed absolutely, so whatever scrolls by itself has to be what they are placed in."""
+    assert ".sr{position:absolute" in CSS and ".wide{position:relative;overflow-x:auto" in CSS
+
+
 def test_it_reaches_nothing_outside_and_ends_no_element() -> None:
     for text in (CSS, PAPER, style.print_footer("ab" * 32)):
         assert not re.search(r"url\(|@import|@font-face|expression|</", text)
