@@ -125,7 +125,7 @@ def _block(block: Block, name: str) -> str:
         case Pairs(pairs):
             return _pairs(pairs)
         case Cases(title, _, tone):
-            return f'<div class="points {tone}"><h3>{escape(title)}</h3>{_cases(block)}</div>'
+            return f'<div class="points list {tone}"><h3>{escape(title)}</h3>{_cases(block)}</div>'
         case Code(caption, text):
             return (
                 f'<figure><figcaption id="{name}">{escape(caption)}</figcaption><pre tabindex="0" role="region" '

@@ -199,7 +199,9 @@ h1{font-size:1.5rem}dl>div,header dl{grid-template-columns:minmax(0,1fr);gap:0}h
 .grid td[data-of]{display:grid;grid-template-columns:7rem minmax(0,1fr);gap:.6rem;text-align:left}
 .grid td[data-of]::before{content:attr(data-of);color:var(--soft)}.grid td[data-of=""]{display:block}
 .grid td[data-of=""]::before{content:none}#fields .grid th{width:auto}th.number{text-align:left}
-.matrix caption{max-width:calc(100vw - 4.5rem)}.matrix thead tr:first-child td{width:9rem}.matrix th[scope=row]{padding-left:.2rem}
+
+.matrix caption{max-width:calc(100vw - 4.5rem)}
+.matrix thead tr:first-child td{width:9rem}.matrix th[scope=row]{padding-left:.2rem}
 .matrix tbody tr:not(.group) th,.matrix thead td{position:sticky;left:0;background:var(--paper);z-index:1}
 """
 
@@ -217,7 +219,8 @@ section:last-of-type{border-bottom:0}h1{font-size:1.6rem}
 .minute{border:1.5px solid var(--blue);border-radius:8px;padding:.8rem 1rem;margin:.6rem 0}
 .minute dl>div{padding:.28rem 0;grid-template-columns:11rem minmax(0,1fr)}.minute dd,p{max-width:none}
 .findings{border-left-width:6px;padding-left:1rem}
-.minute,.points,figure,table,tbody,tr,dl>div,.cases li{break-inside:avoid}table.long,.long tbody{break-inside:auto}
+.minute,.points,figure,table,tbody,tr,dl>div,.cases li{break-inside:avoid}
+table.long,.long tbody,.points.list{break-inside:auto}
 #projects,#matrix,#fields{break-before:page}
 h2,h3,caption,figcaption,.question,thead{break-after:avoid}thead{display:table-header-group}
 p,li,dd{orphans:3;widows:3}
