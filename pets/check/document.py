@@ -41,6 +41,7 @@ def to_json(review: Checked) -> dict[str, object]:
         "minute": [{"question": question, "answer": answer} for question, answer in what.minute],
         "findings": [f.to_json() for f in verdict.findings],
         "matrix": verdict.matrix.to_json(),
+        "checkers": list(review.checkers),
         "leakage": _leakage(found) if found else None,
         "losses": {
             name: {"epsilon": str(loss.epsilon), "delta": str(loss.delta)} for name, loss in verdict.losses.items()
@@ -218,6 +219,7 @@ def json_schema() -> dict[str, Any]:
         minute=_list(_object(question=_TEXT, answer=_TEXT), "the box at the top"),
         findings=_list({"$ref": "#/$defs/finding"}),
         matrix=matrix,
+        checkers=_list(_TEXT, "who came to this matrix, each by itself"),
         leakage=_or_null(leakage),
         losses={"type": "object", "additionalProperties": loss, "description": "what one run charges each dataset"},
         messages=_list(_object(round=_COUNT, label=_TEXT, **flow), "all messages of a run, in order"),

@@ -64,11 +64,12 @@ def matrix(review: Checked) -> Section:
 
 def _checkers(review: Checked) -> str:
     """Who vouches for the table."""
-    return (
-        "This table was derived from the specification, and again from the plan that will run. Both gave the same."
-        if review.plan is not None
-        else "This table was derived from the specification. It has no plan, because it is refused."
-    )
+    if len(review.checkers) > 1:
+        return (
+            "Two checkers, written separately, agree on this table. One reads it off the query and the card. "
+            "The other works out from the messages of the plan what can be concluded from them."
+        )
+    return "One checker made this table. The second is asked about a plan, and what is refused has none."
 
 
 def leakage(found: Cover) -> Section:

@@ -6,6 +6,7 @@ lowering has no plan. What opens a session calls ``require`` and gets a ``Review
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 from pets.check import flow, knowledge, legal
 from pets.check.labels import Finding, Matrix, Severity, Verdict
@@ -22,10 +23,17 @@ from pets.spec.model import Spec
 from pets.spec.query import Query
 from pets.spec.sql import bind
 
+FIRST: Final = "flow"
+SECOND: Final = "knowledge"
+"""The two checkers, after their modules in ``pets.check``."""
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Review:
-    """What the check of one specification found. ``plan`` and what follows from it are None if refused early."""
+    """What the check of one specification found. ``plan`` and what follows from it are None if refused early.
+
+    ``checkers``: who came to this matrix, each by itself.
+    """
 
     spec: Spec
     digest: SpecDigest
@@ -35,6 +43,7 @@ class Review:
     verdict: Verdict
     cards: Mapping[str, Card]
     forecast: Forecast | None
+    checkers: tuple[str, ...] = ()
 
     @property
     def accepted(self) -> bool:
@@ -110,7 +119,7 @@ def _of_computation(spec: Spec) -> Review:
         return _refused(spec, digest, None, (finding_of(error),), Matrix(), cards)
     verdict = flow.judge(spec, query, cards)
     if not verdict.accepted:
-        return Review(spec, digest, query, None, None, verdict, cards, None)
+        return Review(spec, digest, query, None, None, verdict, cards, None, (FIRST,))
     try:
         plan = lower(spec, query)
     except SpecError as error:
@@ -118,7 +127,8 @@ def _of_computation(spec: Spec) -> Review:
     recheck(plan, verdict.matrix, spec, cards)
     agree(verdict, knowledge.judge(plan, spec, cards))
     card = cards[JOIN_CARD]
-    return Review(spec, digest, query, plan, plan_digest(plan), verdict, cards, forecast(plan, card))
+    told = forecast(plan, card)
+    return Review(spec, digest, query, plan, plan_digest(plan), verdict, cards, told, (FIRST, SECOND))
 
 
 def agree(first: Verdict, second: Verdict) -> None:

@@ -170,6 +170,21 @@ def test_an_item_that_is_taken_out_is_shown_as_not_covered(spec: Spec, place: in
     assert "NO" in [row[-1] for s in report(review(less)).sections if s.id == "leakage" for row in s.blocks[1].rows]  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize(
+    ("name", "who", "words"),
+    [
+        ("should_pass/ae_by_tenure", ["flow", "knowledge"], "Two checkers, written separately, agree on this table."),
+        ("should_fail/match_count_undeclared", ["flow"], "One checker made this table."),
+        ("should_fail/edge_distinct", [], None),
+    ],
+)
+def test_the_table_says_who_vouches_for_it(name: str, who: list[str], words: str | None) -> None:
+    what = certain(HERE / f"{name}.toml")
+    said = [b.text for s in report(what).sections if s.id == "matrix" for b in s.blocks if isinstance(b, Text)]
+    assert [text.split(". ")[0] + "." for text in said] == ([words] if words else [])
+    assert to_json(what)["checkers"] == who
+
+
 def test_an_item_that_nobody_is_told_is_shown_as_not_needed(spec: Spec) -> None:
     more = spec.security.leakage[0].model_copy(update={"learner": "statistics"})
     wider = spec.model_copy(
