@@ -278,6 +278,9 @@ CODES: Final[dict[str, Code]] = {
         "{party} finds {got} {relation}, compared with {cover}, whose approvals do not cover it: {reason}",
         "let the approvers sign this specification, or ask for no more than they signed (pets diff)",
     ),
+    "approval.no-reuse": Code(
+        "by its policy, {party} has every specification signed by itself", "let its approvers sign this one"
+    ),
     "approval.no-cover": Code(
         "no approved specification covers {digest} at every party: {found}",
         "let the approvers of every party sign it, or submit the covering one to all",

@@ -188,6 +188,38 @@ def test_wrong_usage_exits_1(words: list[str]) -> None:
     assert pets(*words, code=1).stderr.startswith("pets: ")
 
 
+@pytest.mark.parametrize(
+    ("change", "code", "relation"),
+    [
+        (("SELECT h.tenure", "select  h.tenure"), 0, "equal"),
+        (("max_runs = 60", "max_runs = 3"), 0, "narrower"),
+        (("max_runs = 60", "max_runs = 61"), 2, "wider"),
+        (("DATE '2026-01-01'", "DATE '2026-02-01'"), 2, "incomparable"),
+        (("SELECT h.tenure", "SELECT MEDIAN(a.minutes) AS m, h.tenure"), 2, "incomparable"),
+    ],
+)
+def test_diff_exits_0_if_nobody_learns_more_and_2_else(
+    tmp_path: Path, change: tuple[str, str], code: int, relation: str
+) -> None:
+    new = tmp_path / "new.spec.toml"
+    new.write_text(SPEC.read_text().replace(*change))
+    assert new.read_text() != SPEC.read_text()
+    assert pets("diff", SPEC, new, code=code).stdout.startswith(f"{relation}: ")
+    told = json.loads(pets("diff", SPEC, new, "--json", code=code).stdout)
+    assert told["relation"] == relation
+    assert all(set(reason) == {"path", "direction", "sentence"} for reason in told["reasons"])
+    assert len({told["old"], told["new"]}) == 2
+
+
+@pytest.mark.parametrize("content", [None, b"\xff", b"[", b"pets = 1"])
+def test_diff_exits_1_if_a_file_holds_no_specification(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "new.spec.toml"
+    if content is not None:
+        file.write_bytes(content)
+    for words in ((SPEC, file), (file, SPEC)):
+        assert pets("diff", *words, code=1).stderr
+
+
 def test_explain_writes_one_page(tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     pets("explain", SPEC, "--html", page)
@@ -327,6 +359,16 @@ def test_from_submission_to_receipt_and_revocation(consortium: Consortium, tmp_p
 
     receipt = tmp_path / "table.evidence" / "receipts" / "council.json"
     assert "verified" in pets("verify", receipt, "--directory", c.directory).stdout
+
+    narrower = tmp_path / "narrower.spec.toml"
+    narrower.write_text(c.spec.read_text().replace('epsilon = "1"', 'epsilon = "0.9"'))
+    pets("submit", narrower, "--directory", c.directory)
+    assert f"covered by {c.digest[:16]}" in pets("pending", "--config", c.config("board")).stdout
+    covered = pets("run", narrower, "--directory", c.directory, "--out", tmp_path / "narrower.csv").stdout
+    assert "under the approvals of an older specification" in covered
+    told = pets("verify", tmp_path / "narrower.evidence", "--directory", c.directory).stdout
+    assert f"is narrower, compared with {c.digest}" in told.replace("\n", " ")
+
     forged = tmp_path / "forged"
     shutil.copytree(tmp_path / "table.evidence", forged)
     (forged / "result.csv").write_text((forged / "result.csv").read_text().replace("owner", "ovner"))

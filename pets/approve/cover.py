@@ -57,9 +57,12 @@ def within(old: Facts, new: Facts, *, party: str) -> Difference:
 def verify_cover(old: Held, new: Held, *, party: PartyId, policy: AnyPolicy, now: dt.date) -> Approved:
     """Decide whether this party's approvals of ``old`` let ``new`` run today.
 
-    Raises: ApprovalError: ``approval.not-covered`` if it is not within; ``approval.revoked`` if either was withdrawn;
-            else as ``verify_approvals`` does of the old specification.
+    Raises: ApprovalError: ``approval.no-reuse`` if the policy has every text signed; ``approval.not-covered`` if the
+            new one is not within; ``approval.revoked`` if either was withdrawn; else as ``verify_approvals`` does of
+            the old specification.
     """
+    if not policy.approval.reuse:
+        raise ApprovalError("approval.no-reuse", party=party)
     within(old.facts, new.facts, party=party)
     approvals.refuse_revoked(new.envelopes, digest=new.facts.digest, party=party, policy=policy)
     approvals.refuse_out_of_date(new.facts.spec, now)

@@ -55,7 +55,8 @@ class Approval(Model):
     """k of n: how many persons, of how many roles and organisations, and who.
 
     ``required_roles``: each must be among those who sign. ``exclude_author``: an approver who is the author by name
-    does not count; the key that signed the submission never counts, whatever is written here.
+    does not count; the key that signed the submission never counts, whatever is written here. ``reuse``: approvals
+    also cover a specification that is equal to the signed one or narrower (approve/cover.py); without it, none does.
     """
 
     k: Annotated[int, Field(ge=1, le=100)]
@@ -64,6 +65,7 @@ class Approval(Model):
     min_organisations: Annotated[int, Field(ge=1, le=100)] = 1
     required_roles: tuple[Text, ...] = ()
     exclude_author: bool = True
+    reuse: bool = True
 
     @property
     def keys(self) -> dict[str, bytes]:

@@ -96,6 +96,7 @@ def approve(
     out.print(
         f"you sign as {who} of {client.name}: up to {most} runs, from {validity.not_before} to {last}", markup=False
     )
+    out.print("it covers what your server finds equal or narrower, within these runs and days (pets diff)")
     if not _sure(yes):
         return WRONG
     envelope = approvals.approve(

@@ -4,6 +4,7 @@ Every decision is made by a pure function of the promise (``review``, ``verify_a
 class gives it what the state file holds, and the log what was decided.
 """
 
+import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -241,18 +242,12 @@ class Consent:
         One that is itself only covered has no approvals, and covers nothing.
         """
         found: list[approvals.Approved] = []
-        for other in self.state.specs():
+        for other in self.state.signed():
             if len(found) == MOST_COVERS:
                 break
-            if other.digest == stored.digest or not self.state.envelopes(other.digest):
-                continue
-            if self.review(other.digest).spec.title != reviewed.spec.title:
-                continue  # saves the comparison, which would say so
-            try:
-                approved = self.approved_here(stored, reviewed, other.digest)
-            except PetsError:
-                continue
-            found.append(approved)
+            with contextlib.suppress(PetsError):
+                if self.review(other).spec.title == reviewed.spec.title:  # else the comparison would say so
+                    found.append(self.approved_here(stored, reviewed, other))
         return tuple(sorted(found, key=lambda approved: not self._left(approved)))
 
     def _left(self, approved: approvals.Approved) -> bool:

@@ -273,6 +273,12 @@ class State:
         with self.reading() as db:
             return tuple(StoredSpec(*row) for row in db.execute(f"SELECT {_SPEC} FROM specs ORDER BY rowid"))
 
+    def signed(self) -> tuple[SpecDigest, ...]:
+        """The specifications that somebody signed an approval or revocation of, in the order of their arrival."""
+        text = "SELECT digest FROM specs WHERE digest IN (SELECT digest FROM envelopes) ORDER BY rowid"
+        with self.reading() as db:
+            return tuple(digest for (digest,) in db.execute(text))
+
     def add_envelope(self, digest: SpecDigest, kind: str, approver: str, body: bytes) -> bool:
         """Keep a verified approval or revocation. False if the very same one is already here."""
         self.at(Boundary.APPROVAL_VERIFIED)

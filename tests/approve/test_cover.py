@@ -113,6 +113,12 @@ def test_what_is_wider_or_incomparable_is_not_covered(change: tuple[str, str]) -
         within(old().facts, new(change).facts, party=BOARD)
 
 
+def test_a_party_may_have_every_text_signed() -> None:
+    policy = POLICY.model_copy(update={"approval": POLICY.approval.model_copy(update={"reuse": False})})
+    with pytest.raises(ApprovalError, match=r"approval\.no-reuse"):
+        verify_cover(old(), new(), party=BOARD, policy=policy, now=DAY)
+
+
 def test_a_specification_does_not_cover_itself() -> None:
     with pytest.raises(ApprovalError, match=r"approval\.not-covered"):
         check(old(), old())

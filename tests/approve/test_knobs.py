@@ -10,8 +10,10 @@ import pytest
 from pydantic import BaseModel
 
 from pets.approve.approvals import verify_approvals
+from pets.approve.cover import Held, verify_cover
 from pets.approve.policy import Limits, Policy, judge_policy, parse_policy
 from pets.check import legal
+from pets.check.diff import facts
 from pets.check.differencing import judge
 from pets.check.labels import Finding
 from pets.check.releases import Entry, release_of
@@ -60,6 +62,7 @@ FLIPS: dict[str, tuple[str, str]] = {
     "approval.min_organisations": ("min_organisations = 2", "min_organisations = 1"),
     "approval.required_roles": ("required_roles = []", 'required_roles = ["information governance"]'),
     "approval.exclude_author": ("k = 2", "k = 2\nexclude_author = false"),
+    "approval.reuse": ("k = 2", "k = 2\nreuse = false"),
     "approval.approvers.name": ('name = "Bob"', 'name = "Bert"'),
     "approval.approvers.role": (
         '"asset owner"\norganisation = "A health board"',
@@ -128,6 +131,11 @@ def verdicts(policy: Policy, specs: tuple[Spec, ...]) -> list[object]:
         for suspicion in judge(history, new, policy.terms(spec)):
             finding = suspicion.finding(refuse=policy.differencing.on_suspicion == "refuse")
             said.append((finding.rule, finding.severity, finding.message))
+        try:
+            held = Held(facts(spec), PLAN, b"", ())
+            verify_cover(held, held, party=PartyId("board"), policy=policy, now=DAY)
+        except PetsError as error:  # nothing covers itself; who has every text signed says that first
+            said.append(error.code)
         for signed in ([(ANN, "Ann"), (BOB, "Bob")], [(BOB, "Bob"), (CAT, "Cat")], [(ANN, "Ann"), (CAT, "Cat")]):
             for author in (spec.purpose.author, "Bob"):
                 by = spec.model_copy(update={"purpose": spec.purpose.model_copy(update={"author": author})})

@@ -463,6 +463,25 @@ def test_a_cover_that_this_party_s_policy_would_refuse_today_covers_nothing(make
         world.run(NARROWER)
 
 
+def test_where_one_party_has_every_text_signed_nothing_is_covered(make_world: Make) -> None:
+    world = make_world(durable=True)
+    old, new = world.ready(), world.submit(NARROWER)
+    original = world.policy
+
+    def strict(party: PartyId):  # type: ignore[no-untyped-def]
+        policy = original(party)
+        return policy.model_copy(update={"approval": policy.approval.model_copy(update={"reuse": False})})
+
+    world.policy = strict  # type: ignore[method-assign]
+    world.nodes[COUNCIL].close()
+    world.open(COUNCIL)
+    with pytest.raises(ApprovalError, match=r"approval\.no-cover"):
+        world.run(NARROWER)
+    with pytest.raises(ApprovalError, match=r"approval\.no-reuse"):
+        start(world, new, old.digest, [world.approval(old, each) for each in COMPUTING], COUNCIL)
+    world.run(SPEC)
+
+
 # -- evidence ---------------------------------------------------------------------------------------------------------
 
 

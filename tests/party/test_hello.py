@@ -58,6 +58,10 @@ WRONG: list[tuple[str, object]] = [
     ("plan", None),
     ("cards", ["ab" * 32]),
     ("dummies", 1),
+    ("cover", None),
+    ("cover", "ab"),
+    ("cover", "AB" * 32),
+    ("cover", 0),
     ("software", 3),
     ("random", "00" * 15),
     ("random", "0" * 31),
@@ -115,6 +119,7 @@ def test_any_change_of_a_hello_is_refused_or_is_another_hello(noise: bytes, at: 
         ("plan", "run.other-plan"),
         ("cards", "run.other-cards"),
         ("dummies", "run.other-dummies"),
+        ("cover", "run.other-cover"),
     ],
 )
 def test_each_difference_has_a_code_of_its_own(field: str, code: str) -> None:
