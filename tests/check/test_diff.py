@@ -1,15 +1,19 @@
 """Two specifications compared: golden pairs, the checker's own orders on thousands of pairs, the laws of an order."""
 
+import math
 import random
 from collections import Counter
 from collections.abc import Iterator
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 from pydantic import BaseModel
 
-from pets.check import decided
+from pets.check import budget, decided
 from pets.check.decided import DECIDED, WHOLE, Pair, fields
 from pets.check.diff import Difference, Facts, compare, compare_facts, facts
 from pets.spec import model
@@ -245,3 +249,43 @@ def conditioned(where: str) -> object:
 def test_far_is_what_the_decision_record_says() -> None:
     text = (Path(__file__).parents[2] / "docs" / "adr" / "0013-approvals-that-cover.md").read_text()
     assert decided.FAR == 1 / 2**30 and "2^-30" in text
+
+
+# -- why more noise is narrower, and a coarser group is not (ADR 0013) ------------------------------------------------
+
+
+def law(p: float, r: float, points: int = 1 << 14) -> npt.NDArray[np.float64]:
+    """The characteristic function of the difference of two negative binomial draws (r, p), on a grid."""
+    turns = np.exp(2j * np.pi * np.arange(points) / points)
+    return np.asarray(((1 - p) ** 2 / np.abs(1 - p * turns) ** 2) ** r)
+
+
+def least_mass(quotient: npt.NDArray[np.float64]) -> float:
+    return float(np.fft.ifft(quotient).real.min())
+
+
+@pytest.mark.parametrize("parts", [0.5, 1.0, 1.5], ids=["one party's part", "two parties'", "all three"])
+@pytest.mark.parametrize(("less", "more"), [(0.2, 0.3), (0.5, 0.9), (0.9, 0.99), (0.98, 0.981)])
+def test_more_noise_is_less_noise_and_a_draw_that_needs_no_record(parts: float, less: float, more: float) -> None:
+    """The quotient of the two laws is a law: nowhere below zero, and 1 in all. The other way it is none."""
+    quotient = law(more, parts) / law(less, parts)
+    assert least_mass(quotient) > -1e-12
+    assert np.fft.ifft(quotient).real.sum() == pytest.approx(1)
+    assert least_mass(1 / quotient) < -1e-4
+
+
+@pytest.mark.parametrize("cells", [2, 5])
+def test_a_coarser_cell_is_not_made_from_finer_ones(cells: int) -> None:
+    """One noise is not the sum of as many noises and another draw, at any epsilon that is of use."""
+    for p in (0.5, 0.9, 0.99):
+        assert least_mass(law(p, 1.0) / law(p, cells * 1.0)) < -1e-3
+
+
+@pytest.mark.parametrize("k", [1, 4])
+@pytest.mark.parametrize(("epsilon", "delta"), [("1/2", 40), ("1/10", 34), ("2", 29)])
+def test_what_the_helper_s_count_is_cut_off_by_is_below_what_the_record_says(k: int, epsilon: str, delta: int) -> None:
+    e, d = Fraction(epsilon), Fraction(1, 2**delta)
+    assert d <= e * decided.FAR
+    alpha, s = math.exp(-e / k), budget.dummy_slots(e, d, k)
+    beyond = 2 * alpha ** (s + 1) / (1 + alpha)
+    assert beyond <= 2 * float(d) / math.expm1(e) <= 2 * float(d / e) <= 2**-29
