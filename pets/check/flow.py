@@ -19,6 +19,7 @@ How a coalition's knowledge of a value comes about, strongest first:
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 from typing import Final
 
@@ -299,13 +300,19 @@ def _close(about: Subject, marks: dict[Item, Mark]) -> None:
         if output.sums:
             weakest = min((marks.get(noised(name), Mark.NEVER) for name in output.sums), key=lambda mark: mark.rank)
             raise_to(released(output.name), weakest)
+    most = Mark.NEVER
     for each in about.sums:
         seen = marks.get(noised(each.name), Mark.NEVER)
         if seen.rank > Mark.HELD.rank:
-            used = {ref.column for ref in each.columns}
-            for table in tables:
-                for item in table.items(frozenset(used & table.values) | table.groups | table.filters | {table.key}):
-                    raise_to(item, seen)
+            most = max(most, seen, key=lambda mark: mark.rank)
+            for name in {ref.column for ref in each.columns}:
+                for table in tables:
+                    if name in table.values:
+                        raise_to(column(ColumnRef(table.dataset, name)), seen)
+    if most is not Mark.NEVER:
+        for table in tables:
+            for item in table.items(table.groups | table.filters | {table.key}):
+                raise_to(item, most)
     counted = marks.get(MATCHES, Mark.NEVER)
     if counted.rank > Mark.HELD.rank:
         for table in tables:
@@ -393,6 +400,11 @@ def undeclared(asked: Asked) -> Found:
         return
     about, cards = found
     allowed = declared(about, asked.spec)
+
+    @cache
+    def known(learner: frozenset[PartyId]) -> Mapping[Item, Mark]:
+        return knowledge(about, cards, allowed, learner)
+
     named = {role: about.tables[role].dataset for role in about.tables}
     reported: set[Fact] = set()
     for card, entry in told(about, cards):
@@ -401,7 +413,7 @@ def undeclared(asked: Asked) -> Found:
             fact
             for fact in these
             if fact not in reported
-            and fact.grade.mark.rank > knowledge(about, cards, allowed, fact.learner).get(fact.item, Mark.NEVER).rank
+            and fact.grade.mark.rank > known(fact.learner).get(fact.item, Mark.NEVER).rank
         ]
         if missing:
             reported.update(missing)
@@ -431,9 +443,14 @@ def surplus(asked: Asked) -> Found:
         return
     about, cards = found
     learned = facts(about, cards)
+
+    @cache
+    def known(learner: frozenset[PartyId]) -> Mapping[Item, Mark]:
+        return knowledge(about, cards, learned, learner)
+
     for place, entry in enumerate(asked.spec.security.leakage):
         if any(
-            fact.grade.mark.rank > knowledge(about, cards, learned, fact.learner).get(fact.item, Mark.NEVER).rank
+            fact.grade.mark.rank > known(fact.learner).get(fact.item, Mark.NEVER).rank
             for fact in declared_by(about, entry)
         ):
             yield (
