@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from pets.errors import InternalError, LinkError, PeerError, PetsError, RunError, SourceError
+from pets.errors import CODES, InternalError, LinkError, PeerError, PetsError, RunError, SourceError
 from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.kernels import prf
 from pets.party import gate, hello, prepare
@@ -428,8 +428,14 @@ def public_code(error: PetsError) -> str:
 
 
 def _passed_on(error: PetsError) -> str:
-    """What peers are told: of a run that another peer ended, that peer's reason and not only that it did."""
-    return str(error.fields.get("reason", error.code)) if error.code == "peer.aborted" else public_code(error)
+    """What peers are told: of a run that another peer ended, that peer's reason and not only that it did.
+
+    A reason is a code of the table: no party passes on what another one made up.
+    """
+    if error.code != "peer.aborted":
+        return public_code(error)
+    reason = str(error.fields.get("reason", ""))
+    return reason if reason in CODES else error.code
 
 
 def _as_told(error: PetsError, peer: PartyId) -> PetsError:

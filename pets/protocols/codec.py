@@ -29,9 +29,11 @@ def encode(array: Array, *, kind: Kind, width: int, count: int) -> memoryview:
     """
     shape = (count, width) if kind == "bytes" else (count,)
     dtype = np.dtype(np.uint8) if kind == "bytes" else _DTYPES[kind]
-    if array.dtype != dtype or array.shape != shape or not array.flags.c_contiguous:
+    if type(array) is not np.ndarray or array.dtype != dtype or array.shape != shape or not array.flags.c_contiguous:
         raise InternalError(
-            "internal.wrong-array", expected=f"{dtype}{list(shape)}", got=f"{array.dtype}{list(array.shape)}"
+            "internal.wrong-array",
+            expected=f"{dtype}{list(shape)}",
+            got=f"{getattr(array, 'dtype', type(array).__name__)}{list(getattr(array, 'shape', ()))}",
         )
     return array.reshape(-1).view(np.uint8).data if array.size else memoryview(b"")
 

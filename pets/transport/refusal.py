@@ -46,6 +46,9 @@ def unpack(data: bytes, *, at: str) -> PetsError:
     if code not in CODES:
         return PeerError("peer.refused", peer=at, reason=_clean(code), advice="compare the versions of both sides")
     cleaned = {_clean(name): _clean(value) if isinstance(value, str) else value for name, value in fields.items()}
+    if code == "peer.aborted":  # who ended the run and why is passed on: it must be there, and be no text of a peer's
+        cleaned["peer"] = cleaned["peer"] if isinstance(cleaned.get("peer"), str) else at
+        cleaned["reason"] = cleaned["reason"] if cleaned.get("reason") in CODES else "internal.bug"
     return _class_of(code)(code, **{**cleaned, "at": at})
 
 

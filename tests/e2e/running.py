@@ -55,9 +55,9 @@ def titled(title: str, *changes: tuple[str, str]) -> str:
 
 
 class Running:
-    """The servers, and everything on their disks."""
+    """The servers, and everything on their disks. ``route`` may change a deployment before its servers start."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, route: Callable[[Deployment], None] = lambda deployment: None) -> None:
         self.folder = folder
         self.files = {"stays": folder / "stays.csv", "homes": folder / "homes.csv"}
         self.write_records()
@@ -72,6 +72,7 @@ class Running:
             patch.setattr(deploying.Authority, "create", keep)
             self.deployment: Deployment = deploy(folder / "parties", parse_toml(BASE), self.files)
             (self.authority,) = made
+        route(self.deployment)
         for party in COMPUTING:
             file = self.deployment.config(party)
             limits = f"run_s = 60\nstep_s = {STEP_S}\nruns = 4"

@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pets.errors import LinkError, PeerError, PetsError, SourceError
+from pets.ids import PartyId
 from pets.transport import refusal
 from pets.transport.link import Slot
+from pets.transport.mailbox import Mailbox
 
 
 def test_an_error_comes_back_as_itself_with_the_place_it_was_raised_at() -> None:
@@ -34,6 +36,19 @@ def test_whatever_fields_a_peer_says_there_is_an_error_with_a_text(fields: dict[
 @given(st.binary(max_size=60))
 def test_any_bytes_are_an_error(data: bytes) -> None:
     assert refusal.unpack(data, at="b").code == "peer.answer"
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"reason": "IDENTITY-ann"}, {"reason": 3}, {"peer": 4, "reason": "run.stopped"}]
+)
+def test_the_end_of_a_run_always_names_a_peer_and_a_reason_of_the_table(fields: dict[str, object]) -> None:
+    """Whoever meets it passes the reason on: a missing one must not break that, and a made-up one goes no further."""
+    error = refusal.unpack(json.dumps({"code": "peer.aborted", "fields": fields}).encode(), at="b")
+    assert error.fields["peer"] == "b"
+    assert error.fields["reason"] == ("run.stopped" if fields.get("reason") == "run.stopped" else "internal.bug")
+    mailbox = Mailbox(bytes(32), [PartyId("b")])
+    mailbox.fail(error)
+    assert mailbox.root("peer.aborted") == error.fields["reason"]
 
 
 def test_the_class_of_a_code_is_that_of_the_table() -> None:
