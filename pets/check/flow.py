@@ -412,8 +412,7 @@ def undeclared(asked: Asked) -> Found:
         missing = [
             fact
             for fact in these
-            if fact not in reported
-            and fact.grade.mark.rank > known(fact.learner).get(fact.item, Mark.NEVER).rank
+            if fact not in reported and fact.grade.mark.rank > known(fact.learner).get(fact.item, Mark.NEVER).rank
         ]
         if missing:
             reported.update(missing)
