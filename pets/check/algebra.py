@@ -12,6 +12,7 @@ probability below 2^-40 for any plan that fits a specification (Schwartz, JACM 1
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from functools import cache
 from hashlib import sha256
 from typing import Final, NamedTuple
@@ -234,26 +235,87 @@ def _product(left: Polynomial, right: Polynomial) -> Polynomial:
 # -- what follows from some of them -----------------------------------------------------------------------------------
 
 
-def bare(rows: Iterable[Polynomial], known: Callable[[int], bool], hides: Callable[[int], bool]) -> list[Polynomial]:
-    """A basis of the combinations of ``rows`` in which all unknown masks cancel, in the unknowns that are left.
+class Source(Enum):
+    """Where a row comes from."""
 
-    ``known`` and ``hides`` are asked of the numbers of atoms. A monomial whose unknown atoms all hide is a mask. The
-    basis is reduced: each row has a leading monomial that no other row has, secrets before noise.
+    HEARD = 1
+    FOLLOWS = 2
+    """A linear map of a row that was heard."""
+    MADE = 3
+    """A message of the coalition's own, or a map of one."""
+
+
+class Bare:
+    """Combinations of rows that no unknown mask hides, in the unknowns that are left.
+
+    A mask hides a row that was heard if it is there by itself, with an odd coefficient, and hides no other row, under
+    whatever map. Twice a mask leaves the last bit, and a mask times a number that may be even leaves more: modulo 2^64
+    only odd numbers can be divided by. Other rows say nothing new. They may say how masks under a map, or products,
+    cancel in what was heard.
+
+    ``known`` and ``hides`` are asked of the numbers of atoms; ``base`` gives the mask that an atom is, or is a map of
+    and of nothing else, or None.
     """
-    pivots: dict[Monomial, Polynomial] = {}
-    rest: list[Polynomial] = []
-    for row in rows:
-        left = _put_in(row, known)
-        while masks := [monomial for monomial in left if all(map(hides, monomial))]:
-            lead = min(masks)
-            if lead not in pivots:
-                pivots[lead] = _scaled(left, lead)
-                break
-            left = _less(left, pivots[lead], left[lead])
-        else:
-            if left:
-                rest.append(left)
-    return rest
+
+    def __init__(
+        self, known: Callable[[int], bool], hides: Callable[[int], bool], base: Callable[[int], int | None]
+    ) -> None:
+        self._known: Final = known
+        self._hides: Final = hides
+        self._base: Final = base
+        self._pivots: Final[dict[Monomial, Polynomial]] = {}
+        self._spent: Final[set[int]] = set()
+        self._rest: Final[list[Polynomial]] = []
+
+    def of(self, rows: Iterable[tuple[Polynomial, Source]]) -> list[Polynomial]:
+        """What is bare in rows, each with its source."""
+        sorted_ = sorted(((_put_in(row, self._known), source) for row, source in rows), key=lambda each: each[1].value)
+        late = [left for row, source in sorted_ if (left := self._reduced(row)) and not self._taken(left, source)]
+        for row in late:
+            left = self._reduced(row)
+            if not self._taken(left, Source.HEARD):
+                self._rest.append({monomial: c for monomial, c in left.items() if not self._mask(monomial)})
+        return [row for row in self._rest if row]
+
+    def _reduced(self, left: Polynomial) -> Polynomial:
+        while used := next((monomial for monomial in left if monomial in self._pivots), None):
+            left = _less(left, self._pivots[used], left[used])
+        return left
+
+    def _taken(self, left: Polynomial, source: Source) -> bool:
+        """Use a mask up, or keep what no mask hides. False if it was heard, and there are masks, and none hides it."""
+        masks = [monomial for monomial in left if self._mask(monomial)]
+        if not masks:
+            self._rest.append(left)
+            return True
+        match source:
+            case Source.HEARD:
+                fit = [monomial for monomial in masks if self._fresh(monomial) and _odd(left[monomial])]
+            case Source.FOLLOWS:
+                fit = masks
+            case Source.MADE:
+                fit = [monomial for monomial in masks if self._single(monomial) is None]
+        if fit:
+            lead = min(fit, key=lambda monomial: (self._single(monomial) not in monomial, monomial))
+            self._pivots[lead] = _scaled(left, lead)
+            if source is Source.HEARD and (base := self._single(lead)) is not None:
+                self._spent.add(base)
+        return bool(fit) or source is not Source.HEARD
+
+    def _mask(self, monomial: Monomial) -> bool:
+        return all(map(self._hides, monomial))
+
+    def _fresh(self, monomial: Monomial) -> bool:
+        return (base := self._single(monomial)) is not None and base not in self._spent
+
+    def _single(self, monomial: Monomial) -> int | None:
+        return self._base(monomial[0]) if len(monomial) == 1 else None
+
+
+def _odd(c: int) -> bool:
+    """True for an odd number that signs and sums of a term come to; what is known and put in is never so small."""
+    size = min(c, PRIME - c)
+    return size < 2**16 and size % 2 == 1
 
 
 def reduce(rows: Iterable[Polynomial], rank: Callable[[Monomial], int]) -> list[Polynomial]:

@@ -17,7 +17,7 @@ from itertools import combinations, product
 from typing import Final, TypeVar
 
 from pets.check import algebra
-from pets.check.algebra import SECRETS, Binding, Monomial, Polynomial, Words
+from pets.check.algebra import SECRETS, Binding, Monomial, Polynomial, Source, Words
 from pets.check.labels import (
     MATCHES,
     MEMBERSHIP,
@@ -279,8 +279,10 @@ def _places(case: Case, message: Message) -> tuple[str, ...] | None:
     return case.words.places(message.label) if message.element == "u32" else None
 
 
-def _rows(seen: View, *, granted: bool) -> Iterator[Polynomial]:
+def _rows(seen: View, *, granted: bool) -> Iterator[tuple[Polynomial, Source]]:
     """Rules K3 and K8: the words that were seen, and what the protocol's linear maps make of them.
+
+    Each comes with its source.
 
     ``granted``: orders and the ends of cells are given to everyone for this; else only those who know them use them.
     """
@@ -290,20 +292,22 @@ def _rows(seen: View, *, granted: bool) -> Iterator[Polynomial]:
     matches = sorted(p for p in said if p[0] == "match" and seen.reads_at(p))
     ends = sorted(p for p in said if p[0] != "match" and (granted or seen.reads_at(p)))
     for message in seen.seen:
+        own = message.sender in seen.roles
+        source = Source.MADE if own else Source.FOLLOWS
         for at in words.columns(message.label) if message.element == "word" else ():
-            yield words.message(message.label, at)
+            yield words.message(message.label, at), Source.MADE if own else Source.HEARD
             if "n" in message.count.names:
                 for each in matches:
-                    yield from words.made(message.label, at, "gather", each)
+                    yield from ((row, source) for row in words.made(message.label, at, "gather", each))
                     if cells:
-                        yield from words.made(message.label, at, "gather, sum_cells", each)
+                        yield from ((row, source) for row in words.made(message.label, at, "gather, sum_cells", each))
             elif "g" not in message.count.names:
                 if cells:
-                    yield from words.made(message.label, at, "sum_cells")
+                    yield from ((row, source) for row in words.made(message.label, at, "sum_cells"))
                 for each in ends:
-                    yield from words.made(message.label, at, "gather, diff", each)
+                    yield from ((row, source) for row in words.made(message.label, at, "gather, diff", each))
                 if granted:
-                    yield from words.made(message.label, at, "running sums")
+                    yield from ((row, source) for row in words.made(message.label, at, "running sums"))
 
 
 def _solve(seen: View, *, granted: bool) -> None:
@@ -316,6 +320,8 @@ def _solve(seen: View, *, granted: bool) -> None:
     plain: list[bool] = []
     """All that is in it is known, whatever of its order or places is not."""
     hides: list[bool] = []
+    bases: list[int | None] = []
+    """The mask that hides, if it is one, or a map of one alone."""
     for atom in atoms:
         inner = all(plain[number] for number in atom.inner)
         if atom.kind == "mask":
@@ -337,11 +343,14 @@ def _solve(seen: View, *, granted: bool) -> None:
             bool(atom.inner) and all(hides[n] or plain[n] for n in atom.inner) and any(hides[n] for n in atom.inner)
         )
         hides.append(not known[-1] and (atom.kind == "mask" or masked))
+        inside = len(bases) if base else bases[atom.inner[0]] if len(atom.inner) == 1 else None
+        bases.append(inside if hides[-1] else None)
 
     def rank(monomial: Monomial) -> int:
         return 2 if _is_noise(case, monomial) else 1 if monomial in sums else 0
 
-    for row in algebra.reduce(algebra.bare(rows, known.__getitem__, hides.__getitem__), rank):
+    bare = algebra.Bare(known.__getitem__, hides.__getitem__, bases.__getitem__).of(rows)
+    for row in algebra.reduce(bare, rank):
         noise = {atoms[monomial[0]].of[0] for monomial in row if _is_noise(case, monomial)}
         secret = [monomial for monomial in row if not _is_noise(case, monomial)]
         if not secret:

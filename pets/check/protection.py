@@ -6,7 +6,7 @@ that protects it learns what it carries. Nothing here computes: a mask counts if
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import combinations, product
 
 from pets.spec.cards import Card, Learns, Message
@@ -139,11 +139,22 @@ class Hiding:
         return [who for who in self._told.get(mask, []) if who not in own]
 
 
-def _masks(term: Term, index: str) -> Iterator[Mask]:
-    """The masks that are added to all of a term, one for each column."""
+def _masks(term: Term, index: str) -> list[Mask]:
+    """The masks that are added to all of a term once, one for each column."""
+    added = (part for part in _summands(term) if part.head == "mask" and part.args[2] == index)
+    return _once((str(part.args[0]), str(part.args[1])) for part in added)
+
+
+def _summands(term: Term) -> Iterator[Call]:
+    """The calls that a term is a sum of, besides anything else."""
     for part in (part for _, part in term.parts) if isinstance(term, Sum) else (term,):
-        if isinstance(part, Call) and part.head == "mask" and part.args[2] == index:
-            yield str(part.args[0]), str(part.args[1])
+        if isinstance(part, Call):
+            yield part
+
+
+def _once(masks: Iterable[Mask]) -> list[Mask]:
+    """Those that are there once: twice a mask leaves the last bit, and its negative beside it leaves all."""
+    return [mask for mask, times in Counter(masks).items() if times == 1]
 
 
 def _mentioned(term: Term) -> Iterator[Mask]:
@@ -203,8 +214,8 @@ def _overheard(card: Card, who: frozenset[str]) -> set[str]:
 
 def _traced(card: Card, message: Message, who: frozenset[str]) -> bool:
     """Rule P6: a final share without a share of zero is found again by a role that made or saw a part of it."""
-    zeros = [call for call in calls(message.meaning) if call.head == "zero"]
-    hidden = any(not _knows(card, who, str(call.args[0])) for call in zeros)
+    zeros = _once((str(part.args[0]), part.head) for part in _summands(message.meaning) if part.head == "zero")
+    hidden = any(not _knows(card, who, key) for key, _ in zeros)
     others = who & (set(card.adversary.among) - {message.sender})
     return bool(others) and not hidden and message.sender not in who and not _owns(card, who)
 

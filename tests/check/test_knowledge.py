@@ -76,21 +76,62 @@ def test_what_is_no_vector_of_words_is_refused(term: str) -> None:
         words().expand(parse_term(term), AT)
 
 
+def bare(made: algebra.Words, *texts: str, told: str = "") -> list[algebra.Polynomial]:
+    """What is bare in these words, made by others or, after ``own``, by it; ``told``: the key that it holds."""
+    sources = {"own": algebra.Source.MADE, "map": algebra.Source.FOLLOWS}
+    parted = [text.rpartition(": ") for text in texts]
+    rows = [(made.expand(parse_term(text), AT), sources.get(how, algebra.Source.HEARD)) for how, _, text in parted]
+    known = [atom.kind == "mask" and atom.of[0] == told for atom in made.atoms]
+    hides: list[bool] = []
+    bases: list[int | None] = []
+    for number, atom in enumerate(made.atoms):
+        hides.append((atom.kind == "mask" and atom.of[0] != told) or any(hides[inner] for inner in atom.inner))
+        base = number if not atom.inner else bases[atom.inner[0]] if len(atom.inner) == 1 else None
+        bases.append(base if hides[-1] else None)
+    return algebra.Bare(known.__getitem__, hides.__getitem__, bases.__getitem__).of(rows)
+
+
+X, Y, U, W = "values(a, factor)", "values(b, gathered)", "mask(s_ab, u, factor)", "mask(s_ab, w, factor)"
+
+
 def test_only_what_every_mask_leaves_is_bare() -> None:
     """x - m and y - m give x - y; a mask of its own hides; a known mask hides nothing."""
-    made = words()
-
-    def row(text: str) -> algebra.Polynomial:
-        return made.expand(parse_term(text), AT)
-
-    shared = [row("values(a, factor) - mask(s_ab, u, factor)"), row("values(b, gathered) - mask(s_ab, u, factor)")]
-    hides = [atom.kind == "mask" for atom in made.atoms]
-    (found,) = algebra.bare(shared, lambda n: False, hides.__getitem__)
+    (found,) = bare(words(), f"{X} - {U}", f"{Y} - {U}")
     assert len(found) == 2 and sum(found.values()) % algebra.PRIME == 0
-    own = [shared[0], row("values(b, gathered) - mask(s_ab, w, factor)")]
-    hides = [atom.kind == "mask" for atom in made.atoms]
-    assert algebra.bare(own, lambda n: False, hides.__getitem__) == []
-    assert len(algebra.bare(own, hides.__getitem__, lambda n: False)) == 2
+    assert bare(words(), f"{X} - {U}", f"{Y} - {W}") == []
+    assert len(bare(words(), f"{X} - {U}", f"{Y} - {W}", told="s_ab")) == 2
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        f"({U} + {U})",
+        f"{U} * mask(s_bc, scale, gathered)",
+        f"{U} * {U}",
+        f"{U} * {W}",
+        f"({U} - {U})",
+        f"({U} + {U} + {U} + {U}) * mask(s_bc, scale, gathered)",
+    ],
+)
+def test_a_mask_that_may_be_even_does_not_hide(mask: str) -> None:
+    assert len(bare(words(), f"{X} - {mask}", told="s_bc")) == 1
+    assert bare(words(), f"{X} - {U} - {U} - {U}", told="s_bc") == []
+
+
+def test_a_mask_hides_one_row_under_whatever_map() -> None:
+    """x - m and y - diff(m): m is known to be x less what was heard, and so is its diff."""
+    assert len(bare(words(), f"{X} - {U}", f"{Y} - diff({U})")) == 1
+    assert bare(words(), f"{X} - {U}", f"map: diff({X}) - diff({U})") == []
+    (found,) = bare(words(), f"{X} - {U}", f"{Y} - diff({U})", f"map: diff({X}) - diff({U})")
+    assert len(found) == 2
+    assert bare(words(), f"{X} - {U}", f"{Y} - diff({U}) - {W}") == []
+
+
+def test_what_a_coalition_made_cancels_products_and_hides_nothing() -> None:
+    """It knows its own message: products in it cancel in others' messages; masks in it are no news, and no cover."""
+    known = "mask(s_bc, v, gathered)"
+    assert len(bare(words(), f"own: {U} * {known}", f"{X} - {U} * {known}", told="s_bc")) == 1
+    assert len(bare(words(), f"own: {X} + {U} + {U}", f"{X} + {U} + {U}", told="s_bc")) == 1
 
 
 def test_a_basis_leads_with_what_tells_most() -> None:

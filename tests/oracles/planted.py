@@ -67,6 +67,19 @@ def swap(old: str, new: str) -> Callable[[str], str]:
     return edit
 
 
+def doubled(mask: str) -> Callable[[str], str]:
+    """A mask is there twice wherever it is there once."""
+
+    def edit(text: str) -> str:
+        def twice(found: re.Match[str]) -> str:
+            sign = found[1]
+            return f"{sign}{mask} {sign}{mask}" if sign else f"({mask} + {mask})"
+
+        return re.sub(rf"([+-] )?{re.escape(mask)}", twice, text)
+
+    return edit
+
+
 def sent_to(label: str, receiver: str) -> Callable[[str], str]:
     """One message goes to somebody else."""
 
@@ -139,6 +152,24 @@ def _leaks() -> Iterator[Planted]:
     yield Planted(
         "r1 is the share of zero", swap("mask(s_ac, r1, summed)", "mask(s_ac, zero, summed)"), plain_and_not_a
     )
+    # a mask that may be even: twice, or times what the receiver knows
+    for name, mask, scale, when in (
+        ("r", "mask(s_bc, r, gathered)", "mask(s_ab, scale, gathered)", always),
+        ("r1", "mask(s_ac, r1, summed)", "mask(s_bc, scale, summed)", plain),
+        ("r2", "mask(s_ab, r2, summed)", "mask(s_bc, scale, summed)", plain),
+        ("v", "mask(s_bc, v, gathered)", "mask(s_bc, v, gathered)", products),
+    ):
+        yield Planted(f"{name} is scaled", swap(mask, f"{mask} * {scale}"), when)
+    for mask, when in (
+        ("mask(s_bc, r, gathered)", always),
+        ("mask(s_ab, u, factor)", products),
+        ("mask(s_ab, w, product)", products),
+        ("mask(s_ac, r1, summed)", plain),
+        ("zero(s_ac, summed)", result_is_not_a),
+    ):
+        yield Planted(f"{mask} is doubled", doubled(mask), when)
+    for how in ("diff", "prefix"):
+        yield Planted(f"w is {how} of u", swap("mask(s_ab, w, product)", f"{how}(mask(s_ab, u, factor))"), products)
     # a permutation known to two
     yield Planted("rho is known to a", swap("perm(s_bc, rho)", "perm(s_ac, rho)"))
     yield Planted("rho2 is known to the helper", swap("perm(s_ab, rho2)", "perm(s_ac, rho2)"), groups)
