@@ -257,6 +257,8 @@ def _lists(seen: View) -> None:
             seen.placed = seen.placed or not all(found.values())
             padded = any(not seen.holds(each) for each in set.intersection(*dummies[key]))
             seen.count = max(seen.count, Mark.NOISED if padded else Mark.SIZE, key=lambda mark: mark.rank)
+    if seen.joint and "b" in seen.values:
+        seen.count = max(seen.count, Mark.SIZE, key=lambda mark: mark.rank)  # K5: dummies have no value
     seen.placed = seen.placed or (seen.joint and bool(seen.roles & set(seen.case.sides)))
 
 

@@ -64,6 +64,15 @@ def test_they_agree_on_random_plans(block: int) -> None:
         agree(seed)
 
 
+def test_they_agree_where_role_b_brings_no_column() -> None:
+    """Values of b then only say which rows are somebody's: with the matches, their exact number."""
+    spec, query, plan = planned(5086)
+    assert not knowledge.case_of(plan, spec, load_cards()).sides["b"].summed
+    cards = card_with(next(edit for edit in planted.LEAKS if edit.name == "M3 goes to helper"))
+    assert not flow.judge(spec, query, cards).accepted
+    assert not knowledge.judge(plan, spec, cards).accepted
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("block", range(40))
 def test_they_agree_on_ten_thousand_random_plans(block: int) -> None:
