@@ -111,6 +111,7 @@ CODES: Final[dict[str, Code]] = {
         "declare it, with the epsilon and delta of its noise",
         "INVALID_ARGUMENT",
     ),
+    "leak.differencing": Code("{problem}", "{advice}"),
     "leak.refused": Code("{refusals} rule(s) refuse the specification, first {rule}: {problem}", "{advice}"),
     # -- dp: the privacy budget cannot carry the question -------------------------------------------------------------
     "dp.scale": Code(
@@ -273,6 +274,13 @@ CODES: Final[dict[str, Code]] = {
     ),
     "approval.too-few": Code("{party} has {have} of {need} approvals", "let more approvers of {party} sign"),
     "approval.roles": Code("the approvals of {party} lack: {lacking}", "let an approver who adds this sign"),
+    "approval.differencing": Code(
+        "{party} has not overruled suspicion {suspicion}: {problem}",
+        "have an approver of {party} read it (pets pending) and sign with --overrule {suspicion}",
+    ),
+    "approval.no-suspicion": Code(
+        "{suspicion} is no suspicion against this specification today", "copy a name from pets pending"
+    ),
     "approval.no-peer": Code("no approval of {party} was handed over", "let {party} approve first"),
     "approval.not-covered": Code(
         "{party} finds {got} {relation}, compared with {cover}, whose approvals do not cover it: {reason}",

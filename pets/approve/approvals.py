@@ -34,12 +34,18 @@ APPROVAL: Final = "urn:pets:approval:1"
 REVOCATION: Final = "urn:pets:revocation:1"
 SUBMISSION: Final = "urn:pets:submission:1"
 
+SuspicionId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+"""The name of a suspicion: ``Suspicion.id`` of check/differencing.py."""
+
 _SUBJECT: Final = "specification"
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
 class ApprovalPredicate(Model):
-    """What an approver agrees to, besides the specification itself: this plan of it, these days, so many runs."""
+    """What an approver agrees to, besides the specification itself: this plan of it, these days, so many runs.
+
+    ``overrules``: suspicions of the differencing guard that the approver has read and overrules, by their names.
+    """
 
     party: PartyName
     approver: Text
@@ -47,6 +53,7 @@ class ApprovalPredicate(Model):
     not_before: dt.date
     not_after: dt.date
     max_runs: Annotated[int, Field(ge=1, le=1_000_000)]
+    overrules: Annotated[tuple[SuspicionId, ...], Field(max_length=1000)] = ()
 
 
 class RevocationPredicate(Model):
@@ -64,8 +71,9 @@ class Approved:
     """What ``verify_approvals`` verified: this party lets this specification run, so often, until then.
 
     ``max_runs`` and ``not_after`` are the strictest of the specification and all approvals that counted;
-    ``envelopes``: SHA-256 of each envelope that counted, by approver, for the receipt. ``covering``: the older
-    specification whose approvals these are, if it is not this one's own that count (approve/cover.py).
+    ``envelopes``: SHA-256 of each envelope that counted, by approver, for the receipt. ``overruled``: the suspicions
+    that as many persons overrule as have to approve. ``covering``: the older specification whose approvals these are,
+    if it is not this one's own that count (approve/cover.py).
     """
 
     party: PartyId
@@ -75,6 +83,7 @@ class Approved:
     max_runs: int
     not_after: dt.date
     envelopes: tuple[tuple[str, str], ...]
+    overruled: tuple[str, ...] = ()
     covering: "Covering | None" = None
 
     @property
@@ -139,9 +148,10 @@ def approve(
     not_before: dt.date,
     not_after: dt.date,
     max_runs: int,
+    overrules: Sequence[str] = (),
 ) -> bytes:
     """Sign an approval. Returns the envelope."""
-    predicate = {
+    predicate: dict[str, object] = {
         "party": party,
         "approver": approver,
         "plan": plan_digest,
@@ -149,6 +159,8 @@ def approve(
         "not_after": not_after.isoformat(),
         "max_runs": max_runs,
     }
+    if overrules:
+        predicate["overrules"] = sorted(set(overrules))
     return sign(statement(APPROVAL, {_SUBJECT: digest}, predicate), key)
 
 
@@ -286,6 +298,7 @@ def verify_approvals(
         max_runs=min(spec.validity.max_runs, *(vote.terms.max_runs for vote in chosen)),
         not_after=min(spec.validity.not_after, *(vote.terms.not_after for vote in chosen)),
         envelopes=tuple((vote.approver.name, vote.envelope) for vote in chosen),
+        overruled=_overruled(votes, policy.approval.k),
     )
 
 
@@ -442,6 +455,13 @@ def _people(votes: Sequence[_Vote]) -> dict[str, _Vote]:
         if name not in people or _width(vote) > _width(people[name]):
             people[name] = vote
     return people
+
+
+def _overruled(votes: Sequence[_Vote], k: int) -> tuple[str, ...]:
+    """The suspicions that k persons overrule, each in any of their approvals that count."""
+    by = {(name, person(vote.approver.name)) for vote in votes for name in vote.terms.overrules}
+    names = sorted({name for name, _ in by})
+    return tuple(name for name in names if sum(each == name for each, _ in by) >= k)
 
 
 def _width(vote: _Vote) -> tuple[int, dt.date, str]:

@@ -25,7 +25,7 @@ from hashlib import sha256
 from typing import Final, Literal
 
 from pets.check.labels import Finding
-from pets.check.releases import COUNTED, JOINED, Entry, Part, Records, Release
+from pets.check.releases import COUNTED, JOINED, UNKNOWN, Entry, Part, Records, Release
 from pets.spec.canonical import canonical
 from pets.spec.population import NONE, Space, Undecided
 
@@ -69,12 +69,34 @@ class Suspicion:
         text = canonical({"rule": self.rule, "new": self.new, "past": self.past})
         return sha256(b"pets/1 suspicion" + text).hexdigest()[:16]
 
-    def finding(self, *, refuse: bool) -> Finding:
-        """For the report: an error where the policy refuses, else a warning that names what an approver has to sign."""
-        problem = f"{self.problem} ({self.id})"
-        advice = self.advice if refuse else f"{self.advice}; or an approver overrules it by name: {self.id}"
-        return Finding(f"differencing.{self.rule}", "error" if refuse else "warning", _PATH[self.rule], problem, advice)
+    @property
+    def told(self) -> str:
+        """For the holder's own people, with the earlier release."""
+        return self.problem if self.past == self.new else f"together with {self.past[:12]}: {self.problem}"
 
+    def finding(self, *, refuse: bool) -> Finding:
+        """For whoever asked: an error where the policy refuses, else a warning that names what has to be overruled.
+
+        It tells nothing of earlier releases, which may be somebody else's.
+        """
+        advice = self.advice if refuse else f"{self.advice}; or let approvers overrule {self.id}"
+        return Finding(
+            f"differencing.{self.rule}", "error" if refuse else "warning", _PATH[self.rule], TOLD[self.rule], advice
+        )
+
+
+TOLD: Final[Mapping[Rule, str]] = {
+    "difference": "an earlier release is about almost the same rows, and the difference may be about too few people",
+    "linked": "an earlier release divides the same rows in another way, so that withheld cells may follow",
+    "refresh": "releases about the same rows of other versions of the records differ by whoever came or went",
+    "definition": "releases about the same rows that are prepared in other ways differ by the few whom that concerns",
+    "rounding": "an earlier release counts the same people with another rounding",
+    "within": "two counts of this query differ by people with a missing value, who may be too few",
+    "rate": "a sum of a measure that is 0 or 1 is a count, which this release does not round",
+    "mixed": "an exact release and one with noise are about almost the same rows",
+    "undecided": "the conditions are too many to be compared with those of earlier releases",
+}
+"""What whoever asked is told, whatever the earlier release was."""
 
 _PATH: Final[Mapping[Rule, str]] = {
     "difference": "computation.sql",
@@ -95,16 +117,11 @@ def judge(history: Iterable[Entry], new: Entry, terms: Terms) -> tuple[Suspicion
     The order of the history does not matter, nor whose releases they were: there is one history for all who ask.
     """
     judgement = _Judgement(new, terms)
-    try:
-        judgement.alone()
-        for past in history:
-            judgement.beside(past)
-        judgement.together()
-        return tuple(judgement.found[key] for key in sorted(judgement.found))
-    except Undecided:
-        problem = "the conditions of this query and of past ones are too many to be compared"
-        advice = "ask with fewer conditions"
-        return (Suspicion("undecided", new.digest, new.digest, problem, advice),)
+    judgement.alone()
+    for past in history:
+        judgement.beside(past)
+    judgement.together()
+    return tuple(judgement.found[key] for key in sorted(judgement.found))
 
 
 class _Judgement:
@@ -113,9 +130,8 @@ class _Judgement:
     def __init__(self, new: Entry, terms: Terms) -> None:
         self.new: Final = new
         self.terms: Final = terms
-        self.space: Final = Space()
+        self.space = Space()
         self.found: Final[dict[tuple[str, str], Suspicion]] = {}
-        self._read: Final[dict[str, int]] = {}
         self._cleared: Final[list[tuple[set[int], tuple[Rule, Entry, str, str]]]] = []
 
     def alone(self) -> None:
@@ -151,6 +167,14 @@ class _Judgement:
         one, two = self.new.release, past.release
         if not (one.exact or two.exact) or not self._related(one, two):
             return
+        self.space = Space()
+        try:
+            self._combined(past, one, two)
+        except Undecided:
+            problem, advice = "the conditions of the two are too many to be compared", "ask with fewer conditions"
+            self._note("undecided", past, problem, advice)
+
+    def _combined(self, past: Entry, one: Release, two: Release) -> None:
         overlap = False
         for mine in one.parts:
             for theirs in two.parts:
@@ -268,18 +292,21 @@ class _Judgement:
         )
 
     def _note(self, rule: Rule, past: Entry, problem: str, advice: str) -> None:
-        told = f"together with {past.digest[:12]}: {problem}" if past.digest != self.new.digest else problem
-        self.found.setdefault((rule, past.digest), Suspicion(rule, self.new.digest, past.digest, told, advice))
+        self.found.setdefault((rule, past.digest), Suspicion(rule, self.new.digest, past.digest, problem, advice))
 
     # -- what clears a suspicion --------------------------------------------------------------------------------------
 
     def _unless_large(self, looked: frozenset[str], rule: Rule, past: Entry, problem: str, advice: str) -> None:
         """A suspicion, unless the holder says that every combination of all these columns has enough people."""
         minimum = self._minimum(past.release)
+        columns = frozenset(column for column in looked if not column.startswith(JOINED))
+        if len(looked - columns) > 1:  # two joins: nobody says how many people are in one of them only
+            self._note(rule, past, problem, advice)
+            return
         enough = {
             place
             for place, large in enumerate(self.terms.large)
-            if looked - {JOINED} <= large.columns and large.persons >= minimum
+            if columns <= large.columns and large.persons >= minimum
         }
         if enough:
             self._cleared.append((enough, (rule, past, problem, advice)))
@@ -316,9 +343,9 @@ class _Judgement:
     # -- populations --------------------------------------------------------------------------------------------------
 
     def _population(self, part: Part) -> int:
-        if part.population not in self._read:
-            self._read[part.population] = self.space.read(json.loads(part.population))
-        return self._read[part.population]
+        if part.population == UNKNOWN:
+            raise Undecided
+        return self.space.read(json.loads(part.population))
 
     def _is_fixed(self, rows: int, column: str) -> bool:
         """True if all rows have one value in a column, so that grouping by it divides nothing."""
@@ -327,7 +354,7 @@ class _Judgement:
 
 
 def _named(columns: frozenset[str]) -> str:
-    shown = sorted("who is matched" if column == JOINED else column for column in columns)
+    shown = sorted("who is matched" if column.startswith(JOINED) else column for column in columns)
     return ", ".join(shown)
 
 

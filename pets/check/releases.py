@@ -14,14 +14,17 @@ from typing import Final
 
 from pets.spec.canonical import canonical
 from pets.spec.model import Dataset, Model, Spec
-from pets.spec.population import EVERY, Space
+from pets.spec.population import EVERY, Space, Undecided
 from pets.spec.query import Aggregate, ColumnRef, Query, Statistic
 
 COUNTED: Final = "count"
 """The family of counts; sums and means of a column are a family, and so are relations of two columns."""
 
-JOINED: Final = "joined"
-"""Name of the column of free text that stands for being matched."""
+JOINED: Final = "joined "
+"""How the columns begin that stand for being matched: two tables by name follow."""
+
+UNKNOWN: Final = "unknown"
+"""In the place of a population that is beyond comparing."""
 
 _COUNTS: Final = (Statistic.COUNT_ROWS, Statistic.COUNT_VALUES, Statistic.COUNT_PEOPLE)
 _PAIRS: Final = frozenset(
@@ -89,10 +92,13 @@ class Entry:
 
 
 def release_of(spec: Spec, query: Query) -> Release:
-    """Read off a specification and its query what its releases are about. Raises: Undecided, beyond any real query."""
+    """Read off a specification and its query what its releases are about."""
     space, terms = Space(), spec.release
     tables = {name: spec.dataset(name) for name in (query.left, query.right)}
-    whole = _rows(space, query, tables)
+    try:
+        whole = _rows(space, query, tables)
+    except Undecided:
+        whole = None
     parts = {_part(space, whole, output.what, tables) for output in query.outputs if isinstance(output.what, Aggregate)}
     groups = {*query.group_by, *(o.what for o in query.outputs if isinstance(o.what, ColumnRef))}
     measures = {
@@ -131,18 +137,17 @@ def _rows(space: Space, query: Query, tables: Mapping[str, Dataset]) -> int:
         space.of(where, tables[name])
         for name, where in ((query.left, query.where_left), (query.right, query.where_right))
     )
-    matched = space.both(space.named(JOINED, "+".join(sorted(tables))), right)
+    pair = space.named(f"{JOINED}{'+'.join(sorted(tables))}", "yes")
     if query.join == "inner":
-        return space.both(left, matched)
-    unmatched = space.without(EVERY, space.named(JOINED, "+".join(sorted(tables))))
-    return space.both(left, space.either(matched, unmatched))
+        return space.both(left, space.both(pair, right))
+    return space.both(left, space.either(space.without(EVERY, pair), right))
 
 
-def _part(space: Space, rows: int, what: Aggregate, tables: Mapping[str, Dataset]) -> Part:
+def _part(space: Space, rows: int | None, what: Aggregate, tables: Mapping[str, Dataset]) -> Part:
     if what.statistic in (Statistic.COUNT_ROWS, Statistic.COUNT_PEOPLE):
         return Part(family=COUNTED, population=_text(space, rows), prepared="")
     for ref in what.columns:
-        rows = space.both(rows, space.present(tables[ref.dataset], ref.column))
+        rows = rows if rows is None else space.both(rows, space.present(tables[ref.dataset], ref.column))
     if what.statistic is Statistic.COUNT_VALUES:
         return Part(family=COUNTED, population=_text(space, rows), prepared="")
     columns = sorted(what.columns)
@@ -171,8 +176,8 @@ def _is_flag(table: Dataset, column: str) -> bool:
     return high - low <= 1
 
 
-def _text(space: Space, rows: int) -> str:
-    return json.dumps(space.write(rows), separators=(",", ":"))
+def _text(space: Space, rows: int | None) -> str:
+    return UNKNOWN if rows is None else json.dumps(space.write(rows), separators=(",", ":"))
 
 
 def _digest(value: object) -> str:

@@ -8,7 +8,7 @@ import typer
 
 from pets.commands.own import Config, Digest, ask_passphrase, find, name_of, own_server, reviewed_at
 from pets.commands.say import DONE, WRONG, err, out
-from pets.errors import RunError
+from pets.errors import ApprovalError, RunError
 
 if TYPE_CHECKING:
     from pets.plan.review import Reviewed
@@ -57,10 +57,13 @@ def pending(config: Config = Path("party.toml")) -> int:
 
     server, _ = own_server(config)
     table = Table("digest", "state", "approvals", "received", "title", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for one in server.pending():
+    listed = server.pending()
+    for one in listed:
         received = one.received.replace("T", " ")[:16]
         table.add_row(one.digest[:16], one.state, f"{one.have} of {one.need}", received, one.title)
     out.print(table if table.row_count else "nothing is pending", soft_wrap=False, markup=False)
+    for one in listed:
+        _suspicions(one)
     return DONE
 
 
@@ -74,6 +77,10 @@ def approve(
     ] = None,
     until: Annotated[
         dt.datetime | None, typer.Option("--until", formats=["%Y-%m-%d"], help="Last day (default: as specified).")
+    ] = None,
+    overrule: Annotated[
+        list[str] | None,
+        typer.Option("--overrule", metavar="NAME", help="A suspicion of pets pending that you overrule; repeat it."),
     ] = None,
     passphrase: Passphrase = False,
     yes: Yes = False,
@@ -92,7 +99,11 @@ def approve(
     validity = reviewed.spec.validity
     last = until.date() if until else validity.not_after
     most = runs if runs is not None else validity.max_runs
+    names = _overruled(found, overrule or [])
     _show(reviewed)
+    _suspicions(found)
+    for suspicion in names:
+        out.print(f"you overrule {suspicion}", markup=False)
     out.print(
         f"you sign as {who} of {client.name}: up to {most} runs, from {validity.not_before} to {last}", markup=False
     )
@@ -108,6 +119,7 @@ def approve(
         not_before=validity.not_before,
         not_after=last,
         max_runs=most,
+        overrules=names,
     )
     _say(server.approve(envelope))
     return DONE
@@ -148,6 +160,21 @@ def _show(reviewed: "Reviewed") -> None:
         out.print(f"each run costs {dataset} epsilon {loss.epsilon}, delta {float(loss.delta):.1e}", markup=False)
     for finding in verdict.findings:
         out.print(f"{finding.grade}: {finding.path}: {finding.message}", markup=False)
+
+
+def _suspicions(standing: "Standing") -> None:
+    """What the differencing guard holds against a specification, each under the name that overrules it."""
+    for one in standing.suspicions:
+        said = "overruled" if one.overruled else "open"
+        out.print(f"{standing.digest[:16]}: suspicion {one.id} ({said}): {one.problem}", markup=False)
+
+
+def _overruled(standing: "Standing", names: list[str]) -> list[str]:
+    """The names, if each is a suspicion that there is: nobody overrules what they cannot have read."""
+    for name in names:
+        if name not in {one.id for one in standing.suspicions}:
+            raise ApprovalError("approval.no-suspicion", suspicion=name)
+    return names
 
 
 def _sure(yes: bool) -> bool:

@@ -19,16 +19,20 @@ from pets.errors import ApprovalError, PetsError, RunError
 from pets.ids import PartyId, SpecDigest
 from pets.party import account
 from pets.party.config import Directory
+from pets.party.history import Guard, asked_of
 from pets.party.log import Log
 from pets.party.state import State, StoredSpec
 from pets.plan.review import Review, Reviewed, review
 from pets.spec.canonical import canonical, spec_json
 from pets.spec.model import DESIGN, Spec
 from pets.spec.parse import parse_toml
-from pets.transport.calls import Caller, Standing, Submitted
+from pets.transport.calls import Caller, Standing, Submitted, Suspected
 
 APPROVED: Final = "approved"
 """How a specification stands that has enough approvals of its own, and runs left."""
+
+_OVER: Final = ("revoked", "used up", "spec-expired")
+"""How one stands that will not run again, whatever the history says."""
 
 MOST_COVERS: Final = 4
 """Covering specifications that are named for one: any of them will do, and each brings its text."""
@@ -43,6 +47,7 @@ class Consent:
     policy: Policy
     state: State
     log: Log
+    guard: Guard
     design: bool
     _reviews: dict[SpecDigest, Review] = field(default_factory=dict)
     _facts: dict[SpecDigest, Facts] = field(default_factory=dict)
@@ -54,7 +59,8 @@ class Consent:
                 submission is not signed by who says to be its author.
         """
         spec = parse_toml(toml.decode("utf-8", "strict") if _is_text(toml) else "", file="specification")
-        found = self._check(spec)
+        checked = self._check(spec)
+        found = self._guarded(checked)
         try:
             reviewed = found.require()
             submission = approvals.verify_submission(
@@ -65,7 +71,7 @@ class Consent:
             self.log.append("spec.refused", digest=found.digest, caller=caller.san, code=error.code, rules=rules)
             raise
         account.second_opinion(reviewed.plan, spec)
-        self._reviews[reviewed.digest] = found
+        self._reviews[reviewed.digest] = checked
         stored = StoredSpec(
             digest=reviewed.digest,
             plan=reviewed.plan_digest,
@@ -112,6 +118,7 @@ class Consent:
         """How far the approval is, in a word and two numbers."""
         reviewed = self.review(stored.digest)
         need = self.policy.approval.k
+        overruled: tuple[str, ...] = ()
         try:
             own = approvals.verify_approvals(
                 self.state.envelopes(stored.digest),
@@ -125,6 +132,7 @@ class Consent:
             )
             left = own.max_runs - self.state.runs_used(stored.digest)
             state, have = (APPROVED if left > 0 else "used up"), len(own.approvers)
+            overruled = own.overruled
         except ApprovalError as error:
             state = "pending" if error.code == "approval.too-few" else error.code.removeprefix("approval.")
             have = int(str(error.fields.get("have", 0)))
@@ -132,7 +140,19 @@ class Consent:
             for covered in self._covers(stored)[:1]:
                 state = f"covered by {covered.signed[:16]}" if self._left(covered) else "used up"
                 have = len(covered.approvers)
-        return Standing(stored.digest, reviewed.spec.title, state, have, need, stored.received)
+        suspicions = () if state in _OVER else self._suspected(reviewed, overruled)
+        if (state == APPROVED or state.startswith("covered")) and not all(each.overruled for each in suspicions):
+            state = "held"
+        return Standing(stored.digest, reviewed.spec.title, state, have, need, stored.received, suspicions)
+
+    def _suspected(self, found: Review, overruled: tuple[str, ...]) -> tuple[Suspected, ...]:
+        """What stands against a specification by the history of today, for this party's own people."""
+        if found.query is None or not self.guard.holds(found.query, found.spec):
+            return ()
+        suspicions = self.guard.suspicions(asked_of(found.spec, found.query, found.digest), found.spec)
+        return tuple(
+            Suspected(each.id, each.told, not self.guard.refuses and each.id in overruled) for each in suspicions
+        )
 
     def stored(self, digest: SpecDigest) -> StoredSpec:
         """A specification as it was submitted. Raises: RunError run.no-spec."""
@@ -162,6 +182,14 @@ class Consent:
             more += _placeholders(spec)
         if found.query is not None:
             more += judge_policy(self.policy, spec, found.query)
+        return replace(found, verdict=replace(found.verdict, findings=(*found.verdict.findings, *more)))
+
+    def _guarded(self, found: Review) -> Review:
+        """A review with what the differencing guard says of it today; never kept, because the history goes on."""
+        if found.query is None or not self.guard.holds(found.query, found.spec):
+            return found
+        suspicions = self.guard.suspicions(asked_of(found.spec, found.query, found.digest), found.spec)
+        more = tuple(each.finding(refuse=self.guard.refuses) for each in suspicions)
         return replace(found, verdict=replace(found.verdict, findings=(*found.verdict.findings, *more)))
 
     def reviewed(self, stored: StoredSpec) -> Reviewed:

@@ -39,6 +39,10 @@ class Freezer:
         own = [d for d in spec.datasets if d.party == self.party and (only is None or d.name in only)]
         return {dataset.name: self._freeze(spec, dataset, digest, again=again) for dataset in own}
 
+    def versions(self, frozen: Mapping[str, StoredSnapshot]) -> dict[str, str]:
+        """Of each dataset that was frozen, a digest that changes with its records, where one is known."""
+        return {name: stored.version for name, stored in frozen.items() if stored.version}
+
     def _freeze(self, spec: Spec, dataset: Dataset, digest: SpecDigest, *, again: bool) -> StoredSnapshot:
         """The snapshot of a dataset for a specification: the one there is, or a new one where the rule allows it.
 
@@ -54,9 +58,11 @@ class Freezer:
         if dataset.name not in self.datasets:
             raise SourceError("source.none", dataset=dataset.name, party=self.party)
         salt = self.entropy(32)
+        source, exact = self.datasets[dataset.name], spec.release.differential_privacy is None
+        before = _version(source) if exact else ""
         try:
             taken = snapshot.take(
-                self.datasets[dataset.name],
+                source,
                 dataset,
                 spec.linkage,
                 self.folder,
@@ -78,6 +84,7 @@ class Freezer:
             schema=taken.schema_digest,
             salt=salt,
             width=taken.width,
+            version=before if not exact or before == (after := _version(source)) else f"{before}+{after}",
         )
         self.state.add_snapshot(stored)
         self.log.append("snapshot.taken", digest=digest, dataset=dataset.name, commitment=taken.commitment)
@@ -95,3 +102,16 @@ class Freezer:
             width=stored.width,
             report=sources.Report(0, 0, 0, {}, {}),
         )
+
+
+def _version(source: sources.Source) -> str:
+    """A digest of the file that records come from, for the differencing guard; "" for a frame in memory or no file.
+
+    Releases with noise need none: only what is exact can be told apart from what was exact before.
+    """
+    if not isinstance(source, sources.FileSource):
+        return ""
+    try:
+        return sources.sha256_file(source.path)
+    except OSError:
+        return ""

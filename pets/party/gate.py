@@ -135,6 +135,11 @@ class Gate:
         """All arrays this party will receive: what the link may let in, with sizes."""
         return tuple(expected for expected in self._sequence if not expected.sending)
 
+    @property
+    def told(self) -> bool:
+        """True once something for the result party has passed, whether or not it arrived."""
+        return any(expected.role == RESULT for expected, _ in self._sent)
+
     def pass_out(self, act: Send) -> tuple[Expected, memoryview]:
         """Let ``act`` out if it is next; its bytes. InternalError gate: the code of this party is not its card."""
         expected = self._step(act, act.to, sending=True)

@@ -17,6 +17,7 @@ from pets.approve import approvals
 from pets.approve.envelope import SigningKey, sign
 from pets.approve.policy import Policy
 from pets.check.budget import Loss, run_loss, total
+from pets.check.releases import Entry, release_of
 from pets.errors import (
     CODES,
     ApprovalError,
@@ -32,6 +33,7 @@ from pets.party import evidence, hello, session, sources
 from pets.party.config import Directory
 from pets.party.consent import Consent
 from pets.party.freezer import Freezer
+from pets.party.history import Guard, History
 from pets.party.ledger import Cap, Ledger
 from pets.party.log import Log
 from pets.party.runs import Console, Hellos, LiveRun
@@ -102,7 +104,9 @@ class PartyNode:
         self._settings = settings
         self._ledger = Ledger(state)
         self._log = Log(state)
-        self._consent = Consent(party, directory, policy, state, self._log, settings.design)
+        self._history = History(state)
+        self._guard = Guard(policy, self._history)
+        self._consent = Consent(party, directory, policy, state, self._log, self._guard, settings.design)
         self._freezer = Freezer(party, dict(datasets), folder, state, self._log, outside.entropy, outside.console)
         self._lock = threading.RLock()
         self._runs: dict[RunHandle, LiveRun] = {}
@@ -279,6 +283,7 @@ class PartyNode:
         frozen = self._freeze(spec, approved)
         charges = {name: run_loss(spec)[name] for name in frozen}
         run = self._begin(stored, reviewed, request, frozen, charges, approved)
+        self._unsuspected(run, reviewed, approved)
         self._admit(run)
         try:
             self._log.append(
@@ -353,6 +358,9 @@ class PartyNode:
 
         parties = frozenset(PartyId(p.name) for p in spec.parties)
         run = LiveRun(request.handle, request.digest, parties, charges, approved.counts)
+        if self._guard.holds(reviewed.query, spec):
+            versions, today = self._freezer.versions(frozen), self._state.clock().date()
+            run.about = Entry(request.digest, release_of(spec, reviewed.query), versions, today)
         run.session = session.Session(
             reviewed,
             self.party,
@@ -381,14 +389,19 @@ class PartyNode:
         """All are about to run the same: count and charge it, on disk before the first message that depends on records.
 
         Not earlier: a run that fails at the hello has told nobody anything, and costs nothing. Approvals are verified
-        once more, because one may have been revoked before this run could be found.
+        once more, because one may have been revoked before this run could be found, and the history is asked once more,
+        because another run may have been released since.
         """
         run.run_id = run_id
         self._state.agree_run(run.handle, run_id.hex())
-        self._consent.approved_here(stored, reviewed, None if approved.covering is None else approved.signed)
+        old = None if approved.covering is None else approved.signed
+        still = self._consent.approved_here(stored, reviewed, old)
         with self._lock:
+            self._unsuspected(run, reviewed, still)
             self._state.count_run(*approved.counts)
             self._reserve(run.handle, run.charges)
+            if run.about is not None:
+                self._history.remember(run.handle, run.about)
             run.charged = True
         self._log.append(
             "run.agreed",
@@ -436,8 +449,15 @@ class PartyNode:
         finally:
             run.events.end(code, by)
 
+    def _unsuspected(self, run: LiveRun, reviewed: Reviewed, approved: approvals.Approved) -> None:
+        """Hold a run against the releases so far. Raises: LeakError or ApprovalError, as ``Guard.require`` does."""
+        if run.about is not None:
+            self._guard.require(run.about, reviewed.spec, approved.overruled)
+
     def _aborted(self, run: LiveRun, error: PetsError, code: str) -> None:
         peer = str(error.fields.get("peer", ""))
+        if run.about is not None and not run.session.told:
+            self._history.forget(run.handle)
         with contextlib.suppress(RunError):  # the journal has closed it before: this thread outlived its server
             self._state.abort_run(run.handle, code)
         step, refused = run.session.step or run.events.last_step, run.session.refused(error)

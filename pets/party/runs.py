@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pets.check.budget import Loss
+from pets.check.releases import Entry
 from pets.errors import PeerError
 from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.party.session import Session
@@ -76,6 +77,8 @@ class LiveRun:
     session: Session = field(init=False)
     thread: threading.Thread | None = None
     run_id: bytes = b""
+    about: Entry | None = None
+    """What it would release of this party's records, for the history; None for a party that brings none."""
     charged: bool = False
     """Its run is counted and its charges are reserved, so that the state knows of them."""
 

@@ -361,7 +361,15 @@ def _run_id(data: bytes) -> bytes:
 
 def _standing(one: Any) -> wire.Standing:
     return wire.Standing(
-        digest=one.digest, title=one.title, state=one.state, have=one.have, need=one.need, received=one.received
+        digest=one.digest,
+        title=one.title,
+        state=one.state,
+        have=one.have,
+        need=one.need,
+        received=one.received,
+        suspicions=[
+            wire.Suspicion(id=each.id, problem=each.problem, overruled=each.overruled) for each in one.suspicions
+        ],
     )
 
 

@@ -147,6 +147,8 @@ class Session:
         self._stopped: PetsError | None = None
         self._played = False
         self._over = False
+        self.told = False
+        """Something of the result has left this party, or may have."""
         self._link: Link | None = None
         self._passage: gate.Gate | None = None
 
@@ -261,6 +263,7 @@ class Session:
                 )
             outcome = Outcome(run_id, passage.finish(), self._opening)
         finally:
+            self.told = passage.told
             passage.close()
             for family in keys.values():
                 family.erase()

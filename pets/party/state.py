@@ -1,9 +1,9 @@
 """What a party must not forget: one SQLite file with synchronous commits.
 
 Specifications, envelopes, snapshots, the journal of runs, counts of used-up runs and spent randomness are kept here;
-ledger.py and log.py keep their tables in the same file. Whatever a method says is done is on disk when it returns, and
-what was under way when the process died is gone as a whole. Numbers only go up: a restart finds runs that were under
-way, ends them, and gives nothing back.
+ledger.py, history.py and log.py keep their tables in the same file. Whatever a method says is done is on disk when it
+returns, and what was under way when the process died is gone as a whole. Numbers only go up: a restart finds runs that
+were under way, ends them, and gives nothing back.
 
 Each durable boundary has a name (``Boundary``, after threats-and-tests.md 4.2), at which a test can stop the process.
 One connection serves all threads of a process, one at a time; other processes wait for the lock of the file.
@@ -62,6 +62,12 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     CREATE TRIGGER log_keeps BEFORE UPDATE ON log BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
     CREATE TRIGGER log_stays BEFORE DELETE ON log BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
     """,
+    """
+    ALTER TABLE snapshots ADD COLUMN version TEXT NOT NULL DEFAULT '';
+    CREATE TABLE history (
+        handle TEXT PRIMARY KEY, digest TEXT NOT NULL, release TEXT NOT NULL, versions TEXT NOT NULL, day TEXT NOT NULL
+    ) STRICT;
+    """,
 )
 """Schema changes in order; PRAGMA user_version counts those that were made. A released one is never edited."""
 
@@ -81,6 +87,8 @@ class Boundary(StrEnum):
     AFTER_RESERVE = "C10 after reserve commits"
     MARK_WRITTEN = "C11 mark written"
     MARK_FLUSHED = "C12 mark flushed"
+    BEFORE_RELEASE_NOTED = "C09 before the release is noted"
+    AFTER_RELEASE_NOTED = "C10 after the release is noted"
     LOG_APPENDED = "C28 appended"
     LOG_FLUSHED = "C29 flushed"
     BEFORE_SETTLE = "C34 released"
@@ -141,6 +149,8 @@ class StoredSnapshot:
     salt: bytes
     width: int
     """Bytes of an id in the file."""
+    version: str = ""
+    """Digest of the source that it was taken from: equal ones have the same records, whatever was asked of them."""
 
     def __repr__(self) -> str:
         return f"StoredSnapshot({self.dataset}, {self.commitment})"
@@ -303,9 +313,9 @@ class State:
         """Keep what is needed to open a snapshot again and to prove its commitment."""
         self.at(Boundary.SNAPSHOT_TAKEN)
         s = snapshot
-        row = (s.digest, s.dataset, s.taken, s.file, s.sha256, s.commitment, s.schema, s.salt, s.width)
+        row = (s.digest, s.dataset, s.taken, s.file, s.sha256, s.commitment, s.schema, s.salt, s.width, s.version)
         with self.transaction() as db:
-            db.execute("INSERT INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+            db.execute("INSERT INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
         self.at(Boundary.SNAPSHOT_RECORDED)
 
     def snapshot(self, digest: SpecDigest, dataset: str) -> StoredSnapshot | None:

@@ -75,6 +75,15 @@ class Submitted:
 
 
 @dataclass(frozen=True, slots=True)
+class Suspected:
+    """A suspicion of the differencing guard, by the name under which approvers overrule it."""
+
+    id: str
+    problem: str
+    overruled: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """How far this party's approval of one specification is: ``have`` of ``need`` approvers, and its state in words."""
 
@@ -85,6 +94,7 @@ class Standing:
     need: int
     received: str
     """ISO 8601 time."""
+    suspicions: tuple[Suspected, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from pets.transport.calls import (
     Standing,
     StartRequest,
     Submitted,
+    Suspected,
 )
 from pets.transport.grpc import Dialler
 from pets.wire import party_pb2 as wire
@@ -112,4 +113,5 @@ class Remote:
 
 
 def _standing(got: wire.Standing) -> Standing:
-    return Standing(SpecDigest(got.digest), got.title, got.state, got.have, got.need, got.received)
+    suspicions = tuple(Suspected(one.id, one.problem, one.overruled) for one in got.suspicions)
+    return Standing(SpecDigest(got.digest), got.title, got.state, got.have, got.need, got.received, suspicions)

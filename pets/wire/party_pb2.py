@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15pets/wire/party.proto\x12\x07pets.v1\"\x07\n\x05\x45mpty\"-\n\x0c\x44\x61tasetEntry\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x63olumns\x18\x02 \x03(\t\"\x7f\n\x0b\x44\x65scription\x12\r\n\x05party\x18\x01 \x01(\t\x12\x14\n\x0corganisation\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x11\n\tprotocols\x18\x04 \x03(\t\x12\'\n\x08\x64\x61tasets\x18\x05 \x03(\x0b\x32\x15.pets.v1.DatasetEntry\",\n\nSubmission\x12\x0c\n\x04toml\x18\x01 \x01(\x0c\x12\x10\n\x08\x65nvelope\x18\x02 \x01(\x0c\"@\n\tSubmitted\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x13\n\x0bplan_digest\x18\x02 \x01(\t\x12\x0e\n\x06report\x18\x03 \x01(\x0c\"\x1c\n\x08\x45nvelope\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\"\x18\n\x06\x44igest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"f\n\x08Standing\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x0c\n\x04have\x18\x04 \x01(\r\x12\x0c\n\x04need\x18\x05 \x01(\r\x12\x10\n\x08received\x18\x06 \x01(\t\"1\n\tStandings\x12$\n\tstandings\x18\x01 \x03(\x0b\x32\x11.pets.v1.Standing\"-\n\x0c\x45videnceFile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\"6\n\x0e\x45videnceFolder\x12$\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x15.pets.v1.EvidenceFile\"C\n\rSnapshotEntry\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12\x12\n\ncommitment\x18\x02 \x01(\t\x12\r\n\x05taken\x18\x03 \x01(\t\"6\n\tSnapshots\x12)\n\tsnapshots\x18\x01 \x03(\x0b\x32\x16.pets.v1.SnapshotEntry\"P\n\x0cStartRequest\x12\x0e\n\x06handle\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\r\n\x05hello\x18\x03 \x01(\x0c\x12\x11\n\tapprovals\x18\x04 \x03(\x0c\"\x15\n\x05Hello\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\"\x18\n\x06Handle\x12\x0e\n\x06handle\x18\x01 \x01(\t\"T\n\x05\x45vent\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\nelapsed_ms\x18\x03 \x01(\x04\x12\r\n\x05moved\x18\x04 \x01(\x04\x12\x0c\n\x04\x63ode\x18\x05 \x01(\t\")\n\tPeerHello\x12\x0e\n\x06handle\x18\x01 \x01(\t\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\",\n\x0c\x41\x62ortRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x0c\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\" \n\x0e\x43ollectRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x0c\x32=\n\tCatalogue\x12\x30\n\x08\x44\x65scribe\x12\x0e.pets.v1.Empty\x1a\x14.pets.v1.Description2\xb5\x02\n\tApprovals\x12\x31\n\x06Submit\x12\x13.pets.v1.Submission\x1a\x12.pets.v1.Submitted\x12/\n\x07\x41pprove\x12\x11.pets.v1.Envelope\x1a\x11.pets.v1.Standing\x12.\n\x06Revoke\x12\x11.pets.v1.Envelope\x1a\x11.pets.v1.Standing\x12-\n\x07Pending\x12\x0e.pets.v1.Empty\x1a\x12.pets.v1.Standings\x12\x34\n\x08\x45vidence\x12\x0f.pets.v1.Digest\x1a\x17.pets.v1.EvidenceFolder\x12/\n\x08Snapshot\x12\x0f.pets.v1.Digest\x1a\x12.pets.v1.Snapshots2\xba\x01\n\x04Runs\x12.\n\x05Start\x12\x15.pets.v1.StartRequest\x1a\x0e.pets.v1.Hello\x12*\n\x05Watch\x12\x0f.pets.v1.Handle\x1a\x0e.pets.v1.Event0\x01\x12\'\n\x04Stop\x12\x0f.pets.v1.Handle\x1a\x0e.pets.v1.Empty\x12-\n\x07Receipt\x12\x0f.pets.v1.Handle\x1a\x11.pets.v1.Envelope2\x94\x01\n\x08\x45xchange\x12+\n\x05Hello\x12\x12.pets.v1.PeerHello\x1a\x0e.pets.v1.Empty\x12.\n\x05\x41\x62ort\x12\x15.pets.v1.AbortRequest\x1a\x0e.pets.v1.Empty\x12+\n\x08\x43onclude\x12\x0f.pets.v1.Handle\x1a\x0e.pets.v1.Emptyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15pets/wire/party.proto\x12\x07pets.v1\"\x07\n\x05\x45mpty\"-\n\x0c\x44\x61tasetEntry\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x63olumns\x18\x02 \x03(\t\"\x7f\n\x0b\x44\x65scription\x12\r\n\x05party\x18\x01 \x01(\t\x12\x14\n\x0corganisation\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x11\n\tprotocols\x18\x04 \x03(\t\x12\'\n\x08\x64\x61tasets\x18\x05 \x03(\x0b\x32\x15.pets.v1.DatasetEntry\",\n\nSubmission\x12\x0c\n\x04toml\x18\x01 \x01(\x0c\x12\x10\n\x08\x65nvelope\x18\x02 \x01(\x0c\"@\n\tSubmitted\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x13\n\x0bplan_digest\x18\x02 \x01(\t\x12\x0e\n\x06report\x18\x03 \x01(\x0c\"\x1c\n\x08\x45nvelope\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\"\x18\n\x06\x44igest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\";\n\tSuspicion\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07problem\x18\x02 \x01(\t\x12\x11\n\toverruled\x18\x03 \x01(\x08\"\x8e\x01\n\x08Standing\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x0c\n\x04have\x18\x04 \x01(\r\x12\x0c\n\x04need\x18\x05 \x01(\r\x12\x10\n\x08received\x18\x06 \x01(\t\x12&\n\nsuspicions\x18\x07 \x03(\x0b\x32\x12.pets.v1.Suspicion\"1\n\tStandings\x12$\n\tstandings\x18\x01 \x03(\x0b\x32\x11.pets.v1.Standing\"-\n\x0c\x45videnceFile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\"6\n\x0e\x45videnceFolder\x12$\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x15.pets.v1.EvidenceFile\"C\n\rSnapshotEntry\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12\x12\n\ncommitment\x18\x02 \x01(\t\x12\r\n\x05taken\x18\x03 \x01(\t\"6\n\tSnapshots\x12)\n\tsnapshots\x18\x01 \x03(\x0b\x32\x16.pets.v1.SnapshotEntry\"P\n\x0cStartRequest\x12\x0e\n\x06handle\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\r\n\x05hello\x18\x03 \x01(\x0c\x12\x11\n\tapprovals\x18\x04 \x03(\x0c\"\x15\n\x05Hello\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\"\x18\n\x06Handle\x12\x0e\n\x06handle\x18\x01 \x01(\t\"T\n\x05\x45vent\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\nelapsed_ms\x18\x03 \x01(\x04\x12\r\n\x05moved\x18\x04 \x01(\x04\x12\x0c\n\x04\x63ode\x18\x05 \x01(\t\")\n\tPeerHello\x12\x0e\n\x06handle\x18\x01 \x01(\t\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\",\n\x0c\x41\x62ortRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x0c\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\" \n\x0e\x43ollectRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x0c\x32=\n\tCatalogue\x12\x30\n\x08\x44\x65scribe\x12\x0e.pets.v1.Empty\x1a\x14.pets.v1.Description2\xb5\x02\n\tApprovals\x12\x31\n\x06Submit\x12\x13.pets.v1.Submission\x1a\x12.pets.v1.Submitted\x12/\n\x07\x41pprove\x12\x11.pets.v1.Envelope\x1a\x11.pets.v1.Standing\x12.\n\x06Revoke\x12\x11.pets.v1.Envelope\x1a\x11.pets.v1.Standing\x12-\n\x07Pending\x12\x0e.pets.v1.Empty\x1a\x12.pets.v1.Standings\x12\x34\n\x08\x45vidence\x12\x0f.pets.v1.Digest\x1a\x17.pets.v1.EvidenceFolder\x12/\n\x08Snapshot\x12\x0f.pets.v1.Digest\x1a\x12.pets.v1.Snapshots2\xba\x01\n\x04Runs\x12.\n\x05Start\x12\x15.pets.v1.StartRequest\x1a\x0e.pets.v1.Hello\x12*\n\x05Watch\x12\x0f.pets.v1.Handle\x1a\x0e.pets.v1.Event0\x01\x12\'\n\x04Stop\x12\x0f.pets.v1.Handle\x1a\x0e.pets.v1.Empty\x12-\n\x07Receipt\x12\x0f.pets.v1.Handle\x1a\x11.pets.v1.Envelope2\x94\x01\n\x08\x45xchange\x12+\n\x05Hello\x12\x12.pets.v1.PeerHello\x1a\x0e.pets.v1.Empty\x12.\n\x05\x41\x62ort\x12\x15.pets.v1.AbortRequest\x1a\x0e.pets.v1.Empty\x12+\n\x08\x43onclude\x12\x0f.pets.v1.Handle\x1a\x0e.pets.v1.Emptyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,38 +45,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENVELOPE']._serialized_end=359
   _globals['_DIGEST']._serialized_start=361
   _globals['_DIGEST']._serialized_end=385
-  _globals['_STANDING']._serialized_start=387
-  _globals['_STANDING']._serialized_end=489
-  _globals['_STANDINGS']._serialized_start=491
-  _globals['_STANDINGS']._serialized_end=540
-  _globals['_EVIDENCEFILE']._serialized_start=542
-  _globals['_EVIDENCEFILE']._serialized_end=587
-  _globals['_EVIDENCEFOLDER']._serialized_start=589
-  _globals['_EVIDENCEFOLDER']._serialized_end=643
-  _globals['_SNAPSHOTENTRY']._serialized_start=645
-  _globals['_SNAPSHOTENTRY']._serialized_end=712
-  _globals['_SNAPSHOTS']._serialized_start=714
-  _globals['_SNAPSHOTS']._serialized_end=768
-  _globals['_STARTREQUEST']._serialized_start=770
-  _globals['_STARTREQUEST']._serialized_end=850
-  _globals['_HELLO']._serialized_start=852
-  _globals['_HELLO']._serialized_end=873
-  _globals['_HANDLE']._serialized_start=875
-  _globals['_HANDLE']._serialized_end=899
-  _globals['_EVENT']._serialized_start=901
-  _globals['_EVENT']._serialized_end=985
-  _globals['_PEERHELLO']._serialized_start=987
-  _globals['_PEERHELLO']._serialized_end=1028
-  _globals['_ABORTREQUEST']._serialized_start=1030
-  _globals['_ABORTREQUEST']._serialized_end=1074
-  _globals['_COLLECTREQUEST']._serialized_start=1076
-  _globals['_COLLECTREQUEST']._serialized_end=1108
-  _globals['_CATALOGUE']._serialized_start=1110
-  _globals['_CATALOGUE']._serialized_end=1171
-  _globals['_APPROVALS']._serialized_start=1174
-  _globals['_APPROVALS']._serialized_end=1483
-  _globals['_RUNS']._serialized_start=1486
-  _globals['_RUNS']._serialized_end=1672
-  _globals['_EXCHANGE']._serialized_start=1675
-  _globals['_EXCHANGE']._serialized_end=1823
+  _globals['_SUSPICION']._serialized_start=387
+  _globals['_SUSPICION']._serialized_end=446
+  _globals['_STANDING']._serialized_start=449
+  _globals['_STANDING']._serialized_end=591
+  _globals['_STANDINGS']._serialized_start=593
+  _globals['_STANDINGS']._serialized_end=642
+  _globals['_EVIDENCEFILE']._serialized_start=644
+  _globals['_EVIDENCEFILE']._serialized_end=689
+  _globals['_EVIDENCEFOLDER']._serialized_start=691
+  _globals['_EVIDENCEFOLDER']._serialized_end=745
+  _globals['_SNAPSHOTENTRY']._serialized_start=747
+  _globals['_SNAPSHOTENTRY']._serialized_end=814
+  _globals['_SNAPSHOTS']._serialized_start=816
+  _globals['_SNAPSHOTS']._serialized_end=870
+  _globals['_STARTREQUEST']._serialized_start=872
+  _globals['_STARTREQUEST']._serialized_end=952
+  _globals['_HELLO']._serialized_start=954
+  _globals['_HELLO']._serialized_end=975
+  _globals['_HANDLE']._serialized_start=977
+  _globals['_HANDLE']._serialized_end=1001
+  _globals['_EVENT']._serialized_start=1003
+  _globals['_EVENT']._serialized_end=1087
+  _globals['_PEERHELLO']._serialized_start=1089
+  _globals['_PEERHELLO']._serialized_end=1130
+  _globals['_ABORTREQUEST']._serialized_start=1132
+  _globals['_ABORTREQUEST']._serialized_end=1176
+  _globals['_COLLECTREQUEST']._serialized_start=1178
+  _globals['_COLLECTREQUEST']._serialized_end=1210
+  _globals['_CATALOGUE']._serialized_start=1212
+  _globals['_CATALOGUE']._serialized_end=1273
+  _globals['_APPROVALS']._serialized_start=1276
+  _globals['_APPROVALS']._serialized_end=1585
+  _globals['_RUNS']._serialized_start=1588
+  _globals['_RUNS']._serialized_end=1774
+  _globals['_EXCHANGE']._serialized_start=1777
+  _globals['_EXCHANGE']._serialized_end=1925
 # @@protoc_insertion_point(module_scope)

@@ -62,21 +62,33 @@ class Digest(_message.Message):
     digest: str
     def __init__(self, digest: _Optional[str] = ...) -> None: ...
 
+class Suspicion(_message.Message):
+    __slots__ = ("id", "problem", "overruled")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    OVERRULED_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    problem: str
+    overruled: bool
+    def __init__(self, id: _Optional[str] = ..., problem: _Optional[str] = ..., overruled: _Optional[bool] = ...) -> None: ...
+
 class Standing(_message.Message):
-    __slots__ = ("digest", "title", "state", "have", "need", "received")
+    __slots__ = ("digest", "title", "state", "have", "need", "received", "suspicions")
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     HAVE_FIELD_NUMBER: _ClassVar[int]
     NEED_FIELD_NUMBER: _ClassVar[int]
     RECEIVED_FIELD_NUMBER: _ClassVar[int]
+    SUSPICIONS_FIELD_NUMBER: _ClassVar[int]
     digest: str
     title: str
     state: str
     have: int
     need: int
     received: str
-    def __init__(self, digest: _Optional[str] = ..., title: _Optional[str] = ..., state: _Optional[str] = ..., have: _Optional[int] = ..., need: _Optional[int] = ..., received: _Optional[str] = ...) -> None: ...
+    suspicions: _containers.RepeatedCompositeFieldContainer[Suspicion]
+    def __init__(self, digest: _Optional[str] = ..., title: _Optional[str] = ..., state: _Optional[str] = ..., have: _Optional[int] = ..., need: _Optional[int] = ..., received: _Optional[str] = ..., suspicions: _Optional[_Iterable[_Union[Suspicion, _Mapping]]] = ...) -> None: ...
 
 class Standings(_message.Message):
     __slots__ = ("standings",)

@@ -12,7 +12,9 @@ from fractions import Fraction
 from pathlib import Path
 
 from pets.check.budget import Loss
+from pets.check.releases import Entry, Release
 from pets.ids import PlanDigest, RunHandle, SpecDigest
+from pets.party.history import History
 from pets.party.ledger import Cap, Ledger
 from pets.party.log import Log
 from pets.party.state import Boundary, State, StoredSnapshot, StoredSpec
@@ -22,6 +24,12 @@ ASKED = Loss(Fraction(1, 3), Fraction(1, 2**40))
 CAP = Cap(Loss(Fraction(10), Fraction(1)), dt.date(2000, 1, 1))
 SPEC = StoredSpec(DIGEST, PlanDigest("cd" * 32), b"toml", b"{}", b"envelope", "Alex", b"key")
 COVERING = replace(SPEC, digest=SpecDigest("12" * 32))
+ENTRY = Entry(
+    "ab" * 32,
+    Release(records=(), dimensions=(), parts=(), flags=(), exact=True, min_count=10, round_to=1, runs=1),
+    {"t": "version"},
+    dt.date(2027, 1, 1),
+)
 SNAPSHOT = StoredSnapshot(DIGEST, "t", "2027-01-01", "t.parquet", "aa" * 32, "bb" * 32, "cc" * 32, bytes(32), 10)
 
 
@@ -46,6 +54,8 @@ def act(state: State, action: str) -> None:
             Ledger(state).settle(RunHandle("r"))
         case "spend":
             state.use_once("pool", b"index 7")
+        case "history":
+            History(state).remember(RunHandle("r"), ENTRY)
         case "log":
             Log(state).append("server.started", software="0", party="board")
 

@@ -13,10 +13,11 @@ import pytest
 
 from pets.errors import BudgetError, ConfigError, RunError
 from pets.ids import RunHandle, SpecDigest
+from pets.party.history import History
 from pets.party.ledger import Ledger
 from pets.party.log import Log
 from pets.party.state import MIGRATIONS, NEXT, Boundary, RunEvent, RunState, State, StoredSnapshot
-from tests.party.crash_child import ASKED, COVERING, DIGEST, SNAPSHOT, SPEC, act
+from tests.party.crash_child import ASKED, COVERING, DIGEST, ENTRY, SNAPSHOT, SPEC, act
 
 ROOT = Path(__file__).parents[2]
 OTHER = SpecDigest("ef" * 32)
@@ -53,6 +54,10 @@ def settled(state: State) -> int:
     return 1 - len(Ledger(state).unsettled())
 
 
+def remembered(state: State) -> int:
+    return History(state).entries().count(ENTRY)
+
+
 def marked(state: State) -> int:
     with state.reading() as db:
         return int(db.execute("SELECT count(*) FROM spent").fetchone()[0])
@@ -73,6 +78,8 @@ CRASHES: list[tuple[Boundary, list[str], str, Callable[[State], int], int]] = [
     (Boundary.AFTER_SETTLE, ["reserve"], "settle", settled, 1),
     (Boundary.MARK_WRITTEN, [], "spend", marked, 0),
     (Boundary.MARK_FLUSHED, [], "spend", marked, 1),
+    (Boundary.BEFORE_RELEASE_NOTED, [], "history", remembered, 0),
+    (Boundary.AFTER_RELEASE_NOTED, [], "history", remembered, 1),
     (Boundary.LOG_APPENDED, [], "log", lambda state: Log(state).verify().seq, 0),
     (Boundary.LOG_FLUSHED, [], "log", lambda state: Log(state).verify().seq, 1),
 ]
