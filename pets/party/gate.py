@@ -137,8 +137,9 @@ class Gate:
 
     @property
     def told(self) -> bool:
-        """True once something for the result party has passed, whether or not it arrived."""
-        return any(expected.role == RESULT for expected, _ in self._sent)
+        """True once a result can come about without this party: its share has passed, or the last that others need."""
+        sends = sum(expected.sending for expected in self._sequence)
+        return any(expected.role == RESULT for expected, _ in self._sent) or len(self._sent) == sends
 
     def pass_out(self, act: Send) -> tuple[Expected, memoryview]:
         """Let ``act`` out if it is next; its bytes. InternalError gate: the code of this party is not its card."""

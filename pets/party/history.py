@@ -1,8 +1,8 @@
 """The history of releases: what each run of this party's records was about, kept for the differencing guard.
 
 No data: which rows, which cells, which statistics, and a digest that changes with the records. One entry a run, on disk
-before the first message that depends on records leaves. It stays, unless this server knows that the run ended before
-its share of the result was sent: what may have been released counts as released. There is one history, whoever asked.
+before the first message that depends on records leaves. It stays, unless this server knows that the run ended while
+others still needed something from it: what may have been released counts as released. There is one history for all.
 """
 
 import datetime as dt
@@ -38,7 +38,7 @@ class History:
         self._state.at(Boundary.AFTER_RELEASE_NOTED)
 
     def forget(self, handle: RunHandle) -> None:
-        """Take out a run that ended before anything of its result left this party."""
+        """Take out a run that ended while no result could come about without this party."""
         with self._state.transaction() as db:
             db.execute("DELETE FROM history WHERE handle = ?", (handle,))
 

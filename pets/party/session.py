@@ -148,7 +148,7 @@ class Session:
         self._played = False
         self._over = False
         self.told = False
-        """Something of the result has left this party, or may have."""
+        """A result may come about without anything more from this party."""
         self._link: Link | None = None
         self._passage: gate.Gate | None = None
 
