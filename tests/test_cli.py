@@ -13,15 +13,23 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jsonschema
 import pytest
 
 from pets.approve.envelope import keygen
+from pets.check.releases import Entry, release_of
 from pets.demo.data import demo_folder
 from pets.demo.people import make_people
+from pets.ids import RunHandle
+from pets.party.history import History
+from pets.party.main import STATE_FILE
+from pets.party.state import State
+from pets.spec.parse import parse_toml
+from pets.spec.query import Compare
+from pets.spec.sql import bind
 
 SPEC = demo_folder() / "ae_by_tenure.spec.toml"
 SANS = {
@@ -379,6 +387,26 @@ def test_from_submission_to_receipt_and_revocation(consortium: Consortium, tmp_p
     assert "revoked" in pets("pending", "--config", c.config("council")).stdout
     assert "approval.revoked" in pets(*run, tmp_path / "other.csv", code=2).stderr
     assert not (tmp_path / "other.csv").exists()
+
+
+def test_a_held_specification_is_shown_and_overruled_by_name(consortium: Consortium) -> None:
+    """An exact release about almost the same rows, as there will be once they can be made, stands in the history."""
+    spec = parse_toml(consortium.spec.read_text())
+    query = bind(spec)
+    other = replace(query, where_left=None, where_right=Compare("tenure", "<>", "owner"))
+    release = release_of(spec, other).model_copy(update={"exact": True})
+    board = consortium.config("board")
+    with State(next((consortium.folder / "board").rglob(STATE_FILE))) as state:
+        History(state).remember(RunHandle("earlier"), Entry("e" * 64, release, {}))
+    said = pets("pending", "--config", board).stdout
+    found = re.search(r"suspicion ([0-9a-f]{16}) \(open\): together with eeeeeeeeeeee", said)
+    assert found is not None
+    name, key = found.group(1), ("--key", consortium.folder / "board" / "me.pem", "--config", board, "--yes")
+    assert (
+        "approval.no-suspicion" in pets("approve", consortium.digest[:8], *key, "--overrule", "0" * 16, code=2).stderr
+    )
+    assert f"you overrule {name}" in pets("approve", consortium.digest[:8], *key, "--overrule", name).stdout
+    assert f"suspicion {name} (overruled)" in pets("pending", "--config", board).stdout
 
 
 @pytest.mark.parametrize("digest", ["abc", "ffffffffffff", "not hex"])

@@ -11,6 +11,7 @@ from pets.approve.approvals import (
     APPROVAL,
     REVOCATION,
     Approved,
+    approve,
     check_envelope,
     claim_of,
     describe_envelope,
@@ -397,3 +398,44 @@ def test_describing_an_envelope_verifies_it() -> None:
     assert describe_envelope(veto, keys)[0] == REVOCATION
     with pytest.raises(ApprovalError):
         describe_envelope(approval(BOB, "Ann"), keys)
+
+
+def test_a_suspicion_is_overruled_once_as_many_persons_name_it_as_have_to_approve() -> None:
+    name, other = "0123456789abcdef", "fedcba9876543210"
+
+    def signed(key: SigningKey, who: str, *overrules: str) -> bytes:
+        return approve(
+            digest=DIGEST,
+            plan_digest=PLAN,
+            party="board",
+            approver=who,
+            key=key,
+            not_before=dt.date(2026, 12, 1),
+            not_after=dt.date(2027, 6, 30),
+            max_runs=6,
+            overrules=overrules,
+        )
+
+    ann, bob = signed(ANN, "Ann", name, other), signed(BOB, "Bob")
+    assert decide(ann, bob).overruled == ()
+    assert decide(ann, signed(ANN, "Ann", name), bob).overruled == (), "one person twice is one person"
+    assert decide(ann, bob, signed(BOB, "Bob", name)).overruled == (name,)
+    assert decide(ann, signed(BOB, "Bob", other, name)).overruled == (name, other)
+    expired = dt.date(2027, 7, 1)
+    assert refused(ann, signed(BOB, "Bob", name), now=expired) == "approval.expired"
+
+
+@pytest.mark.parametrize("name", ["", "all", "0123456789ABCDEF", "0123456789abcdef0", "*"])
+def test_what_is_no_suspicion_is_not_overruled(name: str) -> None:
+    envelope = approve(
+        digest=DIGEST,
+        plan_digest=PLAN,
+        party="board",
+        approver="Ann",
+        key=ANN,
+        not_before=dt.date(2026, 12, 1),
+        not_after=dt.date(2027, 6, 30),
+        max_runs=6,
+        overrules=[name],
+    )
+    assert refused(envelope, approval(BOB, "Bob")) == "approval.statement"
