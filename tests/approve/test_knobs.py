@@ -44,7 +44,7 @@ on_suspicion = "route"
 joiners = "yearly"
 
 [[differencing.large]]
-columns = ["attendances.arrival", "housing.tenure"]
+columns = ["attendances.arrival", "attendances.minutes", "housing.tenure"]
 persons = 12
 
 [columns.attendances]""",
@@ -94,7 +94,10 @@ FLIPS: dict[str, tuple[str, str]] = {
     "lint": ("[differencing]", '[lint]\nLL-31 = "warning"\n\n[differencing]'),
     "differencing.on_suspicion": ('"route"', '"refuse"'),
     "differencing.joiners": ('joiners = "yearly"\n', 'joiners = "daily"\n'),
-    "differencing.large.columns": ('["attendances.arrival", "housing.tenure"]', '["housing.tenure"]'),
+    "differencing.large.columns": (
+        '["attendances.arrival", "attendances.minutes", "housing.tenure"]',
+        '["housing.tenure"]',
+    ),
     "differencing.large.persons": ("persons = 12", "persons = 11"),
 }
 
