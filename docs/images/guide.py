@@ -1,7 +1,7 @@
-"""Make the pictures of docs/guide-approver.md: parts of the demonstration's page, with numbers that the guide explains.
+"""Make flow.svg, and the pictures of docs/guide-approver.md: parts of the demonstration's page with numbers on them.
 
-``python docs/images/guide.py`` needs Chromium (``chromium`` on the path, or its name in ``CHROMIUM``). The numbers are
-drawn by a style that is added to the page; nothing else is changed.
+``python docs/images/guide.py`` needs Chromium for the latter (``chromium`` on the path, or its name in ``CHROMIUM``).
+The numbers are drawn by a style that is added to the page; nothing else is changed.
 """
 
 import io
@@ -13,7 +13,10 @@ from pathlib import Path
 
 from PIL import Image, ImageChops
 
+from pets.check.blocks import Picture
 from pets.check.page import html
+from pets.check.picture import standalone
+from pets.check.report import report
 from pets.plan.review import review
 from pets.spec.parse import read_spec
 
@@ -104,6 +107,13 @@ def take(shot: Shot) -> bytes:
     return stream.getvalue()
 
 
+def flow() -> str:
+    """Who sends what to whom in the demonstration, as a file of its own."""
+    blocks = (block for section in report(review(read_spec(SPEC))).sections for block in section.blocks)
+    return standalone(next(block for block in blocks if isinstance(block, Picture)))
+
+
 if __name__ == "__main__":
+    Path(__file__).with_name("flow.svg").write_text(flow(), encoding="utf-8")
     for each in SHOTS:
         Path(__file__).with_name(f"{each.name}.png").write_bytes(take(each))

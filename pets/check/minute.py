@@ -11,7 +11,7 @@ from pets.check import budget
 from pets.check.blocks import about, day, grouped, listed, odds, plural
 from pets.check.checked import Checked, cells_of, full_name, helper_name, helper_width, join_of
 from pets.check.computed import STATISTICS
-from pets.check.labels import Coalition, Mark
+from pets.check.labels import Coalition, Mark, Row
 from pets.spec.model import Spec
 from pets.spec.query import Aggregate
 
@@ -28,11 +28,8 @@ def _accepted(review: Checked) -> Iterator[tuple[str, str]]:
     spec, join = review.spec, join_of(review)
     yield "What is computed?", _computed(review)
     yield "Who brings what?", f"{_brings(spec)} No record leaves its holder in readable form."
-    everyone = " Everyone named here knows the declared sizes." * any(
-        row.kind == "size" for row in review.verdict.matrix.rows
-    )
     gets = f"{full_name(spec, spec.result_party)}: that table, with noise in every number. Nobody else gets a result."
-    yield "Who gets what?", gets + everyone
+    yield "Who gets what?", f"{gets}{_nothing(review)}"
     if join is not None:
         sees = "sees codes for person ids, and masked numbers. It can read neither"
         learns = f"It learns how many rows match, give or take {about(helper_width(join))}."
@@ -43,6 +40,29 @@ def _accepted(review: Checked) -> Iterator[tuple[str, str]]:
     yield "At what cost in privacy?", _price(review)
     yield "What do I sign?", _SIGN.format(grouped(review.digest))
     yield "What if I refuse?", _REFUSE.format(listed(spec.computing))
+
+
+def _nothing(review: Checked) -> str:
+    """Holders who learn nothing of the other's records, by their columns of the matrix, and what all know anyway."""
+    spec, matrix = review.spec, review.verdict.matrix
+    kept = [
+        holder
+        for holder in dict.fromkeys(d.party for d in spec.datasets)
+        if all(
+            row.cells[holder].rank <= Mark.HELD.rank
+            for row in matrix.rows
+            if row.kind in ("column", "tags", "membership", "count") and not _own(row, holder, spec)
+        )
+    ]
+    whose, s = ("each other's", "") if len(kept) > 1 else ("the other's", "s")
+    nothing = f" Of {whose} records, {listed(kept)} learn{s} nothing." if kept else ""
+    return nothing + " All know the declared sizes." * any(row.kind == "size" for row in matrix.rows)
+
+
+def _own(row: Row, holder: str, spec: Spec) -> bool:
+    """True for a column of the holder's own table, also as codes."""
+    table = row.value.partition(".")[0]
+    return row.kind in ("column", "tags") and spec.dataset(table).party == holder
 
 
 _UNPROTECTED: Final = (

@@ -5,6 +5,7 @@ from html import escape
 from typing import Final
 
 from pets.check.blocks import Flow, Picture, size
+from pets.check.fold import fold
 from pets.check.style import PAPER
 
 _WIDTH: Final = 960
@@ -15,6 +16,9 @@ _BOX: Final = {
     "result": (355, 420, 250, 92),
 }
 """x, y, width and height of each role's box."""
+_ONE_LINE: Final = 18
+_LINE: Final = 24
+"""Characters of a name that a box has room for: in large type on one line, in small type on each of several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +89,20 @@ def _arrow(flow: Flow, way: _Line, most: int) -> str:
 
 
 def _box(role: str, party: str, what: str) -> str:
+    """A box. A long name has up to three smaller lines, which is room for every name that a party may have."""
     x, y, width, height = _BOX[role]
-    shown = party if len(party) <= 24 else party[:23] + "…"
     middle = x + width // 2
+    short = len(party) <= _ONE_LINE
+    lines = [party] if short else fold(party, _LINE)
+    if len(lines) > 3:  # marks where no line can end well
+        lines = [party[i : i + _LINE] for i in range(0, len(party), _LINE)]
+    kind, top, step = ("name", y + 42, 0) if short else ("name long", y + 50 - 9 * len(lines), 18)
+    name = "".join(
+        f'<text x="{middle}" y="{top + step * place}" text-anchor="middle" class="{kind}">{escape(line)}</text>'
+        for place, line in enumerate(lines)
+    )
     return (
-        f'<g class="box {role}"><rect x="{x}" y="{y}" width="{width}" height="{height}" rx="10"/>'
-        f'<text x="{middle}" y="{y + 42}" text-anchor="middle" class="name">{escape(shown)}</text>'
-        f'<text x="{middle}" y="{y + 68}" text-anchor="middle" class="what">{escape(what)}</text></g>'
+        f'<g class="box {role}"><rect x="{x}" y="{y}" width="{width}" height="{height}" rx="10"/>{name}'
+        f'<text x="{middle}" y="{y + (68 if short else 80)}" text-anchor="middle" class="what">'
+        f"{escape(what)}</text></g>"
     )

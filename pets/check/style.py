@@ -95,7 +95,7 @@ def _variables(palette: Mapping[str, str]) -> str:
 PICTURE: Final = """
 .flow{font:15px system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
 .flow text{fill:var(--ink)}.flow .name{font-weight:700;font-size:19px}.flow .what{fill:var(--soft)}
-.flow .bytes{font-weight:700}.flow .line{fill:none;stroke:var(--arrow);stroke-linejoin:round}
+.flow .long{font-size:14px}.flow .bytes{font-weight:700}.flow .line{fill:none;stroke:var(--arrow);stroke-linejoin:round}
 .flow .line.out{stroke:var(--green);stroke-dasharray:9 4}
 .flow marker path{fill:var(--arrow)}.flow rect{fill:var(--blue-soft);stroke:var(--blue);stroke-width:2}
 .flow .helper rect{fill:var(--helper);stroke:var(--arrow);stroke-dasharray:6 4}
@@ -219,7 +219,7 @@ section:last-of-type{border-bottom:0}h1{font-size:1.6rem}
 .minute{border:1.5px solid var(--blue);border-radius:8px;padding:.8rem 1rem;margin:.6rem 0}
 .minute dl>div{padding:.28rem 0;grid-template-columns:11rem minmax(0,1fr)}.minute dd,p{max-width:none}
 .findings{border-left-width:6px;padding-left:1rem}
-.minute,.points,figure,table,tbody,tr,dl>div,.cases li{break-inside:avoid}
+.points,figure,table,tbody,tr,dl>div,.cases li{break-inside:avoid}
 table.long,.long tbody,.points.list{break-inside:auto}
 #projects,#matrix,#fields{break-before:page}
 h2,h3,caption,figcaption,.question,thead{break-after:avoid}thead{display:table-header-group}

@@ -1,5 +1,6 @@
 """The report as text, JSON and page: complete, plain, harmless, and the same bytes every time."""
 
+import dataclasses
 import itertools
 import os
 import re
@@ -18,8 +19,10 @@ from pets.check.blocks import Pairs, Picture, Points, about, odds, size
 from pets.check.disclosure import WIDTH, render
 from pets.check.fold import width
 from pets.check.page import html
+from pets.check.picture import svg
 from pets.check.report import report
 from pets.check.style import CSS
+from pets.ids import PartyId
 from pets.plan.review import Review, review
 from pets.spec.model import Spec
 from pets.spec.parse import parse_toml
@@ -225,6 +228,20 @@ def test_the_picture_shows_every_byte_between_two_parties(file: Path) -> None:
     assert sum(flow.size for flow in picture.flows) == sent
     parties = {party for _, party, _ in picture.boxes}
     assert {flow.sender for flow in picture.flows} | {flow.receiver for flow in picture.flows} == parties
+
+
+def test_every_name_that_a_party_may_have_has_room_in_the_picture(spec: Spec) -> None:
+    what = next(b for s in report(review(spec)).sections for b in s.blocks if isinstance(b, Picture))
+    for name in (
+        "a" * 63,
+        "board-of-the-northern-and-the-western-and-the-southern-isles-x",
+        "nineteen_characters",
+        "a-" + "b" * 22 + "-" + "c" * 20 + "-" + "d" * 16,
+    ):
+        boxes = ((what.boxes[0][0], PartyId(name), what.boxes[0][2]), *what.boxes[1:])
+        drawn = svg(dataclasses.replace(what, boxes=boxes, flows=()))
+        lines = re.findall(r'class="name long">([^<]*)</text>', drawn)
+        assert "".join(lines) == name and len(lines) <= 3 and all(len(line) <= 24 for line in lines)
 
 
 def test_the_page_says_what_it_must(spec: Spec) -> None:

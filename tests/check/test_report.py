@@ -96,7 +96,7 @@ def test_one_minute_is_one_minute(file: Path) -> None:
     answers = report(certain(file)).minute
     digest = 8
     assert len(answers) == 10
-    assert sum(len(answer.split()) for _, answer in answers) - digest <= 1.2 * 238
+    assert sum(len(answer.split()) for _, answer in answers) - digest <= 1.25 * 238
     assert grade(answer for _, answer in answers) <= GRADE
 
 
@@ -106,6 +106,7 @@ def test_one_minute_answers_what_approvers_ask(spec: Spec) -> None:
     assert "mean of attendances.minutes" in answers["What is computed?"]
     assert "A council (council): housing, up to 200,000 rows with 2 columns." in answers["Who brings what?"]
     assert answers["Who gets what?"].startswith("The analysts (statistics): that table, with noise in every number.")
+    assert "Of each other's records, board and council learn nothing." in answers["Who gets what?"]
     assert "how many rows match, give or take 24." in answers["What does the helper see?"]
     assert "board with helper all of housing, council with helper all of attendances" in answers["Who could cheat?"]
     assert "helper with statistics" not in answers["Who could cheat?"]
@@ -134,6 +135,11 @@ def test_who_could_cheat_is_read_off_the_matrix(spec: Spec) -> None:
     worse = type(found)(*(verdict if name == "verdict" else getattr(found, name) for name in found.__slots__))
     cheats = dict(report(worse).minute)["Who could cheat?"]
     assert cheats.startswith("helper could see every record of housing") and "No party alone" not in cheats
+
+
+def test_a_holder_that_gets_the_table_is_not_said_to_learn_nothing() -> None:
+    answers = dict(report(certain(HERE / "should_pass" / "result_to_the_council.toml")).minute)
+    assert "Of the other's records, board learns nothing." in answers["Who gets what?"]
 
 
 def test_sections_are_in_the_order_of_the_five_safes(spec: Spec) -> None:
