@@ -80,7 +80,10 @@ def _state(verdict: Verdict, accepted: bool) -> str:
 def _verdict(verdict: Verdict, accepted: bool) -> str:
     if not accepted:
         count = len(verdict.errors)
-        return f"{'One finding stands' if count == 1 else f'{count} findings stand'} against it. No server will run it."
+        stand = f"{'One finding stands' if count == 1 else f'{count} findings stand'} against it."
+        if all(f.rule in legal.RULES for f in verdict.errors):
+            return f"{stand} No server will run it whose own policy does not lower the legal rule."
+        return f"{stand} No server will run it."
     told = "The checker finds nothing that is told to anyone and not declared below. Approval is yours to give."
     points = sum(f.rule in legal.RULES for f in verdict.findings)
     return f"{told} The legal rules raise {plural(points, 'point')}, under Safe projects." if points else told

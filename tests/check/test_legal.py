@@ -292,6 +292,14 @@ def test_what_the_computation_tells_is_not_settled_by_anyone() -> None:
         review(bad).lowered(dict.fromkeys(LOWERABLE, "note"), party="board").settled()
 
 
+def test_the_report_says_that_a_server_may_lower_what_the_law_alone_refuses() -> None:
+    by_law = next(case for case in CASES if case.name == "no approval and no exemption").spec
+    by_both = by_law.model_copy(update={"security": by_law.security.model_copy(update={"corrupt": 2})})
+    may = "whose own policy does not lower the legal rule"
+    assert may in " ".join(render(review(by_law)).split())
+    assert may not in " ".join(render(review(by_both)).split())
+
+
 def test_the_report_shows_what_the_law_says_in_its_first_section() -> None:
     for name in ("no approval and no exemption", "no notice", "from when it is no longer personal is not said"):
         case = next(case for case in CASES if case.name == name)
