@@ -420,17 +420,17 @@ def undeclared(asked: Asked) -> Found:
             yield (
                 f"security.leakage <- {who} <- {', '.join(dict.fromkeys(fact.item.value for fact in missing))}",
                 f"{card.id} tells {who} {entry.sentence.format_map(named)}, and that is not declared",
-                _declare(about, entry, who),
+                _declare(about, entry, who, frozenset(fact.item for fact in missing)),
             )
 
 
-def _declare(about: Subject, entry: Learns, who: str) -> str:
+def _declare(about: Subject, entry: Learns, who: str, missing: frozenset[Item]) -> str:
     """The smallest change that would pass, as text to paste."""
     if entry.item == "match_count":
         noise = 'noised = { epsilon = "0.5", delta = "2^-40" }'
         return f'add [[security.leakage]] learner = "{who}", item = "match_count", {noise}'
     if entry.item == "row_count":
-        of = ", ".join(f'"{table.dataset}"' for table in about.tables.values())
+        of = ", ".join(f'"{table.dataset}"' for table in about.tables.values() if table.size in missing)
         return f'add [[security.leakage]] learner = "{who}", item = "row_count", of = [{of}], as = "declared maximum"'
     return "no declaration covers this: choose another protocol"
 

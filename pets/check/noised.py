@@ -52,7 +52,7 @@ def noised_columns(spec: Spec, query: Query, roles: taken_apart.Roles) -> tuple[
         )
         ratio = shares[moment.name] / sensitivity
         if max(ratio.numerator, ratio.denominator) > MAX_TERM:
-            raise LeakError("dp.digits", column=moment.name)
+            raise LeakError("dp.digits", path="release.differential_privacy.epsilon", column=moment.name)
         scale = Fraction(a.unit * b.unit, _places(table_a, a) * _places(table_b, b))
         columns.append(NoisedColumn(Moment(moment.name, a, b, moment.outer, scale), sensitivity, shares[moment.name]))
     return tuple(columns)

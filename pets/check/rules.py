@@ -6,6 +6,7 @@ a protocol tells beyond what is declared needs the facts of the cards and is in 
 and dates are in terms.py.
 """
 
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -197,31 +198,58 @@ def one_holder(asked: Asked) -> Found:
 @rule("spec.helper")
 def one_helper(asked: Asked) -> Found:
     """Exactly one computing party holds no table of the query."""
-    if len(asked.helpers) != 1:
+    if len(asked.helpers) != 1 and len(asked.holders) == 2:
         yield (
             "party",
             f"the join needs exactly one computing party that holds none of its tables, found "
             f"{', '.join(asked.helpers) or 'none'}",
-            'give one independent party without a dataset the role "computing"',
+            f'leave the role "computing" to one of {", ".join(asked.helpers)}'
+            if asked.helpers
+            else 'give one independent party without a dataset the role "computing"',
         )
+
+
+def _organisation(name: str) -> str:
+    """The name of an organisation as it is compared: neither case nor spacing makes two of one."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
+@rule("leak.same-organisation")
+def same_organisation(asked: Asked) -> Found:
+    """A helper that is the same organisation as a holder or the result party is not independent of it.
+
+    Refuses: two party names under one organisation, if one of them is the helper: what the protocol promises against
+             either of them alone, the organisation has together.
+    Not here: two holders of one organisation, who have both tables anyway (``spec.one-holder`` for one party).
+    """
+    for helper in asked.helpers if len(asked.helpers) == 1 else ():
+        own = _organisation(asked.spec.party(helper).organisation)
+        for name in (p.name for p in asked.spec.parties if p.name in asked.holders or p.name in asked.spec.release.to):
+            if name != helper and _organisation(asked.spec.party(name).organisation) == own:
+                what = "holds a table" if name in asked.holders else "gets the result"
+                yield (
+                    f"party.{helper}.organisation",
+                    f"{helper} is the helper and belongs to the same organisation as {name}, which {what}",
+                    "choose a helper of another organisation: the secrecy of both tables rests on it",
+                )
 
 
 @rule("leak.helper-holds-data")
 def helper_holds_data(asked: Asked) -> Found:
     """A helper with records of its own is an input party, and two input parties together see everything."""
-    for name in asked.helpers:
+    for name in asked.helpers if len(asked.holders) == 2 else ():
         if "input" in asked.spec.party(name).roles:
             yield (
                 f"party.{name}.roles",
                 f'{name} is to be the helper and has the role "input"; a helper brings no records',
-                "choose a helper that brings no dataset",
+                'take the role "input" away, or choose a helper that brings no dataset',
             )
 
 
 @rule("leak.helper-result")
 def helper_result(asked: Asked) -> Found:
     """Whoever sees the noisy match count does not get the table too (protocols.md 1.2)."""
-    for name in asked.helpers:
+    for name in asked.helpers if len(asked.helpers) == 1 else ():
         if name in asked.spec.release.to:
             yield (
                 f"release.to <- {name}",

@@ -1,20 +1,24 @@
 """The rules on the terms: noise, what is declared, protocol and adversary, dates and runs. Registered in rules.py."""
 
+import difflib
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from fractions import Fraction
-from functools import partial
-from typing import Final
+from typing import Final, TypedDict
 
 from pets.check import budget
 from pets.check.rules import JOINS, Asked, Found, rule
 from pets.errors import PetsError
 from pets.spec import moments as taken_apart
-from pets.spec.ir import Dimension
-from pets.spec.model import DESIGN, Spec, quantity
+from pets.spec.cards import EVERYONE
+from pets.spec.ir import Dimension, Factor
+from pets.spec.model import DESIGN, DifferentialPrivacy, Spec, quantity
 
 MAX_WINDOW: Final = timedelta(days=5 * 366)
 WEAK_EPSILON: Final = Fraction(10)
+MOST_EPSILON: Final = Fraction(100)
+"""Of one release. Where no column's noise is wider than one unit, it is zero but once in e^100 draws."""
 
 
 # -- noise ------------------------------------------------------------------------------------------------------------
@@ -29,6 +33,25 @@ def no_noise(asked: Asked) -> Found:
             "has no [release.differential_privacy], so exact sums would be released",
             'add it, with epsilon (for example "1") and neighbours',
         )
+
+
+@rule("dp.exact")
+def exact_release(asked: Asked) -> Found:
+    """Above this the noise is almost always zero: exact sums under the name of noised ones."""
+    privacy = asked.spec.release.differential_privacy
+    places = [("release.differential_privacy.epsilon", privacy.epsilon)] if privacy else []
+    places += [
+        (f"security.leakage.{place}.noised.epsilon", item.noised.epsilon)
+        for place, item in enumerate(asked.spec.security.leakage)
+        if item.noised is not None
+    ]
+    for path, epsilon in places:
+        if quantity(epsilon) > MOST_EPSILON:
+            yield (
+                path,
+                f"epsilon {epsilon} leaves next to no noise: what is called noised would be exact",
+                f'write epsilon = "1", or another of at most {budget.exact(MOST_EPSILON)}',
+            )
 
 
 @rule("spec.disclosure-control")
@@ -60,11 +83,22 @@ def weights(asked: Asked) -> Found:
     privacy = asked.spec.release.differential_privacy
     known = [moment.name for moment in asked.moments]
     for name in sorted(set(privacy.weights) - set(known)) if privacy and known else ():
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
         yield (
             f"release.differential_privacy.weights.{name}",
             "is not a noised column of this query",
-            f"the noised columns are: {', '.join(known)}",
+            (f'write "{near[0]}"; ' if near else "") + f"the noised columns are: {', '.join(known)}",
         )
+
+
+class _Sizes(TypedDict):
+    """What the sensitivity depends on besides the factors (``budget.sensitivity``)."""
+
+    k_a: int
+    k_b: int
+    g: int
+    h: int
+    b_grouped: bool
 
 
 @rule("dp.scale")
@@ -79,19 +113,36 @@ def scale(asked: Asked) -> Found:
     left, right = asked.tables
     a, b = (left, right) if roles.a_side == "left" else (right, left)
     dims_a, dims_b = (taken_apart.dimensions(asked.query, asked.spec, s) for s in (roles.a_side, roles.b_side))
+    sizes = _Sizes(
+        k_a=a.max_rows_per_person,
+        k_b=b.max_rows_per_person,
+        g=taken_apart.cells(dims_a),
+        h=taken_apart.cells(dims_b),
+        b_grouped=bool(dims_b),
+    )
     for m in found:
         plain = (m.left, m.right) if roles.a_side == "left" else (m.right, m.left)
-        fit = partial(budget.coarse, *plain, m.outer, epsilon=shares[m.name], name=m.name)
         try:
-            fit(
-                k_a=a.max_rows_per_person,
-                k_b=b.max_rows_per_person,
-                g=taken_apart.cells(dims_a),
-                h=taken_apart.cells(dims_b),
-                b_grouped=bool(dims_b),
-            )
+            budget.coarse(*plain, m.outer, epsilon=shares[m.name], name=m.name, **sizes)
         except PetsError as error:
-            yield ("release.differential_privacy.epsilon", error.text.removeprefix("dp.scale: "), error.hint)
+            width = budget.sensitivity(_coarsest(plain[0]), _coarsest(plain[1]), m.outer, **sizes)
+            least = _least_epsilon(width, shares[m.name], privacy)
+            hint = f'write epsilon = "{least}" or more, raise the weight of this column, or lower max_rows_per_person'
+            yield ("release.differential_privacy.epsilon", error.text.removeprefix("dp.scale: "), hint)
+
+
+def _coarsest(factor: Factor) -> Factor:
+    """The factor after the greatest rounding: one step, up or down."""
+    return replace(factor, bound=1)
+
+
+def _least_epsilon(width: int, share: Fraction, privacy: DifferentialPrivacy) -> str:
+    """The smallest epsilon of the release, to two digits and rounded up, at which a column's noise can be drawn."""
+    least = Fraction(width, budget.MAX_SCALE) * quantity(privacy.epsilon) / share
+    step = Fraction(1)
+    while step > least / 10:
+        step /= 10
+    return budget.exact(-(-least // step) * step)
 
 
 @rule("dp.delta")
@@ -103,7 +154,7 @@ def delta(asked: Asked) -> Found:
             yield (
                 f"security.leakage.{place}.noised.delta",
                 f"{item.noised.delta} is not below one in {rows:,} rows".replace(",", " "),
-                'write a delta far below that, for example "2^-40"',
+                'write delta = "2^-40", or another far below that',
             )
 
 
@@ -116,6 +167,21 @@ def weak(asked: Asked) -> Found:
             "release.differential_privacy.epsilon",
             f"a run costs epsilon {budget.exact(loss.epsilon)}, which protects hardly anyone",
             "values up to about 1 are customary",
+        )
+
+
+@rule("dp.weak-together", "warning")
+def weak_together(asked: Asked) -> Found:
+    """Whoever stays in the tables is in every run, and the losses of all runs add up."""
+    runs = asked.spec.validity.max_runs
+    loss = budget.release_loss(asked.spec) + budget.helper_loss(asked.spec)
+    whole = loss * runs
+    if runs > 1 and loss.epsilon <= WEAK_EPSILON and whole.epsilon > MOST_EPSILON:
+        fit = int(MOST_EPSILON / loss.epsilon)
+        yield (
+            "validity.max_runs",
+            f"all {runs} runs cost epsilon {budget.exact(whole.epsilon)} together for whoever stays in the tables",
+            f"write max_runs = {fit} or fewer, and ask again then",
         )
 
 
@@ -185,13 +251,52 @@ def twice(asked: Asked) -> Found:
     seen: dict[tuple[str, str, str], int] = {}
     for place, item in enumerate(asked.spec.security.leakage):
         for of in item.of or ("",):
-            first = seen.setdefault((item.learner, item.item, of), place)
-            if first != place:
+            named = [who for who, what, which in seen if (what, which) == (item.item, of)]
+            wide = (
+                item.item == "match_count"
+            )  # two of these are two noises; sizes are one fact, told as often as one likes
+            before = [who for who in named if who == item.learner or (wide and EVERYONE in (who, item.learner))]
+            for who in before[:1]:
+                again = "again, after" if who == item.learner else f"and to {who}, in"
                 yield (
                     f"security.leakage.{place}",
-                    f"declares {item.item}{' of ' + of if of else ''} to {item.learner} again, after entry {first}",
+                    f"declares {item.item}{' of ' + of if of else ''} to {item.learner} {again} entry "
+                    f"{seen[who, item.item, of]}",
                     "keep one of them",
                 )
+            seen.setdefault((item.learner, item.item, of), place)
+
+
+@rule("leak.unclear")
+def unclear(asked: Asked) -> Found:
+    """An entry says one thing: what else it has is believed by a reader and by nobody else."""
+    if any(party.name == EVERYONE for party in asked.spec.parties):
+        yield (
+            f"party.{EVERYONE}.name",
+            f'as a learner "{EVERYONE}" stands for all parties, so no party can be called so',
+            "give the party another name",
+        )
+    for place, item in enumerate(asked.spec.security.leakage):
+        path = f"security.leakage.{place}"
+        if item.item == "match_count" and (item.extent is not None or item.of):
+            key = "as" if item.extent is not None else "of"
+            yield (
+                f"{path}.{key}",
+                f'match_count is one count with the noise of "noised"; "{key}" says something else of it',
+                f'take "{key}" out',
+            )
+        if item.item == "match_count" and item.learner == EVERYONE and len(asked.helpers) == 1:
+            yield (
+                f"{path}.learner",
+                f"declares that everyone learns match_count, which {asked.protocol} tells {asked.helpers[0]} alone",
+                f'write learner = "{asked.helpers[0]}"',
+            )
+        if item.item == "row_count" and item.noised is not None:
+            yield (
+                f"{path}.noised",
+                "row_count is the declared maximum, which has no noise and costs no budget",
+                'take "noised" out',
+            )
 
 
 # -- when and how often -----------------------------------------------------------------------------------------------

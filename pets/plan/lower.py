@@ -70,7 +70,9 @@ def lower(spec: Spec, query: Query) -> Plan:
         name = _dataset(spec, query, roles.b_side).name
         raise SpecError("spec.b-cells", dataset=name, cells=h, most=MAX_B_CELLS)
     if g * h > MAX_CELLS:
-        raise SpecError("spec.cells", cells=g * h, most=MAX_CELLS)
+        named = ", ".join(str(d.column) for d in (*dims_a, *dims_b))
+        path = f"computation.sql: GROUP BY <- {named}"
+        raise SpecError("spec.cells", path=path, cells=g * h, most=MAX_CELLS)
     table_a, table_b = _dataset(spec, query, roles.a_side), _dataset(spec, query, roles.b_side)
     columns = noised_columns(spec, query, roles)
     read_a = _read(spec, query, roles.a_side, roles.a, dims_a, tuple(c.moment.a for c in columns), per_person=False)
@@ -155,7 +157,7 @@ def _join(
             "dp.match-count", path="security.leakage", epsilon=budget.exact(epsilon), delta=budget.exact(delta)
         ) from error
     if slots > MAX_DUMMIES:
-        raise SpecError("spec.dummies", slots=2 * slots, most=2 * MAX_DUMMIES)
+        raise SpecError("spec.dummies", path="security.leakage", slots=2 * slots, most=2 * MAX_DUMMIES)
     products = [s for s in summed if s.a is not None]
     public = {
         "n_a": read_a.max_rows,
@@ -171,7 +173,8 @@ def _join(
     }
     names = card.names(public)
     if names["n"] >= MAX_LIST:
-        raise SpecError("spec.rows", rows=names["n"], most=MAX_LIST)
+        path = f"dataset.{read_a.dataset}.max_rows, dataset.{read_b.dataset}.max_rows"
+        raise SpecError("spec.rows", path=path, rows=names["n"], most=MAX_LIST)
     return HelperJoin(
         out="sums",
         card=card.id,
@@ -213,13 +216,22 @@ def _check_range(
         for factor, table in ((column.moment.a, table_a), (column.moment.b, table_b)):
             product = prod(max(abs(end) for end in table.columns[name].scaled_range) for name in factor.values)
             if product + factor.unit >= 2**RANGE_BITS:
-                raise LeakError("dp.range", column=column.moment.name, bits=RANGE_BITS)
+                raise LeakError(
+                    "dp.range", path=_way(column, table_a, table_b), column=column.moment.name, bits=RANGE_BITS
+                )
             if factor.unit >= MAX_UNIT:
                 raise LeakError("dp.scale", column=column.moment.name)
         greatest = rows * column.moment.a.bound * column.moment.b.bound * table_b.max_rows_per_person
         noise = 3 * NOISE_TAIL * (column.sensitivity / column.epsilon)
         if greatest + noise >= 2**RANGE_BITS:
-            raise LeakError("dp.range", column=column.moment.name, bits=RANGE_BITS)
+            raise LeakError("dp.range", path=_way(column, table_a, table_b), column=column.moment.name, bits=RANGE_BITS)
+
+
+def _way(column: NoisedColumn, table_a: Dataset, table_b: Dataset) -> str:
+    """From a sum back to the measures in it."""
+    sides = ((table_a, column.moment.a), (table_b, column.moment.b))
+    names = dict.fromkeys(f"{table.name}.{name}" for table, factor in sides for name in factor.values)
+    return f"computation.sql: {column.moment.name} <- {', '.join(names)}"
 
 
 def _derive(

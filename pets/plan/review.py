@@ -144,7 +144,9 @@ def agree(first: Verdict, second: Verdict) -> None:
 def finding_of(error: SpecError) -> Finding:
     """A refusal as a finding: its code is the rule, the place is whatever the error names."""
     named = (error.fields.get(name) for name in ("path", "column", "dataset"))
-    place = "computation.sql" if error.code.startswith("sql.") else next(filter(None, named), "computation.sql")
+    place = next(filter(None, named), "computation.sql")
+    if error.code.startswith("sql."):  # "column" is a place in the text there, and "path" the way to the input column
+        place = error.fields.get("path", "computation.sql")
     message = error.text.removeprefix(f"{error.code}: ").removeprefix(f"{place}: ")
     return Finding(error.code, "error", str(place), message, error.hint)
 

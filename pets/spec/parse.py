@@ -30,6 +30,9 @@ MAX_JSON: Final = 4 * MAX_TOML
 
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
+_NAMED: Final = re.compile(r"([a-z_]+(?:\.[A-Za-z0-9_-]+)*): ", re.ASCII)
+"""The path in front of a complaint of the whole model, which has none of its own."""
+
 Path_ = tuple[str | int, ...]
 
 _ADVICE: Final[Mapping[str, tuple[str, str]]] = {
@@ -46,6 +49,21 @@ _ADVICE: Final[Mapping[str, tuple[str, str]]] = {
     "string_too_long": ("is too long", "shorten it"),
 }
 """By the type of the validator's complaint: the problem and the advice, in the author's words."""
+
+_AGREE: Final[Mapping[str, str]] = {
+    "a measure needs min and max": "add min and max, the range that values are held to",
+    "min is above max": "exchange min and max",
+    "max, clamp and required belong to a measure": 'take them out: only a "measure" has them',
+    "a dimension is a category with declared levels": "add levels, the list of all groups",
+    "is always there and is not declared": "take it out of levels",
+    "not_before is after not_after": "exchange the dates, or mend one",
+    "states its legal ground": "add a table of this name",
+    'needs the role "result"': 'give it the role "result", or name a party that has it',
+    'its party needs the role "input"': 'give its party the role "input"',
+    "exactly one column with the role person id": "give one column of the table this role, and no other",
+    "security.leakage: no ": "write a name that the specification declares",
+}
+"""By a part of the model's own complaint: what to change. The path is in front of it where two keys do not agree."""
 
 _PATTERNS: Final[Mapping[str, str]] = {
     r"^[A-Za-z][A-Za-z0-9_]{0,62}$": "is not a name: a letter, then letters, digits and underscores, at most 63 in all",
@@ -168,10 +186,13 @@ def _problems(error: ValidationError, data: dict[str, Any]) -> list[tuple[Path_,
     found: dict[Path_, tuple[str, str]] = {}
     for detail in error.errors(include_url=False, include_input=False):
         path, whole = _in_data(detail, data)
+        said = _said(detail, path)
+        if not path and (named := _NAMED.match(said[0])):
+            path, said = tuple(named.group(1).split(".")), (said[0][named.end() :], said[1])
         if path in found and not whole:
             found[path] = ("fits none of the forms this key can have", "compare it with the documentation of the key")
         else:
-            found.setdefault(path, _said(detail, path))
+            found.setdefault(path, said)
     return [(path, *said) for path, said in found.items()]
 
 
@@ -205,7 +226,12 @@ def _said(detail: ErrorDetails, path: Path_) -> tuple[str, str]:
     if kind in _ADVICE:
         return _ADVICE[kind]
     if kind == "value_error":
-        return str(context.get("error", detail["msg"])), "change it, or what it has to agree with"
+        problem = str(context.get("error", detail["msg"]))
+        advice = next((advice for part, advice in _AGREE.items() if part in problem), None)
+        return problem, advice or "change it, or what it has to agree with"
+    if kind in ("greater_than_equal", "less_than_equal"):
+        most = "least" if kind.startswith("greater") else "most"
+        return f"must be at {most} {context.get('ge', context.get('le'))}", "write another number"
     return _lower(detail["msg"]), "change it"
 
 

@@ -42,7 +42,7 @@ def test_should_fail(file: Path) -> None:
     told = corpus.told(file)
     assert told == file.with_suffix(".message").read_text()
     rule = file.read_text().splitlines()[0].removeprefix("# ")
-    assert f" {rule}: " in told and told.startswith("error ")
+    assert told.startswith(f"{rule}\nerror {rule}: ")
 
 
 @pytest.mark.parametrize("file", corpus.WARN, ids=short)

@@ -20,7 +20,16 @@ from pets.spec.parse import parse_toml
 from pets.spec.sql import bind
 from tests.oracles import random_queries as drawn
 
-PASS = sorted((Path(__file__).parents[1] / "check" / "should_pass").glob("*.toml"))
+CORPUS = Path(__file__).parents[1] / "check" / "should_pass"
+PASS = [
+    CORPUS / f"{name}.toml"
+    for name in (
+        *("ae_by_tenure", "correlation_across_tables", "edge_global_agg", "left_join_with_people"),
+        *("one_run_on_frozen_rows", "required_measure_shares_the_count", "result_to_the_council"),
+        *("roles_swapped_result_to_role_b", "variance_with_weights"),
+    )
+]
+"""Every field of each plan is changed in turn, so a few plans that differ will do."""
 
 
 def specs() -> Iterator[tuple[str, Spec]]:

@@ -52,7 +52,8 @@ def test_what_is_refused_has_a_reason_and_cannot_be_run(file: Path) -> None:
 
 
 def test_a_review_at_a_prompt_says_what_is_wrong_and_where() -> None:
-    good, bad = review(parse_toml(PASS[0].read_text())), review(parse_toml(FAIL[0].read_text()))
+    refused = CHECK / "should_fail" / "two_corrupt.toml"
+    good, bad = review(parse_toml(PASS[0].read_text())), review(parse_toml(refused.read_text()))
     assert repr(good).splitlines()[0].endswith("accepted)")
     first = bad.verdict.errors[0]
     assert f"error {first.rule} at {first.path}: {first.message}" in repr(bad)

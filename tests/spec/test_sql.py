@@ -325,7 +325,7 @@ def test_messages_read_like_help(ask: Ask) -> None:
         "sql.column: line 1, column 8: tenur is not a column that the specification declares": "did you mean tenure?",
         "sql.level: line 1, column 73: 'ownr' is not a declared level of homes.tenure": "did you mean 'owner'?",
         "sql.function: line 1, column 8: MEDIAN is not a statistic of the language": (
-            "use AVG and STDDEV: medians and quantiles cannot be computed jointly yet"
+            "take AVG in its place, or STDDEV: what it gives back is the value of one person"
         ),
         "sql.ambiguous: line 1, column 23: id can mean stays.id or homes.id": (
             "say which: write the table's name and a dot before it"

@@ -112,6 +112,15 @@ def _keys(sides: tuple[Side, Side]) -> str:
     return " = ".join(f"{side.alias}.{side.dataset.key}" for side in sides)
 
 
+def _linked(sides: tuple[Side, Side]) -> str:
+    """The value of ``linkage.on`` that names the person ids of both tables, as TOML."""
+    keys = {side.dataset.name: side.dataset.key for side in sides}
+    if len(set(keys.values())) == 1:
+        return f'"{sides[0].dataset.key}"'
+    pairs = ", ".join(f'{name} = "{key}"' for name, key in keys.items())
+    return f"{{ {pairs} }}"
+
+
 class _Rows:
     """Which rows meet: the equality of person ids, and conditions that each holder runs on its own table."""
 
@@ -123,13 +132,17 @@ class _Rows:
 
     def on(self, join: exp.Join) -> tuple[Predicate | None, Predicate | None]:
         """Hold that the join is on the person ids; give the further conditions of ON by table."""
-        parts = list(conjuncts(join.args.get("on")))
-        others = [node for node in parts if not self._is_key_equality(node)]
+        parts, others = list(conjuncts(join.args.get("on"))), []
+        for node in parts:
+            with self.names.way(node, "ON"):
+                if not self._is_key_equality(node):
+                    others.append(node)
         if len(parts) - len(others) + bool(join.args.get("using")) != 1:
             problem, advice = "tables are joined on their person ids, once", f"write ON {_keys(self.names.sides)}"
-            raise self.tree.refuse("sql.join", join.args.get("on"), "ON", problem=problem, advice=advice)
+            where = {"problem": problem, "advice": advice, "path": "computation.sql: ON"}
+            raise self.tree.refuse("sql.join", join.args.get("on"), "ON", **where)
         self._agrees_with_linkage()
-        left, right = self.conditions.split(others)
+        left, right = self.conditions.split(others, "ON")
         if self.outer and left:
             raise self.tree.refuse("sql.outer-on", left[0][0], self.names.sides[0].alias)
         return _conjunction(left), _conjunction(right)
@@ -155,7 +168,7 @@ class _Rows:
             key = declared if isinstance(declared, str) else declared.get(side.dataset.name)
             if key != side.dataset.key:
                 problem = f"does not name {side.dataset.key}, the person id of {side.dataset.name}"
-                advice = "name one column for all datasets, or write { dataset = column } for each"
+                advice = f"write on = {_linked(self.names.sides)}"
                 raise SpecError("spec.field", path="linkage.on", problem=problem, advice=advice)
         if len({side.dataset.columns[side.dataset.key].scheme for side in self.names.sides}) != 1:
             problem = "joins person ids of different schemes"
@@ -167,7 +180,7 @@ class _Rows:
         A condition on the right table after a LEFT JOIN also judges unmatched rows, whose columns are all NULL. If it
         refuses them the join is inner. If it keeps them it cannot be run at the holder, and is refused.
         """
-        left, right = self.conditions.split(list(conjuncts(node)))
+        left, right = self.conditions.split(list(conjuncts(node)), "WHERE")
         note: tuple[str, ...] = ()
         if self.outer and right:
             table = self.names.sides[1].alias

@@ -1,12 +1,14 @@
 """Names in the query, bound to the datasets and columns of the specification."""
 
+import contextlib
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from sqlglot import exp
 
+from pets.errors import SpecError
 from pets.spec.model import Column, Dataset, Spec
 from pets.spec.query import ColumnRef
 from pets.spec.sql.tree import Tree
@@ -52,6 +54,27 @@ class Names:
             raise self.tree.refuse("sql.column", node, written[:64], advice=advice)
         return found[0]
 
+    @contextlib.contextmanager
+    def way(self, node: exp.Expression, place: str) -> Iterator[None]:
+        """Give a refusal inside the way from ``place`` (an output, WHERE, ON, GROUP BY) to the columns of ``node``.
+
+        Names that are no column are left out: the refusal says that they are none.
+        """
+        try:
+            yield
+        except SpecError as error:
+            steps = [place]
+            if error.code == "sql.function":
+                steps.append(str(error.fields["construct"]))
+            elif isinstance(node, exp.Func) and not isinstance(node, exp.Connector):
+                steps.append(self.tree.called(node)[1])
+            refs = []
+            for part in columns_in(node):
+                with contextlib.suppress(SpecError):
+                    refs.append(str(self.resolve(part)))
+            steps += [", ".join(dict.fromkeys(refs))] if refs else []
+            raise SpecError(error.code, **{"path": f"computation.sql: {' <- '.join(steps)}", **error.fields}) from error
+
     def _sides_of(self, node: exp.Column) -> Sequence[Side]:
         """The table that a column is written with, or both."""
         if not node.table:
@@ -63,6 +86,11 @@ class Names:
             advice = f"it is called {renamed[0]} here" if renamed else tables
             raise self.tree.refuse("sql.table", node, node.table[:64], advice=advice)
         return sides
+
+
+def columns_in(node: exp.Expression) -> Iterator[exp.Column]:
+    """The columns in an expression, in order."""
+    return (part for part in node.walk(bfs=False) if isinstance(part, exp.Column))
 
 
 def near(name: str, known: Sequence[str], otherwise: str) -> str:

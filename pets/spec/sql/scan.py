@@ -168,6 +168,7 @@ def _refuse_outside(text: str, tokens: Sequence[Token]) -> None:
         start, construct = (first.start, first.text[:40]) if first else (0, "its start")
         problem, advice = "a query starts with SELECT", "write SELECT ... FROM ... JOIN ... ON ... GROUP BY ..."
         raise refuse("sql.syntax", text, start, construct, problem=problem, advice=advice)
+    inside = False
     for number, token in enumerate(tokens[1:], start=1):
         word, previous = token.text.upper(), tokens[number - 1].text.upper()
         if token.kind == "mark" and word == ";" and number != len(tokens) - 1:
@@ -179,6 +180,7 @@ def _refuse_outside(text: str, tokens: Sequence[Token]) -> None:
         if word == "SELECT":
             construct = "a second SELECT" if previous in (*_SETS, "ALL") else "a subquery"
             raise refuse("sql.unsupported", text, token.start, construct, advice="write one SELECT over two tables")
-        if word in _OUTSIDE:
+        inside = inside or word in ("OVER", "WITHIN")
+        if word in _OUTSIDE and not (word == "ORDER" and inside):  # there it is part of a call, which is named instead
             construct = "ORDER BY" if word == "ORDER" else word
             raise refuse("sql.unsupported", text, token.start, construct, advice=_OUTSIDE[word])

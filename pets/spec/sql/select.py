@@ -47,7 +47,8 @@ class Selected:
         for node in select.expressions:
             whole, given = (node.this, node.args["alias"]) if type(node) is exp.Alias else (node, None)
             inner = bare(whole)
-            what = self.names.resolve(inner) if isinstance(inner, exp.Column) else self.aggregate(inner)
+            with self.names.way(inner, f"output {given.name if given is not None else len(outputs) + 1}"):
+                what = self.names.resolve(inner) if isinstance(inner, exp.Column) else self.aggregate(inner)
             name = given.name if given is not None else _default_name(what)
             if not _NAME.fullmatch(name):
                 problem = "cannot name a column of the result"
@@ -142,18 +143,21 @@ class Selected:
         if group is not None:
             self.tree.only(group, "expressions")
         for node in group.expressions if group is not None else ():
-            ref = self.grouped(bare(node), named)
+            with self.names.way(node, "GROUP BY"):
+                ref = self.grouped(bare(node), named)
             if ref in grouped:
                 problem = "is in GROUP BY twice"
                 raise self.tree.refuse("sql.group", node, str(ref), problem=problem, advice="name it once")
             if all(output.what != ref for output in named):
                 problem, advice = "is in GROUP BY and not in SELECT", "name it in SELECT too, to tell the groups apart"
-                raise self.tree.refuse("sql.group", node, str(ref), problem=problem, advice=advice)
+                path = f"computation.sql: GROUP BY <- {ref}"
+                raise self.tree.refuse("sql.group", node, str(ref), problem=problem, advice=advice, path=path)
             grouped.append(ref)
         for output, node in outputs:
             if isinstance(output.what, ColumnRef) and output.what not in grouped:
                 problem, advice = "is in SELECT and not in GROUP BY", "add it to GROUP BY, or take a statistic of it"
-                raise self.tree.refuse("sql.group", node, str(output.what), problem=problem, advice=advice)
+                path = f"computation.sql: output {output.name} <- {output.what}"
+                raise self.tree.refuse("sql.group", node, str(output.what), problem=problem, advice=advice, path=path)
         return tuple(grouped)
 
     def grouped(self, node: exp.Expression, outputs: Sequence[Output]) -> ColumnRef:

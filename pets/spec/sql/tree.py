@@ -31,7 +31,7 @@ _PARTS: Final[Mapping[str, tuple[str, str]]] = {
 """Arguments of listed nodes that are not listed: what to call them, what to do."""
 
 _NODES: Final[Mapping[type, tuple[str, str]]] = {
-    exp.Star: ("*", "name the columns"),
+    exp.Star: ("*", "select statistics, for example COUNT(*): all columns would be the records"),
     exp.Window: ("OVER", "leave it out: the language has sums per group only"),
     exp.Filter: ("FILTER", "move the condition into WHERE"),
     exp.Subquery: ("a table in parentheses", "name the two tables after FROM and JOIN directly"),
@@ -42,11 +42,19 @@ _NODES: Final[Mapping[type, tuple[str, str]]] = {
     exp.NullSafeNEQ: ("IS DISTINCT FROM", "compare a column with a value"),
     exp.Lateral: ("LATERAL", "name the two tables after FROM and JOIN directly"),
     exp.Tuple: ("a row in parentheses", "name one column at a time"),
-    exp.Literal: ("a value on its own", "compare a column with it"),
+    exp.Literal: ("a value on its own", "leave it out, or compare a column with it"),
     exp.TryCast: ("TRY_CAST", "write DATE '2026-01-31' for a date"),
     exp.Cast: ("CAST", "write DATE '2026-01-31' for a date; other casts are not in the language"),
     exp.Concat: ("text after text", "write one text in single quotes"),
 }
+
+
+_ONE_PERSONS: Final = (
+    *("MEDIAN", "MODE", "QUANTILE", "QUANTILE_CONT", "QUANTILE_DISC", "PERCENTILE_CONT", "PERCENTILE_DISC"),
+    *("APPROX_QUANTILE", "FIRST", "FIRST_VALUE", "LAST", "LAST_VALUE", "NTH_VALUE", "ANY_VALUE", "ARBITRARY"),
+    *("ARG_MIN", "ARG_MAX", "MIN_BY", "MAX_BY"),
+)
+"""Functions of many values that give back one of them."""
 
 
 class Tree:
@@ -96,7 +104,11 @@ class Tree:
 
     def outside(self, node: exp.Expression, *, condition: bool = False) -> SpecError:
         """The refusal of a node that is not listed where it stands."""
+        if type(node) in (exp.WithinGroup, exp.IgnoreNulls, exp.RespectNulls):
+            node = node.this
         default = ("an expression", "name a column alone; prepare anything else in the dataset")
+        if node.find(exp.AggFunc):
+            default = ("an expression", "select each statistic by itself, and compute with the released table")
         construct, advice = _NODES.get(type(node), default)
         if isinstance(node, exp.Func) and type(node) not in _NODES:
             if not condition:
@@ -109,9 +121,9 @@ class Tree:
     def function(self, node: exp.Expression) -> SpecError:
         offset, name = self.called(node)
         if name.upper() in ("MIN", "MAX"):
-            advice = "leave it out: a smallest or largest value is the value of one person"
-        elif name.upper() in ("MEDIAN", "QUANTILE", "QUANTILE_CONT", "QUANTILE_DISC", "MODE"):
-            advice = "use AVG and STDDEV: medians and quantiles cannot be computed jointly yet"
+            advice = "take AVG in its place: a smallest or largest value is the value of one person"
+        elif name.upper() in _ONE_PERSONS:
+            advice = "take AVG in its place, or STDDEV: what it gives back is the value of one person"
         else:
             advice = f"the statistics are {STATISTICS}"
         return refuse("sql.function", self.text, offset, name, advice=advice)

@@ -8,7 +8,7 @@ from sqlglot import exp
 from pets.spec.model import Column
 from pets.spec.predicate import ORDERED, Misfit, Written, typed
 from pets.spec.query import All, AnyOf, ColumnRef, Compare, In, IsNull, Not, Predicate, Value
-from pets.spec.sql.names import Names
+from pets.spec.sql.names import Names, columns_in
 from pets.spec.sql.tree import Tree, bare
 
 Op = Literal["=", "<>", "<", "<=", ">", ">="]
@@ -36,15 +36,16 @@ class Conditions:
         self.names: Final = names
         self.tree: Final[Tree] = names.tree
 
-    def split(self, conditions: Sequence[exp.Expression]) -> tuple[list[Part], list[Part]]:
-        """Conditions by table. One that touches both is refused."""
+    def split(self, conditions: Sequence[exp.Expression], place: str) -> tuple[list[Part], list[Part]]:
+        """Conditions by table. One that touches both is refused. ``place``: WHERE or ON, for the way in a refusal."""
         parts: tuple[list[Part], list[Part]] = ([], [])
         for node in conditions:
-            refs = [self.names.resolve(column) for column in _columns(node)]
-            other = next((ref for ref in refs if ref.dataset != refs[0].dataset), None)
-            if other is not None:
-                raise self.tree.refuse("sql.cross-table", node, str(refs[0]), other=str(other))
-            predicate = self.predicate(node)  # refuses a condition without a column
+            with self.names.way(node, place):
+                refs = [self.names.resolve(column) for column in columns_in(node)]
+                other = next((ref for ref in refs if ref.dataset != refs[0].dataset), None)
+                if other is not None:
+                    raise self.tree.refuse("sql.cross-table", node, str(refs[0]), other=str(other))
+                predicate = self.predicate(node)  # refuses a condition without a column
             parts[refs[0].dataset != self.names.sides[0].dataset.name].append((node, predicate))
         return parts
 
@@ -166,8 +167,3 @@ def _chain(node: exp.Expression) -> list[exp.Expression]:
         parts.append(node.expression)
         node = node.this
     return [node, *reversed(parts)]
-
-
-def _columns(node: exp.Expression) -> Iterator[exp.Column]:
-    """The columns in a condition, in order."""
-    return (part for part in node.walk(bfs=False) if isinstance(part, exp.Column))
