@@ -27,9 +27,10 @@ from pets.spec.parse import parse_toml
 from tests.check.readability import grade, sentences, syllables
 
 HERE = Path(__file__).parent
-PASS = sorted((HERE / "should_pass").glob("*.toml"))
+PASS = sorted((HERE / "should_pass").glob("*.toml"))[::7]
 WARN = sorted((HERE / "should_warn").glob("*.toml"))
-FAIL = sorted((HERE / "should_fail").glob("*.toml"))
+FAIL = sorted((HERE / "should_fail").glob("*.toml"))[::7]
+"""One in seven of the corpus, which the checker itself runs whole: these tests take a second a file."""
 
 
 def of(file: Path) -> Review | None:
