@@ -164,6 +164,7 @@ class Gate:
     def finish(self) -> tuple[Sent, ...]:
         """All messages have passed: what was sent. InternalError if the role ended early."""
         if self._next != len(self._sequence):
+            self._step_now = self._sequence[self._next].label
             raise InternalError("internal.gate", label=self._sequence[self._next].label, problem="was never reached")
         sent = tuple(
             Sent(expected.label, expected.slot.column, expected.peer, expected.size, digest.result())

@@ -100,6 +100,7 @@ def faults_of(reviewed: Reviewed, role: str, step: Expected) -> Iterator[Fault]:
     yield Fault("sent twice", _instead(same, same), True, label)
     if place + 1 < len(own):
         yield Fault("after the next", _reordered, False, own[place + 1].label)
+    yield Fault("left out", _instead(), False, own[place + 1].label if place + 1 < len(own) else label)
     yield Fault("one element more", as_(lambda array: np.concatenate([array, array[:1]])), False, label)
     yield Fault("one element less", as_(lambda array: array[:-1].copy()), False, label)
     yield Fault("as floating point", as_(lambda array: array.astype(np.float64)), False, label)
