@@ -306,6 +306,11 @@ MALFORMED: dict[str, tuple[bytes, str, str]] = {
         "label tag",
     ),
     "a tag key that gives masks": (edited("mask(s_ab, u, factor)", "mask(tag, u, factor)"), "card.field", "keys tag"),
+    "one noise for several columns": (
+        edited("noise(b, summed) - mask", "noise(b, gathered) - mask"),
+        "card.field",
+        "noise is drawn for each summed column",
+    ),
     "a share that is made of itself": (edited("sum_cells(rows)", "sum_cells(sums)"), "card.field", "made of itself"),
     "a message that is made of itself by way of a share": (
         edited("share(helper, rows) -", "share(helper, sums) -"),

@@ -245,7 +245,8 @@ def _lists(seen: View) -> None:
                     if seen.holds(key):
                         seen.persons.add(role)  # K4: every identifier is tried
                     lists.setdefault(key, {})[role] = hidden
-                filled = bool(_inside(inside, "fillers"))  # else the length of the list would tell the dummies
+                filled = _inside(inside, "fillers") == _inside(inside, "keys")
+                # without fillers the length of the list would tell the dummies; those of another list are in both
                 dummies.setdefault(key, []).append(_inside(inside, "dummies") if filled else set())
             case "match" if not hidden:
                 seen.joint = True  # K6
@@ -257,7 +258,7 @@ def _lists(seen: View) -> None:
             seen.placed = seen.placed or not all(found.values())
             padded = any(not seen.holds(each) for each in set.intersection(*dummies[key]))
             seen.count = max(seen.count, Mark.NOISED if padded else Mark.SIZE, key=lambda mark: mark.rank)
-    if seen.joint and "b" in seen.values:
+    if seen.joint and seen.values:
         seen.count = max(seen.count, Mark.SIZE, key=lambda mark: mark.rank)  # K5: dummies have no value
     seen.placed = seen.placed or (seen.joint and bool(seen.roles & set(seen.case.sides)))
 

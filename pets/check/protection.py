@@ -56,11 +56,15 @@ def _counted(card: Card) -> Iterator[Learns]:
         lists = [m for m in card.messages if m.receiver == receiver and any(c.head == "tags" for c in calls(m.meaning))]
         if len({message.sender for message in lists}) > 1:
             dummies = [{str(c.args[0]) for c in calls(m.meaning) if c.head == "dummies"} for m in lists]
-            padded = all(any(c.head == "fillers" for c in calls(m.meaning)) for m in lists)
+            padded = all(_roles(m.meaning, "fillers") == _roles(m.meaning, "keys") for m in lists)
             alone = frozenset({receiver})
             hidden = padded and any(not _knows(card, alone, key) for key in set.intersection(*dummies))
             how = "the number of equal tags, with dummies" if hidden else "the number of equal tags"
             yield Learns((receiver,), "match_count", "noised" if hidden else "count", False, how)
+
+
+def _roles(term: Term, head: str) -> set[str]:
+    return {str(call.args[0]) for call in calls(term) if call.head == head}
 
 
 SORTED = ("sorted by tag",)
@@ -83,7 +87,7 @@ def _learn(message: Message, hidden_by: list[Holders], items: tuple[str, ...]) -
         for item in items:
             grade = "membership" if item == "match" or item.endswith(".key") else "record"
             yield Learns(who, item, grade, False, f"what message {message.label} carries, by its keys")
-        if "b.values" in items:  # matched rows are those with a value, dummies have none
+        if {"a.values", "b.values"} & set(items):  # matched rows are those with a value, dummies have none
             yield Learns(who, "match_count", "count", False, f"how many rows match, from message {message.label}")
 
 

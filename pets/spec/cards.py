@@ -387,6 +387,9 @@ def _check_labels(terms: list[Term], file: str) -> None:
                 serves.setdefault((key, "D"), set()).add("a number of dummies")
             case "tags":
                 serves.setdefault((key, ""), set()).add("tags")
+            case "noise" | "local" if rest != ["summed"]:
+                problem = f"{call.head} is drawn for each summed column, not by {', '.join(rest)}"
+                raise SpecError("card.field", file=file, path=f"{call.head} of {key}", problem=problem)
     for (key, label), purposes in serves.items():
         if (key, "") in serves and label:
             purposes.add("tags")

@@ -194,6 +194,8 @@ def _leaks() -> Iterator[Planted]:
         yield Planted(f"{label} has no mask", _unmasked(label, mask), when)
     # dummies that the helper can count
     yield Planted("no dummies", swap("dummies(s_ab), ", ""))
+    yield Planted("fillers of role b in both lists", swap("dummies(s_ab), fillers(a)", "dummies(s_ab), fillers(b)"))
+    yield Planted("fillers of nobody", swap("dummies(s_ab), fillers(b)", "dummies(s_ab), fillers(helper)"))
     # one part of the noise for all
     yield Planted("the helper adds no noise", swap(" + noise(helper, summed)", ""))
 
