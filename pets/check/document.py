@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pets.check.blocks import Block, Cases, Code, Grid, Marks, Pairs, Picture, Points, Section, Text
 from pets.check.checked import Checked
-from pets.check.cover import Cover, cover
+from pets.check.declared import Declared, declared
 from pets.check.labels import Mark
 from pets.check.report import report
 from pets.spec.canonical import spec_json
@@ -22,7 +22,7 @@ SCHEMA_ID: Final = f"urn:pets:report:{FORMAT}"
 
 def to_json(review: Checked) -> dict[str, object]:
     """What ``pets check --json`` prints. It fulfils ``json_schema``; same review, same value."""
-    verdict, what, found = review.verdict, report(review), cover(review)
+    verdict, what, found = review.verdict, report(review), declared(review)
     validity = review.spec.validity
     return {
         "report": FORMAT,
@@ -56,7 +56,7 @@ def to_json(review: Checked) -> dict[str, object]:
     }
 
 
-def _leakage(found: Cover) -> dict[str, object]:
+def _leakage(found: Declared) -> dict[str, object]:
     return {
         "items": [
             {

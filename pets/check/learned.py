@@ -10,7 +10,7 @@ from typing import Final
 from pets.check import flow
 from pets.check.blocks import Block, Grid, Line, Marks, Points, Section, Text, about, listed, plural
 from pets.check.checked import Checked, full_name, helper_width, join_of, roles_of
-from pets.check.cover import Cover, Named
+from pets.check.declared import Declared, Named
 from pets.check.labels import Coalition, Mark, Row
 from pets.ids import PartyId
 from pets.spec.cards import EVERYONE
@@ -72,7 +72,7 @@ def _checkers(review: Checked) -> str:
     return "One checker made this table. The second is asked about a plan, and what is refused has none."
 
 
-def leakage(found: Cover) -> Section:
+def leakage(found: Declared) -> Section:
     """Declared, computed, covered: item by item."""
     rows = tuple(_item(each) for each in found.items)
     whole = (
@@ -116,7 +116,7 @@ def _item(each: Named) -> tuple[str, ...]:
     return (each.item.replace("_", " "), who, each.words, _SHORT[each.computed], declared, answer)
 
 
-def _open(found: Cover) -> tuple[str, ...]:
+def _open(found: Declared) -> tuple[str, ...]:
     items = [f"{listed(each.who)} learns {each.words}." for each in found.items if not each.covered]
     many = len(found.bare)
     rest = [f"{plural(many, 'mark')} of the table above {'is' if many == 1 else 'are'} not declared."] if many else []

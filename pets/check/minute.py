@@ -39,7 +39,12 @@ def _accepted(review: Checked) -> Iterator[tuple[str, str]]:
     yield "Until when, how often?", validity(spec)
     yield "At what cost in privacy?", _price(review)
     yield "What do I sign?", _SIGN.format(grouped(review.digest))
-    yield "What if I refuse?", _REFUSE.format(listed(spec.computing))
+    yield "What if I refuse?", _REFUSE.format(listed(_signers(spec)))
+
+
+def _signers(spec: Spec) -> tuple[str, ...]:
+    """Parties without whose approval no run starts: all but those that only receive the result."""
+    return tuple(p.name for p in spec.parties if set(p.roles) != {"result"})
 
 
 def _nothing(review: Checked) -> str:
@@ -70,8 +75,8 @@ _UNPROTECTED: Final = (
     "is in “What could still go wrong”."
 )
 _SIGN: Final = (
-    "This specification and its plan, to the letter, for your own organisation. The digest is {}. If one letter "
-    "changes, no server runs it."
+    "This specification and its plan, to the letter, for your own organisation. The digest is {}. Whatever asks for "
+    "more needs a new signature."
 )
 _REFUSE: Final = (
     "Then nothing is computed, and no records are used. A run needs {} to approve. You may also allow fewer runs or "

@@ -23,7 +23,7 @@ from pets.check.blocks import (
     plural,
 )
 from pets.check.checked import Checked, full_name
-from pets.check.cover import cover
+from pets.check.declared import declared
 from pets.check.labels import Verdict
 from pets.check.minute import minute, validity
 from pets.spec.model import Dataset, Spec
@@ -39,7 +39,7 @@ def report(review: Checked) -> Report:
     middle = []
     if verdict.matrix.columns:
         middle.append(learned.matrix(review))
-        if (found := cover(review)) is not None:
+        if (found := declared(review)) is not None:
             middle.append(learned.leakage(found))
         middle.append(learned.limits(review))
     fields = tuple(_fields(spec))
@@ -241,8 +241,10 @@ def _dates(review: Checked) -> Section:
         (
             Pairs(tuple(pairs)),
             Text(
-                "An approval names the digest of the specification. One changed letter gives another digest, and every "
-                "server then refuses to run. Compare it with the one that your own server shows."
+                "An approval names the digest of the specification. One changed letter gives another digest. "
+                "Compare it with the one that your own server shows. Your signature also holds for a later text that your own "
+                "server finds equal to this one, or narrower: it tells nobody more, and uses up these runs. Whatever "
+                "asks for more needs a signature of its own."
             ),
         ),
     )

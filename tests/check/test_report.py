@@ -13,7 +13,7 @@ import pytest
 
 from pets.check import document
 from pets.check.blocks import MANY, Points, Report, Text
-from pets.check.cover import cover
+from pets.check.declared import declared
 from pets.check.disclosure import render
 from pets.check.document import to_json
 from pets.check.labels import Mark
@@ -156,7 +156,7 @@ def test_sections_are_in_the_order_of_the_five_safes(spec: Spec) -> None:
 
 
 def test_each_item_is_shown_with_what_declares_it(spec: Spec) -> None:
-    found = cover(review(spec))
+    found = declared(review(spec))
     assert found is not None and found.whole and not found.bare
     told = {(e.who, e.item): (e.computed, e.declared, e.places, e.terms) for e in found.items}
     noised, size = Mark.NOISED, Mark.SIZE
@@ -171,7 +171,7 @@ def test_each_item_is_shown_with_what_declares_it(spec: Spec) -> None:
 def test_an_item_that_is_taken_out_is_shown_as_not_covered(spec: Spec, place: int) -> None:
     kept = tuple(entry for i, entry in enumerate(spec.security.leakage) if i != place)
     less = spec.model_copy(update={"security": spec.security.model_copy(update={"leakage": kept})})
-    found = cover(review(less))
+    found = declared(review(less))
     assert found is not None and not found.whole and found.bare
     assert [e.item for e in found.items if not e.covered] == [spec.security.leakage[place].item]
     assert "NO" in [row[-1] for s in report(review(less)).sections if s.id == "leakage" for row in s.blocks[1].rows]  # type: ignore[union-attr]
@@ -197,7 +197,7 @@ def test_an_item_that_nobody_is_told_is_shown_as_not_needed(spec: Spec) -> None:
     wider = spec.model_copy(
         update={"security": spec.security.model_copy(update={"leakage": (*spec.security.leakage, more)})}
     )
-    found = cover(review(wider))
+    found = declared(review(wider))
     assert found is not None and found.whole
     assert [(e.who, e.computed, e.places) for e in found.items if e.whose == "nobody"] == [
         (("statistics",), Mark.NEVER, ("security.leakage[2]",))
@@ -210,7 +210,7 @@ def test_an_item_that_nobody_is_told_is_shown_as_not_needed(spec: Spec) -> None:
 def test_the_list_and_the_rule_agree(file: Path) -> None:
     """What the rule leak.undeclared refuses is what the list shows as not covered, and the other way round."""
     reviewed = of(file)
-    found = cover(reviewed) if reviewed is not None else None
+    found = declared(reviewed) if reviewed is not None else None
     if reviewed is not None and found is not None and reviewed.spec.release.differential_privacy is not None:
         assert found.whole is not any(f.rule == "leak.undeclared" for f in reviewed.verdict.findings)
 

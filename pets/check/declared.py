@@ -40,7 +40,7 @@ class Named:
 
 
 @dataclass(frozen=True, slots=True)
-class Cover:
+class Declared:
     """``cells``: marks within the model; ``bare``: of these, those that the declarations do not explain."""
 
     items: tuple[Named, ...]
@@ -53,7 +53,7 @@ class Cover:
         return not self.bare and all(each.covered for each in self.items)
 
 
-def cover(review: Checked) -> Cover | None:
+def declared(review: Checked) -> Declared | None:
     """Hold what is computed against what is declared; None if the query, its roles or its protocol are not clear."""
     spec, query, matrix = review.spec, review.query, review.verdict.matrix
     protocol = spec.security.protocol or JOINS[0]
@@ -72,7 +72,7 @@ def cover(review: Checked) -> Cover | None:
             least = next((mark for item, mark in known.items() if tuple(item) == (row.kind, row.value)), Mark.NEVER)
             if row.cells[column.label].rank > least.rank:
                 bare.append(f"{column.label}: {row.value}, {row.cells[column.label].value}")
-    return Cover(tuple(items), cells, tuple(bare))
+    return Declared(tuple(items), cells, tuple(bare))
 
 
 def _computed(about: flow.Subject, cards: tuple[Card, ...], allowed: tuple[Fact, ...], spec: Spec) -> list[Named]:
