@@ -242,9 +242,9 @@ def _dates(review: Checked) -> Section:
             Pairs(tuple(pairs)),
             Text(
                 "An approval names the digest of the specification. One changed letter gives another digest. "
-                "Compare it with the one that your own server shows. Your signature also holds for a later text that your own "
-                "server finds equal to this one, or narrower: it tells nobody more, and uses up these runs. Whatever "
-                "asks for more needs a signature of its own."
+                "Compare it with the one that your own server shows. Your signature also holds for a later text that "
+                "your own server finds equal to this one, or narrower: it tells nobody more, and uses up these runs. "
+                "Whatever asks for more needs a signature of its own."
             ),
         ),
     )
