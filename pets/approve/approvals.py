@@ -89,10 +89,8 @@ class Approved:
     @property
     def counts(self) -> tuple[tuple[SpecDigest, int], ...]:
         """What a run uses up: one run of each of these specifications, of which so many are allowed."""
-        own = (self.digest, self.max_runs)
-        return (
-            (own,) if self.covering is None else (own, (self.covering.approved.digest, self.covering.approved.max_runs))
-        )
+        under = () if self.covering is None else self.covering.approved.counts
+        return ((self.digest, self.max_runs), *under)
 
     @property
     def signed(self) -> SpecDigest:

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from pets.approve import approvals
+from pets.approve.envelope import claimed, keygen, sign, statement
 from pets.errors import ApprovalError, BudgetError, PetsError, ReceiptError, RunError
 from pets.ids import PartyId, RunHandle, SpecDigest
-from pets.party.evidence import PartyKeys, verify_evidence, verify_receipt
+from pets.party.config import Directory
+from pets.party.evidence import RECEIPT, PartyKeys, verify_evidence, verify_receipt
 from pets.party.state import Boundary
 from pets.plan.review import Reviewed
 from pets.result import Result, recompute
@@ -394,6 +396,25 @@ def test_a_crash_while_counting_counts_both_or_neither(make_world: Make, nth: in
     assert [world.states[BOARD].runs_used(each.digest) for each in (old, new)] == [1, 1]
 
 
+@pytest.mark.parametrize("which", [SPEC, NARROWER], ids=["of the cover", "of the covered"])
+def test_the_key_of_neither_submission_approves_for_a_peer(make_world: Make, which: str) -> None:
+    """The analysts' key has changed; one of the two is also held by somebody who approves for the council."""
+    world = make_world(durable=True)
+    old = world.ready()
+    first = world.signing[ANALYST]
+    world.signing[ANALYST] = keygen()
+    world.people[COUNCIL]["Cat of council"] = first if which == SPEC else world.signing[ANALYST]
+    world.directory = Directory(tuple(world._entry(party) for party in world.signing))
+    for party in COMPUTING:
+        world.nodes[party].close()
+        world.open(party)
+    new = world.submit(NARROWER)
+    bodies = [world.approval(old, BOARD), world.approval(old, COUNCIL, who="Cat"), world.approval(old, HELPER)]
+    with pytest.raises(ApprovalError, match=r"approval\.by-submission-key"):
+        start(world, new, old.digest, bodies, BOARD)
+    world.run(NARROWER)
+
+
 # -- own work, policy, records ----------------------------------------------------------------------------------------
 
 
@@ -505,23 +526,54 @@ def test_the_evidence_of_a_covered_run_verifies_offline_and_names_the_cover(worl
 
 
 @pytest.mark.parametrize(
-    ("text", "code"),
+    ("text", "problem"),
     [
-        (None, "receipt.cover"),
-        ("not a specification", "receipt.cover"),
-        (SHORTER, "receipt.cover"),
-        (WIDER, "receipt.cover"),
-        (ANOTHER, "receipt.cover"),
+        (None, "cannot read"),
+        ("not a specification", "not TOML"),
+        (SHORTER, "has digest"),
+        (WIDER, "has digest"),
+        (ANOTHER, "has digest"),
     ],
     ids=["gone", "rubbish", "another narrower", "wider", "other rows"],
 )
-def test_another_text_of_the_cover_is_found(world: World, tmp_path: Path, text: str | None, code: str) -> None:
+def test_another_text_of_the_cover_is_found(world: World, tmp_path: Path, text: str | None, problem: str) -> None:
     folder, keys = evidence_of(world, tmp_path)
     file = folder / "covering" / "spec.toml"
     file.unlink() if text is None else file.write_text(text)
-    with pytest.raises(ReceiptError) as caught:
+    with pytest.raises(ReceiptError, match=problem) as caught:
         verify_evidence(folder, keys=keys, recompute=recompute(NARROWER))
-    assert caught.value.code == code
+    assert caught.value.code == "receipt.cover"
+
+
+@pytest.mark.parametrize(
+    ("toml", "problem"),
+    [(SPEC, ""), (SHORTER, "incomparable"), (ANOTHER, "incomparable"), (NARROWER, "equal")],
+    ids=["the true one", "not within it", "other rows", "itself"],
+)
+def test_servers_that_all_sign_a_cover_that_is_none_are_found_out(
+    world: World, tmp_path: Path, toml: str, problem: str
+) -> None:
+    """Receipts, approvals and text agree with each other; only the comparison, made again, says that it is no cover."""
+    folder, keys = evidence_of(world, tmp_path)
+    claim = reviewed_of(toml)
+    for file in (folder / "approvals").iterdir():
+        file.unlink()
+    for party in COMPUTING:
+        body = world.approval(claim, party)
+        (folder / "approvals" / f"{party}.json").write_bytes(body)
+        path = folder / "receipts" / f"{party}.json"
+        told = claimed(path.read_bytes())["predicate"]
+        told["cover"] |= {"spec": claim.digest, "plan": claim.plan_digest}
+        told["approvals"] = [{"approver": f"Ann of {party}", "sha256": approvals.envelope_digest(body)}]
+        about = {"specification": told["spec"], "run": told["run"]}
+        path.write_bytes(sign(statement(RECEIPT, about, told), world.signing[party]))
+    (folder / "covering" / "spec.toml").write_text(toml)
+    if not problem:
+        verify_evidence(folder, keys=keys, recompute=recompute(NARROWER))
+        return
+    with pytest.raises(ReceiptError, match=f"spec.toml is {problem}") as caught:
+        verify_evidence(folder, keys=keys, recompute=recompute(NARROWER))
+    assert caught.value.code == "receipt.cover"
 
 
 def test_a_stray_cover_is_found(world: World, tmp_path: Path) -> None:
