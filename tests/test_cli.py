@@ -401,6 +401,8 @@ def test_a_held_specification_is_shown_and_overruled_by_name(consortium: Consort
     said = pets("pending", "--config", board).stdout
     found = re.search(r"suspicion ([0-9a-f]{16}) \(open\): together with eeeeeeeeeeee", said)
     assert found is not None
+    explained = pets("explain", consortium.digest[:8], "--config", board).stdout
+    assert "together with eeeeeeeeeeee" in explained and found.group(1) in explained
     name, key = found.group(1), ("--key", consortium.folder / "board" / "me.pem", "--config", board, "--yes")
     assert (
         "approval.no-suspicion" in pets("approve", consortium.digest[:8], *key, "--overrule", "0" * 16, code=2).stderr

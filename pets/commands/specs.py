@@ -174,8 +174,25 @@ def _of_file(spec: Path) -> "Review":
 
 
 def _of_server(digest: str, config: Path) -> "Review":
+    """The review of a specification at the reader's own server, with what its history holds against it."""
+    from dataclasses import replace
+
+    from pets.check.labels import Finding
+
     server, _ = own_server(config)
-    return reviewed_at(server, find(server, digest).digest, config)
+    standing = find(server, digest)
+    found = reviewed_at(server, standing.digest, config)
+    held = tuple(
+        Finding(
+            "differencing.suspicion",
+            "note" if one.overruled else "warning",
+            "computation.sql",
+            one.problem + (", which was overruled" if one.overruled else ""),
+            f"an approver overrules it by name: pets approve --overrule {one.id}",
+        )
+        for one in standing.suspicions
+    )
+    return replace(found, verdict=replace(found.verdict, findings=(*found.verdict.findings, *held)))
 
 
 def _code(error: SpecError) -> int:
