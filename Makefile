@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --constraint constraints.txt
 
-.PHONY: demo test test-long lint types wire bench-join clean help
+.PHONY: demo test test-long lint types wire bench-join bench-check clean help
 
 help:
 	@sed -n 's/^##//p' $(MAKEFILE_LIST)
@@ -47,6 +47,10 @@ test-long: $(VENV)/test
 ## make bench-join  the join benchmark: three server processes over loopback (see benchmarks/join.py)
 bench-join: $(VENV)/test
 	@$(BIN)/python -m benchmarks.join
+
+## make bench-check  how long the check takes, on the corpus, on plans that grow, and on hostile SQL
+bench-check: $(VENV)/test
+	@$(BIN)/python -m benchmarks.check
 
 ## make wire        generate pets/wire from proto/ again
 wire: $(VENV)/test
