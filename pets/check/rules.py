@@ -180,6 +180,22 @@ def group_by_measure(asked: Asked) -> Found:
             )
 
 
+@rule("spec.alike-levels")
+def alike_levels(asked: Asked) -> Found:
+    """Levels that look the same are signed as one and counted as two."""
+    for table in asked.tables:
+        for name, column in table.columns.items():
+            seen: dict[str, int] = {}
+            for place, level in enumerate(column.levels, start=1):
+                first = seen.setdefault(" ".join(unicodedata.normalize("NFKC", level).split()), place)
+                if first != place:
+                    yield (
+                        f"dataset.{table.name}.columns.{name}.levels",
+                        f"levels {first} and {place} differ in spaces or in the encoding of a character, which nobody sees",
+                        "keep one of them, and recode the records",
+                    )
+
+
 # -- who plays which part ---------------------------------------------------------------------------------------------
 
 
@@ -231,6 +247,23 @@ def same_organisation(asked: Asked) -> Found:
                     f"party.{helper}.organisation",
                     f"{helper} is the helper and belongs to the same organisation as {name}, which {what}",
                     "choose a helper of another organisation: the secrecy of both tables rests on it",
+                )
+
+
+@rule("spec.same-domain", "warning")
+def same_domain(asked: Asked) -> Found:
+    """Certificates of one domain are given out by one authority: is the helper another organisation's server?
+
+    Not here: a consortium with one domain for all of its parties.
+    """
+    domains = {party.name: party.san.removeprefix("spiffe://").partition("/")[0] for party in asked.spec.parties}
+    for helper in asked.helpers if len(asked.helpers) == 1 and len(set(domains.values())) > 1 else ():
+        for name in (p.name for p in asked.spec.parties if p.name in asked.holders or p.name in asked.spec.release.to):
+            if name != helper and domains[name] == domains[helper]:
+                yield (
+                    f"party.{helper}.san",
+                    f"{helper} is the helper and has its certificate of the domain of {name}, {domains[name]}",
+                    "make sure that it is another organisation's server, under a domain of its own",
                 )
 
 
