@@ -191,7 +191,7 @@ def alike_levels(asked: Asked) -> Found:
                 if first != place:
                     yield (
                         f"dataset.{table.name}.columns.{name}.levels",
-                        f"levels {first} and {place} differ in spaces or in the encoding of a character, which nobody sees",
+                        f"levels {first} and {place} differ in spaces or in encoding, which nobody sees",
                         "keep one of them, and recode the records",
                     )
 
