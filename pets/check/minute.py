@@ -7,7 +7,7 @@ shorter box, which says so.
 from collections.abc import Iterator
 from typing import Final
 
-from pets.check import budget
+from pets.check import budget, legal
 from pets.check.blocks import about, day, grouped, listed, odds, plural
 from pets.check.checked import Checked, cells_of, full_name, helper_name, helper_width, join_of
 from pets.check.computed import STATISTICS
@@ -20,11 +20,23 @@ _FEW: Final = 6
 
 
 def minute(review: Checked, accepted: bool) -> tuple[tuple[str, str], ...]:
-    """Questions and answers, in the order in which people ask."""
-    return tuple(_accepted(review) if accepted else _refused(review))
+    """Questions and answers, in the order in which people ask.
+
+    What has a plan and is refused for its legal ground, or by a party's own policy, is told in full as well.
+    """
+    if accepted:
+        return tuple(_whole(review))
+    if review.plan is None:
+        return tuple(_refused(review))
+    rest = [(question, answer) for question, answer in _whole(review) if question not in (SIGN, REFUSE)]
+    return (*_why(review), *rest, (SIGN, _nothing_to_sign(review)))
 
 
-def _accepted(review: Checked) -> Iterator[tuple[str, str]]:
+SIGN: Final = "What do I sign?"
+REFUSE: Final = "What if I refuse?"
+
+
+def _whole(review: Checked) -> Iterator[tuple[str, str]]:
     spec, join = review.spec, join_of(review)
     yield "What is computed?", _computed(review)
     yield "Who brings what?", f"{_brings(spec)} No record leaves its holder in readable form."
@@ -38,8 +50,8 @@ def _accepted(review: Checked) -> Iterator[tuple[str, str]]:
     yield "What is not protected?", _UNPROTECTED
     yield "Until when, how often?", validity(spec)
     yield "At what cost in privacy?", _price(review)
-    yield "What do I sign?", _SIGN.format(grouped(review.digest))
-    yield "What if I refuse?", _REFUSE.format(listed(_signers(spec)))
+    yield SIGN, _SIGN.format(grouped(review.digest))
+    yield REFUSE, _REFUSE.format(listed(_signers(spec)))
 
 
 def _signers(spec: Spec) -> tuple[str, ...]:
@@ -93,15 +105,23 @@ def _refused(review: Checked) -> Iterator[tuple[str, str]]:
     if helper is not None:
         yield "Who would help?", f"{full_name(spec, helper)}, without records of its own."
     yield "Until when, how often?", validity(spec)
-    count = len(review.verdict.errors)
-    yield (
-        "Why is it refused?",
-        (
-            f"{'There is one reason' if count == 1 else f'There are {count} reasons'}. "
-            f"{'It stands' if count == 1 else 'They stand'} below, with the smallest change that would help."
-        ),
-    )
-    yield "What do I sign?", "Nothing. No server takes a signature for it. The author may change it and ask again."
+    yield from _why(review)
+    yield SIGN, _nothing_to_sign(review)
+
+
+def _why(review: Checked) -> Iterator[tuple[str, str]]:
+    one = len(review.verdict.errors) == 1
+    reasons = "There is one reason. It stands" if one else f"There are {len(review.verdict.errors)} reasons. They stand"
+    yield "Why is it refused?", f"{reasons} below, with the smallest change that would help."
+
+
+def _nothing_to_sign(review: Checked) -> str:
+    if all(f.rule in legal.RULES for f in review.verdict.errors):
+        return (
+            "Nothing, as it stands. The author may mend the legal ground and ask again. Or the policy of your own "
+            "server lowers a legal rule that no competent person has signed."
+        )
+    return "Nothing. No server takes a signature for it. The author may change it and ask again."
 
 
 def _computed(review: Checked) -> str:

@@ -125,6 +125,29 @@ def test_what_is_refused_says_first_that_there_is_nothing_to_sign(name: str) -> 
     assert "What does the helper see?" not in answers and "Who could cheat?" not in answers
 
 
+def test_what_only_the_legal_rules_refuse_is_told_in_full(spec: Spec) -> None:
+    """Approvers judge the computation all the same: a party's policy may lower a rule that nobody has signed."""
+    broken = spec.legal["board"].model_copy(update={"article9": None, "schedule1": None})
+    table = spec.datasets[0]
+    special = {
+        **table.columns,
+        "minutes": table.columns["minutes"].model_copy(update={"sensitivity": "special category"}),
+    }
+    found = review(
+        spec.model_copy(
+            update={
+                "legal": {**spec.legal, "board": broken},
+                "datasets": (table.model_copy(update={"columns": special}), spec.datasets[1]),
+            }
+        )
+    )
+    assert found.verdict.errors and all(f.rule.startswith("LL-") for f in found.verdict.errors)
+    questions = [question for question, _ in report(found).minute]
+    assert questions[0] == "Why is it refused?" and questions[-1] == "What do I sign?"
+    assert {"What does the helper see?", "Who could cheat?", "At what cost in privacy?"} <= set(questions)
+    assert dict(report(found).minute)["What do I sign?"].startswith("Nothing, as it stands.")
+
+
 def test_who_could_cheat_is_read_off_the_matrix(spec: Spec) -> None:
     """A made-up matrix in which the helper alone sees a record is not called safe."""
     found = review(spec)
