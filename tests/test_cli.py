@@ -399,11 +399,12 @@ def test_a_held_specification_is_shown_and_overruled_by_name(consortium: Consort
     with State(next((consortium.folder / "board").rglob(STATE_FILE))) as state:
         History(state).remember(RunHandle("earlier"), Entry("e" * 64, release, {}))
     said = pets("pending", "--config", board).stdout
-    found = re.search(r"suspicion ([0-9a-f]{16}) \(open\): together with eeeeeeeeeeee", said)
-    assert found is not None
+    found = re.findall(r"suspicion ([0-9a-f]{16}) \(open\): together with eeeeeeeeeeee", said)
+    assert found, said
+    name = found[-1]  # of the first that was submitted: the newest are listed first
     explained = pets("explain", consortium.digest[:8], "--config", board).stdout
-    assert "together with eeeeeeeeeeee" in explained and found.group(1) in explained
-    name, key = found.group(1), ("--key", consortium.folder / "board" / "me.pem", "--config", board, "--yes")
+    assert "together with eeeeeeeeeeee" in explained and name in explained
+    key = ("--key", consortium.folder / "board" / "me.pem", "--config", board, "--yes")
     assert (
         "approval.no-suspicion" in pets("approve", consortium.digest[:8], *key, "--overrule", "0" * 16, code=2).stderr
     )
