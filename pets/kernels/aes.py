@@ -36,7 +36,8 @@ _NEEDS: Final = {
 """Processor features, best back end first. The AVX-512 ones include what LLVM uses to move and swap the vectors."""
 
 _STEP_BLOCKS: Final = 16
-_STEP_WORDS: Final = 2 * _STEP_BLOCKS
+STEP_WORDS: Final = 2 * _STEP_BLOCKS
+"""Words of a stream that ``ctr_step`` writes at a time."""
 _TILE_BYTES: Final = 1 << 17
 """What the portable back end encrypts at a time: stays in the second-level cache."""
 
@@ -117,6 +118,14 @@ def ctr_words(key: Secret[bytes], first_word: int, out: U64Array) -> None:
     _ctr(_selected, key, first_word, out)
 
 
+def expanded(key: Secret[bytes]) -> U64Array | None:
+    """Round keys for ``ctr_step`` in a kernel of another module, or None where the back end has no such instruction.
+
+    Shapes:  (11, 8) or (11, 2, 1) uint64; each is a type of its own, for which the caller's kernel is compiled.
+    """
+    return None if _selected == PORTABLE else _round_keys(_selected, key)
+
+
 # -- choice of the back end --------------------------------------------------------------------------------------------
 
 
@@ -127,7 +136,7 @@ def _encrypt(backend: str, key: Secret[bytes], buffer: U8Array) -> None:
     if backend == PORTABLE:
         _encrypt_portable(key, flat)
     else:
-        _encrypt_kernel(_round_keys(backend, key), flat, np.empty(_STEP_WORDS, np.uint64))
+        _encrypt_kernel(_round_keys(backend, key), flat, np.empty(STEP_WORDS, np.uint64))
 
 
 def _ctr(backend: str, key: Secret[bytes], first_word: int, out: U64Array) -> None:
@@ -138,7 +147,7 @@ def _ctr(backend: str, key: Secret[bytes], first_word: int, out: U64Array) -> No
     if backend == PORTABLE:
         _ctr_portable(key, first_word, out)
     else:
-        _ctr_kernel(_round_keys(backend, key), np.uint64(first_word), out, np.empty(_STEP_WORDS, np.uint64))
+        _ctr_kernel(_round_keys(backend, key), np.uint64(first_word), out, np.empty(STEP_WORDS, np.uint64))
 
 
 def _key_bytes(key: Secret[bytes]) -> bytes:
@@ -211,16 +220,16 @@ def _ctr_kernel(keys: U64Array, first_word: np.uint64, out: U64Array, scratch: U
     block = first_word >> np.uint64(1)
     position = 0
     if out.size > 0 and first_word & np.uint64(1) == np.uint64(1):
-        _ctr_step(keys, scratch, 0, block)
+        ctr_step(keys, scratch, 0, block)
         out[0] = scratch[1]
         position = 1
         block += np.uint64(1)
     while out.size - position >= 32:
-        _ctr_step(keys, out, 8 * position, block)
+        ctr_step(keys, out, 8 * position, block)
         position += 32
         block += np.uint64(16)
     if position < out.size:
-        _ctr_step(keys, scratch, 0, block)
+        ctr_step(keys, scratch, 0, block)
         for i in range(out.size - position):
             out[position + i] = scratch[i]
 
@@ -287,8 +296,8 @@ def _encrypt_step(typing_context: Any, keys: Any, data: Any, offset: Any) -> Any
 
 
 @typed_intrinsic
-def _ctr_step(typing_context: Any, keys: Any, out: Any, offset: Any, block: Any) -> Any:
-    """`_ctr_step(keys, out, offset, block)`: write the encrypted counters `block` ... + 15 at byte `offset`."""
+def ctr_step(typing_context: Any, keys: Any, out: Any, offset: Any, block: Any) -> Any:
+    """`ctr_step(keys, out, offset, block)`: write the encrypted counters `block` ... + 15 at byte `offset`."""
     if not _is_keys(keys) or not isinstance(out, types.Array):
         return None
     lanes = _LANES[keys.ndim]
