@@ -230,7 +230,7 @@ def unplanes(bits: U64Array, count: int) -> U64Array:
 
 @kernel
 def _transpose(square: U64Array) -> None:
-    """Transpose 64 words of 64 bits in place: row i, bit j becomes row j, bit i. Source: Warren, Hacker's Delight, 7-3."""
+    """Transpose 64 words of 64 bits in place. Source: Warren, Hacker's Delight, section 7-3."""
     width = 32
     mask = np.uint64(0x00000000FFFFFFFF)
     while width:

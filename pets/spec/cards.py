@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pets.errors import SpecError
 from pets.spec.formula import Formula, parse_formula
+from pets.spec.operations import Operation, OperationWritten, fault, parse_operation
 from pets.spec.term import INDEX, Term, arguments, calls, check_heads, names, parse_term
 
 FORMAT = 1
@@ -138,6 +139,7 @@ class Card:
     keys: tuple[Key, ...]
     messages: tuple[Message, ...]
     shared: tuple[Shared, ...]
+    operations: tuple[Operation, ...]
     learns: tuple[Learns, ...]
     cost: Cost
     digest: str
@@ -224,6 +226,7 @@ class CardFile(_Strict):
     keys: list[_Key] = []
     message: list[_Message] = []
     shared: list[_Shared] = []
+    operation: list[OperationWritten] = []
     learns: list[_Learns] = []
     cost: _Cost
 
@@ -286,6 +289,7 @@ def parse_card(data: bytes, *, file: str) -> Card:
             )
             for each in written.shared
         ),
+        operations=tuple(parse_operation(each) for each in written.operation),
         learns=tuple(
             Learns(tuple(item.who), item.item, item.grade, item.beyond_model, item.sentence) for item in written.learns
         ),
@@ -331,6 +335,11 @@ def _check(card: Card, file: str) -> None:
     for role in (*card.adversary.among, *card.adversary.with_result):
         if role not in card.roles:
             raise SpecError("card.field", file=file, path="adversary", problem=f"{role} is not a role of the card")
+    if (wrong := fault(card.operations, tuple(card.roles))) is not None:
+        raise SpecError("card.field", file=file, path="operation", problem=wrong)
+    for operation in card.operations:
+        for formula in operation.formulas:
+            _known_names(card, file, f"operation {operation.name}", formula, known)
     for formula in (card.cost.rounds, card.cost.hello_rounds, card.cost.bytes):
         _known_names(card, file, "cost", formula, known)
 

@@ -3,7 +3,7 @@
 Values are signed: a word is negative if its highest bit is set. ``less_than`` is exact while |x - y| < 2^63, which is
 for the caller to have ruled out by declared ranges.
 
-Source:  Mohassel, Rindal, CCS 2018 (ABY3), section 5; Araki et al., CCS 2016; protocols.md 4.5. Sklansky 1960 (carries).
+Source:  Mohassel, Rindal, CCS 2018 (ABY3), section 5; Araki et al., CCS 2016; Sklansky 1960; protocols.md 4.5.
 """
 
 import numpy as np
