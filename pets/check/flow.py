@@ -47,7 +47,6 @@ from pets.check.rules import Asked, Found, rule
 from pets.ids import PartyId
 from pets.spec import moments as taken_apart
 from pets.spec.cards import EVERYONE, Card, Learns, load_cards
-from pets.spec.ir import Factor
 from pets.spec.model import Leakage, Spec
 from pets.spec.query import Aggregate, ColumnRef, Query
 
@@ -59,7 +58,10 @@ RELEASE: Final = "release"
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What one side brings. ``columns`` in the order of the specification, the others are subsets of it."""
+    """What one side brings. ``columns`` in the order of the specification, the others are subsets of it.
+
+    ``counted``: which of a person's rows is the first of its cell is multiplied: key and groups travel masked, too.
+    """
 
     dataset: str
     party: PartyId
@@ -68,6 +70,12 @@ class Table:
     values: frozenset[str]
     groups: frozenset[str]
     filters: frozenset[str]
+    counted: bool
+
+    @property
+    def masked(self) -> frozenset[str]:
+        """Columns that are in what travels masked as this side's values."""
+        return self.values | self.groups | {self.key} if self.counted else self.values
 
     def items(self, names: frozenset[str]) -> Iterator[Item]:
         return (column(ColumnRef(self.dataset, name)) for name in self.columns if name in names)
@@ -127,10 +135,10 @@ def subject(spec: Spec, query: Query) -> Subject:
         )
         for m in parts
     )
-    tables = {
-        role: _table(spec, query, query.left if side == "left" else query.right, sums)
-        for role, side in (("a", roles.a_side), ("b", roles.b_side))
-    }
+    of_a = [moment.left if roles.a_side == "left" else moment.right for moment in parts]
+    sides = {role: query.left if side == "left" else query.right for role, side in roles.sides.items()}
+    counted = spec.dataset(sides["a"]).max_rows_per_person > 1 and any(factor.people for factor in of_a)
+    tables = {role: _table(spec, query, name, sums, role == "a" and counted) for role, name in sides.items()}
     names = {output.name: moments for output, moments in taken_apart.statistics(query, spec)}
     return Subject(
         parties=tuple(PartyId(party.name) for party in spec.parties),
@@ -141,17 +149,11 @@ def subject(spec: Spec, query: Query) -> Subject:
             Released(output.name, names[output.name] if isinstance(output.what, Aggregate) else ())
             for output in query.outputs
         ),
-        products=any(_multiplied(m.left if roles.a_side == "left" else m.right, spec, tables["a"]) for m in parts),
+        products=counted or any(factor.values or factor.present for factor in of_a),
     )
 
 
-def _multiplied(factor: Factor, spec: Spec, table: Table) -> bool:
-    """Persons are counted by a product only where somebody may have two rows."""
-    several = spec.dataset(table.dataset).max_rows_per_person > 1
-    return bool(factor.values or factor.present or (factor.people and several))
-
-
-def _table(spec: Spec, query: Query, dataset: str, sums: tuple[Sum, ...]) -> Table:
+def _table(spec: Spec, query: Query, dataset: str, sums: tuple[Sum, ...], counted: bool) -> Table:
     table = spec.dataset(dataset)
     values = frozenset(ref.column for each in sums for ref in each.columns if ref.dataset == dataset)
     groups = frozenset(ref.column for ref in query.group_by if ref.dataset == dataset)
@@ -164,6 +166,7 @@ def _table(spec: Spec, query: Query, dataset: str, sums: tuple[Sum, ...]) -> Tab
         values=values,
         groups=groups,
         filters=filters,
+        counted=counted,
     )
 
 
@@ -200,7 +203,7 @@ def _carried(about: Subject, item: str) -> tuple[Item, ...]:
     if part == "key":
         return (about.tables[role].tags,)
     if part == "values":
-        return tuple(about.tables[role].items(about.tables[role].values))
+        return tuple(about.tables[role].items(about.tables[role].masked))
     return _learned(about, item, Grade.NONE)
 
 

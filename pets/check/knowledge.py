@@ -64,6 +64,12 @@ class Side:
     summed: frozenset[str]
     groups: frozenset[str]
     filters: frozenset[str]
+    counted: bool
+    """Persons are told apart by a product: what is masked as values depends on the person and on the groups."""
+
+    @property
+    def masked(self) -> frozenset[str]:
+        return self.summed | self.groups | {self.key} if self.counted else self.summed
 
     def items(self, names: Iterable[str]) -> Iterator[Item]:
         return (column(f"{self.dataset}.{name}") for name in names)
@@ -107,7 +113,8 @@ def case_of(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Case:
     join = _step(plan, HelperJoin)
     noise, opened, derive = _step(plan, AddNoise), _step(plan, Open), _step(plan, Derive)
     moments = [each.moment for each in noise.columns]
-    sides = {"a": _side(reads[join.a], spec), "b": _side(reads[join.b], spec)}
+    persons = any(reads[join.a].factors[number].people for number in join.factors_a)
+    sides = {"a": _side(reads[join.a], spec, persons), "b": _side(reads[join.b], spec, False)}
     bindings = _bindings(join)
     return Case(
         parties=tuple(PartyId(party.name) for party in spec.parties),
@@ -130,13 +137,13 @@ def _step(plan: Plan, kind: type[Kind]) -> Kind:
     return next(step for step in plan.steps if isinstance(step, kind))
 
 
-def _side(read: Read, spec: Spec) -> Side:
+def _side(read: Read, spec: Spec, counted: bool) -> Side:
     key = read.columns[0]
     summed = frozenset(name for factor in read.factors for name in factor.present)
     groups = frozenset(dimension.column.column for dimension in read.dimensions)
     filters = frozenset(columns_of(read.where)) if read.where is not None else frozenset()
     names = tuple(name for name in spec.dataset(read.dataset).columns if name in {key, *summed, *groups, *filters})
-    return Side(read.dataset, read.party, key, names, summed, groups, filters)
+    return Side(read.dataset, read.party, key, names, summed, groups, filters, counted)
 
 
 def _cells(join: HelperJoin) -> int:
@@ -450,7 +457,7 @@ def _held(seen: View) -> Marks:
             elif side is not None and what == "keys":
                 _raise(marks, [tags(side.dataset, side.key)], Mark.HELD)
             elif side is not None:
-                _raise(marks, side.items(side.summed if what == "values" else side.groups), Mark.HELD)
+                _raise(marks, side.items(side.masked if what == "values" else side.groups), Mark.HELD)
     return marks
 
 

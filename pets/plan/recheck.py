@@ -56,7 +56,7 @@ def subject_of(plan: Plan, spec: Spec) -> flow.Subject:
     return flow.Subject(
         parties=tuple(PartyId(party.name) for party in spec.parties),
         roles=parties_of(plan),
-        tables={role: _table(read, spec) for role, read in reads.items()},
+        tables={role: _table(read, spec, role == "a" and _counts_persons(plan)) for role, read in reads.items()},
         sums=sums,
         released=tuple(
             flow.Released(output.name, tuple(names[number] for number in output.moments)) for output in derive.outputs
@@ -71,7 +71,12 @@ def _reads(plan: Plan) -> dict[str, Read]:
     return {"a": by_out[join.a], "b": by_out[join.b]}
 
 
-def _table(read: Read, spec: Spec) -> flow.Table:
+def _counts_persons(plan: Plan) -> bool:
+    factors = _reads(plan)["a"].factors
+    return any(factors[number].people for number in join_of(plan).factors_a)
+
+
+def _table(read: Read, spec: Spec, counted: bool) -> flow.Table:
     values = frozenset(name for factor in read.factors for name in factor.present)
     groups = frozenset(dimension.column.column for dimension in read.dimensions)
     filters = frozenset(columns_of(read.where)) if read.where is not None else frozenset()
@@ -84,6 +89,7 @@ def _table(read: Read, spec: Spec) -> flow.Table:
         values=values,
         groups=groups,
         filters=filters,
+        counted=counted,
     )
 
 

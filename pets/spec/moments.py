@@ -32,6 +32,11 @@ class Roles:
     helper: PartyId
     result: PartyId
 
+    @property
+    def sides(self) -> dict[str, Side]:
+        """The side of the query that each holder's role has."""
+        return {"a": self.a_side, "b": self.b_side}
+
 
 @dataclass(frozen=True, slots=True)
 class SideMoment:

@@ -7,6 +7,8 @@ of roles, what the protocol leaves there. They were worked out message by messag
   values and groups masked to a and to the helper; M8 positions of role a's groups to the helper. M4, Mf, M5 bring
   masked matches to a and b. M7 brings shares of the sums to the result party. Columns that only choose rows are in no
   message.
+* Where persons are counted and somebody may have two rows, role a multiplies by 1 on one row of each person in each
+  cell: what is masked as its values then depends on its ids and groups, too ("counted").
 * What is noised depends on every column that the query uses, so the result party has N of all; the helper's count
   depends on the ids and on what chooses rows, so the helper has N of these.
 * Of two computing parties, the helper with a holder has tags and key, so all of the other table; two holders have both.
@@ -30,6 +32,8 @@ _BY_HAND: Final = {
     #                  apart                    to a           to b
     "a key":          ("V - N N V N  V V V N", "V - N  V V V", "V N N  V V V"),
     "a group":        ("V - H N V N  V V V N", "V - H  V V V", "V N H  V V V"),
+    "a key+counted":   ("V H N N V N  V V V N", "V H N  V V V", "V N N  V V V"),
+    "a group+counted": ("V H H N V N  V V V N", "V H H  V V V", "V N H  V V V"),
     "a value":        ("V H H N V N  V V V N", "V H H  V V V", "V N H  V V V"),
     "a filter":       ("V - N N V N  V V V N", "V - N  V V V", "V N N  V V V"),
     "a group+filter": ("V - N N V N  V V V N", "V - N  V V V", "V N N  V V V"),
@@ -57,8 +61,8 @@ def matrix(said: Mapping[str, Any]) -> Matrix:
     """The matrix of one accepted specification, from what was written down of it by hand.
 
     said:   ``parties`` in order, ``a`` and ``b`` (``party``, ``dataset``, ``columns`` with their use: key, group,
-            value, filter, or two joined by +), ``helper``, ``result``, the names of the ``sums``, and of each column
-            ``released`` whether it is a group or a statistic.
+            value, filter, counted, or two joined by +), ``helper``, ``result``, the names of the ``sums``, and of each
+            column ``released`` whether it is a group or a statistic.
     """
     a, b, helper, result = said["a"]["party"], said["b"]["party"], said["helper"], said["result"]
     role = {a: "a", b: "b", helper: "h"}
@@ -77,7 +81,7 @@ def matrix(said: Mapping[str, Any]) -> Matrix:
         for name, use in said[side]["columns"].items():
             row("column", f"{said[side]['dataset']}.{name}", f"{side} {use}")
     for side in ("a", "b"):
-        key = next(name for name, use in said[side]["columns"].items() if use == "key")
+        key = next(name for name, use in said[side]["columns"].items() if use.startswith("key"))
         row("tags", f"{said[side]['dataset']}.{key} as tags", f"{side} tags")
     row("membership", "which persons are in both tables", "membership")
     row("count", "number of matched rows", "count")
