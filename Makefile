@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --constraint constraints.txt
 
-.PHONY: demo test test-long lint types wire bench-join bench-check clean help
+.PHONY: demo test test-long lint types wire bench-join bench-rep3 bench-check clean help
 
 help:
 	@sed -n 's/^##//p' $(MAKEFILE_LIST)
@@ -51,6 +51,10 @@ bench-join: $(VENV)/test
 ## make bench-check  how long the check takes, on the corpus, on plans that grow, and on hostile SQL
 bench-check: $(VENV)/test
 	@$(BIN)/python -m benchmarks.check
+
+## make bench-rep3  operations on shares of three parties: three server processes over loopback
+bench-rep3: $(VENV)/test
+	@$(BIN)/python -m benchmarks.rep3
 
 ## make wire        generate pets/wire from proto/ again
 wire: $(VENV)/test

@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import os
 import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from pets.ids import PartyId
 from pets.protocols import codec
 from pets.protocols.base import Act, Array, Receive, Send
 from pets.secret import Secret
+from pets.spec import operations
 from pets.spec.cards import Card, Element
 from pets.transport.link import Slot
 
@@ -107,6 +109,34 @@ def project(card: Card, public: Mapping[str, int], parties: Mapping[str, PartyId
                 for column in range(message.columns.evaluate(names))
             )
     return tuple(sorted(sequence, key=lambda e: (e.round, not e.sending, e.slot)))
+
+
+def project_operations(
+    card: Card, program: Sequence[tuple[str, Mapping[str, int]]], parties: Mapping[str, PartyId], role: str
+) -> tuple[Expected, ...]:
+    """The message sequence of ``role`` in a program: operations of a card in order, each with its public parameters.
+
+    In each step a party sends before it receives; steps of one label are numbered alike at all three, whoever speaks.
+    """
+    roles = tuple(card.roles)
+    numbers = {label: number for number, label in enumerate(operations.labels(card.operations), 1)}
+    columns: Counter[str] = Counter()
+    sequence: list[Expected] = []
+    for place, (name, public) in enumerate(program):
+        for step in operations.steps(card.operations, name, card.names(public)):
+            label, column = step[0].label, columns[step[0].label]
+            columns[label] += 1
+            for sending in (True, False):
+                for each in step:
+                    own, other = (each.sender, each.receiver) if sending else (each.receiver, each.sender)
+                    if roles[own] == role:
+                        peer = roles[other]
+                        slot = Slot(numbers[label], column)
+                        element = Element("word", 8)
+                        sequence.append(
+                            Expected(sending, peer, parties[peer], label, slot, element, each.count, place + 1)
+                        )
+    return tuple(sequence)
 
 
 class Gate:

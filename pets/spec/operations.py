@@ -77,8 +77,8 @@ class Sent:
     count: int
 
 
-def expanded(operations: Sequence[Operation], name: str, names: Mapping[str, int]) -> Iterator[Sent]:
-    """Every message of an operation, step by step, under the card's public and derived numbers.
+def steps(operations: Sequence[Operation], name: str, names: Mapping[str, int]) -> Iterator[tuple[Sent, ...]]:
+    """The messages of an operation, those of one step together, under the card's public and derived numbers.
 
     Raises: KeyError if the card has no such operation.
     """
@@ -86,9 +86,21 @@ def expanded(operations: Sequence[Operation], name: str, names: Mapping[str, int
     for part in by_name[name].parts:
         if isinstance(part, Use):
             for _ in range(part.times.evaluate(names)):
-                yield from expanded(operations, part.operation, names)
+                yield from steps(operations, part.operation, names)
         elif count := part.count.evaluate(names):
-            yield from (Sent(part.label, sender, receiver, count) for sender, receiver in _PAIRS[part.who])
+            yield tuple(Sent(part.label, sender, receiver, count) for sender, receiver in _PAIRS[part.who])
+
+
+def expanded(operations: Sequence[Operation], name: str, names: Mapping[str, int]) -> Iterator[Sent]:
+    """Every message of an operation, in order."""
+    for step in steps(operations, name, names):
+        yield from step
+
+
+def labels(operations: Sequence[Operation]) -> tuple[str, ...]:
+    """The labels of all messages in the order of the card: a message's number on the wire is its place, from 1."""
+    own = (part.label for each in operations for part in each.parts if isinstance(part, Step))
+    return tuple(dict.fromkeys(own))
 
 
 class _Strict(BaseModel):

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pets.kernels import permute, shares
+from pets.errors import PeerError
+from pets.kernels import columns, permute, shares
 from pets.kernels.jit import U32Array, U64Array
 from pets.protocols.base import Role, Send, receive
 from pets.protocols.rep3.compare import to_bits, to_words
@@ -16,17 +17,15 @@ from pets.protocols.rep3.sharing import Bits, Context, Words, multiply, opened, 
 from pets.secret import Secret
 
 
-def shuffled(
-    ctx: Context, columns: Sequence[Words], keys: Sequence[Words] = ()
-) -> Role[tuple[list[Words], list[Words]]]:
-    """Rows of all columns in one new order that no party knows. ``keys`` are shared with XOR, ``columns`` added.
+def shuffled(ctx: Context, added: Sequence[Words], keys: Sequence[Words] = ()) -> Role[tuple[list[Words], list[Words]]]:
+    """Rows of all columns in one new order that no party knows. ``keys`` are shared with XOR, ``added`` modulo 2^64.
 
     Sizes:   ``move``: one word a row and column each way between two parties, three times; 3 rounds.
     Learned: nothing: each party knows two of three permutations, and each part is masked by a stream that the other
              lacks.
     """
-    count, rows = len(columns) + len(keys), (*columns, *keys)[0].rows
-    table = [*columns, *keys]
+    count, rows = len(added) + len(keys), (*added, *keys)[0].rows
+    table = [*added, *keys]
     for first in range(3):
         order = _order_of_two(ctx, first, rows)
         column = ctx.step("move")
@@ -39,7 +38,7 @@ def shuffled(
             peer = ctx.after if ctx.me == first else ctx.before
             parts, masks = [], []
             for place, each in enumerate(table):
-                xor = place >= len(columns)
+                xor = place >= len(added)
                 before, after = ctx.zeros.both(rows)
                 mask = before if ctx.me == first else after
                 own = (each.own ^ each.next if xor else each.own + each.next) if ctx.me == first else each.next
@@ -49,10 +48,10 @@ def shuffled(
             yield Send(peer, "move", np.concatenate(parts), column)
             theirs = (yield from receive(peer, "move", column)).reshape(count, rows)
             for place, (part, mask) in enumerate(zip(parts, masks, strict=True)):
-                both = part ^ theirs[place] if place >= len(columns) else part + theirs[place]
+                both = part ^ theirs[place] if place >= len(added) else part + theirs[place]
                 moved.append(Words(mask, both) if ctx.me == first else Words(both, mask))
         table = moved
-    return table[: len(columns)], table[len(columns) :]
+    return table[: len(added)], table[len(added) :]
 
 
 def _order_of_two(ctx: Context, first: int, rows: int) -> U32Array | None:
@@ -79,6 +78,7 @@ def sorted_by(ctx: Context, key: Words, bits: int, payload: Sequence[Words] = ()
     Sizes:   a bit: ``in`` and ``mul``, two words a row; ``move``, three words a row each way three times; ``open``, a
              word a row. At the end ``move`` and ``open`` twice for the payload.
     Learned: nothing: what is opened is a uniform permutation, because rows were shuffled before.
+    Raises:  PeerError peer.positions if what is opened is no permutation.
     """
     rows = key.rows
     planes = yield from to_bits(ctx, key, bits)
@@ -88,15 +88,27 @@ def sorted_by(ctx: Context, key: Words, bits: int, payload: Sequence[Words] = ()
         (ones,) = yield from to_words(ctx, _plane(secret, bit))
         place = yield from _places(ctx, ones)
         (place, index), (secret,) = yield from shuffled(ctx, [place, index], [secret])
-        to = (yield from opened(ctx, place)).astype(np.uint32)
+        to = yield from _order_opened(ctx, place)
         index, secret = _moved(index, to), _moved(secret, to)
     (index, rank), _ = yield from shuffled(ctx, [index, _count(ctx, rows)])
-    at = (yield from opened(ctx, index)).astype(np.uint32)
+    at = yield from _order_opened(ctx, index)
     rank = _moved(rank, at)
-    (rank, *columns), _ = yield from shuffled(ctx, [rank, key, *payload])
-    to = (yield from opened(ctx, rank)).astype(np.uint32)
-    found = [_moved(each, to) for each in columns]
+    (rank, *moved), _ = yield from shuffled(ctx, [rank, key, *payload])
+    to = yield from _order_opened(ctx, rank)
+    found = [_moved(each, to) for each in moved]
     return found[0], found[1:]
+
+
+def _order_opened(ctx: Context, place: Words) -> Role[U32Array]:
+    """Open where rows go. Raises: PeerError peer.positions if that is no order of all rows: a peer has lied."""
+    found = yield from opened(ctx, place)
+    try:
+        if found.max(initial=np.uint64(0)) >= np.uint64(place.rows or 1):
+            raise ValueError("a place is out of range")
+        columns.check_injection(found.astype(np.uint32), place.rows)
+    except ValueError as error:
+        raise PeerError("peer.positions", label="open") from error
+    return found.astype(np.uint32)
 
 
 def _places(ctx: Context, ones: Words) -> Role[Words]:
