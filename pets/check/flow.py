@@ -189,7 +189,7 @@ def _learned(about: Subject, item: str, grade: Grade) -> tuple[Item, ...]:
     if table is not None and part == "key":
         return (*table.items(table.filters | {table.key}), table.tags)  # listed are those whom WHERE lets pass
     if table is not None and part == "values":
-        return tuple(table.items(table.values | table.groups | table.filters))
+        return tuple(table.items(table.masked | table.groups | table.filters))
     if table is not None and part == "groups":
         return tuple(table.items(table.groups))
     raise ValueError(f"a card speaks of {item}, which is nothing that this checker knows")

@@ -402,7 +402,7 @@ def marks_of(seen: View) -> Marks:
         if role in seen.persons:
             _raise(marks, (*side.items({side.key, *side.filters}), tags(side.dataset, side.key)), Mark.VISIBLE)
         if role in seen.values:
-            _raise(marks, side.items(side.summed | side.groups | side.filters), Mark.VISIBLE)
+            _raise(marks, side.items(side.masked | side.groups | side.filters), Mark.VISIBLE)
         if role in seen.groups:
             _raise(marks, side.items(side.groups), Mark.VISIBLE)
         if side.holder in seen.parties:

@@ -50,12 +50,18 @@ def agree(seed: int) -> None:
     case = knowledge.case_of(plan, spec, load_cards())
     edits = [edit for edit in planted.LEAKS if edit.leaks(case)]
     for edit in (random.Random(seed).choice(planted.HARMLESS), edits[seed % len(edits)]):
-        cards = card_with(edit)
-        first, second = flow.judge(spec, query, cards), knowledge.judge(plan, spec, cards)
-        leaks = edit in planted.LEAKS
-        assert (not first.accepted, not second.accepted) == (leaks, leaks), (edit.name, spec.computation.sql)
-        if not leaks:
-            assert first.matrix.differences(second.matrix) == (), (edit.name, spec.computation.sql)
+        hold((spec, query, plan), edit)
+
+
+def hold(judged: Planned, edit: planted.Planted) -> None:
+    """One plan under one edit of the card."""
+    spec, query, plan = judged
+    cards = card_with(edit)
+    first, second = flow.judge(spec, query, cards), knowledge.judge(plan, spec, cards)
+    leaks = edit in planted.LEAKS
+    assert (not first.accepted, not second.accepted) == (leaks, leaks), (edit.name, spec.computation.sql)
+    if not leaks:
+        assert first.matrix.differences(second.matrix) == (), (edit.name, spec.computation.sql)
 
 
 @pytest.mark.parametrize("block", range(5))
@@ -109,6 +115,15 @@ def test_what_tells_nobody_anything_is_not_refused(edit: planted.Planted) -> Non
     second = knowledge.judge(lower(agree_on, query), agree_on, card_with(edit))
     assert first.accepted and second.accepted
     assert first.matrix.differences(second.matrix) == ()
+
+
+@pytest.mark.parametrize("seed", [1256, 4013, 5086])
+def test_they_agree_where_they_once_did_not(seed: int) -> None:
+    """Role b brings no column; role a multiplies nothing but which of a person's rows is the first."""
+    judged = planned(seed)
+    case = knowledge.case_of(judged[2], judged[0], load_cards())
+    for edit in (each for each in planted.LEAKS if each.leaks(case)):
+        hold(judged, edit)
 
 
 # -- every small edit of the card -------------------------------------------------------------------------------------
