@@ -273,7 +273,7 @@ def _operation(name: str, bits: int) -> tuple[Run, int]:
 
 @pytest.mark.parametrize("bits", [2, 3, 31, 63, 64])
 @pytest.mark.parametrize("rows", [1, 64, 100])
-@pytest.mark.parametrize("name", [each.name for each in CARD.operations if each.name != "sort_pass"])
+@pytest.mark.parametrize("name", [each.name for each in CARD.operations if not each.name.startswith("sort_")])
 def test_an_operation_sends_exactly_what_its_card_lists(name: str, rows: int, bits: int) -> None:
     """Label, sender, receiver and words of every message, in order, at every party."""
     act, columns = _operation(name, bits)
@@ -292,7 +292,7 @@ def test_an_operation_sends_exactly_what_its_card_lists(name: str, rows: int, bi
 
 
 def test_every_operation_of_the_card_is_tested() -> None:
-    names = {each.name for each in CARD.operations} - {"sort_pass"}
+    names = {each.name for each in CARD.operations if not each.name.startswith("sort_")}
     assert all(_operation(name, 2) for name in names)
     assert CARD.messages == () and CARD.learns == ()
 

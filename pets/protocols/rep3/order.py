@@ -5,6 +5,7 @@ Source:  Laur, Willemson, Zhang, ISC 2011, and Asharov et al., CCS 2022 (eprint 
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
@@ -13,8 +14,11 @@ from pets.kernels import columns, permute, shares
 from pets.kernels.jit import U32Array, U64Array
 from pets.protocols.base import Role, Send, receive
 from pets.protocols.rep3.compare import to_bits, to_words
-from pets.protocols.rep3.sharing import Bits, Context, Words, multiply, opened, public
+from pets.protocols.rep3.sharing import Bits, Context, Words, inner_product, multiply, opened, public
 from pets.secret import Secret
+
+DIGIT: Final = 2
+"""Bits of a pass: two halve the shuffles, three would need four products more."""
 
 
 def shuffled(ctx: Context, added: Sequence[Words], keys: Sequence[Words] = ()) -> Role[tuple[list[Words], list[Words]]]:
@@ -75,8 +79,8 @@ def _placed(values: U64Array, order: U32Array) -> U64Array:
 def sorted_by(ctx: Context, key: Words, bits: int, payload: Sequence[Words] = ()) -> Role[tuple[Words, list[Words]]]:
     """Rows in ascending order of the low ``bits`` bits of the key, equal ones in their old order, payload with them.
 
-    Sizes:   a bit: ``in`` and ``mul``, two words a row; ``move``, three words a row each way three times; ``open``, a
-             word a row. At the end ``move`` and ``open`` twice for the payload.
+    Sizes:   two bits: ``in`` and ``mul``, two words a row; ``mul`` and ``dot``, one; ``move``, three words a row each
+             way three times; ``open``, one. At the end ``move`` and ``open`` twice for the payload.
     Learned: nothing: what is opened is a uniform permutation, because rows were shuffled before.
     Raises:  PeerError peer.positions if what is opened is no permutation.
     """
@@ -84,9 +88,8 @@ def sorted_by(ctx: Context, key: Words, bits: int, payload: Sequence[Words] = ()
     planes = yield from to_bits(ctx, key, bits)
     secret = Words(shares.unplanes(planes.own, rows), shares.unplanes(planes.next, rows))
     index = _count(ctx, rows)
-    for bit in range(bits):
-        (ones,) = yield from to_words(ctx, _plane(secret, bit))
-        place = yield from _places(ctx, ones)
+    for bit in range(0, bits, DIGIT):
+        place = yield from _places(ctx, (yield from _buckets(ctx, secret, bit, min(DIGIT, bits - bit))))
         (place, index), (secret,) = yield from shuffled(ctx, [place, index], [secret])
         to = yield from _order_opened(ctx, place)
         index, secret = _moved(index, to), _moved(secret, to)
@@ -111,13 +114,26 @@ def _order_opened(ctx: Context, place: Words) -> Role[U32Array]:
     return found.astype(np.uint32)
 
 
-def _places(ctx: Context, ones: Words) -> Role[Words]:
-    """Where each row goes when those with 0 come first and order is kept: counted from 0."""
-    zeros = public(ctx, 1, ones.rows) - ones
-    before = _running(zeros)
-    total = Words(np.repeat(before.own[-1:], ones.rows), np.repeat(before.next[-1:], ones.rows))
-    after = _running(ones) + total
-    return before + (yield from multiply(ctx, ones, after - before)) - public(ctx, 1, ones.rows)
+def _buckets(ctx: Context, secret: Words, bit: int, digit: int) -> Role[list[Words]]:
+    """For each value of a digit of one or two bits, 1 in the rows that have it: they add up to 1."""
+    one = public(ctx, 1, secret.rows)
+    if digit == 1:
+        (low,) = yield from to_words(ctx, _planes(secret, bit, 1))
+        return [one - low, low]
+    low, high = yield from to_words(ctx, _planes(secret, bit, 2))
+    both = yield from multiply(ctx, low, high)
+    return [one - low - high + both, low - both, high - both, both]
+
+
+def _places(ctx: Context, buckets: list[Words]) -> Role[Words]:
+    """Where each row goes, counted from 0: bucket by bucket, in each in the old order."""
+    pairs, before = [], public(ctx, -1, buckets[0].rows)
+    for bucket in buckets:
+        running = _running(bucket)
+        pairs.append((bucket, before + running))
+        last = slice(-1, None)
+        before = before + Words(np.repeat(running.own[last], bucket.rows), np.repeat(running.next[last], bucket.rows))
+    return (yield from inner_product(ctx, pairs))
 
 
 def _running(x: Words) -> Words:
@@ -130,10 +146,10 @@ def _count(ctx: Context, rows: int) -> Words:
     return Words(numbers if ctx.me == 0 else zero, numbers if ctx.me == 2 else zero)
 
 
-def _plane(secret: Words, bit: int) -> Bits:
-    """One bit of every row, as a plane."""
+def _planes(secret: Words, bit: int, count: int) -> Bits:
+    """Some bits of every row, as planes."""
     shift = np.uint64(bit)
-    return Bits(shares.planes(secret.own >> shift, 1), shares.planes(secret.next >> shift, 1), secret.rows)
+    return Bits(shares.planes(secret.own >> shift, count), shares.planes(secret.next >> shift, count), secret.rows)
 
 
 def _moved(x: Words, to: U32Array) -> Words:

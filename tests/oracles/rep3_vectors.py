@@ -1,0 +1,165 @@
+"""Vectors of rep3: ``python -m tests.oracles.rep3_vectors`` writes protocols/rep3/vectors; the tests replay them."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pets.errors import PeerError
+from pets.kernels.shares import Zeros
+from pets.protocols.base import Role
+from pets.protocols.rep3 import compare, order, sharing
+from pets.protocols.rep3.sharing import PARTIES, Bits, Context, Words
+from pets.secret import Secret
+from pets.spec.cards import cards_folder, load_cards
+from tests.oracles.play import Key, Transcript, play
+
+U64 = npt.NDArray[np.uint64]
+
+KEYS = [bytes([16 * number + i for i in range(16)]) for number in range(3)]
+"""Key of parties 2 and 0, of 0 and 1, of 1 and 2."""
+
+ROWS = 3
+BITS = 3
+VALUES = (5, 2**64 - 2, 5)
+OTHERS = (7, 2**63, 0)
+
+
+def _first_plane(act: Callable[[Context, Words], Role[Bits]]) -> Callable[[Context, Words], Role[Words]]:
+    def go(ctx: Context, x: Words) -> Role[Words]:
+        (found,) = yield from compare.to_words(ctx, (yield from act(ctx, x)))
+        return found
+
+    return go
+
+
+def _to_bits(ctx: Context, x: Words) -> Role[Words]:
+    found = yield from compare.to_words(ctx, (yield from compare.to_bits(ctx, x, BITS)))
+    return sharing.joined(*found)
+
+
+def _sorted(ctx: Context, x: Words, y: Words) -> Role[Words]:
+    key, (beside,) = yield from order.sorted_by(ctx, x, BITS, [y])
+    return sharing.joined(key, beside)
+
+
+PROGRAMS: Mapping[str, Callable[..., Role[Words]]] = {
+    "multiply": sharing.multiply,
+    "inner_product": lambda ctx, x, y: sharing.inner_product(ctx, [(x, y), (y, y)]),
+    "from_two": lambda ctx, x, y: sharing.from_two(ctx, 1, None if ctx.me == 0 else x.own, ROWS),
+    "negative, to_words": lambda ctx, x, y: _first_plane(compare.negative)(ctx, x),
+    "is_zero, to_words": lambda ctx, x, y: _first_plane(compare.is_zero)(ctx, x - sharing.public(ctx, 5, ROWS)),
+    "to_bits, to_words": lambda ctx, x, y: _to_bits(ctx, x),
+    "divided": lambda ctx, x, y: compare.divided(ctx, x - x + sharing.public(ctx, 2**31 - 1, ROWS), 7),
+    "sorted_by": _sorted,
+}
+
+
+def components(column: int, values: tuple[int, ...]) -> list[list[int]]:
+    """Three components of a column: two that are made up, and what is left."""
+    first = [(0x9E3779B97F4A7C15 * (3 * column + row + 1)) % 2**64 for row in range(len(values))]
+    second = [(0xC2B2AE3D27D4EB4F * (5 * column + row + 1)) % 2**64 for row in range(len(values))]
+    return [first, second, [(v - a - b) % 2**64 for v, a, b in zip(values, first, second, strict=True)]]
+
+
+def run(
+    name: str, inputs: list[list[list[int]]], alter: Callable[[Key, Any], Any] = lambda key, array: array
+) -> Transcript:
+    """Play one program on components as they stand in a vector."""
+    arrays = [[np.array(component, np.uint64) for component in column] for column in inputs]
+    roles = {}
+    for party, role in enumerate(PARTIES):
+        ctx = Context(party, Zeros(Secret(KEYS[party]), Secret(KEYS[(party + 1) % 3])))
+        roles[role] = PROGRAMS[name](ctx, *(Words(c[party], c[(party + 1) % 3]) for c in arrays))
+    return play(roles, alter=alter)
+
+
+def entry(name: str) -> dict[str, Any]:
+    inputs = [components(0, VALUES), components(1, OTHERS)]
+    done = run(name, inputs)
+    sent = {role: hashlib.sha256() for role in PARTIES}
+    for (sender, *_), array in done.sent:
+        sent[sender].update(array.tobytes())
+    return {
+        "program": name,
+        "inputs": hexed(inputs),
+        "sent": {role: digest.hexdigest() for role, digest in sent.items()},
+        "shares": [[f"{word:016x}" for word in done.outputs[role].own.tolist()] for role in PARTIES],
+    }
+
+
+def step(name: str) -> dict[str, Any]:
+    """Every intermediate value of a product."""
+    inputs = [components(0, VALUES), components(1, OTHERS)]
+    done = run(name, inputs)
+    return {
+        "program": name,
+        "keys": [key.hex() for key in KEYS],
+        "inputs": hexed(inputs),
+        "parts": [
+            [f"{word:016x}" for word in next(array for key, array in done.sent if key[0] == role).tolist()]
+            for role in PARTIES
+        ],
+    }
+
+
+def hexed(value: Any) -> Any:
+    return [hexed(each) for each in value] if isinstance(value, list) else f"{value:016x}"
+
+
+CHANGES: Mapping[str, Callable[[U64], U64]] = {
+    "zero": lambda a: a * np.uint64(0),
+    "add one": lambda a: a + np.uint64(1),
+    "repeat": lambda a: np.concatenate([a[:1], a[:1], a[2:]]),
+}
+
+
+def bad(column: int, change: str) -> dict[str, Any]:
+    """A place of a sort that one party opens wrongly, and the code that refuses it."""
+
+    def alter(key: Key, array: Any) -> Any:
+        return CHANGES[change](array) if (key[0], *key[2:]) == ("p1", "open", column) else array
+
+    try:
+        run("sorted_by", [components(0, VALUES), components(1, OTHERS)], alter)
+    except PeerError as error:
+        return {"program": "sorted_by", "step": f"open.{column}", "sender": "p1", "change": change, "code": error.code}
+    raise AssertionError("not refused")
+
+
+def header(parameters: str, entries: list[dict[str, Any]], valid: int) -> dict[str, Any]:
+    return {
+        "card": "rep3",
+        "version": load_cards()["rep3"].version,
+        "source": "this implementation; values are checked against integers, parts against single AES blocks",
+        "generator": "tests/oracles/rep3_vectors.py",
+        "licence": "Apache-2.0",
+        "parameters": parameters,
+        "entries": len(entries),
+        "valid": valid,
+    }
+
+
+def files() -> dict[str, dict[str, Any]]:
+    keys = f"keys {', '.join(key.hex() for key in KEYS)}, of parties 2 and 0, 0 and 1, 1 and 2; words in hex"
+    ok = [entry(name) for name in PROGRAMS]
+    steps = [step("multiply"), step("inner_product")]
+    wrong = [bad(column, change) for column in range(-(-BITS // 2) + 2) for change in CHANGES]
+    return {
+        "ok_operations": {"header": header(f"{keys}; bits {BITS}, divisor 7", ok, len(ok)), "entries": ok},
+        "step_product": {"header": header(keys, steps, len(steps)), "entries": steps},
+        "bad_order": {
+            "header": header("the sort of ok_operations with one message changed", wrong, 0),
+            "entries": wrong,
+        },
+    }
+
+
+if __name__ == "__main__":
+    folder = cards_folder() / "rep3" / "vectors"
+    folder.mkdir(exist_ok=True)
+    for stem, content in files().items():
+        (folder / f"{stem}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,89 @@
+"""The vectors of rep3, replayed, and computed a second time from integers and single AES blocks."""
+
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from tests.oracles import rep3_vectors as made
+from tests.protocols.test_vectors import entries
+
+WORD = 2**64
+
+
+def words(column: list[str]) -> list[int]:
+    return [int(word, 16) for word in column]
+
+
+def values(entry: dict[str, Any]) -> list[list[int]]:
+    """The inputs of an entry, put together from their components."""
+    return [
+        [sum(parts) % WORD for parts in zip(*(words(component) for component in column), strict=True)]
+        for column in entry["inputs"]
+    ]
+
+
+def stream(key: str, count: int) -> list[int]:
+    """The first words of a key's stream, block by block."""
+    block = Cipher(algorithms.AES128(bytes.fromhex(key)), modes.ECB()).encryptor()
+    found = b"".join(block.update(number.to_bytes(16, "big")) for number in range(count // 2 + 1))
+    return [int.from_bytes(found[8 * i : 8 * i + 8], "little") for i in range(count)]
+
+
+@pytest.mark.parametrize("entry", entries("rep3", "ok_"), ids=lambda entry: entry["program"])
+def test_every_program_sends_and_gives_what_its_vector_says(entry: dict[str, Any]) -> None:
+    assert made.entry(entry["program"]) == entry
+
+
+EXPECTED = {
+    "multiply": lambda x, y: [a * b % WORD for a, b in zip(x, y, strict=True)],
+    "inner_product": lambda x, y: [(a * b + b * b) % WORD for a, b in zip(x, y, strict=True)],
+    "negative, to_words": lambda x, y: [a >> 63 for a in x],
+    "is_zero, to_words": lambda x, y: [int(a == 5) for a in x],
+    "to_bits, to_words": lambda x, y: [a >> bit & 1 for bit in range(made.BITS) for a in x],
+    "divided": lambda x, y: [(2**31 - 1) // 7 for _ in x],
+    "sorted_by": lambda x, y: [
+        column[row] for column in (x, y) for row in sorted(range(len(x)), key=lambda at: x[at] % 2**made.BITS)
+    ],
+}
+
+
+@pytest.mark.parametrize("entry", entries("rep3", "ok_"), ids=lambda entry: entry["program"])
+def test_the_shares_of_a_vector_add_up_to_the_value(entry: dict[str, Any]) -> None:
+    x, y = values(entry)
+    total = [sum(parts) % WORD for parts in zip(*(words(share) for share in entry["shares"]), strict=True)]
+    if entry["program"] == "from_two":
+        own = [words(component) for component in entry["inputs"][0]]
+        assert total == [(a + b) % WORD for a, b in zip(own[1], own[2], strict=True)]
+    else:
+        assert total == EXPECTED[entry["program"]](x, y)
+
+
+@pytest.mark.parametrize("entry", entries("rep3", "step_"), ids=lambda entry: entry["program"])
+def test_the_parts_of_a_product_are_what_the_text_says(entry: dict[str, Any]) -> None:
+    """Part i: x_i y_i + x_i y_{i+1} + x_{i+1} y_i + F(K_i) - F(K_{i+1})."""
+    x, y = ([words(component) for component in column] for column in entry["inputs"])
+    pairs = [(x, y)] if entry["program"] == "multiply" else [(x, y), (y, y)]
+    for party in range(3):
+        after = (party + 1) % 3
+        masks = [stream(entry["keys"][which], made.ROWS) for which in (party, after)]
+        part = [
+            sum(
+                a[party][row] * b[party][row] + a[party][row] * b[after][row] + a[after][row] * b[party][row]
+                for a, b in pairs
+            )
+            + masks[0][row]
+            - masks[1][row]
+            for row in range(made.ROWS)
+        ]
+        assert words(entry["parts"][party]) == [each % WORD for each in part]
+
+
+@pytest.mark.parametrize("entry", entries("rep3", "bad_"), ids=lambda entry: f"{entry['step']} {entry['change']}")
+def test_a_wrong_order_is_refused_with_its_code(entry: dict[str, Any]) -> None:
+    assert made.bad(int(entry["step"].removeprefix("open.")), entry["change"]) == entry
+
+
+def test_the_files_are_what_the_generator_writes() -> None:
+    for stem, content in made.files().items():
+        assert content["entries"] == entries("rep3", stem)
