@@ -209,9 +209,7 @@ class _Run:
             raise self._cause(error) from error
         opened_after = time.perf_counter() - self._began
         wait(watchers, END_S)
-        for party, code in self._ends.items():
-            if code:  # both shares are here, but a party does not stand by the run: they are not opened
-                raise self._cause(PeerError("peer.aborted", peer=party, reason=code))
+        self._require_good_ends(parties)
         receipts = self._receipts(parties)
         named = _named_in(receipts.values())
         signed = tuple(body for body in envelopes if approvals.envelope_digest(body) in named)
@@ -275,6 +273,24 @@ class _Run:
             elif event.kind == "end":
                 self._ended(party, event)
             self._tell(party, event)
+
+    def _require_good_ends(self, parties: Sequence[PartyId]) -> None:
+        """Both shares are here: hold that every party stands by the run, by its word or by its receipt, else no table.
+
+        A party that does not say how the run ended for it may leave the others waiting for the same, and then aborting.
+        Raises: the cause; the run is stopped wherever it is not over.
+        """
+        for party in parties:
+            code = self._ends.get(party)
+            if code:
+                raise self._cause(PeerError("peer.aborted", peer=party, reason=code))
+            if code is None:  # its events broke off, or it stalls
+                try:
+                    self._server(party).receipt(self._handle)
+                except PetsError as error:
+                    self._stop_all()
+                    late = LinkError("link.deadline", peer=party, seconds=END_S, step="the end of the run")
+                    raise self._cause(late) from error
 
     def _tell(self, party: PartyId, event: Event) -> None:
         try:

@@ -297,7 +297,10 @@ CODES: Final[dict[str, Code]] = {
         "the submission does not fit: {problem}", "sign the submission again with the author's key"
     ),
     # -- budget: used up ----------------------------------------------------------------------------------------------
-    "budget.runs": Code("all {allowed} approved runs of {digest} are used up", "let the approvers sign more runs"),
+    "budget.runs": Code(
+        "all {allowed} runs of {digest} that are approved and due by today are used up",
+        "wait for the next date of its schedule, or let the approvers sign more runs",
+    ),
     "budget.epsilon": Code(
         "{dataset}: epsilon spent {spent}, asked {asked}, left {left} of {cap}",
         "ask for less, or wait for the next period",

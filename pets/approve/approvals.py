@@ -26,6 +26,7 @@ from pydantic import Field
 
 from pets.approve.envelope import Digest, Signed, SigningKey, claimed, read, sign, statement, verify
 from pets.approve.policy import AnyPolicy, Approval, Approver, person
+from pets.check.differencing import DAYS
 from pets.errors import ApprovalError
 from pets.ids import NAME, PartyId, PlanDigest, SpecDigest
 from pets.spec.model import Model, PartyName, Spec, Text
@@ -70,10 +71,11 @@ class SubmissionPredicate(Model):
 class Approved:
     """What ``verify_approvals`` verified: this party lets this specification run, so often, until then.
 
-    ``max_runs`` and ``not_after`` are the strictest of the specification and all approvals that counted;
-    ``envelopes``: SHA-256 of each envelope that counted, by approver, for the receipt. ``overruled``: the suspicions
-    that as many persons overrule as have to approve. ``covering``: the older specification whose approvals these are,
-    if it is not this one's own that count (approve/cover.py).
+    ``max_runs`` and ``not_after`` are the strictest of the specification and all approvals that counted; ``due``: so
+    many runs its schedule has come to today, if it has one. ``envelopes``: SHA-256 of each envelope that counted, by
+    approver, for the receipt. ``overruled``: the suspicions that as many persons overrule as have to approve, of as
+    many roles and organisations. ``covering``: the older specification whose approvals these are, if it is not this
+    one's own that count (approve/cover.py).
     """
 
     party: PartyId
@@ -85,12 +87,13 @@ class Approved:
     envelopes: tuple[tuple[str, str], ...]
     overruled: tuple[str, ...] = ()
     covering: "Covering | None" = None
+    due: int | None = None
 
     @property
     def counts(self) -> tuple[tuple[SpecDigest, int], ...]:
-        """What a run uses up: one run of each of these specifications, of which so many are allowed."""
+        """What a run uses up: one run of each of these specifications, of which so many are allowed by today."""
         under = () if self.covering is None else self.covering.approved.counts
-        return ((self.digest, self.max_runs), *under)
+        return ((self.digest, self.max_runs if self.due is None else min(self.max_runs, self.due)), *under)
 
     @property
     def signed(self) -> SpecDigest:
@@ -286,7 +289,8 @@ def verify_approvals(
     people = _people(votes)
     if len(people) < policy.approval.k:
         raise _explain(votes, people, refusals, policy.approval, party)
-    _enough_variety(people, policy.approval, party)
+    if lacking := _lacking(people, policy.approval):
+        raise ApprovalError("approval.roles", party=party, lacking=", ".join(lacking))
     chosen = sorted(people.values(), key=lambda vote: person(vote.approver.name))
     return Approved(
         party=party,
@@ -296,7 +300,8 @@ def verify_approvals(
         max_runs=min(spec.validity.max_runs, *(vote.terms.max_runs for vote in chosen)),
         not_after=min(spec.validity.not_after, *(vote.terms.not_after for vote in chosen)),
         envelopes=tuple((vote.approver.name, vote.envelope) for vote in chosen),
-        overruled=_overruled(votes, policy.approval.k),
+        overruled=_overruled(votes, policy.approval),
+        due=runs_due(spec, now),
     )
 
 
@@ -350,6 +355,17 @@ def refuse_out_of_date(spec: Spec, now: dt.date) -> None:
         raise ApprovalError("approval.spec-not-yet-valid", not_before=spec.validity.not_before.isoformat())
     if now > spec.validity.not_after:
         raise ApprovalError("approval.spec-expired", not_after=spec.validity.not_after.isoformat())
+
+
+def runs_due(spec: Spec, now: dt.date) -> int | None:
+    """How many runs the schedule has come to: one on the first day, one more with each period; None without one.
+
+    A run that was left out may be made up for later, so at no time have there been more than were due.
+    """
+    validity = spec.validity
+    if validity.schedule is None:
+        return None
+    return max(0, (now - validity.not_before).days // DAYS[validity.schedule] + 1)
 
 
 M = TypeVar("M", bound=Model)
@@ -455,11 +471,17 @@ def _people(votes: Sequence[_Vote]) -> dict[str, _Vote]:
     return people
 
 
-def _overruled(votes: Sequence[_Vote], k: int) -> tuple[str, ...]:
-    """The suspicions that k persons overrule, each in any of their approvals that count."""
-    by = {(name, person(vote.approver.name)) for vote in votes for name in vote.terms.overrules}
-    names = sorted({name for name, _ in by})
-    return tuple(name for name in names if sum(each == name for each, _ in by) >= k)
+def _overruled(votes: Sequence[_Vote], policy: Approval) -> tuple[str, ...]:
+    """The suspicions that as many persons overrule, of as many roles and organisations, as have to approve.
+
+    Each may do so in any of their approvals that count.
+    """
+    found = []
+    for name in sorted({name for vote in votes for name in vote.terms.overrules}):
+        people = _people([vote for vote in votes if name in vote.terms.overrules])
+        if len(people) >= policy.k and not _lacking(people, policy):
+            found.append(name)
+    return tuple(found)
 
 
 def _width(vote: _Vote) -> tuple[int, dt.date, str]:
@@ -501,13 +523,12 @@ def _explain(
     return ApprovalError("approval.too-few", **have)
 
 
-def _enough_variety(people: Mapping[str, _Vote], policy: Approval, party: PartyId) -> None:
-    """Roles and organisations among those who signed."""
+def _lacking(people: Mapping[str, _Vote], policy: Approval) -> list[str]:
+    """Roles and organisations that the policy wants and these persons do not have."""
     roles = {vote.approver.role for vote in people.values()}
     lacking = [role for role in policy.required_roles if role not in roles]
     if len(roles) < policy.min_roles:
         lacking.append(f"{policy.min_roles} roles")
     if len({vote.approver.organisation for vote in people.values()}) < policy.min_organisations:
         lacking.append(f"{policy.min_organisations} organisations")
-    if lacking:
-        raise ApprovalError("approval.roles", party=party, lacking=", ".join(lacking))
+    return lacking

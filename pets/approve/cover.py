@@ -6,7 +6,7 @@ signed stays the measure:
 
     who       only a specification with enough signatures of its own covers; one that is covered does not (no chains)
     when      the days that both specifications and the approvals allow
-    how often each run uses up a run of both, so variants share one count
+    how often each run uses up a run of both, so variants share one count, and both schedules hold
     how much  the ledger is one per dataset, and a run of the new one costs no more
     no more   revoking the old one ends the cover; revoking the new one ends the new one
     own work  the author is the same person, and neither submission's key counts as an approval
@@ -85,4 +85,5 @@ def verify_cover(old: Held, new: Held, *, party: PartyId, policy: AnyPolicy, now
         max_runs=min(approved.max_runs, validity.max_runs),
         not_after=min(approved.not_after, validity.not_after),
         covering=Covering(approved, old.author_key),
+        due=approvals.runs_due(new.facts.spec, now),
     )

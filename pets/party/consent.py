@@ -97,6 +97,7 @@ class Consent:
     def take_envelope(self, caller: Caller, envelope: bytes, kind: str) -> Standing:
         """Verify an approval or a revocation (``kind``), keep it, and say how the specification stands now.
 
+        What the history holds against it is told to this party's own people alone, whoever brings the envelope.
         Raises: ApprovalError with the reason; it is logged, and nothing is kept.
         """
         digest = approvals.claim_of(envelope).digest
@@ -112,7 +113,8 @@ class Consent:
         if self.state.add_envelope(digest, kind, approver, envelope):
             entry = "approval.recorded" if kind == approvals.APPROVAL else "approval.revoked"
             self.log.append(entry, digest=digest, approver=approver, envelope=approvals.envelope_digest(envelope))
-        return self.standing(stored)
+        found_standing = self.standing(stored)
+        return found_standing if caller.party == self.party else replace(found_standing, suspicions=())
 
     def standing(self, stored: StoredSpec) -> Standing:
         """How far the approval is, in a word and two numbers."""
@@ -138,7 +140,7 @@ class Consent:
             have = int(str(error.fields.get("have", 0)))
         if state not in (APPROVED, "revoked"):
             for covered in self._covers(stored)[:1]:
-                state = f"covered by {covered.signed[:16]}" if self._left(covered) else "used up"
+                state = "used up" if self._used_up(covered) else f"covered by {covered.signed[:16]}"
                 have = len(covered.approvers)
         suspicions = () if state in _OVER else self._suspected(reviewed, overruled)
         if (state == APPROVED or state.startswith("covered")) and not all(each.overruled for each in suspicions):
@@ -279,8 +281,13 @@ class Consent:
         return tuple(sorted(found, key=lambda approved: not self._left(approved)))
 
     def _left(self, approved: approvals.Approved) -> bool:
-        """True if a run is left of all that a run would use up."""
+        """True if a run is left, and due by today, of all that a run would use up."""
         return all(self.state.runs_used(digest) < most for digest, most in approved.counts)
+
+    def _used_up(self, approved: approvals.Approved) -> bool:
+        """True if no run will be left on any day."""
+        both = [approved] if approved.covering is None else [approved, approved.covering.approved]
+        return any(self.state.runs_used(each.digest) >= each.max_runs for each in both)
 
     def _covers(self, stored: StoredSpec) -> tuple[approvals.Approved, ...]:
         """``covers`` of a specification that may be refused by now."""

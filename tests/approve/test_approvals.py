@@ -17,6 +17,7 @@ from pets.approve.approvals import (
     describe_envelope,
     envelope_digest,
     revoke,
+    runs_due,
     submit,
     verify_approvals,
     verify_peer_approval,
@@ -423,6 +424,74 @@ def test_a_suspicion_is_overruled_once_as_many_persons_name_it_as_have_to_approv
     assert decide(ann, signed(BOB, "Bob", other, name)).overruled == (name, other)
     expired = dt.date(2027, 7, 1)
     assert refused(ann, signed(BOB, "Bob", name), now=expired) == "approval.expired"
+
+
+@pytest.mark.parametrize(
+    ("rule", "enough"),
+    [
+        ("min_roles = 2", "Ann Cat"),
+        ("min_organisations = 2", "Ann Cat"),
+        ('required_roles = ["information governance"]', "Ann Bob"),
+    ],
+)
+def test_who_overrules_is_of_the_roles_and_organisations_that_have_to_approve(rule: str, enough: str) -> None:
+    """Two owners, or two people of one house, cannot wave through together what they could not approve together."""
+    name, keys = "0123456789abcdef", {"Ann": ANN, "Bob": BOB, "Cat": CAT}
+    policy = parse_policy(POLICY_TOML.replace("k = 2", f"k = 2\n{rule}"))
+
+    def overruled_by(people: str) -> tuple[str, ...]:
+        signed = [
+            approve(
+                digest=DIGEST,
+                plan_digest=PLAN,
+                party="board",
+                approver=who,
+                key=key,
+                not_before=dt.date(2026, 12, 1),
+                not_after=dt.date(2027, 6, 30),
+                max_runs=6,
+                overrules=[name] if who in people.split() else [],
+            )
+            for who, key in keys.items()
+        ]
+        return decide(*signed, policy=policy).overruled
+
+    too_few = "Ann Bob" if rule == "min_organisations = 2" else "Bob Cat"
+    assert overruled_by(too_few) == ()
+    assert overruled_by(enough) == (name,)
+    assert overruled_by("Ann Bob Cat") == (name,)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "day", "due"),
+    [
+        (None, dt.date(2026, 12, 1), None),
+        ("daily", dt.date(2026, 12, 1), 1),
+        ("daily", dt.date(2026, 12, 3), 3),
+        ("weekly", dt.date(2026, 12, 7), 1),
+        ("weekly", dt.date(2026, 12, 8), 2),
+        ("monthly", dt.date(2026, 12, 28), 1),
+        ("monthly", dt.date(2026, 12, 29), 2),
+        ("quarterly", dt.date(2027, 2, 28), 1),
+        ("quarterly", dt.date(2027, 3, 1), 2),
+        ("yearly", dt.date(2027, 11, 30), 1),
+    ],
+)
+def test_a_schedule_allows_the_runs_that_it_has_come_to(schedule: str | None, day: dt.date, due: int | None) -> None:
+    validity = SPEC.validity.model_copy(update={"schedule": schedule})
+    spec = SPEC.model_copy(update={"validity": validity})
+    assert runs_due(spec, day) == due
+    approved = verify_approvals(
+        [approval(key, who, not_after=dt.date(2027, 11, 30)) for key, who in ((ANN, "Ann"), (BOB, "Bob"))],
+        digest=DIGEST,
+        plan_digest=PLAN,
+        party=BOARD,
+        policy=POLICY,
+        spec=spec,
+        author_key=AUTHOR.public,
+        now=day,
+    )
+    assert approved.max_runs == 6 and approved.counts == ((DIGEST, 6 if due is None else min(6, due)),)
 
 
 @pytest.mark.parametrize("name", ["", "all", "0123456789ABCDEF", "0123456789abcdef0", "*"])

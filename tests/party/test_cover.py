@@ -304,6 +304,35 @@ def test_all_variants_share_the_runs_of_the_cover(world: World) -> None:
     assert (used(world, old), used(world, narrower), used(world, shorter)) == ([3] * 3, [1] * 3, [1] * 3)
 
 
+def test_no_variant_runs_ahead_of_either_schedule(world: World) -> None:
+    """Runs that were signed as monthly do not come in one hour, not even under another name."""
+    world.now = dt.datetime(2026, 11, 20, 9, 0, tzinfo=dt.UTC)
+    old, narrower = world.ready(), world.submit(NARROWER)
+    world.run(NARROWER)
+    for toml in (SPEC, NARROWER):
+        with pytest.raises(BudgetError, match=r"due by today"):
+            world.run(toml)
+    (covered, signed) = world.nodes[BOARD].pending(world.caller(BOARD))
+    assert covered.state == f"covered by {old.digest[:16]}" and signed.state == "approved", "it is not over"
+    world.now = dt.datetime(2026, 11, 29, 9, 0, tzinfo=dt.UTC)
+    world.run()
+    with pytest.raises(BudgetError, match=r"due by today"):
+        world.run(NARROWER)
+    world.now = dt.datetime(2026, 12, 27, 9, 0, tzinfo=dt.UTC)
+    world.run(NARROWER)
+    assert (used(world, old), used(world, narrower)) == ([3] * 3, [2] * 3)
+
+
+def test_a_slower_schedule_of_a_variant_holds_for_it(world: World) -> None:
+    slower = altered(('schedule = "monthly"', 'schedule = "yearly"'))
+    world.ready()
+    world.submit(slower)
+    world.run(slower)
+    with pytest.raises(BudgetError, match=r"due by today"):
+        world.run(slower)
+    world.run()
+
+
 def test_the_runs_of_the_new_specification_are_its_own_limit_too(world: World) -> None:
     toml = altered(("max_runs = 3", "max_runs = 1"))
     old, new = world.ready(), world.submit(toml)

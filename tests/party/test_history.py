@@ -16,7 +16,7 @@ from pets.party.history import History
 from pets.party.sources import FileSource, FrameSource
 from pets.party.state import State
 from pets.plan.review import Reviewed
-from tests.party.world import BOARD, COMPUTING, COUNCIL, HELPER, SPEC, STAYS, World, altered, reviewed_of
+from tests.party.world import ANALYST, BOARD, COMPUTING, COUNCIL, HELPER, SPEC, STAYS, World, altered, reviewed_of
 
 Make = Callable[..., World]
 SHOWN = "an exact release and one with noise are about almost the same rows"
@@ -99,6 +99,20 @@ def test_a_suspicious_run_waits_until_approvers_overrule_it_by_name(make_world: 
     (standing,) = world.nodes[BOARD].pending(world.caller(BOARD))
     assert standing.state == "approved" and standing.suspicions[0].overruled
     world.run()
+
+
+@pytest.mark.parametrize("who", [ANALYST, COUNCIL])
+def test_what_the_history_holds_is_told_to_nobody_who_brings_an_envelope(make_world: Make, who: PartyId) -> None:
+    """Anybody may bring an approval, and has one: it is in the evidence. The answer names no earlier release."""
+    world = make_world()
+    reviewed = world.ready()
+    plant(world, reviewed)
+    node, outsider = world.nodes[BOARD], world.caller(who)
+    approval = dict(node.evidence(outsider, reviewed.digest).files)["approvals/01.json"]
+    told = node.approve(outsider, approval)
+    assert told.state == "held" and told.suspicions == ()
+    assert node.approve(world.caller(BOARD), approval).suspicions, "the party's own people see it"
+    assert node.revoke(outsider, world.revocation(reviewed, BOARD)).suspicions == ()
 
 
 def test_a_policy_that_refuses_is_overruled_by_nobody(make_world: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,13 +3,14 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from pets import client
 from pets.errors import LinkError, PeerError, PetsError, RunError
 from pets.ids import PartyId, RunHandle
 from pets.party import hello
@@ -19,6 +20,7 @@ from pets.protocols import helper_join
 from pets.protocols.base import Array, Send
 from pets.spec.canonical import canonical
 from pets.transport import frame, memory
+from pets.transport.calls import Event
 from pets.transport.link import Slot
 from pets.transport.memory import Passing, Tap
 from tests.party.world import ANALYST, BOARD, COMPUTING, COUNCIL, HELPER, SPEC, STRANGER, World, altered, reviewed_of
@@ -731,6 +733,48 @@ def test_a_party_that_does_not_tell_its_end_leaves_the_run_aborted_everywhere(
     for each in COMPUTING:
         assert world.states[each].run(handle).state == RunState.ABORTED
         assert world.states[each].run(handle).receipt is None
+
+
+@pytest.mark.parametrize("party", COMPUTING)
+def test_a_table_is_not_opened_before_every_party_stands_by_it(
+    make_world: Make, monkeypatch: pytest.MonkeyPatch, party: PartyId
+) -> None:
+    """A party sends all that is its part, and then leaves its peers without an answer: they would abort in the end."""
+    monkeypatch.setattr(client, "END_S", 0.3)
+    handle, over = RunHandle("ab" * 16), threading.Event()
+    world = make_world(deadline_s=LONG_S, run_s=LONG_S)
+
+    def stalls(*_: object) -> None:
+        over.wait(LONG_S)
+        raise LinkError("link.cut", peer=party)
+
+    monkeypatch.setattr(world.nodes[party], "conclude", stalls)
+    world.ready()
+    with pytest.raises(PetsError):
+        world.run(handle=handle)
+    over.set()
+    world.settle()
+    assert world.opened(), "both shares had left"
+    assert {world.states[each].run(handle).state for each in COMPUTING if each != party} == {RunState.ABORTED}
+
+
+def test_a_receipt_stands_for_an_end_that_was_not_heard_of(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "END_S", 5.0)
+    world.ready()
+    network = world.client()
+
+    class Helper:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(world.server(HELPER), name)
+
+        def watch(self, handle: RunHandle, deadline_s: float) -> Iterator[Event]:
+            for event in world.server(HELPER).watch(handle, deadline_s):
+                if event.kind == "end":
+                    raise LinkError("link.cut", peer=HELPER)
+                yield event
+
+    network.servers[HELPER] = Helper()  # type: ignore[assignment]
+    assert network.run(SPEC).receipts.keys() == set(COMPUTING)
 
 
 def test_an_abort_by_somebody_outside_the_run_does_nothing(world: World) -> None:
