@@ -318,6 +318,11 @@ def _odd(c: int) -> bool:
     return size < 2**16 and size % 2 == 1
 
 
+def is_unit(c: int) -> bool:
+    """True for 1 and -1: what is added or taken off once."""
+    return c in (1, PRIME - 1)
+
+
 def reduce(rows: Iterable[Polynomial], rank: Callable[[Monomial], int]) -> list[Polynomial]:
     """Reduced row echelon form; a row leads with its monomial of the least ``rank``."""
     done: dict[Monomial, Polynomial] = {}

@@ -245,15 +245,16 @@ def _lists(seen: View) -> None:
     lists: dict[str, dict[str, bool]] = {}
     dummies: dict[str, list[set[str]]] = {}
     for message in seen.seen:
-        core, hidden = _unordered(seen, message.meaning)
+        core, hidden = _unordered(seen, _resolved(seen.case, message.meaning))
         match core:
             case Call("tags", (str(key), *inside)):
                 for role in _inside(inside, "keys"):
                     if seen.holds(key):
                         seen.persons.add(role)  # K4: every identifier is tried
                     lists.setdefault(key, {})[role] = hidden
-                filled = _inside(inside, "fillers") == _inside(inside, "keys")
-                # without fillers the length of the list would tell the dummies; those of another list are in both
+                filled = _inside(inside, "fillers") == _inside(inside, "keys") != set()
+                # without fillers the length of the list would tell the dummies; those of another list are in both;
+                # a list of nobody shows which they are
                 dummies.setdefault(key, []).append(_inside(inside, "dummies") if filled else set())
             case "match" if not hidden:
                 seen.joint = True  # K6
@@ -268,6 +269,14 @@ def _lists(seen: View) -> None:
     if seen.joint and seen.values:
         seen.count = max(seen.count, Mark.SIZE, key=lambda mark: mark.rank)  # K5: dummies have no value
     seen.placed = seen.placed or (seen.joint and bool(seen.roles & set(seen.case.sides)))
+
+
+def _resolved(case: Case, term: Term) -> Term:
+    """A message that is passed on is what it was when it came."""
+    passed = {message.label: message.meaning for message in case.join.messages}
+    while isinstance(term, str) and term in passed:
+        term = passed[term]
+    return term
 
 
 def _inside(lists: Iterable[Term], head: str) -> set[str]:
@@ -361,13 +370,15 @@ def _solve(seen: View, *, granted: bool) -> None:
 
     bare = algebra.Bare(known.__getitem__, hides.__getitem__, bases.__getitem__).of(rows)
     for row in algebra.reduce(bare, rank):
-        noise = {atoms[monomial[0]].of[0] for monomial in row if _is_noise(case, monomial)}
+        noise = [monomial for monomial in row if _is_noise(case, monomial)]
         secret = [monomial for monomial in row if not _is_noise(case, monomial)]
         if not secret:
-            seen.noise |= noise  # K9
+            seen.noise |= {atoms[monomial[0]].of[0] for monomial in noise}  # K9
         elif all(monomial in sums for monomial in secret):
             found = set().union(*(sums[monomial] for monomial in secret))
-            (seen.noised if len(noise) >= case.parts else seen.exact).update(found)  # K10
+            once = all(algebra.is_unit(row[monomial]) for monomial in secret)
+            parts = {atoms[monomial[0]].of[0] for monomial in noise if once and algebra.is_unit(row[monomial])}
+            (seen.noised if len(parts) >= case.parts else seen.exact).update(found)  # K10
         else:
             for number in (number for monomial in secret for number in monomial):
                 _opened(seen, number, plain)
@@ -378,6 +389,8 @@ def _opened(seen: View, number: int, plain: list[bool]) -> None:
     atom = seen.case.words.atoms[number]
     if not plain[number] and atom.kind in SECRETS:
         seen.values.add(atom.of[0])
+    elif atom.kind == "noise":  # under a map, or in a product, that nothing hides
+        seen.noise.add(atom.of[0])
     elif plain[number] and atom.kind in ("permute", "order"):
         seen.orders.add(atom.of)
     elif plain[number] and atom.kind == "gather" and atom.of[0] == "match":
@@ -474,6 +487,8 @@ def depends(case: Case, term: Term) -> frozenset[tuple[str, str]]:
             return frozenset().union(*(depends(case, factor) for factor in factors))
         case Call("values", (str(role), "gathered")):  # one column for each cell of that role's own grouping
             return frozenset({(role, "values"), (role, "groups")})
+        case Call("local", (str(role), _)):
+            return frozenset({(role, "values")})
         case Call("values" | "keys" | "groups" as what, (str(role), *_)):
             return frozenset({(role, what)})
         case Call("share", (str(), "sums")):

@@ -10,14 +10,14 @@ from collections.abc import Iterable, Iterator
 from itertools import combinations, product
 
 from pets.spec.cards import Card, Learns, Message
-from pets.spec.term import Call, Product, Sum, Term, calls
+from pets.spec.term import Call, Product, Sum, Term, calls, names
 
 SUMS = "sums"
 OF_PRODUCTS = ("x", "z", "p")
 """Numbers of columns that are none without products."""
 
 Mask = tuple[str, str]
-"""Key and label; a share of zero has the label zero."""
+"""Key and label of a mask or an order; a share of zero has the label zero."""
 
 Holders = tuple[frozenset[str], ...]
 """Least coalitions that know a key or a mask."""
@@ -42,10 +42,10 @@ def _of(card: Card, message: Message, hiding: "Hiding") -> Iterator[Learns]:
     if isinstance(inner, Call) and inner.head == "tags":
         keys = tuple(item for item in message.carries if item.endswith(".key"))
         yield from _learn(message, [_holders(card, str(inner.args[0]))], keys)  # P2
-        if order != SORTED:
-            yield from _learn(message, [_holders(card, key) for key in order], ("match",))  # P3
+        if order is not SORTED:
+            yield from _learn(message, hiding.by(order), ("match",))  # P3
     elif inner == "match" or (isinstance(inner, Call) and inner.head == "ends"):
-        yield from _learn(message, [_holders(card, key) for key in order], message.carries)  # P3
+        yield from _learn(message, hiding.by(order), message.carries)  # P3
     else:
         yield from _learn(message, hiding.of(message), message.carries)  # P1
 
@@ -56,7 +56,7 @@ def _counted(card: Card) -> Iterator[Learns]:
         lists = [m for m in card.messages if m.receiver == receiver and any(c.head == "tags" for c in calls(m.meaning))]
         if len({message.sender for message in lists}) > 1:
             dummies = [{str(c.args[0]) for c in calls(m.meaning) if c.head == "dummies"} for m in lists]
-            padded = all(_roles(m.meaning, "fillers") == _roles(m.meaning, "keys") for m in lists)
+            padded = all(_roles(m.meaning, "fillers") == _roles(m.meaning, "keys") != set() for m in lists)
             alone = frozenset({receiver})
             hidden = padded and any(not _knows(card, alone, key) for key in set.intersection(*dummies))
             how = "the number of equal tags, with dummies" if hidden else "the number of equal tags"
@@ -67,17 +67,17 @@ def _roles(term: Term, head: str) -> set[str]:
     return {str(call.args[0]) for call in calls(term) if call.head == head}
 
 
-SORTED = ("sorted by tag",)
+SORTED: tuple[Mask, ...] = (("", "sorted by tag"),)
 """An order that hides: whoever lacks the tag key sees random strings in their own order."""
 
 
-def _unordered(term: Term) -> tuple[Term, tuple[str, ...]]:
-    """What is inside an order, and the keys that order needs; none if it stands as it is."""
+def _unordered(term: Term) -> tuple[Term, tuple[Mask, ...]]:
+    """What is inside an order, and key and label of that order; none if it stands as it is."""
     match term:
         case Call("sort", (inner,)):
             return inner, SORTED
-        case Call("permute", (Call("perm", (str(key), str())), inner)):
-            return inner, (key,)
+        case Call("permute", (Call("perm", (str(key), str(label))), inner)):
+            return inner, ((key, label),)
     return term, ()
 
 
@@ -109,7 +109,7 @@ class Hiding:
     """Rule P4: which masks hide the messages of a card, and from whom.
 
     A mask is fresh if it is added to one thing only, counted by the message's own columns, and not spoken of by a
-    message that has no fresh mask. Who opens a message learns every mask that it speaks of.
+    message that has no fresh mask. Who opens a message learns every mask and every order that it speaks of.
     """
 
     def __init__(self, card: Card, sent: list[Message]) -> None:
@@ -124,12 +124,16 @@ class Hiding:
         self._told: dict[Mask, list[frozenset[str]]] = {}
         for message in words:
             for who in _openers(message, [_holders(card, key) for key, _ in self._own(message)]):
-                for mask in _mentioned(message.meaning):
-                    self._told.setdefault(mask, []).append(frozenset(who))
+                for told in (*_mentioned(message.meaning), *_orders(message.meaning)):
+                    self._told.setdefault(told, []).append(frozenset(who))
 
     def of(self, message: Message) -> list[Holders]:
         """For each mask that hides a message, who knows it."""
         return [(*_holders(self._card, mask[0]), *self._others(mask, message)) for mask in self._own(message)]
+
+    def by(self, orders: tuple[Mask, ...]) -> list[Holders]:
+        """For each order, who knows it: the holders of its key, and who can open words that lie in it."""
+        return [(*_holders(self._card, order[0]), *self._told.get(order, [])) for order in orders]
 
     def _own(self, message: Message) -> list[Mask]:
         return [mask for mask in _masks(message.meaning, message.index) if mask in self._fresh]
@@ -170,60 +174,95 @@ def _mentioned(term: Term) -> Iterator[Mask]:
                     yield str(call.args[0]), str(call.args[1])
 
 
+def _orders(term: Term) -> Iterator[Mask]:
+    """The orders that a term speaks of."""
+    for call in calls(term):
+        if call.head == "perm":
+            yield str(call.args[0]), str(call.args[1])
+
+
 def _final(card: Card, release: Card) -> Iterator[Learns]:
     """Rules P5, P6: who has every share of the sums opens them, with the parts of the noise that it does not know."""
     finals = [message for message in card.messages if SUMS in message.carries]
-    owners = {message.sender for message in finals}
+    owners = _owners(finals, card)
     needed = len(release.adversary.among) - release.adversary.corrupt
-    added = {role for message in finals for role in _noise(card, message.meaning)}
     told: list[tuple[frozenset[str], bool]] = []
     roles = tuple(card.roles)
     for who in (frozenset(each) for count in range(1, len(roles) + 1) for each in combinations(roles, count)):
         got = [message for message in finals if message.receiver in who]
-        if not owners or not owners <= who | {message.sender for message in got}:
+        if not owners or not owners <= who | _owners(got, card):
             continue
-        noise = set() if owners <= who else added - who - _overheard(card, who)
-        enough = len(noise) >= needed and not any(_traced(card, message, who) for message in got)
+        noise = set() if owners <= who else _added(card, finals) - who - _overheard(card, who)
+        whole = not any(_spoilt(card, message, "share") for message in got)
+        enough = whole and len(noise) >= needed and not any(_traced(card, message, who, owners) for message in got)
         if not any(less <= who and (enough or not was) for less, was in told):
             told.append((who, enough))
-            names = tuple(role for role in roles if role in who)
-            yield Learns(names, SUMS, "noised" if enough else "aggregate", False, "the sums, by all their shares")
+            learners = tuple(role for role in roles if role in who)
+            yield Learns(learners, SUMS, "noised" if enough else "aggregate", False, "the sums, by all their shares")
+
+
+def _owners(finals: Iterable[Message], card: Card) -> set[str]:
+    """The roles whose shares of the sums are in final shares."""
+    found = (call for message in finals for call in _spoken(card, message.meaning) if call.head == "share")
+    return {str(call.args[0]) for call in found if call.args[1] == SUMS}
+
+
+def _added(card: Card, finals: list[Message]) -> set[str]:
+    """The roles whose part of the noise is added to a final share: once, and in none of them in another way."""
+    found = {str(c.args[0]) for m in finals for _, c in _expanded(card, m.meaning) if c.head == "noise"}
+    return found - {role for m in finals for role in _spoilt(card, m, "noise")}
+
+
+def _spoilt(card: Card, message: Message, head: str) -> set[str]:
+    """The roles whose noise, or whose share, is in a message other than added to it, or taken off it, once."""
+    nets: Counter[str] = Counter()
+    for sign, part in _expanded(card, message.meaning):
+        nets[str(part.args[0])] += sign * (part.head == head)
+    spoken = {str(call.args[0]) for call in _spoken(card, message.meaning) if call.head == head}
+    return {role for role in spoken if abs(nets[role]) != 1}
+
+
+def _expanded(card: Card, term: Term) -> Iterator[tuple[int, Call]]:
+    """The calls that a term is a sum of, each with its sign, and those of the messages that it is a sum of."""
+    passed = {message.label: message.meaning for message in card.messages}
+    for sign, part in term.parts if isinstance(term, Sum) else ((1, term),):
+        if isinstance(part, Call):
+            yield sign, part
+        elif isinstance(part, Sum) or part in passed:
+            inner = part if isinstance(part, Sum) else passed[str(part)]
+            yield from ((sign * other, call) for other, call in _expanded(card, inner))
+
+
+def _spoken(card: Card, term: Term) -> Iterator[Call]:
+    """Every call in a term and in the messages that it is made with, however deep."""
+    passed = {message.label: message.meaning for message in card.messages}
+    yield from calls(term)
+    for name in names(term):
+        if name in passed:
+            yield from _spoken(card, passed[name])
 
 
 def _knows(card: Card, who: frozenset[str], key: str) -> bool:
     return any(holder <= who for holder in _holders(card, key))
 
 
-def _noise(card: Card, term: Term) -> Iterator[str]:
-    """The roles whose noise is in a message, or in one that it was made with."""
-    for part in (part for _, part in term.parts) if isinstance(term, Sum) else (term,):
-        if isinstance(part, Call) and part.head == "noise":
-            yield str(part.args[0])
-        elif isinstance(part, str):
-            for message in card.messages:
-                if message.label == part:
-                    yield from _noise(card, message.meaning)
-
-
 def _overheard(card: Card, who: frozenset[str]) -> set[str]:
-    """Roles whose part of the noise comes in a message that nothing hides from ``who``."""
+    """Roles whose part of the noise is in a message that nothing hides from ``who``, under whatever map."""
     found: set[str] = set()
     for message in card.messages:
         if SUMS not in message.carries and message.receiver in who:
             masks = _masks(message.meaning, message.index)
             if all(_knows(card, who, key) for key, _ in masks):
-                found |= set(_noise(card, message.meaning))
+                found |= {str(call.args[0]) for call in _spoken(card, message.meaning) if call.head == "noise"}
     return found
 
 
-def _traced(card: Card, message: Message, who: frozenset[str]) -> bool:
-    """Rule P6: a final share without a share of zero is found again by a role that made or saw a part of it."""
-    zeros = _once((str(part.args[0]), part.head) for part in _summands(message.meaning) if part.head == "zero")
+def _traced(card: Card, message: Message, who: frozenset[str], owners: set[str]) -> bool:
+    """Rule P6: a final share without a share of zero is found again by a role that made or saw a part of it.
+
+    Not by one that has a share of the sums of its own, to which the other final share only adds noise.
+    """
+    zeros = _once((str(part.args[0]), part.head) for _, part in _expanded(card, message.meaning) if part.head == "zero")
     hidden = any(not _knows(card, who, key) for key, _ in zeros)
     others = who & (set(card.adversary.among) - {message.sender})
-    return bool(others) and not hidden and message.sender not in who and not _owns(card, who)
-
-
-def _owns(card: Card, who: frozenset[str]) -> bool:
-    """True if ``who`` has a share of the sums of its own, to which the other final share only adds noise."""
-    return bool(who & {message.sender for message in card.messages if SUMS in message.carries})
+    return bool(others) and not hidden and message.sender not in who and not who & owners

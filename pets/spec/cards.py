@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pets.errors import SpecError
+from pets.spec import content
 from pets.spec.formula import Formula, parse_formula
 from pets.spec.operations import Operation, OperationWritten, fault, parse_operation
 from pets.spec.term import INDEX, Term, arguments, calls, check_heads, names, parse_term
@@ -378,6 +379,7 @@ def _check_terms(card: Card, file: str) -> None:
                 raise SpecError("card.field", file=file, path=path, problem=problem)
     _check_labels([term for _, term, _ in places], file)
     _check_shared(card, file)
+    _check_content(card, file)
 
 
 def _check_labels(terms: list[Term], file: str) -> None:
@@ -429,6 +431,25 @@ def _check_shared(card: Card, file: str) -> None:
     except CycleError as error:
         problem = f"its term is made of itself: {', '.join(error.args[1])}"
         raise SpecError("card.field", file=file, path=f"term of {error.args[1][0]}", problem=problem) from error
+
+
+def _check_content(card: Card, file: str) -> None:
+    """A message is of the kind that its elements say, and carries what its term is made of: no more, no less."""
+    kinds: dict[str, str] = {}
+    terms: dict[str, tuple[Term, ...]] = {message.label: (message.meaning,) for message in card.messages}
+    for each in card.shared:
+        terms[each.name] = (*terms.get(each.name, ()), each.value)
+    for message in card.messages:
+        path = f"message {message.label}"
+        kinds[message.label] = content.wanted(message.element)
+        if content.kind(message.meaning, kinds) != kinds[message.label]:
+            problem = f"its elements are {message.element}, and its term is no vector of {kinds[message.label]}"
+            raise SpecError("card.field", file=file, path=path, problem=problem)
+        made_of = content.carried(message.meaning, terms)
+        if set(message.carries) != made_of:
+            said = ", ".join(message.carries) or "nothing"
+            problem = f"carries {said}, and its term is made of {', '.join(sorted(made_of)) or 'nothing'}"
+            raise SpecError("card.field", file=file, path=path, problem=problem)
 
 
 def _known_names(card: Card, file: str, path: str, formula: Formula, known: set[str]) -> None:

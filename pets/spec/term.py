@@ -99,13 +99,15 @@ def names(term: Term) -> Iterator[str]:
     """Every bare name in a term that stands for something: messages and ``match``, not arguments of other kinds."""
     if isinstance(term, str):
         yield term
-    elif isinstance(term, Call):
-        for kind, arg in zip(_kinds(term), term.args, strict=True):
-            if kind in ("term", "list", "order"):
-                yield from names(arg)
-    else:
-        for part in parts(term):
-            yield from names(part)
+    for part in operands(term):
+        yield from names(part)
+
+
+def operands(term: Term) -> tuple[Term, ...]:
+    """The parts of a term, one level down, less the arguments of a call that are roles, keys, labels and the like."""
+    if not isinstance(term, Call):
+        return parts(term)
+    return tuple(arg for kind, arg in zip(_kinds(term), term.args, strict=True) if kind in ("term", "list", "order"))
 
 
 def parts(term: Term) -> tuple[Term, ...]:

@@ -44,6 +44,11 @@ def result_is_not_a(case: Case) -> bool:
     return case.roles["result"] != case.roles["a"]
 
 
+def result_is_neither(case: Case) -> bool:
+    """Nobody with records gets the result: role a may then be in one coalition with it."""
+    return result_is_not_a(case) and result_is_not_b(case)
+
+
 def result_is_not_b(case: Case) -> bool:
     return case.roles["result"] != case.roles["b"]
 
@@ -105,6 +110,39 @@ def copied_to(*copies: tuple[str, str]) -> Callable[[str], str]:
             added.append("[[message]]" + re.sub(r'\nto = "\w+"', f'\nto = "{receiver}"', block) + "\n")
         place = text.index("# What is shared,")
         return text[:place] + "".join(added) + text[place:]
+
+    return edit
+
+
+COUNTS = {"v": "g", "v_g": "n", "x": "n_list_a", "1": "n_list_b"}
+"""How many entries a message with these columns is given."""
+
+
+def sends(
+    sender: str, receiver: str, term: str, *carries: str, columns: str = "v", element: str = "word"
+) -> Callable[[str], str]:
+    """One message more, after all others."""
+
+    def edit(text: str) -> str:
+        number, place = text.count("[[message]]") + 1, text.index("# What is shared,")
+        items = ", ".join(f'"{item}"' for item in carries)
+        block = (
+            f'[[message]]\nn = {number}\nlabel = "X{number}"\nround = 5\nfrom = "{sender}"\nto = "{receiver}"\n'
+            f'term = "{term}"\ncarries = [{items}]\nelement = "{element}"\ncolumns = "{columns}"\n'
+            f'count = "{COUNTS[columns]}"\n\n'
+        )
+        return text[:place] + block + text[place:]
+
+    return edit
+
+
+def all_of(*edits: Callable[[str], str]) -> Callable[[str], str]:
+    """Several edits, one after the other."""
+
+    def edit(text: str) -> str:
+        for each in edits:
+            text = each(text)
+        return text
 
     return edit
 
@@ -198,6 +236,58 @@ def _leaks() -> Iterator[Planted]:
     yield Planted("fillers of nobody", swap("dummies(s_ab), fillers(b)", "dummies(s_ab), fillers(helper)"))
     # one part of the noise for all
     yield Planted("the helper adds no noise", swap(" + noise(helper, summed)", ""))
+    yield Planted(
+        "the helper takes its noise off again",
+        swap("noise(helper, summed) + Mn", "noise(helper, summed) - noise(helper, summed) + Mn"),
+    )
+    # noise that is too small for what it is added to, or always even
+    yield Planted(
+        "the sums are doubled, and their noise is not",
+        all_of(
+            swap("share(a, sums) + noise", "share(a, sums) + share(a, sums) + noise"),
+            swap("share(helper, sums) + noise", "share(helper, sums) + share(helper, sums) + noise"),
+        ),
+    )
+    yield Planted("all noise is doubled", all_of(*(doubled(f"noise({role}, summed)") for role in ("a", "b", "helper"))))
+    # a part of the noise told to the result party, which role a may join, under a map or in a product
+    for term in (
+        "prefix(noise(b, summed))",
+        "diff(noise(b, summed))",
+        "permute(perm(s_ab, other), noise(b, summed))",
+        "noise(b, summed) * noise(b, summed)",
+        "noise(b, summed) * mask(s_ab, other, summed)",
+    ):
+        yield Planted(f"b tells {term}", sends("b", "result", term), result_is_neither)
+    # what was sent is sent on
+    yield Planted("the result party tells the helper", sends("result", "helper", "M7a + M7c", "sums"))
+    yield Planted(
+        "final shares once more, under a mask of their own",
+        all_of(
+            sends("a", "result", "share(a, sums) + mask(s_ac, other, summed)", "sums"),
+            sends("helper", "result", "share(helper, sums) - mask(s_ac, other, summed)", "sums"),
+        ),
+        result_is_not_a,
+    )
+    yield Planted(
+        "a mask is told in three steps",
+        all_of(
+            sends("helper", "b", "mask(s_ac, r1, summed) + mask(s_ac, m1, summed)"),
+            sends("a", "b", "mask(s_ac, m1, summed) + mask(s_ac, m2, summed)"),
+            sends("helper", "b", "mask(s_ac, m2, summed)"),
+        ),
+        plain,
+    )
+    # an order that shows on words that the receiver knows
+    yield Planted("q is seen on a mask", sends("b", "helper", "permute(perm(s_ab, q), mask(s_bc, other, summed))"))
+    yield Planted(
+        "rho is seen on a mask",
+        sends("b", "a", "permute(perm(s_bc, rho), mask(s_ab, other, gathered))", columns="v_g"),
+    )
+    # which tags are dummies
+    yield Planted(
+        "the dummies alone",
+        sends("b", "helper", "sort(tags(tag, dummies(s_ab)))", columns="1", element="bytes[t]"),
+    )
 
 
 def _unmasked(label: str, mask: str) -> Callable[[str], str]:
@@ -205,7 +295,10 @@ def _unmasked(label: str, mask: str) -> Callable[[str], str]:
     shares = {
         "M3": (
             ('helper = "gather(mask(s_bc, r, gathered), M4)"', 'helper = "gather(M3, M4) - gather(M3, M4)"'),
-            ('"gather(mask(s_bc, r, gathered), M4) - mask(s_bc, v, gathered)"', '"-mask(s_bc, v, gathered)"'),
+            (
+                '"gather(mask(s_bc, r, gathered), M4) - mask(s_bc, v, gathered)"\ncarries = ["match"]',
+                '"-mask(s_bc, v, gathered)"\ncarries = []',
+            ),
         ),
         "M5": ((" + mask(s_ac, r1, summed)", ""),),
         "M6": ((" + diff(gather(mask(s_ab, r2, summed), M8))", ""),),
@@ -234,6 +327,17 @@ HARMLESS = (
         swap("share(a, sums) + noise(a, summed)", "noise(a, summed) + share(a, sums)"),
     ),
     Planted("a second mask on M3", lambda text: _second_mask(text)),
+    Planted("role a takes its noise off", swap("+ noise(a, summed)", "- noise(a, summed)")),
+    Planted(
+        "values once more under a mask of their own",
+        sends(
+            "a",
+            "helper",
+            "permute(perm(s_ab, q), values(a, factor)) - mask(s_ab, other, factor)",
+            "a.values",
+            columns="x",
+        ),
+    ),
 )
 
 

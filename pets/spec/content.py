@@ -1,0 +1,80 @@
+"""What a message's term is, and what it is made of: its kind, and the items that it carries (docs/rules/terms.md).
+
+Both checkers take these from the card. So a card that states another kind of element, or other items than its term is
+made of, is not loaded: what nobody looks at could be anything.
+"""
+
+from collections.abc import Mapping
+
+from pets.spec.term import Call, Product, Sum, Term, operands
+
+MATCH = "match"
+SUMS = "sums"
+"""The shared value that is released."""
+
+KINDS: Mapping[str, str] = {"word": "words", "u32": "places"}
+"""What a term has to be by the element of its message; bytes are tags."""
+
+_WORDS = frozenset({"values", "local", "noise", "mask", "zero", "share"})
+
+
+def wanted(element: str) -> str:
+    """What the term of a message with these elements has to be."""
+    return KINDS.get(element, "tags")
+
+
+def kind(term: Term, sent: Mapping[str, str]) -> str:
+    """``words``, ``places``, ``tags``, or the empty text for what cannot be sent.
+
+    ``sent``: by message the kind that it has; other names stand for shared values. Places and tags are in one order at
+    most, and tags are sent by who makes them: whoever looks for an order has to find it.
+    """
+    match term:
+        case "match":
+            return "places"
+        case str():
+            found = sent.get(term, "words")
+            return "" if found == "tags" else found
+        case Sum() | Product():
+            inner = [part for _, part in term.parts] if isinstance(term, Sum) else list(term.factors)
+            return "words" if all(kind(part, sent) == "words" for part in inner) else ""
+        case Call("tags", _):
+            return "tags"
+        case Call("ends", (Call("groups", _),)):
+            return "places"
+        case Call("sort", (Call("tags", _),)):
+            return "tags"
+        case Call("permute", (_, inner)):
+            found = kind(inner, sent)
+            plain = isinstance(inner, str) or (isinstance(inner, Call) and inner.head in ("tags", "ends"))
+            return found if found == "words" or plain else ""
+        case Call("gather", (inner, places)):
+            return "words" if (kind(inner, sent), kind(places, sent)) == ("words", "places") else ""
+        case Call("order" | "prefix" | "sum_cells" | "diff", (*_, inner)):
+            return "words" if kind(inner, sent) == "words" else ""
+        case Call(head, _) if head in _WORDS:
+            return "words"
+    return ""
+
+
+def carried(term: Term, terms: Mapping[str, tuple[Term, ...]]) -> frozenset[str]:
+    """The items of a card that a term is made of, protected or not.
+
+    ``terms``: what each name stands for: a message its term, a shared value its values. None is made of itself.
+    """
+    match term:
+        case "match":
+            return frozenset({MATCH})
+        case str():
+            return frozenset().union(*(carried(each, terms) for each in terms.get(term, ())))
+        case Call("values", (str(role), "gathered")):  # one column for each cell of that role's own grouping
+            return frozenset({f"{role}.values", f"{role}.groups"})
+        case Call("values" | "local", (str(role), _)):
+            return frozenset({f"{role}.values"})
+        case Call("keys", (str(role),)):
+            return frozenset({f"{role}.key"})
+        case Call("groups", (str(role),)):
+            return frozenset({f"{role}.groups"})
+        case Call("share", (_, str(name))):
+            return frozenset({SUMS}) if name == SUMS else carried(name, terms)
+    return frozenset().union(*(carried(part, terms) for part in operands(term)))
