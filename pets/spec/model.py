@@ -23,8 +23,9 @@ DESIGN = "design"
 MAX_ROWS = 2**31
 MAX_LEVELS = 200_000
 
-_DECIMAL = re.compile(r"-?\d{1,18}(\.\d{1,18})?")
-_QUANTITY = re.compile(r"(\d{1,9}(\.\d{1,18})?)|(2\^-\d{1,3})|(\d{1,9}/\d{1,9})")
+_DECIMAL = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
+_QUANTITY = re.compile(r"([0-9]{1,9}(\.[0-9]{1,18})?)|(2\^-[0-9]{1,3})|([0-9]{1,9}/[0-9]{1,9})")
+"""Digits are 0 to 9: those of other scripts are numbers to Python too, and nobody who approves can read them."""
 
 
 def quantity(text: str) -> Fraction:

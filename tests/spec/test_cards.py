@@ -104,3 +104,37 @@ def test_the_published_schema_is_that_of_the_file() -> None:
 
 def test_cards_are_found_in_the_tree() -> None:
     assert cards_folder() == Path(__file__).parents[2] / "protocols"
+
+
+TERM = 'term = "noise(b, summed) - mask(s_ab, noise, summed)"'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        (f'{TERM}\ncarries = []\nelement = "word"', f'{TERM}\ncarries = []\nelement = "bytes[8]"', "no vector of tags"),
+        (f'{TERM}\ncarries = []\nelement = "word"', f'{TERM}\ncarries = []\nelement = "u32"', "no vector of places"),
+        (TERM, 'term = "values(b, summed)"', "its term is made of b.values"),
+        (TERM, 'term = "local(a, summed)"', "its term is made of a.values"),
+        (TERM, 'term = "M3 - M3"', "its term is made of b.groups, b.values"),
+        (TERM, 'term = "share(helper, sums)"', "its term is made of sums"),
+        (TERM, 'term = "gather(mask(s_ab, other, summed), M8)"', "its term is made of a.groups"),
+        (f"{TERM}\ncarries = []", f'{TERM}\ncarries = ["sums"]', "carries sums, and its term is made of nothing"),
+        (TERM, 'term = "keys(a)"', "no vector of words"),
+        (TERM, 'term = "perm(s_ab, q)"', "no vector of words"),
+        (TERM, 'term = "gather(mask(s_ab, other, summed), M3)"', "no vector of words"),
+        ("permute(perm(s_bc, rho), match)", "permute(perm(s_bc, rho), permute(perm(s_ac, x), match))", "of places"),
+        (
+            "sort(tags(tag, keys(b), dummies(s_ab), fillers(b)))",
+            "permute(perm(s_ab, x), sort(tags(tag, keys(b), dummies(s_ab), fillers(b))))",
+            "no vector of tags",
+        ),
+        ("permute(perm(s_ab, rho2), ends(groups(a)))", "M1", "no vector of places"),
+    ],
+)  # fmt: skip
+def test_a_message_is_what_its_term_says(old: str, new: str, problem: str) -> None:
+    """What a checker does not look at, because it is of another kind or said to be of nothing, could be anything."""
+    assert JOIN.count(old) == 1
+    with pytest.raises(SpecError) as caught:
+        parsed(old, new)
+    assert caught.value.code == "card.field" and problem in caught.value.text

@@ -26,6 +26,7 @@ WRONG = [
     ("min = 0, max = 30", "min = 0, max = 'x'", "dataset.stays.columns.nights.max", "fits none", "documentation"),
     ('epsilon = "1"', "epsilon = 1", "release.differential_privacy.epsilon", "must be text", "in quotes"),
     ('epsilon = "1"', "epsilon = 0.5", "release.differential_privacy.epsilon", "floating-point", '"0.5"'),
+    ('epsilon = "1"', 'epsilon = "\u0661"', "release.differential_privacy.epsilon", "positive decimal", "change"),
     ('epsilon = "1"', 'epsilon = "1/0"', "release.differential_privacy.epsilon", "denominator", "change"),
     ('epsilon = "1"', 'epsilon = "0"', "release.differential_privacy.epsilon", "above zero", "change"),
     ('epsilon = "1"', 'epsilon = "inf"', "release.differential_privacy.epsilon", "positive decimal", "change"),
