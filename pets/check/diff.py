@@ -219,16 +219,28 @@ def _join(query: Query) -> str:
 
 
 def _outputs(old: Query, new: Query) -> Iterator[Reason]:
-    """Columns of the table, by what they are: their names and their order tell nothing."""
-    before, after = ({asked(output): output.name for output in query.outputs} for query in (old, new))
+    """Columns of the table, by what they are and what readers of the table are told that they are. Their order tells
+    nothing. A heading tells nobody a number, but it was signed with the rest, and another one may say what is not so.
+    """
+    before, after = _headings(old), _headings(new)
     for what in before:
         if what not in after:
             yield Reason("computation.sql: SELECT", "narrower", f"{what} is released no more")
-    for what, name in after.items():
+    for what, names in after.items():
         if what not in before:
             yield Reason("computation.sql: SELECT", "wider", f"{what} is released as well")
-        elif name != before[what]:
-            yield Reason("computation.sql: SELECT", "equal", f"{what} is called {name} instead of {before[what]}")
+            continue
+        for name in sorted(before[what] - names):
+            yield Reason("computation.sql: SELECT", "narrower", f"{what} is no longer headed {name}")
+        for name in sorted(names - before[what]):
+            yield Reason("computation.sql: SELECT", "wider", f"{what} is headed {name}, which nobody has signed")
+
+
+def _headings(query: Query) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for output in query.outputs:
+        found.setdefault(asked(output), set()).add(output.name)
+    return found
 
 
 def asked(output: Output) -> str:

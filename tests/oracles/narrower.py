@@ -40,7 +40,7 @@ class Subject:
     spec: Spec
     rest: Any
     tables: list[Any]
-    outputs: frozenset[str]
+    outputs: frozenset[tuple[str, str]]
     noise: dict[Any, Fraction]
     sizes: tuple[int, ...]
     atoms: dict[Any, Leakage]
@@ -73,7 +73,7 @@ def subject(spec: Spec) -> Subject | None:
             for read in plan.steps
             if isinstance(read, Read)
         ],
-        outputs=frozenset(names.values()),
+        outputs=frozenset((what, name) for name, what in names.items()),
         noise={(c.moment, c.sensitivity): c.epsilon / c.sensitivity for c in noise.columns},
         sizes=tuple(join.parameter(name) for name in ("n_a", "n_b", "g", "k")),
         atoms={

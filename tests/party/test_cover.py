@@ -41,7 +41,7 @@ UNDECLARED = altered(('minutes = { role = "measure", type = "integer", min = 0, 
 EQUAL = altered(
     (
         SPEC[SPEC.index("SELECT") : SPEC.index('"""\n[release]')],
-        "SELECT u.tenure AS home, t.band, SUM(t.minutes) AS minutes, COUNT(*) AS visits\n"
+        "SELECT u.tenure, t.band, SUM(t.minutes) AS minutes, COUNT(*) AS n\n"
         "FROM stays AS t INNER JOIN homes AS u ON u.pid = t.pid\n"
         "WHERE NOT (t.arrival < DATE '2020-01-01') GROUP BY u.tenure, t.band\n",
     ),
@@ -49,6 +49,7 @@ EQUAL = altered(
 WIDER = altered(('epsilon = "1"', 'epsilon = "2"'))
 MORE_RUNS = altered(("max_runs = 3", "max_runs = 4"))
 ANOTHER = altered(("DATE '2020-01-01'", "DATE '2021-01-01'"))
+HEADED = altered(("COUNT(*) AS n, SUM(s.minutes) AS minutes", "COUNT(*) AS minutes, SUM(s.minutes) AS n"))
 RETITLED = altered(('title = "A title"', 'title = "Another title"'))
 
 
@@ -95,7 +96,9 @@ def test_an_equal_or_narrower_specification_runs_under_the_approvals_of_the_old_
         assert begun["envelopes"] == [approvals.envelope_digest(envelope)]
 
 
-@pytest.mark.parametrize("toml", [WIDER, MORE_RUNS, ANOTHER, RETITLED], ids=["epsilon", "runs", "rows", "title"])
+@pytest.mark.parametrize(
+    "toml", [WIDER, MORE_RUNS, ANOTHER, RETITLED, HEADED], ids=["epsilon", "runs", "rows", "title", "headings"]
+)
 def test_a_wider_or_incomparable_specification_needs_approvals_of_its_own(world: World, toml: str) -> None:
     old = world.ready()
     new = world.submit(toml)
