@@ -4,7 +4,21 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from pets.check.blocks import Block, Cases, Code, Grid, Marks, Pairs, Picture, Points, Report, Text, grouped, size
+from pets.check.blocks import (
+    Block,
+    Cases,
+    Code,
+    Grid,
+    Marks,
+    Pairs,
+    Picture,
+    Points,
+    Report,
+    Section,
+    Text,
+    grouped,
+    size,
+)
 from pets.check.checked import Checked
 from pets.check.fold import columns, fold, pad, width
 from pets.check.labels import Mark
@@ -17,12 +31,14 @@ _TERM: Final = 26
 """The widest first column of a list of terms."""
 
 
-def render(review: Checked, *, width: int | None = None) -> str:
+def render(review: Checked, *, width: int | None = None, brief: bool = False) -> str:
     """The report as text. Same review and width, same bytes.
 
     ``width``: columns of the terminal; 72 to 100 of them are used, 100 if it is left out.
+    ``brief``: for an author who goes on writing. A refusal and its reasons, without the sections; else all but the list
+               of fields. The last line says where the rest is.
     """
-    return _Layout(max(NARROWEST, min(WIDTH, width or WIDTH))).text(report(review))
+    return _Layout(max(NARROWEST, min(WIDTH, width or WIDTH))).text(report(review), brief=brief)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +47,28 @@ class _Layout:
 
     width: int
 
-    def text(self, what: Report) -> str:
+    def text(self, what: Report, *, brief: bool) -> str:
         rule = "=" * self.width
         lines = [rule, *self.fold(what.title), *self.fold(f"{what.state.upper()}. {what.verdict}"), rule, ""]
         lines += ["IN ONE MINUTE", "-" * self.width, *self.block(Pairs(what.minute)), ""]
         for cases in what.findings:
             lines += [*self.block(cases), ""]
-        for number, section in what.numbered:
+        for number, section in self.shown(what, brief):
             lines += [*self.fold(f"{number}  {section.title.upper()}: {section.question}"), "-" * self.width]
             for block in section.blocks:
                 lines += [*self.block(block), ""]
         lines += [rule, *self.fold(f"{what.state.upper()}: {what.title}")]
         lines += [*self.fold(f"valid: {what.validity}"), f"digest: {what.digest}"]
+        if brief:
+            lines += self.fold("The whole report, with every field: pets explain SPEC")
         return "\n".join(line.rstrip() for line in lines) + "\n"
+
+    @staticmethod
+    def shown(what: Report, brief: bool) -> tuple[tuple[str, Section], ...]:
+        """The sections that are printed."""
+        if not brief:
+            return what.numbered
+        return what.numbered[:-1] if what.accepted else ()
 
     def fold(self, text: str, bullet: str = "") -> list[str]:
         return fold(text, self.width, bullet)

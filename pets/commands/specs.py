@@ -31,6 +31,7 @@ def check(
 ) -> int:
     """Check a specification as every party's server does, but for the parties' own policies.
 
+    Prints the report without its list of fields; of a refused one the reasons. `pets explain` has all of it.
     Exit code 0: accepted; 2: refused; 1: usage, or the file cannot be read.
     """
     from pets.check.disclosure import render
@@ -45,7 +46,7 @@ def check(
             return complain(error)
         write(_json(_refused(error)))
         return code
-    write(_json(to_json(found)) if as_json else render(found, width=out.width if out.is_terminal else None))
+    write(_json(to_json(found)) if as_json else render(found, width=out.width if out.is_terminal else None, brief=True))
     return DONE if found.accepted else REFUSED
 
 

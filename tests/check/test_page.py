@@ -280,3 +280,18 @@ def test_numbers_for_people() -> None:
     ]
     assert [odds(Fraction(n)) for n in ("0.1", "1", "1.5", "20")] == ["1.1", "2.7", "4.5", "more than 1,000"]
     assert blocks.listed(["a"]) == "a" and blocks.listed("abc") == "a, b and c" and blocks.listed([]) == "nothing"
+
+
+def test_an_author_who_goes_on_writing_gets_the_reasons_and_no_list_of_fields() -> None:
+    """A refusal fits a screen; what is accepted is shown but for the fields; both say where the rest is."""
+    refused, accepted = (
+        review(parse_toml((HERE / folder / f"{name}.toml").read_text()))
+        for folder, name in (("should_fail", "hole_a_extremes"), ("should_pass", "ae_by_tenure"))
+    )
+    short = render(refused, brief=True)
+    assert "Why it is refused" in short and "rule" in short and "SAFE DATA" not in short
+    assert len(short.splitlines()) < 45
+    shown, whole = render(accepted, brief=True), render(accepted)
+    assert "Who learns what".upper() in shown and "EVERY FIELD" not in shown and "EVERY FIELD" in whole
+    for text in (short, shown):
+        assert text.endswith("The whole report, with every field: pets explain SPEC\n")
