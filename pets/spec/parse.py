@@ -12,6 +12,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +28,12 @@ from pets.spec.schema import json_schema
 MAX_TOML: Final = 256 * 1024
 MAX_JSON: Final = 4 * MAX_TOML
 """Bytes. The canonical form writes every default out, so it may be longer than the text it came from."""
+
+MAX_TOLD: Final = 100
+"""Problems that are told of one text: whoever made more has made one mistake many times over."""
+
+_DOTTED: Final = re.compile(r"""(?<![\w-])(?:(?>[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*+\.[ \t]*+){32}""")
+"""A key of more parts than the format has levels, many times over: the parser's time grows with their square."""
 
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
@@ -98,6 +105,8 @@ def parse_toml(text: str, *, file: str = "<text>") -> Spec:
     """
     if len(text.encode("utf-8", "surrogatepass")) > MAX_TOML:
         raise SpecError("spec.too-large", file=file, limit=MAX_TOML)
+    if _DOTTED.search(text):
+        raise SpecError("spec.toml", file=file, problem="it has a key of more than 32 parts")
     try:
         data = tomllib.loads(text)
         return _validated(data)
@@ -130,7 +139,7 @@ def spec_from_json(body: bytes) -> Spec:
 
 
 def _validated(data: dict[str, Any]) -> Spec:
-    problems = [*_forbidden(data, ())]
+    problems = [*islice(_forbidden(data, ()), MAX_TOLD)]
     if not problems:
         try:
             return Spec.model_validate(frozen(data), by_alias=True, by_name=False)
@@ -184,7 +193,7 @@ def _with_dates(table: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
 def _problems(error: ValidationError, data: dict[str, Any]) -> list[tuple[Path_, str, str]]:
     """One problem per path: a union complains once for each of its members, the author made one mistake."""
     found: dict[Path_, tuple[str, str]] = {}
-    for detail in error.errors(include_url=False, include_input=False):
+    for detail in error.errors(include_url=False, include_input=False)[:MAX_TOLD]:
         path, whole = _in_data(detail, data)
         said = _said(detail, path)
         if not path and (named := _NAMED.match(said[0])):

@@ -198,3 +198,29 @@ def test_the_demonstration_says_what_it_should(demo: Spec) -> None:
     assert demo.dataset("housing").max_rows == 200_000
     assert demo.validity.max_runs > 12
     assert {item.item for item in demo.security.leakage} == {"match_count", "row_count"}
+
+
+@pytest.mark.parametrize("part", ["a", '"a"', "'a'", "a ", " - ", "1"])
+@pytest.mark.parametrize("line", ["{}", "[{}]", "x = {{ {} }}"])
+def test_a_key_of_very_many_parts_is_refused_before_it_is_parsed(part: str, line: str) -> None:
+    """The parser of the standard library takes minutes for 200 KB of it."""
+    key = ".".join([part] * (MAX_TOML // (len(part) + 1) - 20))
+    with pytest.raises(SpecError, match="more than 32 parts"):
+        parse_toml(line.format(f"{key} = 1" if line != "[{}]" else key))
+
+
+@pytest.mark.parametrize("text", ["a" * 200_000, '"' * 200_000, "'a" * 100_000, '"a ' * 60_000, "a." * 31 + "a = 1"])
+def test_other_text_is_not_taken_for_such_a_key(text: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        parse_toml(text)
+    assert "32 parts" not in caught.value.text
+
+
+@pytest.mark.parametrize(
+    "text", ["\n".join(f"k{n} = 1" for n in range(20_000)), "\n".join(f"k{n} = 1.5" for n in range(20_000))]
+)
+def test_of_very_many_mistakes_the_first_hundred_are_told(text: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        parse_toml(text)
+    others = caught.value.fields["others"]
+    assert isinstance(others, tuple) and len(others) == 99
