@@ -158,11 +158,12 @@ def _table(spec: Spec, query: Query, dataset: str, sums: tuple[Sum, ...], counte
     values = frozenset(ref.column for each in sums for ref in each.columns if ref.dataset == dataset)
     groups = frozenset(ref.column for ref in query.group_by if ref.dataset == dataset)
     filters = rules.filters(query, dataset)
+    used = {table.key, *values, *groups, *filters}
     return Table(
         dataset=dataset,
         party=PartyId(table.party),
         key=table.key,
-        columns=tuple(name for name in table.columns if name in {table.key, *values, *groups, *filters}),
+        columns=tuple(name for name in table.columns if name in used),
         values=values,
         groups=groups,
         filters=filters,

@@ -142,7 +142,8 @@ def _side(read: Read, spec: Spec, counted: bool) -> Side:
     summed = frozenset(name for factor in read.factors for name in factor.present)
     groups = frozenset(dimension.column.column for dimension in read.dimensions)
     filters = frozenset(columns_of(read.where)) if read.where is not None else frozenset()
-    names = tuple(name for name in spec.dataset(read.dataset).columns if name in {key, *summed, *groups, *filters})
+    used = {key, *summed, *groups, *filters}
+    names = tuple(name for name in spec.dataset(read.dataset).columns if name in used)
     return Side(read.dataset, read.party, key, names, summed, groups, filters, counted)
 
 

@@ -14,8 +14,9 @@ from pets.check.labels import Fact, Grade, Mark, Matrix
 from pets.errors import LeakError, SpecError
 from pets.ids import PartyId
 from pets.spec.cards import Card, Learns
-from pets.spec.model import Spec
+from pets.spec.model import Dataset, Spec
 from pets.spec.query import Aggregate, ColumnRef, Output, Query, Statistic
+from pets.spec.sql import bind
 
 
 def _corpus() -> ModuleType:
@@ -225,3 +226,21 @@ def test_coalitions_follow_the_card(spec: Spec, query: Query, cards: Mapping[str
 def test_what_is_released_is_what_is_paid_for(spec: Spec, query: Query, cards: Mapping[str, Card]) -> None:
     losses = flow.judge(spec, query, cards).losses
     assert {name: str(loss.epsilon) for name, loss in losses.items()} == {"attendances": "3/2", "housing": "3/2"}
+
+
+def test_how_often_a_table_is_searched_for_its_key_does_not_grow_with_its_columns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else the time of a check grows with the square of the number of columns: seconds for a few thousand."""
+    text = (corpus.HERE / "should_pass" / "ae_by_tenure.toml").read_text()
+    found, asked = Dataset.key.fget, []  # type: ignore[attr-defined]
+    monkeypatch.setattr(Dataset, "key", property(lambda table: asked.append(table.name) or found(table)))
+    times = []
+    for more in (0, 50):
+        columns = "".join(f'more{n} = {{ role = "filter only", type = "date" }}\n' for n in range(more))
+        spec = corpus.parse_toml(text.replace("nhs_number = {", columns + "nhs_number = {", 1))
+        query = bind(spec)
+        asked.clear()
+        flow.subject(spec, query)
+        times.append(len(asked))
+    assert times[0] == times[1]
