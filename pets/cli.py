@@ -4,6 +4,7 @@ Exit codes: 0 done, 2 refused (the reason is printed), 1 usage, an unreadable fi
 """
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -26,6 +27,24 @@ demonstrating.register(app)
 app.add_typer(parties.app, name="party")
 
 
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        from pets import __version__
+
+        sys.stdout.write(f"pets {__version__}\n")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Print the version and exit.")
+]
+
+
+@app.callback()
+def _options(version: Version = False) -> None:
+    pass
+
+
 def main() -> None:
     """Entry point of the console script."""
     try:
@@ -39,9 +58,17 @@ def main() -> None:
         click_error = getattr(error, "format_message", None)
         if click_error is None:
             raise
-        sys.stderr.write(f"pets: {click_error()}\n")
+        sys.stderr.write(_usage(error, click_error()))
         sys.exit(1)
     sys.exit(code or 0)
+
+
+def _usage(error: Exception, said: str) -> str:
+    """What is wrong with the arguments and where to read more; a command without any is answered by its help alone."""
+    if said.startswith("Usage:"):
+        return f"{said}\n"
+    path = getattr(getattr(error, "ctx", None), "command_path", "pets")
+    return f"pets: {said}\n  see {path} --help\n"
 
 
 if __name__ == "__main__":

@@ -8,22 +8,25 @@ import datetime as dt
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
 from pets.client import Draft
-from pets.errors import ConfigError
+from pets.errors import ConfigError, SpecError
 from pets.ids import PartyId
 from pets.party.sources import FileSource, FrameSource, Source
-from pets.spec.model import DESIGN, Spec, frozen
-from pets.spec.parse import parse_toml
+from pets.spec.model import DESIGN, Spec
+from pets.spec.parse import parse_toml, spec_of
+from pets.spec.sql import bind
 from pets.spec.write import to_toml
 
 ANALYST: Final = "analyst"
 MAX_LEVELS: Final = 1000
 MAX_PLACES: Final = 4
+NAME_OF_COLUMN: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 _CARD: Final = "helper_join_a"
 
 
@@ -41,7 +44,7 @@ def draft(
     *,
     parties: Sequence[PartyId],
     given: Sequence[Given],
-    epsilon: str,
+    epsilon: str | int,
     on: str | Mapping[str, str] | None = None,
     title: str | None = None,
     rows_per_person: int | Mapping[str, int] | None = None,
@@ -63,16 +66,23 @@ def draft(
     used = [table for table in given if re.search(rf"\b{re.escape(table.name)}\b", sql, re.IGNORECASE)]
     if len(used) != 2:
         names = ", ".join(table.name for table in given)
-        raise ConfigError("config.local", problem=f"the query names {len(used)} of the tables {names}; it takes two")
+        problem = (
+            f"the query names {len(used)} of the tables {names}; it takes two, as in FROM one JOIN other USING (id)"
+        )
+        raise ConfigError("config.local", problem=problem)
     frames = {table.name: _frame(table.source) for table in used}
     keys = _keys(used, frames, on)
     helpers = [party for party in parties if party not in {table.party for table in used}]
     if not helpers:
         raise ConfigError("config.local", problem='there is no helper: add a party without tables, "helper": {}')
-    datasets = [
-        _dataset(table, frames[table.name], keys[table.name], sql, rows_per_person, (columns or {}).get(table.name, {}))
-        for table in used
-    ]
+
+    def declare(names: str | None) -> list[dict[str, Any]]:
+        """Columns that ``names`` mentions; all of them where it is None."""
+        own = columns or {}
+        return [
+            _dataset(t, frames[t.name], keys[t.name], sql, names, rows_per_person, own.get(t.name, {})) for t in used
+        ]
+
     today = dt.datetime.now(dt.UTC).date()
     body = {
         "pets": 1,
@@ -88,14 +98,14 @@ def draft(
             _party(helpers[0], ["computing"]),
             _party(PartyId(ANALYST), ["result"]),
         ],
-        "dataset": datasets,
+        "dataset": declare(sql),
         "legal": {table.party: _legal() for table in used},
         "linkage": {"on": keys, "normalise": ["nfc"], "version": "1"},
         "computation": {"sql": sql.strip() + "\n"},
         "release": {
             "to": [ANALYST],
             "differential_privacy": {
-                "epsilon": epsilon,
+                "epsilon": str(epsilon) if type(epsilon) is int else epsilon,
                 "neighbours": "one person's rows added or removed",
                 "weights": dict(weights or {}),
             },
@@ -124,8 +134,20 @@ def draft(
             "max_runs": max_runs,
         },
     }
-    toml = to_toml(Spec.model_validate(frozen(body)))
+    spec = spec_of(body)
+    if _names_unknown(spec):
+        spec = spec_of({**body, "dataset": declare(None)})
+    toml = to_toml(spec)
     return Draft(parse_toml(toml, file="draft"), toml)
+
+
+def _names_unknown(spec: Spec) -> bool:
+    """True if the query names a column that is not declared: with all declared, the refusal says which is meant."""
+    try:
+        bind(spec)
+    except SpecError as error:
+        return error.code == "sql.column"
+    return False
 
 
 def _frame(source: Source) -> pd.DataFrame:
@@ -134,9 +156,13 @@ def _frame(source: Source) -> pd.DataFrame:
         return frame if isinstance(frame, pd.DataFrame) else frame.to_pandas()
     if not isinstance(source, FileSource):
         raise ConfigError("config.local", problem="a table is a data frame or the name of a file")
-    if source.kind == "parquet":
-        return pd.read_parquet(source.path)
-    return pd.read_csv(source.path, dtype_backend="numpy_nullable")
+    try:
+        if source.kind == "parquet":
+            return pd.read_parquet(source.path)
+        return pd.read_csv(source.path, dtype_backend="numpy_nullable")
+    except (OSError, ValueError) as error:
+        said = getattr(error, "strerror", None) or f"it is no {source.kind} file that can be read"
+        raise ConfigError("config.local", problem=f"{source.path}: {str(said).lower()}") from None
 
 
 def _keys(used: Sequence[Given], frames: Mapping[str, pd.DataFrame], on: Any) -> dict[str, str]:
@@ -170,6 +196,7 @@ def _dataset(
     frame: pd.DataFrame,
     key: str,
     sql: str,
+    names: str | None,
     rows_per_person: int | Mapping[str, int] | None,
     given: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
@@ -182,7 +209,9 @@ def _dataset(
     grouped = _grouping(sql)
     declared: dict[str, Any] = {key: {"role": "person id", "scheme": "text"}}
     for name in map(str, frame.columns):
-        if name == key or not re.search(rf"\b{re.escape(name)}\b", sql, re.IGNORECASE):
+        if name == key or not (names is None or re.search(rf"\b{re.escape(name)}\b", names, re.IGNORECASE)):
+            continue
+        if names is None and not NAME_OF_COLUMN.fullmatch(name):
             continue
         in_group = re.search(rf"\b{re.escape(name)}\b", grouped, re.IGNORECASE) is not None
         declared[name] = dict(given[name]) if name in given else _column(frame[name], in_group, table.name, name)
@@ -206,7 +235,12 @@ def _grouping(sql: str) -> str:
 
 def _column(values: pd.Series, in_group: bool, table: str, name: str) -> dict[str, Any]:
     present = values.dropna()
+    if len(present) and all(isinstance(value, Decimal) for value in present):
+        values = values.astype(float)
+        present = values.dropna()
     if not in_group and pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+        if np.iscomplexobj(present) or not np.all(np.isfinite(present.to_numpy(dtype=float))):
+            raise ConfigError("config.local", problem=f"{table}.{name} has values that are no finite numbers")
         return _measure(present, bool(values.isna().any()))
     if pd.api.types.is_datetime64_any_dtype(values) or (len(present) and isinstance(present.iloc[0], dt.date)):
         return {"role": "filter only", "type": "date"}

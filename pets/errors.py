@@ -266,6 +266,10 @@ CODES: Final[dict[str, Code]] = {
     "approval.revoked": Code(
         "{approver} of {party} revoked the specification", "submit a new specification that meets the objection"
     ),
+    "approval.withdrawn": Code(
+        "an approver of {party} withdrew {digest}, for good: a signature would change nothing",
+        "ask for a new specification that meets the objection",
+    ),
     "approval.duplicate": Code(
         "{approver} approved more than once, which counts once: {have} of {need} of {party}", "let another person sign"
     ),
@@ -299,7 +303,8 @@ CODES: Final[dict[str, Code]] = {
     # -- budget: used up ----------------------------------------------------------------------------------------------
     "budget.runs": Code(
         "all {allowed} runs of {digest} that are approved and due by today are used up",
-        "wait for the next date of its schedule, or let the approvers sign more runs",
+        "wait for the next date of its schedule; if approvers signed for fewer runs than it allows, let them sign for "
+        "all; otherwise submit a specification with a larger max_runs",
     ),
     "budget.epsilon": Code(
         "{dataset}: epsilon spent {spent}, asked {asked}, left {left} of {cap}",
@@ -325,6 +330,9 @@ CODES: Final[dict[str, Code]] = {
     "run.crashed": Code("the server stopped while the run was under way", "start a new run", "ABORTED"),
     "run.reused": Code("{what} was used before", "start a new run with fresh randomness", "ALREADY_EXISTS"),
     "run.no-spec": Code("no specification {digest} was submitted here", "submit it first", "NOT_FOUND"),
+    "run.digest": Code(
+        "{digest} is no digest, nor the beginning of one: {problem}", "copy it from the list of pets pending"
+    ),
     "run.two-specs": Code("{count} specifications begin with {digest}", "write more digits of the digest"),
     # -- log: this party's own record was touched ---------------------------------------------------------------------
     "log.entry": Code(
@@ -336,11 +344,18 @@ CODES: Final[dict[str, Code]] = {
     ),
     "log.file": Code("the log cannot be read: {problem}", "keep the file and restore a copy"),
     # -- config: policy and keys --------------------------------------------------------------------------------------
-    "config.file": Code("file {file}: {problem}", "check the path that party.toml names"),
+    "config.file": Code(
+        "file {file}: {problem}", "check the path, or name the file by --config, --directory or --client"
+    ),
+    "config.exists": Code("{file} is there already, and nothing is replaced", "choose a new folder, or move it away"),
+    "config.in-use": Code("another server uses the folder {folder}", "stop it first, or name another state folder"),
     "config.toml": Code("{file}: {path}: {problem}", "mend the line that is named", "INVALID_ARGUMENT"),
     "config.permissions": Code(
         "{file} has mode {mode}: others than its owner can get at it", "chmod go-rwx it, or make a new key"
     ),
+    "config.request": Code("the request for a certificate: {problem}", "name tls/request.pem of the party's folder"),
+    "config.name": Code("{name} is no name of a party", "begin with a small letter; go on with these, digits, - and _"),
+    "config.san": Code("{san} is no name of a party", "write it as spiffe://organisation.example/pets"),
     "config.certificate": Code("certificate {what}: {problem}", "ask the CA of the consortium for a new one"),
     "config.directory": Code("directory {file}: {problem}", "mend directory.toml", "INVALID_ARGUMENT"),
     "config.policy": Code("{file}: {path}: {problem}", "mend the policy", "INVALID_ARGUMENT"),
@@ -356,6 +371,9 @@ CODES: Final[dict[str, Code]] = {
     "config.state": Code("state file {file}: {problem}", "{advice}"),
     # -- receipt: the evidence of a run -------------------------------------------------------------------------------
     "receipt.unreadable": Code("{file} cannot be read: {problem}", "fetch the evidence of the run again"),
+    "receipt.none": Code(
+        "{file} is no receipt: {problem}", "name the folder of evidence, or a file of its folder receipts"
+    ),
     "receipt.signature": Code("receipt of {party}: {problem}", "fetch the receipt from {party} again"),
     "receipt.statement": Code("receipt of {party} is not a receipt: {problem}", "fetch the receipt from {party} again"),
     "receipt.other-party": Code(

@@ -19,7 +19,7 @@ from pets.approve.policy import Approver, Policy, permitting
 from pets.client import Analyst, Draft, Network, Progress, read
 from pets.draft import Given, draft
 from pets.errors import ConfigError
-from pets.ids import PartyId, RunHandle, SpecDigest
+from pets.ids import NAME, PartyId, RunHandle, SpecDigest
 from pets.party.config import Directory, DirectoryApprover, DirectoryParty, directory_toml
 from pets.party.node import Outside, PartyNode, Settings
 from pets.party.session import result_endpoint
@@ -51,12 +51,27 @@ def local_network(parties: Mapping[str, Mapping[str, Any]], *, deadline_s: float
     return LocalNetwork(parties, deadline_s=deadline_s)
 
 
+def _shape(parties: object) -> None:
+    """Refuse what is not parties with tables, before a table is read. Raises: ConfigError config.local."""
+    problem = ""
+    if not isinstance(parties, Mapping):
+        problem = 'the parties are no mapping: write {"clinic": {"visits": frame}, ...}'
+    elif ANALYST in parties:
+        problem = f"{ANALYST} is the name of the one who asks, not of a party"
+    for party, tables in parties.items() if isinstance(parties, Mapping) and not problem else ():
+        if not (isinstance(party, str) and NAME.fullmatch(party)):
+            problem = f"{party!r} is no name of a party: small letters, digits, - and _, beginning with a letter"
+        elif not isinstance(tables, Mapping):
+            problem = f'the tables of {party} have no names: write "{party}": {{"visits": frame}}'
+    if problem:
+        raise ConfigError("config.local", problem=problem)
+
+
 class LocalNetwork(Network):
     """Parties in memory. ``draft`` writes a specification, ``run`` approves and runs it."""
 
     def __init__(self, parties: Mapping[str, Mapping[str, Any]], *, deadline_s: float) -> None:
-        if ANALYST in parties:
-            raise ConfigError("config.local", problem=f"{ANALYST} is the name of the one who asks, not of a party")
+        _shape(parties)
         self._tables = {
             PartyId(party): {name: _source(table) for name, table in tables.items()}
             for party, tables in parties.items()
@@ -65,7 +80,11 @@ class LocalNetwork(Network):
         analyst = Analyst(ANALYST, keygen())
         super().__init__({}, analyst, self._wires.result_link, directory_toml="", deadline_s=deadline_s)
 
-    def draft(self, sql: str, *, epsilon: str = "1", **options: Any) -> Draft:
+    def __repr__(self) -> str:
+        told = "; ".join(f"{party}: {', '.join(tables) or 'helper'}" for party, tables in self._tables.items())
+        return f"LocalNetwork({told})"
+
+    def draft(self, sql: str, *, epsilon: str | int = "1", **options: Any) -> Draft:
         """Write a specification of ``sql`` over the tables of this network; see ``pets.draft.draft`` for the options.
 
         Levels, ranges and sizes are read off the tables, which a real specification declares without looking. Purpose

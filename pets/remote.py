@@ -45,4 +45,4 @@ def _client_file(directory: Path, given: str | Path | None) -> Path:
     for name in (CLIENT_FILE, "party.toml"):
         if (directory.parent / name).is_file():
             return directory.parent / name
-    raise ConfigError("config.file", file=CLIENT_FILE, problem="is not beside the directory file")
+    raise ConfigError("config.file", file=str(directory.parent / CLIENT_FILE), problem="is not there, nor a party.toml")

@@ -80,7 +80,7 @@ tenure = ["any use"]
 }
 
 
-def pets(*words: object, code: int = 0, said: str = "") -> subprocess.CompletedProcess[str]:
+def pets(*words: object, code: int = 0, said: str = "", columns: int = 200) -> subprocess.CompletedProcess[str]:
     """Give a command; it must end with ``code``."""
     done = subprocess.run(
         [sys.executable, "-m", "pets.cli", *map(str, words)],
@@ -89,7 +89,7 @@ def pets(*words: object, code: int = 0, said: str = "") -> subprocess.CompletedP
         text=True,
         timeout=200,
         cwd=Path(__file__).parents[1],
-        env=os.environ | {"COLUMNS": "200"},
+        env=os.environ | {"COLUMNS": str(columns)},
         check=False,
     )
     assert done.returncode == code, f"pets {words[0]} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
@@ -412,11 +412,14 @@ def test_a_held_specification_is_shown_and_overruled_by_name(consortium: Consort
     assert f"suspicion {name} (overruled)" in pets("pending", "--config", board).stdout
 
 
-@pytest.mark.parametrize("digest", ["abc", "ffffffffffff", "not hex"])
-def test_a_digest_that_names_nothing_is_refused(consortium: Consortium, digest: str) -> None:
+@pytest.mark.parametrize(
+    ("digest", "said"),
+    [("abc", "run.digest"), ("ffffffffffff", "run.no-spec"), ("not hex", "run.no-spec")],
+)
+def test_a_digest_that_names_nothing_is_refused(consortium: Consortium, digest: str, said: str) -> None:
     config = consortium.config("board")
     done = pets("approve", digest, "--key", consortium.folder / "board" / "me.pem", "--config", config, code=2)
-    assert "run.no-spec" in done.stderr
+    assert said in done.stderr
 
 
 def test_a_key_of_nobody_is_refused_before_it_signs(consortium: Consortium, tmp_path: Path) -> None:
@@ -425,6 +428,47 @@ def test_a_key_of_nobody_is_refused_before_it_signs(consortium: Consortium, tmp_
     words = ("approve", consortium.digest[:12], "--key", stranger, "--config", consortium.config("board"), "--yes")
     assert "stranger.pem is not the key of an approver of board" in pets(*words, code=1).stderr
     assert "approval." in pets(*words, "--name", "Ann of board", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--runs", "1000000"), "you can sign for fewer only"),
+        (("--until", "2020-01-01"), "name a day of these"),
+        (("--until", "2999-01-01"), "name a day of these"),
+    ],
+)
+def test_terms_beyond_the_specification_are_not_signed(
+    consortium: Consortium, more: tuple[str, ...], said: str
+) -> None:
+    key = ("--key", consortium.folder / "board" / "me.pem", "--config", consortium.config("board"), "--yes")
+    done = pets("approve", consortium.digest[:12], *key, *more, code=1)
+    assert said in done.stderr and "you sign as" not in done.stdout
+
+
+def test_a_list_that_is_narrow_keeps_its_digests_whole(consortium: Consortium) -> None:
+    assert consortium.digest[:16] in pets("pending", "--config", consortium.config("board"), columns=60).stdout
+
+
+def test_what_is_no_handle_is_not_sent(consortium: Consortium) -> None:
+    assert "32 digits" in pets("stop", "all", "--directory", consortium.directory, code=1).stderr
+
+
+def test_a_request_that_is_none_is_refused_without_a_trace(tmp_path: Path) -> None:
+    (tmp_path / "key.pem").write_text("-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n")
+    words = ("party", "certify", tmp_path / "key.pem", "--ca", tmp_path / "ca", "--out", tmp_path / "c.pem")
+    assert "config.request" in pets(*words, "--san", "spiffe://a.example/pets", code=1).stderr
+    assert "config.san" in pets(*words, "--san", "a.example", code=1).stderr
+    assert not (tmp_path / "c.pem").exists()
+
+
+def test_the_version_is_told_and_usage_says_where_to_read_on(tmp_path: Path) -> None:
+    assert pets("--version").stdout.startswith("pets ")
+    assert "see pets party init --help" in pets("party", "init", code=1).stderr
+    assert pets("party", code=1).stderr.startswith("Usage: pets party")
+    words = ("party", "init", tmp_path / "new", "--organisation", "x", "--san", "spiffe://a.example/pets")
+    assert "config.name" in pets(*words, "--name", "A party", code=1).stderr
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_run_that_nobody_knows_cannot_be_stopped(consortium: Consortium) -> None:

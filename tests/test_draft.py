@@ -1,6 +1,7 @@
 """A first specification from a query and tables: what is read off, what is declared, what is missing."""
 
 import datetime as dt
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ import pandas as pd
 import polars as pl
 import pytest
 
+import pets
 from pets.draft import Given, draft
 from pets.errors import ConfigError
 from pets.ids import PartyId
+from pets.local import LocalNetwork
 from pets.party.sources import FileSource, FrameSource
 from pets.spec.model import DESIGN, Column, Dataset
 from pets.spec.parse import parse_toml
@@ -169,3 +172,58 @@ def test_a_draft_shows_itself_and_can_be_saved(tmp_path: Path) -> None:
     assert repr(found) == "Draft('Nights by ward')"
     assert found._repr_html_().startswith("<iframe ")
     assert found.save(tmp_path / "x.toml").read_text(encoding="utf-8") == found.toml
+
+
+HAND = {"id": ["a", "b", "c"], "v": [1, 2, 3]}
+OTHER = {"id": ["a", "b"], "tenure": ["x", "y"]}
+COUNTED = "SELECT tenure, COUNT(*) FROM one JOIN two USING (id) GROUP BY tenure"
+
+
+def by_hand(**columns: list[object]) -> LocalNetwork:
+    one = pd.DataFrame({**HAND, **columns})
+    return pets.local_network({"p": {"one": one}, "q": {"two": pd.DataFrame(OTHER)}, "h": {}})
+
+
+@pytest.mark.parametrize("epsilon", ["0", "-1", "abc", 0.5, None])
+def test_an_epsilon_that_is_none_is_refused_by_its_field(epsilon: object) -> None:
+    with pytest.raises(pets.PetsError) as refused:
+        by_hand().draft(COUNTED, epsilon=epsilon)  # type: ignore[arg-type]
+    assert refused.value.fields["path"] == "release.differential_privacy.epsilon"
+
+
+@pytest.mark.parametrize("values", [[1.0, float("inf"), 2.0], [1j, 2, 3], [2**62] * 3])
+def test_numbers_that_no_column_can_hold_are_refused_by_name(values: list[object]) -> None:
+    with pytest.raises(pets.PetsError, match="one"):
+        by_hand(v=values).draft("SELECT SUM(v) FROM one JOIN two USING (id)")
+
+
+def test_decimals_are_numbers() -> None:
+    drafted = by_hand(v=[Decimal("1.25"), None, Decimal("-2")]).draft("SELECT SUM(v) FROM one JOIN two USING (id)")
+    column = drafted.spec.dataset("one").columns["v"]
+    assert (column.role, column.places, column.min, column.max) == ("measure", 2, "-2.00", "1.25")
+
+
+def test_a_misspelt_column_is_told_the_one_that_is_meant() -> None:
+    with pytest.raises(pets.PetsError) as refused:
+        by_hand().draft(COUNTED.replace("tenure", "tenrue")).check().settled()
+    assert refused.value.hint == "did you mean tenure?"
+
+
+@pytest.mark.parametrize(
+    "parties",
+    [
+        [pd.DataFrame(HAND)],
+        {"p": pd.DataFrame(HAND)},
+        {"A party": {}},
+        {"analyst": {}},
+    ],
+)
+def test_what_is_no_network_is_refused_before_a_table_is_read(parties: object) -> None:
+    with pytest.raises(pets.PetsError, match=r"config\.local"):
+        pets.local_network(parties)  # type: ignore[arg-type]
+
+
+def test_a_file_that_is_not_there_is_named() -> None:
+    net = pets.local_network({"p": {"one": "nowhere.csv"}, "q": {"two": pd.DataFrame(OTHER)}, "h": {}})
+    with pytest.raises(pets.PetsError, match=r"nowhere\.csv: no such file"):
+        net.draft(COUNTED)

@@ -372,9 +372,11 @@ def _purposes(policy: Policy, spec: Spec, query: Query) -> Iterator[Finding]:
 def _protocol(policy: Policy, spec: Spec, query: Query) -> Iterator[Finding]:
     """A protocol left to the planner is not one that the policy names."""
     if spec.security.protocol not in policy.limits.protocols:
-        what = spec.security.protocol or "a protocol of the planner's choice"
-        message = f"{policy.party} does not take part in {what}"
-        yield _error("protocol", "security.protocol", message, "name a protocol of the policy")
+        named = spec.security.protocol
+        message = f"{policy.party} does not take part in {named or 'a run whose protocol is not named'}"
+        known = " or ".join(f'protocol = "{one}"' for one in policy.limits.protocols)
+        hint = f"write {known} under [security]" if known else f"ask {policy.party} to allow a protocol in its policy"
+        yield _error("protocol", "security.protocol", message, hint)
 
 
 def _adversary(policy: Policy, spec: Spec, query: Query) -> Iterator[Finding]:

@@ -2,13 +2,15 @@
 
 import datetime as dt
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from pets.commands.own import Config, Digest, ask_passphrase, find, name_of, own_server, reviewed_at
 from pets.commands.say import DONE, WRONG, err, out
 from pets.errors import ApprovalError, RunError
+
+_WIDTHS: Final = {"digest": 16, "state": 8}
 
 if TYPE_CHECKING:
     from pets.plan.review import Reviewed
@@ -46,7 +48,9 @@ def make_key(
         f'  policy.toml     {{ name = "...", role = "...", key = "{key.text}", organisation = "..." }}', markup=False
     )
     out.print(
-        f'  directory.toml  [[party.approver]] name = "...", key = "{key.text}", organisation = "..."', markup=False
+        f"  directory.toml  under [[party]]: [[party.approver]]\n"
+        f'                  name = "..."\n                  key = "{key.text}"\n                  organisation = "..."',
+        markup=False,
     )
     return DONE
 
@@ -54,13 +58,17 @@ def make_key(
 def pending(config: Config = Path("party.toml")) -> int:
     """List the specifications that your organisation's server holds, newest first."""
     from rich.table import Table
+    from rich.text import Text
 
     server, _ = own_server(config)
-    table = Table("digest", "state", "approvals", "received", "title", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in ("digest", "state", "approvals", "received"):
+        table.add_column(column, no_wrap=True, min_width=_WIDTHS.get(column))
+    table.add_column("title", overflow="fold")
     listed = server.pending()
     for one in listed:
         received = one.received.replace("T", " ")[:16]
-        table.add_row(one.digest[:16], one.state, f"{one.have} of {one.need}", received, one.title)
+        table.add_row(*map(Text, (one.digest[:16], one.state, f"{one.have} of {one.need}", received, one.title)))
     out.print(table if table.row_count else "nothing is pending", soft_wrap=False, markup=False)
     for one in listed:
         _suspicions(one)
@@ -76,7 +84,8 @@ def approve(
         int | None, typer.Option("--runs", min=1, help="At most so many runs (default: as specified).")
     ] = None,
     until: Annotated[
-        dt.datetime | None, typer.Option("--until", formats=["%Y-%m-%d"], help="Last day (default: as specified).")
+        dt.datetime | None,
+        typer.Option("--until", formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Last day (default: as specified)."),
     ] = None,
     overrule: Annotated[
         list[str] | None,
@@ -99,6 +108,13 @@ def approve(
     validity = reviewed.spec.validity
     last = until.date() if until else validity.not_after
     most = runs if runs is not None else validity.max_runs
+    if most > validity.max_runs:
+        raise typer.BadParameter(f"--runs: the specification allows {validity.max_runs}; you can sign for fewer only")
+    if not validity.not_before <= last <= validity.not_after:
+        days = f"from {validity.not_before} to {validity.not_after}"
+        raise typer.BadParameter(f"--until: the specification runs {days}; name a day of these")
+    if found.state == "revoked":
+        raise ApprovalError("approval.withdrawn", digest=found.digest, party=client.name)
     names = _overruled(found, overrule or [])
     _show(reviewed)
     _suspicions(found)
@@ -153,11 +169,13 @@ def revoke(
 
 def _show(reviewed: "Reviewed") -> None:
     """What the signature is over, in a few lines; the report has all of it."""
+    from pets.check.budget import exact
+
     spec, verdict = reviewed.spec, reviewed.verdict
     out.print(f"{spec.title}\ndigest {reviewed.digest}", markup=False)
     out.print(f"result to {', '.join(spec.release.to)}: {spec.purpose.statement}", markup=False)
     for dataset, loss in verdict.losses.items():
-        out.print(f"each run costs {dataset} epsilon {loss.epsilon}, delta {float(loss.delta):.1e}", markup=False)
+        out.print(f"each run costs {dataset} epsilon {exact(loss.epsilon)}, delta {exact(loss.delta)}", markup=False)
     for finding in verdict.findings:
         out.print(f"{finding.grade}: {finding.path}: {finding.message}", markup=False)
 

@@ -38,7 +38,9 @@ def find(server: "Server", digest: str) -> "Standing":
     """The one specification at a server whose digest begins so. Raises: RunError if there is none or more than one."""
     asked = digest.strip().lower().removeprefix("sha256:")
     found = [one for one in server.pending() if one.digest.startswith(asked)]
-    if len(asked) < SHORTEST or not found:
+    if len(asked) < SHORTEST:
+        raise RunError("run.digest", digest=digest, problem=f"it is shorter than {SHORTEST} digits")
+    if not found:
         raise RunError("run.no-spec", digest=SpecDigest(digest))
     if len(found) > 1:
         raise RunError("run.two-specs", digest=digest, count=len(found))

@@ -1,13 +1,14 @@
 """For analysts: submit, run, stop, verify."""
 
 import os
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from pets.commands.say import DONE, err, out
-from pets.errors import ConfigError, ReceiptError
+from pets.errors import ApprovalError, ConfigError, ReceiptError
 from pets.ids import RunHandle
 
 SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="A specification: a .spec.toml file.")]
@@ -15,6 +16,8 @@ Directory = Annotated[
     Path, typer.Option("--directory", help="directory.toml; client.toml or party.toml lies beside it, or --client.")
 ]
 Client = Annotated[Path | None, typer.Option("--client", help="client.toml, if it is not beside the directory.")]
+
+_HANDLE: Final = re.compile(r"[0-9a-f]{32}")
 
 
 def register(app: typer.Typer) -> None:
@@ -77,6 +80,8 @@ def stop(
     """Stop a run at every party; nothing is opened after that. Any party of the specification may."""
     from pets.remote import connect
 
+    if not _HANDLE.fullmatch(handle):
+        raise typer.BadParameter("RUN: a run's handle has 32 digits of 0-9 and a-f, as pets run prints it")
     connect(directory, client=client).stop(RunHandle(handle))
     out.print(f"stopped {handle}", markup=False)
     return DONE
@@ -123,6 +128,8 @@ def _is_receipt(path: Path) -> None:
     except OSError as error:
         problem = (error.strerror or "it cannot be read").lower()
         raise ReceiptError("receipt.unreadable", file=path.name, problem=problem) from None
+    except ApprovalError:
+        raise ReceiptError("receipt.none", file=path.name, problem="it is no signed statement") from None
 
 
 def _text(path: Path) -> str:

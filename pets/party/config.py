@@ -284,7 +284,7 @@ def _text(path: Path) -> str:
     except UnicodeDecodeError:
         raise ConfigError("config.file", file=path.name, problem="is not UTF-8") from None
     except OSError as error:
-        raise ConfigError("config.file", file=path.name, problem=error.strerror or "cannot be read") from None
+        raise ConfigError("config.file", file=str(path), problem=error.strerror or "cannot be read") from None
 
 
 def _load(path: Path, model: type[M]) -> M:

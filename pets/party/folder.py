@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Final
 
 from pets.approve.envelope import keygen
+from pets.errors import ConfigError
+from pets.ids import NAME
 from pets.party.config import DirectoryParty, directory_toml, validated
-from pets.party.identity import Authority, make_request, private_folder, write_private
+from pets.party.identity import Authority, check_san, make_request, private_folder, write_private
 from pets.spec.write import toml_value
 
 TLS_KEY: Final = "tls/key.pem"
@@ -32,7 +34,8 @@ def init_party(
     With an ``authority`` (a demo, or the consortium's own machine) the certificate is issued at once; otherwise the
     request is for the CA, and its answer and the CA's certificate go where party.toml names them. policy.toml approves
     nothing until approvers and limits are written into it. Returns the files made; nothing is ever replaced.
-    Raises: ConfigError config.toml for a name or a URI that no specification could have, before anything is made.
+    Raises: ConfigError config.name, config.san or config.toml for what no specification could have, before anything is
+            made.
     """
     files = {
         "party.toml": _PARTY.format(name=toml_value(name), listen=toml_value(listen)),
@@ -60,6 +63,9 @@ def _make(
     folder: Path, me: Mapping[str, str], files: Mapping[str, str], *, now: dt.datetime, authority: Authority | None
 ) -> tuple[Path, ...]:
     """Keys, request or certificate, ``files``, and a directory that lists the party itself."""
+    check_san(me["san"])
+    if not NAME.fullmatch(me["name"]):
+        raise ConfigError("config.name", name=me["name"])
     signing = keygen()
     entry = validated(Path("directory.toml"), DirectoryParty, {**me, "signing_key": signing.text})
     for inner in (folder, folder / "tls", folder / "keys"):

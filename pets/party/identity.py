@@ -7,6 +7,7 @@ P-256 (TLS) and Ed25519 (receipts), in files of mode 0600 in folders of mode 070
 
 import datetime as dt
 import ipaddress
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from pets.transport.grpc import Credentials
 
 CA_DAYS: Final = 3650
 CERTIFICATE_DAYS: Final = 398
+SAN: Final = re.compile(r"spiffe://[a-z0-9.-]{1,253}(/[A-Za-z0-9._-]+)+")
 
 
 # -- files ------------------------------------------------------------------------------------------------------------
@@ -42,10 +44,17 @@ def check_mode(path: Path) -> Path:
     try:
         mode = path.stat().st_mode
     except OSError as error:
-        raise ConfigError("config.file", file=path.name, problem=error.strerror or "cannot be read") from None
+        raise ConfigError("config.file", file=str(path), problem=error.strerror or "cannot be read") from None
     if mode & 0o077:
         raise ConfigError("config.permissions", file=path.name, mode=f"{mode & 0o777:04o}")
     return path
+
+
+def check_san(san: str) -> str:
+    """A party's name on the network, if it is one. Raises: ConfigError config.san."""
+    if not SAN.fullmatch(san):
+        raise ConfigError("config.san", san=san)
+    return san
 
 
 def write_private(path: Path, data: bytes) -> None:
@@ -53,7 +62,7 @@ def write_private(path: Path, data: bytes) -> None:
     try:
         path.touch(mode=0o600, exist_ok=False)
     except FileExistsError:
-        raise ConfigError("config.file", file=path.name, problem="is there already") from None
+        raise ConfigError("config.exists", file=str(path)) from None
     path.chmod(0o600)
     path.write_bytes(data)
 
@@ -63,7 +72,7 @@ def _read(path: Path, limit: int = 1 << 20) -> bytes:
         with path.open("rb") as file:
             return file.read(limit)
     except OSError as error:
-        raise ConfigError("config.file", file=path.name, problem=error.strerror or "cannot be read") from None
+        raise ConfigError("config.file", file=str(path), problem=error.strerror or "cannot be read") from None
 
 
 # -- the consortium's CA ----------------------------------------------------------------------------------------------
@@ -101,9 +110,13 @@ class Authority:
 
     def issue(self, request: bytes, san: str, *, now: dt.datetime, days: int = CERTIFICATE_DAYS) -> bytes:
         """Sign a request for the party named ``san``: its names are set here, whatever the request asks for."""
-        asked = x509.load_pem_x509_csr(request)
+        check_san(san)
+        try:
+            asked = x509.load_pem_x509_csr(request)
+        except ValueError:
+            raise ConfigError("config.request", problem="it is not one in PEM") from None
         if not asked.is_signature_valid:
-            raise ConfigError("config.certificate", what="the request", problem="its signature is not valid")
+            raise ConfigError("config.request", problem="its signature is not valid")
         own = x509.load_pem_x509_certificate(self.certificate)
         key = serialization.load_pem_private_key(self.key.expose("sign a certificate"), None)
         if not isinstance(key, ec.EllipticCurvePrivateKey):

@@ -1,11 +1,14 @@
 """Put a party's server together from its configuration: state, node, the way to its peers, the listening door."""
 
 import datetime as dt
+import fcntl
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pets.errors import ConfigError
 from pets.ids import PartyId, RunHandle
 from pets.party import sources
 from pets.party.config import PartyConfig, read_config
@@ -21,6 +24,7 @@ from pets.transport.remote import Remote
 
 STATE_FILE = "party.sqlite"
 SNAPSHOTS = "snapshots"
+LOCK_FILE = "serving"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,18 @@ def serve_party(config_file: Path, *, console: Console) -> None:
     """``pets party serve``: read the configuration, warm up, serve until told to stop."""
     keep_memory()
     config = read_config(config_file, now=dt.datetime.now(dt.UTC))
-    prepare_kernels()
-    sources.warm((config.state / SNAPSHOTS).resolve())
-    serve(config, open_node(config, console=console))
+    with alone(config.state):
+        prepare_kernels()
+        sources.warm((config.state / SNAPSHOTS).resolve())
+        serve(config, open_node(config, console=console))
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold a state folder for one server, until it ends however it ends. Raises: ConfigError config.in-use."""
+    with (folder / LOCK_FILE).open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ConfigError("config.in-use", folder=str(folder)) from None
+        yield

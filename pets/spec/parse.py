@@ -109,7 +109,7 @@ def parse_toml(text: str, *, file: str = "<text>") -> Spec:
         raise SpecError("spec.toml", file=file, problem="it has a key of more than 32 parts")
     try:
         data = tomllib.loads(text)
-        return _validated(data)
+        return spec_of(data)
     except RecursionError as error:
         raise SpecError("spec.toml", file=file, problem="it is nested too deep") from error
     except ValueError as error:  # TOMLDecodeError, and numbers with too many digits
@@ -127,7 +127,7 @@ def spec_from_json(body: bytes) -> Spec:
         data = json.loads(body.decode("utf-8"))
         if not isinstance(data, dict):
             raise SpecError("spec.not-canonical", problem="it is not an object")
-        spec = _validated(_dated(data))
+        spec = spec_of(_dated(data))
         again = canonical(spec)
     except RecursionError as error:
         raise SpecError("spec.not-canonical", problem="it is nested too deep") from error
@@ -138,7 +138,8 @@ def spec_from_json(body: bytes) -> Spec:
     return spec
 
 
-def _validated(data: dict[str, Any]) -> Spec:
+def spec_of(data: dict[str, Any]) -> Spec:
+    """The specification that values say, as TOML or JSON gives them. Raises: SpecError ``spec.field``."""
     problems = [*islice(_forbidden(data, ()), MAX_TOLD)]
     if not problems:
         try:

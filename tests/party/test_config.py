@@ -9,6 +9,7 @@ from pets.ids import PartyId
 from pets.party.config import DirectoryParty, PartyConfig, directory_toml, own_policy, read_config, read_directory
 from pets.party.folder import init_party
 from pets.party.identity import Authority, make_credentials
+from pets.party.main import alone
 
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 BOARD, COUNCIL = "spiffe://consortium.example/board", "spiffe://consortium.example/council"
@@ -153,3 +154,10 @@ def test_an_approver_s_copy_of_the_policy_is_read_where_party_toml_says_and_may_
         read_config(folder / "party.toml", now=NOW)
     file.unlink()
     assert own_policy(folder / "party.toml") is None
+
+
+def test_a_state_folder_has_one_server_at_a_time(tmp_path: Path) -> None:
+    with alone(tmp_path), pytest.raises(ConfigError, match=r"config\.in-use"), alone(tmp_path):
+        pass
+    with alone(tmp_path):
+        pass

@@ -49,7 +49,8 @@ class Names:
             raise self.tree.refuse("sql.ambiguous", node, node.name, meanings=" or ".join(map(str, found)))
         if not found:
             written = f"{node.table}.{node.name}" if node.table else node.name
-            known = [f"{side.alias}.{name}" if node.table else name for side in sides for name in side.dataset.columns]
+            named = [f"{side.alias}.{name}" if node.table else name for side in sides for name in side.dataset.columns]
+            known = list(dict.fromkeys(named))
             advice = "text stands in single quotes" if node.this.quoted else near(written, known, "the columns are {}")
             raise self.tree.refuse("sql.column", node, written[:64], advice=advice)
         return found[0]
