@@ -87,12 +87,12 @@ _UNPROTECTED: Final = (
     "is in “What could still go wrong”."
 )
 _SIGN: Final = (
-    "This specification and its plan, for your own organisation. The digest is {}. A later text that asks for the same "
-    "or less may run under it, within its dates and runs. Whatever asks for more needs a new signature."
+    "This specification and its plan, for your own organisation. The digest is {}. A later text that asks for no more "
+    "may run under it; any other needs a new signature."
 )
 _REFUSE: Final = (
-    "Then nothing is computed, and no records are used; but what an older text that you signed covers runs until you "
-    "withdraw it. A run needs {} to approve. You may also allow fewer runs or less time, and withdraw at any time."
+    "Then no records are used, unless an older text that you signed covers this one. A run needs {} to approve. You "
+    "may also allow fewer runs or less time, and withdraw at any time."
 )
 
 
