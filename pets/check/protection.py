@@ -148,9 +148,10 @@ class Hiding:
 
 
 def _masks(term: Term, index: str) -> list[Mask]:
-    """The masks that are added to all of a term once, one for each column."""
+    """The masks that are added to all of a term once, one for each column, and are nowhere else in it."""
     added = (part for part in _summands(term) if part.head == "mask" and part.args[2] == index)
-    return _once((str(part.args[0]), str(part.args[1])) for part in added)
+    spoken = _once((str(call.args[0]), str(call.args[1])) for call in calls(term) if call.head == "mask")
+    return [mask for mask in _once((str(part.args[0]), str(part.args[1])) for part in added) if mask in spoken]
 
 
 def _summands(term: Term) -> Iterator[Call]:

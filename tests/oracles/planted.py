@@ -277,6 +277,17 @@ def _leaks() -> Iterator[Planted]:
         ),
         plain,
     )
+    yield Planted(
+        "a mask is added, and a factor of what it is added to",
+        sends(
+            "helper",
+            "b",
+            "Me * mask(s_ac, other, factor) - mask(s_ac, other, factor)",
+            "a.values",
+            columns="x",
+        ),
+        products,
+    )
     # an order that shows on words that the receiver knows
     yield Planted("q is seen on a mask", sends("b", "helper", "permute(perm(s_ab, q), mask(s_bc, other, summed))"))
     yield Planted(
