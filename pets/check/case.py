@@ -1,0 +1,140 @@
+"""What a plan is about, for the second checker: parties and roles, tables, sums, and the columns of every message.
+
+Read off the plan and its cards. Of the specification only the order of parties and of columns is read.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import Final, TypeVar
+
+from pets.check.algebra import Binding, Monomial, Words
+from pets.check.labels import Item, column
+from pets.ids import PartyId
+from pets.spec.cards import Card
+from pets.spec.ir import AddNoise, Derive, HelperJoin, Open, Plan, Read
+from pets.spec.model import Spec
+from pets.spec.predicate import columns_of
+
+CELLS: Final = 2
+"""Cells of role b's grouping that are expanded: all are alike, and two show whatever is used twice."""
+
+Kind = TypeVar("Kind")
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One table of the join, read off its step of the plan: names of columns."""
+
+    dataset: str
+    holder: PartyId
+    key: str
+    columns: tuple[str, ...]
+    summed: frozenset[str]
+    groups: frozenset[str]
+    filters: frozenset[str]
+    counted: bool
+    """Persons are told apart by a product: what is masked as values depends on the person and on the groups."""
+
+    @property
+    def masked(self) -> frozenset[str]:
+        return self.summed | self.groups | {self.key} if self.counted else self.summed
+
+    def items(self, names: Iterable[str]) -> Iterator[Item]:
+        return (column(f"{self.dataset}.{name}") for name in names)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A plan, taken apart: parties, roles, tables by role, sums by name with their columns, the table's columns."""
+
+    parties: tuple[PartyId, ...]
+    roles: Mapping[str, PartyId]
+    sides: Mapping[str, Side]
+    sums: Mapping[str, frozenset[Item]]
+    outputs: Mapping[str, tuple[str, ...]]
+    join: Card
+    release: Card
+    words: Words
+    columns: Mapping[str, tuple[Binding, ...]]
+    """The columns of the plan, by the formulas that count them on the card."""
+    names: Mapping[int, str]
+    """The sum that a summed column belongs to."""
+
+    @cached_property
+    def monomials(self) -> Mapping[Monomial, set[str]]:
+        """The monomials of which the sums are made, with the names of those that they belong to."""
+        found: dict[Monomial, set[str]] = {}
+        for at in self.columns["v"]:
+            for monomial in self.words.expand("sums", at):
+                found.setdefault(monomial, set()).add(self.names[at.index("summed")])
+        return found
+
+    @property
+    def parts(self) -> int:
+        """How many parts of the noise give the full guarantee."""
+        return len(self.release.adversary.among) - self.release.adversary.corrupt
+
+
+def case_of(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Case:
+    """Take a plan apart. Of the specification only the order of parties and of columns is read."""
+    reads = {step.out: step for step in plan.steps if isinstance(step, Read)}
+    join = _step(plan, HelperJoin)
+    noise, opened, derive = _step(plan, AddNoise), _step(plan, Open), _step(plan, Derive)
+    moments = [each.moment for each in noise.columns]
+    persons = any(reads[join.a].factors[number].people for number in join.factors_a)
+    sides = {"a": _side(reads[join.a], spec, persons), "b": _side(reads[join.b], spec, False)}
+    bindings = _bindings(join)
+    return Case(
+        parties=tuple(PartyId(party.name) for party in spec.parties),
+        roles={"a": join.role_a, "b": join.role_b, "helper": join.helper, "result": opened.to},
+        sides=sides,
+        sums={
+            moment.name: frozenset((*sides["a"].items(moment.a.present), *sides["b"].items(moment.b.present)))
+            for moment in moments
+        },
+        outputs={each.name: tuple(moments[number].name for number in each.moments) for each in derive.outputs},
+        join=cards[join.card],
+        release=cards[noise.card],
+        words=Words(cards[join.card], bindings),
+        columns=bindings,
+        names={at.index("summed"): moments[at.index("summed") // _cells(join)].name for at in bindings["v"]},
+    )
+
+
+def _step(plan: Plan, kind: type[Kind]) -> Kind:
+    return next(step for step in plan.steps if isinstance(step, kind))
+
+
+def _side(read: Read, spec: Spec, counted: bool) -> Side:
+    key = read.columns[0]
+    summed = frozenset(name for factor in read.factors for name in factor.present)
+    groups = frozenset(dimension.column.column for dimension in read.dimensions)
+    filters = frozenset(columns_of(read.where)) if read.where is not None else frozenset()
+    used = {key, *summed, *groups, *filters}
+    names = tuple(name for name in spec.dataset(read.dataset).columns if name in used)
+    return Side(read.dataset, read.party, key, names, summed, groups, filters, counted)
+
+
+def _cells(join: HelperJoin) -> int:
+    return min(CELLS, join.parameter("v_g") // max(1, len(join.gathered)))
+
+
+def _bindings(join: HelperJoin) -> dict[str, tuple[Binding, ...]]:
+    """The columns of the plan, by the formulas that count them on the card."""
+    cells = _cells(join)
+    summed: list[Binding] = []
+    for each, cell in product(join.summed, range(cells)):
+        factor = None if each.a is None else each.a
+        place = None if each.a is None else sum(at.product is not None for at in summed)
+        summed.append(Binding(each.gathered * cells + cell, factor, place, len(summed)))
+    products = tuple(at for at in summed if at.product is not None)
+    return {
+        "1": (Binding(),),
+        "v_g": tuple(Binding(gathered=number) for number in range(len(join.gathered) * cells)),
+        "x": tuple(Binding(factor=number) for number in range(len(join.factors_a))),
+        "z": tuple(Binding(gathered=number) for number in sorted({at.index("gathered") for at in products})),
+        "p": products,
+        "v": tuple(summed),
+    }

@@ -1,0 +1,248 @@
+"""What a coalition works out from the messages that its members send and receive: rules K1 to K11 of docs/rules.
+
+Every rule adds to a ``View`` until nothing new follows. What a view is worth to an approver is in knowledge.py.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from pets.check import algebra
+from pets.check.algebra import SECRETS, Monomial, Polynomial, Source
+from pets.check.case import Case
+from pets.check.labels import Mark
+from pets.ids import PartyId
+from pets.spec.cards import Message
+from pets.spec.term import Call, Term
+
+
+@dataclass(slots=True)
+class View:
+    """A coalition and what it knows so far, by role: values row by row, persons, groups, its part of the noise."""
+
+    case: Case
+    parties: frozenset[PartyId]
+    values: set[str] = field(default_factory=set)
+    persons: set[str] = field(default_factory=set)
+    groups: set[str] = field(default_factory=set)
+    noise: set[str] = field(default_factory=set)
+    exact: set[str] = field(default_factory=set)
+    noised: set[str] = field(default_factory=set)
+    orders: set[tuple[str, ...]] = field(default_factory=set)
+    """Permutations that it found out without holding their key."""
+    joint: bool = False
+    """It knows which place of the one list is which of the other."""
+    placed: bool = False
+    """It knows whose places those are, or their order among the rows."""
+    count: Mark = Mark.NEVER
+
+    roles: frozenset[str] = field(init=False)
+    seen: tuple[Message, ...] = field(init=False)
+    """Rule K3: what a member sends or receives."""
+    keys: frozenset[str] = field(init=False)
+    """Rule K2: a key, and all that is drawn from it, is known to those who hold it."""
+
+    def __post_init__(self) -> None:
+        join = self.case.join
+        self.roles = frozenset(role for role, party in self.case.roles.items() if party in self.parties)
+        self.seen = tuple(m for m in join.messages if {m.sender, m.receiver} & self.roles)
+        self.keys = frozenset(key.name for key in join.keys if self.roles & set(key.holders))
+
+    def holds(self, key: str) -> bool:
+        return key in self.keys
+
+    def orders_by(self, order: tuple[str, ...]) -> bool:
+        return self.holds(order[0]) or order in self.orders
+
+    def reads_at(self, places: tuple[str, ...]) -> bool:
+        """True if it can gather at these places: it saw them, or knows the match and their order."""
+        what, *order = places
+        if order and not self.orders_by(tuple(order)):
+            return any(_places(self.case, message) == places for message in self.seen)
+        known = self.joint if what == "match" else what.removeprefix("ends of ") in self.groups
+        return known or any(_places(self.case, message) == places for message in self.seen)
+
+    @property
+    def size(self) -> int:
+        """Grows with everything that is learned."""
+        names = (self.values, self.persons, self.groups, self.noise, self.exact, self.noised)
+        return sum(len(found) for found in names) + len(self.orders) + self.joint + self.placed + self.count.rank
+
+
+def view(case: Case, parties: frozenset[PartyId]) -> View:
+    """All that a coalition can work out: the rules are applied until nothing new follows."""
+    seen = View(case, parties)
+    own = seen.roles & set(case.sides)  # K1
+    for known in (seen.values, seen.persons, seen.groups):
+        known |= own
+    while True:
+        _lists(seen)
+        before = seen.size
+        for granted in (True, False):
+            _solve(seen, granted=granted)
+        if seen.size == before:
+            return seen
+
+
+def _lists(seen: View) -> None:
+    """Rules K4 to K7: tags, matches and ends of cells."""
+    lists: dict[str, dict[str, bool]] = {}
+    dummies: dict[str, list[set[str]]] = {}
+    for message in seen.seen:
+        core, hidden = _unordered(seen, _resolved(seen.case, message.meaning))
+        match core:
+            case Call("tags", (str(key), *inside)):
+                for role in _inside(inside, "keys"):
+                    if seen.holds(key):
+                        seen.persons.add(role)  # K4: every identifier is tried
+                    lists.setdefault(key, {})[role] = hidden
+                filled = _inside(inside, "fillers") == _inside(inside, "keys") != set()
+                # without fillers the length of the list would tell the dummies; those of another list are in both;
+                # a list of nobody shows which they are
+                dummies.setdefault(key, []).append(_inside(inside, "dummies") if filled else set())
+            case "match" if not hidden:
+                seen.joint = True  # K6
+            case Call("ends", (Call("groups", (str(role),)),)) if not hidden:
+                seen.groups.add(role)  # K7
+    for key, found in lists.items():
+        if len(found) > 1:  # K5
+            seen.joint = True
+            seen.placed = seen.placed or not all(found.values())
+            padded = any(not seen.holds(each) for each in set.intersection(*dummies[key]))
+            seen.count = max(seen.count, Mark.NOISED if padded else Mark.SIZE, key=lambda mark: mark.rank)
+    if seen.joint and seen.values:
+        seen.count = max(seen.count, Mark.SIZE, key=lambda mark: mark.rank)  # K5: dummies have no value
+    seen.placed = seen.placed or (seen.joint and bool(seen.roles & set(seen.case.sides)))
+
+
+def _resolved(case: Case, term: Term) -> Term:
+    """A message that is passed on is what it was when it came."""
+    passed = {message.label: message.meaning for message in case.join.messages}
+    while isinstance(term, str) and term in passed:
+        term = passed[term]
+    return term
+
+
+def _inside(lists: Iterable[Term], head: str) -> set[str]:
+    return {str(each.args[0]) for each in lists if isinstance(each, Call) and each.head == head}
+
+
+def _unordered(seen: View, term: Term) -> tuple[Term, bool]:
+    """What is inside an order, and whether that hides it: sorted by tag, or permuted by what the coalition lacks."""
+    match term:
+        case Call("sort", (inner,)):
+            return inner, True
+        case Call("permute", (Call("perm", (str(key), str(label))), inner)):
+            return inner, not seen.orders_by((key, label))
+    return term, False
+
+
+def _places(case: Case, message: Message) -> tuple[str, ...] | None:
+    """The places that a message says, if it says any."""
+    return case.words.places(message.label) if message.element == "u32" else None
+
+
+def _rows(seen: View, *, granted: bool) -> Iterator[tuple[Polynomial, Source]]:
+    """Rules K3 and K8: the words that were seen, and what the protocol's linear maps make of them.
+
+    Each comes with its source.
+
+    ``granted``: orders and the ends of cells are given to everyone for this; else only those who know them use them.
+    """
+    words = seen.case.words
+    cells = granted or "a" in seen.groups
+    said = {p for m in seen.case.join.messages if (p := _places(seen.case, m)) is not None}
+    matches = sorted(p for p in said if p[0] == "match" and seen.reads_at(p))
+    ends = sorted(p for p in said if p[0] != "match" and (granted or seen.reads_at(p)))
+    for message in seen.seen:
+        own = message.sender in seen.roles
+        source = Source.MADE if own else Source.FOLLOWS
+        for at in words.columns(message.label) if message.element == "word" else ():
+            yield words.message(message.label, at), Source.MADE if own else Source.HEARD
+            if "n" in message.count.names:
+                for each in matches:
+                    yield from ((row, source) for row in words.made(message.label, at, "gather", each))
+                    if cells:
+                        yield from ((row, source) for row in words.made(message.label, at, "gather, sum_cells", each))
+            elif "g" not in message.count.names:
+                if cells:
+                    yield from ((row, source) for row in words.made(message.label, at, "sum_cells"))
+                for each in ends:
+                    yield from ((row, source) for row in words.made(message.label, at, "gather, diff", each))
+                if granted:
+                    yield from ((row, source) for row in words.made(message.label, at, "running sums"))
+
+
+def _solve(seen: View, *, granted: bool) -> None:
+    """Rules K9 to K11: what is left of messages where every unknown mask cancels."""
+    case, atoms = seen.case, seen.case.words.atoms
+    sums = case.monomials
+    rows = list(_rows(seen, granted=granted))
+    cells = granted or "a" in seen.groups
+    known: list[bool] = []
+    plain: list[bool] = []
+    """All that is in it is known, whatever of its order or places is not."""
+    hides: list[bool] = []
+    bases: list[int | None] = []
+    """The mask that hides, if it is one, or a map of one alone."""
+    for atom in atoms:
+        inner = all(plain[number] for number in atom.inner)
+        if atom.kind == "mask":
+            own = seen.holds(atom.of[0])
+        elif atom.kind in SECRETS:
+            own = atom.of[0] in seen.values
+        elif atom.kind == "noise":
+            own = atom.of[0] in seen.roles or atom.of[0] in seen.noise
+        elif atom.kind in ("permute", "order"):
+            own = granted or seen.orders_by(atom.of)
+        elif atom.kind == "gather":
+            own = (granted and atom.of[0] != "match") or seen.reads_at(atom.of)
+        else:
+            own = cells or atom.kind != "sum_cells"
+        base = atom.kind not in algebra.MAPS
+        plain.append(own if base else inner)
+        known.append(own if base else own and all(known[number] for number in atom.inner))
+        masked = (
+            bool(atom.inner) and all(hides[n] or plain[n] for n in atom.inner) and any(hides[n] for n in atom.inner)
+        )
+        hides.append(not known[-1] and (atom.kind == "mask" or masked))
+        inside = len(bases) if base else bases[atom.inner[0]] if len(atom.inner) == 1 else None
+        bases.append(inside if hides[-1] else None)
+
+    def rank(monomial: Monomial) -> int:
+        return 2 if _is_noise(case, monomial) else 1 if monomial in sums else 0
+
+    bare = algebra.Bare(known.__getitem__, hides.__getitem__, bases.__getitem__).of(rows)
+    for row in algebra.reduce(bare, rank):
+        noise = [monomial for monomial in row if _is_noise(case, monomial)]
+        secret = [monomial for monomial in row if not _is_noise(case, monomial)]
+        if not secret:
+            seen.noise |= {atoms[monomial[0]].of[0] for monomial in noise}  # K9
+        elif all(monomial in sums for monomial in secret):
+            found = set().union(*(sums[monomial] for monomial in secret))
+            once = all(algebra.is_unit(row[monomial]) for monomial in secret)
+            parts = {atoms[monomial[0]].of[0] for monomial in noise if once and algebra.is_unit(row[monomial])}
+            (seen.noised if len(parts) >= case.parts else seen.exact).update(found)  # K10
+        else:
+            for number in (number for monomial in secret for number in monomial):
+                _opened(seen, number, plain)
+
+
+def _opened(seen: View, number: int, plain: list[bool]) -> None:
+    """Rule K11: an atom that nothing hides. Its values are known; if they were before, its order or places are now."""
+    atom = seen.case.words.atoms[number]
+    if not plain[number] and atom.kind in SECRETS:
+        seen.values.add(atom.of[0])
+    elif atom.kind == "noise":  # under a map, or in a product, that nothing hides
+        seen.noise.add(atom.of[0])
+    elif plain[number] and atom.kind in ("permute", "order"):
+        seen.orders.add(atom.of)
+    elif plain[number] and atom.kind == "gather" and atom.of[0] == "match":
+        seen.joint = True
+    elif plain[number] and atom.kind in ("gather", "sum_cells"):
+        seen.groups.add("a")
+    for each in atom.inner:
+        _opened(seen, each, plain)
+
+
+def _is_noise(case: Case, monomial: Monomial) -> bool:
+    return len(monomial) == 1 and case.words.atoms[monomial[0]].kind == "noise"
