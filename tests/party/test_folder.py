@@ -39,10 +39,13 @@ def test_init_refuses_a_folder_that_others_can_enter(tmp_path: Path) -> None:
 
 
 def test_a_name_or_uri_that_no_specification_could_have_is_refused_before_anything_is_made(tmp_path: Path) -> None:
-    for name, san in (('The "Board"', SAN), ("board", "https://consortium.example/board")):
+    for name, san, code in (
+        ('The "Board"', SAN, "config.name"),
+        ("board", "https://consortium.example/board", "config.san"),
+    ):
         with pytest.raises(ConfigError) as caught:
             init_party(tmp_path / "board", name, san, organisation="The Board", now=NOW)
-        assert caught.value.code == "config.toml"
+        assert caught.value.code == code
     assert list(tmp_path.iterdir()) == []
 
 
