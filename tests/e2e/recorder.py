@@ -12,7 +12,7 @@ from pathlib import Path
 
 CHUNK = 1 << 16
 IDLE_S = 0.1
-"""How often a thread looks whether the recorder has been stopped."""
+"""How often the door looks whether the recorder has been stopped."""
 
 
 @dataclass
@@ -31,6 +31,7 @@ class Recorder:
         self._door.settimeout(IDLE_S)
         self._stopped = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._ends: list[socket.socket] = []
         self.up: list[Stream] = []
         self.down: list[Stream] = []
         self._start(self._accept)
@@ -50,6 +51,9 @@ class Recorder:
     def close(self) -> None:
         self._stopped.set()
         self._door.close()
+        for end in self._ends:  # both threads of a connection use it: it blocks, and this is what wakes them
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(10)
 
@@ -73,27 +77,19 @@ class Recorder:
                 continue
             self.up.append(Stream())
             self.down.append(Stream())
+            self._ends += [near, far]
             for source, sink, stream in ((near, far, self.up[-1]), (far, near, self.down[-1])):
-                source.settimeout(IDLE_S)
+                source.settimeout(None)
                 source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._start(self._pump, source, sink, stream)
 
     def _pump(self, source: socket.socket, sink: socket.socket, stream: Stream) -> None:
         with contextlib.suppress(OSError):
-            while not self._stopped.is_set():
-                try:
-                    data = source.recv(CHUNK)
-                except TimeoutError:
-                    continue
+            while data := source.recv(CHUNK):
                 stream.data += data
-                if not data:
-                    sink.shutdown(socket.SHUT_WR)
-                    return
-                sink.settimeout(None)
                 sink.sendall(data)
-                sink.settimeout(IDLE_S)
         with contextlib.suppress(OSError):
-            sink.close()
+            sink.shutdown(socket.SHUT_WR)
 
 
 def route(folder: Path, endpoints: Mapping[str, str]) -> dict[tuple[str, str], Recorder]:
