@@ -8,6 +8,7 @@ large HTTP/2 frames and reads help, further channels to one peer do not.
 """
 
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -280,7 +281,7 @@ class _Sender:
             call.cancel()
 
 
-class _Carried:
+class _Carried(ABC):
     """What both ends have: a mailbox, a sender for each peer that has a server, and one way to end."""
 
     def __init__(
@@ -315,8 +316,9 @@ class _Carried:
             self._opened = True
         self._open()
 
+    @abstractmethod
     def _open(self) -> None:
-        raise NotImplementedError
+        """Let frames in: of peers at the server's exchange, or by collecting what waits there."""
 
     def send(self, peer: PartyId, slot: Slot, body: memoryview) -> None:
         self.open()

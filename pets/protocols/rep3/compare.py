@@ -19,7 +19,6 @@ from pets.protocols.rep3.sharing import (
     flipped,
     given,
     given_planes,
-    joined,
     known_to_two,
     multiply,
     planes_known_to_two,
@@ -182,8 +181,3 @@ def divided(ctx: Context, x: Words, divisor: int) -> Role[Words]:
     third = _component_2(ctx, product)
     second = known_to_two(ctx, 2, None if third is None else third >> np.uint64(shift), x.rows)
     return first + second + carried - wraps.times(2 ** (64 - shift))
-
-
-def together(*columns: Words) -> Words:
-    """Columns of one plan level after each other, so that one round serves all."""
-    return joined(*columns)
