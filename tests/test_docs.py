@@ -173,7 +173,7 @@ def _models(model: type) -> Iterator[list[str]]:
     schema = model.model_json_schema(by_alias=True)  # type: ignore[attr-defined]
     yield list(schema["properties"])
     for name, part in schema["$defs"].items():
-        if name not in ("DisclosureControl", "Delegation"):
+        if name != "Delegation":
             yield list(part["properties"])
 
 

@@ -20,13 +20,15 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from pets.approve.columns import NAMED, WRITTEN, Rule, refusals, remedy, uses_of
 from pets.approve.envelope import public_bytes
+from pets.approve.floors import below
 from pets.check.budget import Loss, exact, release_loss, run_loss
 from pets.check.differencing import Large, Period, Terms
 from pets.check.labels import Finding
 from pets.check.legal import why_not_lowered
 from pets.check.rules import JOINS
 from pets.errors import ConfigError
-from pets.spec.model import Model, Name, PartyName, Quantity, San, Spec, Text, frozen, quantity
+from pets.spec.control import Control, effective, stated, strictest
+from pets.spec.model import Knobs, Model, Name, PartyName, Quantity, San, Spec, Text, frozen, quantity
 from pets.spec.query import Query
 from pets.spec.write import tables
 
@@ -99,8 +101,11 @@ class Approval(Model):
         return self
 
 
-class Limits(Model):
-    """Caps and allow-lists. An empty list allows nothing."""
+class Limits(Knobs):
+    """Caps and allow-lists; an empty list allows nothing. Floors of disclosure control, as specifications write them.
+
+    The floors hold for every release without noise; a policy without a minimum among them allows no such release.
+    """
 
     max_epsilon_per_run: Quantity
     max_epsilon_per_dataset: Quantity
@@ -115,8 +120,13 @@ class Limits(Model):
     max_runs: Annotated[int, Field(ge=1)] = 1_000_000
     max_days: Annotated[int, Field(ge=1)] = 366 * 10
     """Longest time from not_before to not_after of a specification."""
-    min_count: Annotated[int, Field(ge=1)] | None = None
-    """Least disclosure_control.min_count of a release without noise; without it, no release without noise."""
+    appetite: Literal["local", "joint"] | None = None
+    """``local``: in every cell this party's own people reach the minimum, not only those of all holders together."""
+
+    @property
+    def least(self) -> int | None:
+        """The least number of people in a released cell; None if there is no release without noise."""
+        return strictest(stated(self)).min_count if self.says_a_minimum else None
 
     def since(self, now: dt.date) -> dt.date:
         """The first day of the period that ``now`` is in: what was spent before does not count."""
@@ -188,7 +198,7 @@ class Policy(Model):
     def terms(self, spec: Spec) -> Terms:
         """This party's terms for releases that could be combined with past ones: its strictest minimum count."""
         floors = [self.constraints[name].min_persons for name in _own(self, spec) if name in self.constraints]
-        floors += [self.limits.min_count] if self.limits.min_count is not None else []
+        floors += [self.limits.least] if self.limits.least is not None else []
         return Terms(
             holder=self.party,
             minimum=max(floors, default=DEFAULT_MINIMUM),
@@ -251,6 +261,7 @@ def permitting(spec: Spec, party: str, approvers: Iterable[Approver], *, k: int 
             purposes=spec.purpose.dpv,
             protocols=JOINS,
             adversaries=("semi-honest",),
+            min_count=1 if spec.release.disclosure_control is not None else None,
         ),
         columns={
             dataset.name: {
@@ -295,8 +306,8 @@ def _own(policy: Policy, spec: Spec) -> list[str]:
 
 
 def _noise(policy: Policy, spec: Spec, query: Query) -> Iterator[Finding]:
-    """Limits on epsilon mean nothing for a release without noise: it has to keep a minimum count."""
-    floor, control = policy.limits.min_count, spec.release.disclosure_control
+    """Limits on epsilon mean nothing for a release without noise: it has to keep the floors of disclosure control."""
+    floor, control = policy.limits.least, effective(spec)
     if spec.release.differential_privacy is not None:
         return
     if floor is None or control is None:
@@ -305,14 +316,15 @@ def _noise(policy: Policy, spec: Spec, query: Query) -> Iterator[Finding]:
         if floor is not None:
             hint += f", or [release.disclosure_control] with min_count = {floor}"
         yield _error("no-noise", "release.differential_privacy", f"{policy.party} releases {only}", hint)
-    elif control.min_count < floor:
-        message = f"groups from {control.min_count} people on would be released, {policy.party} allows {floor}"
-        yield _error("min-count", "release.disclosure_control.min_count", message, f"raise min_count to {floor}")
+        return
+    local = (str(policy.party),) if policy.limits.appetite == "local" and _own(policy, spec) else ()
+    asked = strictest([*stated(policy.limits), Control(1, "shown", local=local)])
+    yield from below(asked, control, party=policy.party)
 
 
 def _min_persons(policy: Policy, spec: Spec, query: Query) -> Iterator[Finding]:
     """The constraint of a dataset holds for every release about it."""
-    control, path = spec.release.disclosure_control, "release.disclosure_control.min_count"
+    control, path = effective(spec), "release.disclosure_control.min_count"
     for name in _own(policy, spec):
         constraint = policy.constraints.get(name)
         if constraint is None or (spec.release.differential_privacy is not None and constraint.noise_is_enough):

@@ -9,15 +9,15 @@ symmetric: what it calls narrower one way it calls wider the other way.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from pets.check.budget import exact
 from pets.check.rules import JOINS
+from pets.check.withheld import Relation, compared
 from pets.spec import model
 from pets.spec.cards import EVERYONE
+from pets.spec.control import control_of
 from pets.spec.model import Leakage, Spec, quantity
-
-Relation = Literal["equal", "narrower", "wider", "incomparable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +197,37 @@ def recipients(old: tuple[str, ...], new: tuple[str, ...], path: str, pair: Pair
         yield Reason(path, "incomparable", f"{new[0]} opens the table instead of {old[0]}")
 
 
+def controlled(
+    old: model.DisclosureControl | None, new: model.DisclosureControl | None, path: str, pair: Pair
+) -> Iterator[Reason]:
+    """What holds is compared, however it is written (check/withheld.py)."""
+    if old is None or new is None or _unknown(old) != _unknown(new):
+        yield from approved("how small counts are treated")(old, new, path, pair)
+        return
+    a, b = control_of(old), control_of(new)
+    if a == b:
+        yield Reason(path, "equal", "the same in other words")
+    for knob, direction, told in compared(a, b):
+        yield Reason(f"{path}.{knob}", direction, told)
+
+
+def _unknown(control: model.DisclosureControl) -> list[Any]:
+    """Fields that this comparison does not know, of all who ask."""
+    parts = (control, *(control.holders or ()))
+    return [(getattr(part, "party", ""), sorted(_beyond(part))) for part in parts if _beyond(part)]
+
+
+def _beyond(part: model.Knobs) -> list[tuple[str, str]]:
+    return [(name, repr(getattr(part, name))) for name in type(part).model_fields if name not in _ASKED]
+
+
+_ASKED: Final = {
+    *("preset", "min_count", "redact_at_or_below", "zeros", "round_to", "rounding", "dominance", "p_percent"),
+    *("party", "appetite", "known_totals", "holders"),
+}
+"""Fields that are a part of what ``control_of`` makes of them."""
+
+
 def protocol(old: str | None, new: str | None, path: str, pair: Pair) -> Iterator[Reason]:
     if (old or JOINS[0]) != (new or JOINS[0]):
         yield Reason(path, "incomparable", f"{new or JOINS[0]} tells other things than {old or JOINS[0]}")
@@ -357,7 +388,7 @@ DECIDED: Final[dict[tuple[type[model.Model], str], Decision]] = {
     (model.DifferentialPrivacy, "mechanism"): approved("the law of the noise"),
     (model.Release, "to"): recipients,
     (model.Release, "differential_privacy"): inside,
-    (model.Release, "disclosure_control"): approved("how small counts are treated"),
+    (model.Release, "disclosure_control"): controlled,
     (model.Security, "adversary"): ordered(
         lambda a: _BEHAVIOUR[a], "withstands a stronger adversary", "withstands a weaker adversary"
     ),
@@ -378,11 +409,15 @@ WHOLE: Final[dict[type[model.Model], Decision]] = {
     model.Pbpp: approved("what the panel approved"),
     model.Accreditation: approved("the accreditation"),
     model.DisclosureControl: approved("how small counts are treated"),
+    model.HolderControl: approved("how small counts are treated"),
+    model.Knobs: approved("how small counts are treated"),
+    model.Dominance: approved("how small counts are treated"),
     model.Delegation: approved("who approves on whose behalf"),
     model.Leakage: approved("what is learned beyond the table"),
     model.Noised: approved("the noise of what is learned beyond the table"),
 }
 """Models that are judged as a whole: every field of them, a later one too, is part of one agreement.
 
-``Leakage`` and ``Noised`` are taken apart by ``leakage`` above, which compares them learner by learner.
+``Leakage`` and ``Noised`` are taken apart by ``leakage`` above, which compares them learner by learner; disclosure
+control by ``controlled``, which compares what holds.
 """

@@ -23,13 +23,15 @@ from typing import Final, NoReturn
 
 from pets.check import flow, noised
 from pets.check.budget import Loss, exact
-from pets.check.decided import Pair, Reason, Relation, fields, turned
+from pets.check.decided import Pair, Reason, fields, turned
 from pets.check.labels import Mark, Matrix
+from pets.check.withheld import Relation, beside
 from pets.errors import PetsError
 from pets.ids import SpecDigest
 from pets.spec import moments as taken_apart
 from pets.spec.canonical import spec_digest
 from pets.spec.cards import load_cards
+from pets.spec.control import effective
 from pets.spec.ir import NoisedColumn
 from pets.spec.model import Dataset, Spec
 from pets.spec.population import Space, Undecided
@@ -177,6 +179,7 @@ def _reasons(old: Facts, new: Facts) -> Iterator[Reason]:
     if old.spec.computation != new.spec.computation and not found:
         found.append(Reason("computation.sql", "equal", "the same query in other words"))
     yield from found
+    yield from _withheld(old, new)
     yield from _noise(old, new)
     yield from _matrix(old.cells or {}, new.cells or {})
     yield from _losses(old.losses or {}, new.losses or {})
@@ -262,6 +265,14 @@ def _arguments(what: Aggregate) -> tuple[ColumnRef, ...]:
     """The columns of an aggregate. Those of a statistic that is the same either way are sorted."""
     either_way = what.statistic.value.startswith(("corr", "covar"))
     return tuple(sorted(what.columns)) if either_way else what.columns
+
+
+def _withheld(old: Facts, new: Facts) -> Iterator[Reason]:
+    """Exact tables: what is withheld for the sake of another column of the table."""
+    a, b = effective(old.spec), effective(new.spec)
+    assert old.query is not None and new.query is not None
+    if a is not None and b is not None and (why := beside((a, old.query), (b, new.query))):
+        yield Reason("release.disclosure_control", "incomparable", why)
 
 
 # -- noise, matrix, losses --------------------------------------------------------------------------------------------

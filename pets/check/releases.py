@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import Final
 
 from pets.spec.canonical import canonical
+from pets.spec.control import effective
 from pets.spec.model import Dataset, Model, Spec
 from pets.spec.population import EVERY, Space, Undecided
 from pets.spec.query import Aggregate, ColumnRef, Query, Statistic
@@ -107,7 +108,7 @@ def release_of(spec: Spec, query: Query) -> Release:
         if isinstance(output.what, Aggregate) and output.what.statistic not in _COUNTS
         for ref in output.what.columns
     }
-    control = terms.disclosure_control
+    control = effective(spec)
     return Release(
         records=tuple(
             Records(

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from pets.ids import MISSING, PartyId
+from pets.spec.control import PRESETS, PresetName, Rounding, Zeros, control_of
 
 FORMAT = 1
 """Version of the specification format: the value of the key ``pets``."""
@@ -315,11 +316,83 @@ class DifferentialPrivacy(Model):
     """Shares of epsilon by noised column, as ``pets check`` names them; a column that is not named has weight 1."""
 
 
-class DisclosureControl(Model):
-    """Thresholds and rounding of exact counts."""
+class Dominance(Model):
+    """Withheld is a sum of which the ``largest`` so many contributions are more than ``percent`` of the total."""
 
-    min_count: Annotated[int, Field(ge=1)]
-    round_to: Annotated[int, Field(ge=1)] = 1
+    largest: Annotated[int, Field(ge=1, le=10)]
+    percent: Annotated[int, Field(ge=1, le=99)]
+
+
+class Knobs(Model):
+    """What anybody may ask of a table: see spec/control.py. A knob that is left out asks for nothing."""
+
+    preset: PresetName | None = None
+    min_count: Annotated[int, Field(ge=1, le=MAX_ROWS)] | None = None
+    redact_at_or_below: Annotated[int, Field(ge=1, lt=MAX_ROWS)] | None = None
+    """Another way to write ``min_count``, one less."""
+    zeros: Zeros | None = None
+    """Whether a cell with nobody is shown as 0. If nobody says so, it is not."""
+    round_to: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    rounding: Rounding | None = None
+    dominance: tuple[Dominance, ...] | None = None
+    p_percent: Annotated[int, Field(ge=1, le=100)] | None = None
+
+    @property
+    def says_a_minimum(self) -> bool:
+        return not (self.preset is None and self.min_count is None and self.redact_at_or_below is None)
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> Self:
+        if self.min_count is not None and self.redact_at_or_below is not None:
+            raise ValueError("min_count and redact_at_or_below say the same thing: write one of the two")
+        if self.rounding is not None and self.round_to is None:
+            raise ValueError("rounding says how, and round_to to what: write round_to as well")
+        if self.dominance is not None and not self.dominance:
+            raise ValueError("dominance has no rule in it: leave it out")
+        if self.preset is None:
+            return self
+        known = PRESETS[self.preset].control
+        least = self.min_count or (self.redact_at_or_below or known.min_count - 1) + 1
+        if least < known.min_count:
+            raise ValueError(f"shows cells from {least} persons on, the preset {self.preset} from {known.min_count}")
+        if self.zeros == "shown" and known.zeros == "hidden":
+            raise ValueError(f'zeros = "shown" undoes the preset {self.preset}, which hides them')
+        if (
+            self.p_percent is not None
+            and known.p_percent is not None
+            and Fraction(self.p_percent, 100) < known.p_percent
+        ):
+            raise ValueError(f"p_percent is below that of the preset {self.preset}")
+        return self
+
+
+class HolderControl(Knobs):
+    """What one holder asks of every table with its records.
+
+    ``appetite``: ``joint``, the persons of all holders together reach the minimum; ``local``, its own do as well.
+    """
+
+    party: PartyName
+    appetite: Literal["local", "joint"] | None = None
+
+
+class DisclosureControl(Knobs):
+    """Which cells are withheld and what the others are rounded to; the strictest of preset, fields and holders holds.
+
+    ``known_totals``: groupings ("dataset.column") whose true numbers recipients know. Fields that are left out are None
+    and no part of the canonical form.
+    """
+
+    known_totals: tuple[tuple[Text, ...], ...] | None = None
+    holders: tuple[HolderControl, ...] | None = Field(default=None, alias="holder")
+
+    @model_validator(mode="after")
+    def _combines(self) -> Self:
+        parties = [holder.party for holder in self.holders or ()]
+        if len(set(parties)) != len(parties):
+            raise ValueError("holder: one party is listed twice")
+        control_of(self)
+        return self
 
 
 class Release(Model):
@@ -442,4 +515,21 @@ class Spec(Model):
             for of in item.of:
                 if of not in {d.name for d in self.datasets}:
                     raise ValueError(f"security.leakage: no dataset {of}")
+        self._control_names(holders)
         return self
+
+    def _control_names(self, holders: set[str]) -> None:
+        control = self.release.disclosure_control
+        if control is None:
+            return
+        for each in control.holders or ():
+            if each.party not in holders:
+                raise ValueError(f"release.disclosure_control.holder: {each.party} brings no table")
+        known = {
+            f"{dataset.name}.{name}"
+            for dataset in self.datasets
+            for name, column in dataset.columns.items()
+            if column.role == "dimension"
+        }
+        for name in {name for columns in control.known_totals or () for name in columns} - known:
+            raise ValueError(f"release.disclosure_control.known_totals: {name} is not a dimension of a table")

@@ -26,7 +26,15 @@ from pets.spec.sql import bind
 from tests.approve.consortium import ANN, BOB, CAT, DAY, PLAN, POLICY_TOML, SPEC_TOML, approval
 
 NOISE = SPEC_TOML[SPEC_TOML.index("[release.differential_privacy]") : SPEC_TOML.index("[security]")]
-EXACT_TOML = SPEC_TOML.replace(NOISE, "[release.disclosure_control]\nmin_count = 12\n")
+EXACT_TOML = SPEC_TOML.replace(
+    NOISE,
+    """[release.disclosure_control]
+min_count = 12
+zeros = "shown"
+round_to = 5
+dominance = [{ largest = 2, percent = 90 }]
+""",
+)
 
 BASE = POLICY_TOML.replace("k = 2\n", "k = 2\nmin_roles = 2\nmin_organisations = 2\nrequired_roles = []\n").replace(
     "[columns.attendances]",
@@ -34,6 +42,7 @@ BASE = POLICY_TOML.replace("k = 2\n", "k = 2\nmin_roles = 2\nmin_organisations =
 max_runs = 12
 max_days = 400
 min_count = 12
+dominance = [{ largest = 2, percent = 90 }]
 
 [constraints.attendances]
 min_persons = 5
@@ -85,6 +94,15 @@ FLIPS: dict[str, tuple[str, str]] = {
     "limits.max_runs": ("max_runs = 12", "max_runs = 11"),
     "limits.max_days": ("max_days = 400", "max_days = 30"),
     "limits.min_count": ("min_count = 12", "min_count = 13"),
+    "limits.redact_at_or_below": ("min_count = 12", "redact_at_or_below = 12"),
+    "limits.preset": ("min_count = 12", 'min_count = 12\npreset = "uk-llc-10-with-zero"'),
+    "limits.zeros": ("min_count = 12", 'min_count = 12\nzeros = "hidden"'),
+    "limits.round_to": ("min_count = 12", "min_count = 12\nround_to = 10"),
+    "limits.rounding": ("min_count = 12", 'min_count = 12\nround_to = 5\nrounding = "midpoint"'),
+    "limits.dominance.largest": ("largest = 2", "largest = 3"),
+    "limits.dominance.percent": ("percent = 90", "percent = 80"),
+    "limits.p_percent": ("min_count = 12", "min_count = 12\np_percent = 10"),
+    "limits.appetite": ("min_count = 12", 'min_count = 12\nappetite = "local"'),
     "columns.rule": ('"only sums"', '"only count"'),
     "columns.allow": ('allow = ["sum"]', 'allow = ["average"]'),
     "columns.recipients": ('recipients = ["spiffe://s', 'recipients = ["spiffe://other-s'),

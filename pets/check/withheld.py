@@ -1,0 +1,82 @@
+"""Two controls compared: narrower is only what follows, without the records, from what the old one showed.
+
+Raising a minimum is not narrower. Another minimum, another rule of dominance, other known totals withhold other cells,
+and which cells are withheld tells of their numbers: tables by minima of 10, 11, 12, ... show every count, whatever they
+are rounded to (threat D07). What is narrower is to round what was exact, to round midpoints to bins made of whole ones,
+and to hide empty cells like small ones where nothing else depends on them.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final, Literal
+
+from pets.spec.control import Control
+from pets.spec.query import Output, Query, Statistic
+
+Relation = Literal["equal", "narrower", "wider", "incomparable"]
+
+_WITHHOLDS: Final[Mapping[str, str]] = {
+    "min_count": "another minimum",
+    "dominance": "other rules of dominance",
+    "p_percent": "another p",
+    "local": "other parties whose own people have to reach the minimum",
+    "known_totals": "other totals that recipients know",
+}
+
+
+def compared(old: Control, new: Control) -> Iterator[tuple[str, Relation, str]]:
+    """Each knob that differs: its name, how the new control stands to the old one in it, and what that means."""
+    for knob, what in _WITHHOLDS.items():
+        if getattr(old, knob) != getattr(new, knob):
+            yield knob, "incomparable", f"{what}: other cells are withheld, and which they are tells of their numbers"
+    if old.zeros != new.zeros:
+        hides = new.zeros == "hidden"
+        if old.known_totals or new.known_totals or not _zero_is_nobody(old if hides else new):
+            yield "zeros", "incomparable", f"empty cells are {new.zeros}, and other cells are withheld for them"
+        else:
+            told = "empty cells are withheld like small ones" if hides else "empty cells are shown as 0"
+            yield "zeros", "narrower" if hides else "wider", told
+    if (old.round_to, old.rounding) != (new.round_to, new.rounding):
+        told = f"counts are rounded to {_rounding(new)} instead of {_rounding(old)}"
+        if _coarser(new, old) or _coarser(old, new):
+            yield "round_to", "narrower" if _coarser(new, old) else "wider", told
+        else:
+            yield "round_to", "incomparable", f"{told}, and two roundings of a count tell more than each of them"
+
+
+def beside(old: tuple[Control, Query], new: tuple[Control, Query]) -> str:
+    """Why other cells may be withheld for the sake of counts that stand beside each other; empty if none are.
+
+    Of two counts that are not rounded, one is withheld where they differ by few people. So to round them, or to leave
+    one out, shows what was withheld.
+    """
+    one, other = ((control.round_to > 1, _counts(query)) for control, query in (old, new))
+    if one == other or max(len(one[1]), len(other[1])) < 2:
+        return ""
+    return "other counts stand beside each other, or are rounded, so that other cells are withheld for their difference"
+
+
+def _counts(query: Query) -> frozenset[object]:
+    """The counts of rows in a table, by what they count."""
+    return frozenset(output.what for output in query.outputs if _is_count(output))
+
+
+def _is_count(output: Output) -> bool:
+    return getattr(output.what, "statistic", None) in (Statistic.COUNT_ROWS, Statistic.COUNT_VALUES)
+
+
+def _zero_is_nobody(control: Control) -> bool:
+    """True if no count that is shown is rounded to 0."""
+    return control.rounded(control.min_count) > 0
+
+
+def _coarser(one: Control, other: Control) -> bool:
+    """True if what ``one`` shows of a count follows from what ``other`` shows of it: whole bins make up each bin."""
+    if other.round_to == 1:
+        return True
+    return one.rounding == other.rounding == "midpoint" and one.round_to % other.round_to == 0
+
+
+def _rounding(control: Control) -> str:
+    if control.round_to == 1:
+        return "nothing"
+    return f"{'midpoints' if control.rounding == 'midpoint' else 'multiples'} of {control.round_to}"
