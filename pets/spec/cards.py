@@ -136,6 +136,8 @@ class Card:
     roles: Mapping[str, str]
     adversary: Adversary
     public: Mapping[str, str]
+    defaults: Mapping[str, Formula]
+    """What a public number is where a plan does not give it."""
     derived: Mapping[str, Formula]
     keys: tuple[Key, ...]
     messages: tuple[Message, ...]
@@ -146,11 +148,11 @@ class Card:
     digest: str
 
     def names(self, public: Mapping[str, int]) -> dict[str, int]:
-        """All parameters: the given public ones (exactly those the card declares) and the derived ones, in order."""
-        if set(public) != set(self.public):
-            wrong = ", ".join(sorted(set(public) ^ set(self.public)))
-            raise SpecError("card.parameters", card=self.id, names=wrong)
-        names = dict(public)
+        """All parameters: the given public ones (those the card declares, but for defaults) and the derived ones."""
+        wrong = (set(public) ^ set(self.public)) - (set(self.defaults) - set(public))
+        if wrong:
+            raise SpecError("card.parameters", card=self.id, names=", ".join(sorted(wrong)))
+        names = {name: formula.evaluate({}) for name, formula in self.defaults.items()} | dict(public)
         for name, formula in self.derived.items():
             names[name] = formula.evaluate(names)
         return names
@@ -223,6 +225,7 @@ class CardFile(_Strict):
     roles: dict[str, str]
     adversary: _Adversary
     public: dict[str, str]
+    defaults: dict[str, str] = {}
     derived: dict[str, str]
     keys: list[_Key] = []
     message: list[_Message] = []
@@ -263,6 +266,7 @@ def parse_card(data: bytes, *, file: str) -> Card:
             tuple(written.adversary.forbidden),
         ),
         public=dict(written.public),
+        defaults={name: parse_formula(text) for name, text in written.defaults.items()},
         derived={name: parse_formula(text) for name, text in written.derived.items()},
         keys=tuple(Key(k.name, tuple(k.holders), k.lifetime) for k in written.keys),
         messages=tuple(
@@ -310,6 +314,10 @@ def parse_card(data: bytes, *, file: str) -> Card:
 def _check(card: Card, file: str) -> None:
     """What the file's shape cannot say: names that must exist, numbers that must count up."""
     known = set(card.public)
+    if unknown := sorted(set(card.defaults) - known):
+        raise SpecError("card.field", file=file, path="defaults", problem=f"{unknown[0]} is no public number")
+    for name, formula in card.defaults.items():
+        _known_names(card, file, f"defaults.{name}", formula, set())
     for name, formula in card.derived.items():
         _known_names(card, file, f"derived.{name}", formula, known)
         known.add(name)

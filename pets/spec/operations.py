@@ -6,8 +6,8 @@ how many rows. Its card lists the messages of each operation instead, with count
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Final, Literal
+from dataclasses import dataclass, field
+from typing import Annotated, Final, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -23,6 +23,7 @@ Who = Literal[
     "p0 and p1 to each other",
     "p1 and p2 to each other",
     "p2 and p0 to each other",
+    "each to the result",
 ]
 
 _PAIRS: Final[Mapping[str, tuple[tuple[int, int], ...]]] = {
@@ -32,6 +33,7 @@ _PAIRS: Final[Mapping[str, tuple[tuple[int, int], ...]]] = {
     "p0 and p1 to each other": ((0, 1), (1, 0)),
     "p1 and p2 to each other": ((1, 2), (2, 1)),
     "p2 and p0 to each other": ((2, 0), (0, 2)),
+    "each to the result": ((0, 3), (1, 3), (2, 3)),
 }
 
 
@@ -46,10 +48,16 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Another operation of the card, ``times`` times after each other."""
+    """Another operation, ``times`` times after each other.
+
+    ``card``: the card that has it, "" for this one; ``using``: its public numbers as formulas in those of this card,
+    which the operation of another card needs, and one of this card may do without: then they stay what they are.
+    """
 
     operation: str
     times: Formula
+    card: str = ""
+    using: Mapping[str, Formula] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +72,10 @@ class Operation:
 
     @property
     def formulas(self) -> tuple[Formula, ...]:
-        return (self.rounds, *(part.count if isinstance(part, Step) else part.times for part in self.parts))
+        found = [self.rounds]
+        for part in self.parts:
+            found += [part.count] if isinstance(part, Step) else [part.times, *part.using.values()]
+        return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,29 +88,61 @@ class Sent:
     count: int
 
 
-def steps(operations: Sequence[Operation], name: str, names: Mapping[str, int]) -> Iterator[tuple[Sent, ...]]:
+class Library(Protocol):
+    """The cards whose operations others use: what one has, and all its numbers from its public ones."""
+
+    def operations(self, card: str) -> Sequence[Operation]: ...
+    def names(self, card: str, public: Mapping[str, int]) -> Mapping[str, int]: ...
+
+
+def steps(
+    operations: Sequence[Operation], name: str, names: Mapping[str, int], library: Library | None = None
+) -> Iterator[tuple[Sent, ...]]:
     """The messages of an operation, those of one step together, under the card's public and derived numbers.
 
-    Raises: KeyError if the card has no such operation.
+    Raises: KeyError if the card has no such operation; ValueError if it needs another card and there is no library.
     """
     by_name = {each.name: each for each in operations}
     for part in by_name[name].parts:
         if isinstance(part, Use):
+            inner, numbers = _used(part, operations, names, library)
             for _ in range(part.times.evaluate(names)):
-                yield from steps(operations, part.operation, names)
+                yield from steps(inner, part.operation, numbers, library)
         elif count := part.count.evaluate(names):
             yield tuple(Sent(part.label, sender, receiver, count) for sender, receiver in _PAIRS[part.who])
 
 
-def expanded(operations: Sequence[Operation], name: str, names: Mapping[str, int]) -> Iterator[Sent]:
+def _used(
+    part: Use, operations: Sequence[Operation], names: Mapping[str, int], library: Library | None
+) -> tuple[Sequence[Operation], Mapping[str, int]]:
+    """The operations among which a used one is found, and the numbers that it is used with."""
+    public = {key: formula.evaluate(names) for key, formula in part.using.items()}
+    if not part.card:
+        return operations, {**names, **public}
+    if library is None:
+        raise ValueError(f"{part.operation} is an operation of {part.card}")
+    return library.operations(part.card), library.names(part.card, public)
+
+
+def expanded(
+    operations: Sequence[Operation], name: str, names: Mapping[str, int], library: Library | None = None
+) -> Iterator[Sent]:
     """Every message of an operation, in order."""
-    for step in steps(operations, name, names):
+    for step in steps(operations, name, names, library):
         yield from step
 
 
-def labels(operations: Sequence[Operation]) -> tuple[str, ...]:
-    """The labels of all messages in the order of the card: a message's number on the wire is its place, from 1."""
-    own = (part.label for each in operations for part in each.parts if isinstance(part, Step))
+def labels(operations: Sequence[Operation], library: Library | None = None) -> tuple[str, ...]:
+    """The labels of all messages in the order of the card, then those of cards that it uses.
+
+    A message's number on the wire is its place, from 1 where the operations stand alone.
+    """
+    own = [part.label for each in operations for part in each.parts if isinstance(part, Step)]
+    used = dict.fromkeys(p.card for each in operations for p in each.parts if isinstance(p, Use) and p.card)
+    for card in used:
+        if library is None:
+            raise ValueError(f"these operations use those of {card}")
+        own += labels(library.operations(card), library)
     return tuple(dict.fromkeys(own))
 
 
@@ -115,7 +158,9 @@ class StepWritten(_Strict):
 
 class UseWritten(_Strict):
     operation: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
-    times: str
+    times: str = "1"
+    card: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")] = ""
+    using: dict[str, str] = {}
 
 
 class OperationWritten(_Strict):
@@ -138,7 +183,12 @@ def parse_operation(written: OperationWritten) -> Operation:
         tuple(
             Step(each.label, each.who, parse_formula(each.count))
             if isinstance(each, StepWritten)
-            else Use(each.operation, parse_formula(each.times))
+            else Use(
+                each.operation,
+                parse_formula(each.times),
+                each.card,
+                {name: parse_formula(text) for name, text in each.using.items()},
+            )
             for each in written.step
         ),
     )
@@ -146,14 +196,16 @@ def parse_operation(written: OperationWritten) -> Operation:
 
 def fault(operations: Sequence[Operation], roles: Sequence[str]) -> str | None:
     """What is wrong with the operations of a card, if anything: names, order, roles."""
-    if operations and list(roles) != [f"p{number}" for number in range(RING)]:
-        return "operations are for three numbered parties"
+    if operations and len(roles) not in (RING, RING + 1):
+        return "operations are for three parties, and a result party after them"
     known: set[str] = set()
     for each in operations:
         if each.name in known:
             return f"two operations are called {each.name}"
         for part in each.parts:
-            if isinstance(part, Use) and part.operation not in known:
+            if isinstance(part, Use) and not part.card and part.operation not in known:
                 return f"operation {each.name} uses {part.operation}, which is not listed before it"
+            if isinstance(part, Step) and len(roles) == RING and part.who == "each to the result":
+                return f"operation {each.name} shows something to a result party, which the card does not have"
         known.add(each.name)
     return None

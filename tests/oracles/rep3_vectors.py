@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pets.errors import PeerError
 from pets.kernels.shares import Zeros
 from pets.protocols.base import Role
-from pets.protocols.rep3 import compare, order, sharing
+from pets.protocols.rep3 import compare, order, products, rounding, sharing
 from pets.protocols.rep3.sharing import PARTIES, Bits, Context, Words
 from pets.secret import Secret
 from pets.spec.cards import cards_folder, load_cards
@@ -58,6 +58,37 @@ PROGRAMS: Mapping[str, Callable[..., Role[Words]]] = {
 }
 
 
+ROUNDING: Mapping[str, Callable[..., Role[Words]]] = {
+    "quotient": lambda ctx, x, y: rounding.quotient(ctx, x, 7),
+    "remainder": lambda ctx, x, y: rounding.remainder(ctx, x, 7),
+    "nearest": lambda ctx, x, y: rounding.nearest(ctx, x, 4),
+    "midpoint": lambda ctx, x, y: rounding.midpoint(ctx, x + sharing.public(ctx, 2, ROWS), 4),
+    "shifted": lambda ctx, x, y: rounding.shifted(ctx, x, 2),
+    "is_zero, injected": lambda ctx, x, y: _injected(ctx, x, y),
+    "inner_products": lambda ctx, x, y: products.inner_products(ctx, x, y, ROWS),
+    "matrix_product": lambda ctx, x, y: products.matrix_product(ctx, x, y, 1),
+}
+"""Of rounding.py and products.py."""
+
+
+def _injected(ctx: Context, x: Words, y: Words) -> Role[Words]:
+    return (yield from products.injected(ctx, (yield from compare.is_zero(ctx, x - sharing.public(ctx, 5, ROWS))), y))
+
+
+ALL: Mapping[str, Mapping[str, Callable[..., Role[Words]]]] = {"ok_operations": PROGRAMS, "ok_rounding": ROUNDING}
+"""Programs by file."""
+
+
+PARAMETERS: Mapping[str, str] = {
+    "ok_operations": f"bits {BITS}, divisor 7",
+    "ok_rounding": "divisor 7, base 4, shift by 2 bits; length 3 of inner products, 1 of the matrices",
+}
+
+
+def _program(name: str) -> Callable[..., Role[Words]]:
+    return next(programs[name] for programs in ALL.values() if name in programs)
+
+
 def components(column: int, values: tuple[int, ...]) -> list[list[int]]:
     """Three components of a column: two that are made up, and what is left."""
     first = [(0x9E3779B97F4A7C15 * (3 * column + row + 1)) % 2**64 for row in range(len(values))]
@@ -73,7 +104,7 @@ def run(
     roles = {}
     for party, role in enumerate(PARTIES):
         ctx = Context(party, Zeros(Secret(KEYS[party]), Secret(KEYS[(party + 1) % 3])))
-        roles[role] = PROGRAMS[name](ctx, *(Words(c[party], c[(party + 1) % 3]) for c in arrays))
+        roles[role] = _program(name)(ctx, *(Words(c[party], c[(party + 1) % 3]) for c in arrays))
     return play(roles, alter=alter)
 
 
@@ -145,11 +176,14 @@ def header(parameters: str, entries: list[dict[str, Any]], valid: int) -> dict[s
 
 def files() -> dict[str, dict[str, Any]]:
     keys = f"keys {', '.join(key.hex() for key in KEYS)}, of parties 2 and 0, 0 and 1, 1 and 2; words in hex"
-    ok = [entry(name) for name in PROGRAMS]
+    ok = {stem: [entry(name) for name in programs] for stem, programs in ALL.items()}
     steps = [step("multiply"), step("inner_product")]
     wrong = [bad(column, change) for column in range(-(-BITS // 2) + 2) for change in CHANGES]
     return {
-        "ok_operations": {"header": header(f"{keys}; bits {BITS}, divisor 7", ok, len(ok)), "entries": ok},
+        **{
+            stem: {"header": header(f"{keys}; {PARAMETERS[stem]}", made, len(made)), "entries": made}
+            for stem, made in ok.items()
+        },
         "step_product": {"header": header(keys, steps, len(steps)), "entries": steps},
         "bad_order": {
             "header": header("the sort of ok_operations with one message changed", wrong, 0),

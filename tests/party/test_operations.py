@@ -13,8 +13,8 @@ from pets.kernels.shares import Zeros
 from pets.party import gate
 from pets.party.drive import drive
 from pets.protocols.base import Role, Send
-from pets.protocols.rep3 import compare, order, sharing
-from pets.protocols.rep3.sharing import PARTIES, Context
+from pets.protocols.rep3 import compare, order, products, rounding, sharing
+from pets.protocols.rep3.sharing import PARTIES, Context, Words
 from pets.secret import Secret
 from pets.spec.cards import load_cards
 from pets.spec.operations import labels
@@ -31,9 +31,15 @@ PROGRAM = [
     ("select", {"n": ROWS, "bits": 1}),
     ("divided", {"n": ROWS, "bits": 5}),
     ("sorted_by", {"n": ROWS, "bits": 4}),
+    ("midpoint", {"n": ROWS, "bits": 5}),
+    ("inner_products", {"n": 1, "bits": 1}),
+    ("shifted", {"n": 1, "bits": 3}),
+    ("is_zero", {"n": ROWS, "bits": 1}),
+    ("injected", {"n": ROWS, "bits": 1}),
     ("opened", {"n": ROWS, "bits": 1}),
 ]
-"""Counts below ten become zero, the others are divided by five and put in order: all that suppression needs."""
+"""Counts below ten become zero, the others are divided by five and put in order: all that suppression needs. Then each
+is put in the middle of its band, and where that is nothing stands an eighth of the sum of their squares instead."""
 
 
 def program(ctx: Context, value: np.ndarray[Any, Any]) -> Role[Any]:
@@ -44,7 +50,12 @@ def program(ctx: Context, value: np.ndarray[Any, Any]) -> Role[Any]:
     kept = yield from compare.select(ctx, low, sharing.public(ctx, 0, ROWS), counts)
     fifths = yield from compare.divided(ctx, kept, 5)
     ordered, _ = yield from order.sorted_by(ctx, fifths, 4, [counts])
-    return (yield from sharing.opened(ctx, ordered))
+    middles = yield from rounding.midpoint(ctx, ordered, 5)
+    squares = yield from products.inner_products(ctx, ordered, ordered, ROWS)
+    eighth = yield from rounding.shifted(ctx, squares, 3)
+    everywhere = Words(np.repeat(eighth.own, ROWS), np.repeat(eighth.next, ROWS))
+    nothing = yield from compare.is_zero(ctx, middles)
+    return (yield from sharing.opened(ctx, middles + (yield from products.injected(ctx, nothing, everywhere))))
 
 
 def play(change: Callable[[int, Role[Any]], Role[Any]] = lambda party, role: role) -> tuple[list[Any], MemoryNetwork]:
@@ -78,7 +89,8 @@ def play(change: Callable[[int, Role[Any]], Role[Any]] = lambda party, role: rol
 def test_a_program_of_operations_passes_its_gates_and_nothing_else_is_sent() -> None:
     ends, network = play()
     counts = np.arange(ROWS, dtype=np.uint64)
-    expected = np.sort(np.where(counts < 10, 0, counts) // 5)
+    ordered = np.sort(np.where(counts < 10, 0, counts) // 5)
+    expected = np.where(ordered == 0, (ordered * ordered).sum() // 8, (ordered + 4) // 5 * 5 - 2)
     assert all(np.array_equal(end, expected) for end in ends)
     sent = {(s.sender, s.to, s.slot, len(s.body)) for s in network.transcript}
     projected = {

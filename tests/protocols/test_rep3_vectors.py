@@ -35,6 +35,10 @@ def test_every_program_sends_and_gives_what_its_vector_says(entry: dict[str, Any
     assert made.entry(entry["program"]) == entry
 
 
+def signed(word: int) -> int:
+    return word - WORD if word >> 63 else word
+
+
 EXPECTED = {
     "multiply": lambda x, y: [a * b % WORD for a, b in zip(x, y, strict=True)],
     "inner_product": lambda x, y: [(a * b + b * b) % WORD for a, b in zip(x, y, strict=True)],
@@ -42,6 +46,14 @@ EXPECTED = {
     "is_zero, to_words": lambda x, y: [int(a == 5) for a in x],
     "to_bits, to_words": lambda x, y: [a >> bit & 1 for bit in range(made.BITS) for a in x],
     "divided": lambda x, y: [(2**31 - 1) // 7 for _ in x],
+    "quotient": lambda x, y: [signed(a) // 7 % WORD for a in x],
+    "remainder": lambda x, y: [signed(a) % 7 for a in x],
+    "nearest": lambda x, y: [(signed(a) + 2) // 4 * 4 % WORD for a in x],
+    "midpoint": lambda x, y: [((a + 2) % WORD + 3) // 4 * 4 - 2 if (a + 2) % WORD else 0 for a in x],
+    "shifted": lambda x, y: [(signed(a) >> 2) % WORD for a in x],
+    "is_zero, injected": lambda x, y: [b if a == 5 else 0 for a, b in zip(x, y, strict=True)],
+    "inner_products": lambda x, y: [sum(a * b for a, b in zip(x, y, strict=True)) % WORD],
+    "matrix_product": lambda x, y: [a * b % WORD for a in x for b in y],
     "sorted_by": lambda x, y: [
         column[row] for column in (x, y) for row in sorted(range(len(x)), key=lambda at: x[at] % 2**made.BITS)
     ],

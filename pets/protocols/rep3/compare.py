@@ -46,8 +46,14 @@ def carry(ctx: Context, a: Bits, b: Bits) -> Role[Bits]:
 
     Sizes:   at most 3 planes of ``and`` a bit; 1 + ceil(log2 bits) rounds.
     """
-    generate = yield from conjoin(ctx, a, b)
-    spread = a ^ b
+    return (yield from carried(ctx, (yield from conjoin(ctx, a, b)), a ^ b))
+
+
+def carried(ctx: Context, generate: Bits, spread: Bits) -> Role[Bits]:
+    """The carry out, from where one begins (a AND b) and where one passes (a XOR b): ``carry`` without its first step.
+
+    Sizes:   at most 2 planes of ``and`` a bit; ceil(log2 bits) rounds.
+    """
     while generate.bits > 1:
         generate, spread = yield from _halved(ctx, generate, spread)
     return generate

@@ -236,6 +236,14 @@ def inner_product(ctx: Context, pairs: list[tuple[Words, Words]]) -> Role[Words]
     part = np.zeros(pairs[0][0].rows, np.uint64)
     for x, y in pairs:
         part += x.own * (y.own + y.next) + x.next * y.own
+    return (yield from added_up(ctx, part))
+
+
+def added_up(ctx: Context, part: U64Array) -> Role[Words]:
+    """What the parties' own parts add up to: of sums of products that each has summed by itself. ``part`` is taken.
+
+    Sizes:   ``dot``: one word a row to the party before; 1 round. Learned: nothing.
+    """
     part = ctx.zeros.add(part)
     return Words(part, (yield from _passed_on(ctx, "dot", part)))
 

@@ -1,0 +1,55 @@
+"""How each operation of the card rep3 that is made of others is run, and with which public numbers it is tried."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from pets.protocols.base import Role
+from pets.protocols.rep3 import compare, products, rounding
+from pets.protocols.rep3.sharing import Bits, Context, Words
+from tests.oracles.shared import Run
+
+
+@dataclass(frozen=True)
+class Made:
+    """``act`` takes a context, columns, and the public numbers by name."""
+
+    act: Run
+    columns: int
+    publics: tuple[Mapping[str, int], ...]
+    rows: tuple[int, ...] = (1, 64, 100)
+    values: tuple[int, ...] = field(default=())
+    """What stands in each column, to be sure that no value shows in what is sent: 0 without."""
+
+
+def _bits(*numbers: int) -> tuple[Mapping[str, int], ...]:
+    return tuple({"bits": number} for number in numbers)
+
+
+def _planes(x: Words, count: int) -> Bits:
+    zero = np.zeros((count, -(-x.rows // 64)), np.uint64)
+    return Bits(zero, zero, x.rows)
+
+
+def _carried(ctx: Context, x: Words, *, bits: int) -> Role[Any]:
+    return (yield from compare.carried(ctx, _planes(x, bits), _planes(x, bits)))
+
+
+def _injected(ctx: Context, x: Words, *, bits: int) -> Role[Any]:
+    zero = np.zeros(bits * x.rows, np.uint64)
+    return (yield from products.injected(ctx, _planes(x, bits), Words(zero, zero)))
+
+
+DIVISORS = _bits(1, 2, 3, 5, 8, 1000, 2**20 + 7, 2**61)
+
+MADE: Mapping[str, Made] = {
+    "carried": Made(_carried, 1, _bits(1, 2, 3, 31, 62)),
+    "quotient": Made(lambda ctx, x, *, bits: rounding.quotient(ctx, x, bits), 1, DIVISORS),
+    "midpoint": Made(lambda ctx, x, *, bits: rounding.midpoint(ctx, x, bits), 1, DIVISORS),
+    "shifted": Made(lambda ctx, x, *, bits: rounding.shifted(ctx, x, bits), 1, _bits(1, 2, 20, 31, 62)),
+    "roughly": Made(lambda ctx, x, *, bits: rounding.roughly(ctx, x, bits), 1, _bits(1, 31, 62)),
+    "injected": Made(_injected, 1, _bits(1, 2, 5)),
+    "inner_products": Made(lambda ctx, x, y, *, bits: products.inner_products(ctx, x, y, 1), 2, _bits(1)),
+}
