@@ -1,0 +1,227 @@
+"""Disclosure control on clear data: from joined rows to the table that may be shown. Slow, obvious, and the reference.
+
+    protect(rows, dimensions, statistics, control)  ->  {cell: {statistic: number or None}}
+
+None is *withheld*, and there is one None: a cell with nobody, one that is small, one that few people dominate and one
+that is withheld for the sake of another all look the same. The order of work is fixed (threats-and-tests 5.3):
+
+    1  contributors    persons who contribute to a statistic of a cell; who is NULL in a column does not contribute
+    2  withheld        a statistic is withheld unless all of this holds
+                         a  its contributors are enough: min_count or more, or nobody where zeros are shown
+                         b  so are those of each party in ``local`` alone
+                         c  a sum: no dominance, over each person's whole contribution to the cell
+                         d  a sum of a 0/1 column is a count of persons: the ones are enough, and so are the others
+                         e  COUNT(x) beside COUNT(*), neither rounded: those who are NULL are enough, too
+    3  withheld too    where totals are known: see ``blocks``
+    4  rounded         counts of rows and persons, and sums of 0/1 columns, where they are shown
+    5  derived         totals and means are made of what is shown (``total``, ``mean``), never of anything else
+
+Contributions count by their size: with negative values (n, k) holds the largest against the total without signs.
+What this does not cover: COUNT(*) beside COUNT(DISTINCT person) tells how many rows are second rows of somebody, and
+true totals that are known narrow what rounding leaves open, though never a count that is withheld.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import product
+from typing import Literal
+
+from pets.spec.control import Control
+
+Cell = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row after the join. ``parties``: whose records it is made of; None, of everybody's."""
+
+    person: str
+    cell: Cell
+    values: Mapping[str, int | None] = field(default_factory=dict)
+    parties: frozenset[str] | None = None
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """COUNT(*) ``rows``, COUNT(DISTINCT person) ``people``, COUNT(x) ``values``, SUM(x) ``sum``; of 0/1, ``flag``.
+
+    A sum of products is the ``sum`` of a column of products.
+    """
+
+    kind: Literal["rows", "people", "values", "sum", "flag"]
+    column: str = ""
+
+
+Table = dict[Cell, dict[Statistic, int | None]]
+
+
+def protect(
+    rows: Iterable[Row], dimensions: Mapping[str, Sequence[str]], statistics: Sequence[Statistic], control: Control
+) -> Table:
+    """The protected table of all cells, in order. ``dimensions``: grouping columns in order, with their levels."""
+    cells = list(product(*dimensions.values()))
+    inside: dict[Cell, list[Row]] = {cell: [] for cell in cells}
+    for row in rows:
+        inside[row.cell].append(row)
+    withheld = {
+        cell: {one for one in statistics if not allowed(inside[cell], one, statistics, control)} for cell in cells
+    }
+    if control.known_totals:
+        finest = [place for place, name in enumerate(dimensions) if name in control.known_totals[-1]]
+        persons = {cell: [len(contributors(inside[cell], one)) for one in _of_all(statistics)] for cell in cells}
+        for line in lines(cells, finest):
+            for cell in also_withheld(line, {cell for cell in line if withheld[cell]}, persons, control):
+                withheld[cell] = set(statistics)
+    return {
+        cell: {one: None if one in withheld[cell] else shown(inside[cell], one, control) for one in statistics}
+        for cell in cells
+    }
+
+
+# -- 1 and 2: one statistic of one cell -------------------------------------------------------------------------------
+
+
+def contributors(rows: Iterable[Row], one: Statistic) -> set[str]:
+    """The persons who contribute to a statistic."""
+    return {row.person for row in rows if one.kind in ("rows", "people") or row.values[one.column] is not None}
+
+
+def contributions(rows: Iterable[Row], one: Statistic) -> list[int]:
+    """What each contributor adds to a sum, without its sign, the largest first."""
+    added: dict[str, int] = {}
+    for row in rows:
+        value = row.values[one.column]
+        if value is not None:
+            added[row.person] = added.get(row.person, 0) + value
+    return sorted(map(abs, added.values()), reverse=True)
+
+
+def dominated(largest_first: Sequence[int], control: Control) -> bool:
+    """True if the largest n exceed k of the total, or if what is left beside two is less than p of the largest."""
+    total = sum(largest_first)
+    if any(sum(largest_first[:n]) > share * total for n, share in control.dominance):
+        return True
+    p = control.p_percent
+    return p is not None and bool(largest_first) and sum(largest_first[2:]) < p * largest_first[0]
+
+
+def allowed(rows: Sequence[Row], one: Statistic, beside: Sequence[Statistic], control: Control) -> bool:
+    """Whether a statistic of a cell may be shown as far as the cell itself goes (step 2)."""
+    who = contributors(rows, one)
+    if not control.enough(len(who)):
+        return False
+    for party in control.local:
+        own = [row for row in rows if row.parties is None or party in row.parties]
+        if not control.enough(len(contributors(own, one))):
+            return False
+    if one.kind == "sum" and dominated(contributions(rows, one), control):
+        return False
+    if one.kind == "flag":
+        ones = {row.person for row in rows if row.values[one.column] == 1}
+        others = {row.person for row in rows if row.values[one.column] == 0}
+        if not (control.enough(len(ones)) and control.enough(len(others))):
+            return False
+    if one.kind == "values" and control.round_to == 1 and Statistic("rows") in beside:
+        missing = {row.person for row in rows if row.values[one.column] is None}
+        return control.enough(len(missing))
+    return True
+
+
+# -- 3: totals that are known -----------------------------------------------------------------------------------------
+
+
+def lines(cells: Sequence[Cell], finest: Sequence[int]) -> list[list[Cell]]:
+    """The cells that make up each total of the finest known grouping, in the order of the table.
+
+    Coarser totals of the chain are sums of these, so they tell nothing more.
+    """
+    found: dict[Cell, list[Cell]] = {}
+    for cell in cells:
+        found.setdefault(tuple(cell[place] for place in finest), []).append(cell)
+    return list(found.values())
+
+
+def blocks(line: Sequence[Cell]) -> list[list[Cell]]:
+    """A line cut into pairs of neighbours, in the order of levels; the last has three cells if their number is odd."""
+    cuts = [list(line[place : place + 2]) for place in range(0, len(line), 2)]
+    return [*cuts[:-2], cuts[-2] + cuts[-1]] if len(cuts) > 1 and len(cuts[-1]) == 1 else cuts
+
+
+def also_withheld(
+    line: Sequence[Cell], small: set[Cell], persons: Mapping[Cell, Sequence[int]], control: Control
+) -> set[Cell]:
+    """The cells of a line of which everything is withheld, given those of which something is (``small``).
+
+    A block is withheld as a whole, with all its statistics, if anything in it is. Whoever knows the total of the line
+    then knows the sum over the withheld blocks. If that is of too few people, the first block that has enough people in
+    every statistic is withheld as well, and if there is none, the whole line.
+
+    ``persons``: contributors to each statistic of the table, everybody first.
+
+    Why not the smallest cells first, which would withhold fewer people: because the choice tells of their numbers. Of
+    (9, 30, 30) in a line of 69 it withholds 9 and one 30; whoever knows the rule knows that neither of the two is above
+    the 30 that is shown, and their sum of 39 leaves 9 and 30. Blocks are the same whatever the numbers are. So:
+
+    With m = min_count, U the withheld blocks of a line and H the people in them, a withheld cell may have any number of
+    people from 0 (1 where zeros are shown) to m - 1, as far as anyone can tell who knows all totals, all that is shown
+    and this rule: give it that number, let one cell of each other block of U have 0 (or 1), and put the rest into its
+    neighbour. Each block of U has a small cell then, and the sum is H, which is at least m (and |U| - 1 more where
+    zeros are shown), so that this very U is withheld. Where the whole line is withheld for want of people, its total is
+    known to be small already. tests/test_disclosure_control.py tries it on all small lines.
+    """
+    cut = blocks(line)
+    chosen = [block for block in cut if small & set(block)]
+    if not chosen:
+        return set()
+    if not _sufficient(chosen, persons, control):
+        more = [block for block in cut if block not in chosen and min(_sums([block], persons)) >= control.min_count]
+        chosen = [*chosen, more[0]] if more else cut
+    return {cell for block in chosen for cell in block}
+
+
+def _sufficient(chosen: Sequence[Sequence[Cell]], persons: Mapping[Cell, Sequence[int]], control: Control) -> bool:
+    """Whether withheld blocks have enough people between them, in every statistic, and no cell with people is alone."""
+    shows = control.zeros == "shown"
+    everybody, *others = _sums(chosen, persons)
+    least = control.min_count + (len(chosen) - 1 if shows else 0)
+    peopled = sum(persons[cell][0] > 0 for block in chosen for cell in block)
+    return (
+        everybody >= least
+        and all(count >= control.min_count or (count == 0 and shows) for count in others)
+        and (peopled >= 2 or not shows)
+    )
+
+
+def _sums(chosen: Sequence[Sequence[Cell]], persons: Mapping[Cell, Sequence[int]]) -> list[int]:
+    return [sum(column) for column in zip(*(persons[cell] for block in chosen for cell in block), strict=True)]
+
+
+def _of_all(statistics: Sequence[Statistic]) -> list[Statistic]:
+    return [Statistic("people"), *statistics]
+
+
+# -- 4 and 5: what is shown, and what follows -------------------------------------------------------------------------
+
+
+def shown(rows: Sequence[Row], one: Statistic, control: Control) -> int:
+    """A statistic as it is shown: counts are rounded, sums are exact."""
+    if one.kind == "people":
+        return control.rounded(len(contributors(rows, one)))
+    if one.kind == "rows":
+        return control.rounded(len(rows))
+    values = [value for row in rows if (value := row.values[one.column]) is not None]
+    if one.kind == "values":
+        return control.rounded(len(values))
+    return control.rounded(sum(values)) if one.kind == "flag" else sum(values)
+
+
+def total(table: Table, one: Statistic, cells: Iterable[Cell]) -> int:
+    """A total of what is shown: what is withheld is not in it."""
+    return sum(number for cell in cells if (number := table[cell][one]) is not None)
+
+
+def mean(cell: Mapping[Statistic, int | None], column: str, *, of: Statistic | None = None) -> Fraction | None:
+    """A mean of what is shown; None if its sum or its count (COUNT(x), or ``of``) is withheld, or the count is 0."""
+    added, count = cell.get(Statistic("sum", column)), cell[of or Statistic("values", column)]
+    return None if added is None or not count else Fraction(added, count)
