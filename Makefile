@@ -3,9 +3,10 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-peers
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --constraint constraints.txt
 
-.PHONY: demo test test-long lint types wire bench-join bench-rep3 bench-check clean help
+.PHONY: demo test test-long lint types wire bench-join bench-rep3 bench-peers bench-check clean help
 
 help:
 	@sed -n 's/^##//p' $(MAKEFILE_LIST)
@@ -56,9 +57,20 @@ bench-check: $(VENV)/test
 bench-rep3: $(VENV)/test
 	@$(BIN)/python -m benchmarks.rep3
 
+$(PEERS)/done: benchmarks/peers/requirements.txt
+	@echo "Making the peers' environment (a gigabyte, once) ..."
+	@$(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check install -qq --only-binary :all: --requirement $<
+	@touch $@
+
+## make bench-peers  the same operations beside SPU and MPyC, which get an environment of their own
+bench-peers: $(VENV)/test
+	@$(MAKE) --no-print-directory $(PEERS)/done || echo "Peers could not be installed." >&2
+	@$(BIN)/python -m benchmarks.peers
+
 ## make wire        generate pets/wire from proto/ again
 wire: $(VENV)/test
 	@$(BIN)/python -m pets.wire
 
 clean:
-	rm -rf $(VENV) build dist out
+	rm -rf $(VENV) $(PEERS) build dist out

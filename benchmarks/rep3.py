@@ -1,17 +1,20 @@
-"""Operations on replicated shares, on three servers: ``python -m benchmarks.rep3 [--size ROWS] [--json]``.
+"""Operations on replicated shares, on three servers: ``python -m benchmarks.rep3 [--size ROWS] [--json] [NAME ...]``.
 
 Three processes with a party server each, mutual TLS over loopback gRPC, kernels warm, every message through the gate
 that is projected from the card. One case an operation; a run starts when all three are ready and ends when the last has
-its shares. ``bytes`` are those of all message bodies, which equal the card's formula. The peer is numpy on the values
-in the clear in one process: what secrecy costs. A sort has a tenth of the rows.
+its shares. ``bytes`` are those of all message bodies, which equal the card's formula. ``cpu`` is seconds of processor,
+summed over the parties, with the digests of the receipt: three parties share this machine's processors. The peer is
+numpy on the values in the clear in one process: what secrecy costs. What the last run's shares add up to must be
+numpy's result, or the exit code is 1.
 """
 
 import datetime as dt
 import multiprocessing
 import os
 import resource
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, Final
@@ -21,6 +24,7 @@ import numpy.typing as npt
 
 from benchmarks.common import Case, arguments, show
 from pets.ids import PartyId
+from pets.kernels import shares
 from pets.kernels.shares import Zeros
 from pets.party import gate
 from pets.party.config import Directory, DirectoryParty
@@ -45,18 +49,45 @@ DEADLINE_S: Final = 120.0
 NAMES: Final = {role: PartyId(role) for role in PARTIES}
 
 
+Columns = list[U64]
+
+
+def _same(inputs: Columns, found: Columns, expected: Columns) -> bool:
+    return len(found) == len(expected) and all(map(np.array_equal, found, expected))
+
+
+def _some_order(inputs: Columns, found: Columns, expected: Columns) -> bool:
+    """The same rows, in another order."""
+    rows = [np.stack(columns, axis=1) for columns in (inputs, found)]
+    ordered = [each[np.lexsort(each.T)] for each in rows]
+    return np.array_equal(*ordered) and not np.array_equal(*rows)
+
+
+def _same_planes(inputs: Columns, found: Columns, expected: Columns) -> bool:
+    """Words that were taken as planes."""
+    return np.array_equal(shares.planes(found[0], 64).reshape(-1), expected[0])
+
+
 @dataclass(frozen=True)
 class Operation:
-    """One case: how it is run on columns of words, and the same on values in the clear."""
+    """One case: how it is run on columns of words, and the same on values in the clear, which are signed words."""
 
     act: Callable[..., Role[Any]]
-    columns: int
-    plain: Callable[..., Any]
+    plain: Callable[..., Columns]
+    columns: int = 2
     bits: int = 64
+    """The number of that name on the card."""
+    below: int = 62
+    """Values are below two to this."""
     rows: int = 1
     """Rows are ``--size`` divided by this."""
+    card: str = ""
+    """Its name on the card, if it has another."""
     work: int = 1
     """Gates or products a row, for ``per_second``."""
+    xor: bool = False
+    """Components add up with XOR."""
+    right: Callable[[Columns, Columns, Columns], bool] = _same
 
 
 def _conjoin(ctx: Context, x: Words, y: Words) -> Role[Bits]:
@@ -65,22 +96,61 @@ def _conjoin(ctx: Context, x: Words, y: Words) -> Role[Bits]:
     return (yield from sharing.conjoin(ctx, Bits(planes[0], planes[1], x.rows), Bits(planes[2], planes[3], x.rows)))
 
 
+def _shuffled(ctx: Context, x: Words, y: Words) -> Role[list[Words]]:
+    return (yield from order.shuffled(ctx, [x, y]))[0]
+
+
+def _sorted(ctx: Context, x: Words, y: Words) -> Role[list[Words]]:
+    key, payload = yield from order.sorted_by(ctx, x, 32, [y])
+    return [key, *payload]
+
+
+def _ordered(x: U64, y: U64) -> Columns:
+    at = np.argsort(x, kind="stable")
+    return [x[at], y[at]]
+
+
+def _bit(found: npt.NDArray[np.bool_]) -> Columns:
+    return [found.astype(np.uint64)]
+
+
 OPERATIONS: Final[Mapping[str, Operation]] = {
-    "multiply": Operation(sharing.multiply, 2, lambda x, y: x * y),
-    "conjoin": Operation(_conjoin, 2, lambda x, y: x & y, work=64),
-    "negative": Operation(compare.negative, 1, lambda x: x >> np.uint64(63)),
-    "is_zero": Operation(compare.is_zero, 1, lambda x: x == 0),
-    "divided": Operation(lambda ctx, x: compare.divided(ctx, x, 5), 1, lambda x: x // np.uint64(5), bits=5),
-    "shuffled": Operation(lambda ctx, x, y: order.shuffled(ctx, [x, y]), 2, lambda x, y: (x[::-1], y[::-1])),
-    "sorted_by": Operation(
-        lambda ctx, x, y: order.sorted_by(ctx, x, 32, [y]), 2, lambda x, y: y[np.argsort(x)], bits=32, rows=10
+    "multiply": Operation(sharing.multiply, lambda x, y: [x * y]),
+    "conjoin": Operation(_conjoin, lambda x, y: [x & y], work=64, xor=True, right=_same_planes),
+    "less_than": Operation(compare.less_than, lambda x, y: _bit(x.view(np.int64) < y.view(np.int64)), card="negative"),
+    "equal": Operation(compare.equal, lambda x, y: _bit(x == y), below=4, card="is_zero"),
+    "divided": Operation(
+        lambda ctx, x: compare.divided(ctx, x, 5), lambda x: [x // np.uint64(5)], columns=1, bits=5, below=31
     ),
+    "shuffled": Operation(_shuffled, lambda x, y: [x[::-1], y[::-1]], right=_some_order),
+    "sorted_by": Operation(_sorted, _ordered, bits=32, below=32),
 }
 
 
-def _component(column: int, number: int, rows: int) -> U64:
+def _value(column: int, rows: int, below: int) -> U64:
+    """A made-up column; negative values in one half of it where words have room for them."""
+    low = -(2**below) if below > 32 else 0
+    return np.random.default_rng([column, rows]).integers(low, 2**below, rows, np.int64).view(np.uint64)
+
+
+def _component(column: int, number: int, rows: int, operation: Operation) -> U64:
     """One component of a made-up column, the same at both parties that hold it."""
-    return np.random.default_rng([column, number]).integers(0, 2**64, rows, np.uint64)
+    first, second = (np.random.default_rng([column, rows, n]).integers(0, 2**64, rows, np.uint64) for n in range(2))
+    if number == 2:
+        value = _value(column, rows, operation.below)
+        return value ^ first ^ second if operation.xor else value - first - second
+    return second if number else first
+
+
+def _opened(outputs: list[Any]) -> Columns:
+    """What the parties' own components of a result add up to, column by column."""
+    told = [each if isinstance(each, list) else [each] for each in outputs]
+    found = []
+    for parts in zip(*told, strict=True):
+        own = [part.own for part in parts]
+        whole = isinstance(parts[0], Bits)
+        found.append(shares.unplanes(own[0] ^ own[1] ^ own[2], parts[0].rows) if whole else own[0] + own[1] + own[2])
+    return found
 
 
 def _san(party: str) -> str:
@@ -98,6 +168,11 @@ class _Node:
         self.exchange = Exchange()
 
 
+def _used() -> float:
+    now = resource.getrusage(resource.RUSAGE_SELF)
+    return now.ru_utime + now.ru_stime
+
+
 def _party(pipe: Connection, me: int, certificate: bytes, key: bytes, ca: bytes, keys: tuple[bytes, bytes]) -> None:
     """One of the three processes: a server, and the runs that the parent asks for."""
     keep_memory()
@@ -112,10 +187,10 @@ def _party(pipe: Connection, me: int, certificate: bytes, key: bytes, ca: bytes,
     while (asked := pipe.recv()) is not None:
         name, rows, run = asked
         operation = OPERATIONS[name]
-        columns = [_component(i, (me + j) % 3, rows) for i in range(operation.columns) for j in range(2)]
+        columns = [_component(i, (me + j) % 3, rows, operation) for i in range(operation.columns) for j in range(2)]
         peers = [NAMES[n] for n in PARTIES if n != PARTIES[me]]
         link = GrpcLink(NAMES[PARTIES[me]], run, peers, dialler, node.exchange, deadline_s=DEADLINE_S)
-        program = [(name, _public(operation, rows))]
+        program = [(operation.card or name, _public(operation, rows))]
         passage = gate.Gate(
             gate.project_operations(load_cards()["rep3"], program, NAMES, PARTIES[me]), opening=Secret(os.urandom(32))
         )
@@ -123,16 +198,20 @@ def _party(pipe: Connection, me: int, certificate: bytes, key: bytes, ca: bytes,
         inputs = [Words(columns[2 * i], columns[2 * i + 1]) for i in range(operation.columns)]
         pipe.send("ready")
         pipe.recv()
-        drive(operation.act(ctx, *inputs), passage, link, deadline_s=DEADLINE_S)
-        pipe.send((time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024))
+        before = _used()
+        found = drive(operation.act(ctx, *inputs), passage, link, deadline_s=DEADLINE_S)
+        end = time.perf_counter()
         passage.finish()
+        pipe.send((end, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, _used() - before))
         link.close()
+        if pipe.recv() == "show":
+            pipe.send(found)
     server.stop()
     dialler.close()
 
 
-def measure(size: int) -> list[Case]:
-    """Every operation on ``size`` rows, ``ROUNDS`` times."""
+def measure(sizes: Mapping[str, int]) -> Iterator[Case]:
+    """Each operation on its number of rows, ``ROUNDS`` times."""
     now = dt.datetime.now(dt.UTC)
     authority = Authority.create("benchmark", now=now)
     keys = [os.urandom(16) for _ in PARTIES]
@@ -150,17 +229,17 @@ def measure(size: int) -> list[Case]:
     ports = {name: pipe.recv() for name, pipe in zip(PARTIES, pipes, strict=True)}
     for pipe in pipes:
         pipe.send(ports)
-    cases = [_case(name, operation, size // operation.rows, pipes) for name, operation in OPERATIONS.items()]
+    for name, size in sizes.items():
+        yield _case(name, OPERATIONS[name], size, pipes)
     for pipe, child in zip(pipes, children, strict=True):
         pipe.send(None)
         child.join(20)
-    return cases
 
 
 def _case(name: str, operation: Operation, rows: int, pipes: list[Any]) -> Case:
     rows = max(64, rows // 64 * 64)
-    runs, peak = [], 0
-    for _ in range(ROUNDS):
+    runs, cpu, peak = [], [], 0
+    for number in range(ROUNDS):
         run = os.urandom(32)
         for pipe in pipes:
             pipe.send((name, rows, run))
@@ -170,20 +249,24 @@ def _case(name: str, operation: Operation, rows: int, pipes: list[Any]) -> Case:
         for pipe in pipes:
             pipe.send("go")
         ends = [pipe.recv() for pipe in pipes]
-        runs.append(max(end for end, _ in ends) - start)
-        peak = max(peak, *(rss for _, rss in ends))
-    rng = np.random.default_rng(7)
-    columns = [rng.integers(0, 2**31, rows).astype(np.uint64) for _ in range(operation.columns)]
+        runs.append(max(end for end, _, _ in ends) - start)
+        cpu.append(sum(used for _, _, used in ends))
+        peak = max(peak, *(rss for _, rss, _ in ends))
+        for pipe in pipes:
+            pipe.send("show" if number == ROUNDS - 1 else "next")
+    inputs = [_value(column, rows, operation.below) for column in range(operation.columns)]
+    found = _opened([pipe.recv() for pipe in pipes])
     plain = []
     for _ in range(ROUNDS):
         start = time.perf_counter()
-        operation.plain(*columns)
+        expected = operation.plain(*inputs)
         plain.append(time.perf_counter() - start)
     card = load_cards()["rep3"]
     names = card.names(_public(operation, rows))
-    sent = sum(8 * each.count for each in expanded(card.operations, name, names))
+    listed = operation.card or name
+    sent = sum(8 * each.count for each in expanded(card.operations, listed, names))
     seconds = sorted(runs[WARM:])
-    rounds = next(each for each in card.operations if each.name == name).rounds.evaluate(names)
+    rounds = next(each for each in card.operations if each.name == listed).rounds.evaluate(names)
     return Case(
         name=f"rep3.{name}",
         size=rows,
@@ -193,14 +276,23 @@ def _case(name: str, operation: Operation, rows: int, pipes: list[Any]) -> Case:
         peak_rss_mb=peak,
         steps={},
         peers={"numpy, in the clear": sorted(plain)[len(plain) // 2]},
-        more={"per_second": round(rows * operation.work / seconds[len(seconds) // 2])},
+        more={
+            "cpu": round(sorted(cpu[WARM:])[len(seconds) // 2], 4),
+            "per_second": round(rows * operation.work / seconds[len(seconds) // 2]),
+            "right": operation.right(inputs, found, expected),
+        },
     )
 
 
 def main() -> None:
-    asked = arguments(__doc__, size=1_000_000, what="rows").parse_args()
-    for case in measure(asked.size):
+    parser = arguments(__doc__, size=1_000_000, what="rows")
+    parser.add_argument("names", nargs="*", choices=[*OPERATIONS, []], metavar="NAME", help="operations (all)")
+    asked = parser.parse_args()
+    right = True
+    for case in measure({name: asked.size // OPERATIONS[name].rows for name in asked.names or OPERATIONS}):
         show(case, as_json=asked.json)
+        right = right and case.more["right"]
+    sys.exit(not right)
 
 
 if __name__ == "__main__":

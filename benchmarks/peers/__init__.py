@@ -1,0 +1,1 @@
+"""Other systems on this machine, beside ours: ``python -m benchmarks.peers``."""
