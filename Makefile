@@ -4,6 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
+ACRO := .venv-acro
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --constraint constraints.txt
 
 .PHONY: demo test test-long lint types wire bench-join bench-rep3 bench-peers bench-check clean help
@@ -30,19 +31,25 @@ $(VENV)/test: $(VENV)/base
 	@PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(PIP) --editable ".[test]"
 	@touch $@
 
+$(ACRO)/done: tests/acro/requirements.txt
+	@echo "Making the environment of ACRO, against which disclosure control is tested (half a minute, once) ..."
+	@$(PYTHON) -m venv $(ACRO)
+	@$(ACRO)/bin/python -m pip --disable-pip-version-check install -qq --no-deps --requirement $<
+	@touch $@
+
 ## make demo        two organisations, a helper, an approved joint query: from records to receipts in a minute
 demo: $(VENV)/base
 	@$(BIN)/pets demo
 
 ## make test        style, types, and all tests; under ten minutes on two cores
-test: $(VENV)/test
+test: $(VENV)/test $(ACRO)/done
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -m "not long" --numprocesses 2 --dist loadscope
 
 ## make test-long   the long suites: fuzz, statistics, large sizes
-test-long: $(VENV)/test
+test-long: $(VENV)/test $(ACRO)/done
 	@$(BIN)/python -m pytest -m long --timeout 3600
 
 ## make bench-join  the join benchmark: three server processes over loopback (see benchmarks/join.py)
@@ -73,4 +80,4 @@ wire: $(VENV)/test
 	@$(BIN)/python -m pets.wire
 
 clean:
-	rm -rf $(VENV) $(PEERS) build dist out
+	rm -rf $(VENV) $(PEERS) $(ACRO) build dist out

@@ -163,11 +163,17 @@ def test_what_tests_import_is_in_the_test_extra() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     declared = [*project["dependencies"], *project["optional-dependencies"]["test"]]
     names = {re.split(r"[<>=\[]", line)[0].replace("-", "_") for line in declared} | {"grpc", "google", *COMES_WITH}
-    peers = ROOT / "benchmarks" / "peers"  # run by an interpreter of their own, which has these
-    theirs = {line.partition("==")[0] for line in (peers / "requirements.txt").read_text().splitlines()}
+    apart = (
+        ROOT / "benchmarks" / "peers",
+        ROOT / "tests" / "acro",
+    )  # run by interpreters of their own, which have these
+    theirs = {
+        folder: {line.partition("==")[0] for line in (folder / "requirements.txt").read_text().splitlines()}
+        for folder in apart
+    }
     tops = set()
     for file in (*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")):
-        allowed = theirs if file.parent == peers and not file.name.startswith("__") else set()
+        allowed = set() if file.name.startswith("__") else theirs.get(file.parent, set())
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Import):
                 tops |= {alias.name.partition(".")[0] for alias in node.names} - allowed

@@ -7,9 +7,9 @@ less. ``effective(spec)`` is the one answer that checkers, planner, protocol and
     contributors   a statistic of a cell is withheld unless the persons who contribute to *that* statistic are at least
                    ``min_count``; a cell with nobody is shown as 0 only if ``zeros`` are shown, else it looks like any
                    other cell that is withheld
-    dominance      (n, k): a sum is withheld if the n largest contributions of a person exceed k of the cell's total
-    p_percent      a sum is withheld if all but the two largest contributions are less than p of the largest: the second
-                   largest contributor could work out the largest that closely
+    dominance      (n, k): a sum is withheld if the contributions of n persons are k of the cell's total or more
+    p_percent      a sum is withheld if all but the two largest contributions are less than p of the largest, or if all
+                   are 0: the second largest contributor could work out the largest that closely
     local          parties whose own contributions to the cell have to reach the minimum, not only those of all
     rounding       counts of persons are rounded; totals and means are made of protected counts
     known_totals   tables whose true numbers recipients know: further cells are withheld so that none follows from them

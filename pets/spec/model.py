@@ -317,7 +317,7 @@ class DifferentialPrivacy(Model):
 
 
 class Dominance(Model):
-    """Withheld is a sum of which the ``largest`` so many contributions are more than ``percent`` of the total."""
+    """Withheld is a sum of which the ``largest`` so many contributions are ``percent`` of the total or more."""
 
     largest: Annotated[int, Field(ge=1, le=10)]
     percent: Annotated[int, Field(ge=1, le=99)]

@@ -98,12 +98,17 @@ def contributions(rows: Iterable[Row], one: Statistic) -> list[int]:
 
 
 def dominated(largest_first: Sequence[int], control: Control) -> bool:
-    """True if the largest n exceed k of the total, or if what is left beside two is less than p of the largest."""
-    total = sum(largest_first)
-    if any(sum(largest_first[:n]) > share * total for n, share in control.dominance):
+    """True if the largest n are k of the total or more, or if what is left beside two is less than p of the largest.
+
+    Where all contribute 0, the largest is known exactly: p % withholds it. In whole numbers, with p in per cent, that
+    is 100 * rest < max(p * largest, 1).
+    """
+    total, p = sum(largest_first), control.p_percent
+    if total and any(sum(largest_first[:n]) >= share * total for n, share in control.dominance):
         return True
-    p = control.p_percent
-    return p is not None and bool(largest_first) and sum(largest_first[2:]) < p * largest_first[0]
+    if p is None or not largest_first:
+        return False
+    return total == 0 or sum(largest_first[2:]) < p * largest_first[0]
 
 
 def allowed(rows: Sequence[Row], one: Statistic, beside: Sequence[Statistic], control: Control) -> bool:

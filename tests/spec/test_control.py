@@ -177,7 +177,7 @@ def drawn(draw: random.Random) -> Control:
 def dominated(control: Control, values: list[int]) -> bool:
     """The definition: the largest contributions against the total."""
     top, total = sorted(values, reverse=True), sum(values)
-    return any(sum(top[:n]) > k * total for n, k in control.dominance) or (
+    return any(sum(top[:n]) >= k * total for n, k in control.dominance) or (
         control.p_percent is not None and sum(top[2:]) < control.p_percent * top[0]
     )
 
