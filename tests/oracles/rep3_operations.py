@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pets.protocols.base import Role
-from pets.protocols.rep3 import compare, products, rounding
+from pets.protocols.rep3 import compare, fixed, products, ratio, rounding
 from pets.protocols.rep3.sharing import Bits, Context, Words
 from tests.oracles.shared import Run
 
@@ -42,6 +42,20 @@ def _injected(ctx: Context, x: Words, *, bits: int) -> Role[Any]:
     return (yield from products.injected(ctx, _planes(x, bits), Words(zero, zero)))
 
 
+def _all_before(ctx: Context, x: Words, *, bits: int) -> Role[Any]:
+    return (yield from ratio.all_before(ctx, _planes(x, bits)))
+
+
+def _decayed(ctx: Context, x: Words, *, bits: int) -> Role[Any]:
+    return (yield from fixed._decayed(ctx, x, [x] * 6, [x] * 3, 10, bits))
+
+
+RATIOS = tuple({"bits": bits, "digits": digits} for bits in (1, 2, 19, 20, 30) for digits in (1, 2, 3))
+"""Widths on both sides of what is done otherwise."""
+
+PARTS = {"sort_pass", "sort_last", "digit_above"}
+"""Operations of the card that only others use."""
+
 DIVISORS = _bits(1, 2, 3, 5, 8, 1000, 2**20 + 7, 2**61)
 
 MADE: Mapping[str, Made] = {
@@ -51,5 +65,19 @@ MADE: Mapping[str, Made] = {
     "shifted": Made(lambda ctx, x, *, bits: rounding.shifted(ctx, x, bits), 1, _bits(1, 2, 20, 31, 62)),
     "roughly": Made(lambda ctx, x, *, bits: rounding.roughly(ctx, x, bits), 1, _bits(1, 31, 62)),
     "injected": Made(_injected, 1, _bits(1, 2, 5)),
+    "all_before": Made(_all_before, 1, _bits(1, 2, 3, 5, 30, 33)),
+    "rough_product": Made(lambda ctx, x, y, *, bits: ratio._product(ctx, x, y), 2, _bits(1)),
+    "inverted": Made(lambda ctx, x, *, bits: ratio.inverted(ctx, x), 1, _bits(1), values=(2**29,)),
+    "ratio": Made(
+        lambda ctx, x, y, *, bits, digits: ratio.ratio(ctx, x, y, bits=bits, digits=digits), 2, RATIOS, rows=(1, 70)
+    ),
+    "root": Made(lambda ctx, x, *, bits: ratio.root(ctx, x, bits), 1, _bits(2, 4, 6, 34, 60), rows=(1, 70)),
+    "fixed_product": Made(lambda ctx, x, y, *, bits: fixed.product(ctx, x, y, bits), 2, _bits(1, 20, 62)),
+    "over": Made(
+        lambda ctx, x, y, *, bits, digits: fixed.over(ctx, x, y, fraction=0, bits=bits, digits=digits), 2, RATIOS[::4]
+    ),
+    "decayed": Made(_decayed, 1, _bits(31, 40, 52)),
+    "decay": Made(lambda ctx, x, *, bits: fixed.decay(ctx, x, bits), 1, _bits(8, 20)),
+    "sigmoid": Made(lambda ctx, x, *, bits: fixed.sigmoid(ctx, x, bits), 1, _bits(8, 20)),
     "inner_products": Made(lambda ctx, x, y, *, bits: products.inner_products(ctx, x, y, 1), 2, _bits(1)),
 }

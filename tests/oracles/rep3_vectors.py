@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pets.errors import PeerError
 from pets.kernels.shares import Zeros
 from pets.protocols.base import Role
-from pets.protocols.rep3 import compare, order, products, rounding, sharing
+from pets.protocols.rep3 import compare, fixed, order, products, ratio, rounding, sharing
 from pets.protocols.rep3.sharing import PARTIES, Bits, Context, Words
 from pets.secret import Secret
 from pets.spec.cards import cards_folder, load_cards
@@ -70,18 +70,35 @@ ROUNDING: Mapping[str, Callable[..., Role[Words]]] = {
 }
 """Of rounding.py and products.py."""
 
+FIXED: Mapping[str, Callable[..., Role[Words]]] = {
+    "ratio": lambda ctx, x, y: ratio.ratio(
+        ctx, sharing.public(ctx, -1000, ROWS), x + sharing.public(ctx, 2, ROWS), bits=3, digits=1
+    ),
+    "root": lambda ctx, x, y: ratio.root(ctx, x.times(7) + sharing.public(ctx, 14, ROWS), 8),
+    "product": lambda ctx, x, y: fixed.product(ctx, x, x.times(2**30), 31),
+    "over": lambda ctx, x, y: fixed.over(ctx, sharing.public(ctx, 1000, ROWS), x, fraction=4, bits=3, digits=1),
+    "decay": lambda ctx, x, y: fixed.decay(ctx, x.times(100) + sharing.public(ctx, 200, ROWS), 10),
+    "sigmoid": lambda ctx, x, y: fixed.sigmoid(ctx, x.times(500), 10),
+}
+"""Of ratio.py and fixed.py."""
+
 
 def _injected(ctx: Context, x: Words, y: Words) -> Role[Words]:
     return (yield from products.injected(ctx, (yield from compare.is_zero(ctx, x - sharing.public(ctx, 5, ROWS))), y))
 
 
-ALL: Mapping[str, Mapping[str, Callable[..., Role[Words]]]] = {"ok_operations": PROGRAMS, "ok_rounding": ROUNDING}
+ALL: Mapping[str, Mapping[str, Callable[..., Role[Words]]]] = {
+    "ok_operations": PROGRAMS,
+    "ok_rounding": ROUNDING,
+    "ok_fixed": FIXED,
+}
 """Programs by file."""
 
 
 PARAMETERS: Mapping[str, str] = {
     "ok_operations": f"bits {BITS}, divisor 7",
     "ok_rounding": "divisor 7, base 4, shift by 2 bits; length 3 of inner products, 1 of the matrices",
+    "ok_fixed": "ranges and fractions as the generator has them",
 }
 
 

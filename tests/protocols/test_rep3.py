@@ -18,13 +18,13 @@ from pets.secret import Secret
 from pets.spec.cards import load_cards
 from pets.spec.operations import Sent, expanded
 from tests.oracles.play import Transcript, play
-from tests.oracles.rep3_operations import MADE
+from tests.oracles.rep3_operations import MADE, PARTS
 
 U64 = npt.NDArray[np.uint64]
 Run = Callable[..., Role[Any]]
 
 CARD = load_cards()["rep3"]
-PLAIN = [each.name for each in CARD.operations if each.name not in MADE and not each.name.startswith("sort_")]
+PLAIN = [each.name for each in CARD.operations if each.name not in MADE.keys() | PARTS]
 KEYS = [Secret(bytes([number + 1] * 16)) for number in range(3)]
 EDGES = np.array([0, 1, 2, 2**31, 2**62, 2**63 - 1, 2**63, 2**63 + 1, 2**64 - 2, 2**64 - 1], np.uint64)
 SIZES = (1, 2, 63, 64, 65, 130)

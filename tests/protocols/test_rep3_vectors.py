@@ -1,5 +1,6 @@
 """The vectors of rep3, replayed, and computed a second time from integers and single AES blocks."""
 
+from math import isqrt
 from typing import Any
 
 import pytest
@@ -54,6 +55,12 @@ EXPECTED = {
     "is_zero, injected": lambda x, y: [b if a == 5 else 0 for a, b in zip(x, y, strict=True)],
     "inner_products": lambda x, y: [sum(a * b for a, b in zip(x, y, strict=True)) % WORD],
     "matrix_product": lambda x, y: [a * b % WORD for a in x for b in y],
+    "ratio": lambda x, y: [-1000 // (signed(a) + 2) % WORD if signed(a) + 2 else 0 for a in x],
+    "root": lambda x, y: [isqrt(7 * signed(a) + 14) for a in x],
+    "product": lambda x, y: [signed(a) ** 2 // 2 for a in x],
+    "over": lambda x, y: [16000 // signed(a) % WORD for a in x],
+    "decay": lambda x, y: [516, 1023, 516],  # 1024 e^-t is 516.9, 1024, 516.9
+    "sigmoid": lambda x, y: [942, 281, 942],  # 1024 / (1 + e^-x) is 942.01, 280.1, 942.01
     "sorted_by": lambda x, y: [
         column[row] for column in (x, y) for row in sorted(range(len(x)), key=lambda at: x[at] % 2**made.BITS)
     ],
