@@ -9,6 +9,7 @@ from typing import Literal
 import pytest
 
 from pets.check.withheld import compared
+from pets.ids import MISSING
 from pets.spec.control import PRESETS, Control
 from tests.oracles.control import Cell, Row, Statistic, Table, also_withheld, mean, protect, total
 
@@ -150,16 +151,16 @@ def lines_of(cells: int, people_in_all: int) -> Iterator[tuple[int, ...]]:
             yield (first, *rest)
 
 
-def told_of_line(counts: tuple[int, ...], control: Control) -> tuple[int | None, ...]:
-    """What is shown of a line of counts."""
-    line = [(str(n),) for n in range(len(counts))]
+def told_of_line(counts: tuple[int, ...], control: Control, missing: int = 0) -> tuple[int | None, ...]:
+    """What is shown of a line of counts, the last so many of which are of people with a level ``(missing)``."""
+    line = [(str(n), MISSING if n >= len(counts) - missing else "") for n in range(len(counts))]
     small = {cell for cell, count in zip(line, counts, strict=True) if not control.enough(count)}
     persons = {cell: (count,) for cell, count in zip(line, counts, strict=True)}
     gone = also_withheld(line, small, persons, control)
     return tuple(None if cell in gone else count for cell, count in zip(line, counts, strict=True))
 
 
-def every_line(cells: int, most: int, control: Control) -> int:
+def every_line(cells: int, most: int, control: Control, missing: int = 0) -> int:
     """Hold all lines against what whoever knows the total and the rule can tell; returns how many cells are withheld.
 
     All lines of one total that are shown alike cannot be told apart. Among them, a withheld cell has every number of
@@ -170,7 +171,7 @@ def every_line(cells: int, most: int, control: Control) -> int:
     for people_in_all in range(most + 1):
         alike: dict[tuple[int | None, ...], list[tuple[int, ...]]] = {}
         for counts in lines_of(cells, people_in_all):
-            alike.setdefault(told_of_line(counts, control), []).append(counts)
+            alike.setdefault(told_of_line(counts, control, missing), []).append(counts)
         for told, lines in alike.items():
             for place, number in enumerate(told):
                 if number is None:
@@ -187,8 +188,8 @@ def test_nobody_can_tell_a_withheld_count_from_another(
     zeros: Literal["shown", "hidden"], cells: int, most: int
 ) -> None:
     """Not even with the total of the line and the rule itself in hand. Exhaustive for minima of 2 to 4."""
-    for minimum in (2, 3, 4):
-        assert every_line(cells, most, Control(minimum, zeros)) > 0
+    for minimum, missing in itertools.product((2, 3, 4), (0, 1, 2)):
+        assert every_line(cells, most, Control(minimum, zeros), missing) > 0
 
 
 @pytest.mark.long
@@ -197,7 +198,23 @@ def test_nobody_can_tell_a_withheld_count_from_another(
 def test_nobody_can_tell_a_withheld_count_in_longer_lines(
     zeros: Literal["shown", "hidden"], cells: int, most: int, minimum: int
 ) -> None:
-    assert every_line(cells, most, Control(minimum, zeros)) > 0
+    for missing in (0, 1, 2):
+        assert every_line(cells, most, Control(minimum, zeros), missing) > 0
+
+
+@pytest.mark.parametrize("minimum", [2, 3])
+def test_nor_can_whoever_knows_that_no_level_is_missing(minimum: int) -> None:
+    """Zeros hidden, so that the empty cell of the missing level is withheld, and everybody knows that it is empty."""
+    control, seen = Control(minimum), 0
+    for cells, people_in_all in itertools.product((2, 3, 4, 5), range(minimum, 10)):
+        alike: dict[tuple[int | None, ...], list[tuple[int, ...]]] = {}
+        for counts in lines_of(cells, people_in_all):
+            alike.setdefault(told_of_line((*counts, 0), control, 1), []).append(counts)
+        for told, lines in alike.items():
+            for place in (place for place, number in enumerate(told[:-1]) if number is None):
+                seen += 1
+                assert set(range(minimum)) <= {counts[place] for counts in lines}, (told, place)
+    assert seen > 50
 
 
 def test_smallest_cells_first_would_tell() -> None:
@@ -234,6 +251,17 @@ def test_everything_in_a_withheld_block_is_withheld() -> None:
     assert table["a", "3"] == {ROWS: 20, SUM: 20}
     alone = protect(rows, dimensions, [ROWS, SUM], Control(10, "shown"))
     assert alone["a", "2"] == {ROWS: 30, SUM: 30}
+
+
+def test_a_cell_that_everybody_knows_to_be_empty_hides_nothing() -> None:
+    """Neither one that the conditions of the query leave empty nor, as a rule, that of a missing level is a partner."""
+    rows = people(("2",), 4) + people(("4",), 20) + people(("5",), 30) + people(("6",), 40)
+    control = Control(10, "hidden", known_totals=((),))
+    levels = {"age": ["1", "2", "3", "4", "5", "6", MISSING]}
+    out = protect(rows, levels, [ROWS], control, impossible=[("1",), ("3",)])
+    assert [out[cell,][ROWS] for cell in levels["age"]] == [None, None, None, None, 30, 40, None]
+    shown = protect(rows, levels, [ROWS], Control(10, "shown", known_totals=((),)), impossible=[("1",), ("3",)])
+    assert [shown[cell,][ROWS] for cell in levels["age"]] == [0, None, 0, None, 30, 40, 0]
 
 
 def test_lines_are_those_of_the_finest_total() -> None:

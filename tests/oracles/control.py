@@ -21,12 +21,13 @@ What this does not cover: COUNT(*) beside COUNT(DISTINCT person) tells how many 
 true totals that are known narrow what rounding leaves open, though never a count that is withheld.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import product
 from typing import Literal
 
+from pets.ids import MISSING
 from pets.spec.control import Control
 
 Cell = tuple[str, ...]
@@ -57,9 +58,18 @@ Table = dict[Cell, dict[Statistic, int | None]]
 
 
 def protect(
-    rows: Iterable[Row], dimensions: Mapping[str, Sequence[str]], statistics: Sequence[Statistic], control: Control
+    rows: Iterable[Row],
+    dimensions: Mapping[str, Sequence[str]],
+    statistics: Sequence[Statistic],
+    control: Control,
+    *,
+    impossible: Collection[Cell] = (),
 ) -> Table:
-    """The protected table of all cells, in order. ``dimensions``: grouping columns in order, with their levels."""
+    """The protected table of all cells, in order. ``dimensions``: grouping columns in order, with their levels.
+
+    ``impossible``: cells that the conditions of the query leave empty, as everybody can read in it. They are like other
+    empty cells, but no part of a block, where they would hide nothing.
+    """
     cells = list(product(*dimensions.values()))
     inside: dict[Cell, list[Row]] = {cell: [] for cell in cells}
     for row in rows:
@@ -70,7 +80,7 @@ def protect(
     if control.known_totals:
         finest = [place for place, name in enumerate(dimensions) if name in control.known_totals[-1]]
         persons = {cell: [len(contributors(inside[cell], one)) for one in _of_all(statistics)] for cell in cells}
-        for line in lines(cells, finest):
+        for line in lines([cell for cell in cells if cell not in impossible], finest):
             for cell in also_withheld(line, {cell for cell in line if withheld[cell]}, persons, control):
                 withheld[cell] = set(statistics)
     return {
@@ -148,9 +158,17 @@ def lines(cells: Sequence[Cell], finest: Sequence[int]) -> list[list[Cell]]:
 
 
 def blocks(line: Sequence[Cell]) -> list[list[Cell]]:
-    """A line cut into pairs of neighbours, in the order of levels; the last has three cells if their number is odd."""
-    cuts = [list(line[place : place + 2]) for place in range(0, len(line), 2)]
-    return [*cuts[:-2], cuts[-2] + cuts[-1]] if len(cuts) > 1 and len(cuts[-1]) == 1 else cuts
+    """A line cut into pairs of neighbours, in the order of levels; the last has three cells if their number is odd.
+
+    Cells with a level ``(missing)`` are a block of their own, the last. Often everybody knows that nobody is in them,
+    and then they would hide nothing in a pair.
+    """
+    known = [cell for cell in line if MISSING not in cell]
+    cuts = [known[place : place + 2] for place in range(0, len(known), 2)]
+    if len(cuts) > 1 and len(cuts[-1]) == 1:
+        cuts[-2:] = [cuts[-2] + cuts[-1]]
+    missing = [cell for cell in line if MISSING in cell]
+    return [*cuts, missing] if missing else cuts
 
 
 def also_withheld(
@@ -186,7 +204,12 @@ def also_withheld(
 
 
 def _sufficient(chosen: Sequence[Sequence[Cell]], persons: Mapping[Cell, Sequence[int]], control: Control) -> bool:
-    """Whether withheld blocks have enough people between them, in every statistic, and no cell with people is alone."""
+    """Whether withheld blocks have enough people between them, in every statistic, and no cell is alone.
+
+    Where zeros are shown, a cell is alone too if all others are empty: the count beside a sum that is withheld says so.
+    """
+    if sum(map(len, chosen)) < 2:
+        return False
     shows = control.zeros == "shown"
     everybody, *others = _sums(chosen, persons)
     least = control.min_count + (len(chosen) - 1 if shows else 0)
