@@ -7,7 +7,7 @@ from pets.spec.cards import Card, cards_folder, parse_card
 from pets.spec.operations import expanded
 
 TEXT = (cards_folder() / "rep3" / "card.toml").read_text(encoding="utf-8")
-START = TEXT[: TEXT.index("[[operation]]")]
+START = TEXT[: TEXT.index("[defaults]")] + TEXT[TEXT.index("[derived]") : TEXT.index("[[operation]]")]
 ONE = """
 [[operation]]
 name = "one"

@@ -48,7 +48,8 @@ def ratio(ctx: Context, x: Words, y: Words, *, bits: int, digits: int) -> Role[W
     """Floor of x / y for -2^(20 digits) < x < 2^(20 digits) and 0 <= y < 2^bits, exact; 0 where y is 0.
 
     Public:  ``bits`` from 1 to 30, ``digits`` from 1 to 3.
-    Sizes:   for 20 bits and 2 digits 55 words a row, and 101 from party 0; 35 + 2 ceil(log2 bits) + 9 (digits - 1) rounds, or one more.
+    Sizes:   for 20 bits and 2 digits 55 words a row, and 101 from party 0; 35 + 2 ceil(log2 bits) + 9 (digits - 1)
+             rounds, or one more.
     Learned: nothing. Raises: ValueError on public numbers out of range. A row out of range gives garbage.
     """
     if not 1 <= bits <= MOST_BITS or not 1 <= digits <= MOST_DIGITS:
