@@ -7,7 +7,24 @@ from pets.spec.cards import Card, cards_folder, parse_card
 from pets.spec.operations import expanded
 
 TEXT = (cards_folder() / "rep3" / "card.toml").read_text(encoding="utf-8")
-START = TEXT[: TEXT.index("[defaults]")] + TEXT[TEXT.index("[derived]") : TEXT.index("[[operation]]")]
+START = (
+    TEXT[: TEXT.index("[public]")]
+    + """
+[public]
+n = "rows"
+bits = "planes"
+
+[derived]
+w = "(n + 63) // 64"
+
+[cost]
+rounds = "0"
+hello_rounds = "0"
+bytes = "0"
+wrong_result = "0"
+abort = "0"
+"""
+)
 ONE = """
 [[operation]]
 name = "one"
