@@ -414,10 +414,13 @@ CODES: Final[dict[str, Code]] = {
     ),
     "receipt.result-differs": Code("{file} is not what the shares add up to", "use the file that pets run wrote"),
     # -- source: the input party's own records do not fit; rows and counts stay on its own console --------------------
-    "source.none": Code("{party} has no file for dataset {dataset}", "name it under [datasets] in party.toml"),
+    "source.none": Code("{party} has no source for dataset {dataset}", "name it under [datasets] in party.toml"),
     "source.not-ready": Code("the records of {party} are not ready", "ask {party} to look at its own console"),
     "source.unreadable": Code(
         "dataset {dataset}: its source cannot be read", "look at the console of the party that holds it"
+    ),
+    "source.database": Code(
+        "dataset {dataset}: its database cannot be read", "look at the console of the party that holds it"
     ),
     "source.column": Code(
         "dataset {dataset}: its source has no column {column}",

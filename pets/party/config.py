@@ -19,6 +19,7 @@ from pets.approve.envelope import SigningKey, public_bytes
 from pets.approve.policy import KeyText, Policy, parse_policy, refuse_unsafe
 from pets.errors import ConfigError, LinkError
 from pets.ids import PartyId
+from pets.party.database import Postgres, PostgresSource, Tls
 from pets.party.identity import check_listen, check_mode, issued_by, load_credentials, private_folder
 from pets.party.sources import FileSource
 from pets.spec.model import Model, Name, PartyName, San, Text, frozen
@@ -127,9 +128,62 @@ class Directory:
 
 
 class _Dataset(Model):
-    file: RelativePath
+    """A file, or a table of a database."""
+
+    file: RelativePath | None = None
     format: Literal["csv", "parquet"] | None = None
+    database: Name | None = None
+    db_schema: Annotated[Text, Field(alias="schema")] = "public"
+    table: Text | None = None
     columns: dict[Name, Text] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        stated = self.model_fields_set
+        of_file, of_database = {"file", "format"} & stated, {"database", "db_schema", "table"} & stated
+        if bool(of_file) == bool(of_database):
+            raise ValueError("a dataset has either a file, or a database and a table")
+        if of_file and self.file is None:
+            raise ValueError("format stands beside a file")
+        if of_database and (self.database is None or self.table is None):
+            raise ValueError("a dataset in a database has a database and a table")
+        return self
+
+
+class _Database(Model):
+    """Where a PostgreSQL database is; what is left out, libpq finds. A password stands in a file of its own."""
+
+    service: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,63}$")] | None = None
+    host: Annotated[str, Field(pattern=r"^(/[^,\x00-\x20]{1,100}|[A-Za-z0-9_.:-]{1,253})$")] | None = None
+    port: Annotated[int, Field(ge=1, le=65_535)] | None = None
+    dbname: Annotated[str, Field(pattern=r"^[^=\x00-\x1f]{1,63}$")] | None = None
+    user: Annotated[str, Field(pattern=r"^[^\x00-\x1f]{1,63}$")] | None = None
+    passfile: RelativePath | None = None
+    sslmode: Tls | None = None
+    sslrootcert: RelativePath | None = None
+    sslcert: RelativePath | None = None
+    sslkey: RelativePath | None = None
+    timeout_s: Annotated[int, Field(ge=1, le=86_400)] = 3600
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_password(cls, body: Any) -> Any:
+        if isinstance(body, Mapping) and "password" in body:
+            raise ValueError("a password does not belong in this file: put it into a passfile, as libpq reads it")
+        return body
+
+    def reached(self, name: str, base: Path) -> Postgres:
+        """The database, its files found beside party.toml. Raises: ConfigError config.file or config.permissions."""
+        said = {k: str(v) for k, v in self.model_dump(exclude_none=True, exclude={"timeout_s"}).items()}
+        for file in ("passfile", "sslkey", "sslcert", "sslrootcert"):
+            if file in said and (file, said[file]) != ("sslrootcert", "system"):
+                path = base / said[file]
+                if file in ("passfile", "sslkey"):
+                    check_mode(path)
+                elif not path.is_file():
+                    raise ConfigError("config.file", file=str(path), problem="No such file or directory")
+                said[file] = str(path.absolute())
+        return Postgres(name, said, self.timeout_s)
 
 
 class Limits(Model):
@@ -153,6 +207,7 @@ class _PartyFile(Model):
     signing_key: RelativePath
     directory: RelativePath = "directory.toml"
     policy: RelativePath = "policy.toml"
+    databases: dict[Name, _Database] = Field(default_factory=dict)
     datasets: dict[Name, _Dataset] = Field(default_factory=dict)
     limits: Limits = Field(default_factory=Limits)
 
@@ -170,7 +225,7 @@ class PartyConfig:
     signing_key: SigningKey
     directory: Directory
     policy: Policy
-    datasets: Mapping[str, FileSource]
+    datasets: Mapping[str, FileSource | PostgresSource]
     limits: Limits
 
 
@@ -204,11 +259,24 @@ def read_config(path: Path, *, now: dt.datetime) -> PartyConfig:
         signing_key=signing,
         directory=directory,
         policy=policy,
-        datasets={
-            name: FileSource(base / one.file, one.format, dict(one.columns)) for name, one in file.datasets.items()
-        },
+        datasets=_sources(path, file),
         limits=file.limits,
     )
+
+
+def _sources(path: Path, file: _PartyFile) -> dict[str, FileSource | PostgresSource]:
+    """Where each dataset lies. Raises: ConfigError config.toml for a database that is not there."""
+    databases = {name: one.reached(name, path.parent) for name, one in file.databases.items()}
+    found: dict[str, FileSource | PostgresSource] = {}
+    for name, one in file.datasets.items():
+        if one.file is not None:
+            found[name] = FileSource(path.parent / one.file, one.format, dict(one.columns))
+        elif one.database not in databases:
+            problem = f"there is no [databases.{one.database}]"
+            raise ConfigError("config.toml", file=path.name, path=f"datasets.{name}.database", problem=problem)
+        else:
+            found[name] = PostgresSource(databases[one.database], str(one.table), one.db_schema, dict(one.columns))
+    return found
 
 
 class _ClientFile(Model):

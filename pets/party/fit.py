@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from pets.errors import SourceError
-from pets.party.relation import Found, Kind
-from pets.party.sources import MAX_ID_BYTES, quoted
+from pets.party.relation import Found
+from pets.party.sources import MAX_ID_BYTES, Kind, quoted
 from pets.spec.model import Column
 
 _NUMBER: Final = r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]{1,3})?"
@@ -88,7 +88,8 @@ def _text(kind: Kind) -> str:
     if kind == "float":  # 1.0 is the level "1": a data frame turns whole numbers into floats where one is missing
         whole = "isfinite({x}) AND {x} = trunc({x}) AND abs({x}) < 1e15"
         return f"CASE WHEN {whole} THEN {{x}}::BIGINT::VARCHAR ELSE {{x}}::VARCHAR END"
-    return "try(decode({x}))" if kind == "blob" else "{x}::VARCHAR"
+    # A plain try(decode(x)) makes x itself NULL where it fails (DuckDB 1.4): the fault would look like a missing value.
+    return "try(left(decode({x} || 'a'::BLOB), -1))" if kind == "blob" else "{x}::VARCHAR"
 
 
 def _number(kind: Kind) -> str | None:
@@ -108,7 +109,7 @@ def _number(kind: Kind) -> str | None:
 def _date(kind: Kind) -> str | None:
     if kind == "text":
         return f"CASE WHEN regexp_full_match(trim({{x}}), '{_DATE}') THEN TRY_CAST(left(trim({{x}}), 10) AS DATE) END"
-    return "{x}::DATE" if kind in ("date", "timestamp") else None
+    return "CASE WHEN isfinite({x}) THEN {x}::DATE END" if kind in ("date", "timestamp") else None
 
 
 # -- identifiers ------------------------------------------------------------------------------------------------------

@@ -105,9 +105,24 @@ signing_key = "keys/signing.pem"
 directory = "directory.toml"
 policy = "policy.toml"
 
+# Where the records of a dataset are: a file, ...
 # [datasets.attendances]
 # file = "data/attendances.parquet"
 # columns = {{ nhs_number = "NHS_NO" }}
+
+# ... or a table or view of a PostgreSQL database. A password is never in this file: passfile has lines of
+# host:port:database:user:password, and is readable by its owner alone.
+# [databases.records]
+# host = "db.example"
+# dbname = "warehouse"
+# user = "pets"
+# passfile = "keys/pgpass"
+# sslrootcert = "tls/database-ca.pem"
+#
+# [datasets.attendances]
+# database = "records"
+# schema = "ae"
+# table = "attendances"
 
 [limits]
 run_s = 600

@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pets.errors import SourceError
-from pets.ids import PartyId, SpecDigest
+from pets.ids import PartyId
 from pets.party import session, snapshot, sources
+from pets.party.database import PostgresSource
 from pets.party.log import Log
 from pets.party.runs import Console
 from pets.party.state import State, StoredSnapshot
-from pets.spec.model import Dataset, Spec
+from pets.plan.review import Review, Reviewed
+from pets.spec.ir import Plan, Read
+from pets.spec.model import Dataset
+from pets.spec.query import AnyOf, Predicate
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,29 +33,31 @@ class Freezer:
     _one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
 
     def freeze_all(
-        self, spec: Spec, digest: SpecDigest, *, again: bool, only: Collection[str] | None = None
+        self, reviewed: Review | Reviewed, *, again: bool, only: Collection[str] | None = None
     ) -> dict[str, StoredSnapshot]:
         """The snapshots of all datasets that this party brings to a specification, or of those in ``only``.
 
         ``again``: take new ones where the refresh rule of the dataset allows it.
         Raises: SourceError; rows and counts are in its ``local``, for this party's own console.
         """
-        own = [d for d in spec.datasets if d.party == self.party and (only is None or d.name in only)]
-        return {dataset.name: self._freeze(spec, dataset, digest, again=again) for dataset in own}
+        datasets = reviewed.spec.datasets
+        own = [d for d in datasets if d.party == self.party and (only is None or d.name in only)]
+        return {dataset.name: self._freeze(reviewed, dataset, again=again) for dataset in own}
 
     def versions(self, frozen: Mapping[str, StoredSnapshot]) -> dict[str, str]:
         """Of each dataset that was frozen, a digest that changes with its records, where one is known."""
         return {name: stored.version for name, stored in frozen.items() if stored.version}
 
-    def _freeze(self, spec: Spec, dataset: Dataset, digest: SpecDigest, *, again: bool) -> StoredSnapshot:
+    def _freeze(self, reviewed: Review | Reviewed, dataset: Dataset, *, again: bool) -> StoredSnapshot:
         """The snapshot of a dataset for a specification: the one there is, or a new one where the rule allows it.
 
         One at a time: two first runs that start at once share what the first of them freezes.
         """
         with self._one_at_a_time:
-            return self._freeze_one(spec, dataset, digest, again=again)
+            return self._freeze_one(reviewed, dataset, again=again)
 
-    def _freeze_one(self, spec: Spec, dataset: Dataset, digest: SpecDigest, *, again: bool) -> StoredSnapshot:
+    def _freeze_one(self, reviewed: Review | Reviewed, dataset: Dataset, *, again: bool) -> StoredSnapshot:
+        spec, digest = reviewed.spec, reviewed.digest
         known = self.state.snapshot(digest, dataset.name)
         if known is not None and (not again or dataset.refresh == "frozen"):
             return known
@@ -68,12 +74,20 @@ class Freezer:
                 self.folder,
                 salt=salt,
                 now=self.state.clock(),
+                where=asked_of(reviewed.plan, dataset.name),
+                exact=exact,
             )
         except SourceError as error:
             self.log.append("snapshot.refused", digest=digest, dataset=dataset.name, code=error.code)
             raise
         for line in taken.report.lines():
             self.console(f"{dataset.name}: {line}")
+        if not exact:
+            version = ""
+        elif isinstance(source, PostgresSource):
+            version = taken.version or taken.sha256
+        else:
+            version = before if before == (after := _version(source)) else f"{before}+{after}"
         stored = StoredSnapshot(
             digest=digest,
             dataset=dataset.name,
@@ -84,7 +98,7 @@ class Freezer:
             schema=taken.schema_digest,
             salt=salt,
             width=taken.width,
-            version=before if not exact or before == (after := _version(source)) else f"{before}+{after}",
+            version=version,
         )
         self.state.add_snapshot(stored)
         self.log.append("snapshot.taken", digest=digest, dataset=dataset.name, commitment=taken.commitment)
@@ -104,10 +118,21 @@ class Freezer:
         )
 
 
+def asked_of(plan: Plan | None, dataset: str) -> Predicate | None:
+    """Which rows of a dataset a plan asks for: true where any of its steps reads a row, None where one reads all."""
+    steps = () if plan is None else plan.steps
+    asked = list(dict.fromkeys(step.where for step in steps if isinstance(step, Read) and step.dataset == dataset))
+    if not asked or None in asked:
+        return None
+    several = tuple(where for where in asked if where is not None)
+    return several[0] if len(several) == 1 else AnyOf(several)
+
+
 def _version(source: sources.Source) -> str:
     """A digest of the file that records come from, for the differencing guard; "" for a frame in memory or no file.
 
-    Releases with noise need none: only what is exact can be told apart from what was exact before.
+    Releases with noise need none: only what is exact can be told apart from what was exact before. A database computes
+    its own, in the transaction that the rows are read in; where it may not, no two snapshots count as of one version.
     """
     if not isinstance(source, sources.FileSource):
         return ""

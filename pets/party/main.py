@@ -10,8 +10,9 @@ from pathlib import Path
 
 from pets.errors import ConfigError
 from pets.ids import PartyId, RunHandle
-from pets.party import sources
+from pets.party import postgres, sources
 from pets.party.config import PartyConfig, read_config
+from pets.party.database import Postgres, PostgresSource
 from pets.party.node import Outside, PartyNode, Settings
 from pets.party.runs import Console
 from pets.party.server import keep_memory, serve
@@ -87,7 +88,21 @@ def serve_party(config_file: Path, *, console: Console) -> None:
     with alone(config.state):
         prepare_kernels()
         sources.warm((config.state / SNAPSHOTS).resolve())
+        for line in databases_of(config):
+            console(line)
         serve(config, open_node(config, console=console))
+
+
+def databases_of(config: PartyConfig) -> tuple[str, ...]:
+    """What an operator should know of the databases that datasets lie in: out of reach, no such table, too many rights.
+
+    None of it keeps a server from starting: records are read when they are frozen, and not before.
+    """
+    found: dict[str, tuple[Postgres, dict[str, PostgresSource]]] = {}
+    for name, source in config.datasets.items():
+        if isinstance(source, PostgresSource):
+            found.setdefault(source.database.name, (source.database, {}))[1][name] = source
+    return tuple(line for database, held in found.values() for line in postgres.look(database, held))
 
 
 @contextmanager

@@ -172,9 +172,9 @@ class PartyNode:
     def snapshot(self, caller: Caller, digest: SpecDigest) -> tuple[SnapshotEntry, ...]:
         """Validate and freeze this party's datasets for a specification; for its own people."""
         self._own(caller)
-        spec = self._consent.review(digest).spec
+        reviewed = self._consent.review(digest)
         try:
-            taken = self._freezer.freeze_all(spec, digest, again=True)
+            taken = self._freezer.freeze_all(reviewed, again=True)
         except SourceError as error:
             self._tell(error)
             raise
@@ -280,7 +280,7 @@ class PartyNode:
             raise RunError("run.not-yours", party=self.party)
         named = hello.read(request.hello, peer=hello.RESULT_ENDPOINT).agreed.cover
         approved = self._consent.approved(stored, reviewed, request.approvals, named)
-        frozen = self._freeze(spec, approved)
+        frozen = self._freeze(reviewed, approved)
         charges = {name: run_loss(spec)[name] for name in frozen}
         run = self._begin(stored, reviewed, request, frozen, charges, approved)
         self._unsuspected(run, reviewed, approved)
@@ -509,14 +509,14 @@ class PartyNode:
         )
         return sign(statement, self._signing)
 
-    def _freeze(self, spec: Spec, approved: approvals.Approved) -> dict[str, StoredSnapshot]:
+    def _freeze(self, reviewed: Reviewed, approved: approvals.Approved) -> dict[str, StoredSnapshot]:
         """What this party brings. A covered run reads the snapshots of the covering specification, and no others:
 
         those are the rows that its approvers let be asked about, frozen once or refreshed when its rule allows it.
         """
-        signed = spec if approved.covering is None else self._consent.review(approved.signed).spec
-        only = {dataset.name for dataset in spec.datasets}
-        return self._freezer.freeze_all(signed, approved.signed, again=False, only=only)
+        signed = reviewed if approved.covering is None else self._consent.review(approved.signed)
+        only = {dataset.name for dataset in reviewed.spec.datasets}
+        return self._freezer.freeze_all(signed, again=False, only=only)
 
     # -- checks -------------------------------------------------------------------------------------------------------
 

@@ -1,24 +1,38 @@
-"""From a source to a relation: the columns of one dataset, found in a CSV file, a Parquet file or a data frame.
+"""From a source to a relation: the columns of one dataset, found in a file, a data frame or a database.
 
 Names are looked up whatever their capitals, after the holder's renaming. Nothing is guessed: a CSV file is
-comma-separated UTF-8 text with a header, every value arrives as text, and a ragged row is an error. What the values are
-worth is decided in ``fit.py``.
+comma-separated UTF-8 text with a header, every value arrives as text, and a ragged row is an error. Of a database only
+the columns of the specification are read, and only the rows that it can tell are selected. What the values are worth is
+decided in ``fit.py``.
 """
 
 import csv
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pets.errors import SourceError
-from pets.party.sources import FileSource, FrameSource, Source, is_pattern, translated, unreadable
+from pets.party import postgres
+from pets.party.database import PostgresSource
+from pets.party.pushdown import Held, Selection, selection
+from pets.party.sources import (
+    FileSource,
+    FrameSource,
+    Kind,
+    Source,
+    is_pattern,
+    quoted,
+    reason,
+    translated,
+    unreadable,
+)
 from pets.spec.model import Dataset
-
-Kind = Literal["text", "integer", "decimal", "float", "boolean", "date", "timestamp", "blob", "other"]
+from pets.spec.query import Predicate
 
 Found = tuple[str, Kind, str]
 """A column of a source: its name in the relation, its kind, its name in the source."""
@@ -29,19 +43,34 @@ _INTEGERS: Final = frozenset(
 _CHUNK: Final = 1 << 20
 
 
+def _nothing(numbered: bool) -> None:
+    """What can be read again as it is needs no preparation."""
+
+
 @dataclass(frozen=True, slots=True)
 class Relation:
     """A source as the engine sees it: a table expression with its parameters, and its columns of this specification.
 
     ``columns`` by their names in the specification.
-    ``first_row``: number of the first record, as the holder counts: 2 under the header of a CSV file, else 1.
+    ``number``:  SQL for what the holder calls a row: in a file its number, counted as the holder counts (2 is the first
+                 under the header of a CSV file); in a table of a database its place; NULL where a row has no name.
+    ``told``:    such a number, as it is said.
+    ``prepare``: called before each pass over ``sql``, with whether the pass asks for ``number``.
+    ``why``:     what the engine's error means, where the source itself may know better.
+    ``version``: a digest of the records, for who compares releases without noise; "" where the source cannot tell.
+    ``asked``:   what of the source is read, where that is not all of it.
     """
 
     sql: str
     parameters: tuple[str, ...]
     columns: Mapping[str, Found]
     label: str
-    first_row: int
+    number: str
+    told: Callable[[int], str] = str
+    prepare: Callable[[bool], None] = _nothing
+    why: Callable[[Exception], str] = reason
+    version: Callable[[], str] = field(default=lambda: "")
+    asked: str = ""
 
 
 def _kind(duck: str) -> Kind:
@@ -57,6 +86,10 @@ def _kind(duck: str) -> Kind:
         return "timestamp"
     simple: dict[str, Kind] = {"BOOLEAN": "boolean", "DATE": "date", "BLOB": "blob"}
     return simple.get(duck, "other")
+
+
+def _counted(first: int) -> str:
+    return f"row_number() OVER () + {first - 1}"
 
 
 def resolve(dataset: Dataset, source: Source, names: list[str]) -> dict[str, int]:
@@ -110,7 +143,7 @@ def _csv(dataset: Dataset, source: FileSource) -> Relation:
         "compression = 'none')"
     )
     known: dict[str, Found] = {c: (f"f{i}", "text", names[i]) for c, i in places.items()}
-    return Relation(sql, (str(source.path),), known, source.label, first_row=2)
+    return Relation(sql, (str(source.path),), known, source.label, _counted(2))
 
 
 def _typed(described: list[tuple[str, str]], places: dict[str, int], names: list[str]) -> dict[str, Found]:
@@ -124,7 +157,7 @@ def _parquet(connection: Any, dataset: Dataset, source: FileSource) -> Relation:
         path = str(source.path)
         described = [row[:2] for row in connection.execute(f"DESCRIBE SELECT * FROM {sql}", [path]).fetchall()]
     places = resolve(dataset, source, names)
-    return Relation(sql, (path,), _typed(described, places, names), source.label, first_row=1)
+    return Relation(sql, (path,), _typed(described, places, names), source.label, _counted(1))
 
 
 def _frame(connection: Any, dataset: Dataset, source: FrameSource) -> Relation:
@@ -149,7 +182,70 @@ def _frame(connection: Any, dataset: Dataset, source: FrameSource) -> Relation:
         described = [row[:2] for row in connection.execute("DESCRIBE SELECT * FROM source").fetchall()]
     kinds = {name: _kind(duck) for name, duck in described}
     known = {c: (f"f{i}", kinds[f"f{i}"], names[i]) for c, i in places.items()}
-    return Relation("source", (), known, source.label, first_row=1)
+    return Relation("source", (), known, source.label, _counted(1))
+
+
+# -- databases --------------------------------------------------------------------------------------------------------
+
+
+def _postgres(
+    connection: Any, dataset: Dataset, source: PostgresSource, database: postgres.Database, where: Predicate | None
+) -> Relation:
+    there = database.find()
+    if there is None:
+        raise postgres.refused(dataset.name, source, "there is no such table or view that its role can see")
+    places = resolve(dataset, source, list(there.names))
+    names = [there.names[at] for at in places.values()]
+    held = {c: Held(name, kind) for c, name, kind in zip(places, names, database.kinds(names), strict=True)}
+    selected = selection(where, dataset, held, ascii_only=database.encoding != "UTF8")
+    known: dict[str, Found] = {c: (f"f{i}", database.told(it.kind), it.name) for i, (c, it) in enumerate(held.items())}
+    reads = _Stream(connection, database, tuple(held.values()), selected, placed=there.placed)
+    return Relation(
+        sql=reads.sql,
+        parameters=(),
+        columns=known,
+        label=source.label,
+        number=quoted(postgres.PLACE) if there.placed else "NULL::BIGINT",
+        told=_place,
+        prepare=reads.prepare,
+        why=reads.why,
+        version=database.fingerprint,
+        asked=f"{', '.join(names)} of {source.label}" + ("" if selected is None else f", rows with {selected}"),
+    )
+
+
+def _place(number: int) -> str:
+    """A row's ``ctid`` as PostgreSQL writes it: SELECT ... WHERE ctid = '(12,7)' shows it, until it is changed."""
+    return f"({number // 65536},{number % 65536})"
+
+
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """The engine's view of a table that another server reads out, once for each pass."""
+
+    connection: Any
+    database: postgres.Database
+    columns: Sequence[Held]
+    selected: Selection | None
+    placed: bool
+
+    @property
+    def sql(self) -> str:
+        return "source"
+
+    def prepare(self, numbered: bool) -> None:
+        reader, read = self.database.stream(self.columns, self.selected, placed=numbered and self.placed)
+        self.connection.register("stream", reader)
+        listed = [f"{read(f'f{i}')} AS f{i}" for i in range(len(self.columns))]
+        if numbered and self.placed:
+            listed.append(quoted(postgres.PLACE))
+        self.connection.execute(f"CREATE OR REPLACE TEMP VIEW source AS SELECT {', '.join(listed)} FROM stream")
+
+    def why(self, error: Exception) -> str:
+        return reason(error) if self.database.failed is None else postgres.reason(self.database.failed)
+
+
+# -- any of them ------------------------------------------------------------------------------------------------------
 
 
 def files_of(source: Source) -> tuple[Path, ...]:
@@ -157,13 +253,25 @@ def files_of(source: Source) -> tuple[Path, ...]:
     return (source.path,) if isinstance(source, FileSource) else ()
 
 
-def relation(connection: Any, dataset: Dataset, source: Source) -> Relation:
+@contextmanager
+def relation(connection: Any, dataset: Dataset, source: Source, where: Predicate | None = None) -> Iterator[Relation]:
     """Find the columns of ``dataset`` in ``source``; no record is validated yet.
 
-    Raises: SourceError unreadable, column, column-twice, or type for a frame's column of mixed types.
+    ``where``: what will be asked of the rows. A database leaves out those that it can tell are not selected.
+    Raises: SourceError unreadable, database, column, column-twice, or type for a frame's column of mixed types.
     """
-    if isinstance(source, FrameSource):
-        return _frame(connection, dataset, source)
+    if isinstance(source, PostgresSource):
+        with postgres.opened(source, dataset=dataset.name) as database:
+            yield _postgres(connection, dataset, source, database, where)
+    else:
+        yield (
+            _frame(connection, dataset, source)
+            if isinstance(source, FrameSource)
+            else _file(connection, dataset, source)
+        )
+
+
+def _file(connection: Any, dataset: Dataset, source: FileSource) -> Relation:
     if source.kind is None:
         raise unreadable(dataset.name, source.label, "the name ends neither in .csv nor in .parquet: state the format")
     if is_pattern(source.path):

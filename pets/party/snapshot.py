@@ -36,6 +36,7 @@ from pets.party.sources import (
 )
 from pets.spec.canonical import canonical
 from pets.spec.model import Dataset, Linkage
+from pets.spec.query import Predicate
 
 SALT_BYTES: Final = 32
 SHOWN: Final = 5
@@ -69,9 +70,15 @@ def take(
     *,
     salt: bytes,
     now: dt.datetime,
+    where: Predicate | None = None,
+    exact: bool = False,
     memory: str = MEMORY,
 ) -> Snapshot:
     """Validate a source against its declaration and write it, sorted, to ``folder`` (mode 0600).
+
+    ``where``: what the specification asks of the rows; a database leaves out what it can tell is not asked for. A run
+    applies it all the same.
+    ``exact``: ask the source for its version too, for releases without noise.
 
     Dropped: rows without an identifier; they are counted in the report.
     Learned: nothing leaves here but ``commitment``; the same records under another salt have another one.
@@ -90,8 +97,12 @@ def take(
         local = f"{folder.name}: {error.strerror}"
         raise SourceError("source.unwritable", dataset=dataset.name, local=(local,)) from None
     try:
-        with engine(*files_of(source), draft, scratch=scratch, memory=memory) as connection:
-            report, width = _Taking(connection, source, dataset, linkage).write(draft)
+        with (
+            engine(*files_of(source), draft, scratch=scratch, memory=memory) as connection,
+            relation(connection, dataset, source, where) as found,
+        ):
+            report, width = _Taking(connection, found, dataset, linkage).write(draft)
+            version = found.version() if exact else ""
         sha256 = sha256_file(draft)
         committed = commitment(salt=salt, dataset=dataset.name, schema=schema, sha256=sha256)
         file = folder / f"{dataset.name}-{committed[:16]}.parquet"
@@ -102,7 +113,7 @@ def take(
     finally:
         draft.unlink(missing_ok=True)
         shutil.rmtree(scratch, ignore_errors=True)
-    return Snapshot(dataset.name, file, sha256, committed, schema, now, width, report)
+    return Snapshot(dataset.name, file, sha256, committed, schema, now, width, report, version)
 
 
 def _settle(draft: Path, file: Path) -> None:
@@ -123,10 +134,10 @@ def _settle(draft: Path, file: Path) -> None:
 class _Taking:
     """One snapshot in the making: stage what was read, refuse or report, sort, write."""
 
-    def __init__(self, connection: Any, source: Source, dataset: Dataset, linkage: Linkage) -> None:
+    def __init__(self, connection: Any, found: Relation, dataset: Dataset, linkage: Linkage) -> None:
         self.connection = connection
         self.dataset = dataset
-        self.relation: Relation = relation(connection, dataset, source)
+        self.relation = found
         self.fits: tuple[Fit, ...] = tuple(
             fit(
                 name,
@@ -146,7 +157,7 @@ class _Taking:
                 connection.register(_levels(one), pa.table({"level": pa.array(one.levels, pa.string()), "code": codes}))
 
     def write(self, draft: Path) -> tuple[Report, int]:
-        with translated(self.dataset.name, self.relation.label):
+        with translated(self.dataset.name, self.relation.label, self.relation.why):
             self._stage()
             self._refuse()
             clipped, missing, without = self._counts()
@@ -154,7 +165,7 @@ class _Taking:
             self._sort()
             rows, people = self._bounds()
             self._copy(draft, width)
-        return Report(rows, people, without, clipped, missing), width
+        return Report(rows, people, without, clipped, missing, self.relation.asked), width
 
     @property
     def key_raw(self) -> str:
@@ -164,7 +175,7 @@ class _Taking:
         """Every row of the source with each column's raw, text, value and, for levels, code; maybe its number."""
         raw = [f"{quoted(one.raw)} AS {alias(one.column, 'raw')}" for one in self.fits]
         if numbered:
-            raw.append(f'row_number() OVER () + {self.relation.first_row - 1} AS "#row"')
+            raw.append(f'{self.relation.number} AS "#row"')
         inner = f"SELECT {', '.join(raw)} FROM {self.relation.sql}"
         for before, after, step in (("raw", "text", "text"), ("text", "value", "value")):
             made = (
@@ -196,6 +207,7 @@ class _Taking:
         kept += [
             f"coalesce({one.clipped}, false) AS {alias(one.column, 'clipped')}" for one in self.fits if one.clipped
         ]
+        self.relation.prepare(False)
         self._run(f"CREATE TEMP TABLE staged AS SELECT {', '.join(kept)} FROM ({self._rows(numbered=False)})")
 
     def _refuse(self) -> None:
@@ -205,18 +217,23 @@ class _Taking:
         flags = ", ".join(f'coalesce(bit_or("#bad{i}"), 0)' for i in words)
         found = self._one(f"SELECT {flags} FROM staged")
         bad = [f for i, f in enumerate(self.faults) if found[i // _MASK] >> (i % _MASK) & 1]
-        if not bad:
-            return
-        local = tuple(self._line(fault) for fault in bad)
-        raise SourceError(bad[0].code, dataset=self.dataset.name, column=bad[0].column, local=local)
+        if bad:
+            raise SourceError(bad[0].code, dataset=self.dataset.name, column=bad[0].column, local=self._lines(bad))
 
-    def _line(self, fault: Fault) -> str:
-        bad = f"FROM ({self._rows(numbered=True)}) WHERE {self.key_raw} IS NOT NULL AND ({fault.when})"
-        count, rows = self._one(f'SELECT count(*), min("#row", {SHOWN}) {bad}')
+    def _lines(self, bad: list[Fault]) -> tuple[str, ...]:
+        """Of each fault how many rows have it, and which are the first; the source is read once more for all."""
+        asked = [f'count(*) FILTER ({fault.when}), min("#row", {SHOWN}) FILTER ({fault.when})' for fault in bad]
+        self.relation.prepare(True)
+        found = self._one(
+            f"SELECT {', '.join(asked)} FROM ({self._rows(numbered=True)}) WHERE {self.key_raw} IS NOT NULL"
+        )
+        return tuple(map(self._line, bad, found[::2], found[1::2]))
+
+    def _line(self, fault: Fault, count: int, rows: list[int] | None) -> str:
         source_name = self.relation.columns[fault.column][2]
-        some = ", ".join(map(str, rows)) + (", ..." if count > SHOWN else "")
         where = "1 row" if count == 1 else f"{count:,} rows"
-        return f"{self.relation.label}, column {source_name}: {fault.what} in {where}: {some}"
+        some = ": " + ", ".join(map(self.relation.told, rows)) + (", ..." if count > SHOWN else "") if rows else ""
+        return f"{self.relation.label}, column {source_name}: {fault.what} in {where}{some}"
 
     def _counts(self) -> tuple[dict[str, int], dict[str, int], int]:
         clipped = [one.column for one in self.fits if one.clipped]
@@ -264,10 +281,12 @@ class _Taking:
             f'SELECT min("#row") AS first FROM ({self._rows(numbered=True)}) WHERE {self.key_raw} IS NOT NULL '
             f"GROUP BY {alias(self.dataset.key, 'value')} HAVING count(*) > {allowed} ORDER BY first LIMIT {SHOWN}"
         )
-        first = ", ".join(str(row[0]) for row in self._run(rows).fetchall())
+        self.relation.prepare(True)
+        first = ", ".join(self.relation.told(row[0]) for row in self._run(rows).fetchall() if row[0] is not None)
         source_name = self.relation.columns[self.dataset.key][2]
         people = "1 person has" if count == 1 else f"{count:,} people have"
-        local = f"{label}, column {source_name}: {people} more than {allowed} rows, beginning at row {first}"
+        local = f"{label}, column {source_name}: {people} more than {allowed} rows"
+        local += f", beginning at row {first}" if first else ""
         raise SourceError("source.rows-per-person", dataset=self.dataset.name, column=self.dataset.key, local=(local,))
 
     def _copy(self, draft: Path, width: int) -> None:

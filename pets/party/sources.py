@@ -13,7 +13,7 @@ import decimal
 import hashlib
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 
 from pets.errors import SourceError
 from pets.kernels.digits import ten_digits
+from pets.party.database import PostgresSource
 from pets.spec import ir
 from pets.spec.model import Column, Dataset
 from pets.spec.predicate import columns_of, emit_where
@@ -83,7 +84,10 @@ class FrameSource:
         return f"FrameSource({type(self.frame).__name__})"
 
 
-Source = FileSource | FrameSource
+Source = FileSource | FrameSource | PostgresSource
+
+Kind = Literal["text", "integer", "decimal", "float", "boolean", "date", "timestamp", "blob", "other"]
+"""What the values of a source's column are."""
 
 
 def is_pattern(path: Path) -> bool:
@@ -113,6 +117,7 @@ def _locked(setting: str, paths: list[str], *, scratch: Path | None, memory: str
     # The names of allowed files are the one thing that SET takes as a literal only.
     listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
     connection.execute(f"SET {setting} = [{listed}]")
+    connection.execute("SET enable_progress_bar = false")  # it would draw on the server's console
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
@@ -165,12 +170,12 @@ def unreadable(dataset: str, label: str, problem: str) -> SourceError:
 
 
 @contextmanager
-def translated(dataset: str, label: str) -> Iterator[None]:
-    """Turn what the engine raises into a SourceError without a word of its own."""
+def translated(dataset: str, label: str, why: Callable[[Exception], str] = reason) -> Iterator[None]:
+    """Turn what the engine raises into a SourceError without a word of its own; ``why`` says what it means."""
     try:
         yield
     except (duckdb.Error, pa.ArrowException) as error:
-        raise unreadable(dataset, label, reason(error)) from None
+        raise unreadable(dataset, label, why(error)) from None
 
 
 # -- what a run reads -------------------------------------------------------------------------------------------------
@@ -182,6 +187,7 @@ class Report:
 
     ``rows`` are in the snapshot, of ``people`` people; ``without_id`` were dropped for want of an identifier;
     ``clipped`` and ``missing`` count values by column: moved into the declared range, and NULL.
+    ``asked``: what a database was asked for, where the rest of it was left unread.
     """
 
     rows: int
@@ -189,10 +195,12 @@ class Report:
     without_id: int
     clipped: Mapping[str, int]
     missing: Mapping[str, int]
+    asked: str = ""
 
     def lines(self) -> tuple[str, ...]:
         """Sentences for the console."""
-        said = [f"{self.rows:,} rows of {self.people:,} people"]
+        said = [f"read {self.asked}"] if self.asked else []
+        said.append(f"{self.rows:,} rows of {self.people:,} people")
         if self.without_id:
             said.append(f"{self.without_id:,} rows without an identifier left out")
         said += [f"{column}: {count:,} values moved into the declared range" for column, count in self.clipped.items()]
@@ -205,6 +213,7 @@ class Snapshot:
     """A frozen, validated table of one dataset. ``sha256`` and ``commitment`` are 64 hex digits.
 
     ``width``: bytes of an id in the file; 10 for NHS numbers, else those of the longest. ``report`` stays at home.
+    ``version``: a digest of the records as their database has them, if it was asked for.
     """
 
     dataset: str
@@ -215,6 +224,7 @@ class Snapshot:
     taken: dt.datetime
     width: int
     report: Report
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -12,6 +12,7 @@ from pets.party.log import Log
 from pets.plan.review import Review, review
 from pets.spec.canonical import spec_digest
 from pets.spec.model import Spec
+from tests.party.cluster import Cluster, cluster
 from tests.party.world import COMPUTING, World
 
 _REVIEWS: dict[str, Review] = {}
@@ -58,3 +59,10 @@ def look_over(world: World) -> None:
         for bytes_left in (said, kept, *(sent.body for sent in world.transcript)):
             assert b"IDENTITY-" not in bytes_left, f"an identifier was left at {party}"
             assert b"IDENTITY-".hex().upper().encode() not in bytes_left, f"an identifier was left at {party}"
+
+
+@pytest.fixture(scope="session")
+def database() -> Iterator[Cluster]:
+    """A PostgreSQL server of this test session."""
+    with cluster() as running:
+        yield running

@@ -194,6 +194,17 @@ def test_levels_with_quotes_and_sql_in_them_are_text(tmp_path: Path) -> None:
     assert kept.d_x.tolist() == [0, 1, 2]
 
 
+@pytest.mark.parametrize("role", ["dimension", "filter only"])
+def test_bytes_that_are_no_text_are_refused_and_not_taken_for_missing(tmp_path: Path, role: Any) -> None:
+    column = Column(role=role, type="category", levels=("é", "own"))
+    values = pa.array([None, b"own", "é".encode(), b"\xff", b"own\xc3"], pa.binary())
+    table = pa.table({"id": list("abcde"), "x": values})
+    error = refused(tmp_path, FrameSource(table), dataset(x=column))
+    assert error.local == ("data frame, column x: not UTF-8 in 2 rows: 4, 5",)
+    taken, _ = snap(tmp_path, FrameSource(table.slice(0, 3)), dataset(x=column))
+    assert pq.read_table(taken.file)["c_x"].to_pylist() == [None, "own", "é"]
+
+
 # -- measures ---------------------------------------------------------------------------------------------------------
 
 
