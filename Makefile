@@ -7,7 +7,7 @@ PEERS := .venv-peers
 ACRO := .venv-acro
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --constraint constraints.txt
 
-.PHONY: demo test test-long lint types wire bench-join bench-rep3 bench-peers bench-check clean help
+.PHONY: demo test test-long lint types wire bench-join bench-rep3 bench-peers bench-check bench-freeze postgres clean help
 
 help:
 	@sed -n 's/^##//p' $(MAKEFILE_LIST)
@@ -42,14 +42,14 @@ demo: $(VENV)/base
 	@$(BIN)/pets demo
 
 ## make test        style, types, and all tests; under ten minutes on two cores
-test: $(VENV)/test $(ACRO)/done
+test: $(VENV)/test $(ACRO)/done postgres
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -m "not long" --numprocesses 2 --dist loadscope
 
 ## make test-long   the long suites: fuzz, statistics, large sizes
-test-long: $(VENV)/test $(ACRO)/done
+test-long: $(VENV)/test $(ACRO)/done postgres
 	@$(BIN)/python -m pytest -m long --timeout 3600
 
 ## make bench-join  the join benchmark: three server processes over loopback (see benchmarks/join.py)
@@ -75,9 +75,18 @@ bench-peers: $(VENV)/test
 	@$(MAKE) --no-print-directory $(PEERS)/done || echo "Peers could not be installed." >&2
 	@$(BIN)/python -m benchmarks.peers
 
+## make bench-freeze  freezing and reading a holder's records, from files and from a PostgreSQL server of its own
+bench-freeze: $(VENV)/test postgres
+	@$(BIN)/python -m benchmarks.freeze --size 10000000 --source parquet
+	@$(BIN)/python -m benchmarks.freeze --size 1000000 --source postgres
+
 ## make wire        generate pets/wire from proto/ again
 wire: $(VENV)/test
 	@$(BIN)/python -m pets.wire
+
+# Tests start a PostgreSQL server of their own, so its programs have to be there.
+postgres:
+	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || .ci/postgres
 
 clean:
 	rm -rf $(VENV) $(PEERS) $(ACRO) build dist out

@@ -144,6 +144,7 @@ def example() -> Spec:
 def test_files_are_what_their_first_line_says(tmp_path: Path) -> None:
     readers = {
         "party.toml": lambda path: config._load(path, config._PartyFile),
+        "more of party.toml": lambda path: config._load(path, config._PartyFile),
         "client.toml": lambda path: config._load(path, config._ClientFile),
         "directory.toml": config.read_directory,
         "policy.toml": lambda path: parse_policy(path.read_text()),
@@ -154,7 +155,8 @@ def test_files_are_what_their_first_line_says(tmp_path: Path) -> None:
             assert found.accepted, f"{block}: {[finding.text for finding in found.verdict.errors]}"
             continue
         assert name in readers, f"{block}: its first line names no file"
-        (tmp_path / name).write_text(block.text)
+        before = (tmp_path / "party.toml").read_text() if name == "more of party.toml" else ""
+        (tmp_path / name).write_text(before + block.text)
         readers[name](tmp_path / name)  # type: ignore[no-untyped-call]
 
 

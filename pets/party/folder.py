@@ -119,10 +119,10 @@ policy = "policy.toml"
 # passfile = "keys/pgpass"
 # sslrootcert = "tls/database-ca.pem"
 #
-# [datasets.attendances]
+# [datasets.admissions]
 # database = "records"
-# schema = "ae"
-# table = "attendances"
+# schema = "inpatients"
+# table = "admissions"
 
 [limits]
 run_s = 600

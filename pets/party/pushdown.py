@@ -3,7 +3,7 @@
 A row that this SQL leaves out is one that the whole WHERE leaves out, if the row is valid. The reverse need not hold:
 what cannot be said exactly in PostgreSQL is left out here, and a run applies the whole WHERE to the snapshot once more.
 So nothing depends on two engines agreeing, except that PostgreSQL must not leave out too much: each comparison below is
-of one type in both, text is compared byte by byte, and NULL means the same to both (docs/adr/0016).
+of one type in both, text is compared byte by byte, and NULL means the same to both (docs/adr/0018).
 
 SQL is written from our own nodes. Values are parameters; names are quoted.
 """

@@ -7,9 +7,11 @@ from pets.approve.envelope import keygen
 from pets.errors import ConfigError, LinkError
 from pets.ids import PartyId
 from pets.party.config import DirectoryParty, PartyConfig, directory_toml, own_policy, read_config, read_directory
+from pets.party.database import PostgresSource
 from pets.party.folder import init_party
 from pets.party.identity import Authority, make_credentials
-from pets.party.main import alone
+from pets.party.main import alone, databases_of
+from pets.party.sources import FileSource
 
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 BOARD, COUNCIL = "spiffe://consortium.example/board", "spiffe://consortium.example/council"
@@ -57,7 +59,7 @@ def test_what_init_made_can_be_served_once_approvers_are_in(folder: Path) -> Non
     config: PartyConfig = read_config(folder / "party.toml", now=NOW)
     assert (config.name, config.san, config.organisation) == ("board", BOARD, "The Board")
     assert config.state == folder / "state"
-    assert config.datasets["attendances"].path == folder / "data" / "a.csv"
+    assert config.datasets["attendances"] == FileSource(folder / "data" / "a.csv")
     assert config.directory.by_name[PartyId("council")].organisation == 'The "Council"'
     assert set(config.directory.addresses()) == {"board", "council"}
     assert list(config.directory.approver_keys(PartyId("board"))) == ["Ann"]
@@ -105,6 +107,118 @@ def test_what_is_wrong_is_named(folder: Path, file: str, old: str, new: str, sai
     read_config(folder / "party.toml", now=NOW)
     edit(folder, file, old, new)
     assert said in refused(folder)
+
+
+DATABASE = """
+[databases.records]
+host = "db.board.example"
+port = 5433
+dbname = "warehouse"
+user = "pets"
+passfile = "keys/pgpass"
+sslrootcert = "tls/ca.pem"
+timeout_s = 60
+[datasets.attendances]
+database = "records"
+schema = "ae"
+table = "Attendances"
+columns = { nhs_number = "NHS_NO" }
+[datasets.other]
+file = "data/a.csv"
+"""
+
+
+@pytest.fixture
+def with_database(folder: Path) -> Path:
+    passfile = folder / "keys" / "pgpass"
+    passfile.write_text("*:*:*:pets:CANARY\n")
+    passfile.chmod(0o600)
+    with (folder / "party.toml").open("a") as file:
+        file.write(DATABASE)
+    return folder
+
+
+def test_a_dataset_may_be_a_table_of_a_database(with_database: Path) -> None:
+    config = read_config(with_database / "party.toml", now=NOW)
+    found = config.datasets["attendances"]
+    assert isinstance(found, PostgresSource) and isinstance(config.datasets["other"], FileSource)
+    assert (found.schema, found.table, found.columns) == ("ae", "Attendances", {"nhs_number": "NHS_NO"})
+    assert (found.database.name, found.database.timeout_s) == ("records", 60)
+    assert found.database.keywords() == {
+        "host": "db.board.example",
+        "port": "5433",
+        "dbname": "warehouse",
+        "user": "pets",
+        "passfile": str(with_database / "keys" / "pgpass"),
+        "sslrootcert": str(with_database / "tls" / "ca.pem"),
+        "sslmode": "verify-full",
+        "gssencmode": "disable",
+        "client_encoding": "UTF8",
+        "application_name": "pets",
+    }
+    assert "CANARY" not in repr(config)
+
+
+def test_all_that_libpq_knows_by_itself_may_be_left_out(with_database: Path) -> None:
+    edit(with_database, "party.toml", DATABASE, "[databases.records]\n" + DATABASE[DATABASE.index("[datasets") :])
+    found = read_config(with_database / "party.toml", now=NOW).datasets["attendances"]
+    assert isinstance(found, PostgresSource) and found.database.parameters == {}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('user = "pets"', 'user = "pets"\npassword = "CANARY"', "a password does not belong in this file"),
+        ('host = "db.board.example"', 'host = "postgresql://pets:CANARY@db/x"', "databases.records.host"),
+        ('host = "db.board.example"', 'host = "one.example,two.example"', "databases.records.host"),
+        ('dbname = "warehouse"', 'dbname = "host=elsewhere password=CANARY"', "databases.records.dbname"),
+        ("port = 5433", "port = 0", "databases.records.port"),
+        ("timeout_s = 60", 'sslmode = "require"', "databases.records.sslmode"),
+        ("timeout_s = 60", 'options = "-c default_transaction_read_only=off"', "databases.records.options"),
+        (
+            'database = "records"',
+            'database = "record"',
+            "attendances.database: there is no [databases.record]",
+        ),
+        ('schema = "ae"', 'file = "a.csv"', "either a file, or a database and a table"),
+        ('table = "Attendances"', "", "has a database and a table"),
+        ('database = "records"', "", "has a database and a table"),
+        ('file = "data/a.csv"', "", "either a file, or a database and a table"),
+        ('file = "data/a.csv"', 'format = "csv"', "format stands beside a file"),
+        ('"tls/ca.pem"\ntimeout', '"tls/gone.pem"\ntimeout', "tls/gone.pem: No such file or directory"),
+        ('"keys/pgpass"', '"keys/gone"', "keys/gone: No such file or directory"),
+    ],
+)
+def test_what_is_wrong_with_a_database_is_named_and_no_password_shown(
+    with_database: Path, old: str, new: str, said: str
+) -> None:
+    edit(with_database, "party.toml", old, new)
+    error = refused(with_database)
+    assert said in error and "CANARY" not in error
+
+
+@pytest.mark.parametrize("what", ["passfile", "sslkey"])
+def test_a_password_file_or_key_that_others_can_read_is_refused(with_database: Path, what: str) -> None:
+    edit(with_database, "party.toml", "passfile", what)
+    read_config(with_database / "party.toml", now=NOW)
+    (with_database / "keys" / "pgpass").chmod(0o640)
+    assert "others than its owner" in refused(with_database)
+
+
+def test_what_init_writes_of_databases_can_be_read(folder: Path) -> None:
+    text = (folder / "party.toml").read_text()
+    example = text[text.index("# [databases.records]") : text.index("[limits]")]
+    (folder / "keys" / "pgpass").touch(mode=0o600)
+    (folder / "tls" / "database-ca.pem").touch()
+    edit(folder, "party.toml", example, example.replace("# ", "").replace("#\n", "\n"))
+    found = read_config(folder / "party.toml", now=NOW).datasets["admissions"]
+    assert isinstance(found, PostgresSource) and found.label == "inpatients.admissions"
+
+
+def test_a_server_says_what_is_wrong_with_its_databases_and_starts(with_database: Path) -> None:
+    edit(with_database, "party.toml", "db.board.example", str(with_database))
+    (line,) = databases_of(read_config(with_database / "party.toml", now=NOW))
+    assert line.startswith("database records: ") and "No such file" in line
 
 
 def test_a_directory_that_has_another_signing_key_for_this_party_is_refused(folder: Path) -> None:

@@ -53,9 +53,9 @@ def dataset(*, most: int = 4, rows: int = 1000, **columns: Column) -> Dataset:
     )
 
 
-def snap(folder: Path, where: Source, about: Dataset, **options: Any) -> Snapshot:
+def snap(folder: Path, of: Source, about: Dataset, **options: Any) -> Snapshot:
     linkage = Linkage(on=about.key, version="1")
-    return take(where, about, linkage, folder / "state", salt=bytes(32), now=NOW, **options)
+    return take(of, about, linkage, folder / "state", salt=bytes(32), now=NOW, **options)
 
 
 def kept(snapshot: Snapshot) -> dict[str, list[Any]]:
@@ -63,9 +63,9 @@ def kept(snapshot: Snapshot) -> dict[str, list[Any]]:
     return {name: values for name, values in columns.items() if name != "person"}
 
 
-def refused(folder: Path, where: Source, about: Dataset, **options: Any) -> SourceError:
+def refused(folder: Path, of: Source, about: Dataset, **options: Any) -> SourceError:
     with pytest.raises(SourceError) as caught:
-        snap(folder, where, about, **options)
+        snap(folder, of, about, **options)
     assert not [f for f in (folder / "state").glob("*") if f.suffix != ".parquet"], "nothing is left of a refusal"
     said = [str(caught.value), repr(caught.value.fields), *caught.value.local, repr(caught.value.__cause__)]
     assert "CANARY" not in " ".join(said) and PASSWORD not in " ".join(said)
@@ -450,8 +450,9 @@ def test_a_connection_that_breaks_in_the_middle(
     assert "the server was stopped" in error.local[0] or "connection was lost" in error.local[0]
 
 
-def test_rows_are_read_as_they_are_needed(database: Cluster) -> None:
+def test_rows_are_read_as_they_are_needed(database: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first rows of a table without end are here before the last ones, and leaving off ends the statement."""
+    monkeypatch.setattr(postgres, "BLOCK_BYTES", 1 << 18)
     database.run("CREATE VIEW endless AS SELECT generate_series(1, 4000000000000)::text AS id")
     try:
         where = PostgresSource(Postgres("records", database.socket), "endless")
