@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from pets.protocols.base import Role
-from pets.protocols.rep3 import compare, fixed, products, ratio, rounding
+from pets.protocols.rep3 import compare, fixed, groups, products, quantiles, ratio, rounding, sharing
+from pets.protocols.rep3.groups import Rank, grouped, marked
 from pets.protocols.rep3.sharing import Bits, Context, Words
 from tests.oracles.shared import Run
 
@@ -53,8 +54,72 @@ def _decayed(ctx: Context, x: Words, *, bits: int) -> Role[Any]:
 RATIOS = tuple({"bits": bits, "digits": digits} for bits in (1, 2, 19, 20, 30) for digits in (1, 2, 3))
 """Widths on both sides of what is done otherwise."""
 
-PARTS = {"sort_pass", "sort_last", "digit_above"}
+PARTS = {"sort_pass", "sort_last", "digit_above", "running_step"}
 """Operations of the card that only others use."""
+
+
+def _columns(x: Words, count: int) -> list[Words]:
+    return [x] * count
+
+
+def _starting(ctx: Context, rows: int) -> Words:
+    return sharing.joined(sharing.public(ctx, 1, 1), sharing.public(ctx, 0, rows - 1))
+
+
+def _arranged(ctx: Context, x: Words, *, columns: int) -> Role[Any]:
+    return (yield from groups.arranged(ctx, groups.counted(ctx, x.rows), _columns(x, columns)))
+
+
+def _fronted(ctx: Context, x: Words, *, columns: int) -> Role[Any]:
+    return (yield from groups.fronted(ctx, _starting(ctx, x.rows), _columns(x, columns)))
+
+
+def _grouped(ctx: Context, x: Words, *, columns: int, groups: int) -> Role[Any]:
+    begins, valid = _starting(ctx, x.rows), sharing.public(ctx, 1, x.rows)
+    lasts, firsts = _columns(x, columns // 3), _columns(x, columns // 2)
+    sums = _columns(x, columns - len(lasts) - len(firsts))
+    there, found = yield from grouped(ctx, begins, valid, most=groups, sums=sums, firsts=firsts, lasts=lasts)
+    return [there, *found]
+
+
+def _marked(ctx: Context, x: Words, *, bits: int, points: int, groups: int) -> Role[Any]:
+    ranks = [Rank.lower(1, bits)] * points
+    begins, valid = _starting(ctx, x.rows), sharing.public(ctx, 1, x.rows)
+    return (yield from marked(ctx, begins, valid, ranks, groups))
+
+
+def _leading(ctx: Context, x: Words, *, points: int) -> Role[Any]:
+    return (yield from groups.leading(ctx, _starting(ctx, x.rows), points))
+
+
+def greater_of(ctx: Context, earlier: list[Words], later: list[Words]) -> Role[list[Words]]:
+    return [(yield from quantiles.greater(ctx, earlier[0], later[0]))]
+
+
+def _running_greatest(ctx: Context, x: Words, *, bits: int) -> Role[Any]:
+    return (yield from groups.scanned(ctx, _starting(ctx, x.rows), [x], greater_of))
+
+
+def _greatest(ctx: Context, x: Words, *, columns: int) -> Role[Any]:
+    return (yield from quantiles.greatest(ctx, sharing.joined(*_columns(x, columns)), columns))
+
+
+def _all_of(ctx: Context, x: Words, *, bits: int) -> Role[Any]:
+    return (yield from compare.all_of(ctx, _planes(x, bits)))
+
+
+def _at_ranks(ctx: Context, x: Words, *, points: int) -> Role[Any]:
+    return (yield from quantiles.at_ranks(ctx, x, sharing.public(ctx, 0, points)))
+
+
+def _quantiles(ctx: Context, x: Words, *, bits: int, points: int) -> Role[Any]:
+    ranks = [Rank.upper(1, bits)] * points
+    return (yield from quantiles.quantiles(ctx, x, sharing.public(ctx, x.rows, 1), ranks))
+
+
+def _by(**numbers: tuple[int, ...]) -> tuple[Mapping[str, int], ...]:
+    return tuple(dict(zip(numbers, each, strict=True)) for each in zip(*numbers.values(), strict=True))
+
 
 DIVISORS = _bits(1, 2, 3, 5, 8, 1000, 2**20 + 7, 2**61)
 
@@ -79,5 +144,17 @@ MADE: Mapping[str, Made] = {
     "decayed": Made(_decayed, 1, _bits(31, 40, 52)),
     "decay": Made(lambda ctx, x, *, bits: fixed.decay(ctx, x, bits), 1, _bits(8, 20)),
     "sigmoid": Made(lambda ctx, x, *, bits: fixed.sigmoid(ctx, x, bits), 1, _bits(8, 20)),
+    "starts": Made(lambda ctx, x, *, bits: groups.starts(ctx, x), 1, _bits(1)),
+    "arranged": Made(_arranged, 1, _by(columns=(1, 3))),
+    "fronted": Made(_fronted, 1, _by(columns=(1, 3))),
+    "grouped": Made(_grouped, 1, _by(columns=(1, 4, 1), groups=(1, 60, 2)), rows=(63, 64, 100)),
+    "marked": Made(_marked, 1, _by(bits=(2, 4, 100), points=(1, 3, 2), groups=(1, 7, 60)), rows=(63, 64, 100)),
+    "leading": Made(_leading, 1, _by(points=(1, 5)), rows=(5, 64)),
+    "greater": Made(lambda ctx, x, y, *, bits: quantiles.greater(ctx, x, y), 2, _bits(1)),
+    "running_greatest": Made(_running_greatest, 1, _bits(1), rows=(1, 2, 64, 100)),
+    "greatest": Made(_greatest, 1, _by(columns=(1, 3)), rows=(1, 2, 3, 64, 100)),
+    "all_of": Made(_all_of, 1, _bits(1, 2, 3, 33)),
+    "at_ranks": Made(_at_ranks, 1, _by(points=(1, 3)), rows=(1, 2, 63, 64, 100)),
+    "quantiles": Made(_quantiles, 1, _by(bits=(2, 100), points=(1, 3)), rows=(1, 64, 100)),
     "inner_products": Made(lambda ctx, x, y, *, bits: products.inner_products(ctx, x, y, 1), 2, _bits(1)),
 }

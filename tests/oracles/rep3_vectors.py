@@ -11,11 +11,12 @@ import numpy.typing as npt
 from pets.errors import PeerError
 from pets.kernels.shares import Zeros
 from pets.protocols.base import Role
-from pets.protocols.rep3 import compare, fixed, order, products, ratio, rounding, sharing
+from pets.protocols.rep3 import compare, fixed, groups, order, products, quantiles, ratio, rounding, sharing
 from pets.protocols.rep3.sharing import PARTIES, Bits, Context, Words
 from pets.secret import Secret
 from pets.spec.cards import cards_folder, load_cards
 from tests.oracles.play import Key, Transcript, play
+from tests.oracles.rep3_operations import greater_of
 
 U64 = npt.NDArray[np.uint64]
 
@@ -82,6 +83,41 @@ FIXED: Mapping[str, Callable[..., Role[Words]]] = {
 }
 """Of ratio.py and fixed.py."""
 
+GROUPS: Mapping[str, Callable[..., Role[Words]]] = {
+    "starts": lambda ctx, x, y: groups.starts(ctx, x),
+    "fronted": lambda ctx, x, y: _one(groups.fronted(ctx, _numbers(ctx, 0, 1, 1), [x])),
+    "grouped": lambda ctx, x, y: _grouped(ctx, x),
+    "marked": lambda ctx, x, y: _one(
+        groups.marked(ctx, _numbers(ctx, 1, 0, 0), _numbers(ctx, 1, 1, 1), [groups.Rank.lower(1, 2)], 1)
+    ),
+    "leading": lambda ctx, x, y: _last(groups.leading(ctx, _numbers(ctx, 1, 0, 1), 2)),
+    "scanned, greater": lambda ctx, x, y: _one(groups.scanned(ctx, _numbers(ctx, 1, 0, 0), [x], greater_of)),
+    "greatest": lambda ctx, x, y: quantiles.greatest(ctx, x),
+    "at_ranks": lambda ctx, x, y: quantiles.at_ranks(ctx, x, _numbers(ctx, 1, -1)),
+    "quantiles": lambda ctx, x, y: quantiles.quantiles(ctx, x, _numbers(ctx, 2), [groups.Rank.upper(1, 2)]),
+}
+"""Of groups.py and quantiles.py."""
+
+
+def _numbers(ctx: Context, *numbers: int) -> Words:
+    return sharing.joined(*(sharing.public(ctx, number, 1) for number in numbers))
+
+
+def _one(role: Role[list[Words]]) -> Role[Words]:
+    (found,) = yield from role
+    return found
+
+
+def _last(role: Role[list[Words]]) -> Role[Words]:
+    return (yield from role)[-1]
+
+
+def _grouped(ctx: Context, x: Words) -> Role[Words]:
+    there, found = yield from groups.grouped(
+        ctx, _numbers(ctx, 1, 0, 1), _numbers(ctx, 1, 1, 0), most=2, sums=[x], firsts=[x], lasts=[x]
+    )
+    return sharing.joined(there, *found)
+
 
 def _injected(ctx: Context, x: Words, y: Words) -> Role[Words]:
     return (yield from products.injected(ctx, (yield from compare.is_zero(ctx, x - sharing.public(ctx, 5, ROWS))), y))
@@ -99,6 +135,7 @@ PARAMETERS: Mapping[str, str] = {
     "ok_operations": f"bits {BITS}, divisor 7",
     "ok_rounding": "divisor 7, base 4, shift by 2 bits; length 3 of inner products, 1 of the matrices",
     "ok_fixed": "ranges and fractions as the generator has them",
+    "ok_groups": "groups and ranks as the generator has them",
 }
 
 

@@ -100,6 +100,16 @@ def is_zero(ctx: Context, x: Words) -> Role[Bits]:
     return same
 
 
+def all_of(ctx: Context, planes: Bits) -> Role[Bits]:
+    """AND of all planes: one plane. Sizes: ``and``: a plane less than there are; ceil(log2 bits) rounds."""
+    while planes.bits > 1:
+        half = planes.bits // 2
+        both = yield from conjoin(ctx, planes[slice(0, half)], planes[slice(half, 2 * half)])
+        left = planes[slice(2 * half, None)]
+        planes = Bits(np.concatenate([both.own, left.own]), np.concatenate([both.next, left.next]), planes.rows)
+    return planes
+
+
 def equal(ctx: Context, x: Words, y: Words) -> Role[Bits]:
     """1 where x = y."""
     return (yield from is_zero(ctx, x - y))

@@ -17,10 +17,10 @@ import numpy as np
 
 from pets.protocols.base import Role
 from pets.protocols.rep3 import ratio
-from pets.protocols.rep3.compare import negative, to_bits, to_words
+from pets.protocols.rep3.compare import all_of, negative, to_bits, to_words
 from pets.protocols.rep3.ratio import FRACTION, inverted, reached
 from pets.protocols.rep3.rounding import roughly, shifted
-from pets.protocols.rep3.sharing import Bits, Context, Words, conjoin, flipped, joined, multiply, public, stacked
+from pets.protocols.rep3.sharing import Bits, Context, Words, flipped, joined, multiply, public, stacked
 
 LEAST_FRACTION: Final = 8
 GREATEST_FRACTION: Final = 20
@@ -92,7 +92,7 @@ def decay(ctx: Context, t: Words, fraction: int) -> Role[Words]:
     """
     _check(fraction, LEAST_FRACTION, GREATEST_FRACTION)
     planes = yield from to_bits(ctx, t, fraction + 4 + _BEYOND)
-    clear = yield from _none_of(ctx, planes[slice(fraction + 4, None)])
+    clear = yield from all_of(ctx, flipped(ctx, planes[slice(fraction + 4, None)]))
     words = yield from to_words(ctx, stacked(clear, planes[slice(fraction - 2, fraction + 4)]))
     pairs = yield from _pairs(ctx, words[1:], [])
     scaled = yield from _decayed(ctx, t, words[1:], pairs, fraction, 2 * FRACTION - fraction)
@@ -112,7 +112,7 @@ def sigmoid(ctx: Context, x: Words, fraction: int) -> Role[Words]:
     top = planes[slice(planes.bits - 1, None)]
     spread = Bits(np.repeat(top.own, planes.bits - 1, 0), np.repeat(top.next, planes.bits - 1, 0), rows)
     size = planes[slice(0, planes.bits - 1)] ^ spread
-    clear = yield from _none_of(ctx, size[slice(fraction + 4, None)])
+    clear = yield from all_of(ctx, flipped(ctx, size[slice(fraction + 4, None)]))
     sign, kept, *words = yield from to_words(ctx, stacked(top, clear, size[slice(fraction - 2, fraction + 4)]))
     *pairs, turned = yield from _pairs(ctx, words, [(sign, x)])
     t = x - turned.times(2) - sign  # x, or what is one unit short of -x
@@ -132,15 +132,6 @@ def sigmoid(ctx: Context, x: Words, fraction: int) -> Role[Words]:
 def _check(fraction: int, least: int, greatest: int) -> None:
     if not least <= fraction <= greatest:
         raise ValueError(f"a fraction here has {least} to {greatest} bits")
-
-
-def _none_of(ctx: Context, planes: Bits) -> Role[Bits]:
-    """1 where none of eight planes is set. Sizes: ``and``: 7 planes; 3 rounds."""
-    clear = flipped(ctx, planes)
-    while clear.bits > 1:
-        half = clear.bits // 2
-        clear = yield from conjoin(ctx, clear[slice(0, half)], clear[slice(half, None)])
-    return clear
 
 
 def _pairs(ctx: Context, words: list[Words], others: list[tuple[Words, Words]]) -> Role[list[Words]]:
