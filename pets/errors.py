@@ -413,6 +413,30 @@ CODES: Final[dict[str, Code]] = {
         "verify it with version {got}",
     ),
     "receipt.result-differs": Code("{file} is not what the shares add up to", "use the file that pets run wrote"),
+    # -- audit: what released tables tell together ---------------------------------------------------------------------
+    "audit.too-close": Code(
+        "withheld cells of {table} follow more closely than its disclosure control says",
+        "release none of these tables further; declare known_totals, or ask for fewer divisions of the same people",
+    ),
+    "audit.implied": Code(
+        "a group that is too small to be shown follows from {tables} together",
+        "release none of these tables further; ask about the same people, or about others",
+    ),
+    "audit.contradiction": Code(
+        "no records have all of these tables", "audit only tables of the same records together, as they were released"
+    ),
+    "audit.size": Code(
+        "the tables divide people into {size} groups together; at most {limit} are audited",
+        "audit fewer tables at a time, those that share dimensions",
+    ),
+    "audit.table": Code("{file}: {problem}", "use the files that pets run wrote"),
+    "audit.noised": Code(
+        "{file} is a release with noise, from which no count follows", "leave it out: its ledger is its audit"
+    ),
+    "audit.known": Code("{file}: {problem}", "write a column for each grouping (dataset.column), then rows or people"),
+    "audit.apart": Code(
+        "{file}: {problem}", "audit it by itself, or together with tables of the same two datasets only"
+    ),
     # -- source: the input party's own records do not fit; rows and counts stay on its own console --------------------
     "source.none": Code("{party} has no source for dataset {dataset}", "name it under [datasets] in party.toml"),
     "source.not-ready": Code("the records of {party} are not ready", "ask {party} to look at its own console"),
@@ -579,6 +603,12 @@ class ReceiptError(PetsError):
     """A receipt does not verify."""
 
     prefixes = ("receipt.",)
+
+
+class AuditError(PetsError):
+    """Released tables tell more than their policy says, or cannot be audited."""
+
+    prefixes = ("audit.",)
 
 
 class ConfigError(PetsError):

@@ -1,5 +1,6 @@
 """What the documentation shows works: code runs, commands and options exist, files parse, links lead somewhere."""
 
+import math
 import re
 import shlex
 import subprocess
@@ -88,8 +89,9 @@ def check_pets(words: list[str]) -> str | None:
                 return f"{word} needs a value"
             words = words[1:]
     needed = sum(argument.required for argument in arguments)
-    if not needed <= given <= len(arguments):
-        return f"{command.name} takes {needed} to {len(arguments)} arguments, here are {given}"
+    most = math.inf if any(argument.nargs == -1 for argument in arguments) else len(arguments)
+    if not needed <= given <= most:
+        return f"{command.name} takes {needed} to {most} arguments, here are {given}"
     return None
 
 

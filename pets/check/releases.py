@@ -132,6 +132,24 @@ def release_of(spec: Spec, query: Query) -> Release:
     )
 
 
+def populations(spec: Spec, query: Query) -> tuple[str, Mapping[str, str]]:
+    """The rows that a table is about, and those of each of its aggregates by the name of the column.
+
+    Texts as in ``Part.population``: those of two tables are equal if they are about the same rows.
+    """
+    space = Space()
+    tables = {name: spec.dataset(name) for name in (query.left, query.right)}
+    try:
+        whole = _rows(space, query, tables)
+    except Undecided:
+        whole = None
+    return _text(space, whole), {
+        output.name: _part(space, whole, output.what, tables).population
+        for output in query.outputs
+        if isinstance(output.what, Aggregate)
+    }
+
+
 def _rows(space: Space, query: Query, tables: Mapping[str, Dataset]) -> int:
     """The rows after the join: who is matched stands as a value of a column, since only the records know it."""
     left, right = (
