@@ -19,16 +19,12 @@ from pets.approve import approvals
 from pets.approve.envelope import SigningKey, claimed
 from pets.errors import ApprovalError, LinkError, PeerError, PetsError, RunError
 from pets.ids import PartyId, RunHandle, SpecDigest
-from pets.party import gate, hello, prepare
+from pets.party import gate, hello, opening, prepare
 from pets.party.drive import drive
 from pets.party.session import roles_of, to_agree
-from pets.plan.cost import join_of
-from pets.plan.lower import JOIN_CARD
 from pets.plan.review import Review, Reviewed, review
-from pets.protocols import helper_join
 from pets.result import Result, StepCost
 from pets.spec.canonical import spec_digest
-from pets.spec.cards import load_cards
 from pets.spec.model import Spec
 from pets.spec.parse import parse_toml, read_text
 from pets.spec.write import to_toml
@@ -227,7 +223,7 @@ class _Run:
 
     def _start(self, parties: Sequence[PartyId], envelopes: tuple[bytes, ...]) -> bytes:
         """Start at all parties at once; their hellos and ours give the run id."""
-        shape = prepare.shape_of(join_of(self._reviewed.plan), load_cards()[JOIN_CARD])
+        shape = prepare.shape_of(self._reviewed.plan.join)
         own = hello.make(to_agree(self._reviewed, shape, self._cover), os.urandom(16), {})
         request = StartRequest(self._handle, self._reviewed.digest, own.body, envelopes)
         for party in parties:
@@ -239,30 +235,27 @@ class _Run:
             bodies.append(body)
         return hello.run_id([*bodies, own.body])
 
-    def _receive(self, run_id: bytes) -> dict[PartyId, helper_join.U64]:
-        join = join_of(self._reviewed.plan)
-        card = load_cards()[JOIN_CARD]
-        roles = roles_of(self._reviewed)
-        passage = gate.Gate(gate.project(card, dict(join.public), roles, "result"))
+    def _receive(self, run_id: bytes) -> dict[PartyId, opening.U64]:
+        plan, roles = self._reviewed.plan, roles_of(self._reviewed)
+        passage = gate.Gate(gate.project_plan(plan, roles, "result"))
         senders = list(dict.fromkeys(expected.peer for expected in passage.incoming))
         link = self._network.link(run_id, senders, self._reviewed)
         with self._lock:
             self._link = link
             over = any(self._ends.values())
-        shape = prepare.shape_of(join, card)
         try:
             if over:
                 raise LinkError("link.closed")
-            of_a, of_c = drive(helper_join.result(shape), passage, link, deadline_s=self._network.deadline_s)
+            shares = drive(opening.receive(plan, roles), passage, link, deadline_s=self._network.deadline_s)
         except BaseException as error:
             link.abort(error.code if isinstance(error, PetsError) else "link.closed")
             if isinstance(error, PetsError):
-                raise gate.named(error, card) from error
+                raise gate.named(error, gate.labels_of(plan)) from error
             raise
         finally:
             passage.close()
         link.close()
-        return {join.role_a: of_a, join.helper: of_c}
+        return shares
 
     def _watch(self, party: PartyId) -> None:
         last = 0

@@ -9,14 +9,16 @@ can be checked by computing the table again.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
+from functools import cache, partial
 from math import prod, sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pets.spec.ir import AddNoise, Derive, Derived, HelperJoin, NoisedColumn, Plan
+from pets import controlled
+from pets.formulas import FORMULAS, ROOT_OF, ROOTS, Ratio, ratio, worth
+from pets.spec.ir import AddNoise, Derive, Derived, NoisedColumn, Plan
 from pets.spec.query import Statistic
 
 if TYPE_CHECKING:
@@ -32,9 +34,6 @@ _MANY_CELLS = 10_000
 _CELLS_AT_ONCE = 128
 _TABLE_SCALE = 2000
 _PRIMES = (2, 3, 5, 7, 11, 13)
-
-Ratio = tuple[Any, Any]
-"""Numerator and denominator, as arrays of Python integers (exact) or of floats (simulated)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +81,7 @@ class Moments:
         return self.columns[number].moment.a.unit * self.columns[number].moment.b.unit
 
     def worth(self, number: int) -> Fraction:
-        """What one last place of the product of the columns is worth."""
-        return self.columns[number].moment.scale / self.unit(number)
+        return worth(self.columns[number].moment)
 
     def exact(self, number: int) -> npt.NDArray[np.object_]:
         return self.sums[number].astype(object) * self.unit(number)
@@ -93,11 +91,9 @@ class Moments:
         return NoiseLaw(float(column.sensitivity / column.epsilon))
 
 
-def moments_of(plan: Plan, opened: I64) -> Moments:
+def moments_of(plan: Plan, noise: AddNoise, opened: I64) -> Moments:
     """Sort the opened words (v, g) into moments: b-cell h of moment m is column m * H + h; cells are a's times b's."""
-    noise = next(step for step in plan.steps if isinstance(step, AddNoise))
-    join = next(step for step in plan.steps if isinstance(step, HelperJoin))
-    b_cells = len(opened) // len(join.summed)
+    b_cells = len(opened) // len(plan.join.summed)
     sums = tuple(
         np.ascontiguousarray(opened[m * b_cells : (m + 1) * b_cells].T).reshape(-1) for m in range(len(noise.columns))
     )
@@ -107,14 +103,19 @@ def moments_of(plan: Plan, opened: I64) -> Moments:
 def table(plan: Plan, opened: I64) -> "pd.DataFrame":
     """The result table: one row per cell of the full domain, a value and two bounds for each statistic.
 
-    Shapes:  opened (v, g) int64 as ``helper_join.open_shares`` gives it; prod(levels) rows, in the order of the
-             SELECT's grouping columns; statistic ``n`` gives columns ``n``, ``n_low``, ``n_high``.
-    Missing: a statistic that the noised sums do not determine (a mean over a count at or below zero) is NaN.
+    Shapes:  opened as ``party.opening.opened`` gives it; prod(levels) rows, in the order of the SELECT's grouping
+             columns; statistic ``n`` gives columns ``n``, ``n_low``, ``n_high``.
+    Missing: a statistic that the sums do not determine (a mean over a count at or below zero), or that disclosure
+             control withholds, is NaN, or NA in a column of whole numbers.
     """
     import pandas as pd
 
-    derive = derive_step(plan)
-    moments = moments_of(plan, opened)
+    derive, safe = derive_step(plan), plan.protection
+    statistic: Callable[[Derived], tuple[Any, Any, Any]]
+    if isinstance(safe, AddNoise):
+        statistic = partial(_statistic, moments=moments_of(plan, safe, opened))
+    else:
+        statistic = partial(controlled.statistic, moments=controlled.moments_of(safe, opened))
     levels = [d.levels for d in derive.dimensions]
     codes = np.indices([len(names) for names in levels]).reshape(len(levels), -1) if levels else np.empty((0, 1), int)
     found: dict[str, Any] = {}
@@ -126,7 +127,7 @@ def table(plan: Plan, opened: I64) -> "pd.DataFrame":
                 codes[place].tolist(), dtype=pd.CategoricalDtype(names, ordered=True)
             )
         else:
-            value, low, high = _statistic(output, moments)
+            value, low, high = statistic(output)
             found |= {output.name: value, f"{output.name}_low": low, f"{output.name}_high": high}
     frame = pd.DataFrame(found)
     grouping = [o.name for o in derive.outputs if o.dimension is not None]
@@ -147,14 +148,14 @@ def _statistic(output: Derived, moments: Moments) -> tuple[Any, Any, Any]:
     kind = Statistic(output.statistic)
     if len(output.moments) == 1:
         return _sum(output.moments[0], moments)
-    formula, worth = _FORMULAS[kind]
+    formula, unit_of = FORMULAS[kind]
     numbers = output.moments
-    factor = worth([moments.worth(n) for n in numbers])
-    exact = _exact(formula([moments.exact(n) for n in numbers]), factor, root=kind in _ROOTS)
-    low, high = _simulated(_ROOT_OF.get(kind, formula), numbers, moments, float(factor))
-    if kind in _ROOTS:
+    factor = unit_of([moments.worth(n) for n in numbers])
+    exact = ratio(formula([moments.exact(n) for n in numbers]), factor, root=kind in ROOTS)
+    low, high = _simulated(ROOT_OF.get(kind, formula), numbers, moments, float(factor))
+    if kind in ROOTS:
         low, high = _signed_root(low), _signed_root(high)
-    if kind in _ROOT_OF:  # a variance below zero has no root, but its range above zero has
+    if kind in ROOT_OF:  # a variance below zero has no root, but its range above zero has
         low, high = np.maximum(low, 0), np.where(high < 0, np.nan, high)
     if kind is Statistic.CORR:  # whatever the noise, this much is certain
         known = ~np.isnan(exact)
@@ -170,80 +171,6 @@ def _sum(number: int, moments: Moments) -> tuple[Any, Any, Any]:
     if scale.denominator == 1:
         return tuple(v * scale.numerator for v in triple)  # type: ignore[return-value]
     return tuple(np.array([int(x) * scale.numerator / scale.denominator for x in v], np.float64) for v in triple)  # type: ignore[return-value]
-
-
-def _avg(m: Sequence[Any]) -> Ratio:
-    s, n = m
-    return s, n * (n > 0)
-
-
-def _var(m: Sequence[Any], less: int) -> Ratio:
-    q, s, n = m
-    return q * n - s * s, n * (n - less) * (n > less)
-
-
-def _spread(m: Sequence[Any], less: int) -> Ratio:
-    """As ``_var``, but a variance below zero has no root."""
-    over, under = _var(m, less)
-    return over, under * (over >= 0)
-
-
-def _covar(m: Sequence[Any], less: int) -> Ratio:
-    yx, y, x, n = m
-    return yx * n - y * x, n * (n - less) * (n > less)
-
-
-def _slope(m: Sequence[Any]) -> Ratio:
-    yx, y, x, xx, n = m
-    spread = xx * n - x * x
-    return yx * n - y * x, spread * (spread > 0) * (n > 0)
-
-
-def _intercept(m: Sequence[Any]) -> Ratio:
-    yx, y, x, xx, n = m
-    spread = xx * n - x * x
-    return y * xx - x * yx, spread * (spread > 0) * (n > 0)
-
-
-def _corr(m: Sequence[Any]) -> Ratio:
-    """Signed square of the correlation, so that it is a ratio: sign(c) c^2 / (v_y v_x)."""
-    yx, y, x, yy, xx, n = m
-    c, v_y, v_x = yx * n - y * x, yy * n - y * y, xx * n - x * x
-    return c * abs(c), v_y * v_x * (v_y > 0) * (v_x > 0) * (n > 0)
-
-
-_ROOTS = (Statistic.STDDEV_SAMP, Statistic.STDDEV_POP, Statistic.CORR)
-_ROOT_OF: dict[Statistic, Callable[[Sequence[Any]], Ratio]] = {
-    Statistic.STDDEV_SAMP: lambda m: _var(m, 1),
-    Statistic.STDDEV_POP: lambda m: _var(m, 0),
-}
-"""Statistics whose range is the root of another one's: judged by that, they are not only told when noise made them."""
-
-_ONE: Callable[[list[Fraction]], Fraction] = lambda w: Fraction(1)  # noqa: E731
-_FORMULAS: dict[Statistic, tuple[Callable[[Sequence[Any]], Ratio], Callable[[list[Fraction]], Fraction]]] = {
-    Statistic.AVG: (_avg, lambda w: w[0]),
-    Statistic.VAR_SAMP: (lambda m: _var(m, 1), lambda w: w[0]),
-    Statistic.VAR_POP: (lambda m: _var(m, 0), lambda w: w[0]),
-    Statistic.STDDEV_SAMP: (lambda m: _spread(m, 1), lambda w: w[0]),
-    Statistic.STDDEV_POP: (lambda m: _spread(m, 0), lambda w: w[0]),
-    Statistic.COVAR_SAMP: (lambda m: _covar(m, 1), lambda w: w[0]),
-    Statistic.COVAR_POP: (lambda m: _covar(m, 0), lambda w: w[0]),
-    Statistic.REGR_SLOPE: (_slope, lambda w: w[0] / w[3]),
-    Statistic.REGR_INTERCEPT: (_intercept, lambda w: w[1]),
-    Statistic.CORR: (_corr, _ONE),
-}
-"""For each statistic its ratio in last places, and what one unit of that ratio is worth, from the moments' worths."""
-
-
-def _exact(ratio: Ratio, factor: Fraction, *, root: bool) -> F64:
-    """Divide exactly and round once; no value where the denominator is 0; signed root if ``root``."""
-    over, under = ratio
-    out = np.full(len(over), np.nan)
-    for i, (top, bottom) in enumerate(zip(over, under, strict=True)):
-        if bottom:
-            value = int(top) * factor.numerator / (int(bottom) * factor.denominator)
-            out[i] = value if not root else (sqrt(value) if value >= 0 else -sqrt(-value))
-    return out
 
 
 def _simulated(

@@ -44,7 +44,8 @@ def draft(
     *,
     parties: Sequence[PartyId],
     given: Sequence[Given],
-    epsilon: str | int,
+    epsilon: str | int = "1",
+    control: Mapping[str, Any] | None = None,
     on: str | Mapping[str, str] | None = None,
     title: str | None = None,
     rows_per_person: int | Mapping[str, int] | None = None,
@@ -56,6 +57,8 @@ def draft(
 ) -> Draft:
     """Write a specification of ``sql``.
 
+    ``control``:         disclosure control of an exact table instead of noise: {"preset": "ons-10"}, or any other
+                         fields of [release.disclosure_control]. ``epsilon`` and ``weights`` say nothing then.
     ``on``:              the person id: a column that both tables have, or table to column; found if only one is common.
     ``rows_per_person``: the most rows that count of one person, for all tables or by table; the greatest number that
                          occurs if it is left out. More rows are truncated.
@@ -80,7 +83,8 @@ def draft(
         """Columns that ``names`` mentions; all of them where it is None."""
         own = columns or {}
         return [
-            _dataset(t, frames[t.name], keys[t.name], sql, names, rows_per_person, own.get(t.name, {})) for t in used
+            _dataset(t, frames[t.name], keys[t.name], sql, names, rows_per_person, own.get(t.name, {}), control is None)
+            for t in used
         ]
 
     today = dt.datetime.now(dt.UTC).date()
@@ -102,14 +106,7 @@ def draft(
         "legal": {table.party: _legal() for table in used},
         "linkage": {"on": keys, "normalise": ["nfc"], "version": "1"},
         "computation": {"sql": sql.strip() + "\n"},
-        "release": {
-            "to": [ANALYST],
-            "differential_privacy": {
-                "epsilon": str(epsilon) if type(epsilon) is int else epsilon,
-                "neighbours": "one person's rows added or removed",
-                "weights": dict(weights or {}),
-            },
-        },
+        "release": {"to": [ANALYST], **_protected(epsilon, weights, control)},
         "security": {
             "adversary": "semi-honest",
             "corrupt": 1,
@@ -139,6 +136,21 @@ def draft(
         spec = spec_of({**body, "dataset": declare(None)})
     toml = to_toml(spec)
     return Draft(parse_toml(toml, file="draft"), toml)
+
+
+def _protected(
+    epsilon: str | int, weights: Mapping[str, int] | None, control: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """What protects the table: disclosure control if it is asked for, else noise."""
+    if control is not None:
+        return {"disclosure_control": dict(control)}
+    return {
+        "differential_privacy": {
+            "epsilon": str(epsilon) if type(epsilon) is int else epsilon,
+            "neighbours": "one person's rows added or removed",
+            "weights": dict(weights or {}),
+        }
+    }
 
 
 def _names_unknown(spec: Spec) -> bool:
@@ -199,7 +211,12 @@ def _dataset(
     names: str | None,
     rows_per_person: int | Mapping[str, int] | None,
     given: Mapping[str, Mapping[str, Any]],
+    noised: bool,
 ) -> dict[str, Any]:
+    """One table. Rows are drawn where they may be too many; in exact tables only if somebody says how many count.
+
+    Of an exact table that is made again, with other rows drawn, the difference is about the few who have many.
+    """
     if key not in frame.columns:
         raise ConfigError("config.local", problem=f"{table.name} has no column {key}")
     most = rows_per_person.get(table.name) if isinstance(rows_per_person, Mapping) else rows_per_person
@@ -220,7 +237,7 @@ def _dataset(
         "party": table.party,
         "max_rows_per_person": most,
         "max_rows": max(1, len(frame)),
-        "truncate": True,
+        "truncate": noised or rows_per_person is not None,
         "columns": declared,
     }
 

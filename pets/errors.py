@@ -215,6 +215,10 @@ CODES: Final[dict[str, Code]] = {
         "write epsilon with fewer digits, or weights that add up to a rounder number",
         "INVALID_ARGUMENT",
     ),
+    "leak.round-range": Code(
+        "counts that are rounded could reach {most}",
+        "lower max_rows or max_rows_per_person, or write round_to = 1",
+    ),
     "dp.range": Code(
         "{column}: its greatest possible sum and the noise reach 2^{bits}",
         "declare a narrower range or smaller max_rows",

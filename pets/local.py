@@ -84,8 +84,11 @@ class LocalNetwork(Network):
         told = "; ".join(f"{party}: {', '.join(tables) or 'helper'}" for party, tables in self._tables.items())
         return f"LocalNetwork({told})"
 
-    def draft(self, sql: str, *, epsilon: str | int = "1", **options: Any) -> Draft:
+    def draft(self, sql: str, **options: Any) -> Draft:
         """Write a specification of ``sql`` over the tables of this network; see ``pets.draft.draft`` for the options.
+
+        ``epsilon="1"`` protects the table with noise, which is what is done if nothing is said;
+        ``control={"preset": "ons-10"}`` with disclosure control.
 
         Levels, ranges and sizes are read off the tables, which a real specification declares without looking. Purpose
         and legal ground are placeholders marked "design".
@@ -93,7 +96,7 @@ class LocalNetwork(Network):
         given = [
             Given(party, name, source) for party, tables in self._tables.items() for name, source in tables.items()
         ]
-        return draft(sql, parties=list(self._tables), given=given, epsilon=epsilon, **options)
+        return draft(sql, parties=list(self._tables), given=given, **options)
 
     def run(
         self,

@@ -16,11 +16,10 @@ import numpy.typing as npt
 from pets import derive
 from pets.errors import ReceiptError
 from pets.ids import PartyId
+from pets.party import opening
 from pets.party.config import read_directory
 from pets.party.evidence import PartyKeys
-from pets.plan.cost import join_of
 from pets.plan.review import Review, review
-from pets.protocols.helper_join import open_shares
 from pets.spec.canonical import canonical, plain
 from pets.spec.ir import Plan
 from pets.spec.parse import parse_toml
@@ -50,7 +49,7 @@ class StepCost:
 class Result:
     """A released table with its evidence.
 
-    ``shares``: the final shares, (v, g) uint64 each, by the party that sent them; ``receipts`` and ``approvals`` are
+    ``shares``: the final shares, flat uint64 each, by the party that sent them; ``receipts`` and ``approvals`` are
     signed envelopes. ``transcript`` is there only after ``local_network(...).run(spec, record=True)``.
     """
 
@@ -73,9 +72,8 @@ class Result:
 
     @property
     def opened(self) -> npt.NDArray[np.int64]:
-        """The noised sums, (v, g) int64."""
-        first, second = self.shares.values()
-        return open_shares(first, second)
+        """What the final shares add up to: noised sums, or what disclosure control lets pass (party/opening.py)."""
+        return opening.opened(self.plan, self.shares)
 
     def to_pandas(self) -> "pd.DataFrame":
         """The table: grouping columns, and for each statistic its value and the bounds ``_low`` and ``_high``."""
@@ -211,15 +209,13 @@ def recompute(toml: str) -> Any:
         plan = review(parse_toml(toml, file="spec.toml")).settled().plan
         if canonical(plain(json.loads(plan_json))) != canonical(plan):
             raise ReceiptError("receipt.other-plan")
-        join = join_of(plan)
-        v, g = join.parameter("v"), join.parameter("g")
-        words = []
-        for party in (join.role_a, join.helper):
+        words, size = {}, 8 * opening.words(plan)
+        for party in opening.senders(plan):
             body = shares.get(party, b"")
-            if len(body) != 8 * v * g:
-                raise ReceiptError("receipt.share-size", party=party, got=len(body), expected=8 * v * g)
-            words.append(np.frombuffer(body, "<u8").astype(np.uint64).reshape(v, g))
-        return table_csv(plan, open_shares(*words))
+            if len(body) != size:
+                raise ReceiptError("receipt.share-size", party=party, got=len(body), expected=size)
+            words[party] = np.frombuffer(body, "<u8").astype(np.uint64)
+        return table_csv(plan, opening.opened(plan, words))
 
     return again
 

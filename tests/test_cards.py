@@ -162,7 +162,7 @@ def test_the_cost_formula_is_the_sum_of_the_messages(seed: int) -> None:
 def test_the_forecast_is_the_card_s_cost(path: Path) -> None:
     """For every specification of the corpus: bytes by message add up to the formula."""
     found = review(parse_toml(path.read_text(encoding="utf-8"))).require()
-    made = forecast(found.plan, JOIN)
+    made = forecast(found.plan, load_cards())
     assert sum(each.size for each in made.messages) == made.size
     assert [each.label for each in made.messages] == [m.label for m in JOIN.messages]
     assert made.rounds == 5
@@ -171,7 +171,7 @@ def test_the_forecast_is_the_card_s_cost(path: Path) -> None:
 
 def test_tags_are_as_wide_as_the_false_match_bound_needs() -> None:
     """8 t >= 40 + 2 log2 of the longer list: 10 bytes up to 2^20 entries, 11 up to 2^24, 12 up to 2^28."""
-    base = {"g": 1, "k": 1, "s": 1, "v_g": 1, "v": 1, "x": 0, "z": 0, "p": 0, "n_b": 1}
+    base = {"g": 1, "k": 1, "s": 1, "v_g": 1, "v": 1, "x": 0, "z": 0, "p": 0, "r": 1, "n_b": 1}
     for entries, width in ((2**20, 10), (2**20 + 1, 11), (2**24, 11), (2**24 + 1, 12), (2**28, 12)):
         names = JOIN.names(base | {"n_a": entries - 3})
         assert names["n_list_a"] == entries
@@ -259,7 +259,7 @@ MALFORMED: dict[str, tuple[bytes, str, str]] = {
     "a formula without end": (edited('count = "n_list_a"', f'count = "{"(" * 40}"'), "card.formula", "deeply"),
     "derived before it is known": (edited('w = "2 * s"', 'w = "n_list_a"'), "card.field", "derived.w"),
     "derived by itself": (edited('w = "2 * s"', 'w = "w"'), "card.field", "derived.w"),
-    "cost of an unknown name": (edited("24 * v * g", "24 * v * gg"), "card.field", "cost"),
+    "cost of an unknown name": (edited("24 * r * g", "24 * r * gg"), "card.field", "cost"),
     "an unknown grade": (edited('grade = "size"', 'grade = "little"'), "card.field", "learns.1.grade"),
     "nobody who learns": (edited('who = ["helper"]', "who = []"), "card.field", "learns.0.who"),
     "a learner who is no role": (edited('who = ["helper"]', 'who = ["d"]'), "card.field", "learns match_count"),

@@ -12,8 +12,7 @@ from scipy import stats
 from pets.errors import SpecError
 from pets.party import prepare
 from pets.plan.cost import join_of
-from pets.plan.lower import JOIN_CARD, lower
-from pets.spec.cards import load_cards
+from pets.plan.lower import lower
 from pets.spec.ir import AddNoise
 from pets.spec.moments import roles
 from pets.spec.query import Aggregate, Statistic
@@ -347,7 +346,7 @@ def test_two_parties_noise_is_discrete_laplace(tmp_path: Path) -> None:
     """Whoever of the three leaves its part out, or knows it, faces the full declared noise of the two others."""
     direct, _ = wide_domain(tmp_path, 800)
     step = next(step for step in direct.plan.steps if isinstance(step, AddNoise))
-    shape = prepare.shape_of(join_of(direct.plan), load_cards()[JOIN_CARD])
+    shape = prepare.shape_of(join_of(direct.plan))
     parts = [
         np.concatenate([prepare.noise_of(step, shape, stream(seed, f"noise {party}")) for seed in range(3)], axis=1)
         for party in range(3)

@@ -10,10 +10,11 @@ from itertools import product
 from typing import Final, TypeVar
 
 from pets.check.algebra import Binding, Monomial, Words
-from pets.check.labels import Item, column
+from pets.check.labels import Item, column, noised, protected
 from pets.ids import PartyId
 from pets.spec.cards import Card
-from pets.spec.ir import AddNoise, Derive, HelperJoin, Open, Plan, Read
+from pets.spec.handover import joined, placed
+from pets.spec.ir import Derive, HelperJoin, Open, Plan, Protect, Read
 from pets.spec.model import Spec
 from pets.spec.predicate import columns_of
 
@@ -54,6 +55,9 @@ class Case:
     sides: Mapping[str, Side]
     sums: Mapping[str, frozenset[Item]]
     outputs: Mapping[str, tuple[str, ...]]
+    leaving: Mapping[str, Item]
+    """What becomes of the sums that leave, with noise or under disclosure control, by their names."""
+    controlled: bool
     join: Card
     release: Card
     words: Words
@@ -80,12 +84,17 @@ class Case:
 def case_of(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Case:
     """Take a plan apart. Of the specification only the order of parties and of columns is read."""
     reads = {step.out: step for step in plan.steps if isinstance(step, Read)}
-    join = _step(plan, HelperJoin)
-    noise, opened, derive = _step(plan, AddNoise), _step(plan, Open), _step(plan, Derive)
-    moments = [each.moment for each in noise.columns]
+    join, safe = _step(plan, HelperJoin), plan.protection
+    opened, derive = _step(plan, Open), _step(plan, Derive)
+    moments = safe.moments
+    made, release = cards[join.card], cards[safe.card]
+    if isinstance(safe, Protect):  # the shares go on: one list of messages, under one set of names
+        made, release = joined(made, release), placed(made, release)
     persons = any(reads[join.a].factors[number].people for number in join.factors_a)
     sides = {"a": _side(reads[join.a], spec, persons), "b": _side(reads[join.b], spec, False)}
-    bindings = _bindings(join)
+    bindings = _bindings(join) | ({"r": ()} if isinstance(safe, Protect) else {})
+    shown = {each.moment for each in safe.shown} if isinstance(safe, Protect) else set(range(len(moments)))
+    leaves = protected if isinstance(safe, Protect) else noised
     return Case(
         parties=tuple(PartyId(party.name) for party in spec.parties),
         roles={"a": join.role_a, "b": join.role_b, "helper": join.helper, "result": opened.to},
@@ -95,9 +104,11 @@ def case_of(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Case:
             for moment in moments
         },
         outputs={each.name: tuple(moments[number].name for number in each.moments) for each in derive.outputs},
-        join=cards[join.card],
-        release=cards[noise.card],
-        words=Words(cards[join.card], bindings),
+        leaving={moment.name: leaves(moment.name) for number, moment in enumerate(moments) if number in shown},
+        controlled=isinstance(safe, Protect),
+        join=made,
+        release=release,
+        words=Words(made, bindings),
         columns=bindings,
         names={at.index("summed"): moments[at.index("summed") // _cells(join)].name for at in bindings["v"]},
     )
@@ -137,4 +148,5 @@ def _bindings(join: HelperJoin) -> dict[str, tuple[Binding, ...]]:
         "z": tuple(Binding(gathered=number) for number in sorted({at.index("gathered") for at in products})),
         "p": products,
         "v": tuple(summed),
+        "r": tuple(summed),
     }

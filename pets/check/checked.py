@@ -10,7 +10,8 @@ from typing import Final, Protocol
 from pets.check.labels import Verdict
 from pets.ids import PartyId, PlanDigest, SpecDigest
 from pets.spec.cards import Card
-from pets.spec.ir import AddNoise, HelperJoin, NoisedColumn, Plan
+from pets.spec.handover import joined, placed
+from pets.spec.ir import AddNoise, HelperJoin, NoisedColumn, Plan, Protect
 from pets.spec.model import Spec
 from pets.spec.query import Query
 
@@ -78,6 +79,25 @@ def join_of(review: Checked) -> HelperJoin | None:
 
 def noise_of(review: Checked) -> tuple[NoisedColumn, ...]:
     return next((s.columns for s in review.plan.steps if isinstance(s, AddNoise)), ()) if review.plan else ()
+
+
+def protect_of(review: Checked) -> Protect | None:
+    """The step of disclosure control, if the release is under it."""
+    return next((s for s in review.plan.steps if isinstance(s, Protect)), None) if review.plan else None
+
+
+def cards_of(review: Checked) -> tuple[Card, ...]:
+    """The cards of the join and of what protects the release, in one set of roles; the join's alone without a plan."""
+    join = review.cards.get(review.spec.security.protocol or "helper_join_a")
+    if join is None or review.plan is None:
+        return () if join is None else (join,)
+    safe = review.cards[review.plan.protection.card]
+    return (join, safe) if safe.takes_over is None else (joined(join, safe), placed(join, safe))
+
+
+def people(number: int) -> str:
+    """A number of persons in prose."""
+    return f"{number} person{'' if number == 1 else 's'}"
 
 
 def roles_of(review: Checked, join: HelperJoin) -> dict[str, PartyId]:

@@ -1,5 +1,6 @@
 """How it is computed and what is released: the sections Safe settings and Safe outputs of the report."""
 
+from collections.abc import Mapping
 from fractions import Fraction
 from math import prod
 from typing import Final
@@ -22,14 +23,16 @@ from pets.check.checked import (
     Checked,
     Forecast,
     Message,
+    cards_of,
     cells_of,
     join_of,
     noise_of,
+    protect_of,
     roles_of,
 )
+from pets.check.kept import withheld
 from pets.ids import PartyId
-from pets.spec.cards import Card
-from pets.spec.ir import HelperJoin, NoisedColumn, Read
+from pets.spec.ir import HelperJoin, NoisedColumn, Protect, Read
 from pets.spec.query import Aggregate, Query, Statistic
 
 # -- safe settings ----------------------------------------------------------------------------------------------------
@@ -38,10 +41,12 @@ from pets.spec.query import Aggregate, Query, Statistic
 def settings(review: Checked) -> Section:
     spec, join, forecast = review.spec, join_of(review), review.forecast
     security = spec.security
-    card = review.cards.get(security.protocol or "helper_join_a")
+    used = cards_of(review)
+    card, *after = used or (None,)
+    inside = _inside_of(review)
     blocks: list[Block] = []
-    if join is not None and forecast is not None and card is not None:
-        blocks.append(_picture(review, join, card, forecast))
+    if join is not None and forecast is not None:
+        blocks.append(_picture(review, join, forecast, inside))
     doing = "looking at all it gets" if security.adversary == "semi-honest" else "doing whatever it likes"
     many = "any one party" if security.corrupt == 1 else f"any {security.corrupt} parties, each"
     pairs = [("Protects from", f"{many}, {doing} ({security.adversary})")]
@@ -51,6 +56,7 @@ def settings(review: Checked) -> Section:
             ("Its status", card.status),
             *pairs,
             ("What it does", card.functionality),
+            *((f"Then: {each.title} ({each.id}, version {each.version})", each.functionality) for each in after),
             ("Wrong result", f"by chance, at most once in {card.cost.wrong_result.replace('2^-', '2^')} runs"),
             ("Sources", "; ".join(card.source)),
         ]
@@ -59,14 +65,13 @@ def settings(review: Checked) -> Section:
     if forecast is not None:
         pairs.append(("Cost of a run", f"{size(forecast.size)} in {forecast.rounds} rounds"))
     blocks.append(Pairs(tuple(pairs)))
-    if join is not None and forecast is not None and card is not None:
-        inside = {m.label: _inside(m.carries, m.receiver) for m in card.messages}
+    if join is not None and forecast is not None:
         blocks.append(
             Grid(
                 "Every message of a run. A server sends nothing else, and takes nothing else.",
                 ("Message", "Round", "From", "To", "What is inside", "Size"),
                 tuple(
-                    (m.label, str(m.round), m.sender, m.receiver, inside[m.label], size(m.size))
+                    (m.label, str(m.round), m.sender, m.receiver, _inside(inside[m.label], review), size(m.size))
                     for m in forecast.messages
                     if m.size and m.sender != m.receiver
                 ),
@@ -76,8 +81,29 @@ def settings(review: Checked) -> Section:
     return Section("settings", "Safe settings", "How is it computed, and what is sent to whom?", tuple(blocks))
 
 
-def _inside(carries: tuple[str, ...], receiver: str) -> str:
+_COMPUTED: Final = ("shares",)
+_SHOWN: Final = ("shown",)
+"""What the messages of operations on shares carry, as the cards of joins say it of theirs."""
+
+
+def _inside_of(review: Checked) -> dict[str, tuple[str, ...]]:
+    """What is inside every message of a run, by label."""
+    carries: dict[str, tuple[str, ...]] = {}
+    for message in review.forecast.messages if review.forecast else ():
+        carries[message.label] = _SHOWN if message.receiver == review.spec.result_party else _COMPUTED
+    for card in cards_of(review):
+        carries |= {message.label: message.carries for message in card.messages}
+    return carries
+
+
+def _inside(carries: tuple[str, ...], review: Checked) -> str:
     """What a message holds, in words, from what its card says it carries."""
+    if carries == _COMPUTED:
+        return "masked shares of what the three compute together: random numbers to the receiver"
+    if carries == _SHOWN:
+        return "one of three parts of what may be shown: random alone, the protected table together"
+    if "sums" in carries and protect_of(review) is not None:
+        return "one share of every sum, masked: random numbers to the receiver"
     if any(item.endswith(".key") for item in carries):
         return "codes in place of person ids, under a key that the receiver does not have"
     if "sums" in carries:
@@ -91,9 +117,8 @@ def _inside(carries: tuple[str, ...], receiver: str) -> str:
     return "random numbers: masks and noise"
 
 
-def _picture(review: Checked, join: HelperJoin, card: Card, forecast: Forecast) -> Picture:
-    spec = review.spec
-    carries = {m.label: m.carries for m in card.messages}
+def _picture(review: Checked, join: HelperJoin, forecast: Forecast, carries: Mapping[str, tuple[str, ...]]) -> Picture:
+    spec, exact = review.spec, protect_of(review) is not None
     flows: dict[tuple[PartyId, PartyId], list[Message]] = {}
     for message in forecast.messages:
         if message.sender != message.receiver and message.size:
@@ -105,18 +130,20 @@ def _picture(review: Checked, join: HelperJoin, card: Card, forecast: Forecast) 
         ("helper", join.helper, "brings no records"),
     ]
     if spec.result_party not in (join.role_a, join.role_b):
-        boxes.append(("result", spec.result_party, "gets the noised table"))
+        boxes.append(("result", spec.result_party, "gets the protected table" if exact else "gets the noised table"))
     return Picture(
         "Who sends what to whom in one run. Records stay where they are.",
         tuple(boxes),
         tuple(
-            Flow(sender, receiver, sum(m.size for m in sent), _short({c for m in sent for c in carries[m.label]}))
+            Flow(
+                sender, receiver, sum(m.size for m in sent), _short({c for m in sent for c in carries[m.label]}, exact)
+            )
             for (sender, receiver), sent in flows.items()
         ),
     )
 
 
-def _short(carried: set[str]) -> str:
+def _short(carried: set[str], exact: bool) -> str:
     words = []
     if any(item.endswith(".key") for item in carried):
         words.append("codes for ids")
@@ -124,8 +151,10 @@ def _short(carried: set[str]) -> str:
         words.append("masked values")
     if "match" in carried and not words:
         words.append("masked positions")
-    if "sums" in carried:
-        words.append("noised shares")
+    if "shown" in carried:
+        words.append("shares of what may be shown")
+    elif "sums" in carried or "shares" in carried:
+        words.append("masked shares" if exact else "noised shares")
     return ", ".join(words) or "random masks"
 
 
@@ -135,7 +164,10 @@ def _short(carried: set[str]) -> str:
 def outputs(review: Checked) -> Section:
     spec, query = review.spec, review.query
     blocks: list[Block] = [Code("The query, as signed", spec.computation.sql.strip())]
-    columns = noise_of(review)
+    columns, control = noise_of(review), protect_of(review)
+    if query is not None and control is not None:
+        blocks.append(_table_of(review, query))
+        blocks += withheld(review, control)
     if query is not None and columns:
         blocks.append(_table_of(review, query))
         rows = []
@@ -164,7 +196,8 @@ def outputs(review: Checked) -> Section:
         blocks.append(Points("About the query", query.notes))
     if (cost := _price(review)) is not None:
         blocks.append(cost)
-    return Section("outputs", "Safe outputs", "What is released, and how much noise does it carry?", tuple(blocks))
+    question = "how much noise does it carry" if control is None else "what of it is withheld"
+    return Section("outputs", "Safe outputs", f"What is released, and {question}?", tuple(blocks))
 
 
 STATISTICS: Final = {
@@ -187,13 +220,15 @@ STATISTICS: Final = {
 
 def _table_of(review: Checked, query: Query) -> Grid:
     rows = []
+    control = protect_of(review)
     count = cells_of(review)
     rows_of = "one row" if count == 1 else f"{count:,} rows"
     for output in query.outputs:
         if isinstance(output.what, Aggregate):
             of = ", ".join(str(ref) for ref in output.what.columns)
             words = STATISTICS[output.what.statistic]
-            rows.append((output.name, f"{words}{f' of {of}' if of else ''}", "computed from noised sums"))
+            how = "computed from noised sums" if control is None else _how(control)
+            rows.append((output.name, f"{words}{f' of {of}' if of else ''}", how))
         else:
             rows.append((output.name, f"group of {output.what}", "all declared levels, also empty ones"))
     return Grid(
@@ -202,6 +237,12 @@ def _table_of(review: Checked, query: Query) -> Grid:
         tuple(rows),
         code=frozenset({0}),
     )
+
+
+def _how(control: Protect) -> str:
+    """What happens to a statistic under disclosure control."""
+    rounded = f", counts rounded to {control.round_to}" if control.round_to > 1 else ""
+    return f"where at least {control.min_count} persons contribute{rounded}"
 
 
 def _rounding(review: Checked, column: NoisedColumn) -> str:

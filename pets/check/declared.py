@@ -13,6 +13,7 @@ from pets.check.labels import Fact, Mark, strongest
 from pets.check.rules import JOINS
 from pets.ids import PartyId
 from pets.spec.cards import EVERYONE, Card
+from pets.spec.control import effective
 from pets.spec.model import Spec
 
 
@@ -59,7 +60,9 @@ def declared(review: Checked) -> Declared | None:
     protocol = spec.security.protocol or JOINS[0]
     if query is None or not matrix.columns or protocol not in review.cards:
         return None
-    about, cards = flow.subject(spec, query), (review.cards[protocol], review.cards[flow.RELEASE])
+    about = flow.subject(spec, query)
+    safe = review.cards[flow.CONTROL if about.controlled else flow.RELEASE]
+    cards = flow.cards_of(review.cards[protocol], safe)
     allowed = flow.declared(about, spec)
     items = [*_computed(about, cards, allowed, spec), *_for_nothing(about, cards, spec)]
     cells, bare = 0, []
@@ -91,7 +94,7 @@ def _computed(about: flow.Subject, cards: tuple[Card, ...], allowed: tuple[Fact,
                     (EVERYONE,) if EVERYONE in entry.who else tuple(about.roles[role] for role in entry.who),
                     entry.item,
                     entry.sentence.format_map(tables),
-                    "release" if card.id == flow.RELEASE else "protocol",
+                    "release" if card.id in (flow.RELEASE, flow.CONTROL) else "protocol",
                     strongest(f.grade.mark for f in facts),
                     min((known[f.learner].get(f.item, Mark.NEVER) for f in facts), key=lambda mark: mark.rank),
                     tuple(places),
@@ -111,6 +114,10 @@ def _places(about: flow.Subject, spec: Spec, facts: list[Fact]) -> dict[str, str
         for learner, item in asked
     ):
         places["release"] = f"epsilon {spec.release.differential_privacy.epsilon}"
+    control = effective(spec)
+    if control is not None and any(item.kind == "protected sum" for _, item in asked):
+        rounded = f", counts rounded to {control.round_to}" if control.round_to > 1 else ""
+        places["release"] = f"from {control.min_count} persons on{rounded}"
     for place, entry in enumerate(spec.security.leakage):
         if any((f.learner, f.item) in asked for f in flow.declared_by(about, entry)):
             noised = f"epsilon {entry.noised.epsilon}, delta {entry.noised.delta}" if entry.noised else ""

@@ -23,7 +23,7 @@ from functools import cache
 from itertools import combinations
 from typing import Final
 
-from pets.check import labels, rules, terms
+from pets.check import labels, rules, terms, thresholds
 from pets.check.budget import run_loss
 from pets.check.labels import (
     MATCHES,
@@ -40,6 +40,7 @@ from pets.check.labels import (
     column,
     exact,
     noised,
+    protected,
     released,
 )
 from pets.check.protection import opened
@@ -47,13 +48,17 @@ from pets.check.rules import Asked, Found, rule
 from pets.ids import PartyId
 from pets.spec import moments as taken_apart
 from pets.spec.cards import EVERYONE, Card, Learns, load_cards
+from pets.spec.control import effective
+from pets.spec.handover import joined, placed
 from pets.spec.model import Leakage, Spec
+from pets.spec.protected import protected as guarded
 from pets.spec.query import Aggregate, ColumnRef, Query
 
-PARTS: Final = (rules, terms)
+PARTS: Final = (rules, terms, thresholds)
 """Where the registered rules are, besides here."""
 
 RELEASE: Final = "release"
+CONTROL: Final = "disclosure_control"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +96,11 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """A moment: its name and the measures in it."""
+    """A moment: its name and the measures in it. ``shown``: it leaves; else it is only held against a minimum."""
 
     name: str
     columns: frozenset[ColumnRef]
+    shown: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +116,7 @@ class Subject:
     """All that the matrix depends on. ``parties`` in party order; ``roles`` of the join's card; ``tables`` by role.
 
     ``products``: a sum needs more of role a's rows than their number, so that something of it is multiplied.
+    ``controlled``: sums leave under disclosure control; else with noise.
     """
 
     parties: tuple[PartyId, ...]
@@ -118,12 +125,20 @@ class Subject:
     sums: tuple[Sum, ...]
     released: tuple[Released, ...]
     products: bool
+    controlled: bool = False
+
+    @property
+    def leaving(self) -> tuple[tuple[str, Item], ...]:
+        """What leaves: the name of each sum that does, and the item that it is then."""
+        make = protected if self.controlled else noised
+        return tuple((each.name, make(each.name)) for each in self.sums if each.shown)
 
 
 def subject(spec: Spec, query: Query) -> Subject:
     """Read the subject off a specification. Raises: SpecError if nobody can say who is the helper."""
     roles = taken_apart.roles(spec, query)
-    parts = taken_apart.moments(query, spec)
+    control, asked = effective(spec), taken_apart.moments(query, spec)
+    parts = asked if control is None else guarded(query, spec, control).moments
     sums = tuple(
         Sum(
             m.name,
@@ -132,6 +147,7 @@ def subject(spec: Spec, query: Query) -> Subject:
                 for table, factor in ((query.left, m.left), (query.right, m.right))
                 for name in factor.present
             ),
+            m in asked,
         )
         for m in parts
     )
@@ -150,7 +166,13 @@ def subject(spec: Spec, query: Query) -> Subject:
             for output in query.outputs
         ),
         products=counted or any(factor.values or factor.present for factor in of_a),
+        controlled=control is not None,
     )
+
+
+def cards_of(join: Card, safe: Card) -> tuple[Card, Card]:
+    """The cards of a run in one set of roles: where disclosure control takes over, the join ends with its messages."""
+    return (join, safe) if safe.takes_over is None else (joined(join, safe), placed(join, safe))
 
 
 def _table(spec: Spec, query: Query, dataset: str, sums: tuple[Sum, ...], counted: bool) -> Table:
@@ -185,6 +207,8 @@ def _learned(about: Subject, item: str, grade: Grade) -> tuple[Item, ...]:
     if item == "sums":
         make = noised if grade is Grade.NOISED else exact
         return tuple(make(each.name) for each in about.sums)
+    if item == "table":
+        return tuple(leaves for _, leaves in about.leaving)
     role, _, part = item.partition(".")
     table = about.tables.get(role)
     if table is not None and part == "key":
@@ -232,8 +256,10 @@ def facts_of(about: Subject, entry: Learns) -> Iterator[Fact]:
 
 def declared(about: Subject, spec: Spec) -> tuple[Fact, ...]:
     """What the specification says that somebody learns: the release, and the leakage it lists."""
-    to = [frozenset({PartyId(name)}) for name in spec.release.to if spec.release.differential_privacy is not None]
-    table = tuple(Fact(learner, noised(each.name), Grade.NOISED) for learner in to for each in about.sums)
+    safe = spec.release.differential_privacy is not None or about.controlled
+    to = [frozenset({PartyId(name)}) for name in spec.release.to if safe]
+    grade = Grade.AGGREGATE if about.controlled else Grade.NOISED
+    table = tuple(Fact(learner, leaves, grade) for learner in to for _, leaves in about.leaving)
     return table + tuple(fact for entry in spec.security.leakage for fact in declared_by(about, entry))
 
 
@@ -297,16 +323,20 @@ def _close(about: Subject, marks: dict[Item, Mark]) -> None:
     if all(marks.get(item) is Mark.VISIBLE for item in whole):
         for each in about.sums:
             raise_to(exact(each.name), Mark.AGGREGATE)
-    for each in about.sums:
-        if marks.get(exact(each.name), Mark.NEVER).rank >= Mark.AGGREGATE.rank:
-            raise_to(noised(each.name), Mark.AGGREGATE)
+    leaving = dict(about.leaving)
+    for name, leaves in leaving.items():
+        if marks.get(exact(name), Mark.NEVER).rank >= Mark.AGGREGATE.rank:
+            raise_to(leaves, Mark.AGGREGATE)
     for output in about.released:
         if output.sums:
-            weakest = min((marks.get(noised(name), Mark.NEVER) for name in output.sums), key=lambda mark: mark.rank)
+            weakest = min((marks.get(leaving[name], Mark.NEVER) for name in output.sums), key=lambda mark: mark.rank)
             raise_to(released(output.name), weakest)
     most = Mark.NEVER
     for each in about.sums:
-        seen = marks.get(noised(each.name), Mark.NEVER)
+        seen = max(
+            (marks.get(item, Mark.NEVER) for item in (exact(each.name), leaving.get(each.name, exact(each.name)))),
+            key=lambda mark: mark.rank,
+        )
         if seen.rank > Mark.HELD.rank:
             most = max(most, seen, key=lambda mark: mark.rank)
             for name in {ref.column for ref in each.columns}:
@@ -374,7 +404,7 @@ def _rows(about: Subject) -> Iterator[Item]:
     yield MATCHES
     yield from (table.size for table in tables)
     yield from (exact(each.name) for each in about.sums)
-    yield from (noised(each.name) for each in about.sums)
+    yield from (leaves for _, leaves in about.leaving)
     yield from (released(each.name) for each in about.released)
 
 
@@ -390,7 +420,10 @@ def _subject(asked: Asked) -> tuple[Subject, tuple[Card, ...]] | None:
         or asked.protocol not in asked.cards
     ):
         return None
-    return subject(asked.spec, asked.query), (asked.cards[asked.protocol], asked.cards[RELEASE])
+    if asked.spec.release.differential_privacy is not None and asked.control is not None:
+        return None
+    about = subject(asked.spec, asked.query)
+    return about, cards_of(asked.cards[asked.protocol], asked.cards[CONTROL if about.controlled else RELEASE])
 
 
 @rule("leak.undeclared")
@@ -400,9 +433,11 @@ def undeclared(asked: Asked) -> Found:
     Refuses: every fact of the cards that does not follow from own rows, the release and the declared leakage.
     Not here: what coalitions beyond the model learn; the matrix shows it.
     """
-    if (found := _subject(asked)) is None or asked.spec.release.differential_privacy is None:
+    if (found := _subject(asked)) is None:
         return
     about, cards = found
+    if asked.spec.release.differential_privacy is None and not about.controlled:
+        return
     allowed = declared(about, asked.spec)
 
     @cache

@@ -33,9 +33,10 @@ from pets.check.labels import (
 from pets.check.view import View, view
 from pets.errors import InternalError
 from pets.ids import PartyId
-from pets.spec.cards import EVERYONE, Card
+from pets.spec.cards import EVERYONE, Card, load_cards
 from pets.spec.ir import Plan
 from pets.spec.model import Leakage, Spec
+from pets.spec.operations import Operation, Step, Use
 from pets.spec.term import Call, Product, Sum, Term
 
 Marks = dict[Item, Mark]
@@ -64,6 +65,8 @@ def marks_of(seen: View) -> Marks:
     _raise(marks, map(exact, seen.exact), Mark.AGGREGATE)
     _raise(marks, map(noised, seen.noised), Mark.NOISED)
     if case.roles["result"] in seen.parties:
+        if case.controlled:  # K13
+            _raise(marks, case.leaving.values(), Mark.AGGREGATE)
         _raise(marks, (released(name) for name, sums in case.outputs.items() if not sums), Mark.VISIBLE)
     close(case, marks)
     return marks
@@ -77,13 +80,14 @@ def close(case: Case, marks: Marks) -> None:
         _raise(marks, [MATCHES], Mark.SIZE)
     if all(marks.get(item) is Mark.VISIBLE for side in sides for item in side.items(side.columns)):
         _raise(marks, map(exact, case.sums), Mark.AGGREGATE)
-    for name in case.sums:
+    for name, leaves in case.leaving.items():
         if marks.get(exact(name)) is Mark.AGGREGATE:
-            _raise(marks, [noised(name)], Mark.AGGREGATE)
+            _raise(marks, [leaves], Mark.AGGREGATE)
     for name, sums in case.outputs.items():
         if sums:
-            _raise(marks, [released(name)], min((_mark(marks, noised(each)) for each in sums), key=lambda m: m.rank))
-    told = {name: mark for name in case.sums if (mark := _mark(marks, noised(name))).rank > Mark.HELD.rank}
+            least = min((_mark(marks, case.leaving[each]) for each in sums), key=lambda mark: mark.rank)
+            _raise(marks, [released(name)], least)
+    told = {name: mark for name in case.sums if (mark := _told(case, marks, name)).rank > Mark.HELD.rank}
     for name, mark in told.items():
         _raise(marks, case.sums[name], mark)
         for side in sides:
@@ -91,6 +95,12 @@ def close(case: Case, marks: Marks) -> None:
     if _mark(marks, MATCHES).rank > Mark.HELD.rank:
         for side in sides:
             _raise(marks, side.items(side.filters | {side.key}), _mark(marks, MATCHES))
+
+
+def _told(case: Case, marks: Marks, name: str) -> Mark:
+    """What a sum tells of the columns in it: by itself, or by what becomes of it."""
+    items = [exact(name), *(item for item in [case.leaving.get(name)] if item is not None)]
+    return max((_mark(marks, item) for item in items), key=lambda mark: mark.rank)
 
 
 def _held(seen: View) -> Marks:
@@ -169,6 +179,7 @@ def judge(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Verdict:
     case = case_of(plan, spec, cards)
     try:
         _shares_add_up(case)
+        _nothing_else_shown(case)
         columns = tuple(_coalitions(case))
         known = {each.label: marks_of(view(case, frozenset(each.parties))) for each in columns}
     except (ValueError, KeyError, StopIteration) as error:
@@ -205,6 +216,26 @@ def _shares_add_up(case: Case) -> None:
                     raise ValueError(f"give shares of {each.name} that do not add up to it")
 
 
+def _nothing_else_shown(case: Case) -> None:
+    """Rule K13: what three parties compute on shares tells them nothing, and its end is for the result party alone."""
+    if not case.controlled:
+        return
+    operations = case.release.operations
+    *before, last = operations[-1].parts
+    if not isinstance(last, Step) or last.who != "each to the result":
+        raise ValueError("end without showing anything to the result party")
+    for part in before:
+        used = _used(part, case.release) if isinstance(part, Use) else None
+        if used is None or used.learns != "nothing":
+            raise ValueError(f"open something before the end, or send what is no operation: {part}")
+
+
+def _used(part: Use, card: Card) -> Operation | None:
+    """The operation that a part stands for, if there is one, and nothing in it goes to a fourth."""
+    listed = load_cards()[part.card].operations if part.card else card.operations
+    return next((each for each in listed if each.name == part.operation), None)
+
+
 def _undeclared(case: Case, spec: Spec, who: Coalition, found: Marks) -> Iterator[Item]:
     allowed = _allowed(case, spec, frozenset(who.parties))
     for item, mark in found.items():
@@ -218,8 +249,9 @@ def _allowed(case: Case, spec: Spec, parties: frozenset[PartyId]) -> Marks:
     for side in case.sides.values():
         if side.holder in parties:
             _raise(marks, (*side.items(side.columns), tags(side.dataset, side.key)), Mark.VISIBLE)
-    if parties & {PartyId(name) for name in spec.release.to} and spec.release.differential_privacy is not None:
-        _raise(marks, map(noised, case.sums), Mark.NOISED)
+    asked = spec.release.disclosure_control if case.controlled else spec.release.differential_privacy
+    if parties & {PartyId(name) for name in spec.release.to} and asked is not None:
+        _raise(marks, case.leaving.values(), Mark.AGGREGATE if case.controlled else Mark.NOISED)
         _raise(marks, (released(name) for name, sums in case.outputs.items() if not sums), Mark.VISIBLE)
     for entry in spec.security.leakage:
         if entry.learner == EVERYONE or PartyId(entry.learner) in parties:
@@ -265,5 +297,5 @@ def _items(case: Case) -> Iterator[Item]:
     yield MATCHES
     yield from (size(side.dataset) for side in sides)
     yield from map(exact, case.sums)
-    yield from map(noised, case.sums)
+    yield from case.leaving.values()
     yield from map(released, case.outputs)

@@ -105,6 +105,11 @@ def noised(name: str) -> Item:
     return Item("noised sum", name)
 
 
+def protected(name: str) -> Item:
+    """A sum as disclosure control lets it pass: of every cell the rounded or whole value, or that there is none."""
+    return Item("protected sum", name)
+
+
 def released(name: str) -> Item:
     return Item("released", name)
 

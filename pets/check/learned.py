@@ -7,9 +7,8 @@ cards.
 from collections.abc import Iterable
 from typing import Final
 
-from pets.check import flow
 from pets.check.blocks import Block, Grid, Line, Marks, Points, Section, Text, about, listed, plural
-from pets.check.checked import Checked, full_name, helper_width, join_of, roles_of
+from pets.check.checked import Checked, cards_of, full_name, helper_width, join_of, protect_of, roles_of
 from pets.check.declared import Declared, Named
 from pets.check.labels import Coalition, Mark, Row
 from pets.ids import PartyId
@@ -25,6 +24,7 @@ _HEADINGS: Final = {
     "size": "Sizes",
     "exact sum": "Exact sums: never put together",
     "noised sum": "Sums with noise",
+    "protected sum": "Sums under disclosure control",
     "released": "The released table",
 }
 
@@ -138,6 +138,8 @@ def _told(review: Checked, column: Coalition) -> tuple[str, ...]:
     tables = [row.value for row in by[Mark.NOISED] if row.kind == "released"]
     if tables:
         out.append(f"Gets the table, with noise in every number: {listed(tables)}.")
+    if plain := [row.value for row in by[Mark.AGGREGATE] if row.kind == "released"]:
+        out.append(f"Gets the table, without small groups: {listed(plain)}.")
     if any(row.kind == "count" for row in by[Mark.NOISED]) and join is not None:
         out.append(f"Learns how many rows match, give or take {about(helper_width(join))} (95 times in 100).")
     if any(row.kind == "size" for row in by[Mark.SIZE]):
@@ -166,7 +168,7 @@ def limits(review: Checked) -> Section:
         "The question itself. Everyone named here can read this specification.",
         "The declared sizes, and when and how much is sent. The network sees that too. No record can be read off it.",
         "Truth of the records. A party that brings wrong or made-up rows is not noticed by the protocol.",
-        "What is true of a whole group. Noise hides one person in it, not the group.",
+        "What is true of a whole group. " + _group(review),
         "Availability. Any party can refuse or stop a run. Nothing is released then.",
     ]
     if card.adversary.behaviour == "semi-honest":
@@ -184,6 +186,16 @@ def limits(review: Checked) -> Section:
     return Section("limits", "What could still go wrong", "Where does the protection end?", tuple(blocks), within=True)
 
 
+def _group(review: Checked) -> str:
+    """How far a person in a group is hidden."""
+    if protect_of(review) is None:
+        return "Noise hides one person in it, not the group."
+    return (
+        "A group that is large enough is shown. Someone who knows all but one person in it may learn about the last "
+        "one. Two exact tables of nearly the same persons can tell about those few; servers look for such pairs."
+    )
+
+
 def _sentences(parts: Iterable[str]) -> str:
     """Parts of cards' sentences as sentences, the first of them after a colon."""
     first, *rest = parts
@@ -198,8 +210,8 @@ def _collusion(review: Checked, join: HelperJoin) -> tuple[str, ...]:
         tables[role] = getattr(read, "dataset", "")
     out: dict[str, list[str]] = {}
     order: dict[str, int] = {party.name: place for place, party in enumerate(review.spec.parties)}
-    for card_id in dict.fromkeys((join.card, flow.RELEASE)):
-        for entry in review.cards[card_id].learns:
+    for card in cards_of(review):
+        for entry in card.learns:
             parties = sorted({roles[role] for role in entry.who if role in roles}, key=lambda party: order[party])
             if entry.beyond_model and len(parties) > 1:
                 out.setdefault(listed(parties), []).append(entry.sentence.format_map(tables))

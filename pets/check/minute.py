@@ -9,7 +9,7 @@ from typing import Final
 
 from pets.check import budget, legal
 from pets.check.blocks import about, day, grouped, listed, odds, plural
-from pets.check.checked import Checked, cells_of, full_name, helper_name, helper_width, join_of
+from pets.check.checked import Checked, cells_of, full_name, helper_name, helper_width, join_of, people, protect_of
 from pets.check.computed import STATISTICS
 from pets.check.labels import Coalition, Mark, Row
 from pets.spec.model import Spec
@@ -40,18 +40,27 @@ def _whole(review: Checked) -> Iterator[tuple[str, str]]:
     spec, join = review.spec, join_of(review)
     yield "What is computed?", _computed(review)
     yield "Who brings what?", f"{_brings(spec)} No record leaves its holder in readable form."
-    gets = f"{full_name(spec, spec.result_party)}: that table, with noise in every number. Nobody else gets a result."
+    gets = f"{full_name(spec, spec.result_party)}: that table, {_how(review)}. Nobody else gets a result."
     yield "Who gets what?", f"{gets}{_nothing(review)}"
     if join is not None:
         sees = "sees codes for person ids, and masked numbers. It can read neither"
         learns = f"It learns how many rows match, give or take {about(helper_width(join))}."
         yield "What does the helper see?", f"{full_name(spec, join.helper)} {sees}. {learns}"
     yield "Who could cheat?", _cheats(review)
-    yield "What is not protected?", _UNPROTECTED
+    yield "What is not protected?", _UNPROTECTED if protect_of(review) is None else _UNPROTECTED_EXACT
     yield "Until when, how often?", validity(spec)
     yield "At what cost in privacy?", _price(review)
     yield SIGN, _SIGN.format(grouped(review.digest))
     yield REFUSE, _REFUSE.format(listed(_signers(spec)))
+
+
+def _how(review: Checked) -> str:
+    """What protects the table, in a few words."""
+    control = protect_of(review)
+    if control is None:
+        return "with noise in every number"
+    rounded = f", counts rounded to {control.round_to}" if control.round_to > 1 else ""
+    return f"without groups of fewer than {people(control.min_count)}{rounded}"
 
 
 def _signers(spec: Spec) -> tuple[str, ...]:
@@ -85,6 +94,10 @@ def _own(row: Row, holder: str, spec: Spec) -> bool:
 _UNPROTECTED: Final = (
     "The question, the declared sizes, the times of messages. False records. What is true of a whole group. The list "
     "is in “What could still go wrong”."
+)
+_UNPROTECTED_EXACT: Final = (
+    "The question, the declared sizes, the times of messages. False records. What is true of a whole group. Someone "
+    "who knows all but one person of a group may learn about the last one. The list is in “What could still go wrong”."
 )
 _SIGN: Final = (
     "This specification and its plan, for your own organisation. The digest is {}. A later text that asks for no more "
@@ -185,6 +198,11 @@ def _price(review: Checked) -> str:
     spec = review.spec
     loss = budget.total((budget.release_loss(spec), budget.helper_loss(spec)))
     runs = spec.validity.max_runs
+    if protect_of(review) is not None:
+        return (
+            "The table has no noise, so no factor bounds what it tells about one person: small groups are withheld "
+            f"instead. The helper's count alone costs epsilon {budget.exact(loss.epsilon)} a run."
+        )
     delta = f", delta {budget.exact(loss.delta)}" if loss.delta else ""
     told = (
         f"One run can change the odds of any guess about one person by a factor of {odds(loss.epsilon)} at most "

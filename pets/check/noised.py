@@ -53,9 +53,28 @@ def noised_columns(spec: Spec, query: Query, roles: taken_apart.Roles) -> tuple[
         ratio = shares[moment.name] / sensitivity
         if max(ratio.numerator, ratio.denominator) > MAX_TERM:
             raise LeakError("dp.digits", path="release.differential_privacy.epsilon", column=moment.name)
-        scale = Fraction(a.unit * b.unit, _places(table_a, a) * _places(table_b, b))
-        columns.append(NoisedColumn(Moment(moment.name, a, b, moment.outer, scale), sensitivity, shares[moment.name]))
+        summed = Moment(moment.name, a, b, moment.outer, _scale(table_a, a, table_b, b))
+        columns.append(NoisedColumn(summed, sensitivity, shares[moment.name]))
     return tuple(columns)
+
+
+def plain(
+    spec: Spec, query: Query, roles: taken_apart.Roles, found: tuple[taken_apart.SideMoment, ...]
+) -> tuple[Moment, ...]:
+    """The moments of a table without noise, in units of the last place: nothing is made coarser."""
+    left, right = spec.dataset(query.left), spec.dataset(query.right)
+    swapped = roles.a_side != "left"
+    table_a, table_b = (right, left) if swapped else (left, right)
+    moments = []
+    for moment in found:
+        of_a, of_b = (moment.right, moment.left) if swapped else (moment.left, moment.right)
+        a, b = _one_row(of_a, table_a), _one_row(of_b, table_b)
+        moments.append(Moment(moment.name, a, b, moment.outer, _scale(table_a, a, table_b, b)))
+    return tuple(moments)
+
+
+def _scale(table_a: Dataset, a: Factor, table_b: Dataset, b: Factor) -> Fraction:
+    return Fraction(a.unit * b.unit, _places(table_a, a) * _places(table_b, b))
 
 
 def _one_row(factor: Factor, table: Dataset) -> Factor:

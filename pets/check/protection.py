@@ -191,7 +191,7 @@ def _final(card: Card, release: Card) -> Iterator[Learns]:
     roles = tuple(card.roles)
     for who in (frozenset(each) for count in range(1, len(roles) + 1) for each in combinations(roles, count)):
         got = [message for message in finals if message.receiver in who]
-        if not owners or not owners <= who | _owners(got, card):
+        if not owners or not owners <= who | _owners(got, card) or _masked(card, got, who):
             continue
         noise = set() if owners <= who else _added(card, finals) - who - _overheard(card, who)
         whole = not any(_spoilt(card, message, "share") for message in got)
@@ -200,6 +200,22 @@ def _final(card: Card, release: Card) -> Iterator[Learns]:
             told.append((who, enough))
             learners = tuple(role for role in roles if role in who)
             yield Learns(learners, SUMS, "noised" if enough else "aggregate", False, "the sums, by all their shares")
+
+
+def _masked(card: Card, got: Iterable[Message], who: frozenset[str]) -> bool:
+    """Rule P8: a mask hides the shares that somebody got if it is not known, nor in anything else that was got.
+
+    Nor if it cancels between them.
+    """
+    nets: Counter[Mask] = Counter()
+    finals = list(got)
+    for message in finals:
+        for sign, part in _expanded(card, message.meaning):
+            if part.head == "mask":
+                nets[str(part.args[0]), str(part.args[1])] += sign
+    others = [m for m in card.messages if m not in finals and m.receiver in who]
+    heard = {(str(c.args[0]), str(c.args[1])) for m in others for c in calls(m.meaning) if c.head == "mask"}
+    return any(net and mask not in heard and not _knows(card, who, mask[0]) for mask, net in nets.items())
 
 
 def _owners(finals: Iterable[Message], card: Card) -> set[str]:

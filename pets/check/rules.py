@@ -15,6 +15,7 @@ from pets.check.labels import Finding
 from pets.ids import PartyId
 from pets.spec import moments as taken_apart
 from pets.spec.cards import Card
+from pets.spec.control import Control, effective
 from pets.spec.model import Dataset, Spec
 from pets.spec.predicate import columns_of
 from pets.spec.query import Aggregate, ColumnRef, Query, Statistic
@@ -65,6 +66,11 @@ class Asked:
     def moments(self) -> tuple[taken_apart.SideMoment, ...]:
         """The sums that are noised; none while the query aggregates what is no measure (``leak.filter-only``)."""
         return taken_apart.moments(self.query, self.spec) if self.measured else ()
+
+    @property
+    def control(self) -> Control | None:
+        """The disclosure control of the release: what its author, a preset and the holders ask for together."""
+        return effective(self.spec)
 
     @property
     def protocol(self) -> str:

@@ -27,11 +27,11 @@ MOST_EPSILON: Final = Fraction(100)
 @rule("spec.no-noise")
 def no_noise(asked: Asked) -> Found:
     """Exact sums of a joint table are not released: nothing would stop a second query from undoing them."""
-    if asked.spec.release.differential_privacy is None:
+    if asked.spec.release.differential_privacy is None and asked.control is None:
         yield (
             "release",
-            "has no [release.differential_privacy], so exact sums would be released",
-            'add it, with epsilon (for example "1") and neighbours',
+            "has neither [release.differential_privacy] nor [release.disclosure_control]: exact sums would be released",
+            'add one: noise, with epsilon (for example "1") and neighbours, or a minimum count (min_count = 10)',
         )
 
 
@@ -52,17 +52,6 @@ def exact_release(asked: Asked) -> Found:
                 f"epsilon {epsilon} leaves next to no noise: what is called noised would be exact",
                 f'write epsilon = "1", or another of at most {budget.exact(MOST_EPSILON)}',
             )
-
-
-@rule("spec.disclosure-control")
-def disclosure_control(asked: Asked) -> Found:
-    """Thresholds and rounding of exact counts need a protocol that compares under sharing; this one does not."""
-    if asked.spec.release.disclosure_control is not None:
-        yield (
-            "release.disclosure_control",
-            f"{asked.protocol} cannot compare counts before they are opened",
-            "take it out: the noise covers small groups, and empty groups are released like all others",
-        )
 
 
 @rule("dp.exact-rows")

@@ -32,13 +32,9 @@ def expected_steps(reviewed: "Reviewed") -> dict[PartyId, int]:
     """How many steps each party will report: its own rows, the hello, and every array that it sends or receives."""
     from pets.party import gate
     from pets.party.session import roles_of
-    from pets.plan.cost import join_of
-    from pets.spec.cards import load_cards
 
-    join, roles = join_of(reviewed.plan), roles_of(reviewed)
-    card, public = load_cards()[join.card], dict(join.public)
-    before = {"a": 2, "b": 2, "helper": 1}
-    return {roles[role]: extra + len(gate.project(card, public, roles, role)) for role, extra in before.items()}
+    roles, before = roles_of(reviewed), {"a": 2, "b": 2, "helper": 1}
+    return {roles[role]: extra + len(gate.project_plan(reviewed.plan, roles, role)) for role, extra in before.items()}
 
 
 class RunBars:

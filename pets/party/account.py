@@ -21,7 +21,7 @@ def second_opinion(plan: Plan, spec: Spec) -> None:
 
     Raises: InternalError plan.noise if it finds that a column, or the release, costs more than it says.
     """
-    columns = next(step for step in plan.steps if isinstance(step, AddNoise)).columns
+    columns = plan.protection.columns if isinstance(plan.protection, AddNoise) else ()
     privacy = spec.release.differential_privacy
     declared = quantity(privacy.epsilon) if privacy else Fraction(0)
     said = {c.moment.name: (noise.accounted_epsilon(c.sensitivity, c.epsilon), c.epsilon) for c in columns}

@@ -10,18 +10,21 @@ import hmac
 import os
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
 from pets.errors import InternalError, PetsError
 from pets.ids import PartyId
+from pets.plan.cost import operation_of
 from pets.protocols import codec
 from pets.protocols.base import Act, Array, Receive, Send
 from pets.secret import Secret
-from pets.spec import operations
-from pets.spec.cards import Card, Element
+from pets.spec import handover, operations
+from pets.spec.cards import Card, Element, load_cards
+from pets.spec.handover import Cards, joined
+from pets.spec.ir import Plan, Protect
 from pets.transport.link import Slot
 
 RESULT: Final = "result"
@@ -43,6 +46,8 @@ _REFUSALS: Final = frozenset(
     }
 )
 """Errors that are about one message."""
+
+_WORD: Final = Element("word", 8)
 
 _NICE: Final = 10
 """How far hashing gives way, of 19."""
@@ -87,7 +92,53 @@ def project(card: Card, public: Mapping[str, int], parties: Mapping[str, PartyId
 
     ``parties`` gives the party that plays each role of the card; ``public`` the parameters of its formulas.
     """
-    names = card.names(public)
+    return _listed(card, card.names(public), parties, role)
+
+
+def project_plan(plan: Plan, parties: Mapping[str, PartyId], role: str) -> tuple[Expected, ...]:
+    """The message sequence of ``role`` in a whole plan: of its join, and of what protects the release.
+
+    Noise rides on the join's own messages; disclosure control takes the sums over and has messages of its own.
+    """
+    cards, join, safe = load_cards(), plan.join, plan.protection
+    card = cards[join.card]
+    if not isinstance(safe, Protect):
+        return project(card, dict(join.public), parties, role)
+    control = cards[safe.card]
+    both = joined(card, control)
+    names = control.names(dict(safe.public))
+    ring = (*(next(r for r, party in parties.items() if party == each) for each in safe.parties), RESULT)
+    listed = _listed(both, handover.numbers(card.names(dict(join.public)), names), parties, role)
+    numbers = _numbers(control, 1 + max(message.number for message in both.messages))
+    steps = operations.steps(control.operations, operation_of(control).name, names, Cards())
+    after = max(message.round for message in both.messages)
+    return (*listed, *_performed(steps, numbers, ring, parties, role, after, Counter()))
+
+
+def labels_of(plan: Plan) -> dict[int, str]:
+    """The label of every message of a plan by its number on the wire."""
+    cards, join, safe = load_cards(), plan.join, plan.protection
+    if not isinstance(safe, Protect):
+        return {message.number: message.label for message in cards[join.card].messages}
+    both = joined(cards[join.card], cards[safe.card])
+    found = {message.number: message.label for message in both.messages}
+    return found | {number: label for label, number in _numbers(cards[safe.card], 1 + max(found)).items()}
+
+
+def project_operations(
+    card: Card, program: Sequence[tuple[str, Mapping[str, int]]], parties: Mapping[str, PartyId], role: str
+) -> tuple[Expected, ...]:
+    """The message sequence of ``role`` in a program: operations of a card in order, each with its public parameters."""
+    numbers = _numbers(card, 1)
+    columns: Counter[str] = Counter()
+    sequence: list[Expected] = []
+    for name, public in program:
+        steps = operations.steps(card.operations, name, card.names(public), Cards())
+        sequence += _performed(steps, numbers, tuple(card.roles), parties, role, len(sequence), columns)
+    return tuple(sequence)
+
+
+def _listed(card: Card, names: Mapping[str, int], parties: Mapping[str, PartyId], role: str) -> tuple[Expected, ...]:
     sequence: list[Expected] = []
     for sending in (True, False):
         for message in card.messages:
@@ -111,32 +162,33 @@ def project(card: Card, public: Mapping[str, int], parties: Mapping[str, PartyId
     return tuple(sorted(sequence, key=lambda e: (e.round, not e.sending, e.slot)))
 
 
-def project_operations(
-    card: Card, program: Sequence[tuple[str, Mapping[str, int]]], parties: Mapping[str, PartyId], role: str
-) -> tuple[Expected, ...]:
-    """The message sequence of ``role`` in a program: operations of a card in order, each with its public parameters.
+def _numbers(card: Card, first: int) -> dict[str, int]:
+    return {label: number for number, label in enumerate(operations.labels(card.operations, Cards()), first)}
 
-    In each step a party sends before it receives; steps of one label are numbered alike at all three, whoever speaks.
+
+def _performed(
+    steps: Iterable[Sequence[operations.Sent]],
+    numbers: Mapping[str, int],
+    roles: Sequence[str],
+    parties: Mapping[str, PartyId],
+    role: str,
+    after: int,
+    columns: Counter[str],
+) -> Iterator[Expected]:
+    """What ``role`` sends and receives in these steps: in each it sends before it receives.
+
+    Steps of one label are numbered alike at all parties, whoever speaks; ``columns`` counts them.
     """
-    roles = tuple(card.roles)
-    numbers = {label: number for number, label in enumerate(operations.labels(card.operations), 1)}
-    columns: Counter[str] = Counter()
-    sequence: list[Expected] = []
-    for place, (name, public) in enumerate(program):
-        for step in operations.steps(card.operations, name, card.names(public)):
-            label, column = step[0].label, columns[step[0].label]
-            columns[label] += 1
-            for sending in (True, False):
-                for each in step:
-                    own, other = (each.sender, each.receiver) if sending else (each.receiver, each.sender)
-                    if roles[own] == role:
-                        peer = roles[other]
-                        slot = Slot(numbers[label], column)
-                        element = Element("word", 8)
-                        sequence.append(
-                            Expected(sending, peer, parties[peer], label, slot, element, each.count, place + 1)
-                        )
-    return tuple(sequence)
+    for place, step in enumerate(steps, after + 1):
+        label, column = step[0].label, columns[step[0].label]
+        columns[label] += 1
+        for sending in (True, False):
+            for each in step:
+                own, other = (each.sender, each.receiver) if sending else (each.receiver, each.sender)
+                if roles[own] == role:
+                    peer = roles[other]
+                    slot = Slot(numbers[label], column)
+                    yield Expected(sending, peer, parties[peer], label, slot, _WORD, each.count, place)
 
 
 class Gate:
@@ -229,12 +281,11 @@ class Gate:
         return expected
 
 
-def named(error: PetsError, card: Card) -> PetsError:
-    """``error`` of a link, which knows messages by number, with the names of the card and the label by itself."""
+def named(error: PetsError, labels: Mapping[int, str]) -> PetsError:
+    """``error`` of a link, which knows messages by number, with the names of the cards and the label by itself."""
     slots = {name: slot for name, slot in error.fields.items() if isinstance(slot, Slot)}
     if not slots:
         return error
-    labels = {message.number: message.label for message in card.messages}
     fields = dict(error.fields)
     for name, slot in slots.items():
         label = labels.get(slot.message)
@@ -242,15 +293,15 @@ def named(error: PetsError, card: Card) -> PetsError:
     return type(error)(error.code, **{**fields, "label": labels.get(next(iter(slots.values())).message, "")})
 
 
-def refused(error: PetsError, card: Card) -> str:
+def refused(error: PetsError, labels: Mapping[int, str]) -> str:
     """Label of the message that was not let through, if that is what ``error`` is about; "" if not.
 
-    A label that is not on the card is not repeated: it was never approved, and could say anything.
+    A label that is not on the cards is not repeated: it was never approved, and could say anything.
     """
     label = error.fields.get("label")
     if label is None or error.code not in _REFUSALS:
         return ""
-    return str(label) if label in {message.label for message in card.messages} else NOT_ON_THE_CARD
+    return str(label) if label in labels.values() else NOT_ON_THE_CARD
 
 
 def opened_by(opening: Secret[bytes], label: str, column: int) -> bytes:

@@ -12,17 +12,18 @@ from pets.errors import SourceError
 from pets.kernels import columns, noise, rows, tags
 from pets.kernels.prf import Stream
 from pets.party.sources import Table
+from pets.protocols import control
 from pets.protocols.helper_join import PeopleOfB, RowsOfA, Shape
-from pets.spec.cards import Card
-from pets.spec.ir import AddNoise, Factor, HelperJoin, Read
+from pets.spec.cards import load_cards
+from pets.spec.ir import AddNoise, Factor, HelperJoin, Protect, Read
 
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
 
 
-def shape_of(join: HelperJoin, card: Card) -> Shape:
+def shape_of(join: HelperJoin) -> Shape:
     """The parameters of the protocol, from the plan: b-cell h of gathered or summed column c is number c * H + h."""
-    names = card.names(dict(join.public))
+    names = load_cards()[join.card].names(dict(join.public))
     b_cells = names["v"] // len(join.summed)
     summed = tuple((s.gathered * b_cells + h, s.a) for s in join.summed for h in range(b_cells))
     return Shape(
@@ -39,6 +40,21 @@ def shape_of(join: HelperJoin, card: Card) -> Shape:
         summed=summed,
         fixed_ids=join.fixed_ids,
         dummies=noise.dummy_table(join.helper_epsilon, join.helper_delta, names["k"], names["s"]),
+    )
+
+
+def control_shape(step: Protect) -> control.Shape:
+    """The parameters of disclosure control, from the plan. Midpoints are bands that end at their multiple."""
+    return control.Shape(
+        g=step.parameter("g"),
+        h=step.parameter("h"),
+        moments=len(step.moments),
+        counts=tuple(control.Count(count.terms, count.may_be_empty) for count in step.counts),
+        sets=step.sets,
+        shown=tuple(control.Shown(each.moment, each.rests_on, each.rounded) for each in step.shown),
+        min_count=step.min_count,
+        band=step.round_to,
+        upwards=step.rounding == "midpoint",
     )
 
 
@@ -84,8 +100,13 @@ def people_of_b(read: Read, join: HelperJoin, shape: Shape, table: Table, own: S
     return PeopleOfB(table.ids if starts.size == table.rows else tags.take(table.ids, starts), values)
 
 
-def noise_of(step: AddNoise, shape: Shape, own: Stream) -> U64:
-    """This party's part of the noise of every cell, (v, g) uint64: drawn in one batch before the run begins."""
+def noise_of(step: AddNoise | Protect, shape: Shape, own: Stream) -> U64 | None:
+    """This party's part of the noise of every cell, (v, g) uint64: drawn in one batch before the run begins.
+
+    None under disclosure control, which adds none.
+    """
+    if isinstance(step, Protect):
+        return None
     b_cells = shape.v // len(step.columns)
     drawn = [
         noise.half_noise(column.epsilon / column.sensitivity, b_cells * shape.g, own).reshape(b_cells, shape.g)
@@ -103,6 +124,9 @@ def _number(read: Read, table: Table, own: Stream) -> npt.NDArray[np.uint16]:
 
 def _factor(factor: Factor, table: Table, cells: int, occurrence: npt.NDArray[np.uint16]) -> I64:
     if factor.people:
-        return rows.first_in_cell(table.person, table.cell, cells, occurrence)
+        there = occurrence
+        for name in factor.present:
+            there = np.where(table.present[name], there, 0).astype(np.uint16)
+        return rows.first_in_cell(table.person, table.cell, cells, there)
     values: Sequence[I64] = [table.values[name] for name in factor.values]
     return rows.factor_rows(values, [table.present[name] for name in factor.present], factor.unit, len(table.person))

@@ -17,14 +17,12 @@ from pets.kernels import prf
 from pets.party import gate, hello, prepare
 from pets.party.drive import Tick, drive
 from pets.party.sources import Table
-from pets.plan.cost import join_of, parties_of
-from pets.plan.lower import JOIN_CARD
+from pets.plan.cost import parties_of
 from pets.plan.review import Reviewed
-from pets.protocols import helper_join
+from pets.protocols import control, helper_join
 from pets.protocols.base import Role
 from pets.secret import Secret
-from pets.spec.cards import load_cards
-from pets.spec.ir import AddNoise, HelperJoin, Read
+from pets.spec.ir import HelperJoin, Protect, Read
 from pets.transport.link import Link
 
 Entropy = Callable[[int], bytes]
@@ -126,9 +124,9 @@ class Session:
         self._carrier, self._bring, self._tick, self._check = carrier, bring, tick, check
         self._deadline_s = deadline_s
         self._run_s = run_s
-        self._join: HelperJoin = join_of(reviewed.plan)
-        self._card = load_cards()[JOIN_CARD]
-        self._shape = prepare.shape_of(self._join, self._card)
+        self._join: HelperJoin = reviewed.plan.join
+        self._labels = gate.labels_of(reviewed.plan)
+        self._shape = prepare.shape_of(self._join)
         self._roles = roles_of(reviewed)
         self._role = next(role for role in _ROLES if self._roles[role] == party)
         self._peers = tuple(name for name in reviewed.spec.computing if name != party)
@@ -163,7 +161,7 @@ class Session:
 
     def refused(self, error: PetsError) -> str:
         """Label of the message that was not let through, if ``error`` is about one; else ""."""
-        return gate.refused(error, self._card)
+        return gate.refused(error, self._labels)
 
     @property
     def peers(self) -> tuple[PartyId, ...]:
@@ -186,7 +184,7 @@ class Session:
         with self._changed:
             if self._over:
                 return
-            met = gate.named(self._link.error, self._card) if self._link is not None and self._link.error else None
+            met = gate.named(self._link.error, self._labels) if self._link is not None and self._link.error else None
             if self._stopped is None:
                 explained = error.code == "peer.aborted" and met is not None and met.code == "link.cut"
                 self._stopped = error if met is None or met.code == "link.closed" or explained else met
@@ -210,7 +208,7 @@ class Session:
         try:
             return self._run()
         except PetsError as met:
-            error = gate.named(met, self._card)
+            error = gate.named(met, self._labels)
             if error.code == "link.cut":  # a peer that stops cuts its streams: its reason may be on the way
                 with self._changed:
                     self._changed.wait_for(lambda: self._stopped is not None, REASON_S)
@@ -231,7 +229,7 @@ class Session:
             thread.start()
         # How long the sampler takes tells of what it drew: so not between the start of a run and its hello, where peers
         # could time it, but beside their hellos and the reading of rows.
-        noise = prepare.noise_of(self._noise_step(), self._shape, prf.Stream(self._noise_seed))
+        noise = prepare.noise_of(self.reviewed.plan.protection, self._shape, prf.Stream(self._noise_seed))
         brought = self._own_rows()
         if brought is not None:
             self._tick("records", 0, 0.0)
@@ -242,7 +240,7 @@ class Session:
         self._may_go_on()
         keys = self._keys(run_id)
         passage = self._passage = gate.Gate(
-            gate.project(self._card, dict(self._join.public), self._roles, self._role), opening=self._opening
+            gate.project_plan(self.reviewed.plan, self._roles, self._role), opening=self._opening
         )
         try:
             # Counting and charging wait for the disk: meanwhile the role computes, and its first act waits for both.
@@ -333,9 +331,6 @@ class Session:
         if untold:
             self._open_link(self._run_id()).abort(_passed_on(self._stopped or error))
 
-    def _noise_step(self) -> AddNoise:
-        return next(step for step in self.reviewed.plan.steps if isinstance(step, AddNoise))
-
     def _read(self, body: bytes, peer: str, *, keys: tuple[PartyId, ...]) -> hello.Hello:
         read = hello.read(body, peer=peer)
         hello.compare(self._own_agreed, read.agreed, peer=peer)
@@ -385,7 +380,7 @@ class Session:
                 shared,
                 run_id=run_id,
                 digest=bytes.fromhex(self.reviewed.digest),
-                protocol=JOIN_CARD,
+                protocol=self._join.card,
                 party_p=first,
                 party_q=second,
             )
@@ -407,15 +402,39 @@ class Session:
         self,
         keys: Mapping[str, prf.KeyFamily],
         brought: helper_join.RowsOfA | helper_join.PeopleOfB | None,
-        noise: prepare.U64,
+        noise: prepare.U64 | None,
     ) -> Role[None]:
+        share = yield from self._play_join(keys, brought, noise)
+        safe = self.reviewed.plan.protection
+        if isinstance(safe, Protect):
+            roles = {party: role for role, party in self._roles.items() if role in _ROLES}
+            first, second, third = (roles[party] for party in safe.parties)
+            me = safe.parties.index(self.party)
+            before, after = (self._family(keys, safe.parties[(me + step) % 3]) for step in (2, 1))
+            shape = prepare.control_shape(safe)
+            yield from control.protect(shape, me, share, before, after, (first, second, third))
+
+    def _play_join(
+        self,
+        keys: Mapping[str, prf.KeyFamily],
+        brought: helper_join.RowsOfA | helper_join.PeopleOfB | None,
+        noise: prepare.U64 | None,
+    ) -> Role[prepare.U64 | None]:
+        """The join alone; what is returned is this party's share of the sums, where another protocol takes it over."""
         if isinstance(brought, helper_join.RowsOfA):
-            return helper_join.party_a(self._shape, brought, keys["ab"], keys["ac"], noise)
+            return (yield from helper_join.party_a(self._shape, brought, keys["ab"], keys["ac"], noise))
         if isinstance(brought, helper_join.PeopleOfB):
-            return helper_join.party_b(self._shape, brought, keys["ab"], keys["bc"], noise)
+            yield from helper_join.party_b(self._shape, brought, keys["ab"], keys["bc"], noise)
+            return None
         if self._role != "helper":
             raise InternalError("internal.bug", where="a party without rows plays an input role")
-        return helper_join.helper(self._shape, keys["ac"], keys["bc"], noise)
+        return (yield from helper_join.helper(self._shape, keys["ac"], keys["bc"], noise))
+
+    def _family(self, keys: Mapping[str, prf.KeyFamily], peer: PartyId) -> prf.KeyFamily:
+        """The keys that this party shares with ``peer``."""
+        other = next(role for role in _ROLES if self._roles[role] == peer)
+        letters = sorted({"helper": "c"}.get(role, role) for role in (self._role, other))
+        return keys["".join(letters)]
 
     def _may_go_on(self) -> None:
         if self._stopped is not None:

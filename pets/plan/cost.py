@@ -1,15 +1,21 @@
 """What a run will move and how many rounds it takes, from the card's formulas. Known before anyone approves."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pets.ids import PartyId
-from pets.spec.cards import Card
-from pets.spec.ir import HelperJoin, Open, Plan
+from pets.spec import handover, operations
+from pets.spec.cards import Card, load_cards
+from pets.spec.handover import Cards, joined
+from pets.spec.ir import HelperJoin, Open, Plan, Protect
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """One message of the plan: ``columns`` arrays of ``size`` bytes in all, sent in ``round``."""
+    """One message of the plan: ``columns`` arrays of ``size`` bytes in all, sent in ``round``, or from then on.
+
+    ``term``: what it is made of; "" for a message of an operation, whose words are shares.
+    """
 
     label: str
     round: int
@@ -36,18 +42,36 @@ def parties_of(plan: Plan) -> dict[str, PartyId]:
 
 
 def join_of(plan: Plan) -> HelperJoin:
-    return next(step for step in plan.steps if isinstance(step, HelperJoin))
+    return plan.join
 
 
 def opening_of(plan: Plan) -> Open:
     return next(step for step in plan.steps if isinstance(step, Open))
 
 
-def forecast(plan: Plan, card: Card) -> Forecast:
-    """Forecast the traffic of ``plan`` under its join card."""
-    join, parties = join_of(plan), parties_of(plan)
+def forecast(plan: Plan, cards: Mapping[str, Card]) -> Forecast:
+    """Forecast the traffic of ``plan`` under the cards of its join and of what protects the release."""
+    join, safe, parties = plan.join, plan.protection, parties_of(plan)
+    card = cards[join.card]
     names = card.names(dict(join.public))
-    messages = tuple(
+    rounds = card.cost.rounds.evaluate(names) + card.cost.hello_rounds.evaluate(names)
+    size = card.cost.bytes.evaluate(names)
+    if not isinstance(safe, Protect):
+        return Forecast(_listed(card, names, parties), size, rounds)
+    control = cards[safe.card]
+    numbers = control.names(dict(safe.public))
+    listed = _listed(joined(card, control), handover.numbers(names, numbers), parties)
+    first = max(message.round for message in listed)
+    computed = tuple(_computed(control, numbers, (*safe.parties, parties["result"]), first))
+    size += control.cost.bytes.evaluate(numbers) + sum(message.size for message in computed)
+    operation = operation_of(control)
+    # the last round of the join has nothing left to say, and the shares are taken over in its place
+    rounds += control.cost.rounds.evaluate(numbers) + operation.rounds.evaluate(numbers) - 1
+    return Forecast((*listed, *computed), size, rounds)
+
+
+def _listed(card: Card, names: Mapping[str, int], parties: Mapping[str, PartyId]) -> tuple[Traffic, ...]:
+    return tuple(
         Traffic(
             m.label,
             m.round,
@@ -59,5 +83,35 @@ def forecast(plan: Plan, card: Card) -> Forecast:
         )
         for m in card.messages
     )
-    rounds = card.cost.rounds.evaluate(names) + card.cost.hello_rounds.evaluate(names)
-    return Forecast(messages, card.cost.bytes.evaluate(names), rounds)
+
+
+def _computed(card: Card, names: Mapping[str, int], parties: tuple[PartyId, ...], before: int) -> Iterator[Traffic]:
+    """The messages of the card's operation, those of one label between two parties together."""
+    found: dict[tuple[str, PartyId, PartyId], tuple[int, int, int]] = {}
+    steps = operations.steps(card.operations, operation_of(card).name, names, Cards())
+    for number, step in enumerate(steps, before + 1):
+        for sent in step:
+            way = (sent.label, parties[sent.sender], parties[sent.receiver])
+            first, columns, size = found.get(way, (number, 0, 0))
+            found[way] = (first, columns + 1, size + 8 * sent.count)
+    for (label, sender, receiver), (first, columns, size) in found.items():
+        yield Traffic(label, first, sender, receiver, columns, size, "")
+
+
+def operation_of(card: Card) -> operations.Operation:
+    """The operation that a run of this card performs: its last one, which the others are for."""
+    return card.operations[-1]
+
+
+def used_cards(plan: Plan) -> tuple[str, ...]:
+    """The cards that a plan rests on: of its steps, and those whose operations they use."""
+    named = (plan.join.card, plan.protection.card)
+    cards = load_cards()
+    used = (
+        part.card
+        for card in named
+        for each in cards[card].operations
+        for part in each.parts
+        if isinstance(part, operations.Use)
+    )
+    return tuple(dict.fromkeys((*named, *filter(None, used))))

@@ -7,12 +7,13 @@ what is sent (sizes, columns, noise) is in the plan; nothing is left for a party
 from math import prod
 
 from pets.check import budget
-from pets.check.noised import noised_columns
+from pets.check.noised import noised_columns, plain
 from pets.errors import LeakError, SpecError
 from pets.ids import PartyId
 from pets.spec import moments as taken_apart
 from pets.spec.canonical import spec_digest
 from pets.spec.cards import Card, load_cards
+from pets.spec.control import Control, effective
 from pets.spec.ir import (
     AddNoise,
     Derive,
@@ -21,18 +22,25 @@ from pets.spec.ir import (
     Factor,
     Gathered,
     HelperJoin,
+    Moment,
     NoisedColumn,
     Open,
     Plan,
+    Protect,
     Read,
     Summed,
 )
 from pets.spec.model import Dataset, Leakage, Spec, quantity
 from pets.spec.moments import MAX_B_CELLS, Roles, Side
+from pets.spec.protected import Protected, protected
 from pets.spec.query import Aggregate, Query
 
 JOIN_CARD = "helper_join_a"
 RELEASE_CARD = "release"
+CONTROL_CARD = "disclosure_control"
+
+MAX_COUNT = 2**31
+"""Counts that are rounded stay below this: division by a public number is exact up to there."""
 
 RANGE_BITS = 62
 """Sums and noise stay below 2^62, so that two's complement in 64 bits never wraps."""
@@ -57,11 +65,8 @@ def lower(spec: Spec, query: Query) -> Plan:
     """Build the plan.
 
     Raises: LeakError plan-time refusals (too many cells of role b, a scale no unit mends, a sum out of range);
-            SpecError if the specification has no release under differential privacy (``check_query`` says it first).
+            SpecError if nothing protects the release (``check_query`` says it first).
     """
-    privacy = spec.release.differential_privacy
-    if privacy is None:
-        raise SpecError("spec.no-noise")
     roles = taken_apart.roles(spec, query)
     dims_a = taken_apart.dimensions(query, spec, roles.a_side)
     dims_b = taken_apart.dimensions(query, spec, roles.b_side)
@@ -74,24 +79,69 @@ def lower(spec: Spec, query: Query) -> Plan:
         path = f"computation.sql: GROUP BY <- {named}"
         raise SpecError("spec.cells", path=path, cells=g * h, most=MAX_CELLS)
     table_a, table_b = _dataset(spec, query, roles.a_side), _dataset(spec, query, roles.b_side)
-    columns = noised_columns(spec, query, roles)
-    read_a = _read(spec, query, roles.a_side, roles.a, dims_a, tuple(c.moment.a for c in columns), per_person=False)
-    read_b = _read(spec, query, roles.b_side, roles.b, dims_b, tuple(c.moment.b for c in columns), per_person=True)
+    control = effective(spec)
+    columns = noised_columns(spec, query, roles) if control is None else ()
+    guarded = None if control is None else protected(query, spec, control)
+    moments = tuple(c.moment for c in columns) if guarded is None else plain(spec, query, roles, guarded.moments)
+    read_a = _read(spec, query, roles.a_side, roles.a, dims_a, tuple(m.a for m in moments), per_person=False)
+    read_b = _read(spec, query, roles.b_side, roles.b, dims_b, tuple(m.b for m in moments), per_person=True)
     card = load_cards()[JOIN_CARD]
-    join = _join(spec, roles, read_a, read_b, columns, g, h, card)
-    _check_range(card, join, columns, table_a, table_b)
-    release = load_cards()[RELEASE_CARD]
-    noise = AddNoise(
-        out="noised",
+    join = _join(spec, roles, read_a, read_b, moments, g, h, card, noised=guarded is None)
+    _check_range(card, join, moments, columns, table_a, table_b)
+    safe: AddNoise | Protect
+    if control is None or guarded is None:
+        release = load_cards()[RELEASE_CARD]
+        safe = AddNoise(
+            out="noised",
+            of=join.out,
+            card=release.id,
+            card_version=release.version,
+            parties=(roles.a, roles.b, roles.helper),
+            columns=columns,
+        )
+    else:
+        safe = _protect(join, moments, guarded, control, g, h)
+    opened = Open(out="opened", of=safe.out, to=roles.result)
+    table = _derive(spec, query, opened.out, (*dims_a, *dims_b), moments)
+    return Plan(spec=spec_digest(spec), steps=(read_a, read_b, join, safe, opened, table))
+
+
+def _protect(
+    join: HelperJoin, moments: tuple[Moment, ...], guarded: Protected, control: Control, g: int, h: int
+) -> Protect:
+    """Disclosure control by the three parties of the join: the two that hold shares of the sums, and the third."""
+    card = load_cards()[CONTROL_CARD]
+    rounded = sum(each.rounded for each in guarded.shown) if control.round_to > 1 else 0
+    for each in guarded.shown:
+        greatest = join.parameter("n_a") + 2 * join.parameter("s") + g
+        if each.rounded and greatest * moments[each.moment].a.bound >= MAX_COUNT - control.round_to:
+            raise LeakError("leak.round-range", path="release.disclosure_control.round_to", most=MAX_COUNT)
+    return Protect(
+        out="protected",
         of=join.out,
-        card=release.id,
-        card_version=release.version,
-        parties=(roles.a, roles.b, roles.helper),
-        columns=columns,
+        card=card.id,
+        card_version=card.version,
+        parties=(join.role_a, join.helper, join.role_b),
+        moments=moments,
+        counts=guarded.counts,
+        sets=guarded.sets,
+        shown=guarded.shown,
+        min_count=control.min_count,
+        round_to=control.round_to,
+        rounding=control.rounding,
+        public=(
+            ("g", g),
+            ("h", h),
+            ("v", len(moments) * h),
+            ("f", len(guarded.counts)),
+            ("e", sum(count.may_be_empty for count in guarded.counts)),
+            ("q", len(guarded.sets)),
+            ("m", max(map(len, guarded.sets))),
+            ("o", len(guarded.shown)),
+            ("c", rounded),
+            ("d", control.round_to),
+        ),
     )
-    opened = Open(out="opened", of=noise.out, to=roles.result)
-    table = _derive(spec, query, opened.out, (*dims_a, *dims_b), columns)
-    return Plan(spec=spec_digest(spec), steps=(read_a, read_b, join, noise, opened, table))
 
 
 def _dataset(spec: Spec, query: Query, side: Side) -> Dataset:
@@ -133,21 +183,23 @@ def _join(
     roles: Roles,
     read_a: Read,
     read_b: Read,
-    columns: tuple[NoisedColumn, ...],
+    moments: tuple[Moment, ...],
     g: int,
     h: int,
     card: Card,
+    *,
+    noised: bool,
 ) -> HelperJoin:
-    gathered = tuple(dict.fromkeys(Gathered(read_b.factors.index(c.moment.b), c.moment.outer) for c in columns))
-    factors_a = tuple(dict.fromkeys(read_a.factors.index(c.moment.a) for c in columns if not c.moment.a.is_one))
+    gathered = tuple(dict.fromkeys(Gathered(read_b.factors.index(m.b), m.outer) for m in moments))
+    factors_a = tuple(dict.fromkeys(read_a.factors.index(m.a) for m in moments if not m.a.is_one))
     summed = tuple(
         Summed(
-            gathered.index(Gathered(read_b.factors.index(c.moment.b), c.moment.outer)),
-            None if c.moment.a.is_one else factors_a.index(read_a.factors.index(c.moment.a)),
+            gathered.index(Gathered(read_b.factors.index(m.b), m.outer)),
+            None if m.a.is_one else factors_a.index(read_a.factors.index(m.a)),
         )
-        for c in columns
+        for m in moments
     )
-    local_a = tuple((number, read_a.factors.index(c.moment.a)) for number, c in enumerate(columns) if c.moment.outer)
+    local_a = tuple((number, read_a.factors.index(m.a)) for number, m in enumerate(moments) if m.outer)
     leak = match_count(spec, roles.helper)
     epsilon, delta = quantity(leak.noised.epsilon), quantity(leak.noised.delta)  # type: ignore[union-attr]
     try:
@@ -170,6 +222,7 @@ def _join(
         "x": len(factors_a),
         "z": len({s.gathered for s in products}) * h,
         "p": len(products) * h,
+        "r": len(summed) * h if noised else 0,
     }
     names = card.names(public)
     if names["n"] >= MAX_LIST:
@@ -204,7 +257,12 @@ def match_count(spec: Spec, helper: PartyId) -> Leakage:
 
 
 def _check_range(
-    card: Card, join: HelperJoin, columns: tuple[NoisedColumn, ...], table_a: Dataset, table_b: Dataset
+    card: Card,
+    join: HelperJoin,
+    moments: tuple[Moment, ...],
+    columns: tuple[NoisedColumn, ...],
+    table_a: Dataset,
+    table_b: Dataset,
 ) -> None:
     """Nothing that a holder computes, before or after rounding, leaves 64 bits, whatever its records are.
 
@@ -212,32 +270,28 @@ def _check_range(
     values would tell that there are some.
     """
     rows = card.names(dict(join.public))["n_list_a"]
-    for column in columns:
-        for factor, table in ((column.moment.a, table_a), (column.moment.b, table_b)):
+    noise = {column.moment.name: 3 * NOISE_TAIL * (column.sensitivity / column.epsilon) for column in columns}
+    for moment in moments:
+        for factor, table in ((moment.a, table_a), (moment.b, table_b)):
             product = prod(max(abs(end) for end in table.columns[name].scaled_range) for name in factor.values)
             if product + factor.unit >= 2**RANGE_BITS:
-                raise LeakError(
-                    "dp.range", path=_way(column, table_a, table_b), column=column.moment.name, bits=RANGE_BITS
-                )
+                raise LeakError("dp.range", path=_way(moment, table_a, table_b), column=moment.name, bits=RANGE_BITS)
             if factor.unit >= MAX_UNIT:
-                raise LeakError("dp.scale", column=column.moment.name)
-        greatest = rows * column.moment.a.bound * column.moment.b.bound * table_b.max_rows_per_person
-        noise = 3 * NOISE_TAIL * (column.sensitivity / column.epsilon)
-        if greatest + noise >= 2**RANGE_BITS:
-            raise LeakError("dp.range", path=_way(column, table_a, table_b), column=column.moment.name, bits=RANGE_BITS)
+                raise LeakError("dp.scale", column=moment.name)
+        greatest = rows * moment.a.bound * moment.b.bound * table_b.max_rows_per_person
+        if greatest + noise.get(moment.name, 0) >= 2**RANGE_BITS:
+            raise LeakError("dp.range", path=_way(moment, table_a, table_b), column=moment.name, bits=RANGE_BITS)
 
 
-def _way(column: NoisedColumn, table_a: Dataset, table_b: Dataset) -> str:
+def _way(moment: Moment, table_a: Dataset, table_b: Dataset) -> str:
     """From a sum back to the measures in it."""
-    sides = ((table_a, column.moment.a), (table_b, column.moment.b))
+    sides = ((table_a, moment.a), (table_b, moment.b))
     names = dict.fromkeys(f"{table.name}.{name}" for table, factor in sides for name in factor.values)
-    return f"computation.sql: {column.moment.name} <- {', '.join(names)}"
+    return f"computation.sql: {moment.name} <- {', '.join(names)}"
 
 
-def _derive(
-    spec: Spec, query: Query, opened: str, dims: tuple[Dimension, ...], columns: tuple[NoisedColumn, ...]
-) -> Derive:
-    numbers = {column.moment.name: number for number, column in enumerate(columns)}
+def _derive(spec: Spec, query: Query, opened: str, dims: tuple[Dimension, ...], summed: tuple[Moment, ...]) -> Derive:
+    numbers = {moment.name: number for number, moment in enumerate(summed)}
     of = {output.name: names for output, names in taken_apart.statistics(query, spec)}
     outputs = []
     for output in query.outputs:

@@ -15,7 +15,7 @@ from pets.ids import PartyId
 from pets.plan.cost import join_of, parties_of
 from pets.plan.wiring import check_wiring
 from pets.spec.cards import Card
-from pets.spec.ir import AddNoise, Derive, HelperJoin, NoisedColumn, Plan, Read
+from pets.spec.ir import AddNoise, Derive, HelperJoin, Moment, NoisedColumn, Plan, Protect, Read
 from pets.spec.model import Spec, quantity
 from pets.spec.predicate import columns_of
 from pets.spec.query import ColumnRef
@@ -27,31 +27,38 @@ def recheck(plan: Plan, approved: Matrix, spec: Spec, cards: Mapping[str, Card])
     Raises: InternalError plan.wiring, plan.matrix-differs, plan.noise or plan.sizes.
     """
     check_wiring(plan, spec, cards)
-    join = join_of(plan)
-    noise = next(step for step in plan.steps if isinstance(step, AddNoise))
-    found = flow.disclosure(subject_of(plan, spec), (cards[join.card], cards[noise.card]))
+    join, safe = plan.join, plan.protection
+    found = flow.disclosure(subject_of(plan, spec), flow.cards_of(cards[join.card], cards[safe.card]))
     if differences := found.differences(approved):
         raise InternalError("plan.matrix-differs", cells="; ".join(differences))
-    _noise(plan, join, noise, spec)
+    if isinstance(safe, AddNoise):
+        _noise(safe, spec)
+    _match_count(join, spec)
+    for moment in safe.moments:
+        _bounds(plan, moment, spec)
+    for column in safe.columns if isinstance(safe, AddNoise) else ():
+        _covers(plan, column, spec)
     _sizes(plan, join, spec)
 
 
 def subject_of(plan: Plan, spec: Spec) -> flow.Subject:
     """What the plan is about, read off its steps; of the specification only the order of parties and columns."""
-    noise = next(step for step in plan.steps if isinstance(step, AddNoise))
+    safe = plan.protection
     derive = next(step for step in plan.steps if isinstance(step, Derive))
     reads = _reads(plan)
-    names = [column.moment.name for column in noise.columns]
+    names = [moment.name for moment in safe.moments]
+    shown = {each.moment for each in safe.shown} if isinstance(safe, Protect) else set(range(len(names)))
     sums = tuple(
         flow.Sum(
-            column.moment.name,
+            moment.name,
             frozenset(
                 ColumnRef(reads[role].dataset, name)
-                for role, factor in (("a", column.moment.a), ("b", column.moment.b))
+                for role, factor in (("a", moment.a), ("b", moment.b))
                 for name in factor.present
             ),
+            number in shown,
         )
-        for column in noise.columns
+        for number, moment in enumerate(safe.moments)
     )
     return flow.Subject(
         parties=tuple(PartyId(party.name) for party in spec.parties),
@@ -62,6 +69,7 @@ def subject_of(plan: Plan, spec: Spec) -> flow.Subject:
             flow.Released(output.name, tuple(names[number] for number in output.moments)) for output in derive.outputs
         ),
         products=bool(join_of(plan).factors_a),
+        controlled=isinstance(safe, Protect),
     )
 
 
@@ -110,10 +118,34 @@ def _sizes(plan: Plan, join: HelperJoin, spec: Spec) -> None:
         "x": len(join.factors_a),
         "z": len({summed.gathered for summed in products}) * b_cells,
         "p": len(products) * b_cells,
+        "r": len(join.summed) * b_cells if isinstance(plan.protection, AddNoise) else 0,
     }
     for got, (name, value) in zip_longest(join.public, expected.items(), fillvalue=("public", len(expected))):
         if got != (name, value):
             raise InternalError("plan.sizes", name=name, got=got, expected=value)
+    if isinstance(plan.protection, Protect):
+        _control_sizes(plan.protection, g, b_cells)
+
+
+def _control_sizes(safe: Protect, g: int, h: int) -> None:
+    """What three parties compute on is as long as cells, sums and counts are many."""
+    expected = {
+        "g": g,
+        "h": h,
+        "v": len(safe.moments) * h,
+        "f": len(safe.counts),
+        "e": len([count for count in safe.counts if count.may_be_empty]),
+        "q": len(safe.sets),
+        "m": max(len(numbers) for numbers in safe.sets),
+        "o": len(safe.shown),
+        "c": 0 if safe.round_to == 1 else len([each for each in safe.shown if each.rounded]),
+        "d": safe.round_to,
+    }
+    for got, (name, value) in zip_longest(safe.public, expected.items(), fillvalue=("public", len(expected))):
+        if got != (name, value):
+            raise InternalError("plan.sizes", name=name, got=got, expected=value)
+    if not all(count.may_be_empty for count in safe.counts[: expected["e"]]):
+        raise InternalError("plan.sizes", name="counts", got="an order", expected="those that may be empty first")
 
 
 def _cells(read: Read, spec: Spec) -> int:
@@ -123,8 +155,8 @@ def _cells(read: Read, spec: Spec) -> int:
     return cells
 
 
-def _noise(plan: Plan, join: HelperJoin, noise: AddNoise, spec: Spec) -> None:
-    """Every column is noised for the sensitivity that it has; the shares of epsilon are the declared ones."""
+def _noise(noise: AddNoise, spec: Spec) -> None:
+    """The shares of epsilon are the declared ones."""
     privacy = spec.release.differential_privacy
     if privacy is None or sum(column.epsilon for column in noise.columns) != quantity(privacy.epsilon):
         raise InternalError("plan.noise", column="all", problem="epsilon does not add up to the declared one")
@@ -132,6 +164,10 @@ def _noise(plan: Plan, join: HelperJoin, noise: AddNoise, spec: Spec) -> None:
     for column in noise.columns:
         if column.epsilon * whole != quantity(privacy.epsilon) * privacy.weights.get(column.moment.name, 1):
             raise InternalError("plan.noise", column=column.moment.name, problem="another share of epsilon")
+
+
+def _match_count(join: HelperJoin, spec: Spec) -> None:
+    """The helper's count is noised as declared."""
     leak = next(
         (item for item in spec.security.leakage if item.learner == join.helper and item.item == "match_count"), None
     )
@@ -140,19 +176,23 @@ def _noise(plan: Plan, join: HelperJoin, noise: AddNoise, spec: Spec) -> None:
         raise InternalError(
             "plan.noise", column="match_count", problem="the helper's count has another epsilon or delta"
         )
-    for column in noise.columns:
-        _covers(plan, column, spec)
 
 
-def _covers(plan: Plan, column: NoisedColumn, spec: Spec) -> None:
+def _bounds(plan: Plan, moment: Moment, spec: Spec) -> None:
+    """What one row adds to a sum at most follows from the declared ranges."""
     reads = _reads(plan)
-    table_a, table_b = (spec.dataset(reads[role].dataset) for role in "ab")
-    for factor, table in ((column.moment.a, table_a), (column.moment.b, table_b)):
-        greatest = 1
+    for factor, role in ((moment.a, "a"), (moment.b, "b")):
+        table, greatest = spec.dataset(reads[role].dataset), 1
         for name in factor.values:
             greatest *= max(1, *(abs(end) for end in table.columns[name].scaled_range))
         if (greatest + factor.unit // 2) // factor.unit != factor.bound:
-            raise InternalError("plan.noise", column=column.moment.name, problem="another bound of a factor")
+            raise InternalError("plan.noise", column=moment.name, problem="another bound of a factor")
+
+
+def _covers(plan: Plan, column: NoisedColumn, spec: Spec) -> None:
+    """A column is noised for the sensitivity that it has."""
+    reads = _reads(plan)
+    table_a, table_b = (spec.dataset(reads[role].dataset) for role in "ab")
     needed = budget.sensitivity(
         column.moment.a,
         column.moment.b,

@@ -13,8 +13,8 @@ from pets.check.labels import Finding, Matrix, Severity, Verdict
 from pets.check.page import frame
 from pets.errors import InternalError, LeakError, SpecError
 from pets.ids import PlanDigest, SpecDigest
-from pets.plan.cost import Forecast, forecast
-from pets.plan.lower import JOIN_CARD, RELEASE_CARD, lower
+from pets.plan.cost import Forecast, forecast, used_cards
+from pets.plan.lower import lower
 from pets.plan.recheck import recheck
 from pets.spec.canonical import plan_digest, spec_digest
 from pets.spec.cards import Card, cards_digest, load_cards
@@ -97,7 +97,7 @@ class Reviewed:
     @property
     def cards(self) -> str:
         """Digest of the cards that the plan uses."""
-        return cards_digest((JOIN_CARD, RELEASE_CARD))
+        return cards_digest(used_cards(self.plan))
 
 
 def review(spec: Spec) -> Review:
@@ -126,8 +126,7 @@ def _of_computation(spec: Spec) -> Review:
         return _refused(spec, digest, query, (*verdict.findings, finding_of(error)), verdict.matrix, cards)
     recheck(plan, verdict.matrix, spec, cards)
     agree(verdict, knowledge.judge(plan, spec, cards))
-    card = cards[JOIN_CARD]
-    told = forecast(plan, card)
+    told = forecast(plan, cards)
     return Review(spec, digest, query, plan, plan_digest(plan), verdict, cards, told, (FIRST, SECOND))
 
 

@@ -6,28 +6,34 @@ and the cards. What the sizes and the noise must be is in ``recheck``.
 
 from collections.abc import Iterator, Mapping
 from math import prod
-from typing import Any
+from typing import Any, Final
 
 from pets.errors import InternalError
 from pets.ids import MISSING, PartyId
 from pets.spec import moments as taken_apart
 from pets.spec.canonical import spec_digest
 from pets.spec.cards import Card
-from pets.spec.ir import AddNoise, Derive, Factor, HelperJoin, NoisedColumn, Open, Plan, Read, Summed
+from pets.spec.control import Control, effective
+from pets.spec.ir import AddNoise, Derive, Factor, HelperJoin, Moment, Open, Plan, Protect, Read, Summed
 from pets.spec.model import Spec
+from pets.spec.moments import SideMoment
+from pets.spec.protected import Protected, protected
 from pets.spec.query import Aggregate, Query
 from pets.spec.sql import bind
 
 Check = tuple[str, Any, Any]
 """What is compared, what the plan says, what the specification says."""
 
-_STEPS = (Read, Read, HelperJoin, AddNoise, Open, Derive)
-_OUT = ("rows_a", "people_b", "sums", "noised", "opened", "table")
+_STEPS: Final[dict[tuple[type, ...], tuple[str, ...]]] = {
+    (Read, Read, HelperJoin, AddNoise, Open, Derive): ("rows_a", "people_b", "sums", "noised", "opened", "table"),
+    (Read, Read, HelperJoin, Protect, Open, Derive): ("rows_a", "people_b", "sums", "protected", "opened", "table"),
+}
+"""The steps of a plan, and what each calls what it gives."""
 
 
 def check_wiring(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> None:
     """Raises: InternalError plan.wiring with the first field that does not follow from the specification."""
-    if tuple(type(step) for step in plan.steps) != _STEPS:
+    if tuple(type(step) for step in plan.steps) not in _STEPS:
         raise InternalError("plan.wiring", field="steps")
     try:
         for field, got, expected in _checks(plan, spec, bind(spec), cards):
@@ -38,38 +44,58 @@ def check_wiring(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> None:
 
 
 def _checks(plan: Plan, spec: Spec, query: Query, cards: Mapping[str, Card]) -> Iterator[Check]:
-    a, b, join, noise, opened, derive = plan.steps
+    a, b, join, safe, opened, derive = plan.steps
     assert isinstance(a, Read) and isinstance(b, Read) and isinstance(join, HelperJoin)
-    assert isinstance(noise, AddNoise) and isinstance(opened, Open) and isinstance(derive, Derive)
+    assert isinstance(safe, AddNoise | Protect) and isinstance(opened, Open) and isinstance(derive, Derive)
+    control = effective(spec)
     yield "format", plan.format, 1
     yield "spec", plan.spec, spec_digest(spec)
-    yield "of", (join.a, join.b, noise.of, opened.of, derive.of), (a.out, b.out, join.out, noise.out, opened.out)
-    yield "out", tuple(step.out for step in plan.steps), _OUT
+    yield "of", (join.a, join.b, safe.of, opened.of, derive.of), (a.out, b.out, join.out, safe.out, opened.out)
+    yield "out", tuple(step.out for step in plan.steps), _STEPS[tuple(type(step) for step in plan.steps)]
+    yield "protection", isinstance(safe, Protect), control is not None
     yield "per_person", (a.per_person, b.per_person), (False, True)
     yield "tables", {a.dataset, b.dataset}, {query.left, query.right}
     if query.join == "left":
         yield "preserved side", a.dataset, query.left
-    yield from _cards(join, noise, cards)
-    yield from _parties(spec, a, b, join, noise, opened)
+    moments = safe.moments
+    yield from _cards(join, safe, cards)
+    yield from _parties(spec, a, b, join, safe, opened)
     for read in (a, b):
         yield from _read(spec, query, read)
-    yield from _columns(spec, query, a, b, noise)
-    yield from _join(spec, a, b, join, noise)
-    yield from _derive(spec, query, a, b, noise, derive)
+    if isinstance(safe, Protect) and control is not None:
+        wanted = protected(query, spec, control)
+        yield from _columns(spec, query, a, b, moments, wanted.moments)
+        yield from _control(safe, wanted, control)
+    else:
+        yield from _columns(spec, query, a, b, moments, taken_apart.moments(query, spec))
+    yield from _join(spec, a, b, join, moments)
+    yield from _derive(spec, query, a, b, moments, derive)
 
 
-def _cards(join: HelperJoin, noise: AddNoise, cards: Mapping[str, Card]) -> Iterator[Check]:
-    yield "cards", (join.card, noise.card), ("helper_join_a", "release")
-    for step in (join, noise):
+def _control(safe: Protect, wanted: Protected, control: Control) -> Iterator[Check]:
+    """What is shown, and what it rests on, is what the specification asks for, to the letter."""
+    yield "unit", {factor.unit for moment in safe.moments for factor in (moment.a, moment.b)}, {1}
+    yield "counts", safe.counts, wanted.counts
+    yield "sets", safe.sets, wanted.sets
+    yield "shown", safe.shown, wanted.shown
+    yield "min_count", safe.min_count, control.min_count
+    yield "rounding", (safe.round_to, safe.rounding), (control.round_to, control.rounding)
+
+
+def _cards(join: HelperJoin, safe: AddNoise | Protect, cards: Mapping[str, Card]) -> Iterator[Check]:
+    wanted = "disclosure_control" if isinstance(safe, Protect) else "release"
+    yield "cards", (join.card, safe.card), ("helper_join_a", wanted)
+    for step in (join, safe):
         yield "card_version", step.card_version, cards[step.card].version
 
 
-def _parties(spec: Spec, a: Read, b: Read, join: HelperJoin, noise: AddNoise, opened: Open) -> Iterator[Check]:
+def _parties(spec: Spec, a: Read, b: Read, join: HelperJoin, safe: AddNoise | Protect, opened: Open) -> Iterator[Check]:
     for read, role in ((a, join.role_a), (b, join.role_b)):
         yield "party", (read.party, role), (spec.dataset(read.dataset).party,) * 2
     others = [party for party in spec.computing if party not in (a.party, b.party)]
     yield "helper", [join.helper], others
-    yield "parties", noise.parties, (join.role_a, join.role_b, join.helper)
+    order = (join.role_a, join.helper, join.role_b) if isinstance(safe, Protect) else None
+    yield "parties", safe.parties, order or (join.role_a, join.role_b, join.helper)
     yield "to", [opened.to], [PartyId(name) for name in spec.release.to]
 
 
@@ -87,21 +113,22 @@ def _read(spec: Spec, query: Query, read: Read) -> Iterator[Check]:
     yield "distinct factors", len(set(read.factors)), len(read.factors)
 
 
-def _columns(spec: Spec, query: Query, a: Read, b: Read, noise: AddNoise) -> Iterator[Check]:
-    """Each noised column is one moment of the query, in its order, whatever unit it is rounded to."""
-    parts = taken_apart.moments(query, spec)
-    yield "noised columns", [c.moment.name for c in noise.columns], [part.name for part in parts]
-    yield "factors of a", set(a.factors), {column.moment.a for column in noise.columns}
-    yield "factors of b", set(b.factors), {column.moment.b for column in noise.columns}
-    for column, part in zip(noise.columns, parts, strict=True):
+def _columns(
+    spec: Spec, query: Query, a: Read, b: Read, moments: tuple[Moment, ...], parts: tuple[SideMoment, ...]
+) -> Iterator[Check]:
+    """Each column is one moment of the query, in its order, whatever unit it is rounded to."""
+    yield "summed columns", [moment.name for moment in moments], [part.name for part in parts]
+    yield "factors of a", set(a.factors), {moment.a for moment in moments}
+    yield "factors of b", set(b.factors), {moment.b for moment in moments}
+    for moment, part in zip(moments, parts, strict=True):
         factors = {query.left: part.left, query.right: part.right}
         scale = 1
-        for read, factor in ((a, column.moment.a), (b, column.moment.b)):
+        for read, factor in ((a, moment.a), (b, moment.b)):
             yield "factor", _meaning(factor), _expected(spec, read, factors[read.dataset])
             yield "unit", factor.unit >= 1 and (factor.unit == 1 or bool(factor.values)), True
             scale *= prod(10 ** spec.dataset(read.dataset).columns[name].places for name in factor.values)
-        yield "outer", column.moment.outer, part.outer
-        yield "scale", column.moment.scale * scale, column.moment.a.unit * column.moment.b.unit
+        yield "outer", moment.outer, part.outer
+        yield "scale", moment.scale * scale, moment.a.unit * moment.b.unit
 
 
 def _meaning(factor: Factor) -> tuple[Any, ...]:
@@ -113,32 +140,32 @@ def _expected(spec: Spec, read: Read, factor: Factor) -> tuple[Any, ...]:
     return factor.values, factor.present, factor.people and several
 
 
-def _join(spec: Spec, a: Read, b: Read, join: HelperJoin, noise: AddNoise) -> Iterator[Check]:
-    yield "summed", len(join.summed), len(noise.columns)
-    for summed, column in zip(join.summed, noise.columns, strict=True):
-        yield from _sum(a, b, join, summed, column)
+def _join(spec: Spec, a: Read, b: Read, join: HelperJoin, moments: tuple[Moment, ...]) -> Iterator[Check]:
+    yield "summed", len(join.summed), len(moments)
+    for summed, moment in zip(join.summed, moments, strict=True):
+        yield from _sum(a, b, join, summed, moment)
     yield "gathered", len(set(join.gathered)), len(join.gathered)
     yield "every gathered", {summed.gathered for summed in join.summed}, set(range(len(join.gathered)))
     yield "factors_a", len(set(join.factors_a)), len(join.factors_a)
     yield "every factor", {s.a for s in join.summed} - {None}, set(range(len(join.factors_a)))
-    outer = [(n, a.factors.index(c.moment.a)) for n, c in enumerate(noise.columns) if c.moment.outer]
+    outer = [(n, a.factors.index(m.a)) for n, m in enumerate(moments) if m.outer]
     yield "local_a", list(join.local_a), outer
     key = spec.dataset(a.dataset).columns[spec.dataset(a.dataset).key]
     yield "fixed_ids", join.fixed_ids, key.scheme == "nhs-number"
 
 
-def _sum(a: Read, b: Read, join: HelperJoin, summed: Summed, column: NoisedColumn) -> Iterator[Check]:
+def _sum(a: Read, b: Read, join: HelperJoin, summed: Summed, moment: Moment) -> Iterator[Check]:
     gathered = join.gathered[summed.gathered]
-    yield "gathered factor", gathered.factor, b.factors.index(column.moment.b)
-    yield "gathered outer", gathered.outer, column.moment.outer
-    yield "product", summed.a is None, column.moment.a.is_one
+    yield "gathered factor", gathered.factor, b.factors.index(moment.b)
+    yield "gathered outer", gathered.outer, moment.outer
+    yield "product", summed.a is None, moment.a.is_one
     if summed.a is not None:
-        yield "multiplied factor", join.factors_a[summed.a], a.factors.index(column.moment.a)
+        yield "multiplied factor", join.factors_a[summed.a], a.factors.index(moment.a)
 
 
-def _derive(spec: Spec, query: Query, a: Read, b: Read, noise: AddNoise, derive: Derive) -> Iterator[Check]:
+def _derive(spec: Spec, query: Query, a: Read, b: Read, moments: tuple[Moment, ...], derive: Derive) -> Iterator[Check]:
     yield "domain", derive.dimensions, (*a.dimensions, *b.dimensions)
-    names = [column.moment.name for column in noise.columns]
+    names = [moment.name for moment in moments]
     of = {output.name: parts for output, parts in taken_apart.statistics(query, spec)}
     said = [(o.name, o.statistic, o.dimension, o.moments) for o in derive.outputs]
     meant = [

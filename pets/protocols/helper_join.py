@@ -102,8 +102,11 @@ class PeopleOfB:
         return f"PeopleOfB({len(self.ids)} persons)"
 
 
-def party_a(shape: Shape, rows: RowsOfA, ab: prf.KeyFamily, ac: prf.KeyFamily, noise_a: U64) -> Role[None]:
+def party_a(shape: Shape, rows: RowsOfA, ab: prf.KeyFamily, ac: prf.KeyFamily, noise_a: U64 | None) -> Role[U64 | None]:
     """Play input party a: send permuted tags, sum masked values by cell, send a noised share of every sum.
+
+    Without noise nothing is sent in the end: what is returned, (v, g) uint64, is this party's share of the sums, for
+    another protocol to take over.
 
     Sizes:   out M1, Me (x columns), M8, M7a; in M3 (v_g columns), M4, Mf; counts on the card.
     Learned: nothing: uniform words, and a uniform injection of list positions.
@@ -144,16 +147,21 @@ def party_a(shape: Shape, rows: RowsOfA, ab: prf.KeyFamily, ac: prf.KeyFamily, n
         share[column] = columns.segment_sums(matched, cell_at, shape.g)
         share[column] += _difference(prf.words_at(ab.key("r2", column), position))
     share += rows.local
+    if noise_a is None:
+        return share
     for column in range(shape.v):
         share[column] += noise_a[column]
         prf.add_words(ab.key("noise", column), share[column])
         prf.add_words(ac.key("zero", column), share[column])
     for column in range(shape.v):
         yield Send("result", "M7a", share[column], column)
+    return None
 
 
-def party_b(shape: Shape, people: PeopleOfB, ab: prf.KeyFamily, bc: prf.KeyFamily, noise_b: U64) -> Role[None]:
+def party_b(shape: Shape, people: PeopleOfB, ab: prf.KeyFamily, bc: prf.KeyFamily, noise_b: U64 | None) -> Role[None]:
     """Play input party b: send sorted tags and masked values, then sum masked words in an order only a and b know.
+
+    Without noise there is no Mn.
 
     Sizes:   out M2, M3 (v_g columns), Mw (one column a product), M6 (v columns), Mn (v columns); in M5 (v columns).
     Learned: nothing: uniform words.
@@ -192,14 +200,19 @@ def party_b(shape: Shape, people: PeopleOfB, ab: prf.KeyFamily, bc: prf.KeyFamil
     del q, rho2
     for column in range(shape.v):
         yield Send("helper", "M6", sums[column], column)
+    if noise_b is None:
+        return
     for column in range(shape.v):
         hidden = noise_b[column].copy()
         prf.sub_words(ab.key("noise", column), hidden)
         yield Send("helper", "Mn", hidden, column)
 
 
-def helper(shape: Shape, ac: prf.KeyFamily, bc: prf.KeyFamily, noise_c: U64) -> Role[None]:
+def helper(shape: Shape, ac: prf.KeyFamily, bc: prf.KeyFamily, noise_c: U64 | None) -> Role[U64 | None]:
     """Play the helper: match tags, hand each side what it needs, send a noised share of every sum.
+
+    Without noise nothing is sent in the end: what is returned, (v, g) uint64, is this party's share of the sums, for
+    another protocol to take over.
 
     Sizes:   in M1, M2, Me, Mw, M8, M6, Mn; out M4, Mf, M5, M7c; counts on the card.
     Learned: the number of equal tags, which is the number of matched rows plus a number of dummies that only a and b
@@ -243,6 +256,11 @@ def helper(shape: Shape, ac: prf.KeyFamily, bc: prf.KeyFamily, noise_c: U64) -> 
     del share, v, e, dealt, rho
 
     sums = yield from receive_columns("b", "M6", shape.v)
+    if noise_c is None:
+        own_share = np.empty((shape.v, shape.g), np.uint64)
+        for column in range(shape.v):
+            own_share[column] = _difference(columns.gather(sums[column], position))
+        return own_share
     hidden = yield from receive_columns("b", "Mn", shape.v)
     for column in range(shape.v):
         own = _difference(columns.gather(sums[column], position))
@@ -250,6 +268,7 @@ def helper(shape: Shape, ac: prf.KeyFamily, bc: prf.KeyFamily, noise_c: U64) -> 
         own += hidden[column]
         prf.sub_words(ac.key("zero", column), own)
         yield Send("result", "M7c", own, column)
+    return None
 
 
 def result(shape: Shape) -> Role[tuple[U64, U64]]:

@@ -113,6 +113,25 @@ class Shared:
 
 
 @dataclass(frozen=True, slots=True)
+class HandsOver:
+    """Where another card may go on: a shared value, and who plays which role of that card, and which keys it has."""
+
+    shared: str
+    roles: Mapping[str, str]
+    keys: Mapping[str, str]
+    instead: str
+    """Messages counted by this public number are not sent then: it is zero."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakesOver:
+    """What a card goes on from: a value that another card hands over, and the roles that have shares of it."""
+
+    shared: str
+    holders: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
     """``bytes`` is the total over all links, headers apart; probabilities are bounds."""
 
@@ -146,6 +165,8 @@ class Card:
     learns: tuple[Learns, ...]
     cost: Cost
     digest: str
+    hands_over: HandsOver | None = None
+    takes_over: TakesOver | None = None
 
     def names(self, public: Mapping[str, int]) -> dict[str, int]:
         """All parameters: the given public ones (those the card declares, but for defaults) and the derived ones."""
@@ -204,6 +225,18 @@ class _Shared(_Strict):
     shares: dict[str, str] = Field(min_length=2)
 
 
+class _HandsOver(_Strict):
+    shared: str
+    roles: dict[str, str]
+    keys: dict[str, str]
+    instead: str
+
+
+class _TakesOver(_Strict):
+    shared: str
+    holders: list[str] = Field(min_length=2)
+
+
 class _Cost(_Strict):
     rounds: str
     hello_rounds: str
@@ -232,6 +265,8 @@ class CardFile(_Strict):
     shared: list[_Shared] = []
     operation: list[OperationWritten] = []
     learns: list[_Learns] = []
+    hands_over: _HandsOver | None = None
+    takes_over: _TakesOver | None = None
     cost: _Cost
 
 
@@ -306,6 +341,10 @@ def parse_card(data: bytes, *, file: str) -> Card:
             written.cost.abort,
         ),
         digest=hashlib.sha256(data).hexdigest(),
+        hands_over=None
+        if (over := written.hands_over) is None
+        else HandsOver(over.shared, dict(over.roles), dict(over.keys), over.instead),
+        takes_over=None if (taken := written.takes_over) is None else TakesOver(taken.shared, tuple(taken.holders)),
     )
     _check(card, file)
     return card
@@ -351,6 +390,25 @@ def _check(card: Card, file: str) -> None:
             _known_names(card, file, f"operation {operation.name}", formula, known)
     for formula in (card.cost.rounds, card.cost.hello_rounds, card.cost.bytes):
         _known_names(card, file, "cost", formula, known)
+    _check_handing_over(card, file)
+
+
+def _check_handing_over(card: Card, file: str) -> None:
+    """What is handed over, or taken, is there; who takes it is a role."""
+    keys = {key.name for key in card.keys}
+    if (over := card.hands_over) is not None:
+        said = (
+            ({over.shared}, {each.name for each in card.shared}, "shared value"),
+            (set(over.roles.values()), set(card.roles), "role"),
+            (set(over.keys.values()), keys, "key"),
+            ({over.instead}, set(card.public), "public number"),
+        )
+        for got, known, kind in said:
+            if wrong := sorted(got - known):
+                problem = f"{wrong[0]} is no {kind} of the card"
+                raise SpecError("card.field", file=file, path="hands_over", problem=problem)
+    if card.takes_over is not None and (wrong := sorted(set(card.takes_over.holders) - set(card.roles))):
+        raise SpecError("card.field", file=file, path="takes_over", problem=f"{wrong[0]} is not a role")
 
 
 def _term(text: str, file: str, path: str) -> Term:
@@ -366,7 +424,7 @@ def _term(text: str, file: str, path: str) -> Term:
 def _check_terms(card: Card, file: str) -> None:
     """Terms speak of the card's own roles, keys and shared values, and of messages that were sent before."""
     keys = {key.name for key in card.keys}
-    shared = {each.name for each in card.shared}
+    shared = {each.name for each in card.shared} | ({card.takes_over.shared} if card.takes_over else set())
     for key in card.keys:
         if wrong := sorted(set(key.holders) - set(card.roles)):
             raise SpecError("card.field", file=file, path=f"keys {key.name}", problem=f"{wrong[0]} is not a role")

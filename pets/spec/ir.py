@@ -155,6 +155,61 @@ class AddNoise:
     parties: tuple[PartyId, ...]
     columns: tuple[NoisedColumn, ...]
 
+    @property
+    def moments(self) -> tuple[Moment, ...]:
+        return tuple(column.moment for column in self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class PersonCount:
+    """A count of persons that has to be enough: moments by their place in ``Protect.moments``, each times a factor.
+
+    ``may_be_empty``: nobody at all is shown, too.
+    """
+
+    name: str
+    terms: tuple[tuple[int, int], ...]
+    may_be_empty: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ShownMoment:
+    """A moment that is shown in every cell in which all counts of the set ``rests_on`` are enough.
+
+    ``rounded``: it counts rows or persons, and is shown rounded.
+    """
+
+    moment: int
+    rests_on: int
+    rounded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Protect:
+    """Disclosure control before anything is opened (card disclosure_control).
+
+    ``parties``: the two that hold shares of the sums, and the third. ``moments``: all that were summed, shown or only
+    held against the minimum. ``counts``: those that may be empty first. ``sets``: numbers of counts. ``rounding``:
+    nearest (half up) or midpoint. ``public``: the parameters of the card.
+    """
+
+    out: str
+    of: str
+    card: str
+    card_version: str
+    parties: tuple[PartyId, PartyId, PartyId]
+    moments: tuple[Moment, ...]
+    counts: tuple[PersonCount, ...]
+    sets: tuple[tuple[int, ...], ...]
+    shown: tuple[ShownMoment, ...]
+    min_count: int
+    round_to: int
+    rounding: Literal["nearest", "midpoint"]
+    public: tuple[tuple[str, int], ...]
+
+    def parameter(self, name: str) -> int:
+        return dict(self.public)[name]
+
 
 @dataclass(frozen=True, slots=True)
 class Open:
@@ -167,7 +222,7 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """One column of the table. A dimension, or a statistic of moments by their place in ``AddNoise.columns``.
+    """One column of the table. A dimension, or a statistic of moments by their place in the step that releases them.
 
     ``moments`` in the order that ``statistic`` takes (see derive.py): for AVG (sum, count), for VAR (sum of squares,
     sum, count), for two columns (sum y*x, sum y, sum x, sum y*y, sum x*x, count), each that the statistic needs.
@@ -189,7 +244,7 @@ class Derive:
     outputs: tuple[Derived, ...]
 
 
-Step = Read | HelperJoin | AddNoise | Open | Derive
+Step = Read | HelperJoin | AddNoise | Protect | Open | Derive
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,3 +257,12 @@ class Plan:
     spec: SpecDigest
     steps: tuple[Step, ...]
     format: Literal[1] = 1
+
+    @property
+    def join(self) -> HelperJoin:
+        return next(step for step in self.steps if isinstance(step, HelperJoin))
+
+    @property
+    def protection(self) -> AddNoise | Protect:
+        """The step between sums and opening: noise, or disclosure control."""
+        return next(step for step in self.steps if isinstance(step, AddNoise | Protect))

@@ -5,7 +5,7 @@ moments, a correlation six; moments that several columns of the table share are 
 Sides are still ``left`` and ``right`` of the query here; ``roles`` says which side plays role a of the protocol.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Final, Literal
 
@@ -98,7 +98,7 @@ def moments(query: Query, spec: Spec) -> tuple[SideMoment, ...]:
     found: dict[str, SideMoment] = {}
     for output in query.outputs:
         if isinstance(output.what, Aggregate):
-            for moment in _of(output.what, query, spec):
+            for moment in moments_of(output.what, query, spec):
                 found.setdefault(moment.name, moment)
     return tuple(found.values())
 
@@ -106,7 +106,7 @@ def moments(query: Query, spec: Spec) -> tuple[SideMoment, ...]:
 def statistics(query: Query, spec: Spec) -> tuple[tuple[Output, tuple[str, ...]], ...]:
     """For each aggregate the names of its moments, in the order in which ``ir.Derived`` takes them."""
     return tuple(
-        (output, tuple(moment.name for moment in _of(output.what, query, spec)))
+        (output, tuple(moment.name for moment in moments_of(output.what, query, spec)))
         for output in query.outputs
         if isinstance(output.what, Aggregate)
     )
@@ -130,7 +130,7 @@ _TWO_COLUMNS: Final = {
 }
 
 
-def _of(what: Aggregate, query: Query, spec: Spec) -> tuple[SideMoment, ...]:
+def moments_of(what: Aggregate, query: Query, spec: Spec) -> tuple[SideMoment, ...]:
     """Moments of one aggregate. A statistic of two columns ignores rows on which either is NULL, as SQL does."""
     if what.statistic is Statistic.COUNT_ROWS:
         return (_moment(query, spec, (), ()),)
@@ -166,13 +166,24 @@ def _moment(query: Query, spec: Spec, values: tuple[ColumnRef, ...], present: tu
     return SideMoment(name, left, right, outer)
 
 
-def _people(query: Query, spec: Spec, who: ColumnRef) -> SideMoment:
-    """Persons of a cell. Where neither side has two rows of one person that is the count of rows, and paid for once."""
+def contributors(query: Query, spec: Spec, columns: tuple[ColumnRef, ...]) -> SideMoment:
+    """The persons of a cell on whom none of these columns is NULL: those who contribute to a statistic of them.
+
+    Where neither side has two rows of one person that is a count of rows, and summed once.
+    """
     if spec.dataset(query.left).max_rows_per_person == spec.dataset(query.right).max_rows_per_person == 1:
-        return _moment(query, spec, (), () if who.dataset == query.left else (who,))
-    outer = query.join == "left" and who.dataset == query.left
+        return _moment(query, spec, (), columns)
+    left, right = (_factor(spec.dataset(name), (), columns) for name in (query.left, query.right))
+    outer = query.join == "left" and all(ref.dataset == query.left for ref in columns)
     name = "people" if outer or query.join == "inner" else "people where matched"
-    return SideMoment(name, Factor(people=True), Factor(people=True), outer)
+    present = [f"{table}.{c}" for table, f in ((query.left, left), (query.right, right)) for c in f.present]
+    name += f", {', '.join(present)} present" if present else ""
+    return SideMoment(name, replace(left, people=True), replace(right, people=True), outer)
+
+
+def _people(query: Query, spec: Spec, who: ColumnRef) -> SideMoment:
+    """Persons of a cell."""
+    return contributors(query, spec, (who,) if who.dataset == query.right else ())
 
 
 def _factor(dataset: Dataset, values: tuple[ColumnRef, ...], present: tuple[ColumnRef, ...]) -> Factor:

@@ -72,7 +72,14 @@ HEADS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Every head with the kinds of its arguments; ``*``: any number of that kind, none included."""
 
-INDEX: Final[Mapping[str, str]] = {"v_g": "gathered", "x": "factor", "z": "gathered", "p": "product", "v": "summed"}
+INDEX: Final[Mapping[str, str]] = {
+    "v_g": "gathered",
+    "x": "factor",
+    "z": "gathered",
+    "p": "product",
+    "v": "summed",
+    "r": "summed",
+}
 """What the columns of a message are counted by, from the formula of their number. One column has no index."""
 
 

@@ -17,10 +17,9 @@ from pets.party import prepare, sources
 from pets.party.snapshot import take
 from pets.party.sources import FrameSource, Snapshot, Table
 from pets.plan.cost import join_of
-from pets.plan.lower import JOIN_CARD, lower
+from pets.plan.lower import lower
 from pets.protocols import helper_join as hj
 from pets.secret import Secret
-from pets.spec.cards import load_cards
 from pets.spec.ir import AddNoise, Plan, Read
 from pets.spec.model import Spec
 from pets.spec.query import Query
@@ -65,7 +64,7 @@ class Direct:
     def opened(self, *, seed: int = 1, noise: bool = False, keep: Mapping[str, Change] | None = None) -> np.ndarray:
         """The opened sums, (v, g) int64. ``keep`` changes the table of a role, "a" or "b", before it is prepared."""
         join = join_of(self.plan)
-        shape = prepare.shape_of(join, load_cards()[JOIN_CARD])
+        shape = prepare.shape_of(join)
         reads = {step.out: step for step in self.plan.steps if isinstance(step, Read)}
         change = {"a": _same, "b": _same} | dict(keep or {})
         own = {role: stream(seed, role) for role in "ab"}

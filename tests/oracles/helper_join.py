@@ -69,6 +69,7 @@ class Case:
             "x": len(self.x),
             "z": len(set(products)),
             "p": len(products),
+            "r": len(self.summed),
         }
 
     def shape(self) -> hj.Shape:

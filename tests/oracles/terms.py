@@ -254,6 +254,7 @@ class Reading:
                 for summed, (of_b, of_a) in enumerate(case.summed)
             ],
         }
+        found["r"] = found["v"]  # released with noise, as all cases here are
         return found[text]
 
     def message(self, label: str, at: At) -> Value:

@@ -216,7 +216,9 @@ def test_without_a_fault_the_same_deployment_still_runs(world: World) -> None:
 def test_a_refused_label_that_no_card_has_is_not_repeated() -> None:
     from pets.errors import InternalError
 
-    card = faults.CARD
-    assert gate.refused(InternalError("internal.gate", label="M1", problem="x"), card) == "M1"
-    assert gate.refused(InternalError("internal.gate", label="IDENTITY-ann", problem="x"), card) == gate.NOT_ON_THE_CARD
-    assert gate.refused(InternalError("internal.bug", where="M1"), card) == ""
+    labels = {message.number: message.label for message in faults.CARD.messages}
+    assert gate.refused(InternalError("internal.gate", label="M1", problem="x"), labels) == "M1"
+    assert (
+        gate.refused(InternalError("internal.gate", label="IDENTITY-ann", problem="x"), labels) == gate.NOT_ON_THE_CARD
+    )
+    assert gate.refused(InternalError("internal.bug", where="M1"), labels) == ""

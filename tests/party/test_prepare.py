@@ -14,10 +14,8 @@ from pets.party import prepare
 from pets.party.sources import Table
 from pets.party.warm import prepare_kernels
 from pets.plan.cost import join_of
-from pets.plan.lower import JOIN_CARD
 from pets.protocols.helper_join import Shape
 from pets.secret import Secret
-from pets.spec.cards import load_cards
 from pets.spec.ir import AddNoise, HelperJoin, Read
 from tests.party.world import SPEC, altered, reviewed_of
 
@@ -37,7 +35,7 @@ def stream(number: int = 0) -> Stream:
 def parts(toml: str) -> tuple[HelperJoin, Shape, dict[str, Read], AddNoise]:
     plan = reviewed_of(toml).plan
     join = join_of(plan)
-    shape = prepare.shape_of(join, load_cards()[JOIN_CARD])
+    shape = prepare.shape_of(join)
     reads = {step.dataset: step for step in plan.steps if isinstance(step, Read)}
     return join, shape, reads, next(step for step in plan.steps if isinstance(step, AddNoise))
 

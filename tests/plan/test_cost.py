@@ -19,7 +19,7 @@ PASS = sorted((Path(__file__).parents[1] / "check" / "should_pass").glob("*.toml
 def test_messages_add_up_to_the_card_s_formula_for_all_bytes(file: Path) -> None:
     spec = parse_toml(file.read_text())
     plan = lower(spec, bind(spec))
-    found = forecast(plan, load_cards()[JOIN_CARD])
+    found = forecast(plan, load_cards())
     assert sum(message.size for message in found.messages) == found.size
     assert [message.label for message in found.messages] == [m.label for m in load_cards()[JOIN_CARD].messages]
     assert {m.sender for m in found.messages} <= set(spec.computing)
@@ -30,9 +30,7 @@ def test_a_forecast_names_the_parties_of_the_roles() -> None:
     spec = parse_toml(PASS[0].read_text())
     plan = lower(spec, bind(spec))
     parties = parties_of(plan)
-    for message, listed in zip(
-        forecast(plan, load_cards()[JOIN_CARD]).messages, load_cards()[JOIN_CARD].messages, strict=True
-    ):
+    for message, listed in zip(forecast(plan, load_cards()).messages, load_cards()[JOIN_CARD].messages, strict=True):
         assert (message.sender, message.receiver) == (parties[listed.sender], parties[listed.receiver])
 
 

@@ -150,7 +150,7 @@ def test_bytes_equal_the_formula(seed: int) -> None:
 
 def test_bytes_of_the_design_s_example() -> None:
     """protocols.md 1.12: 2^20 rows on each side, K = 1, two columns, no product: 94 MB, tags of 11 bytes."""
-    public = {"n_a": 2**20, "n_b": 2**20, "g": 1, "k": 1, "s": 53, "v_g": 2, "v": 2, "x": 0, "z": 0, "p": 0}
+    public = {"n_a": 2**20, "n_b": 2**20, "g": 1, "k": 1, "s": 53, "v_g": 2, "v": 2, "x": 0, "z": 0, "p": 0, "r": 2}
     names = CARD.names(public)
     assert names["t"] == 11
     assert round(CARD.cost.bytes.evaluate(names) / 1e6) == 94

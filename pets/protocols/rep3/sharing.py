@@ -18,7 +18,7 @@ from pets.kernels.jit import U64Array
 from pets.kernels.shares import PLANE, Zeros
 from pets.protocols.base import Role, Send, receive
 
-PARTIES: Final = ("p0", "p1", "p2")
+PARTIES: Final[tuple[str, str, str]] = ("p0", "p1", "p2")
 """Roles of the card, in the order of the components."""
 
 
@@ -90,14 +90,16 @@ class Context:
     me: int
     zeros: Zeros
     steps: Counter[str] = field(default_factory=Counter)
+    roles: tuple[str, str, str] = PARTIES
+    """What the parties are called on the card of the protocol that they are in."""
 
     @property
     def before(self) -> str:
-        return PARTIES[(self.me + 2) % 3]
+        return self.roles[(self.me + 2) % 3]
 
     @property
     def after(self) -> str:
-        return PARTIES[(self.me + 1) % 3]
+        return self.roles[(self.me + 1) % 3]
 
     def step(self, label: str) -> int:
         """Number of this message among those of its label: all three count alike, whoever speaks."""

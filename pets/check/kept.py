@@ -1,0 +1,73 @@
+"""What disclosure control keeps back, as parts of the report: the rules, who asks for them, what is counted."""
+
+from pets.check.blocks import Block, Grid, Pairs, listed
+from pets.check.checked import Checked
+from pets.spec.control import PRESETS, control_of
+from pets.spec.ir import Protect
+from pets.spec.model import DisclosureControl, Knobs
+
+
+def withheld(review: Checked, step: Protect) -> list[Block]:
+    """The rules that hold, who asks for which, and each count of persons that has to be enough."""
+    asked = review.spec.release.disclosure_control
+    return [Pairs(_rules(step, asked)), _counts(step)] if asked is not None else []
+
+
+def _rules(step: Protect, asked: DisclosureControl) -> tuple[tuple[str, str], ...]:
+    control = control_of(asked)
+    few = f"A number to which fewer than {step.min_count} persons contribute is withheld"
+    if control.zeros == "hidden":
+        few += f". Nobody, and {step.min_count - 1} persons, look the same"
+    else:
+        few += ". A group of nobody is shown as 0"
+    rounding = "Not at all"
+    if step.round_to > 1:
+        middle = "the middle of bands of" if step.rounding == "midpoint" else "the nearest multiple of"
+        rounding = f"Counts, to {middle} {step.round_to}. Means are made of rounded counts"
+    pairs = [("Small groups", f"{few}."), ("Rounding", f"{rounding}."), ("Asked for by", _asked(asked))]
+    pairs.append(
+        (
+            "When",
+            "Before anything is opened. Three servers compare and round numbers that none of them can read. Which "
+            "numbers are withheld is seen by the result party only.",
+        )
+    )
+    return tuple(pairs)
+
+
+def _asked(asked: DisclosureControl) -> str:
+    """Who asks for what; the strictest holds."""
+    said = [f"the author ({words})"] if (words := _words(asked)) else []
+    for holder in asked.holders or ():
+        local = ["also of its own persons alone"] if holder.appetite == "local" else []
+        said.append(f"{holder.party} ({'; '.join(filter(None, (_words(holder), *local))) or 'nothing more'})")
+    return f"{listed(said)}. The strictest of all holds."
+
+
+def _words(knobs: Knobs) -> str:
+    """The knobs that somebody sets."""
+    least = knobs.min_count or (knobs.redact_at_or_below + 1 if knobs.redact_at_or_below is not None else None)
+    said = [
+        f"{knobs.preset}, from {PRESETS[knobs.preset].source}" if knobs.preset else "",
+        f"from {least} persons on" if least is not None else "",
+        f"zeros {knobs.zeros}" if knobs.zeros else "",
+        f"rounded to {knobs.round_to}" if knobs.round_to else "",
+    ]
+    return "; ".join(filter(None, said))
+
+
+def _counts(step: Protect) -> Grid:
+    """What is counted, and what rests on it."""
+    rows = []
+    for number, count in enumerate(step.counts):
+        on = [step.moments[s.moment].name for s in step.shown if number in step.sets[s.rests_on]]
+        empty = "yes" if count.may_be_empty else "no"
+        rows.append((count.name, str(step.min_count), empty, ", ".join(on)))
+    return Grid(
+        "Counts of persons that are held against the minimum in every group, and the sums that are withheld if one of "
+        "them is too small.",
+        ("Persons", "At least", "Or nobody", "Sums that rest on it"),
+        tuple(rows),
+        numbers=frozenset({1}),
+        code=frozenset({0, 3}),
+    )

@@ -1,0 +1,108 @@
+"""From what disclosure control lets pass to the statistics of a table, with what rounding may have moved.
+
+Means are made of protected counts, never of the true ones: a mean over the true count beside a rounded one would give
+the true one away. Nothing here tells more than what was opened.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pets.formulas import FORMULAS, ROOTS, ratio, worth
+from pets.spec.control import Control
+from pets.spec.ir import Derived, Moment, Protect
+from pets.spec.query import Statistic
+
+I64 = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Opened moments by number: value and bounds (cells,) int64, and where they are shown; cells as in the plan."""
+
+    moments: tuple[Moment, ...]
+    values: dict[int, tuple[I64, I64, I64]]
+    there: dict[int, Flags]
+
+
+def moments_of(safe: Protect, opened: I64) -> Shown:
+    """Sort what was opened (o + q, h * g) into moments, and turn bands back into counts with their bounds."""
+    h, g = safe.parameter("h"), safe.parameter("g")
+    rows = np.ascontiguousarray(opened.reshape(-1, h, g).transpose(0, 2, 1)).reshape(len(opened), -1)
+    values, there = {}, {}
+    control = Control(safe.min_count, "hidden", safe.round_to, safe.rounding)
+    for place, each in enumerate(safe.shown):
+        own = rows[place]
+        there[each.moment] = rows[len(safe.shown) + each.rests_on] == 1
+        values[each.moment] = _counts(own, control) if each.rounded and safe.round_to > 1 else (own, own, own)
+    return Shown(safe.moments, values, there)
+
+
+def _counts(bands: I64, control: Control) -> tuple[I64, I64, I64]:
+    """Numbers of bands as rounded counts, and the least and greatest count that can be behind each.
+
+    What is shown is at least the minimum, or nobody at all.
+    """
+    base, least, whole = control.round_to, control.min_count, bands * control.round_to
+    if control.rounding == "midpoint":
+        value, low, high = whole - base // 2, whole - base + 1, whole
+        nobody = 0
+    else:
+        value, low, high = whole, whole - base // 2, whole + (base - 1) // 2
+        nobody = (base - 1) // 2 if (base - 1) // 2 >= least else 0
+    some = bands > 0
+    return np.where(some, value, 0), np.where(some, np.maximum(low, least), 0), np.where(some, high, nobody)
+
+
+def statistic(output: Derived, moments: Shown) -> tuple[Any, Any, Any]:
+    """One column of the table, with the bounds that rounding leaves; missing wherever anything of it is withheld."""
+    there = np.logical_and.reduce([moments.there[number] for number in output.moments])
+    kind = Statistic(output.statistic)
+    if len(output.moments) == 1:
+        found = _sum(moments.moments[output.moments[0]], moments.values[output.moments[0]])
+    elif kind is Statistic.AVG:
+        found = _mean(output.moments, moments)
+    else:
+        found = (_ratio(kind, output.moments, moments),) * 3
+    value, low, high = found
+    return _masked(value, there), _masked(low, there), _masked(high, there)
+
+
+def _sum(moment: Moment, values: tuple[I64, I64, I64]) -> tuple[Any, Any, Any]:
+    scale = moment.scale
+    if scale.denominator == 1:
+        return tuple(column * scale.numerator for column in values)  # type: ignore[return-value]
+    return tuple(np.array([int(x) * scale.numerator / scale.denominator for x in column]) for column in values)  # type: ignore[return-value]
+
+
+def _mean(numbers: Sequence[int], moments: Shown) -> tuple[Any, Any, Any]:
+    total, count = (moments.values[number] for number in numbers)
+    unit = worth(moments.moments[numbers[0]])
+    value, other, another = (_quotient(total[0], each, unit) for each in count)
+    return value, np.minimum(other, another), np.maximum(other, another)
+
+
+def _quotient(total: I64, count: I64, unit: Fraction) -> npt.NDArray[np.float64]:
+    return ratio((total.astype(object), count.astype(object)), unit, root=False)
+
+
+def _ratio(kind: Statistic, numbers: Sequence[int], moments: Shown) -> npt.NDArray[np.float64]:
+    """Any other statistic: of sums that nothing has moved."""
+    formula, unit_of = FORMULAS[kind]
+    factor = unit_of([worth(moments.moments[number]) for number in numbers])
+    exact = formula([moments.values[number][0].astype(object) for number in numbers])
+    return ratio(exact, factor, root=kind in ROOTS)
+
+
+def _masked(column: Any, there: Flags) -> Any:
+    """Whole numbers as a column that can have gaps, also where it has none: its type does not depend on the data."""
+    import pandas as pd
+
+    if column.dtype == np.int64:
+        return pd.arrays.IntegerArray(np.where(there, column, 0), ~there)
+    return np.where(there, column, np.nan)
