@@ -9,6 +9,7 @@ numpy's result, or the exit code is 1.
 """
 
 import datetime as dt
+import gc
 import multiprocessing
 import os
 import resource
@@ -184,10 +185,15 @@ def _party(pipe: Connection, me: int, certificate: bytes, key: bytes, ca: bytes,
     pipe.send(server.start())
     ports = pipe.recv()
     dialler = Dialler(credentials, {NAMES[n]: Address(f"127.0.0.1:{ports[n]}", _san(n)) for n in PARTIES})
+    gc.freeze()  # as party servers do
+    drawn: tuple[str, Columns] = ("", [])
     while (asked := pipe.recv()) is not None:
         name, rows, run = asked
         operation = OPERATIONS[name]
-        columns = [_component(i, (me + j) % 3, rows, operation) for i in range(operation.columns) for j in range(2)]
+        if drawn[0] != name:
+            pairs = [(column, (me + j) % 3) for column in range(operation.columns) for j in range(2)]
+            drawn = (name, [_component(*pair, rows, operation) for pair in pairs])
+        columns = drawn[1]
         peers = [NAMES[n] for n in PARTIES if n != PARTIES[me]]
         link = GrpcLink(NAMES[PARTIES[me]], run, peers, dialler, node.exchange, deadline_s=DEADLINE_S)
         program = [(operation.card or name, _public(operation, rows))]

@@ -229,7 +229,7 @@ def unplanes(bits: U64Array, count: int) -> U64Array:
 
 
 @kernel
-def _transpose(square: U64Array) -> None:
+def transpose(square: U64Array) -> None:
     """Transpose 64 words of 64 bits in place. Source: Warren, Hacker's Delight, section 7-3."""
     width = 32
     mask = np.uint64(0x00000000FFFFFFFF)
@@ -250,7 +250,7 @@ def _planes_kernel(words: U64Array, out: U64Array, square: U64Array) -> None:
         for i in range(64):
             at = 64 * block + i
             square[i] = words[at] if at < words.size else np.uint64(0)
-        _transpose(square)
+        transpose(square)
         for j in range(out.shape[0]):
             out[j, block] = square[j]
 
@@ -260,6 +260,6 @@ def _unplanes_kernel(bits: U64Array, out: U64Array, square: U64Array) -> None:
     for block in range(bits.shape[1]):
         for j in range(64):
             square[j] = bits[j, block] if j < bits.shape[0] else np.uint64(0)
-        _transpose(square)
+        transpose(square)
         for i in range(min(64, out.size - 64 * block)):
             out[64 * block + i] = square[i]

@@ -49,6 +49,9 @@ _REFUSALS: Final = frozenset(
 
 _WORD: Final = Element("word", 8)
 
+_SMALL: Final = 1 << 16
+"""Bytes that are hashed at once: waking another thread would take longer."""
+
 _NICE: Final = 10
 """How far hashing gives way, of 19."""
 
@@ -205,7 +208,7 @@ class Gate:
         self._next = 0
         self._step_now = self._sequence[0].label if self._sequence else ""
         self._hashing = ThreadPoolExecutor(1, thread_name_prefix="gate", initializer=_give_way)
-        self._sent: list[tuple[Expected, Future[str]]] = []
+        self._sent: list[tuple[Expected, str | Future[str]]] = []
 
     @property
     def step(self) -> str:
@@ -231,7 +234,9 @@ class Gate:
             body = codec.encode(act.array, kind=element.kind, width=element.width, count=expected.count)
         except InternalError as error:
             raise InternalError(error.code, **{**error.fields, "label": expected.label}) from None
-        self._sent.append((expected, self._hashing.submit(_sha256, self._hidden_by(expected), body)))
+        hidden = self._hidden_by(expected)
+        small = body.nbytes <= _SMALL
+        self._sent.append((expected, _sha256(hidden, body) if small else self._hashing.submit(_sha256, hidden, body)))
         return expected, body
 
     def pass_in(self, act: Receive) -> Expected:
@@ -249,7 +254,13 @@ class Gate:
             self._step_now = self._sequence[self._next].label
             raise InternalError("internal.gate", label=self._sequence[self._next].label, problem="was never reached")
         sent = tuple(
-            Sent(expected.label, expected.slot.column, expected.peer, expected.size, digest.result())
+            Sent(
+                expected.label,
+                expected.slot.column,
+                expected.peer,
+                expected.size,
+                digest if isinstance(digest, str) else digest.result(),
+            )
             for expected, digest in self._sent
         )
         self.close()

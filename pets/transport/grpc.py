@@ -31,7 +31,7 @@ COLLECT: Final = "/pets.v1.Exchange/Collect"
 QUEUE_BYTES: Final = 64 << 20
 """Body bytes that may wait for one peer before ``send`` blocks; a single body may be larger."""
 
-LINGER_S: Final = 0.002
+LINGER_S: Final = 0.05
 """How long a stream with nothing to send waits for more before it ends."""
 
 ABORT_S: Final = 2.0

@@ -54,7 +54,7 @@ def _decayed(ctx: Context, x: Words, *, bits: int) -> Role[Any]:
 RATIOS = tuple({"bits": bits, "digits": digits} for bits in (1, 2, 19, 20, 30) for digits in (1, 2, 3))
 """Widths on both sides of what is done otherwise."""
 
-PARTS = {"sort_pass", "sort_last", "digit_above", "running_step"}
+PARTS = {"sort_compare", "sort_step", "sort_digits", "digit_above", "running_step"}
 """Operations of the card that only others use."""
 
 

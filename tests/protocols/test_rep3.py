@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pets.errors import PeerError
 from pets.kernels import aes
 from pets.kernels.shares import Zeros, unplanes
 from pets.protocols.base import Role
@@ -220,22 +219,6 @@ def test_a_sort_is_stable_and_carries_its_payload(rows: int, bits: int) -> None:
 
     at = np.argsort(key, kind="stable")
     assert np.array_equal(run(act, key, payload).value, np.concatenate([key[at], payload[at]]))
-
-
-@pytest.mark.parametrize("change", [lambda a: a + np.uint64(1), lambda a: a * np.uint64(0), lambda a: a[::-1].copy()])
-def test_a_peer_that_opens_no_order_is_refused(change: Callable[[U64], U64]) -> None:
-    """Places that repeat or leave the range end the run with a code, at whoever meets them."""
-    rng = np.random.default_rng(4)
-    key = split(rng, values(1, 70))
-    contexts = [Context(party, Zeros(KEYS[party], KEYS[(party + 1) % 3])) for party in range(3)]
-    roles = {
-        PARTIES[party]: order.sorted_by(contexts[party], Words(key[party], key[(party + 1) % 3]), 2)
-        for party in range(3)
-    }
-    with pytest.raises(PeerError, match=r"peer\.positions"):
-        play(
-            roles, alter=lambda where, array: change(array) if where[2:] == ("open", 0) and where[0] == "p1" else array
-        )
 
 
 # -- the card ---------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from pets.party.identity import make_credentials
 from pets.transport import frame
 from pets.transport.calls import server_name
 from pets.transport.frame import CHUNK
-from pets.transport.grpc import COLLECT, DELIVER, LINGER_S, Dialler, GrpcLink, _Sender, translate
+from pets.transport.grpc import COLLECT, DELIVER, Dialler, GrpcLink, _Sender, translate
 from pets.transport.link import Slot
 from pets.transport.mailbox import Mailbox
 from pets.transport.remote import Remote
@@ -96,15 +96,19 @@ def test_three_parties_and_a_collecting_client_complete_a_run(grid: Grid, run: b
     assert links[A].received == {B: 5 * len(BODY) + 10, HELPER: 5 * len(BODY) + 10}
 
 
-def test_messages_with_pauses_between_them_arrive_in_their_order(grid: Grid, run: bytes) -> None:
+def test_messages_with_pauses_between_them_arrive_in_their_order(
+    grid: Grid, run: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each pause ends a stream; the next one starts when the peer has taken all of the one before."""
+    pause = 0.002
+    monkeypatch.setattr("pets.transport.grpc.LINGER_S", pause)
     a, helper = grid.link(A, run), grid.link(HELPER, run)
     for column in range(60):
         helper.expect(A, Slot(1, column), 4)
     helper.open()
     for column in range(60):
         a.send(HELPER, Slot(1, column), memoryview(column.to_bytes(4, "little")))
-        time.sleep(column % 3 * LINGER_S)
+        time.sleep(column % 3 * pause)
     a.flush(10)
     got = [int.from_bytes(helper.receive(A, Slot(1, column), 10), "little") for column in range(60)]
     assert got == list(range(60))

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from pets.kernels import shares
-from pets.kernels.jit import U64Array
+from pets.kernels.jit import U8Array, U64Array
 from pets.kernels.shares import PLANE, Zeros
 from pets.protocols.base import Role, Send, receive
 
@@ -250,6 +250,18 @@ def added_up(ctx: Context, part: U64Array) -> Role[Words]:
     return Words(part, (yield from _passed_on(ctx, "dot", part)))
 
 
+def masked_planes(ctx: Context, part: U64Array, rows: int) -> Role[Bits]:
+    """What the parties' own planes add up to with XOR: of sums of products that each has summed by itself.
+
+    ``part``: (bits, ceil(rows / 64)) uint64, contiguous; it is taken.
+
+    Sizes:   ``and``: one word for 64 bits to the party before; 1 round. Learned: nothing.
+    """
+    flat = ctx.zeros.xor(part.reshape(-1))
+    got = yield from _passed_on(ctx, "and", flat)
+    return Bits(flat.reshape(part.shape), got.reshape(part.shape), rows)
+
+
 def opened(ctx: Context, x: Words) -> Role[U64Array]:
     """The value, to all three. Sizes: ``open``: one word a row to the party after; 1 round. Learned: the value."""
     column = ctx.step("open")
@@ -263,11 +275,21 @@ def opened_planes(ctx: Context, x: Bits) -> Role[U64Array]:
 
     Sizes:   ``open``: one word a plane and 64 rows to the party after; 1 round. Learned: the bits of every row.
     """
+    return shares.unplanes((yield from _opened_planes(ctx, x)), x.rows)
+
+
+def opened_flags(ctx: Context, x: Bits) -> Role[U8Array]:
+    """One plane, to all three: (rows,) uint8, 0 or 1. Sizes: as ``opened_planes``. Learned: the bit of every row."""
+    planes = yield from _opened_planes(ctx, x)
+    return np.unpackbits(planes[0].view(np.uint8), count=x.rows, bitorder="little")
+
+
+def _opened_planes(ctx: Context, x: Bits) -> Role[U64Array]:
     clean = Bits(_trimmed(x.own, x.rows), _trimmed(x.next, x.rows), x.rows)
     column = ctx.step("open")
     yield Send(ctx.after, "open", clean.own.reshape(-1), column)
     missing = (yield from receive(ctx.before, "open", column)).reshape(clean.own.shape)
-    return shares.unplanes(clean.own ^ clean.next ^ missing, x.rows)
+    return clean.own ^ clean.next ^ missing
 
 
 def _trimmed(planes: U64Array, rows: int) -> U64Array:
