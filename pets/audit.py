@@ -186,20 +186,18 @@ class _System:
         """
         cells = {tuple(count.atoms.tolist()) for count in self.counts}
         atoms = [atom for atom in range(len(self.atoms)) if (atom,) not in cells and atom not in self.close]
-        minimum = max(table.control.min_count for table in self.tables)
-        need = [min(minimum - 1, int(self.covers[atom])) for atom in atoms]
+        rows = {table.name: populations(table.spec, table.query)[0] for table in self.tables}
+        about = [[table for table in self.tables if rows[table.name] in self.atoms[atom][1]] for atom in atoms]
+        need = [
+            min(max(table.control.min_count for table in inside or self.tables) - 1, int(self.covers[atom]))
+            for atom, inside in zip(atoms, about, strict=True)
+        ]
         found = short_of(self.size, self.known, [np.array([atom]) for atom in atoms], need, most=self._most())
-        shown = all(table.control.zeros == "shown" for table in self.tables)
         for place, high in found.items():
-            if high > 0 or not shown:
-                cell, fulfils = self.atoms[atoms[place]]
-                about = {t.name: populations(t.spec, t.query)[0] in fulfils for t in self.tables}
-                yield Implied(
-                    cell,
-                    tuple(name for name, inside in about.items() if inside),
-                    tuple(name for name, inside in about.items() if not inside),
-                    high,
-                )
+            if high > 0 or all(table.control.zeros == "hidden" for table in about[place]):
+                inside = tuple(table.name for table in about[place])
+                outside = tuple(table.name for table in self.tables if table.name not in inside)
+                yield Implied(self.atoms[atoms[place]][0], inside, outside, high)
 
     def _of(self, columns: Sequence[str], rows: str) -> dict[Cell, I64]:
         """The atoms of each cell of a grouping, among those that a condition selects."""

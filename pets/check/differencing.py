@@ -33,7 +33,18 @@ Period = Literal["daily", "weekly", "monthly", "quarterly", "yearly"]
 DAYS: Final[Mapping[str, int]] = {"each run": 0, "daily": 1, "weekly": 7, "monthly": 28, "quarterly": 90, "yearly": 365}
 """Least number of days between two versions of records under a refresh rule."""
 
-Rule = Literal["difference", "linked", "refresh", "definition", "rounding", "within", "rate", "mixed", "undecided"]
+Rule = Literal[
+    "difference",
+    "linked",
+    "refresh",
+    "definition",
+    "rounding",
+    "threshold",
+    "within",
+    "rate",
+    "mixed",
+    "undecided",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +102,7 @@ TOLD: Final[Mapping[Rule, str]] = {
     "refresh": "releases about the same rows of other versions of the records differ by whoever came or went",
     "definition": "releases about the same rows that are prepared in other ways differ by the few whom that concerns",
     "rounding": "an earlier release counts the same people with another rounding",
+    "threshold": "an earlier release withholds cells of the same rows by other rules, which tells of their numbers",
     "within": "two counts of this query differ by people with a missing value, who may be too few",
     "rate": "a sum of a measure that is 0 or 1 is a count, which this release does not round",
     "mixed": "an exact release and one with noise are about almost the same rows",
@@ -104,6 +116,7 @@ _PATH: Final[Mapping[Rule, str]] = {
     "refresh": "dataset.refresh",
     "definition": "dataset.columns",
     "rounding": "release.disclosure_control.round_to",
+    "threshold": "release.disclosure_control",
     "within": "computation.sql: SELECT",
     "rate": "computation.sql: SELECT",
     "mixed": "release",
@@ -251,6 +264,14 @@ class _Judgement:
                 past,
                 "the same people are counted with another rounding, which undoes the rounding of both",
                 f"round to {two.round_to}",
+            )
+        if one.withholds != two.withholds:
+            self._note(
+                "threshold",
+                past,
+                "the same rows are released under another disclosure control, and which cells are withheld in only "
+                "one of the two tells their numbers more closely",
+                "write the same [release.disclosure_control] as that release",
             )
 
     def _other_rows(self, past: Entry, looked: frozenset[str], apart: frozenset[str]) -> None:

@@ -8,7 +8,7 @@ other way to write a predicate are gone (spec/population.py).
 import datetime as dt
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Final
 
@@ -70,6 +70,8 @@ class Release(Model):
     min_count: int
     round_to: int
     runs: int
+    withholds: str = ""
+    """Digest of all of disclosure control but the base of rounding; empty without."""
 
     @property
     def groups(self) -> frozenset[str]:
@@ -129,6 +131,7 @@ def release_of(spec: Spec, query: Query) -> Release:
         min_count=control.min_count if control else 1,
         round_to=control.round_to if control else 1,
         runs=spec.validity.max_runs,
+        withholds=_digest(replace(control, round_to=1, rounding="nearest")) + control.rounding if control else "",
     )
 
 

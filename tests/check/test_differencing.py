@@ -106,6 +106,28 @@ def test_d07_threshold_probing(tmp_path: Path) -> None:
         stopped(tmp_path, "difference", *probes)
 
 
+@pytest.mark.parametrize(
+    "control",
+    [
+        "min_count = 11",
+        'min_count = 10\nzeros = "shown"',
+        "min_count = 10\np_percent = 10",
+        "min_count = 10\ndominance = [{ largest = 2, percent = 90 }]",
+        "min_count = 10\nknown_totals = [[]]",
+        'min_count = 10\n[[release.disclosure_control.holder]]\nparty = "board"\nappetite = "local"',
+    ],
+)
+def test_d07_the_same_rows_under_other_disclosure_controls(tmp_path: Path, control: str) -> None:
+    """Minima of 10, 11, 12, ... tell every count, rounded or not; so do other rules of what is withheld."""
+    table = "SELECT a.country, SUM(a.cost) AS c GROUP BY a.country"
+    stopped(tmp_path, "threshold", asked(table, control=TEN), asked(table, control=control))
+    rounded = "min_count = 8\nround_to = 6"
+    midpoints = f'{rounded}\nrounding = "midpoint"'
+    stopped(tmp_path, "threshold", asked(COUNT, control=rounded), asked(COUNT, control=midpoints))
+    same = asked(table, control='redact_at_or_below = 9\nzeros = "hidden"')
+    assert not judge([asked(table, control=TEN)], same, TERMS)
+
+
 def test_d08_many_comparisons_in_one_query(tmp_path: Path) -> None:
     """One query has one population: CASE, FILTER, UNION and sub-queries are refused by the language itself."""
     for sql in (
