@@ -443,7 +443,7 @@ def guarded(draw: random.Random, histories: int) -> tuple[int, int]:
 
 def test_what_the_guard_lets_pass_together_passes_the_audit() -> None:
     passed, stopped = guarded(random.Random("guard"), 8)
-    assert passed > 2 and stopped > 4
+    assert passed > 2 and stopped > 2
 
 
 @pytest.mark.long
