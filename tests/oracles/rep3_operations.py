@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pets.protocols.base import Role
-from pets.protocols.rep3 import compare, fixed, groups, products, quantiles, ratio, rounding, sharing
+from pets.protocols.rep3 import compare, fixed, groups, products, quantiles, ratio, rounding, sharing, tables
 from pets.protocols.rep3.groups import Rank, grouped, marked
 from pets.protocols.rep3.sharing import Bits, Context, Words
 from tests.oracles.shared import Run
@@ -117,6 +117,29 @@ def _quantiles(ctx: Context, x: Words, *, bits: int, points: int) -> Role[Any]:
     return (yield from quantiles.quantiles(ctx, x, sharing.public(ctx, x.rows, 1), ranks))
 
 
+def _ordered(ctx: Context, x: Words, *, bits: int, columns: int) -> Role[Any]:
+    key, there, moved = yield from tables.ordered(ctx, x, bits, x, _columns(x, columns))
+    return [key, there, *moved]
+
+
+def _group_by(ctx: Context, x: Words, *, bits: int, columns: int, groups: int) -> Role[Any]:
+    there, keys, sums = yield from tables.group_by(ctx, x, bits, x, _columns(x, columns), groups)
+    return [there, keys, *sums]
+
+
+def _group_by_value(
+    ctx: Context, x: Words, *, bits: int, value: int, whole: int, points: int, groups: int
+) -> Role[Any]:
+    ranks = [Rank.lower(1, whole)] * points
+    there, keys, found = yield from tables.group_by_value(ctx, x, bits, x, value, x, ranks, groups)
+    return [there, keys, *found]
+
+
+def _top_by_group(ctx: Context, x: Words, *, bits: int, value: int, points: int, groups: int) -> Role[Any]:
+    there, keys, found, values = yield from tables.top_by_group(ctx, x, bits, x, value, x, points, groups)
+    return [there, keys, *found, *values]
+
+
 def _by(**numbers: tuple[int, ...]) -> tuple[Mapping[str, int], ...]:
     return tuple(dict(zip(numbers, each, strict=True)) for each in zip(*numbers.values(), strict=True))
 
@@ -156,5 +179,16 @@ MADE: Mapping[str, Made] = {
     "all_of": Made(_all_of, 1, _bits(1, 2, 3, 33)),
     "at_ranks": Made(_at_ranks, 1, _by(points=(1, 3)), rows=(1, 2, 63, 64, 100)),
     "quantiles": Made(_quantiles, 1, _by(bits=(2, 100), points=(1, 3)), rows=(1, 64, 100)),
+    "ordered": Made(_ordered, 1, _by(bits=(1, 20, 62), columns=(1, 2, 1)), rows=(2, 70)),
+    "group_by": Made(_group_by, 1, _by(bits=(1, 20), columns=(1, 3), groups=(1, 60)), rows=(64, 100)),
+    "group_by_value": Made(
+        _group_by_value,
+        1,
+        _by(bits=(1, 20), value=(5, 42), whole=(2, 100), points=(1, 3), groups=(1, 60)),
+        rows=(64, 100),
+    ),
+    "top_by_group": Made(
+        _top_by_group, 1, _by(bits=(1, 9), value=(5, 12), points=(1, 4), groups=(1, 60)), rows=(64, 100)
+    ),
     "inner_products": Made(lambda ctx, x, y, *, bits: products.inner_products(ctx, x, y, 1), 2, _bits(1)),
 }

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pets.errors import PeerError
 from pets.kernels.shares import Zeros
 from pets.protocols.base import Role
-from pets.protocols.rep3 import compare, fixed, groups, order, products, quantiles, ratio, rounding, sharing
+from pets.protocols.rep3 import compare, fixed, groups, order, products, quantiles, ratio, rounding, sharing, tables
 from pets.protocols.rep3.sharing import PARTIES, Bits, Context, Words
 from pets.secret import Secret
 from pets.spec.cards import cards_folder, load_cards
@@ -98,6 +98,31 @@ GROUPS: Mapping[str, Callable[..., Role[Words]]] = {
 }
 """Of groups.py and quantiles.py."""
 
+TABLES: Mapping[str, Callable[..., Role[Words]]] = {
+    "group_by": lambda ctx, x, y: _group_by(ctx, x),
+    "group_by_value": lambda ctx, x, y: _group_by_value(ctx, x),
+    "top_by_group": lambda ctx, x, y: _top_by_group(ctx, x),
+}
+"""Of tables.py: all three rows have the key 1, but the second does not count."""
+
+
+def _group_by(ctx: Context, x: Words) -> Role[Words]:
+    key, valid = _numbers(ctx, 1, 1, 1), _numbers(ctx, 1, 0, 1)
+    there, keys, (total,) = yield from tables.group_by(ctx, key, 1, valid, [x], 2)
+    return sharing.joined(there, keys, total)
+
+
+def _group_by_value(ctx: Context, x: Words) -> Role[Words]:
+    key, valid = _numbers(ctx, 1, 1, 1), _numbers(ctx, 1, 0, 1)
+    there, keys, found = yield from tables.group_by_value(ctx, key, 1, x, 3, valid, [groups.Rank.lower(1, 2)], 1)
+    return sharing.joined(there, keys, *found)
+
+
+def _top_by_group(ctx: Context, x: Words) -> Role[Words]:
+    key, valid = _numbers(ctx, 1, 1, 1), _numbers(ctx, 1, 0, 1)
+    there, keys, some, found = yield from tables.top_by_group(ctx, key, 1, x, 3, valid, 3, 1)
+    return sharing.joined(there, keys, *some, *found)
+
 
 def _numbers(ctx: Context, *numbers: int) -> Words:
     return sharing.joined(*(sharing.public(ctx, number, 1) for number in numbers))
@@ -136,6 +161,7 @@ PARAMETERS: Mapping[str, str] = {
     "ok_rounding": "divisor 7, base 4, shift by 2 bits; length 3 of inner products, 1 of the matrices",
     "ok_fixed": "ranges and fractions as the generator has them",
     "ok_groups": "groups and ranks as the generator has them",
+    "ok_tables": "keys and ranks as the generator has them",
 }
 
 

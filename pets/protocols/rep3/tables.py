@@ -1,0 +1,114 @@
+"""Tables from rows in any order: GROUP BY a key that nobody knows, with sums, order statistics or the greatest values.
+
+Rows that do not count, ``valid`` 0, go to the end; neither how many there are, nor how many groups, is told. A table
+has ``most`` rows, one a group in ascending order of its key, and zeros where there is no group.
+
+Ranges:  0 <= key < 2^bits and 0 <= x < 2^value_bits in rows that count, any number in others.
+Source:  protocols.md 4.9 and 4.10.
+"""
+
+from collections.abc import Sequence
+
+from pets.protocols.base import Role
+from pets.protocols.rep3.groups import Rank, grouped, leading, marked, starts
+from pets.protocols.rep3.order import sorted_by
+from pets.protocols.rep3.sharing import Context, Words, joined, multiply, public
+
+
+def ordered(
+    ctx: Context, key: Words, bits: int, valid: Words, payload: Sequence[Words] = ()
+) -> Role[tuple[Words, Words, list[Words]]]:
+    """Rows that count in ascending order of their key, then the others: key, which of them count, payload.
+
+    The key of rows that do not count is 2^bits.
+
+    Sizes:   ``mul``: a word a row; ``sorted_by`` by a bit more with a column more.
+    Learned: nothing. Raises: ValueError on ``bits`` other than 1 to 62; PeerError peer.positions as ``sorted_by``.
+    """
+    _check(bits)
+    (masked,) = yield from _masked(ctx, [(key, bits)], valid)
+    found, (there, *moved) = yield from sorted_by(ctx, masked, bits + 1, [valid, *payload])
+    return found, there, moved
+
+
+def group_by(
+    ctx: Context, key: Words, bits: int, valid: Words, sums: Sequence[Words], most: int
+) -> Role[tuple[Words, Words, list[Words]]]:
+    """Keys that there are, and sums of columns over the rows of each: whether there is such a group, key, sums.
+
+    Sizes:   ``ordered``, ``starts`` and ``grouped``. Learned: nothing. Raises: as they do.
+    """
+    found, there, moved = yield from ordered(ctx, key, bits, valid, sums)
+    begins = yield from starts(ctx, found)
+    groups, (*totals, keys) = yield from grouped(ctx, begins, there, most=most, sums=moved, firsts=[found])
+    return groups, keys, totals
+
+
+def group_by_value(
+    ctx: Context, key: Words, bits: int, x: Words, value_bits: int, valid: Words, ranks: Sequence[Rank], most: int
+) -> Role[tuple[Words, Words, list[Words]]]:
+    """Order statistics of x in each group: whether there is such a group, key, least, greatest, value at each rank.
+
+    Sizes:   ``mul``: two words a row; ``sorted_by`` by bits + value_bits + 1 bits with three columns, ``starts``,
+             ``marked``, ``mul``: a word a row and rank, ``grouped``.
+    Learned: nothing. Raises: ValueError on more than 62 bits together, and as they do.
+    """
+    _check(bits, value_bits)
+    begins, there, found, value = yield from _in_groups(ctx, key, bits, x, x, value_bits, valid)
+    marks = yield from marked(ctx, begins, there, ranks, most)
+    at_rank = yield from _times(ctx, marks, value)
+    groups, (*quantiles, keys, least, greatest) = yield from grouped(
+        ctx, begins, there, most=most, sums=at_rank, firsts=[found, value], lasts=[value]
+    )
+    return groups, keys, [least, greatest, *quantiles]
+
+
+def top_by_group(
+    ctx: Context, key: Words, bits: int, x: Words, value_bits: int, valid: Words, places: int, most: int
+) -> Role[tuple[Words, Words, list[Words], list[Words]]]:
+    """The greatest values of x in each group, from the first: whether there is a group, key, which are there, values.
+
+    With a key of 0 everywhere it is the top of a column.
+
+    Sizes:   ``mul``: two words a row; ``sorted_by`` by bits + value_bits + 1 bits with three columns, ``starts``,
+             ``leading``, ``mul``: a word a row and place, ``grouped``.
+    Learned: nothing. Raises: ValueError on more than 62 bits together, and as they do.
+    """
+    _check(bits, value_bits)
+    downwards = public(ctx, 2**value_bits - 1, x.rows) - x
+    begins, there, found, value = yield from _in_groups(ctx, key, bits, downwards, x, value_bits, valid)
+    marks = yield from leading(ctx, begins, places)
+    values = yield from _times(ctx, marks, value)
+    groups, (*both, keys) = yield from grouped(ctx, begins, there, most=most, sums=[*marks, *values], firsts=[found])
+    return groups, keys, both[:places], both[places:]
+
+
+# -- parts ------------------------------------------------------------------------------------------------------------
+
+
+def _check(bits: int, value_bits: int = 0) -> None:
+    if bits < 1 or value_bits < 0 or bits + value_bits > 62:
+        raise ValueError("a key, with the value that rows are in order of, has 1 to 62 bits")
+
+
+def _masked(ctx: Context, keys: Sequence[tuple[Words, int]], valid: Words) -> Role[list[Words]]:
+    """Keys in rows that count, 2 to their bits in others."""
+    beyond = [public(ctx, 2**bits, valid.rows) for _, bits in keys]
+    parts = yield from _times(ctx, [key - end for (key, _), end in zip(keys, beyond, strict=True)], valid)
+    return [end + part for end, part in zip(beyond, parts, strict=True)]
+
+
+def _in_groups(
+    ctx: Context, key: Words, bits: int, rank: Words, x: Words, value_bits: int, valid: Words
+) -> Role[tuple[Words, Words, Words, Words]]:
+    """Rows that count in order of key, then rank: where groups begin, which rows count, key, x."""
+    whole = key.times(2**value_bits) + rank
+    masked, order = yield from _masked(ctx, [(key, bits), (whole, bits + value_bits)], valid)
+    _, (there, found, value) = yield from sorted_by(ctx, order, bits + value_bits + 1, [valid, masked, x])
+    return (yield from starts(ctx, found)), there, found, value
+
+
+def _times(ctx: Context, columns: Sequence[Words], x: Words) -> Role[list[Words]]:
+    """Each column times x, in one message."""
+    kept = yield from multiply(ctx, joined(*columns), joined(*([x] * len(columns))))
+    return [kept[slice(at * x.rows, (at + 1) * x.rows)] for at in range(len(columns))]
