@@ -204,16 +204,34 @@ def from_two(ctx: Context, first: int, part: U64Array | None, rows: int) -> Role
     Learned: nothing: each part is masked by a stream that the other lacks.
     Source:  our design (protocols.md 4.4): it takes over where helper_join ends.
     """
+    return Words(*(yield from _from_two(ctx, first, part, rows, xor=False)))
+
+
+def planes_from_two(ctx: Context, first: int, part: U64Array | None, bits: int, rows: int) -> Role[Bits]:
+    """The same for planes that add up with XOR: ``part`` (bits, ceil(rows / 64)) at the two.
+
+    Sizes:   ``two``: one word a plane and 64 rows each way between the two; the third is silent. Learned: nothing.
+    """
+    width = -(-rows // PLANE)
+    flat = None if part is None else part.reshape(-1)
+    own, following = yield from _from_two(ctx, first, flat, bits * width, xor=True)
+    return Bits(own.reshape(bits, width), following.reshape(bits, width), rows)
+
+
+def _from_two(
+    ctx: Context, first: int, part: U64Array | None, count: int, *, xor: bool
+) -> Role[tuple[U64Array, U64Array]]:
     column = ctx.step("two")
-    before, after = ctx.zeros.both(rows)
+    before, after = ctx.zeros.both(count)
     if ctx.me == (first + 2) % 3:
-        return Words(before, after)
+        return before, after
     assert part is not None
     mask, peer = (before, ctx.after) if ctx.me == first else (after, ctx.before)
-    own = part - mask
+    own = part ^ mask if xor else part - mask
     yield Send(peer, "two", own, column)
-    both = own + (yield from receive(peer, "two", column))
-    return Words(mask, both) if ctx.me == first else Words(both, mask)
+    theirs = yield from receive(peer, "two", column)
+    both = own ^ theirs if xor else own + theirs
+    return (mask, both) if ctx.me == first else (both, mask)
 
 
 def multiply(ctx: Context, x: Words, y: Words) -> Role[Words]:
