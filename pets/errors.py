@@ -179,6 +179,11 @@ CODES: Final[dict[str, Code]] = {
     ),
     "run.other-plan": Code("{peer} lowered the specification to another plan", "compare software and cards with them"),
     "run.other-cards": Code("{peer} has other protocol cards", "bring both to the same version"),
+    "run.table": Code(
+        "a table of this run cannot be written, which happens by chance once in 2^39 runs and says nothing of records",
+        "start a new run",
+        "ABORTED",
+    ),
     "run.other-dummies": Code("{peer} computed another table of dummies", "bring both to the same version"),
     # -- spec, dp: refusals that need the roles or the plan -----------------------------------------------------------
     "spec.helper": Code(

@@ -34,12 +34,13 @@ class Atom(NamedTuple):
 
     kind: str
     of: tuple[str, ...]
-    """Role of values, local and noise; key and label of masks (of a share of zero: zero) and of orders; places."""
+    """Role of values, local and noise; key and label of masks (of a share of zero: zero) and of orders; places; key and
+    role of words of check and of tables."""
     column: int = 0
     inner: Monomial = ()
 
 
-MAPS: Final = frozenset({"permute", "order", "gather", "prefix", "sum_cells", "diff"})
+MAPS: Final = frozenset({"permute", "order", "gather", "prefix", "sum_cells", "diff", "table"})
 SECRETS: Final = frozenset({"values", "local"})
 
 
@@ -51,6 +52,7 @@ class Binding:
     factor: int | None = None
     product: int | None = None
     summed: int | None = None
+    check: int | None = None
 
     def index(self, name: str) -> int:
         """The number of the column that an index says; 0 where a message has one column only."""
@@ -66,6 +68,7 @@ class Words:
     def __init__(self, card: Card, columns: Mapping[str, tuple[Binding, ...]]) -> None:
         self._messages: Final = {message.label: message for message in card.messages}
         self._shared: Final = card.shared
+        self._program: Final = card.program
         self._bindings: Final = {
             message.label: {at.index(message.index): at for at in columns[message.columns.text]}
             for message in card.messages
@@ -109,6 +112,12 @@ class Words:
                 return self._one(Atom("mask", (key, label), at.index(index)))
             case Call("zero", (str(key), str(index))):
                 return self._one(Atom("mask", (key, "zero"), at.index(index)))
+            case Call("checks", (str(key), str(role))):
+                return self._one(Atom("checks", (key, role)))
+            case Call("table", (str(key), Call("keys", (str(role),)), inner)):
+                return self._map("table", (key, role), self.expand(inner, at))
+            case Call("part", (str(key), str(name), str(index))):
+                return self.part(key, name, at, at.index(index))
             case Call("share", (str(role), str(name))):
                 return self.expand(self.shared(name, at).shares[role], at)
             case Call("permute" | "order" as kind, (Call("perm", (str(key), str(label))), inner)):
@@ -120,6 +129,16 @@ class Words:
             case Call("diff", (inner,)):
                 return self.diff(self.expand(inner, at))
         raise ValueError(f"are no words: {term}")
+
+    def part(self, key: str, name: str, at: Binding, column: int) -> Polynomial:
+        """What a program leaves with the holders of a family: a fresh mask each for two, with the third the rest."""
+        if self._program is None:
+            raise ValueError(f"speak of a part of {name}, which no program makes")
+        *others, last = (Atom("mask", (family, f"part of {name}"), column) for family in self._program.keys)
+        if key != last.of[0]:
+            return self._one(next(mask for mask in others if mask.of[0] == key))
+        value = self.expand(self.shared(name, at).value, at)
+        return _sum(((1, value), *((-1, self._one(mask)) for mask in others)))
 
     def shared(self, name: str, at: Binding) -> Shared:
         """The shared value of that name, as it is for this column."""

@@ -149,4 +149,11 @@ def _bindings(join: HelperJoin) -> dict[str, tuple[Binding, ...]]:
         "p": products,
         "v": tuple(summed),
         "r": tuple(summed),
+        "v_t": tuple(
+            Binding(gathered=number * cells + cell)
+            for number in range(len(join.gathered))
+            if number not in join.ones
+            for cell in range(cells)
+        ),
+        "checks": (Binding(check=0),),
     }

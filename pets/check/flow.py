@@ -43,7 +43,7 @@ from pets.check.labels import (
     protected,
     released,
 )
-from pets.check.protection import opened
+from pets.check.protection import made, opened
 from pets.check.rules import Asked, Found, rule
 from pets.ids import PartyId
 from pets.spec import moments as taken_apart
@@ -292,6 +292,9 @@ def knowledge(
             if coalition & {about.roles[message.sender], about.roles[message.receiver]}:
                 for item in (row for name in message.carries for row in _carried(about, name)):
                     raise_to(item, Mark.HELD)
+        if card.program is not None and coalition & {about.roles[role] for role in card.program.parties}:
+            for item in (row for name in made(card, products=about.products) for row in _carried(about, name)):
+                raise_to(item, Mark.HELD)
     for table in about.tables.values():
         if table.party in coalition:
             for item in (*table.items(frozenset(table.columns)), table.tags):

@@ -106,17 +106,20 @@ def _told(case: Case, marks: Marks, name: str) -> Mark:
 def _held(seen: View) -> Marks:
     """Rule K12: whoever sends or receives a message has what its term depends on, if only in protected form."""
     marks: Marks = {}
-    for message in seen.seen:
-        for role, what in sorted(depends(seen.case, message.meaning)):
-            side = seen.case.sides.get(role)
-            if what == "sums":
-                _raise(marks, map(exact, seen.case.sums), Mark.HELD)
-            elif what == "match":
-                _raise(marks, [MEMBERSHIP], Mark.HELD)
-            elif side is not None and what == "keys":
-                _raise(marks, [tags(side.dataset, side.key)], Mark.HELD)
-            elif side is not None:
-                _raise(marks, side.items(side.masked if what == "values" else side.groups), Mark.HELD)
+    made_of = [depends(seen.case, message.meaning) for message in seen.seen]
+    program = seen.case.join.program
+    if program is not None and seen.roles & set(program.parties):
+        made_of.append(_of_name(seen.case, program.makes))
+    for role, what in sorted(frozenset().union(*made_of)):
+        side = seen.case.sides.get(role)
+        if what == "sums":
+            _raise(marks, map(exact, seen.case.sums), Mark.HELD)
+        elif what == "match":
+            _raise(marks, [MEMBERSHIP], Mark.HELD)
+        elif side is not None and what == "keys":
+            _raise(marks, [tags(side.dataset, side.key)], Mark.HELD)
+        elif side is not None:
+            _raise(marks, side.items(side.masked if what == "values" else side.groups), Mark.HELD)
     return marks
 
 
@@ -137,6 +140,10 @@ def depends(case: Case, term: Term) -> frozenset[tuple[str, str]]:
             return frozenset({(role, "values")})
         case Call("values" | "keys" | "groups" as what, (str(role), *_)):
             return frozenset({(role, what)})
+        case Call("checks", (_, str(role))):
+            return frozenset({(role, "keys")})
+        case Call("part", (_, str(name), _)):
+            return _of_name(case, name)
         case Call("share", (str(), "sums")):
             return frozenset({("", "sums")})
         case Call("share", (str(), str(name))):

@@ -1,4 +1,4 @@
-"""What protects a message, read off the shape of its term: the typing rules P1 to P6 of docs/rules.
+"""What protects a message, read off the shape of its term: the typing rules P1 to P9 of docs/rules.
 
 ``flow`` asks who can open what. A message of words is protected by the masks that are added to it, tags by their key
 and their order, places by their order, final shares by each other and by noise. Who receives a message and holds all
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from itertools import combinations, product
 
 from pets.spec.cards import Card, Learns, Message
+from pets.spec.content import carried
 from pets.spec.term import Call, Product, Sum, Term, calls, names
 
 SUMS = "sums"
@@ -29,7 +30,7 @@ def opened(card: Card, release: Card, *, products: bool) -> tuple[Learns, ...]:
     ``products``: something of role a is multiplied; without that the messages of products have no columns.
     """
     sent = [message for message in card.messages if products or message.columns.text not in OF_PRODUCTS]
-    found = [*_final(card, release), *_counted(card)]
+    found = [*_final(card, release), *_counted(card), *_together(card, products=products)]
     hiding = Hiding(card, sent)
     for message in sent:
         if SUMS not in message.carries:
@@ -61,6 +62,29 @@ def _counted(card: Card) -> Iterator[Learns]:
             hidden = padded and any(not _knows(card, alone, key) for key in set.intersection(*dummies))
             how = "the number of equal tags, with dummies" if hidden else "the number of equal tags"
             yield Learns((receiver,), "match_count", "noised" if hidden else "count", False, how)
+
+
+def made(card: Card, *, products: bool) -> tuple[str, ...]:
+    """The items that what a card's program makes is made of; none without a program."""
+    if card.program is None:
+        return ()
+    terms: dict[str, tuple[Term, ...]] = {}
+    for each in card.shared:
+        if products or each.when != "product":
+            terms[each.name] = (*terms.get(each.name, ()), each.value)
+    return tuple(sorted(carried(card.program.makes, terms)))
+
+
+def _together(card: Card, *, products: bool) -> Iterator[Learns]:
+    """Rule P9: any two parties of a program have all parts of what it makes, row by row."""
+    items = made(card, products=products)
+    parties = () if card.program is None else card.program.parties
+    for who in combinations(parties, 2):
+        for item in items:
+            grade = "membership" if item == "match" else "record"
+            yield Learns(who, item, grade, False, "what operations on shares make, by two of its three parts")
+        if "match" in items:
+            yield Learns(who, "match_count", "count", False, "how many rows match, by two of three parts")
 
 
 def _roles(term: Term, head: str) -> set[str]:

@@ -29,6 +29,8 @@ class View:
     noised: set[str] = field(default_factory=set)
     orders: set[tuple[str, ...]] = field(default_factory=set)
     """Permutations that it found out without holding their key."""
+    tables: set[tuple[str, ...]] = field(default_factory=set)
+    """Tables that nothing hides from it, by the key of their tokens and their role."""
     joint: bool = False
     """It knows which place of the one list is which of the other."""
     placed: bool = False
@@ -65,7 +67,8 @@ class View:
     def size(self) -> int:
         """Grows with everything that is learned."""
         names = (self.values, self.persons, self.groups, self.noise, self.exact, self.noised)
-        return sum(len(found) for found in names) + len(self.orders) + self.joint + self.placed + self.count.rank
+        sets = len(self.orders) + len(self.tables)
+        return sum(len(found) for found in names) + sets + self.joint + self.placed + self.count.rank
 
 
 def view(case: Case, parties: frozenset[PartyId]) -> View:
@@ -103,6 +106,11 @@ def _lists(seen: View) -> None:
                 seen.joint = True  # K6
             case Call("ends", (Call("groups", (str(role),)),)) if not hidden:
                 seen.groups.add(role)  # K7
+    for key, role in seen.tables:  # K14: tokens that read nothing but zeros, or nothing that fits, are in no table
+        if seen.holds(key):
+            seen.persons.add(role)
+        lists.setdefault(key, {})[role] = False
+        dummies.setdefault(key, []).append(set())
     for key, found in lists.items():
         if len(found) > 1:  # K5
             seen.joint = True
@@ -163,13 +171,30 @@ def _rows(seen: View, *, granted: bool) -> Iterator[tuple[Polynomial, Source]]:
                     yield from ((row, source) for row in words.made(message.label, at, "gather", each))
                     if cells:
                         yield from ((row, source) for row in words.made(message.label, at, "gather, sum_cells", each))
-            elif "g" not in message.count.names:
+            elif "n_list_a" in message.count.names:
                 if cells:
                     yield from ((row, source) for row in words.made(message.label, at, "sum_cells"))
                 for each in ends:
                     yield from ((row, source) for row in words.made(message.label, at, "gather, diff", each))
                 if granted:
                     yield from ((row, source) for row in words.made(message.label, at, "running sums"))
+    yield from _parts(seen, granted=granted, cells=cells)
+
+
+def _parts(seen: View, *, granted: bool, cells: bool) -> Iterator[tuple[Polynomial, Source]]:
+    """Rule K15: what a program leaves with a member, and what linear maps make of it."""
+    words, program = seen.case.words, seen.case.join.program
+    if program is None:
+        return
+    for at in seen.case.columns["v"]:
+        for key in program.keys:
+            if seen.holds(key):
+                row = words.part(key, program.makes, at, at.index("summed"))
+                yield row, Source.HEARD
+                if cells:
+                    yield words.sum_cells(row), Source.FOLLOWS
+                if granted:
+                    yield from ((each, Source.FOLLOWS) for each in words.running(row))
 
 
 def _solve(seen: View, *, granted: bool) -> None:
@@ -190,6 +215,8 @@ def _solve(seen: View, *, granted: bool) -> None:
             own = seen.holds(atom.of[0])
         elif atom.kind in SECRETS:
             own = atom.of[0] in seen.values
+        elif atom.kind in ("checks", "table"):
+            own = seen.holds(atom.of[0]) and atom.of[1] in seen.persons
         elif atom.kind == "noise":
             own = atom.of[0] in seen.roles or atom.of[0] in seen.noise
         elif atom.kind in ("permute", "order"):
@@ -232,6 +259,8 @@ def _opened(seen: View, number: int, plain: list[bool]) -> None:
     atom = seen.case.words.atoms[number]
     if not plain[number] and atom.kind in SECRETS:
         seen.values.add(atom.of[0])
+    elif atom.kind == "table":
+        seen.tables.add(atom.of)
     elif atom.kind == "noise":  # under a map, or in a product, that nothing hides
         seen.noise.add(atom.of[0])
     elif plain[number] and atom.kind in ("permute", "order"):

@@ -22,9 +22,11 @@ from pets.protocols import codec
 from pets.protocols.base import Act, Array, Receive, Send
 from pets.secret import Secret
 from pets.spec import handover, operations
+from pets.spec import program as programs
 from pets.spec.cards import Card, Element, load_cards
 from pets.spec.handover import Cards, joined
 from pets.spec.ir import Plan, Protect
+from pets.spec.program import Program
 from pets.transport.link import Slot
 
 RESULT: Final = "result"
@@ -93,7 +95,8 @@ class Sent:
 def project(card: Card, public: Mapping[str, int], parties: Mapping[str, PartyId], role: str) -> tuple[Expected, ...]:
     """The message sequence of ``role``: round by round, sends before receives, by message number, by column.
 
-    ``parties`` gives the party that plays each role of the card; ``public`` the parameters of its formulas.
+    A program of the card comes after the messages of its round, step by step. ``parties`` gives the party that plays
+    each role of the card; ``public`` the parameters of its formulas.
     """
     return _listed(card, card.names(public), parties, role)
 
@@ -112,7 +115,7 @@ def project_plan(plan: Plan, parties: Mapping[str, PartyId], role: str) -> tuple
     names = control.names(dict(safe.public))
     ring = (*(next(r for r, party in parties.items() if party == each) for each in safe.parties), RESULT)
     listed = _listed(both, handover.numbers(card.names(dict(join.public)), names), parties, role)
-    numbers = _numbers(control, 1 + max(message.number for message in both.messages))
+    numbers = _numbers(control, 1 + max(_labels(both)))
     steps = operations.steps(control.operations, operation_of(control).name, names, Cards())
     after = max(message.round for message in both.messages)
     return (*listed, *_performed(steps, numbers, ring, parties, role, after, Counter()))
@@ -122,9 +125,8 @@ def labels_of(plan: Plan) -> dict[int, str]:
     """The label of every message of a plan by its number on the wire."""
     cards, join, safe = load_cards(), plan.join, plan.protection
     if not isinstance(safe, Protect):
-        return {message.number: message.label for message in cards[join.card].messages}
-    both = joined(cards[join.card], cards[safe.card])
-    found = {message.number: message.label for message in both.messages}
+        return _labels(cards[join.card])
+    found = _labels(joined(cards[join.card], cards[safe.card]))
     return found | {number: label for label, number in _numbers(cards[safe.card], 1 + max(found)).items()}
 
 
@@ -162,7 +164,30 @@ def _listed(card: Card, names: Mapping[str, int], parties: Mapping[str, PartyId]
                 )
                 for column in range(message.columns.evaluate(names))
             )
-    return tuple(sorted(sequence, key=lambda e: (e.round, not e.sending, e.slot)))
+    sequence.sort(key=lambda e: (e.round, not e.sending, e.slot))
+    if (program := card.program) is None:
+        return tuple(sequence)
+    before = sum(expected.round <= program.after for expected in sequence)
+    return (*sequence[:before], *_of_program(card, program, names, parties, role), *sequence[before:])
+
+
+def _of_program(
+    card: Card, program: Program, names: Mapping[str, int], parties: Mapping[str, PartyId], role: str
+) -> Iterator[Expected]:
+    """The steps of a card's program at ``role``; its labels are numbered after the messages of the card."""
+    if role in program.parties:
+        numbers = {label: number for number, label in _labels(card).items()}
+        steps = programs.steps(program, load_cards()[program.card], names)
+        yield from _performed(steps, numbers, program.parties, parties, role, program.after, Counter())
+
+
+def _labels(card: Card) -> dict[int, str]:
+    """The labels of a card's messages by their numbers on the wire, those of its program at the end."""
+    labels = {message.number: message.label for message in card.messages}
+    if (program := card.program) is not None:
+        of = operations.labels(load_cards()[program.card].operations, Cards())
+        labels |= dict(enumerate((program.mark + label for label in of), 1 + max(labels)))
+    return labels
 
 
 def _numbers(card: Card, first: int) -> dict[str, int]:

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 from pets.ids import PartyId
 from pets.spec import handover, operations
+from pets.spec import program as programs
 from pets.spec.cards import Card, load_cards
 from pets.spec.handover import Cards, joined
 from pets.spec.ir import HelperJoin, Open, Plan, Protect
+from pets.spec.program import Program
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +59,22 @@ def forecast(plan: Plan, cards: Mapping[str, Card]) -> Forecast:
     rounds = card.cost.rounds.evaluate(names) + card.cost.hello_rounds.evaluate(names)
     size = card.cost.bytes.evaluate(names)
     if not isinstance(safe, Protect):
-        return Forecast(_listed(card, names, parties), size, rounds)
+        return Forecast(listed(card, names, parties), size, rounds)
     control = cards[safe.card]
     numbers = control.names(dict(safe.public))
-    listed = _listed(joined(card, control), handover.numbers(names, numbers), parties)
-    first = max(message.round for message in listed)
+    own = listed(joined(card, control), handover.numbers(names, numbers), parties)
+    first = max(message.round for message in own)
     computed = tuple(_computed(control, numbers, (*safe.parties, parties["result"]), first))
     size += control.cost.bytes.evaluate(numbers) + sum(message.size for message in computed)
     operation = operation_of(control)
     # the last round of the join has nothing left to say, and the shares are taken over in its place
     rounds += control.cost.rounds.evaluate(numbers) + operation.rounds.evaluate(numbers) - 1
-    return Forecast((*listed, *computed), size, rounds)
+    return Forecast((*own, *computed), size, rounds)
 
 
-def _listed(card: Card, names: Mapping[str, int], parties: Mapping[str, PartyId]) -> tuple[Traffic, ...]:
-    return tuple(
+def listed(card: Card, names: Mapping[str, int], parties: Mapping[str, PartyId]) -> tuple[Traffic, ...]:
+    """The messages of a card, and of its program, under its numbers."""
+    own = tuple(
         Traffic(
             m.label,
             m.round,
@@ -83,6 +86,19 @@ def _listed(card: Card, names: Mapping[str, int], parties: Mapping[str, PartyId]
         )
         for m in card.messages
     )
+    if (program := card.program) is None:
+        return own
+    before = sum(message.round <= program.after for message in own)
+    return (*own[:before], *_of_program(card, program, names, parties), *own[before:])
+
+
+def _of_program(
+    card: Card, program: Program, names: Mapping[str, int], parties: Mapping[str, PartyId]
+) -> Iterator[Traffic]:
+    """What the program of a card sends, all messages of one label between two parties together."""
+    for sent, times in programs.messages(program, load_cards()[program.card], names):
+        sender, receiver = (parties[program.parties[number]] for number in (sent.sender, sent.receiver))
+        yield Traffic(sent.label, program.after + 1, sender, receiver, times, 8 * sent.count, "")
 
 
 def _computed(card: Card, names: Mapping[str, int], parties: tuple[PartyId, ...], before: int) -> Iterator[Traffic]:
@@ -114,4 +130,5 @@ def used_cards(plan: Plan) -> tuple[str, ...]:
         for part in each.parts
         if isinstance(part, operations.Use)
     )
-    return tuple(dict.fromkeys((*named, *filter(None, used))))
+    of_programs = (program.card for card in named if (program := cards[card].program) is not None)
+    return tuple(dict.fromkeys((*named, *filter(None, used), *of_programs)))

@@ -241,6 +241,7 @@ def _join(
         summed=summed,
         factors_a=factors_a,
         local_a=local_a,
+        ones=(),
         fixed_ids=spec.dataset(read_a.dataset).columns[spec.dataset(read_a.dataset).key].scheme == "nhs-number",
         helper_epsilon=epsilon,
         helper_delta=delta,

@@ -5,7 +5,7 @@ tests and notebooks, or a party's session over gRPC. Sub-protocols compose with 
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -41,6 +41,18 @@ Act = Send | Receive
 T = TypeVar("T")
 Role = Generator[Act, Array | None, T]
 """A role: ``reply = yield Receive(...)`` gives the array; ``yield Send(...)`` gives None."""
+
+
+def marked(role: Role[T], mark: str) -> Role[T]:
+    """``role`` with ``mark`` before each of its labels: one sub-protocol of several that use the same labels."""
+    answer: Array | None = None
+    while True:
+        try:
+            act = role.send(answer)
+        except StopIteration as end:
+            made: T = end.value
+            return made
+        answer = yield replace(act, label=mark + act.label)
 
 
 def receive(from_: str, label: str, column: int = 0) -> Role[Array]:

@@ -27,9 +27,9 @@ U8 = npt.NDArray[np.uint8]
 I64 = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """Public parameters of one join, by the names of the card, and what is summed.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """What both modes of the join are given: public parameters by the names of their cards, and what is summed.
 
     ``summed``: for each of ``v`` columns, the column of b (below ``v_g``) and the column of a (below ``x``) it is
     multiplied with, or None. ``fixed_ids``: ids have one public width of at most 13 bytes and enter tags as they are.
@@ -39,7 +39,6 @@ class Shape:
     n_b: int
     g: int
     k: int
-    s: int
     t: int
     n_list_a: int
     n_list_b: int
@@ -47,11 +46,11 @@ class Shape:
     v_g: int
     summed: tuple[tuple[int, int | None], ...]
     fixed_ids: bool
-    dummies: noise.DummyTable
 
     @property
     def w(self) -> int:
-        return 2 * self.s
+        """Slots for dummies in each list."""
+        return self.n_list_a - self.n_a - self.g
 
     @property
     def n(self) -> int:
@@ -70,6 +69,14 @@ class Shape:
     def products(self) -> tuple[tuple[int, int], ...]:
         """(column of b, column of a) of each product, in the order of ``summed``: the columns of Mw."""
         return tuple((of_b, of_a) for of_b, of_a in self.summed if of_a is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape(Sizes):
+    """Public parameters of one join in mode A: ``s`` is half the number of slots, ``dummies`` the law of how many."""
+
+    s: int
+    dummies: noise.DummyTable
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -114,7 +121,7 @@ def party_a(shape: Shape, rows: RowsOfA, ab: prf.KeyFamily, ac: prf.KeyFamily, n
     Raises:  PeerError peer.positions if M4 repeats a position or leaves the range.
     """
     q = permute.permutation(ab.key("q", purpose="permutation"), shape.n_list_a)
-    bounds, first = _bounds_of_cells(shape, rows.cell)
+    bounds, first = bounds_of_cells(shape, rows.cell)
     at = lists.list_positions(rows.cell, first, q)
     yield Send("helper", "M1", _tags_of_a(shape, rows, ab, at, q, bounds, first))
     x_in_list = []
@@ -130,7 +137,7 @@ def party_a(shape: Shape, rows: RowsOfA, ab: prf.KeyFamily, ac: prf.KeyFamily, n
 
     masked = yield from receive_columns("b", "M3", shape.v_g)
     tau = yield from receive("helper", "M4")
-    _check_positions(tau, shape.n, "M4")
+    check_positions(tau, shape.n, "M4")
     opened = dict(zip(shape.factors_b, (yield from receive_columns("helper", "Mf", len(shape.factors_b))), strict=True))
 
     share = np.empty((shape.v, shape.g), np.uint64)
@@ -145,7 +152,7 @@ def party_a(shape: Shape, rows: RowsOfA, ab: prf.KeyFamily, ac: prf.KeyFamily, n
             product += 1
         prf.add_words(ac.key("r1", column), matched)
         share[column] = columns.segment_sums(matched, cell_at, shape.g)
-        share[column] += _difference(prf.words_at(ab.key("r2", column), position))
+        share[column] += difference(prf.words_at(ab.key("r2", column), position))
     share += rows.local
     if noise_a is None:
         return share
@@ -226,7 +233,7 @@ def helper(shape: Shape, ac: prf.KeyFamily, bc: prf.KeyFamily, noise_c: U64 | No
     e = yield from receive_columns("a", "Me", shape.x)
     dealt = yield from receive_columns("b", "Mw", len(shape.products))
     position = yield from receive("a", "M8")
-    _check_positions(position, shape.n_list_a, "M8")
+    check_positions(position, shape.n_list_a, "M8")
     try:
         match = join.match(tags_a, tags_b)
     except ValueError as error:
@@ -259,11 +266,11 @@ def helper(shape: Shape, ac: prf.KeyFamily, bc: prf.KeyFamily, noise_c: U64 | No
     if noise_c is None:
         own_share = np.empty((shape.v, shape.g), np.uint64)
         for column in range(shape.v):
-            own_share[column] = _difference(columns.gather(sums[column], position))
+            own_share[column] = difference(columns.gather(sums[column], position))
         return own_share
     hidden = yield from receive_columns("b", "Mn", shape.v)
     for column in range(shape.v):
-        own = _difference(columns.gather(sums[column], position))
+        own = difference(columns.gather(sums[column], position))
         own += noise_c[column]
         own += hidden[column]
         prf.sub_words(ac.key("zero", column), own)
@@ -271,7 +278,7 @@ def helper(shape: Shape, ac: prf.KeyFamily, bc: prf.KeyFamily, noise_c: U64 | No
     return None
 
 
-def result(shape: Shape) -> Role[tuple[U64, U64]]:
+def result(shape: Sizes) -> Role[tuple[U64, U64]]:
     """Play the result party: receive both final shares; ``open_shares`` adds them once all are in.
 
     Learned: the noised sums of every cell, and nothing from either share alone.
@@ -291,7 +298,7 @@ def open_shares(of_a: U64, of_c: U64) -> I64:
     return opened
 
 
-def _bounds_of_cells(shape: Shape, cell: U32) -> tuple[I64, I64]:
+def bounds_of_cells(shape: Sizes, cell: U32) -> tuple[I64, I64]:
     """Group order: where every cell starts and ends ((g + 1,) int64), and where its real rows start ((g,) int64).
 
     Cell 0 also holds the slots and the size padding; every cell ends with its sentinel, so no cell is empty and the
@@ -359,14 +366,14 @@ def _slots_and_padding(
     )
 
 
-def _check_positions(positions: Array, below: int, label: str) -> None:
+def check_positions(positions: Array, below: int, label: str) -> None:
     try:
         columns.check_injection(positions, below)
     except ValueError as error:
         raise PeerError("peer.positions", label=label) from error
 
 
-def _difference(values: U64) -> U64:
+def difference(values: U64) -> U64:
     """``values[g] - values[g - 1]``, the first one as it is, modulo 2^64."""
     out = values.copy()
     out[1:] -= values[:-1]

@@ -17,13 +17,22 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pets.errors import SpecError
 from pets.spec import content
+from pets.spec import program as programs
 from pets.spec.formula import Formula, parse_formula
 from pets.spec.operations import Operation, OperationWritten, fault, parse_operation
+from pets.spec.program import Program, ProgramWritten, parse_program
 from pets.spec.term import INDEX, Term, arguments, calls, check_heads, names, parse_term
 
 FORMAT = 1
 EVERYONE = "everyone"
-RESERVED = {"tag": "tags", "idhash": "the hash of identifiers", "D": "a number of dummies"}
+RESERVED = {
+    "tag": "tags",
+    "check": "words of check",
+    "idhash": "the hash of identifiers",
+    "D": "a number of dummies",
+    "shares": "the streams of operations",
+    "matching": "the streams of the operations of a program",
+}
 """Labels of keys that no term may take for anything else."""
 _ELEMENTS = {"word": 8, "u32": 4}
 
@@ -162,6 +171,7 @@ class Card:
     messages: tuple[Message, ...]
     shared: tuple[Shared, ...]
     operations: tuple[Operation, ...]
+    program: Program | None
     learns: tuple[Learns, ...]
     cost: Cost
     digest: str
@@ -264,6 +274,7 @@ class CardFile(_Strict):
     message: list[_Message] = []
     shared: list[_Shared] = []
     operation: list[OperationWritten] = []
+    program: ProgramWritten | None = None
     learns: list[_Learns] = []
     hands_over: _HandsOver | None = None
     takes_over: _TakesOver | None = None
@@ -330,6 +341,7 @@ def parse_card(data: bytes, *, file: str) -> Card:
             for each in written.shared
         ),
         operations=tuple(parse_operation(each) for each in written.operation),
+        program=None if written.program is None else parse_program(written.program),
         learns=tuple(
             Learns(tuple(item.who), item.item, item.grade, item.beyond_model, item.sentence) for item in written.learns
         ),
@@ -388,6 +400,7 @@ def _check(card: Card, file: str) -> None:
     for operation in card.operations:
         for formula in operation.formulas:
             _known_names(card, file, f"operation {operation.name}", formula, known)
+    _check_program(card, file, known)
     for formula in (card.cost.rounds, card.cost.hello_rounds, card.cost.bytes):
         _known_names(card, file, "cost", formula, known)
     _check_handing_over(card, file)
@@ -409,6 +422,29 @@ def _check_handing_over(card: Card, file: str) -> None:
                 raise SpecError("card.field", file=file, path="hands_over", problem=problem)
     if card.takes_over is not None and (wrong := sorted(set(card.takes_over.holders) - set(card.roles))):
         raise SpecError("card.field", file=file, path="takes_over", problem=f"{wrong[0]} is not a role")
+
+
+def _check_program(card: Card, file: str, known: set[str]) -> None:
+    """A program has the card's roles for parties and makes what is shared; a part is of that and of its keys alone."""
+    terms = [m.meaning for m in card.messages] + [
+        t for each in card.shared for t in (each.value, *each.shares.values())
+    ]
+    parts = [call for term in terms for call in calls(term) if call.head == "part"]
+    if card.program is None:
+        if parts:
+            raise SpecError(
+                "card.field", file=file, path="program", problem="a term speaks of a part of what is not made"
+            )
+        return
+    holders = {key.name: key.holders for key in card.keys}
+    if wrong := programs.fault(card.program, tuple(card.roles), holders, [each.name for each in card.shared]):
+        raise SpecError("card.field", file=file, path="program", problem=wrong)
+    for call in parts:
+        if call.args[0] not in card.program.keys or call.args[1] != card.program.makes:
+            problem = f"a term speaks of a part that it does not make: {call.args[1]} of {call.args[0]}"
+            raise SpecError("card.field", file=file, path="program", problem=problem)
+    for formula in card.program.formulas:
+        _known_names(card, file, "program", formula, known)
 
 
 def _term(text: str, file: str, path: str) -> Term:
@@ -462,14 +498,16 @@ def _check_labels(terms: list[Term], file: str) -> None:
                 serves.setdefault((key, "zero"), set()).add(f"masks by {rest[0]}")
             case "dummies":
                 serves.setdefault((key, "D"), set()).add("a number of dummies")
-            case "tags":
+            case "tags" | "table":
                 serves.setdefault((key, ""), set()).add("tags")
+            case "checks":
+                serves.setdefault((key, ""), set()).add("words of check")
             case "noise" | "local" if rest != ["summed"]:
                 problem = f"{call.head} is drawn for each summed column, not by {', '.join(rest)}"
                 raise SpecError("card.field", file=file, path=f"{call.head} of {key}", problem=problem)
     for (key, label), purposes in serves.items():
         if (key, "") in serves and label:
-            purposes.add("tags")
+            purposes |= serves[key, ""]
         if label in RESERVED:
             purposes.add(RESERVED[label])
         if len(purposes) > 1:
@@ -486,11 +524,13 @@ def _check_shared(card: Card, file: str) -> None:
             problem = "its name already stands for something else"
             raise SpecError("card.field", file=file, path=f"shared {each.name}", problem=problem)
         whens.setdefault(each.name, []).append(each.when)
-        for term in (each.value, *each.shares.values()):
-            uses.setdefault(each.name, set()).update(names(term), arguments(term, "shared"))
-    for name, own in whens.items():
-        if sorted(own) not in (["always"], ["plain", "product"]):
-            problem = f"is there for {', '.join(own)}: a value is always there, or once plain and once a product"
+        own = uses.setdefault(each.name, set())
+        own.update(names(each.value), arguments(each.value, "shared"))
+        for term in each.shares.values():  # a share may be made of parts of the value: a program made them of it
+            own.update(names(term), (str(call.args[1]) for call in calls(term) if call.head == "share"))
+    for name, found in whens.items():
+        if sorted(found) not in (["always"], ["plain", "product"]):
+            problem = f"is there for {', '.join(found)}: a value is always there, or once plain and once a product"
             raise SpecError("card.field", file=file, path=f"shared {name}", problem=problem)
     try:
         TopologicalSorter(uses).prepare()
@@ -542,7 +582,22 @@ def load_cards() -> Mapping[str, Card]:
         cards[card.id] = card
     if not cards:
         raise SpecError("card.none", folder="protocols")
+    for card in cards.values():
+        _check_operations(card, cards)
     return cards
+
+
+def _check_operations(card: Card, cards: Mapping[str, Card]) -> None:
+    """The operations of a card's program are on the card that it names, and need no numbers but rows and bits."""
+    if card.program is None:
+        return
+    file = f"protocols/{card.id}/card.toml"
+    other = cards.get(card.program.card)
+    if other is None or set(other.public) - set(other.defaults) - {"n", "bits"}:
+        raise SpecError("card.field", file=file, path="program.card", problem="is no card of operations")
+    if wrong := sorted({run.operation for run in card.program.runs} - {each.name for each in other.operations}):
+        problem = f"{wrong[0]} is no operation of {other.id}"
+        raise SpecError("card.field", file=file, path="program.step", problem=problem)
 
 
 def cards_digest(ids: tuple[str, ...]) -> str:

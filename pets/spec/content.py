@@ -15,7 +15,7 @@ SUMS = "sums"
 KINDS: Mapping[str, str] = {"word": "words", "u32": "places"}
 """What a term has to be by the element of its message; bytes are tags."""
 
-_WORDS = frozenset({"values", "local", "noise", "mask", "zero", "share"})
+_WORDS = frozenset({"values", "local", "noise", "mask", "zero", "share", "part", "checks"})
 
 
 def wanted(element: str) -> str:
@@ -50,6 +50,8 @@ def kind(term: Term, sent: Mapping[str, str]) -> str:
             return found if found == "words" or plain else ""
         case Call("gather", (inner, places)):
             return "words" if (kind(inner, sent), kind(places, sent)) == ("words", "places") else ""
+        case Call("table", (_, Call("keys", _), Call("values" | "checks", _))):
+            return "words"
         case Call("order" | "prefix" | "sum_cells" | "diff", (*_, inner)):
             return "words" if kind(inner, sent) == "words" else ""
         case Call(head, _) if head in _WORDS:
@@ -71,8 +73,10 @@ def carried(term: Term, terms: Mapping[str, tuple[Term, ...]]) -> frozenset[str]
             return frozenset({f"{role}.values", f"{role}.groups"})
         case Call("values" | "local", (str(role), _)):
             return frozenset({f"{role}.values"})
-        case Call("keys", (str(role),)):
+        case Call("keys", (str(role),)) | Call("checks", (_, str(role))):
             return frozenset({f"{role}.key"})
+        case Call("part", (_, str(name), _)):
+            return carried(name, terms)
         case Call("groups", (str(role),)):
             return frozenset({f"{role}.groups"})
         case Call("share", (_, str(name))):

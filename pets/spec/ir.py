@@ -108,6 +108,7 @@ class HelperJoin:
     ``factors_a``: numbers of role a's factors in its ``Read`` that are multiplied, in the order of ``Summed.a``.
     ``local_a``: the moments (``outer``) to which role a adds the sum of its own factor over its own rows, as pairs of
     the moment's number and the factor's number in its ``Read``.
+    ``ones``: the gathered columns that are 1 for every person: in mode B they do not travel; none in mode A.
     ``fixed_ids``: identifiers have one public width and enter tags as they are; else they are hashed first.
     """
 
@@ -123,6 +124,7 @@ class HelperJoin:
     summed: tuple[Summed, ...]
     factors_a: tuple[int, ...]
     local_a: tuple[tuple[int, int], ...]
+    ones: tuple[int, ...]
     fixed_ids: bool
     helper_epsilon: Fraction
     helper_delta: Fraction

@@ -53,6 +53,9 @@ HEADS: Final[Mapping[str, tuple[str, ...]]] = {
     "mask": ("key", "label", "index"),
     "zero": ("key", "index"),
     "share": ("role", "shared"),
+    "part": ("key", "shared", "index"),
+    "checks": ("key", "role"),
+    "table": ("key", "list", "term"),
     "permute": ("order", "term"),
     "order": ("order", "term"),
     "gather": ("term", "term"),
@@ -74,11 +77,13 @@ HEADS: Final[Mapping[str, tuple[str, ...]]] = {
 
 INDEX: Final[Mapping[str, str]] = {
     "v_g": "gathered",
+    "v_t": "gathered",
     "x": "factor",
     "z": "gathered",
     "p": "product",
     "v": "summed",
     "r": "summed",
+    "checks": "check",
 }
 """What the columns of a message are counted by, from the formula of their number. One column has no index."""
 

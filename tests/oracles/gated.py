@@ -8,16 +8,16 @@ from pets.party import gate
 from pets.protocols import codec
 from pets.protocols.base import Act, Array, Role, Send
 from pets.secret import Secret
-from pets.spec.cards import load_cards
+from pets.spec.cards import Card, load_cards
 
 CARD = load_cards()["helper_join_a"]
 PARTIES = {role: PartyId(role) for role in CARD.roles}
 OPENING = Secret(bytes(range(32)))
 
 
-def gate_of(role: str, public: dict[str, int]) -> gate.Gate:
+def gate_of(role: str, public: dict[str, int], card: Card = CARD) -> gate.Gate:
     """The gate of one role under these public parameters."""
-    return gate.Gate(gate.project(CARD, public, PARTIES, role), opening=OPENING)
+    return gate.Gate(gate.project(card, public, PARTIES, role), opening=OPENING)
 
 
 def gated(role: Role[Any], passage: gate.Gate) -> Generator[Act, Array | None, tuple[Any, tuple[gate.Sent, ...]]]:

@@ -139,7 +139,7 @@ class Audited(prf.KeyFamily):
 PAIRS = {"ab": ("A", "B"), "ac": ("A", "C"), "bc": ("B", "C")}
 
 
-def families(seed: int, run: str | None = None, **other: int) -> dict[str, Audited]:
+def families(seed: int, run: str | None = None, *, protocol: str = hj.PROTOCOL, **other: int) -> dict[str, Audited]:
     """Fresh key families of the pairs ab, ac, bc for each holder: "ab@a", "ab@b", ...
 
     ``other``: another seed for one pair, so that a test can hold all that one party knows and vary the rest; ``run``
@@ -154,7 +154,7 @@ def families(seed: int, run: str | None = None, **other: int) -> dict[str, Audit
                 Secret(shared),
                 run_id=run_id,
                 digest=bytes(32),
-                protocol=hj.PROTOCOL,
+                protocol=protocol,
                 party_p=first,
                 party_q=second,
             )

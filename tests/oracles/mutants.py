@@ -98,7 +98,7 @@ CHANGES: Mapping[str, Sequence[Change]] = {
         ('prf.sub_words(ac.key("r1", column), word)', "pass", 1),
     ),
     "no_mask_r2": (
-        ('_difference(prf.words_at(ab.key("r2", column), position))', "np.uint64(0)", 1),
+        ('difference(prf.words_at(ab.key("r2", column), position))', "np.uint64(0)", 1),
         ('prf.sub_words(ab.key("r2", column), hidden)', "pass", 1),
     ),
     "no_mask_of_noise": (
@@ -164,7 +164,7 @@ CHANGES: Mapping[str, Sequence[Change]] = {
     ),
     "same_zero_slot_unchecked": (
         ("    del match\n", "    tau = np.where(match == join.UNMATCHED, tau[match == join.UNMATCHED][:1], tau)\n", 1),
-        ('    _check_positions(tau, shape.n, "M4")\n', "", 1),
+        ('    check_positions(tau, shape.n, "M4")\n', "", 1),
     ),
     "dummies_that_count": (  # PITFALL 8
         (

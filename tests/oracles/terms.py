@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from pets.spec.cards import Card, Message, Shared
 from pets.spec.term import Call, Product, Sum, Term
 from tests.oracles import helper_join as oracle
+from tests.oracles import okvs
 
 ROW, DUMMY, FILLER, SENTINEL, PADDING = 1, 2, {"a": 3, "b": 4}, 5, {"a": 6, "b": 7}
 """First bytes of the blocks of tags (protocols.md 0.7)."""
@@ -37,6 +38,7 @@ class At:
     factor: int | None = None
     product: int | None = None
     summed: int | None = None
+    check: int | None = None
 
     def index(self, name: str) -> int:
         if (found := getattr(self, name)) is None:
@@ -81,6 +83,11 @@ class Run:
     noise: np.ndarray
     local: np.ndarray
     names: dict[str, int]
+    protocol: str = oracle.hj.PROTOCOL
+    ones: frozenset[int] = frozenset()
+    """Columns of b that do not travel in mode B."""
+    parts: dict[tuple[str, int], np.ndarray] = field(default_factory=dict)
+    """What a program left with the holders of a family, by family and summed column: given, not worked out here."""
     _kept: dict[Any, Any] = field(default_factory=dict)
 
     # -- keys, streams, orders ---------------------------------------------------------------------------------------
@@ -93,7 +100,8 @@ class Run:
         run = hashlib.sha256(f"run {self.seed}".encode()).digest()
         prk = hmac.digest(run, hashlib.sha256(f"{self.seed} {pair}".encode()).digest(), "sha256")
         full = label if column is None else f"{label}.{column}"
-        parts = [b"pets/1", bytes(32), run, b"helper_join_a", *(n.encode() for n in oracle.PAIRS[pair]), full.encode()]
+        name = self.protocol.encode()
+        parts = [b"pets/1", bytes(32), run, name, *(n.encode() for n in oracle.PAIRS[pair]), full.encode()]
         info = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
         return hmac.digest(prk, info + b"\x01", "sha256")[:16]
 
@@ -128,6 +136,8 @@ class Run:
 
     def number_of_dummies(self, family: str) -> int:
         """D: discrete Laplace around s, cut to 0..2s, from one draw of 128 bits (protocols.md 1.10)."""
+        if "s" not in self.names:
+            return 0  # mode B has no slots for them
         low, high = self.stream(family, "D", None, 2).tolist()
         s = self.names["s"]
         with localcontext(prec=90):
@@ -168,6 +178,22 @@ class Run:
         together = sorted((entry for one in lists for entry in one.entries), key=lambda entry: entry[0])
         data = aes(self.key("s_ab", "tag"), b"".join(block for _, block in together))
         return Tags(tuple(data[i : i + self.names["t"]] for i in range(0, len(data), 16)))
+
+    def checks(self, key: str, role: str) -> np.ndarray:
+        """The first 8 bytes of another encryption of each entry of a role's persons."""
+        if key != "check":
+            raise Meaningless(f"{key} makes no words of check")
+        data = aes(self.key("s_ab", key), b"".join(block for _, block in self.keys(role).entries))
+        return np.frombuffer(data, "<u8")[::2].astype(np.uint64)
+
+    def table(self, entries: Blocks, words: np.ndarray) -> np.ndarray:
+        """A table of the card's size from which the tag of each entry reads its word; 0 in slots that none needs."""
+        rows = self.tags([entries]).rows
+        if len(rows) != words.size or self.names.get("t") != 16:
+            raise Meaningless("one word for each entry, and whole tags")
+        table = okvs.write(rows, words.tolist(), self.names["third"])
+        assert table is not None
+        return _words(table)
 
     @cached_property
     def _rows(self) -> list[tuple[int, int]]:
@@ -249,6 +275,8 @@ class Reading:
             "x": [At(factor=i) for i in range(len(case.x))],
             "z": [At(gathered=i) for i in sorted({of_b for of_b, _ in products})],
             "p": [At(of_b, of_a, number) for number, (of_b, of_a) in enumerate(products)],
+            "v_t": [At(gathered=i) for i in range(len(case.y)) if i not in self.run.ones],
+            "checks": [At(check=0)],
             "v": [
                 At(of_b, of_a, None if of_a is None else next(numbers), summed)
                 for summed, (of_b, of_a) in enumerate(case.summed)
@@ -343,6 +371,15 @@ class Reading:
                 return self.mask(key, label, at.index(index), size)
             case Call("zero", (str(key), str(index))):
                 return self.mask(key, "zero", at.index(index), size)
+            case Call("checks", (str(key), str(role))):
+                return run.checks(key, role)
+            case Call("table", ("tag", Call("keys", (str(role),)), inner)):
+                return run.table(run.keys(role), self.of_persons(inner, role, at))
+            case Call("part", (str(key), str(name), "summed")):
+                program = self.card.program
+                if program is None or program.makes != name or (key, at.index("summed")) not in run.parts:
+                    raise Meaningless(f"nothing leaves {key} a part of {name}")
+                return run.parts[key, at.index("summed")].copy()
             case Call("share", (str(role), str(name))):
                 shares = self.shared(name, at).shares
                 if role not in shares:
@@ -376,6 +413,17 @@ class Reading:
                     return Tags(tuple(sorted(value.rows)))
         raise Meaningless(f"{term} says nothing")
 
+    def of_persons(self, term: Term, role: str, at: At) -> np.ndarray:
+        """A column of a role's table, person by person for each occurrence, before its list is sorted."""
+        match term:
+            case Call("values", ("b", str(index))) if role == "b":
+                if at.index(index) >= len(self.run.case.y):
+                    raise Meaningless("b has no such column")
+                return _words(self.run.case.y[at.index(index)] * self.run.case.k)
+            case Call("checks", (str(key), str(other))) if other == role:
+                return self.run.checks(key, role)
+        raise Meaningless(f"{term} has no word for each person of {role}")
+
     def tags(self, lists: Sequence[Term]) -> Tags:
         found: list[Blocks | str] = []
         for one in lists:
@@ -402,7 +450,11 @@ class Reading:
 
     def match(self) -> Places:
         """For each tag that a sends its place among those that b sends, or the slot of its own behind them."""
-        of_a, of_b = (self.message(label, At()) for label in ("M1", "M2"))
+        if self.card.program is None:
+            of_a, of_b = (self.message(label, At()) for label in ("M1", "M2"))
+        else:  # nobody has both lists, and what is equal is equal all the same
+            of_a, listed = self.message("T", At()), self.run.tags([self.run.keys("b"), self.run.fillers("b", 0)])
+            of_b = Tags(tuple(sorted(listed.rows)))
         if not isinstance(of_a, Tags) or not isinstance(of_b, Tags):
             raise Meaningless("no tags")
         place = {tag: i for i, tag in enumerate(of_b.rows)}

@@ -6,7 +6,7 @@ made on the card, and a comparison must fail; the few that change nothing are li
 
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -132,10 +132,10 @@ def test_shares_add_up_to_what_is_shared(name: str) -> None:
         assert np.array_equal(reading.opened("sums", at)[0], plain[at.summed]), "the sums are other sums"
 
 
-def made_by(role: str, term: Term) -> Iterator[str]:
+def made_by(role: str, term: Term, card: Card = CARD) -> Iterator[str]:
     """What in a term a role cannot have by itself."""
-    holders = {key.name: key.holders for key in CARD.keys}
-    ends = {message.label: (message.sender, message.receiver) for message in CARD.messages}
+    holders = {key.name: key.holders for key in card.keys}
+    ends = {message.label: (message.sender, message.receiver) for message in card.messages}
     yield from (key for key in arguments(term, "key") if role not in holders[key])
     yield from (other for call in calls(term) for other in call.args[:1] if call.head in OWN and other != role)
     for name in names(term):
@@ -143,10 +143,10 @@ def made_by(role: str, term: Term) -> Iterator[str]:
             yield from (label for label in ("M1", "M2") if role not in ends[label])
         elif role not in ends.get(name, ()):
             yield name
-    for name in arguments(term, "shared"):
-        for shared in CARD.shared:
+    for name in (str(call.args[1]) for call in calls(term) if call.head == "share"):
+        for shared in card.shared:
             if shared.name == name:
-                yield from made_by(role, shared.shares[role]) if role in shared.shares else [name]
+                yield from made_by(role, shared.shares[role], card) if role in shared.shares else [name]
 
 
 OWN = ("values", "local", "noise", "share", "keys", "fillers", "groups")
@@ -221,25 +221,25 @@ LABELS = (
     "fresh",
 )
 NAMES = (*(message.label for message in CARD.messages), "match", *dict.fromkeys(each.name for each in CARD.shared))
-OTHERS = {"role": ROLES, "key": KEYS, "label": LABELS, "index": INDICES, "shared": NAMES[-2:]}
+OTHERS = {"role": ROLES, "key": KEYS, "label": LABELS, "index": INDICES, "shared": NAMES[-2:], "name": NAMES}
 
 
-def edits(term: Term) -> Iterator[Term]:
+def edits(term: Term, others_of: Mapping[str, Sequence[str]] = OTHERS) -> Iterator[Term]:
     """Every term that is one edit away: something dropped, turned round, or another of its kind in its place."""
     match term:
         case str():
-            yield from (name for name in NAMES if name != term)
+            yield from (name for name in others_of["name"] if name != term)
         case Sum(signed):
             for i, (sign, part) in enumerate(signed):
                 if rest := put(signed, i):
                     yield rest[0][1] if len(rest) == 1 and rest[0][0] > 0 else Sum(rest)
                 yield Sum(put(signed, i, (-sign, part)))
-                yield from (Sum(put(signed, i, (sign, other))) for other in edits(part))
+                yield from (Sum(put(signed, i, (sign, other))) for other in edits(part, others_of))
         case Product(factors):
             for i, factor in enumerate(factors):
                 left = put(factors, i)
                 yield left[0] if len(left) == 1 else Product(left)
-                yield from (Product(put(factors, i, other)) for other in edits(factor))
+                yield from (Product(put(factors, i, other)) for other in edits(factor, others_of))
         case Call(head, args):
             yield from (Call(other, args) for heads in ALIKE if head in heads for other in heads if other != head)
             kinds = kinds_of(term)
@@ -250,7 +250,7 @@ def edits(term: Term) -> Iterator[Term]:
                     yield Call(head, put(args, i))
                 if i and kinds[i - 1] == kind:
                     yield Call(head, (*args[: i - 1], arg, args[i - 1], *args[i + 1 :]))
-                others = (o for o in OTHERS[kind] if o != arg) if kind in OTHERS else edits(arg)
+                others = (o for o in others_of[kind] if o != arg) if kind in others_of else edits(arg, others_of)
                 yield from (Call(head, put(args, i, other)) for other in others)
 
 
