@@ -70,11 +70,11 @@ def test_who_has_no_value_does_not_contribute_to_its_sum() -> None:
 def test_a_count_beside_another_is_withheld_if_few_make_the_difference() -> None:
     rows = people(("a",), 20, x=[5]) + people(("a",), 3, x=[None], name="q")
     assert only(rows, VALUES, Control(10)) == 20
-    assert only(rows, VALUES, Control(10), ROWS) is None
+    assert only(rows, VALUES, Control(10), ROWS) is None and only(rows, SUM, Control(10), PEOPLE) is None
+    assert only(rows, VALUES, Control(10, round_to=2), ROWS) is None, "24 less 20 are 3 to 5"
     assert only(rows, VALUES, Control(10, round_to=5), ROWS) == 20
     full = people(("a",), 20, x=[5])
-    assert only(full, VALUES, Control(10, "shown"), ROWS) == 20
-    assert only(full, VALUES, Control(10, "hidden"), ROWS) is None, "nobody would be told apart from one"
+    assert only(full, VALUES, Control(10, "hidden"), ROWS) == only(full, VALUES, Control(10, "shown"), ROWS) == 20
 
 
 @pytest.mark.parametrize(

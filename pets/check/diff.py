@@ -31,7 +31,6 @@ from pets.ids import SpecDigest
 from pets.spec import moments as taken_apart
 from pets.spec.canonical import spec_digest
 from pets.spec.cards import load_cards
-from pets.spec.control import effective
 from pets.spec.ir import NoisedColumn
 from pets.spec.model import Dataset, Spec
 from pets.spec.population import Space, Undecided
@@ -269,9 +268,8 @@ def _arguments(what: Aggregate) -> tuple[ColumnRef, ...]:
 
 def _withheld(old: Facts, new: Facts) -> Iterator[Reason]:
     """Exact tables: what is withheld for the sake of another column of the table."""
-    a, b = effective(old.spec), effective(new.spec)
     assert old.query is not None and new.query is not None
-    if a is not None and b is not None and (why := beside((a, old.query), (b, new.query))):
+    if why := beside((old.spec, old.query), (new.spec, new.query)):
         yield Reason("release.disclosure_control", "incomparable", why)
 
 

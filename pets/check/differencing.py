@@ -40,8 +40,6 @@ Rule = Literal[
     "definition",
     "rounding",
     "threshold",
-    "within",
-    "rate",
     "mixed",
     "undecided",
 ]
@@ -103,8 +101,6 @@ TOLD: Final[Mapping[Rule, str]] = {
     "definition": "releases about the same rows that are prepared in other ways differ by the few whom that concerns",
     "rounding": "an earlier release counts the same people with another rounding",
     "threshold": "an earlier release withholds cells of the same rows by other rules, which tells of their numbers",
-    "within": "two counts of this query differ by people with a missing value, who may be too few",
-    "rate": "a sum of a measure that is 0 or 1 is a count, which this release does not round",
     "mixed": "an exact release and one with noise are about almost the same rows",
     "undecided": "the conditions are too many to be compared with those of earlier releases",
 }
@@ -117,8 +113,6 @@ _PATH: Final[Mapping[Rule, str]] = {
     "definition": "dataset.columns",
     "rounding": "release.disclosure_control.round_to",
     "threshold": "release.disclosure_control",
-    "within": "computation.sql: SELECT",
-    "rate": "computation.sql: SELECT",
     "mixed": "release",
     "undecided": "computation.sql: WHERE",
 }
@@ -148,25 +142,10 @@ class _Judgement:
         self._cleared: Final[list[tuple[set[int], tuple[Rule, Entry, str, str]]]] = []
 
     def alone(self) -> None:
-        """What one release, or its own repetition, tells by itself."""
+        """What repetitions of one release tell. What its own columns tell is for disclosure control to withhold."""
         release = self.new.release
         if not release.exact:
             return
-        counts = {part.population for part in release.parts if part.family == COUNTED}
-        if len(counts) > 1 and release.round_to == 1:
-            self._note(
-                "within",
-                self.new,
-                "counts rows with and without a value, and the difference may be about fewer people than the minimum",
-                "count one of the two, or round the counts",
-            )
-        if release.round_to > 1 and counts and release.flags:
-            self._note(
-                "rate",
-                self.new,
-                f"counts are rounded, and {release.flags[0]} is 0 or 1, so that its sum or mean is a count that is not",
-                "group by it in place of adding it up",
-            )
         if release.runs > 1:
             again = Entry(self.new.digest, release, {}, None)
             for table in release.records:
@@ -248,7 +227,8 @@ class _Judgement:
             self._defined(past, f"{', '.join(grown)} has other levels")
         if mine.prepared != theirs.prepared:
             self._defined(past, f"{mine.family} has another range")
-        rounded = mine.family == COUNTED and one.round_to > 1 and two.round_to > 1
+        least = max(one.min_count, two.min_count)
+        rounded = mine.family == COUNTED and 2 * min(one.round_to, two.round_to) >= least > 1
         if finer and not rounded:
             self._unless_large(
                 looked,
@@ -256,9 +236,10 @@ class _Judgement:
                 past,
                 f"the same rows are divided by {_named(finer)} in one of the two only, so that a cell withheld in one "
                 "may follow from the other",
-                "divide them in the same way, round the counts of both, or have the policy say which cells are large",
+                f"divide them in the same way, round the counts of both to {-(-least // 2)} or more, "
+                "or have the policy say which cells are large",
             )
-        if mine.family == COUNTED and one.round_to != two.round_to:
+        if one.round_to != two.round_to:
             self._note(
                 "rounding",
                 past,

@@ -64,8 +64,6 @@ class Release(Model):
     dimensions: tuple[tuple[str, str], ...]
     """Grouping columns in order of their names, each with a digest of its levels."""
     parts: tuple[Part, ...]
-    flags: tuple[str, ...]
-    """Measures whose range is one step wide: their sum is a count of people."""
     exact: bool
     min_count: int
     round_to: int
@@ -104,12 +102,6 @@ def release_of(spec: Spec, query: Query) -> Release:
         whole = None
     parts = {_part(space, whole, output.what, tables) for output in query.outputs if isinstance(output.what, Aggregate)}
     groups = {*query.group_by, *(o.what for o in query.outputs if isinstance(o.what, ColumnRef))}
-    measures = {
-        ref
-        for output in query.outputs
-        if isinstance(output.what, Aggregate) and output.what.statistic not in _COUNTS
-        for ref in output.what.columns
-    }
     control = effective(spec)
     return Release(
         records=tuple(
@@ -126,7 +118,6 @@ def release_of(spec: Spec, query: Query) -> Release:
             (str(ref), _digest(sorted(tables[ref.dataset].columns[ref.column].levels))) for ref in sorted(groups)
         ),
         parts=tuple(sorted(parts, key=lambda part: (part.family, part.population))),
-        flags=tuple(sorted(str(ref) for ref in measures if _is_flag(tables[ref.dataset], ref.column))),
         exact=terms.differential_privacy is None,
         min_count=control.min_count if control else 1,
         round_to=control.round_to if control else 1,
@@ -191,11 +182,6 @@ def _range(tables: Mapping[str, Dataset], ref: ColumnRef) -> list[object]:
     """What changes the numbers of a measure without a word in the query."""
     column = tables[ref.dataset].columns[ref.column]
     return [str(ref), str(column.min), str(column.max), column.places, column.clamp]
-
-
-def _is_flag(table: Dataset, column: str) -> bool:
-    low, high = table.columns[column].scaled_range
-    return high - low <= 1
 
 
 def _text(space: Space, rows: int | None) -> str:

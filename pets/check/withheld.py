@@ -9,8 +9,11 @@ and to hide empty cells like small ones where nothing else depends on them.
 from collections.abc import Iterator, Mapping
 from typing import Final, Literal
 
-from pets.spec.control import Control
-from pets.spec.query import Output, Query, Statistic
+from pets.spec.control import Control, effective
+from pets.spec.model import Spec
+from pets.spec.moments import contributors
+from pets.spec.protected import follows
+from pets.spec.query import Aggregate, Query
 
 Relation = Literal["equal", "narrower", "wider", "incomparable"]
 
@@ -43,25 +46,29 @@ def compared(old: Control, new: Control) -> Iterator[tuple[str, Relation, str]]:
             yield "round_to", "incomparable", f"{told}, and two roundings of a count tell more than each of them"
 
 
-def beside(old: tuple[Control, Query], new: tuple[Control, Query]) -> str:
-    """Why other cells may be withheld for the sake of counts that stand beside each other; empty if none are.
+def beside(old: tuple[Spec, Query], new: tuple[Spec, Query]) -> str:
+    """Why other numbers may be withheld for the sake of columns that stand beside them; empty if none are.
 
-    Of two counts that are not rounded, one is withheld where they differ by few people. So to round them, or to leave
-    one out, shows what was withheld.
+    Where two columns count other people, one is withheld if they differ by few, unless rounding hides that
+    (``spec/protected.py``). So to leave a column out, or to round more coarsely, may show what was withheld.
     """
-    one, other = ((control.round_to > 1, _counts(query)) for control, query in (old, new))
-    if one == other or max(len(one[1]), len(other[1])) < 2:
+    one, other = (_differences(spec, query) for spec, query in (old, new))
+    if one == other:
         return ""
-    return "other counts stand beside each other, or are rounded, so that other cells are withheld for their difference"
+    return "columns that count other people stand beside each other, so that other numbers are withheld for them"
 
 
-def _counts(query: Query) -> frozenset[object]:
-    """The counts of rows in a table, by what they count."""
-    return frozenset(output.what for output in query.outputs if _is_count(output))
-
-
-def _is_count(output: Output) -> bool:
-    return getattr(output.what, "statistic", None) in (Statistic.COUNT_ROWS, Statistic.COUNT_VALUES)
+def _differences(spec: Spec, query: Query) -> frozenset[str]:
+    """The sets of people that a table counts, if there are several and the table shows their differences."""
+    control = effective(spec)
+    if control is None or not follows(control):
+        return frozenset()
+    found = frozenset(
+        contributors(query, spec, output.what.columns).name
+        for output in query.outputs
+        if isinstance(output.what, Aggregate)
+    )
+    return found if len(found) > 1 else frozenset()
 
 
 def _zero_is_nobody(control: Control) -> bool:

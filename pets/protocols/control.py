@@ -117,7 +117,7 @@ def protect(
     values = yield from _bands(ctx, shape, columns)
     chosen = sharing.joined(*(flags[_place(shape, each.rests_on)] for each in shape.shown))
     kept = yield from sharing.multiply(ctx, chosen, sharing.joined(*values))
-    part = np.concatenate([kept.own, flags.own]).reshape(-1, shape.rows)[:, : shape.cells].reshape(-1)
+    part = np.ascontiguousarray(np.concatenate([kept.own, flags.own]).reshape(-1, shape.rows)[:, : shape.cells]).ravel()
     yield Send("result", "show", ctx.zeros.add(part), ctx.step("show"))
 
 

@@ -11,7 +11,8 @@ that is withheld for the sake of another all look the same. The order of work is
                          b  so are those of each party in ``local`` alone
                          c  a sum: no dominance, over each person's whole contribution to the cell
                          d  a sum of a 0/1 column is a count of persons: the ones are enough, and so are the others
-                         e  COUNT(x) beside COUNT(*), neither rounded: those who are NULL are enough, too
+                         e  of a statistic of x beside one of everybody: those who are NULL in x are nobody, or
+                            enough, unless rounding hides that (``tells_differences``)
     3  withheld too    where totals are known: see ``blocks``
     4  rounded         counts of rows and persons, and sums of 0/1 columns, where they are shown
     5  derived         totals and means are made of what is shown (``total``, ``mean``), never of anything else
@@ -137,10 +138,15 @@ def allowed(rows: Sequence[Row], one: Statistic, beside: Sequence[Statistic], co
         others = {row.person for row in rows if row.values[one.column] == 0}
         if not (control.enough(len(ones)) and control.enough(len(others))):
             return False
-    if one.kind == "values" and control.round_to == 1 and Statistic("rows") in beside:
+    if one.column and tells_differences(control) and any(not other.column for other in beside):
         missing = {row.person for row in rows if row.values[one.column] is None}
-        return control.enough(len(missing))
+        return len(missing) == 0 or len(missing) >= control.min_count
     return True
+
+
+def tells_differences(control: Control) -> bool:
+    """Whether the difference of two counts that are shown may be about fewer than the minimum: rounding is too fine."""
+    return 2 * control.round_to < control.min_count
 
 
 # -- 3: totals that are known -----------------------------------------------------------------------------------------

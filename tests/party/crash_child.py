@@ -26,7 +26,7 @@ SPEC = StoredSpec(DIGEST, PlanDigest("cd" * 32), b"toml", b"{}", b"envelope", "A
 COVERING = replace(SPEC, digest=SpecDigest("12" * 32))
 ENTRY = Entry(
     "ab" * 32,
-    Release(records=(), dimensions=(), parts=(), flags=(), exact=True, min_count=10, round_to=1, runs=1),
+    Release(records=(), dimensions=(), parts=(), exact=True, min_count=10, round_to=1, runs=1),
     {"t": "version"},
     dt.date(2027, 1, 1),
 )
