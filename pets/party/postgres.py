@@ -197,12 +197,14 @@ class Database:
             raise
 
     def told(self, kind: Kind) -> Kind:
-        """The kind that a column comes as: text of a database that promises no encoding comes as bytes to look at."""
-        return "blob" if kind == "text" and self.encoding == "SQL_ASCII" else kind
+        """The kind that a column comes as: numerals, and bytes to look at from a database that promises no encoding."""
+        if kind == "text" and self.encoding == "SQL_ASCII":
+            return "blob"
+        return "numeral" if kind == "decimal" else kind
 
     def _fetched(self, held: Held) -> str:
         raw = "pg_catalog.encode(pg_catalog.convert_to({x}::pg_catalog.text, 'SQL_ASCII'), 'hex')"
-        how = raw if held.kind != self.told(held.kind) else _FETCHED.get(held.kind, "{x}")
+        how = raw if held.kind == "text" and self.encoding == "SQL_ASCII" else _FETCHED.get(held.kind, "{x}")
         return how.format(x=named(held.name))
 
     def fingerprint(self) -> str:

@@ -86,8 +86,8 @@ class FrameSource:
 
 Source = FileSource | FrameSource | PostgresSource
 
-Kind = Literal["text", "integer", "decimal", "float", "boolean", "date", "timestamp", "blob", "other"]
-"""What the values of a source's column are."""
+Kind = Literal["text", "integer", "decimal", "numeral", "float", "boolean", "date", "timestamp", "blob", "other"]
+"""What the values of a source's column are; a numeral is a number of any size and precision, as text."""
 
 
 def is_pattern(path: Path) -> bool:

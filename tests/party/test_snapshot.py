@@ -4,7 +4,7 @@ import datetime as dt
 import hashlib
 import os
 import stat
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +220,36 @@ def test_decimals_are_rounded_half_away_from_zero(tmp_path: Path, form: str) -> 
         source = FrameSource(pd.DataFrame({"id": ids, "rent": [float(v) if v else None for v in written]}))
     _, kept = snap(tmp_path, source, dataset(rent=RENT))
     assert [None if pd.isna(v) else int(v) for v in kept.m_rent] == expected
+
+
+def test_numbers_of_every_length_are_read_exactly_however_they_are_stored(tmp_path: Path) -> None:
+    """Short numbers are read by quicker types than long ones: against Python's decimals, at and about every limit."""
+    rng = np.random.default_rng(5)
+    written = ["0", "-0", "5.", ".5", "+.005", "-.995", "0.994999999", "0.9949999999", "0.995", "999999999.995"]
+    for whole, places in [(w, p) for w in (1, 8, 9, 10, 13, 14, 15) for p in (0, 1, 3, 4, 5, 8, 9, 10, 17)]:
+        text = "".join(map(str, rng.integers(1, 10, whole + places)))
+        written += [sign + text[:whole] + ("." + text[whole:] if places else "") for sign in ("", "-")]
+    limit = 10**13 - 1
+    column = Column(role="measure", type="decimal", places=2, min=f"-{limit}", max=str(limit), clamp=True)
+    cents = Decimal("0.01")
+    bounded = [min(max(Decimal(v).quantize(cents, ROUND_HALF_UP), -Decimal(limit)), Decimal(limit)) for v in written]
+    ids = [f"p{i:04}" for i in range(len(written))]
+    text_file = csv_file(tmp_path, "id,x\n" + "".join(f"{i},{v}\n" for i, v in zip(ids, written, strict=True)))
+    exact = pa.table({"id": ids, "x": pa.array([Decimal(v) for v in written], pa.decimal128(38, 18))})
+    for source in (text_file, FrameSource(exact)):
+        _, kept = snap(tmp_path, source, dataset(x=column))
+        assert kept.m_x.tolist() == [int(v * 100) for v in bounded]
+
+
+@pytest.mark.parametrize("value", ["12.0", "123456789012.0", "12345678901234568.0", "1e3", "1000000000"])
+def test_whole_numbers_of_every_length_are_whole(tmp_path: Path, value: str) -> None:
+    about = dataset(x=Column(role="filter only", type="integer"))
+    of_file = csv_file(tmp_path, f"id,x\na,{value}\n")
+    for source in (of_file, FrameSource(pd.DataFrame({"id": ["a"], "x": [float(value)]}))):
+        _, kept = snap(tmp_path, source, about)
+        assert kept.c_x.tolist() == [int(float(value))]
+    not_whole = csv_file(tmp_path, "id,x\na,123456789012.0001\nb,1.000000001\nc,12345678901234.5\n")
+    assert refused(tmp_path, not_whole, about).local[0].endswith("no whole number in 3 rows: 2, 3, 4")
 
 
 def test_whole_numbers_written_as_decimals_are_whole_numbers(tmp_path: Path) -> None:
