@@ -1,4 +1,4 @@
-"""A message that is cut, too long, doubled or out of place ends every operation on shares: nobody has an output."""
+"""Every operation on shares through its gates; a message that is cut, too long, doubled or out of place ends it."""
 
 import threading
 from collections.abc import Iterable, Mapping
@@ -41,18 +41,20 @@ def altered(fault: str, passing: Passing) -> Iterable[bytes]:
     return [framed(passing, body, column + 1)]
 
 
-def outcome(name: str, rows: int, public: Mapping[str, int], fault: str, at: int) -> tuple[list[Any], PartyId]:
+def outcome(name: str, rows: int, public: Mapping[str, int], fault: str = "", at: int = 0) -> tuple[list[Any], Any]:
     """How an operation ended at each party when message ``at`` of p1's incoming ones is altered; whom it came from."""
     made, network = MADE[name], MemoryNetwork(NAMES.values())
     program = [(name, {"n": rows, "bits": 1, **public})]
     incoming = [each for each in gate.project_operations(CARD, program, NAMES, "p1") if not each.sending]
-    target = incoming[at % len(incoming)]
+    target = incoming[at % len(incoming)] if fault else None
 
     def tap(passing: Passing) -> Iterable[bytes]:
+        assert target is not None
         meant = (target.peer, NAMES["p1"], target.slot)
         return altered(fault, passing) if (passing.sender, passing.to, passing.head.slot) == meant else [passing.data]
 
-    network.taps.append(tap)
+    if fault:
+        network.taps.append(tap)
     ends: list[Any] = [None] * 3
 
     def one(party: int) -> None:
@@ -76,7 +78,14 @@ def outcome(name: str, rows: int, public: Mapping[str, int], fault: str, at: int
         thread.start()
     for thread in threads:
         thread.join(30)
-    return ends, target.peer
+    return ends, target and target.peer
+
+
+@pytest.mark.parametrize("name", sorted(MADE))
+def test_every_operation_passes_its_gates(name: str) -> None:
+    """In the order of the card, at every party, to the last message."""
+    for public in MADE[name].publics:
+        assert outcome(name, max(MADE[name].rows), public)[0] == ["output"] * 3
 
 
 @pytest.mark.parametrize("fault", ["cut", "longer", "twice", "out of place"])
