@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isqrt
 from typing import Any
 
 import numpy as np
 
 from pets.protocols.base import Role
-from pets.protocols.rep3 import compare, fixed, groups, products, quantiles, ratio, rounding, sharing, tables
+from pets.protocols.rep3 import compare, fixed, groups, linear, products, quantiles, ratio, rounding, sharing, tables
 from pets.protocols.rep3.groups import Rank, grouped, marked
 from pets.protocols.rep3.sharing import Bits, Context, Words
 from tests.oracles.shared import Run
@@ -54,7 +55,7 @@ def _decayed(ctx: Context, x: Words, *, bits: int) -> Role[Any]:
 RATIOS = tuple({"bits": bits, "digits": digits} for bits in (1, 2, 19, 20, 30) for digits in (1, 2, 3))
 """Widths on both sides of what is done otherwise."""
 
-PARTS = {"sort_compare", "sort_step", "sort_digits", "digit_above", "running_step"}
+PARTS = {"sort_compare", "sort_step", "sort_digits", "digit_above", "running_step", "matrix_turn"}
 """Operations of the card that only others use."""
 
 
@@ -140,6 +141,23 @@ def _top_by_group(ctx: Context, x: Words, *, bits: int, value: int, points: int,
     return [there, keys, *found, *values]
 
 
+LEAST = {(22, 13): 10, (20, 10): 7, (26, 5): 2}
+"""The least eigenvalue for bits after the point and turns, with matrices of 2 to 4 columns."""
+
+
+def _matrix_inverse(ctx: Context, x: Words, *, n: int, bits: int, turns: int) -> Role[Any]:
+    size, least = isqrt(n), LEAST[bits, turns]
+    whole = sharing.joined(*_columns(x, n))[slice(0, n)]
+    return (yield from linear.inverted(ctx, whole, size=size, fraction=bits, least=least))
+
+
+def _solved(ctx: Context, x: Words, *, bits: int, n: int, cut: int) -> Role[Any]:
+    whole = sharing.joined(*_columns(x, n * n))[slice(0, n * n)]
+    column = whole[slice(0, n)]
+    least = {8: 10, 0: 2}[cut]
+    return (yield from linear.solved(ctx, whole, whole, column, size=n, fraction=bits, least=least))
+
+
 def _by(**numbers: tuple[int, ...]) -> tuple[Mapping[str, int], ...]:
     return tuple(dict(zip(numbers, each, strict=True)) for each in zip(*numbers.values(), strict=True))
 
@@ -190,5 +208,7 @@ MADE: Mapping[str, Made] = {
     "top_by_group": Made(
         _top_by_group, 1, _by(bits=(1, 9), value=(5, 12), points=(1, 4), groups=(1, 60)), rows=(64, 100)
     ),
+    "matrix_inverse": Made(_matrix_inverse, 1, _by(n=(9, 16, 4), bits=(22, 20, 26), turns=(13, 10, 5)), rows=(1,)),
+    "solved": Made(_solved, 1, _by(bits=(22, 26), n=(2, 2), cut=(8, 0)), rows=(1,)),
     "inner_products": Made(lambda ctx, x, y, *, bits: products.inner_products(ctx, x, y, 1), 2, _bits(1)),
 }

@@ -11,7 +11,19 @@ import numpy.typing as npt
 from pets.errors import PeerError
 from pets.kernels.shares import Zeros
 from pets.protocols.base import Role
-from pets.protocols.rep3 import compare, fixed, groups, order, products, quantiles, ratio, rounding, sharing, tables
+from pets.protocols.rep3 import (
+    compare,
+    fixed,
+    groups,
+    linear,
+    order,
+    products,
+    quantiles,
+    ratio,
+    rounding,
+    sharing,
+    tables,
+)
 from pets.protocols.rep3.sharing import PARTIES, Bits, Context, Words
 from pets.secret import Secret
 from pets.spec.cards import cards_folder, load_cards
@@ -80,6 +92,7 @@ FIXED: Mapping[str, Callable[..., Role[Words]]] = {
     "over": lambda ctx, x, y: fixed.over(ctx, sharing.public(ctx, 1000, ROWS), x, fraction=4, bits=3, digits=1),
     "decay": lambda ctx, x, y: fixed.decay(ctx, x.times(100) + sharing.public(ctx, 200, ROWS), 10),
     "sigmoid": lambda ctx, x, y: fixed.sigmoid(ctx, x.times(500), 10),
+    "inverted, solved": lambda ctx, x, y: _solved(ctx),
 }
 """Of ratio.py and fixed.py."""
 
@@ -122,6 +135,12 @@ def _top_by_group(ctx: Context, x: Words) -> Role[Words]:
     key, valid = _numbers(ctx, 1, 1, 1), _numbers(ctx, 1, 0, 1)
     there, keys, some, found = yield from tables.top_by_group(ctx, key, 1, x, 3, valid, 3, 1)
     return sharing.joined(there, keys, *some, *found)
+
+
+def _solved(ctx: Context) -> Role[Words]:
+    a, b = _numbers(ctx, 800, 100, 100, 600), _numbers(ctx, 512, -256)
+    x = yield from linear.inverted(ctx, a, size=2, fraction=10, least=2)
+    return (yield from linear.solved(ctx, a, x, b, size=2, fraction=10, least=2))
 
 
 def _numbers(ctx: Context, *numbers: int) -> Words:

@@ -61,6 +61,7 @@ EXPECTED = {
     "over": lambda x, y: [16000 // signed(a) % WORD for a in x],
     "decay": lambda x, y: [516, 1023, 516],  # 1024 e^-t is 516.9, 1024, 516.9
     "sigmoid": lambda x, y: [942, 281, 942],  # 1024 / (1 + e^-x) is 942.01, 280.1, 942.01
+    "inverted, solved": lambda x, y: [725, -558 % WORD],  # 725.08 and -557.75
     "starts": lambda x, y: [1, 1, 1],
     "fronted": lambda x, y: [x[1], x[2], x[0]],
     "grouped": lambda x, y: [1, 0, (x[0] + x[1]) % WORD, 0, x[0], 0, x[1], 0],

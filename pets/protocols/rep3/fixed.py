@@ -7,7 +7,7 @@ tells nothing more than that function of it.
 Errors are in units of the last place, 2^-f. Ranges are of words, and a row out of range gives garbage: declared ranges
 rule that out.
 
-Source:  our design and its bounds: docs/adr/0017-division-by-secrets.md; Chebyshev interpolation: any text on
+Source:  our design and its bounds: docs/adr/0022-division-by-secrets.md; Chebyshev interpolation: any text on
          numerical analysis.
 """
 

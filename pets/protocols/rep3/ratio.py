@@ -6,7 +6,7 @@ the masks have it. What is left over is exact all the same, so that a comparison
 quotient: the result is a function of the values alone, the same in every run.
 
 Source:  Goldschmidt 1964; Markstein, RNC 2004 (coupled iterations for roots); our design and its bounds:
-         docs/adr/0017-division-by-secrets.md.
+         docs/adr/0022-division-by-secrets.md.
 """
 
 from typing import Final
@@ -35,7 +35,7 @@ ROOT_BITS: Final = 60
 """Bits of what a root is taken of, at the most."""
 
 _SLACK: Final = 3
-"""What is left over after a digit is less than 2^3 times the divisor in that place: ADR 0017."""
+"""What is left over after a digit is less than 2^3 times the divisor in that place: ADR 0022."""
 
 _START: Final = round((48**0.5 - 4) * 2**FRACTION)
 """c of the first approximation c - 2 d of 1 / d for 1/2 <= d <= 1: off by less than 0.072 of it."""
