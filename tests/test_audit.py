@@ -332,12 +332,13 @@ def test_people_are_no_more_than_their_rows_and_no_fewer_than_in_a_part() -> Non
 
 
 def test_a_sum_bounds_the_rows_it_is_of() -> None:
-    """COUNT(x) is withheld for the few who have no value; the sum is shown, of at most 1440 each."""
+    """A tool that withholds COUNT(x) for the few who have no value, and shows the sum: it is of at most 1440 each."""
     people = made_up(random.Random("sum"), 40, minutes=[1440]) + small(2, minutes=None)
     sql = f"SELECT {COUNT}, COUNT(a.minutes) AS known, SUM(a.minutes) AS minutes"
-    table = release("sums", sql, people, 'min_count = 10\nzeros = "shown"')
-    assert table.cells[()] == {"n": 42, "known": None, "minutes": 40 * 1440}
-    (found,) = audit([table]).close
+    ours = release("sums", sql, people, 'min_count = 10\nzeros = "shown"')
+    assert ours.cells[()] == {"n": 42, "known": None, "minutes": None}
+    theirs = Released("theirs", ours.spec, ours.query, ours.control, {(): {"n": 42, "known": None, "minutes": 57_600}})
+    (found,) = audit([theirs]).close
     assert (found.statistic, found.low, found.high) == ("known", 40, 42)
 
 
