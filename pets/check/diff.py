@@ -13,6 +13,7 @@ is a table with a column less if its epsilon goes to the others.
     fields      every field of the model by its entry in check/decided.py, which knows no query
     query       the bound queries: tables, populations in normal form (spec/population.py), groups, columns
     noise       the noised columns: units, sensitivity and epsilon of each
+    withheld    under disclosure control, what is withheld for the sake of another column
     matrix      every cell of the disclosure matrix, coalitions beyond the model included
     losses      what a run charges to each dataset
 """
@@ -31,6 +32,7 @@ from pets.ids import SpecDigest
 from pets.spec import moments as taken_apart
 from pets.spec.canonical import spec_digest
 from pets.spec.cards import load_cards
+from pets.spec.control import effective
 from pets.spec.ir import NoisedColumn
 from pets.spec.model import Dataset, Spec
 from pets.spec.population import Space, Undecided
@@ -116,7 +118,7 @@ def facts(spec: Spec) -> Facts:
             first = verdict.errors[0]
             return Facts(spec, digest, f"{first.rule} at {first.path}: {first.message}")
         roles = taken_apart.roles(spec, query)
-        columns = noised.noised_columns(spec, query, roles)
+        columns = noised.noised_columns(spec, query, roles) if effective(spec) is None else ()
     except PetsError as error:
         return Facts(spec, digest, error.text)
     rows = {

@@ -18,7 +18,7 @@ less. ``effective(spec)`` is the one answer that checkers, planner, protocol and
 """
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import lcm
@@ -189,6 +189,22 @@ def stated(part: "Knobs") -> tuple[Control, ...]:
         None if part.p_percent is None else Fraction(part.p_percent, 100),
     )
     return (own,) if part.preset is None else (PRESETS[part.preset].control, own)
+
+
+def why_weaker(part: "Knobs", preset: Control) -> Iterator[tuple[str, str]]:
+    """Fields that say less than the preset beside them, so that they mean nothing: what each does, and its name."""
+    least = part.min_count or (part.redact_at_or_below or preset.min_count - 1) + 1
+    if least < preset.min_count:
+        yield f"shows cells from {least} persons on, below the {preset.min_count} of", "min_count"
+    if part.zeros == "shown" and preset.zeros == "hidden":
+        yield "shows empty cells against", "zeros"
+    if part.round_to is not None and part.round_to < preset.round_to and preset.round_to % part.round_to == 0:
+        yield f"rounds to less than the {preset.round_to} of", "round_to"
+    if part.p_percent is not None and preset.p_percent is not None and Fraction(part.p_percent, 100) < preset.p_percent:
+        yield "is below that of", "p_percent"
+    for each in part.dominance or ():
+        if any(_implies(known, (each.largest, Fraction(each.percent, 100))) for known in preset.dominance):
+            yield f"of {each.largest} with {each.percent} % follows from", "dominance"
 
 
 def strictest(controls: Iterable[Control]) -> Control:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from pets.ids import MISSING, PartyId
-from pets.spec.control import PRESETS, PresetName, Rounding, Zeros, control_of
+from pets.spec.control import PRESETS, PresetName, Rounding, Zeros, control_of, why_weaker
 
 FORMAT = 1
 """Version of the specification format: the value of the key ``pets``."""
@@ -351,18 +351,8 @@ class Knobs(Model):
             raise ValueError("dominance has no rule in it: leave it out")
         if self.preset is None:
             return self
-        known = PRESETS[self.preset].control
-        least = self.min_count or (self.redact_at_or_below or known.min_count - 1) + 1
-        if least < known.min_count:
-            raise ValueError(f"shows cells from {least} persons on, the preset {self.preset} from {known.min_count}")
-        if self.zeros == "shown" and known.zeros == "hidden":
-            raise ValueError(f'zeros = "shown" undoes the preset {self.preset}, which hides them')
-        if (
-            self.p_percent is not None
-            and known.p_percent is not None
-            and Fraction(self.p_percent, 100) < known.p_percent
-        ):
-            raise ValueError(f"p_percent is below that of the preset {self.preset}")
+        for said, key in why_weaker(self, PRESETS[self.preset].control):
+            raise ValueError(f"{key} {said} the preset {self.preset}, which is stricter: leave it out, or tighten it")
         return self
 
 

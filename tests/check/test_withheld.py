@@ -6,12 +6,14 @@ from fractions import Fraction
 import pytest
 
 from pets.check.decided import Pair, fields
+from pets.check.diff import compare
 from pets.check.withheld import beside, compared
 from pets.spec.control import Control, control_of
-from pets.spec.model import Column, DisclosureControl, Dominance, HolderControl, Model, Spec
+from pets.spec.model import Column, Computation, DisclosureControl, Dominance, HolderControl, Model, Spec
 from pets.spec.parse import parse_toml
 from pets.spec.sql import bind
 from tests.approve.consortium import SPEC_TOML
+from tests.check import pairs
 
 NOISE = SPEC_TOML[SPEC_TOML.index("[release.differential_privacy]") : SPEC_TOML.index("[security]")]
 TURNED = {"narrower": "wider", "wider": "narrower"}
@@ -133,6 +135,41 @@ def test_a_count_beside_another(sql: str, control: str, other_sql: str, other_co
     specs = asking(control, sql), asking(other_control, other_sql or sql)
     one, other = ((spec, bind(spec)) for spec in specs)
     assert bool(beside(one, other)) == bool(beside(other, one)) == withheld
+
+
+def accepted(control: str, columns: str) -> Spec:
+    """A specification that the check accepts, with this control in the place of noise."""
+    noise = pairs.BASE[pairs.BASE.index("[release.differential_privacy]") : pairs.BASE.index("[security]")]
+    spec = parse_toml(pairs.BASE.replace(noise, f"[release.disclosure_control]\n{control}\n\n"))
+    sql = (
+        f"SELECT h.tenure, {columns} FROM attendances a JOIN housing h ON a.nhs_number = h.nhs_number GROUP BY h.tenure"
+    )
+    return spec.model_copy(update={"computation": Computation(sql=sql)})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "columns", "relation"),
+    [
+        (BASE, 'preset = "nes-1-to-9"', "COUNT(*) AS n", "equal"),
+        (BASE, "min_count = 10", "COUNT(*) AS n", "narrower"),
+        (BASE, f"{BASE}\nround_to = 5", "COUNT(*) AS n", "narrower"),
+        (BASE, f"{BASE}\nround_to = 5", "COUNT(*) AS n, SUM(a.minutes) AS s", "incomparable"),
+        (BASE, 'min_count = 11\nzeros = "shown"', "COUNT(*) AS n", "incomparable"),
+    ],
+)
+def test_whole_specifications_are_compared_with_their_control(old: str, new: str, columns: str, relation: str) -> None:
+    """A sum may be withheld for the sake of a count of more people beside it, and shown if that is rounded."""
+    one, other = accepted(old, columns), accepted(new, columns)
+    found, back = compare(one, other), compare(other, one)
+    assert (found.relation, back.relation) == (relation, TURNED.get(relation, relation)), found.text
+
+
+def test_a_column_less_is_narrower_unless_another_was_withheld_for_it() -> None:
+    count, with_sum = accepted(BASE, "COUNT(*) AS n"), accepted(BASE, "COUNT(*) AS n, SUM(a.minutes) AS s")
+    assert compare(with_sum, count).relation == "incomparable"
+    fine = f"{BASE}\nround_to = 5"
+    count, with_sum = accepted(fine, "COUNT(*) AS n"), accepted(fine, "COUNT(*) AS n, SUM(a.minutes) AS s")
+    assert compare(with_sum, count).relation == "narrower", compare(with_sum, count).text
 
 
 def drawn(draw: random.Random) -> Control:

@@ -129,10 +129,18 @@ def test_what_holds(toml: str, body: str, expected: Control) -> None:
         ("min_count = 10\ndominance = []", "leave it out"),
         ("min_count = 10\ndominance = [{ largest = 2, percent = 100 }]", "percent"),
         ('preset = "ons-11"', "preset"),
-        ('preset = "ons-10"\nmin_count = 9', "shows cells from 9 persons on, the preset ons-10 from 10"),
+        (
+            'preset = "ons-10"\nmin_count = 9',
+            "shows cells from 9 persons on, below the 10 of the preset",
+        ),
         ('preset = "ons-10"\nredact_at_or_below = 8', "shows cells from 9 persons on"),
-        ('preset = "ons-10"\nzeros = "shown"', "undoes the preset ons-10"),
-        ('preset = "acro-default"\np_percent = 9', "below that of the preset acro-default"),
+        ('preset = "ons-10"\nzeros = "shown"', "zeros shows empty cells against the preset ons-10"),
+        ('preset = "acro-default"\np_percent = 9', "p_percent is below that of the preset acro-default"),
+        ('preset = "opensafely-7-5"\nround_to = 1', "round_to rounds to less than the 5 of the preset"),
+        (
+            'preset = "acro-default"\ndominance = [{ largest = 1, percent = 95 }]',
+            "dominance of 1 with 95 % follows from the preset acro-default",
+        ),
         ('preset = "opensafely-7-5"\nround_to = 6\nrounding = "midpoint"', "agree on one rounding"),
         (
             'preset = "opensafely-7-5"\n%(holder)s\nround_to = 6\nrounding = "midpoint"',
