@@ -8,8 +8,21 @@ from typing import Any
 import numpy as np
 
 from pets.protocols.base import Role
-from pets.protocols.rep3 import compare, fixed, groups, linear, products, quantiles, ratio, rounding, sharing, tables
+from pets.protocols.rep3 import (
+    compare,
+    fixed,
+    groups,
+    linear,
+    products,
+    quantiles,
+    ratio,
+    regression,
+    rounding,
+    sharing,
+    tables,
+)
 from pets.protocols.rep3.groups import Rank, grouped, marked
+from pets.protocols.rep3.regression import Design
 from pets.protocols.rep3.sharing import Bits, Context, Words
 from tests.oracles.shared import Run
 
@@ -55,7 +68,7 @@ def _decayed(ctx: Context, x: Words, *, bits: int) -> Role[Any]:
 RATIOS = tuple({"bits": bits, "digits": digits} for bits in (1, 2, 19, 20, 30) for digits in (1, 2, 3))
 """Widths on both sides of what is done otherwise."""
 
-PARTS = {"sort_compare", "sort_step", "sort_digits", "digit_above", "running_step", "matrix_turn"}
+PARTS = {"sort_compare", "sort_step", "sort_digits", "digit_above", "running_step", "matrix_turn", "ahead"}
 """Operations of the card that only others use."""
 
 
@@ -158,6 +171,28 @@ def _solved(ctx: Context, x: Words, *, bits: int, n: int, cut: int) -> Role[Any]
     return (yield from linear.solved(ctx, whole, whole, column, size=n, fraction=bits, least=least))
 
 
+def _least(columns: int, bits: int, turns: int) -> int:
+    return next(least for least in range(1, 20) if linear.turns(columns, bits, least) == turns)
+
+
+def _least_squares(ctx: Context, x: Words, *, columns: int, bits: int, turns: int, cut: int) -> Role[Any]:
+    design = Design(x.rows, columns, bits, _least(columns, bits, turns))
+    assert design.cut == cut
+    return [*(yield from regression.least_squares(ctx, design, _columns(x, columns), x))]
+
+
+def _logistic_turn(ctx: Context, x: Words, *, columns: int, bits: int, turns: int, cut: int) -> Role[Any]:
+    design = Design(x.rows, columns, bits, _least(columns, bits, turns))
+    assert design.cut == cut
+    return [*(yield from regression.logistic(ctx, design, _columns(x, columns), x, 1))]
+
+
+def _deviations(ctx: Context, x: Words, *, columns: int, cut: int) -> Role[Any]:
+    design = Design(x.rows, columns, 20, 2)
+    whole = sharing.joined(*_columns(x, columns * columns))[slice(0, columns * columns)]
+    return (yield from regression.deviations(ctx, design, whole, -20 - cut))
+
+
 def _by(**numbers: tuple[int, ...]) -> tuple[Mapping[str, int], ...]:
     return tuple(dict(zip(numbers, each, strict=True)) for each in zip(*numbers.values(), strict=True))
 
@@ -210,5 +245,12 @@ MADE: Mapping[str, Made] = {
     ),
     "matrix_inverse": Made(_matrix_inverse, 1, _by(n=(9, 16, 4), bits=(22, 20, 26), turns=(13, 10, 5)), rows=(1,)),
     "solved": Made(_solved, 1, _by(bits=(22, 26), n=(2, 2), cut=(8, 0)), rows=(1,)),
+    "least_squares": Made(
+        _least_squares, 1, _by(columns=(1, 3), bits=(20, 16), turns=(5, 7), cut=(13, 5)), rows=(100,)
+    ),
+    "logistic_turn": Made(
+        _logistic_turn, 1, _by(columns=(1, 3), bits=(20, 16), turns=(5, 7), cut=(13, 5)), rows=(100,)
+    ),
+    "deviations": Made(_deviations, 1, _by(columns=(1, 3), cut=(0, 5)), rows=(1, 64)),
     "inner_products": Made(lambda ctx, x, y, *, bits: products.inner_products(ctx, x, y, 1), 2, _bits(1)),
 }

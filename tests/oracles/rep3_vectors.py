@@ -20,6 +20,7 @@ from pets.protocols.rep3 import (
     products,
     quantiles,
     ratio,
+    regression,
     rounding,
     sharing,
     tables,
@@ -93,8 +94,24 @@ FIXED: Mapping[str, Callable[..., Role[Words]]] = {
     "decay": lambda ctx, x, y: fixed.decay(ctx, x.times(100) + sharing.public(ctx, 200, ROWS), 10),
     "sigmoid": lambda ctx, x, y: fixed.sigmoid(ctx, x.times(500), 10),
     "inverted, solved": lambda ctx, x, y: _solved(ctx),
+    "least_squares, deviations": lambda ctx, x, y: _fitted(ctx),
+    "logistic": lambda ctx, x, y: _logistic(ctx),
 }
-"""Of ratio.py and fixed.py."""
+"""Of ratio.py, fixed.py, linear.py and regression.py."""
+
+DESIGN = regression.Design(rows=ROWS, columns=2, fraction=14, least=4)
+
+
+def _fitted(ctx: Context) -> Role[Words]:
+    columns = [_numbers(ctx, 2**14, 2**14, 2**14), _numbers(ctx, -(2**14), 0, 2**14)]
+    found, inverse = yield from regression.least_squares(ctx, DESIGN, columns, _numbers(ctx, 1000, 3000, 8000))
+    return sharing.joined(found, (yield from regression.deviations(ctx, DESIGN, inverse, -DESIGN.scale)))
+
+
+def _logistic(ctx: Context) -> Role[Words]:
+    columns = [_numbers(ctx, 2**14, 2**14, 2**14), _numbers(ctx, -(2**14), 0, 2**14)]
+    return (yield from regression.logistic(ctx, DESIGN, columns, _numbers(ctx, 0, 1, 1), 1))[0]
+
 
 GROUPS: Mapping[str, Callable[..., Role[Words]]] = {
     "starts": lambda ctx, x, y: groups.starts(ctx, x),
@@ -171,6 +188,8 @@ ALL: Mapping[str, Mapping[str, Callable[..., Role[Words]]]] = {
     "ok_operations": PROGRAMS,
     "ok_rounding": ROUNDING,
     "ok_fixed": FIXED,
+    "ok_groups": GROUPS,
+    "ok_tables": TABLES,
 }
 """Programs by file."""
 

@@ -127,7 +127,7 @@ def test_sigmoid_and_decay_are_within_their_bounds() -> None:
         x = exponents(fraction, signed=True, rows=MANY // 6)
         scaled = 2.0**fraction * (0.5 + 0.5 * np.tanh(x / 2.0 ** (fraction + 1)))
         found = run(lambda ctx, x, fraction=fraction: fixed.sigmoid(ctx, x, fraction), x).signed
-        assert np.abs(found - scaled).max() < 1.5
+        assert np.abs(found - scaled).max() < 0.8
         assert found.min() == 0 and found.max() == 2**fraction
         t = exponents(fraction, signed=False, rows=MANY // 3)
         found = run(lambda ctx, t, fraction=fraction: fixed.decay(ctx, t, fraction), t).signed

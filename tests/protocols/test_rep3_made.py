@@ -78,7 +78,7 @@ def test_what_a_party_gets_is_uniform_whatever_the_values(name: str) -> None:
     False alarm: 64 positions, 3 parties, some 30 operations at 6.5 standard deviations, below 1e-6.
     """
     made = MADE[name]
-    done = played(name, 1000, made.publics[-1], value=1)
+    done = played(name, 500 if len(made.rows) > 1 else made.rows[0], made.publics[-1], value=1)
     for party in PARTIES:
         got = [array for (_, to, label, _), array in done.transcript.sent if to == party and label != "open"]
         words = np.concatenate([np.empty(0, np.uint64), *got])

@@ -60,8 +60,12 @@ EXPECTED = {
     "product": lambda x, y: [signed(a) ** 2 // 2 for a in x],
     "over": lambda x, y: [16000 // signed(a) % WORD for a in x],
     "decay": lambda x, y: [516, 1023, 516],  # 1024 e^-t is 516.9, 1024, 516.9
-    "sigmoid": lambda x, y: [942, 281, 942],  # 1024 / (1 + e^-x) is 942.01, 280.1, 942.01
+    "sigmoid": lambda x, y: [942, 280, 942],  # 1024 / (1 + e^-x) is 942.01, 280.1, 942.01
     "inverted, solved": lambda x, y: [725, -558 % WORD],  # 725.08 and -557.75
+    # mean 4000 and half of 8000 - 1000; roots of a third and of a half, times 2^14
+    "least_squares, deviations": lambda x, y: [4000, 3500, 9459, 11585],
+    # a step of Newton from 0: 1/2 over 3/4 and 1 over 2/4, times 2^14
+    "logistic": lambda x, y: [10923, 32768],
     "starts": lambda x, y: [1, 1, 1],
     "fronted": lambda x, y: [x[1], x[2], x[0]],
     "grouped": lambda x, y: [1, 0, (x[0] + x[1]) % WORD, 0, x[0], 0, x[1], 0],
@@ -89,6 +93,13 @@ def test_the_shares_of_a_vector_add_up_to_the_value(entry: dict[str, Any]) -> No
         assert total == [(a + b) % WORD for a, b in zip(own[1], own[2], strict=True)]
     else:
         assert total == EXPECTED[entry["program"]](x, y)
+
+
+def test_every_program_has_a_vector_and_an_expected_value() -> None:
+    programs = {name for group in made.ALL.values() for name in group}
+    assert {entry["program"] for entry in entries("rep3", "ok_")} == programs
+    assert EXPECTED.keys() | {"from_two"} == programs
+    assert made.ALL.keys() == made.PARAMETERS.keys()
 
 
 @pytest.mark.parametrize("entry", entries("rep3", "step_"), ids=lambda entry: entry["program"])

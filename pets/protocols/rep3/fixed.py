@@ -100,7 +100,9 @@ def decay(ctx: Context, t: Words, fraction: int) -> Role[Words]:
 
 
 def sigmoid(ctx: Context, x: Words, fraction: int) -> Role[Words]:
-    """1 / (1 + e^-x) for -2^12 <= x < 2^12, in words below 2^(fraction + 12): off by less than 1.5 units.
+    """1 / (1 + e^-x) for -2^12 <= x < 2^12, in words below 2^(fraction + 12): off by less than 0.8 units.
+
+    It is that of x and half a unit, to the nearest: for an x that was rounded down it is right on the average.
 
     Public:  ``fraction`` from 8 to 20. The result is from 0 to 2^fraction.
     Sizes:   about 68 words a row, and 119 from party 0; 75 + ceil(log2(fraction + 13)) rounds.
@@ -115,13 +117,13 @@ def sigmoid(ctx: Context, x: Words, fraction: int) -> Role[Words]:
     clear = yield from all_of(ctx, flipped(ctx, size[slice(fraction + 4, None)]))
     sign, kept, *words = yield from to_words(ctx, stacked(top, clear, size[slice(fraction - 2, fraction + 4)]))
     *pairs, turned = yield from _pairs(ctx, words, [(sign, x)])
-    t = x - turned.times(2) - sign  # x, or what is one unit short of -x
-    e = yield from _decayed(ctx, t, words, pairs, fraction, FRACTION + 1)
+    t = x - turned.times(2) - sign  # half a unit short of x + 1/2, or of its opposite
+    e = yield from _decayed(ctx, t, words, pairs, fraction, FRACTION + 1, half=True)
     d = one + (yield from multiply(ctx, e, kept))
     shift = FRACTION + 1 - fraction
     found = yield from roughly(ctx, (yield from inverted(ctx, d)) - public(ctx, 2 ** (shift - 3), rows), shift)
-    left = public(ctx, 2 ** (fraction + FRACTION - 1), rows) - (yield from multiply(ctx, found, d))
-    found = found + (yield from reached(ctx, left, [d, d.times(2)]))
+    left = public(ctx, 2 ** (fraction + FRACTION), rows) + d - (yield from multiply(ctx, found, d)).times(2)
+    found = found + (yield from reached(ctx, left, [d.times(2), d.times(4)]))  # to the nearest: floor(q + 1/2)
     other = public(ctx, 2**fraction, rows) - found.times(2)
     return found + (yield from multiply(ctx, sign, other))
 
@@ -146,8 +148,12 @@ def _parted(x: Words, count: int) -> list[Words]:
     return [x[slice(at * rows, (at + 1) * rows)] for at in range(count)]
 
 
-def _decayed(ctx: Context, t: Words, bits: list[Words], pairs: list[Words], fraction: int, shift: int) -> Role[Words]:
+def _decayed(
+    ctx: Context, t: Words, bits: list[Words], pairs: list[Words], fraction: int, shift: int, *, half: bool = False
+) -> Role[Words]:
     """e^-t times 2^(60 - shift) for t < 16, from its bits of 1/4 to 8, and the products of neighbours among them.
+
+    ``half``: of t and half a unit of its last place.
 
     Sizes:   ``mul``: 6 words a row; ``shifted`` by 30 bits of 6 words a row, and by ``shift`` of one; 35 +
              ceil(log2 shift) rounds.
@@ -155,7 +161,7 @@ def _decayed(ctx: Context, t: Words, bits: list[Words], pairs: list[Words], frac
     rows, low = t.rows, t
     for at, bit in enumerate(bits):
         low = low - bit.times(2 ** (fraction - 2 + at))
-    low = low.times(2 ** (FRACTION - fraction))
+    low = low.times(2 ** (FRACTION - fraction)) + public(ctx, half * 2 ** (FRACTION - fraction - 1), rows)
     powers = []
     for (none, first, second, third), a, b, both in zip(_POWERS, bits[::2], bits[1::2], pairs, strict=True):
         crossed = both.times(third - first - second + none)
