@@ -5,7 +5,7 @@ number of rows for each group that all their dimensions and conditions divide pe
 number that was released or is known besides. ``audit`` works out (pets/bounds.py) how little and how much each withheld
 cell can be. Its policy says from 0 (from 1 where zeros are shown) to the minimum less one; a cell that is bounded more
 closely is *too close*: 180 of 183 leaves 3, whichever two tables the numbers are from. So is a group that no table
-shows and that several tables together tell to be smaller than the minimum: all people less all but a few.
+shows and that follows to be smaller than the minimum: all people less all but a few, or less all who have a value.
 
     rows     COUNT(*); COUNT(x) is of the rows with a value; they add up
     flags    the sum of a 0/1 column: at most as many as rows with a value; they add up
@@ -32,6 +32,7 @@ from pets.errors import AuditError
 from pets.ids import MISSING
 from pets.released import Cell, Kind, Number, Released, Totals
 from pets.spec.population import EVERY, NONE, Space
+from pets.spec.protected import follows
 from pets.spec.query import Aggregate, In, IsNull, Output
 
 
@@ -109,7 +110,7 @@ def audit(tables: Sequence[Released], totals: Sequence[Totals] = ()) -> Audit:
         system = _System([table for table in tables if _about(table) == about])
         system.know([each for each in totals if _about(each.of) == about])
         found += system.withheld()
-        if len(system.tables) > 1:
+        if len(_conditions(system.tables)) > 1 or len(system.tables) > 1:
             many = len(system.atoms) > MAX_GROUPS
             implied += [] if many else system.implied()
             groups = None if many or groups is None else groups + len(system.atoms)
@@ -182,22 +183,30 @@ class _System:
     def implied(self) -> Iterator[Implied]:
         """Groups of rows that follow to be too small, after ``withheld``.
 
-        Left out are those that are cells by themselves, and parts of cells that are too close already.
+        Left out are those that are cells by themselves, and parts of cells that are too close already. That nobody is
+        in a group may be shown where zeros are, and always of those without a value in a column; how many they are, if
+        rounding hides it (spec/protected.py).
         """
         cells = {tuple(count.atoms.tolist()) for count in self.counts}
-        atoms = [atom for atom in range(len(self.atoms)) if (atom,) not in cells and atom not in self.close]
-        rows = {table.name: populations(table.spec, table.query)[0] for table in self.tables}
-        about = [[table for table in self.tables if rows[table.name] in self.atoms[atom][1]] for atom in atoms]
+        rows = {table.name: populations(table.spec, table.query) for table in self.tables}
+        atoms, about, missing = [], [], []
+        for atom, (_, fulfils) in enumerate(self.atoms):
+            inside = [table for table in self.tables if rows[table.name][0] in fulfils]
+            without = [table for table in inside if any(text not in fulfils for text in rows[table.name][1].values())]
+            if (atom,) not in cells and atom not in self.close and all(follows(table.control) for table in without):
+                atoms.append(atom)
+                about.append(inside)
+                missing.append(bool(without))
         need = [
-            min(max(table.control.min_count for table in inside or self.tables) - 1, int(self.covers[atom]))
+            min(max((table.control.min_count for table in inside), default=1) - 1, int(self.covers[atom]))
             for atom, inside in zip(atoms, about, strict=True)
         ]
         found = short_of(self.size, self.known, [np.array([atom]) for atom in atoms], need, most=self._most())
         for place, high in found.items():
-            if high > 0 or all(table.control.zeros == "hidden" for table in about[place]):
-                inside = tuple(table.name for table in about[place])
-                outside = tuple(table.name for table in self.tables if table.name not in inside)
-                yield Implied(self.atoms[atoms[place]][0], inside, outside, high)
+            if high > 0 or (not missing[place] and all(t.control.zeros == "hidden" for t in about[place])):
+                names = tuple(table.name for table in about[place])
+                outside = tuple(table.name for table in self.tables if table.name not in names)
+                yield Implied(self.atoms[atoms[place]][0], names, outside, high)
 
     def _of(self, columns: Sequence[str], rows: str) -> dict[Cell, I64]:
         """The atoms of each cell of a grouping, among those that a condition selects."""

@@ -342,6 +342,21 @@ def test_a_sum_bounds_the_rows_it_is_of() -> None:
     assert (found.statistic, found.low, found.high) == ("known", 40, 42)
 
 
+def test_those_without_a_value_follow_from_two_counts() -> None:
+    """COUNT(*) less COUNT(x), where a tool shows both. Ours withholds the second, unless nobody is left."""
+    people = made_up(random.Random("missing"), 40, minutes=[30]) + small(2, minutes=None)
+    sql = f"SELECT {COUNT}, COUNT(a.minutes) AS known"
+    for control, most in (("min_count = 10", 2), ('min_count = 10\nzeros = "shown"', 2)):
+        ours = release("ours", sql, people, control)
+        assert ours.cells[()] == {"n": 42, "known": None}
+        audit([ours]).require()
+        theirs = Released("theirs", ours.spec, ours.query, ours.control, {(): {"n": 42, "known": 40}})
+        (found,) = audit([theirs]).implied
+        assert (found.inside, found.outside, found.high) == (("theirs",), (), most)
+        audit([release("full", sql, people[:40], control)]).require()
+    audit([release("rounded", sql, people, "min_count = 8\nround_to = 5")]).require()
+
+
 def test_contradictions_and_tables_that_cannot_be_held_together_are_refused() -> None:
     people = made_up(random.Random("other"), 100)
     total, other = release("total", f"SELECT {COUNT}", people), release("other", f"SELECT {COUNT}", people[:-20])

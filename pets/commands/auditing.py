@@ -50,6 +50,7 @@ def audit(
         _list(found.withheld, every=every)
     for group in found.implied:
         told = f"in {', '.join(group.inside)}" + (f" and not in {', '.join(group.outside)}" if group.outside else "")
+        told += "" if group.outside else ", without a value"
         out.print(f"{', '.join(group.cell) or 'all'}, {told}: {group.high} or fewer", style="red", markup=False)
     if found.groups is None:
         out.print("the tables divide people into too many groups together to look at those that none of them shows")
