@@ -13,14 +13,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from pets.kernels import aes, columns, digits, join, lists, noise, permute, prf, rows, tags
+from pets.kernels import aes, columns, digits, join, kangaroo, lists, noise, permute, prf, rows, tags
 from pets.protocols import helper_join
 from pets.protocols.base import Array, Receive, Role, Send
 from pets.protocols.codec import require_little_endian
 from pets.secret import Secret
 
 _TRY_S = 120
-_MODULES: Final = (aes, prf, permute, tags, join, columns, rows, lists, noise)
+_MODULES: Final = (aes, prf, kangaroo, permute, tags, join, columns, rows, lists, noise)
 STEPS: Final = len(_MODULES) + 1
 """How often ``prepare_kernels`` says something."""
 
