@@ -13,15 +13,17 @@ from typing import Any, Final
 
 import numpy as np
 
-from pets.kernels import aes, columns, digits, join, kangaroo, lists, noise, permute, prf, rows, tags
+from pets.kernels import aes, columns, digits, join, kangaroo, lists, noise, permute, prf, rows, shares, tags
+from pets.kernels.jit import U64Array
 from pets.protocols import helper_join
 from pets.protocols.base import Array, Receive, Role, Send
 from pets.protocols.codec import require_little_endian
+from pets.protocols.rep3 import compare, order, sharing
 from pets.secret import Secret
 
 _TRY_S = 120
 _MODULES: Final = (aes, prf, kangaroo, permute, tags, join, columns, rows, lists, noise)
-STEPS: Final = len(_MODULES) + 1
+STEPS: Final = len(_MODULES) + 2
 """How often ``prepare_kernels`` says something."""
 
 _lock = threading.Lock()
@@ -46,6 +48,8 @@ def prepare_kernels(say: Callable[[str], None] = lambda line: None) -> str:
                 warm()
         say("helper_join")
         rehearse()
+        say("rep3")
+        rehearse_shares()
         _ready = True
     return aes.selected()
 
@@ -98,6 +102,25 @@ def rehearse() -> None:
                 "result": helper_join.result(shape),
             }
         )
+
+
+def rehearse_shares() -> None:
+    """Compare, divide, choose and sort three made-up values under sharing, for the same reason."""
+    keys = [Secret(bytes([number] * 16)) for number in range(3)]
+    value = np.arange(3, dtype=np.uint64)
+    _play({name: _shares(me, keys, value) for me, name in enumerate(sharing.PARTIES)})
+
+
+def _shares(me: int, keys: list[Secret[bytes]], value: U64Array) -> Role[None]:
+    ctx = sharing.Context(me, shares.Zeros(keys[me], keys[(me + 1) % 3]))
+    x = yield from sharing.from_two(ctx, 0, None if me == 2 else value, value.size)
+    small = yield from compare.less_than(ctx, x, sharing.public(ctx, 3, value.size))
+    none = yield from compare.is_zero(ctx, x)
+    low, zero = yield from compare.to_words(ctx, sharing.stacked(small, none))
+    some = yield from compare.select(ctx, low, x, zero)
+    fifths = yield from compare.divided(ctx, some, 5)
+    key, (beside,) = yield from order.sorted_by(ctx, fifths, 4, [x])
+    yield from sharing.opened(ctx, (yield from sharing.inner_product(ctx, [(key, beside)])))
 
 
 def _family(pair: str) -> prf.KeyFamily:

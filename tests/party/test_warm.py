@@ -51,3 +51,41 @@ RUN = textwrap.dedent(
 def test_a_run_compiles_nothing_that_the_warm_up_did_not(sql: str) -> None:
     done = subprocess.run([sys.executable, "-c", RUN, sql], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+SORT = textwrap.dedent(
+    """
+    import numpy as np
+    from pets.kernels import carries, ranks, shares
+    from pets.party import warm
+
+    warm.prepare_kernels()
+    kernels = {
+        f"{module.__name__}.{name}": value
+        for module in (carries, ranks, shares)
+        for name, value in vars(module).items()
+        if hasattr(value, "py_func") and not value.targetoptions.get("forceinline") and name != "transpose"
+    }
+    before = {name: set(kernel.signatures) for name, kernel in kernels.items()}
+    assert len(kernels) > 8 and all(before.values()), before
+    from pets.protocols.rep3 import compare, order, sharing
+    from pets.secret import Secret
+
+    def act(ctx, x):
+        bits = yield from compare.less_than(ctx, x, x + x)
+        (low,) = yield from compare.to_words(ctx, bits)
+        return (yield from order.sorted_by(ctx, x, 9, [low]))
+
+    keys = [Secret(bytes([n] * 16)) for n in range(3)]
+    part = np.arange(2000, dtype=np.uint64)
+    contexts = [sharing.Context(n, shares.Zeros(keys[n], keys[(n + 1) % 3])) for n in range(3)]
+    warm._play({name: act(contexts[n], sharing.Words(part, part)) for n, name in enumerate(sharing.PARTIES)})
+    late = {name: set(kernel.signatures) - before[name] for name, kernel in kernels.items()}
+    assert not any(late.values()), late
+    """
+)
+
+
+def test_a_sort_and_a_comparison_compile_nothing_that_the_warm_up_did_not() -> None:
+    done = subprocess.run([sys.executable, "-c", SORT], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
