@@ -16,7 +16,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
@@ -34,7 +34,7 @@ from pets.party.identity import Authority, make_credentials
 from pets.party.server import Server, keep_memory
 from pets.party.warm import prepare_kernels
 from pets.protocols.base import Role
-from pets.protocols.rep3 import compare, order, sharing
+from pets.protocols.rep3 import compare, fixed, order, ratio, rounding, sharing
 from pets.protocols.rep3.sharing import PARTIES, Bits, Context, Words
 from pets.secret import Secret
 from pets.spec.cards import load_cards
@@ -69,6 +69,11 @@ def _same_planes(inputs: Columns, found: Columns, expected: Columns) -> bool:
     return np.array_equal(shares.planes(found[0], 64).reshape(-1), expected[0])
 
 
+def _to_a_unit(inputs: Columns, found: Columns, expected: Columns) -> bool:
+    """Fixed point, off by one unit of the last place at the most."""
+    return bool(np.abs(found[0].view(np.int64) - expected[0].view(np.int64)).max() <= 1)
+
+
 @dataclass(frozen=True)
 class Operation:
     """One case: how it is run on columns of words, and the same on values in the clear, which are signed words."""
@@ -89,6 +94,8 @@ class Operation:
     xor: bool = False
     """Components add up with XOR."""
     right: Callable[[Columns, Columns, Columns], bool] = _same
+    more: Mapping[str, int] = field(default_factory=dict)
+    """Other public numbers of the card."""
 
 
 def _conjoin(ctx: Context, x: Words, y: Words) -> Role[Bits]:
@@ -115,6 +122,21 @@ def _bit(found: npt.NDArray[np.bool_]) -> Columns:
     return [found.astype(np.uint64)]
 
 
+def _floor(x: U64, divisor: int) -> U64:
+    return np.floor_divide(x.view(np.int64), divisor).view(np.uint64)
+
+
+def _middle(x: U64, base: int) -> U64:
+    found: U64 = np.where(
+        x == 0, 0, (x + np.uint64(base - 1)) // np.uint64(base) * np.uint64(base) - np.uint64(base // 2)
+    )
+    return found
+
+
+def _root(x: U64) -> U64:
+    return np.sqrt(x).astype(np.uint64)
+
+
 OPERATIONS: Final[Mapping[str, Operation]] = {
     "multiply": Operation(sharing.multiply, lambda x, y: [x * y]),
     "conjoin": Operation(_conjoin, lambda x, y: [x & y], work=64, xor=True, right=_same_planes),
@@ -122,6 +144,35 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "equal": Operation(compare.equal, lambda x, y: _bit(x == y), below=4, card="is_zero"),
     "divided": Operation(
         lambda ctx, x: compare.divided(ctx, x, 5), lambda x: [x // np.uint64(5)], columns=1, bits=5, below=31
+    ),
+    "quotient": Operation(
+        lambda ctx, x: rounding.quotient(ctx, x, 5), lambda x: [_floor(x, 5)], columns=1, bits=5, below=60
+    ),
+    "midpoint": Operation(
+        lambda ctx, x: rounding.midpoint(ctx, x, 10), lambda x: [_middle(x, 10)], columns=1, bits=10, below=4
+    ),
+    "fixed_product": Operation(
+        lambda ctx, x, y: fixed.product(ctx, x, y, 20), lambda x, y: [x * y >> np.uint64(20)], bits=20, below=30
+    ),
+    "ratio": Operation(
+        lambda ctx, x, y: ratio.ratio(ctx, x, y, bits=20, digits=2),
+        lambda x, y: [np.where(y == 0, 0, x // np.maximum(y, 1))],
+        bits=20,
+        below=20,
+        rows=10,
+        more={"digits": 2},
+    ),
+    "root": Operation(
+        lambda ctx, x: ratio.root(ctx, x, 32), lambda x: [_root(x)], columns=1, bits=32, below=32, rows=10
+    ),
+    "sigmoid": Operation(
+        lambda ctx, x: fixed.sigmoid(ctx, x, 20),
+        lambda x: [(2.0**20 / (1 + np.exp(-x.view(np.int64) / 2.0**20))).astype(np.uint64)],
+        columns=1,
+        bits=20,
+        below=24,
+        rows=10,
+        right=_to_a_unit,
     ),
     "shuffled": Operation(_shuffled, lambda x, y: [x[::-1], y[::-1]], right=_some_order),
     "sorted_by": Operation(_sorted, _ordered, bits=32, below=32),
@@ -159,7 +210,7 @@ def _san(party: str) -> str:
 
 
 def _public(operation: Operation, rows: int) -> dict[str, int]:
-    return {"n": rows, "bits": operation.bits}
+    return {"n": rows, "bits": operation.bits, **operation.more}
 
 
 class _Node:

@@ -53,7 +53,7 @@ def over(ctx: Context, x: Words, y: Words, *, fraction: int, bits: int, digits: 
     """Floor of 2^fraction x / y, exact, for |y| < 2^bits and |2^fraction x| < 2^(20 digits); 0 where y is 0.
 
     Public:  ``fraction`` from 0 to 59, ``bits`` from 1 to 30, ``digits`` from 1 to 3.
-    Sizes:   ``negative``, ``to_words``, a product of 2 words a row, and ``ratio``; 11 rounds more than that.
+    Sizes:   ``negative``, ``to_words``, a product of 2 words a row, and ``ratio``; 10 rounds more than that.
     Learned: nothing. Raises: ValueError on public numbers out of range.
     """
     _check(fraction, 0, ratio.DIGIT * ratio.MOST_DIGITS - 1)
@@ -105,7 +105,7 @@ def sigmoid(ctx: Context, x: Words, fraction: int) -> Role[Words]:
     It is that of x and half a unit, to the nearest: for an x that was rounded down it is right on the average.
 
     Public:  ``fraction`` from 8 to 20. The result is from 0 to 2^fraction.
-    Sizes:   about 68 words a row, and 119 from party 0; 75 + ceil(log2(fraction + 13)) rounds.
+    Sizes:   about 65 words a row, and 117 from party 0; 74 + ceil(log2(fraction + 13)) rounds.
     Learned: nothing. Raises: ValueError on a fraction out of range.
     """
     _check(fraction, LEAST_FRACTION, GREATEST_FRACTION)

@@ -23,7 +23,7 @@ from pets.protocols.rep3.sharing import Bits, Context, Words, joined, multiply, 
 def greater(ctx: Context, x: Words, y: Words) -> Role[Words]:
     """The greater of x and y, row by row, for |x - y| < 2^63.
 
-    Sizes:   ``negative``, ``to_words`` and ``mul`` of a row; 11 rounds. Learned: nothing.
+    Sizes:   ``negative``, ``to_words`` and ``mul`` of a row; 10 rounds. Learned: nothing.
     """
     (below,) = yield from to_words(ctx, (yield from negative(ctx, x - y)))
     return x + (yield from multiply(ctx, below, y - x))
@@ -32,7 +32,7 @@ def greater(ctx: Context, x: Words, y: Words) -> Role[Words]:
 def greatest(ctx: Context, x: Words, columns: int = 1) -> Role[Words]:
     """The greatest value of each of so many columns of one length, which stand after each other; |x| < 2^62.
 
-    Sizes:   ``greater`` of half the rows of all columns, then a quarter, and so on; 11 ceil(log2 rows) rounds.
+    Sizes:   ``greater`` of half the rows of all columns, then a quarter, and so on; 10 ceil(log2 rows) rounds.
     Learned: nothing. Raises: ValueError if the rows are not so many whole columns, or none.
     """
     if columns < 1 or x.rows < columns or x.rows % columns:

@@ -48,7 +48,7 @@ def ratio(ctx: Context, x: Words, y: Words, *, bits: int, digits: int) -> Role[W
     """Floor of x / y for -2^(20 digits) < x < 2^(20 digits) and 0 <= y < 2^bits, exact; 0 where y is 0.
 
     Public:  ``bits`` from 1 to 30, ``digits`` from 1 to 3.
-    Sizes:   for 20 bits and 2 digits 55 words a row, and 101 from party 0; 35 + 2 ceil(log2 bits) + 9 (digits - 1)
+    Sizes:   for 20 bits and 2 digits 52 words a row, and 99 from party 0; 34 + 2 ceil(log2 bits) + 9 (digits - 1)
              rounds, or one more.
     Learned: nothing. Raises: ValueError on public numbers out of range. A row out of range gives garbage.
     """
@@ -96,7 +96,7 @@ def root(ctx: Context, x: Words, bits: int) -> Role[Words]:
     """Floor of the square root of 0 <= x < 2^bits, exact.
 
     Public:  ``bits`` from 2 to 60, even.
-    Sizes:   for 60 bits 82 words a row, and 149 from party 0; 49 + ceil(log2 bits) + ceil(log2(bits / 2)) rounds.
+    Sizes:   for 60 bits 76 words a row, and 145 from party 0; 48 + ceil(log2 bits) + ceil(log2(bits / 2)) rounds.
     Learned: nothing. Raises: ValueError on ``bits`` out of range. A row out of range gives garbage.
     """
     if not 2 <= bits <= ROOT_BITS or bits % 2:
@@ -123,7 +123,7 @@ def root(ctx: Context, x: Words, bits: int) -> Role[Words]:
 
 
 def reached(ctx: Context, x: Words, marks: list[Words]) -> Role[Words]:
-    """How many of the marks x is not below. Sizes: ``negative`` and ``to_words`` of a row a mark; 10 rounds."""
+    """How many of the marks x is not below. Sizes: ``negative`` and ``to_words`` of a row a mark; 9 rounds."""
     below = yield from negative(ctx, joined(*(x - mark for mark in marks)))
     (words,) = yield from to_words(ctx, flipped(ctx, below))
     total = words[slice(0, x.rows)]
