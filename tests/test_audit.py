@@ -82,14 +82,16 @@ def release(
 
 def _reference(table: Released, what: Aggregate) -> reference.Statistic:
     column = what.columns[0].column if what.columns else ""
+    required = bool(column) and table.spec.dataset(what.columns[0].dataset).columns[column].required
+    needs = frozenset[str]() if required else None
     match what.statistic:
         case Statistic.COUNT_ROWS:
             return reference.Statistic("rows")
         case Statistic.COUNT_PEOPLE:
             return reference.Statistic("people")
         case Statistic.COUNT_VALUES:
-            return reference.Statistic("values", column)
-    return reference.Statistic("flag" if table.kind(what) == "flags" else "sum", column)
+            return reference.Statistic("values", column, needs)
+    return reference.Statistic("flag" if table.kind(what) == "flags" else "sum", column, needs)
 
 
 def true_totals(of: Released, people: Iterable[Person], *columns: str) -> Totals:

@@ -1,8 +1,11 @@
 """The rules on disclosure control: what can be held against a minimum and rounded, and what would undo it."""
 
+from collections.abc import Iterator
+
 from pets.check.rules import Asked, Found, rule
 from pets.spec import moments as taken_apart
-from pets.spec.protected import PLAIN, by_person, follows, is_count, is_flag, width
+from pets.spec.control import Control
+from pets.spec.protected import MAX_PARTS, PLAIN, by_person, follows, is_count, is_flag, overlapping, width
 from pets.spec.query import Aggregate, ColumnRef
 
 
@@ -60,35 +63,114 @@ def known_totals(asked: Asked) -> Found:
         )
 
 
+@rule("control.band")
+def band(asked: Asked) -> Found:
+    """Rounding hides a count among those that are shown alike; a minimum in the middle of them leaves fewer."""
+    control = asked.control
+    if control is None or control.round_to == 1:
+        return
+    alike = _shown_alike(control, control.min_count)
+    if 2 * alike < control.round_to:
+        enough = next(
+            least
+            for least in range(control.min_count, control.min_count + control.round_to)
+            if 2 * _shown_alike(control, least) >= control.round_to
+        )
+        yield (
+            "release.disclosure_control.round_to",
+            f"of the counts that are rounded to {control.rounded(control.min_count)}, all but {alike} are below the "
+            f"minimum of {control.min_count}, so that the number shown gives the count away",
+            f"write min_count = {enough}",
+        )
+
+
+def _shown_alike(control: Control, least: int) -> int:
+    """How many counts, from a minimum on, are shown as it is."""
+    return sum(control.rounded(count) == control.rounded(least) for count in range(least, least + control.round_to))
+
+
+@rule("control.range")
+def far_from_zero(asked: Asked) -> Found:
+    """An exact sum of values that are all far from zero, divided by them, gives the count that rounding is to hide.
+
+    Refused if, of as few as the minimum with a mean in the middle of the range, it leaves less open than rounding does.
+    """
+    if asked.control is None or asked.control.round_to == 1 or not asked.measured:
+        return
+    for ref in _measures(asked):
+        column = asked.spec.dataset(ref.dataset).columns[ref.column]
+        low, high = sorted(map(abs, column.scaled_range))
+        same_sign = column.scaled_range[0] * column.scaled_range[1] > 0
+        if same_sign and asked.control.min_count * (high**2 - low**2) < 2 * low * high * asked.control.round_to:
+            yield (
+                f"computation.sql: SUM <- {ref}",
+                f"{ref} is from {column.min} to {column.max}: its sum, which is exact, divided by that gives the count "
+                f"that is rounded to {asked.control.round_to}",
+                "take a typical value off it, so that its range has 0 in it, group by it, or write round_to = 1",
+            )
+
+
+def _measures(asked: Asked) -> Iterator[ColumnRef]:
+    """The measures that are summed, each once."""
+    found = {
+        ref: None
+        for output in asked.query.outputs
+        if isinstance(output.what, Aggregate)
+        for ref in output.what.columns
+        if asked.spec.dataset(ref.dataset).columns[ref.column].role == "measure"
+    }
+    yield from found
+
+
 @rule("control.flag")
 def flag(asked: Asked) -> Found:
-    """A sum of a column with two values counts persons, whatever it is called, and has to be protected as a count."""
-    if asked.control is None:
+    """Sums of a column with two values, or sums and squares of three, count persons: they are protected as counts."""
+    if asked.control is None or not asked.measured:
         return
     for output in asked.query.outputs:
         what = output.what
-        if not isinstance(what, Aggregate) or not asked.measured:
+        if not isinstance(what, Aggregate):
             continue
         for ref in what.columns:
-            if ref.column == asked.spec.dataset(ref.dataset).key or width((ref.dataset, ref.column), asked.spec) > 1:
+            if ref.column == asked.spec.dataset(ref.dataset).key:
                 continue
             if problem := _no_count(asked, ref, what):
                 yield (
                     f"computation.sql: {output.name} <- {ref}",
-                    f"{ref} has two values at most, so that its sum counts persons, and {problem}",
+                    problem,
                     "declare it from 0 to 1 with one row a person and ask for COUNT, SUM or AVG, or group by it",
                 )
 
 
 def _no_count(asked: Asked, ref: ColumnRef, what: Aggregate) -> str:
-    """Why a column with two values cannot be protected as a count; "" if it can."""
+    """Why what is summed of a column counts persons and cannot be protected as a count; "" if it does not, or can."""
+    values = width((ref.dataset, ref.column), asked.spec) + 1
+    if values == 3 and what.statistic not in PLAIN:
+        return f"{ref} has three values at most, and {what.statistic.value} tells how many persons have each"
+    if values > 2:
+        return ""
+    counts = f"{ref} has two values at most, so that its sum counts persons, and"
     if asked.spec.dataset(ref.dataset).columns[ref.column].scaled_range != (0, 1):
-        return "its range is not 0 to 1"
+        return f"{counts} its range is not 0 to 1"
     if not by_person(asked.query, asked.spec):
-        return "a person may have several rows"
+        return f"{counts} a person may have several rows"
     if what.statistic not in PLAIN:
-        return f"{what.statistic.value} gives that count away"
+        return f"{counts} {what.statistic.value} gives that count away"
     return ""
+
+
+@rule("control.overlap")
+def overlap(asked: Asked) -> Found:
+    """Statistics of many pairs of columns divide persons by what they lack into more parts than can all be counted."""
+    control = asked.control
+    if control is None or not asked.measured or not follows(control):
+        return
+    if overlapping(asked.query, asked.spec) > MAX_PARTS:
+        yield (
+            "computation.sql: SELECT",
+            f"what these statistics need overlaps in more than {MAX_PARTS} ways, and who lacks some of it follows",
+            "ask for fewer pairs of columns at once, or declare the columns required",
+        )
 
 
 @rule("control.complement")
@@ -106,5 +188,5 @@ def complement(asked: Asked) -> Found:
         yield (
             "release.disclosure_control.round_to",
             f"counts of {' and of '.join(sorted(names))} are both shown, and rows that are in one only would follow",
-            f"write round_to = {-(-control.min_count // 2)} or more, or declare the columns required",
+            f"write round_to = {max(2, -(-control.min_count // 2))} or more, or declare the columns required",
         )

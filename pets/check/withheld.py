@@ -11,9 +11,8 @@ from typing import Final, Literal
 
 from pets.spec.control import Control, effective
 from pets.spec.model import Spec
-from pets.spec.moments import contributors
-from pets.spec.protected import follows
-from pets.spec.query import Aggregate, Query
+from pets.spec.protected import protected
+from pets.spec.query import Query
 
 Relation = Literal["equal", "narrower", "wider", "incomparable"]
 
@@ -49,26 +48,25 @@ def compared(old: Control, new: Control) -> Iterator[tuple[str, Relation, str]]:
 def beside(old: tuple[Spec, Query], new: tuple[Spec, Query]) -> str:
     """Why other numbers may be withheld for the sake of columns that stand beside them; empty if none are.
 
-    Where two columns count other people, one is withheld if they differ by few, unless rounding hides that
-    (``spec/protected.py``). So to leave a column out, or to round more coarsely, may show what was withheld.
+    What follows from counts that are shown together has to be enough (``spec/protected.py``). So to leave a column out,
+    or to round more coarsely, may show what was withheld: whatever is in both tables has to rest on the same counts.
     """
-    one, other = (_differences(spec, query) for spec, query in (old, new))
-    if one == other:
+    one, other = (_rests(spec, query) for spec, query in (old, new))
+    if all(one[name] == other[name] for name in one.keys() & other.keys()):
         return ""
     return "columns that count other people stand beside each other, so that other numbers are withheld for them"
 
 
-def _differences(spec: Spec, query: Query) -> frozenset[str]:
-    """The sets of people that a table counts, if there are several and the table shows their differences."""
+def _rests(spec: Spec, query: Query) -> dict[str, frozenset[str]]:
+    """The counts of persons that each sum rests on, by their names; nothing without disclosure control."""
     control = effective(spec)
-    if control is None or not follows(control):
-        return frozenset()
-    found = frozenset(
-        contributors(query, spec, output.what.columns).name
-        for output in query.outputs
-        if isinstance(output.what, Aggregate)
-    )
-    return found if len(found) > 1 else frozenset()
+    if control is None:
+        return {}
+    found = protected(query, spec, control)
+    return {
+        found.moments[each.moment].name: frozenset(found.counts[count].name for count in found.sets[each.rests_on])
+        for each in found.shown
+    }
 
 
 def _zero_is_nobody(control: Control) -> bool:

@@ -100,21 +100,21 @@ def lower(spec: Spec, query: Query) -> Plan:
             columns=columns,
         )
     else:
-        safe = _protect(join, moments, guarded, control, g, h)
+        safe = _protect(join, read_b, moments, guarded, control, g, h)
     opened = Open(out="opened", of=safe.out, to=roles.result)
     table = _derive(spec, query, opened.out, (*dims_a, *dims_b), moments)
     return Plan(spec=spec_digest(spec), steps=(read_a, read_b, join, safe, opened, table))
 
 
 def _protect(
-    join: HelperJoin, moments: tuple[Moment, ...], guarded: Protected, control: Control, g: int, h: int
+    join: HelperJoin, read_b: Read, moments: tuple[Moment, ...], guarded: Protected, control: Control, g: int, h: int
 ) -> Protect:
     """Disclosure control by the three parties of the join: the two that hold shares of the sums, and the third."""
     card = load_cards()[CONTROL_CARD]
     rounded = sum(each.rounded for each in guarded.shown) if control.round_to > 1 else 0
+    rows = (join.parameter("n_a") + 2 * join.parameter("s") + g) * read_b.rows_per_person
     for each in guarded.shown:
-        greatest = join.parameter("n_a") + 2 * join.parameter("s") + g
-        if each.rounded and greatest * moments[each.moment].a.bound >= MAX_COUNT - control.round_to:
+        if each.rounded and rows * moments[each.moment].a.bound >= MAX_COUNT - control.round_to:
             raise LeakError("leak.round-range", path="release.disclosure_control.round_to", most=MAX_COUNT)
     return Protect(
         out="protected",

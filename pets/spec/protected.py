@@ -1,10 +1,16 @@
 """What a table under disclosure control rests on: which sums are shown, and which counts of persons have to be enough.
 
 Every statistic rests on the persons who contribute to it, which are those whose values it uses are not NULL: their
-number is one more sum of the join, if the query does not ask for it anyway. Where one more count follows from two that
-are shown, it has to be enough, too: the persons without a value, or those on whom a 0/1 column is 0.
+number is one more sum of the join, if the query does not ask for it anyway. Where more counts follow from those that
+are shown, they have to be enough, too: those on whom a 0/1 column is 0, those with a second row, and those who lack a
+value.
+
+Who lacks what: of each column, a person has a value or not, and a statistic counts those who have all that it uses. If
+such sets are a forest (``_forest``), every count of persons that follows from theirs is a sum of differences of one and
+the next larger one. Else it is a sum of *parts* (``_parts``), the persons of whom the query sees the same things.
 """
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +27,9 @@ PLAIN: Final = frozenset(
 """Statistics that rounded counts do not spoil: the others are differences of large numbers, made with the count."""
 
 MATCHED: Final = "matched"
+
+MAX_PARTS: Final = 15
+"""Sets of values that have to be there, with all their unions, as long as each becomes a sum of the join."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,7 @@ class _Asked:
 
     moment: SideMoment
     support: SideMoment
+    columns: tuple[ColumnRef, ...]
     present: frozenset[str]
     flag: bool
 
@@ -71,52 +81,170 @@ def by_person(query: Query, spec: Spec) -> bool:
 def protected(query: Query, spec: Spec, control: Control) -> Protected:
     """Work out what is summed, what is shown, and what it rests on, in the order of the query."""
     asked = tuple(_asked(query, spec))
-    moments = {each.moment.name: each.moment for each in asked}
+    summed = {each.moment.name: each.moment for each in asked}
     for each in asked:
-        moments.setdefault(each.support.name, each.support)
-    numbers = {name: number for number, name in enumerate(moments)}
-    found: dict[str, PersonCount] = {}
+        summed.setdefault(each.support.name, each.support)
+    beside = _beside(asked, query, spec) if follows(control) else {}
     rests: dict[str, tuple[str, ...]] = {}
-    zeros = control.zeros == "shown"
+    found: dict[str, PersonCount] = {}
     for each in asked:
-        own = [PersonCount(each.support.name, ((numbers[each.support.name], 1),), zeros)]
-        if each.flag:
-            ones, all_of_them = numbers[each.moment.name], numbers[each.support.name]
-            own.append(PersonCount(f"{each.moment.name}, those who are 1", ((ones, 1),), zeros))
-            own.append(PersonCount(f"{each.moment.name}, those who are 0", ((all_of_them, 1), (ones, -1)), zeros))
-        if follows(control):
-            own += [
-                PersonCount(
-                    f"{other.support.name} less {each.support.name}",
-                    ((numbers[other.support.name], 1), (numbers[each.support.name], -1)),
-                    True,
-                )
-                for other in asked
-                if each.present > other.present
-            ]
-        own = list(dict.fromkeys(own))
-        found.update((count.name, count) for count in own)
-        rests[each.moment.name] = tuple(dict.fromkeys(count.name for count in own))
-    counts = tuple(sorted(found.values(), key=lambda count: not count.may_be_empty))
-    places = {count.name: number for number, count in enumerate(counts)}
+        linear = [
+            *_of_itself(each, query, spec, control),
+            *(_second_rows(each, asked, query, spec) if follows(control) else ()),
+            *beside.get(each.present, ()),
+        ]
+        for one in linear:
+            for moment, _ in one.terms:
+                summed.setdefault(moment.name, moment)
+        numbers = {name: number for number, name in enumerate(summed)}
+        for one in linear:
+            terms = tuple((numbers[moment.name], factor) for moment, factor in one.terms)
+            found.setdefault(one.name, PersonCount(one.name, terms, control.zeros == "shown"))
+        rests[each.moment.name] = tuple(dict.fromkeys(one.name for one in linear))
+    places = {name: number for number, name in enumerate(found)}
     sets = {name: tuple(sorted(places[count] for count in own)) for name, own in rests.items()}
     distinct = tuple(dict.fromkeys(sets.values()))
+    numbers = {name: number for number, name in enumerate(summed)}
     shown = tuple(
         ShownMoment(
             numbers[each.moment.name], distinct.index(sets[each.moment.name]), is_count(each.moment) or each.flag
         )
-        for each in {each.moment.name: each for each in asked}.values()
+        for each in asked
     )
-    return Protected(tuple(moments.values()), counts, distinct, shown)
+    return Protected(tuple(summed.values()), tuple(found.values()), distinct, shown)
 
 
 def follows(control: Control) -> bool:
     """True if rounding is too fine to hide a small difference of two counts that are shown.
 
-    From two multiples of the base, a difference follows that lies between 1 and 2 base - 1. That is no closer than what
-    a withheld cell tells, 1 to min_count - 1, as soon as twice the base reaches the minimum.
+    Of two multiples of the base that are next to each other, the difference is anything from 1 to 2 base - 1: no closer
+    than what a withheld cell tells, 1 to min_count - 1, as soon as twice the base reaches the minimum. Counts that are
+    not rounded hide nothing.
     """
-    return 2 * control.round_to < control.min_count
+    return control.min_count > 1 and (control.round_to == 1 or 2 * control.round_to < control.min_count)
+
+
+@dataclass(frozen=True, slots=True)
+class _Linear:
+    """A count of persons: moments, each times a factor, added."""
+
+    name: str
+    terms: tuple[tuple[SideMoment, int], ...]
+
+
+def _of_itself(each: _Asked, query: Query, spec: Spec, control: Control) -> Iterator[_Linear]:
+    """Its contributors; those of a holder that asks for its own; of a 0/1 column, the ones and the others."""
+    yield _Linear(each.support.name, ((each.support, 1),))
+    if each.support.outer and spec.dataset(query.right).party in control.local:
+        matched = taken_apart.contributors(query, spec, (*each.columns, _key(query, spec)))
+        yield _Linear(matched.name, ((matched, 1),))
+    if each.flag:
+        yield _Linear(f"{each.moment.name}, those who are 1", ((each.moment, 1),))
+        yield _Linear(f"{each.moment.name}, those who are 0", ((each.support, 1), (each.moment, -1)))
+
+
+def _second_rows(each: _Asked, asked: Iterable[_Asked], query: Query, spec: Spec) -> Iterator[_Linear]:
+    """Of a count of rows beside that of their persons: second rows, and those missing to the greatest number.
+
+    Few second rows are of few persons, and so are few that are missing. With two at most each is a count of persons.
+    """
+    if is_count(each.moment) and each.moment != each.support and any(o.moment == each.support for o in asked):
+        most = spec.dataset(query.left).max_rows_per_person * spec.dataset(query.right).max_rows_per_person
+        yield _Linear(f"{each.moment.name} less {each.support.name}", ((each.moment, 1), (each.support, -1)))
+        name = f"{most} times {each.support.name} less {each.moment.name}"
+        yield _Linear(name, ((each.support, most), (each.moment, -1)))
+
+
+def _key(query: Query, spec: Spec) -> ColumnRef:
+    """The identifier of the right side: never NULL where there is a match."""
+    return ColumnRef(query.right, spec.dataset(query.right).key)
+
+
+# -- who lacks what -------------------------------------------------------------------------------------------------
+
+
+def _beside(asked: Iterable[_Asked], query: Query, spec: Spec) -> dict[frozenset[str], tuple[_Linear, ...]]:
+    """By what has to be there for a statistic: the counts that follow from its own and those of the others."""
+    supports = {each.present: (each.support, each.columns) for each in asked}
+    found: dict[frozenset[str], tuple[_Linear, ...]] = {}
+    for group in _connected(tuple(present for present in supports if present)):
+        if _forest(group):
+            for own in group:
+                found[own] = tuple(
+                    _Linear(f"{wide.name} less {supports[own][0].name}", ((wide, 1), (supports[own][0], -1)))
+                    for other, (wide, _) in supports.items()
+                    if other < own
+                )
+        else:
+            nobody_lacks = [frozenset[str]()] if frozenset() in supports else []
+            counted = dict(_unions({own: supports[own][1] for own in group}))
+            counts = {own: taken_apart.contributors(query, spec, columns) for own, columns in counted.items()}
+            counts |= {none: supports[none][0] for none in nobody_lacks}
+            found |= dict.fromkeys(group, tuple(_parts(counts)))
+    return found
+
+
+def overlapping(query: Query, spec: Spec) -> int:
+    """Into how many parts a query divides the persons whose values it uses; 0 where it need not divide them."""
+    supports = {each.present: each.columns for each in _asked(query, spec)}
+    groups = [group for group in _connected(tuple(filter(None, supports))) if not _forest(group)]
+    return max((len(dict(_unions({own: supports[own] for own in group}))) for group in groups), default=0)
+
+
+def _connected(sets: tuple[frozenset[str], ...]) -> list[tuple[frozenset[str], ...]]:
+    """Divide sets so that those of different groups have nothing in common."""
+    groups: list[tuple[frozenset[str], ...]] = []
+    for one in sets:
+        touching = [group for group in groups if any(one & other for other in group)]
+        groups = [group for group in groups if group not in touching]
+        groups.append((*(other for group in touching for other in group), one))
+    return groups
+
+
+def _forest(sets: tuple[frozenset[str], ...]) -> bool:
+    """True if each set has something that no other has but those that contain it, and those in it are a chain.
+
+    Whoever has what a set needs may then have or lack what each next larger one needs besides, in any combination.
+    """
+    return all(
+        own - frozenset().union(*(other for other in sets if not own <= other))
+        and all(a <= b or b <= a for a in sets if a < own for b in sets if b < own)
+        for own in sets
+    )
+
+
+def _unions(
+    sets: Mapping[frozenset[str], tuple[ColumnRef, ...]],
+) -> Iterator[tuple[frozenset[str], tuple[ColumnRef, ...]]]:
+    """All unions of these sets with their columns, up to ``MAX_PARTS`` and one more."""
+    found = dict(sets)
+    waiting = list(sets)
+    while waiting and len(found) <= MAX_PARTS:
+        one = waiting.pop()
+        for other in sets:
+            if one | other not in found:
+                found[one | other] = tuple(dict.fromkeys((*found[one], *sets[other])))
+                waiting.append(one | other)
+    yield from found.items()
+
+
+def _parts(counts: Mapping[frozenset[str], SideMoment]) -> Iterator[_Linear]:
+    """The persons who have all of one set and not all of any larger one: its count less those of the larger parts.
+
+    Any count that follows from those of the sets is a sum of these: they are the finest that can be told apart.
+    """
+    own: dict[frozenset[str], dict[str, int]] = {}
+    moments = {moment.name: moment for moment in counts.values()}
+    for present in sorted(counts, key=lambda each: (-len(each), sorted(each))):
+        terms = {counts[present].name: 1}
+        for larger, inner in own.items():
+            if present < larger:
+                for name, factor in inner.items():
+                    terms[name] = terms.get(name, 0) - factor
+        own[present] = {name: factor for name, factor in terms.items() if factor}
+        yield _Linear(
+            f"{counts[present].name}, and nothing more", tuple((moments[n], f) for n, f in own[present].items())
+        )
 
 
 def _asked(query: Query, spec: Spec) -> list[_Asked]:
@@ -126,12 +254,13 @@ def _asked(query: Query, spec: Spec) -> list[_Asked]:
             for moment in taken_apart.moments_of(output.what, query, spec):
                 columns = output.what.columns
                 support = taken_apart.contributors(query, spec, columns)
-                one = _Asked(moment, support, _present(query, columns, support), is_flag(moment, query, spec))
+                present = _present(query, support)
+                one = _Asked(moment, support, columns, present, is_flag(moment, query, spec))
                 found.setdefault(moment.name, one)
     return list(found.values())
 
 
-def _present(query: Query, columns: tuple[ColumnRef, ...], support: SideMoment) -> frozenset[str]:
+def _present(query: Query, support: SideMoment) -> frozenset[str]:
     """What has to be there for a row to count: values that may be NULL, and a match where rows without one count."""
     names = {f"{query.left}.{name}" for name in support.left.present}
     names |= {f"{query.right}.{name}" for name in support.right.present}

@@ -117,10 +117,11 @@ def test_every_knob_of_the_model_changes_what_holds() -> None:
 @pytest.mark.parametrize(
     ("sql", "control", "other_sql", "other_control", "withheld"),
     [
-        ("COUNT(*) AS n, COUNT(a.minutes) AS m", BASE, "COUNT(*) AS n", BASE, True),
         ("COUNT(*) AS n, COUNT(a.minutes) AS m", BASE, "", f"{BASE}\nround_to = 5", True),
-        ("COUNT(*) AS n", BASE, "COUNT(*) AS n", f"{BASE}\nround_to = 5", False),
-        ("COUNT(*) AS n, SUM(a.minutes) AS s", BASE, "COUNT(*) AS n", BASE, True),
+        ("COUNT(*) AS n", BASE, "COUNT(*) AS n", f"{BASE}\nround_to = 5", True),
+        ("SUM(a.minutes) AS s", BASE, "SUM(a.minutes) AS s", f"{BASE}\nround_to = 5", True),
+        ("COUNT(*) AS n, SUM(a.minutes) AS s", BASE, "COUNT(*) AS n", BASE, False),
+        ("COUNT(*) AS n, AVG(a.minutes) AS s", BASE, "COUNT(*) AS n, SUM(a.minutes) AS s", BASE, False),
         (
             "COUNT(*) AS n, SUM(a.minutes) AS s",
             f"{BASE}\nround_to = 5",
@@ -131,7 +132,10 @@ def test_every_knob_of_the_model_changes_what_holds() -> None:
     ],
 )
 def test_a_count_beside_another(sql: str, control: str, other_sql: str, other_control: str, withheld: bool) -> None:
-    """To leave out one of two counts, or to round them, shows what was withheld for their difference."""
+    """To leave out one of two counts, or to round them, shows what was withheld for their difference.
+
+    Beside all of them persons are counted, and rows are those of persons with several, some without a value.
+    """
     specs = asking(control, sql), asking(other_control, other_sql or sql)
     one, other = ((spec, bind(spec)) for spec in specs)
     assert bool(beside(one, other)) == bool(beside(other, one)) == withheld
@@ -140,7 +144,8 @@ def test_a_count_beside_another(sql: str, control: str, other_sql: str, other_co
 def accepted(control: str, columns: str) -> Spec:
     """A specification that the check accepts, with this control in the place of noise."""
     noise = pairs.BASE[pairs.BASE.index("[release.differential_privacy]") : pairs.BASE.index("[security]")]
-    spec = parse_toml(pairs.BASE.replace(noise, f"[release.disclosure_control]\n{control}\n\n"))
+    once = pairs.BASE.replace("max_rows_per_person = 4", "max_rows_per_person = 1")
+    spec = parse_toml(once.replace(noise, f"[release.disclosure_control]\n{control}\n\n"))
     sql = (
         f"SELECT h.tenure, {columns} FROM attendances a JOIN housing h ON a.nhs_number = h.nhs_number GROUP BY h.tenure"
     )
@@ -165,11 +170,12 @@ def test_whole_specifications_are_compared_with_their_control(old: str, new: str
 
 
 def test_a_column_less_is_narrower_unless_another_was_withheld_for_it() -> None:
-    count, with_sum = accepted(BASE, "COUNT(*) AS n"), accepted(BASE, "COUNT(*) AS n, SUM(a.minutes) AS s")
-    assert compare(with_sum, count).relation == "incomparable"
-    fine = f"{BASE}\nround_to = 5"
-    count, with_sum = accepted(fine, "COUNT(*) AS n"), accepted(fine, "COUNT(*) AS n, SUM(a.minutes) AS s")
-    assert compare(with_sum, count).relation == "narrower", compare(with_sum, count).text
+    """A sum is withheld if it is of all but a few whom the count beside it counts, and never the count for the sum."""
+    for control in (BASE, f"{BASE}\nround_to = 5"):
+        both = accepted(control, "COUNT(*) AS n, SUM(a.minutes) AS s")
+        assert compare(both, accepted(control, "COUNT(*) AS n")).relation == "narrower"
+        found = compare(both, accepted(control, "SUM(a.minutes) AS s"))
+        assert found.relation == ("incomparable" if control == BASE else "narrower"), found.text
 
 
 def drawn(draw: random.Random) -> Control:

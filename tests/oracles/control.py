@@ -11,15 +11,16 @@ that is withheld for the sake of another all look the same. The order of work is
                          b  so are those of each party in ``local`` alone
                          c  a sum: no dominance, over each person's whole contribution to the cell
                          d  a sum of a 0/1 column is a count of persons: the ones are enough, and so are the others
-                         e  of a statistic of x beside one of everybody: those who are NULL in x are nobody, or
-                            enough, unless rounding hides that (``tells_differences``)
+                         e  what follows from counts that are shown beside each other, and that rounding does not blur
+                            (``exact``): those who lack a value that one statistic needs and another does not
+                            (``lacking``); second rows, beside persons (``second_rows``)
     3  withheld too    where totals are known: see ``blocks``
     4  rounded         counts of rows and persons, and sums of 0/1 columns, where they are shown
     5  derived         totals and means are made of what is shown (``total``, ``mean``), never of anything else
 
 Contributions count by their size: with negative values (n, k) holds the largest against the total without signs.
-What this does not cover: COUNT(*) beside COUNT(DISTINCT person) tells how many rows are second rows of somebody, and
-true totals that are known narrow what rounding leaves open, though never a count that is withheld.
+What this does not cover: true totals that are known narrow what rounding leaves open, though never a count that is
+withheld; and whoever knows the values of a sum beforehand to within a few per cent can count who is in it.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -48,11 +49,19 @@ class Row:
 class Statistic:
     """COUNT(*) ``rows``, COUNT(DISTINCT person) ``people``, COUNT(x) ``values``, SUM(x) ``sum``; of 0/1, ``flag``.
 
-    A sum of products is the ``sum`` of a column of products.
+    A sum of products is the ``sum`` of a column of products. ``needs``: the columns that may be NULL and have to be
+    there for a row to count; without it, ``column``.
     """
 
     kind: Literal["rows", "people", "values", "sum", "flag"]
     column: str = ""
+    needs: frozenset[str] | None = None
+
+    @property
+    def needed(self) -> frozenset[str]:
+        if self.needs is not None:
+            return self.needs
+        return frozenset({self.column} if self.column else ())
 
 
 Table = dict[Cell, dict[Statistic, int | None]]
@@ -65,8 +74,10 @@ def protect(
     control: Control,
     *,
     impossible: Collection[Cell] = (),
+    most_rows: int = 1,
 ) -> Table:
     """The protected table of all cells, in order. ``dimensions``: grouping columns in order, with their levels.
+    ``most_rows``: how many joined rows a person can have.
 
     ``impossible``: cells that the conditions of the query leave empty, as everybody can read in it. They are like other
     empty cells, but no part of a block, where they would hide nothing.
@@ -76,7 +87,8 @@ def protect(
     for row in rows:
         inside[row.cell].append(row)
     withheld = {
-        cell: {one for one in statistics if not allowed(inside[cell], one, statistics, control)} for cell in cells
+        cell: {one for one in statistics if not allowed(inside[cell], one, statistics, control, most_rows)}
+        for cell in cells
     }
     if control.known_totals:
         finest = [place for place, name in enumerate(dimensions) if name in control.known_totals[-1]]
@@ -95,7 +107,12 @@ def protect(
 
 def contributors(rows: Iterable[Row], one: Statistic) -> set[str]:
     """The persons who contribute to a statistic."""
-    return {row.person for row in rows if one.kind in ("rows", "people") or row.values[one.column] is not None}
+    return {row.person for row in rows if counts(row, one)}
+
+
+def counts(row: Row, one: Statistic) -> bool:
+    """Whether a row counts for a statistic."""
+    return all(row.values[name] is not None for name in one.needed)
 
 
 def contributions(rows: Iterable[Row], one: Statistic) -> list[int]:
@@ -103,7 +120,7 @@ def contributions(rows: Iterable[Row], one: Statistic) -> list[int]:
     added: dict[str, int] = {}
     for row in rows:
         value = row.values[one.column]
-        if value is not None:
+        if value is not None and counts(row, one):
             added[row.person] = added.get(row.person, 0) + value
     return sorted(map(abs, added.values()), reverse=True)
 
@@ -122,7 +139,9 @@ def dominated(largest_first: Sequence[int], control: Control) -> bool:
     return total == 0 or sum(largest_first[2:]) < p * largest_first[0]
 
 
-def allowed(rows: Sequence[Row], one: Statistic, beside: Sequence[Statistic], control: Control) -> bool:
+def allowed(
+    rows: Sequence[Row], one: Statistic, beside: Sequence[Statistic], control: Control, most_rows: int = 1
+) -> bool:
     """Whether a statistic of a cell may be shown as far as the cell itself goes (step 2)."""
     who = contributors(rows, one)
     if not control.enough(len(who)):
@@ -134,19 +153,87 @@ def allowed(rows: Sequence[Row], one: Statistic, beside: Sequence[Statistic], co
     if one.kind == "sum" and dominated(contributions(rows, one), control):
         return False
     if one.kind == "flag":
-        ones = {row.person for row in rows if row.values[one.column] == 1}
-        others = {row.person for row in rows if row.values[one.column] == 0}
+        there = [row for row in rows if counts(row, one)]
+        ones = {row.person for row in there if row.values[one.column] == 1}
+        others = {row.person for row in there if row.values[one.column] == 0}
         if not (control.enough(len(ones)) and control.enough(len(others))):
             return False
-    if one.column and tells_differences(control) and any(not other.column for other in beside):
-        missing = {row.person for row in rows if row.values[one.column] is None}
-        return len(missing) == 0 or len(missing) >= control.min_count
-    return True
+    if not exact(control):
+        return True
+    return all(map(control.enough, [*lacking(rows, one, beside), *second_rows(rows, one, beside, most_rows)]))
 
 
-def tells_differences(control: Control) -> bool:
-    """Whether the difference of two counts that are shown may be about fewer than the minimum: rounding is too fine."""
-    return 2 * control.round_to < control.min_count
+def exact(control: Control) -> bool:
+    """Whether a small difference of two counts shows: they are not rounded, or more finely than to half the minimum."""
+    return control.min_count > 1 and (control.round_to == 1 or 2 * control.round_to < control.min_count)
+
+
+def lacking(rows: Sequence[Row], one: Statistic, beside: Sequence[Statistic]) -> list[int]:
+    """How many persons have what another statistic needs and not what this one does.
+
+    Where what statistics need overlaps in part, sums and differences of several counts tell more. Then every set of
+    persons that can be told apart by what they lack has to be enough.
+    """
+    if not one.needed:
+        return []
+    family = {each.needed for each in beside} | {one.needed}
+    group = linked(one.needed, family)
+    if not tangled(group):
+        return [
+            len(contributors(rows, Statistic("values", needs=wide)) - contributors(rows, one))
+            for wide in family
+            if wide < one.needed
+        ]
+    seen: dict[frozenset[frozenset[str]], int] = {}
+    patterns = {frozenset[frozenset[str]]()} if frozenset() in family else set()
+    columns = sorted(frozenset().union(*group))
+    for flags in product((True, False), repeat=len(columns)):
+        has = {name for name, there in zip(columns, flags, strict=True) if there}
+        patterns.add(frozenset(need for need in group if need <= has))
+    for row in rows:
+        has = {name for name in columns if row.values[name] is not None}
+        pattern = frozenset(need for need in group if need <= has)
+        seen[pattern] = seen.get(pattern, 0) + 1
+    return [seen.get(pattern, 0) for pattern in patterns if pattern or frozenset() in family]
+
+
+def linked(one: frozenset[str], family: Collection[frozenset[str]]) -> set[frozenset[str]]:
+    """The sets that have something in common with one, or with a set that has."""
+    found = {one}
+    while more := {other for other in family if other not in found and any(other & each for each in found)}:
+        found |= more
+    return found
+
+
+def tangled(group: Collection[frozenset[str]]) -> bool:
+    """Whether a sum of counts can be small though no difference of two is: tried on everybody who may have what.
+
+    A sum with factors that is nowhere below nothing, and that is no sum of differences of one count and the next larger
+    one, is what the next statement is about; it exists unless sets are chains or have nothing to do with each other.
+    """
+    columns = sorted(frozenset().union(*group))
+    has = [
+        {name for name, there in zip(columns, flags, strict=True) if there}
+        for flags in product((True, False), repeat=len(columns))
+    ]
+    seen = {frozenset(need for need in group if need <= who) for who in has}
+    free = {
+        frozenset(chosen)
+        for flags in product((True, False), repeat=len(group))
+        for chosen in [{need for need, there in zip(sorted(group, key=sorted), flags, strict=True) if there}]
+        if all(smaller in chosen for need in chosen for smaller in group if smaller < need)
+    }
+    chains = all(a <= b or b <= a for need in group for a in group if a < need for b in group if b < need)
+    return seen != free or not chains
+
+
+def second_rows(rows: Sequence[Row], one: Statistic, beside: Sequence[Statistic], most: int) -> list[int]:
+    """Beside the number of persons: rows beyond the first of each, and rows that are missing to ``most`` of each."""
+    persons = any(each.kind == "people" and each.needed == one.needed for each in beside)
+    if one.kind not in ("rows", "values") or not persons or most == 1:
+        return []
+    number, who = sum(counts(row, one) for row in rows), len(contributors(rows, one))
+    return [number - who, most * who - number]
 
 
 # -- 3: totals that are known -----------------------------------------------------------------------------------------
@@ -243,10 +330,11 @@ def shown(rows: Sequence[Row], one: Statistic, control: Control) -> int:
     if one.kind == "people":
         return control.rounded(len(contributors(rows, one)))
     if one.kind == "rows":
-        return control.rounded(len(rows))
-    values = [value for row in rows if (value := row.values[one.column]) is not None]
+        return control.rounded(sum(counts(row, one) for row in rows))
+    there = [row for row in rows if counts(row, one)]
     if one.kind == "values":
-        return control.rounded(len(values))
+        return control.rounded(len(there))
+    values = [value for row in there if (value := row.values[one.column]) is not None]
     return control.rounded(sum(values)) if one.kind == "flag" else sum(values)
 
 

@@ -7,6 +7,7 @@ import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,9 +19,11 @@ from pets.party.snapshot import take
 from pets.party.sources import FrameSource, Snapshot, Table
 from pets.plan.cost import join_of
 from pets.plan.lower import lower
+from pets.protocols import control
 from pets.protocols import helper_join as hj
+from pets.protocols.base import Role
 from pets.secret import Secret
-from pets.spec.ir import AddNoise, Plan, Read
+from pets.spec.ir import AddNoise, Plan, Protect, Read
 from pets.spec.model import Spec
 from pets.spec.query import Query
 from pets.spec.sql import bind
@@ -67,6 +70,8 @@ class Direct:
         shape = prepare.shape_of(join)
         reads = {step.out: step for step in self.plan.steps if isinstance(step, Read)}
         change = {"a": _same, "b": _same} | dict(keep or {})
+        if isinstance(self.plan.protection, Protect):
+            return self._protected(self.plan.protection, seed)
         own = {role: stream(seed, role) for role in "ab"}
         rows = prepare.rows_of_a(reads[join.a], join, shape, change["a"](self.tables[join.a]), own["a"])
         people = prepare.people_of_b(reads[join.b], join, shape, change["b"](self.tables[join.b]), own["b"])
@@ -85,6 +90,32 @@ class Direct:
             seed=seed,
         )
         return hj.open_shares(*played.outputs["result"])
+
+    def _protected(self, safe: Protect, seed: int) -> np.ndarray:
+        """Under disclosure control: what is shown, and which sets of counts are enough, (o + q, h * g) int64."""
+        join = join_of(self.plan)
+        shape, guarded = prepare.shape_of(join), prepare.control_shape(safe)
+        reads = {step.out: step for step in self.plan.steps if isinstance(step, Read)}
+        keys, own = families(seed), {role: stream(seed, role) for role in "ab"}
+        rows = prepare.rows_of_a(reads[join.a], join, shape, self.tables[join.a], own["a"])
+        people = prepare.people_of_b(reads[join.b], join, shape, self.tables[join.b], own["b"])
+        order = ("a", "helper", "b")
+
+        def after(join_role: Role[Any], me: int, before: str, following: str) -> Role[None]:
+            share = yield from join_role
+            yield from control.protect(guarded, me, share, keys[before], keys[following], order)
+
+        played = play(
+            {
+                "a": after(hj.party_a(shape, rows, keys["ab@a"], keys["ac@a"], None), 0, "ab@a", "ac@a"),
+                "helper": after(hj.helper(shape, keys["ac@c"], keys["bc@c"], None), 1, "ac@c", "bc@c"),
+                "b": after(hj.party_b(shape, people, keys["ab@b"], keys["bc@b"], None), 2, "bc@b", "ab@b"),
+                "result": control.result(guarded, order),
+            },
+            seed=seed,
+        )
+        shown, enough = control.open_shown(guarded, *played.outputs["result"])
+        return np.concatenate([shown, enough.astype(np.int64)])
 
     def table(self, opened: np.ndarray) -> pd.DataFrame:
         return derive.table(self.plan, opened)
