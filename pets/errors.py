@@ -79,8 +79,18 @@ CODES: Final[dict[str, Code]] = {
         "INVALID_ARGUMENT",
     ),
     "sql.cross-table": Code(
-        "line {line}, column {column}: one condition uses both {construct} and {other}",
-        "write conditions that each use one table, joined by AND: each runs at the holder of its table",
+        "line {line}, column {column}: one condition uses {construct} and {other}, and is no comparison of the two",
+        "compare a column of each table with =, <>, <, <=, > or >=, or write conditions that each use one table",
+        "INVALID_ARGUMENT",
+    ),
+    "sql.cross-type": Code(
+        "line {line}, column {column}: {construct} is compared with a column of the other table, and it is a {type}",
+        "compare measures with measures and dates with dates; other columns can be grouped by in both tables",
+        "INVALID_ARGUMENT",
+    ),
+    "sql.outer-across": Code(
+        "line {line}, column {column}: {construct} has a condition on both tables of a LEFT JOIN",
+        "write JOIN, or a condition on the second table that no unmatched row meets (other.id IS NOT NULL)",
         "INVALID_ARGUMENT",
     ),
     "sql.outer-where": Code(
@@ -219,6 +229,10 @@ CODES: Final[dict[str, Code]] = {
         "{column}: its share of epsilon over its sensitivity is a fraction with more than 52 bits",
         "write epsilon with fewer digits, or weights that add up to a rounder number",
         "INVALID_ARGUMENT",
+    ),
+    "leak.compare-range": Code(
+        "columns that are compared across tables reach 2^{bits}, in units of the finer one",
+        "declare a narrower range, or fewer places",
     ),
     "leak.round-range": Code(
         "counts that are rounded could reach {most}",

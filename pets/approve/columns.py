@@ -15,6 +15,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from pets.spec.crossing import columns
 from pets.spec.model import Model, San, Spec, Text
 from pets.spec.predicate import columns_of
 from pets.spec.query import Aggregate, ColumnRef, Query, Statistic
@@ -191,6 +192,8 @@ def uses_of(query: Query, spec: Spec) -> dict[ColumnRef, dict[Use, str]]:
         note(ColumnRef(dataset, spec.dataset(dataset).key), Use.JOIN, "JOIN")
         for name in columns_of(where) if where is not None else ():
             note(ColumnRef(dataset, name), Use.FILTER, "WHERE")
+    for column in columns(query.rows):
+        note(column, Use.FILTER, "WHERE")
     for output in query.outputs:
         if isinstance(output.what, Aggregate):
             for column in output.what.columns:

@@ -30,7 +30,7 @@ Polynomial = dict[Monomial, int]
 
 
 class Atom(NamedTuple):
-    """One unknown. ``kind``: values, local, noise, mask, or a linear map; ``inner``: what a map is applied to."""
+    """One unknown. ``kind``: values, local, computed, noise, mask, or a map; ``inner``: what it is applied to."""
 
     kind: str
     of: tuple[str, ...]
@@ -65,7 +65,8 @@ class Binding:
 class Words:
     """The words of a card's messages, expanded for the columns of one plan."""
 
-    def __init__(self, card: Card, columns: Mapping[str, tuple[Binding, ...]]) -> None:
+    def __init__(self, card: Card, columns: Mapping[str, tuple[Binding, ...]], *, computed: bool = False) -> None:
+        self._computed: Final = computed
         self._messages: Final = {message.label: message for message in card.messages}
         self._shared: Final = card.shared
         self._program: Final = card.program
@@ -108,6 +109,8 @@ class Words:
                 return self.expand(self.shared(term, at).value, at)
             case Call("values" | "local" | "noise" as kind, (str(role), str(index))):
                 return self._one(Atom(kind, (role,), at.index(index)))
+            case Call("computed", (str(index),)):
+                return self._one(Atom("computed", (), at.index(index)))
             case Call("mask", (str(key), str(label), str(index))):
                 return self._one(Atom("mask", (key, label), at.index(index)))
             case Call("zero", (str(key), str(index))):
@@ -143,10 +146,18 @@ class Words:
     def shared(self, name: str, at: Binding) -> Shared:
         """The shared value of that name, as it is for this column."""
         kind = "plain" if at.factor is None else "product"
+        whens = ("computed", "always") if self._computed else (kind, "joined", "always")
         for each in self._shared:
-            if each.name == name and each.when in (kind, "always"):
+            if each.name == name and each.when in whens:
                 return each
         raise ValueError(f"speak of {name} where there is none")
+
+    def shared_or_none(self, name: str, at: Binding) -> Shared | None:
+        """``shared``, or None where there is none."""
+        try:
+            return self.shared(name, at)
+        except ValueError:
+            return None
 
     def places(self, term: Term) -> tuple[str, ...]:
         """The places that a gather reads: what they are, and the key and label of the order that they are in."""

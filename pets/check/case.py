@@ -37,10 +37,13 @@ class Side:
     filters: frozenset[str]
     counted: bool
     """Persons are told apart by a product: what is masked as values depends on the person and on the groups."""
+    crossed: frozenset[str] = frozenset()
+    """Columns of a condition across tables: they travel masked, and decide only after the matching."""
 
     @property
     def masked(self) -> frozenset[str]:
-        return self.summed | self.groups | {self.key} if self.counted else self.summed
+        own = self.summed | self.crossed
+        return own | self.groups | {self.key} if self.counted else own
 
     def items(self, names: Iterable[str]) -> Iterator[Item]:
         return (column(f"{self.dataset}.{name}") for name in names)
@@ -58,6 +61,8 @@ class Case:
     leaving: Mapping[str, Item]
     """What becomes of the sums that leave, with noise or under disclosure control, by their names."""
     controlled: bool
+    computed: bool
+    """Three parties compute on rows before these are summed."""
     join: Card
     release: Card
     words: Words
@@ -93,6 +98,10 @@ def case_of(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Case:
     persons = any(reads[join.a].factors[number].people for number in join.factors_a)
     sides = {"a": _side(reads[join.a], spec, persons), "b": _side(reads[join.b], spec, False)}
     bindings = _bindings(join) | ({"r": ()} if isinstance(safe, Protect) else {})
+    if join.rows is not None:
+        bindings |= {"x": (), "z": (), "p": (), "v_m": ()}
+    else:
+        bindings |= {"v_c": ()}
     shown = {each.moment for each in safe.shown} if isinstance(safe, Protect) else set(range(len(moments)))
     leaves = protected if isinstance(safe, Protect) else noised
     return Case(
@@ -106,9 +115,10 @@ def case_of(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Case:
         outputs={each.name: tuple(moments[number].name for number in each.moments) for each in derive.outputs},
         leaving={moment.name: leaves(moment.name) for number, moment in enumerate(moments) if number in shown},
         controlled=isinstance(safe, Protect),
+        computed=join.rows is not None,
         join=made,
         release=release,
-        words=Words(made, bindings),
+        words=Words(made, bindings, computed=join.rows is not None),
         columns=bindings,
         names={at.index("summed"): moments[at.index("summed") // _cells(join)].name for at in bindings["v"]},
     )
@@ -121,20 +131,22 @@ def _step(plan: Plan, kind: type[Kind]) -> Kind:
 def _side(read: Read, spec: Spec, counted: bool) -> Side:
     key = read.columns[0]
     summed = frozenset(name for factor in read.factors for name in factor.present)
+    crossed = frozenset((*(c.column for c in read.compared), *(n for test in read.tests for n in columns_of(test))))
     groups = frozenset(dimension.column.column for dimension in read.dimensions)
     filters = frozenset(columns_of(read.where)) if read.where is not None else frozenset()
-    used = {key, *summed, *groups, *filters}
+    used = {key, *summed, *groups, *filters, *crossed}
     names = tuple(name for name in spec.dataset(read.dataset).columns if name in used)
-    return Side(read.dataset, read.party, key, names, summed, groups, filters, counted)
+    return Side(read.dataset, read.party, key, names, summed, groups, filters, counted, crossed)
 
 
 def _cells(join: HelperJoin) -> int:
-    return min(CELLS, join.parameter("v_g") // max(1, len(join.gathered)))
+    return min(CELLS, join.b_cells)
 
 
 def _bindings(join: HelperJoin) -> dict[str, tuple[Binding, ...]]:
     """The columns of the plan, by the formulas that count them on the card."""
     cells = _cells(join)
+    more = join.parameter("v_g") - len(join.gathered) * join.b_cells
     summed: list[Binding] = []
     for each, cell in product(join.summed, range(cells)):
         factor = None if each.a is None else each.a
@@ -143,7 +155,7 @@ def _bindings(join: HelperJoin) -> dict[str, tuple[Binding, ...]]:
     products = tuple(at for at in summed if at.product is not None)
     return {
         "1": (Binding(),),
-        "v_g": tuple(Binding(gathered=number) for number in range(len(join.gathered) * cells)),
+        "v_g": tuple(Binding(gathered=number) for number in range(len(join.gathered) * cells + more)),
         "x": tuple(Binding(factor=number) for number in range(len(join.factors_a))),
         "z": tuple(Binding(gathered=number) for number in sorted({at.index("gathered") for at in products})),
         "p": products,
@@ -156,4 +168,6 @@ def _bindings(join: HelperJoin) -> dict[str, tuple[Binding, ...]]:
             for cell in range(cells)
         ),
         "checks": (Binding(check=0),),
+        "v_m": tuple(summed),
+        "v_c": tuple(summed),
     }

@@ -111,7 +111,7 @@ def helper_width(join: HelperJoin) -> Fraction:
 
 def cells_of(review: Checked) -> int:
     join = join_of(review)
-    return join.parameter("g") * (join.parameter("v_g") // len(join.gathered)) if join else 0
+    return join.parameter("g") * join.b_cells if join else 0
 
 
 def helper_name(review: Checked) -> PartyId | None:

@@ -125,6 +125,10 @@ def facts(spec: Spec) -> Facts:
         table: population(where, spec.dataset(table))
         for table, where in ((query.left, query.where_left), (query.right, query.where_right))
     }
+    if (
+        query.rows is not None
+    ):  # a condition on both tables selects rows of their join, and is compared as it is written
+        rows |= {"both tables": query.rows}
     return Facts(spec, digest, "", query, roles, rows, columns, cells(verdict.matrix, query), verdict.losses)
 
 

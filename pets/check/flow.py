@@ -66,6 +66,7 @@ class Table:
     """What one side brings. ``columns`` in the order of the specification, the others are subsets of it.
 
     ``counted``: which of a person's rows is the first of its cell is multiplied: key and groups travel masked, too.
+    ``crossed``: columns in a condition across tables: they travel masked, and decide only after the matching.
     """
 
     dataset: str
@@ -76,11 +77,13 @@ class Table:
     groups: frozenset[str]
     filters: frozenset[str]
     counted: bool
+    crossed: frozenset[str] = frozenset()
 
     @property
     def masked(self) -> frozenset[str]:
         """Columns that are in what travels masked as this side's values."""
-        return self.values | self.groups | {self.key} if self.counted else self.values
+        own = self.values | self.crossed
+        return own | self.groups | {self.key} if self.counted else own
 
     def items(self, names: frozenset[str]) -> Iterator[Item]:
         return (column(ColumnRef(self.dataset, name)) for name in self.columns if name in names)
@@ -116,7 +119,8 @@ class Subject:
     """All that the matrix depends on. ``parties`` in party order; ``roles`` of the join's card; ``tables`` by role.
 
     ``products``: a sum needs more of role a's rows than their number, so that something of it is multiplied.
-    ``controlled``: sums leave under disclosure control; else with noise.
+    ``controlled``: sums leave under disclosure control; else with noise. ``computed``: rows are computed on by three
+    parties, because a condition needs both tables.
     """
 
     parties: tuple[PartyId, ...]
@@ -126,6 +130,14 @@ class Subject:
     released: tuple[Released, ...]
     products: bool
     controlled: bool = False
+    computed: bool = False
+
+    @property
+    def absent(self) -> frozenset[str]:
+        """Numbers of columns on the join's card that are zero: messages that are not sent."""
+        if self.computed:
+            return frozenset({"x", "z", "p", "v_m"})
+        return frozenset({"v_c"}) if self.products else frozenset({"x", "z", "p", "v_c"})
 
     @property
     def leaving(self) -> tuple[tuple[str, Item], ...]:
@@ -167,6 +179,7 @@ def subject(spec: Spec, query: Query) -> Subject:
         ),
         products=counted or any(factor.values or factor.present for factor in of_a),
         controlled=control is not None,
+        computed=query.rows is not None,
     )
 
 
@@ -179,8 +192,8 @@ def _table(spec: Spec, query: Query, dataset: str, sums: tuple[Sum, ...], counte
     table = spec.dataset(dataset)
     values = frozenset(ref.column for each in sums for ref in each.columns if ref.dataset == dataset)
     groups = frozenset(ref.column for ref in query.group_by if ref.dataset == dataset)
-    filters = rules.filters(query, dataset)
-    used = {table.key, *values, *groups, *filters}
+    filters, crossed = rules.filters(query, dataset, alone=True), rules.crossed(query, dataset)
+    used = {table.key, *values, *groups, *filters, *crossed}
     return Table(
         dataset=dataset,
         party=PartyId(table.party),
@@ -190,6 +203,7 @@ def _table(spec: Spec, query: Query, dataset: str, sums: tuple[Sum, ...], counte
         groups=groups,
         filters=filters,
         counted=counted,
+        crossed=crossed,
     )
 
 
@@ -241,7 +255,7 @@ def told(about: Subject, cards: tuple[Card, ...]) -> Iterator[tuple[Card, Learns
     """What the cards say that somebody learns, and then what the messages of the join give by how they are made."""
     join, release = cards
     yield from ((card, entry) for card in cards for entry in card.learns)
-    yield from ((join, entry) for entry in opened(join, release, products=about.products))
+    yield from ((join, entry) for entry in opened(join, release, absent=about.absent))
 
 
 def facts_of(about: Subject, entry: Learns) -> Iterator[Fact]:
@@ -289,12 +303,17 @@ def knowledge(
 
     for card in cards:
         for message in card.messages:
+            if message.columns.text in about.absent:
+                continue
             if coalition & {about.roles[message.sender], about.roles[message.receiver]}:
                 for item in (row for name in message.carries for row in _carried(about, name)):
                     raise_to(item, Mark.HELD)
         if card.program is not None and coalition & {about.roles[role] for role in card.program.parties}:
-            for item in (row for name in made(card, products=about.products) for row in _carried(about, name)):
+            for item in (row for name in made(card, absent=about.absent) for row in _carried(about, name)):
                 raise_to(item, Mark.HELD)
+    if coalition & {about.roles[role] for role in ("a", "b", "helper")}:
+        for item in (row for name in held_by_three(about) for row in _carried(about, name)):
+            raise_to(item, Mark.HELD)
     for table in about.tables.values():
         if table.party in coalition:
             for item in (*table.items(frozenset(table.columns)), table.tags):
@@ -308,6 +327,12 @@ def knowledge(
                 raise_to(released(output.name), Mark.VISIBLE)
     _close(about, marks)
     return marks
+
+
+def held_by_three(about: Subject) -> tuple[str, ...]:
+    """What each of the three has a share of while they compute together."""
+    rows = ("a.values", "b.values", "b.groups", "match") if about.computed else ()
+    return (*rows, *(("sums",) if about.controlled else ()))
 
 
 def _close(about: Subject, marks: dict[Item, Mark]) -> None:
@@ -348,7 +373,7 @@ def _close(about: Subject, marks: dict[Item, Mark]) -> None:
                         raise_to(column(ColumnRef(table.dataset, name)), seen)
     if most is not Mark.NEVER:
         for table in tables:
-            for item in table.items(table.groups | table.filters | {table.key}):
+            for item in table.items(table.groups | table.filters | table.crossed | {table.key}):
                 raise_to(item, most)
     counted = marks.get(MATCHES, Mark.NEVER)
     if counted.rank > Mark.HELD.rank:

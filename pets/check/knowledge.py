@@ -91,7 +91,7 @@ def close(case: Case, marks: Marks) -> None:
     for name, mark in told.items():
         _raise(marks, case.sums[name], mark)
         for side in sides:
-            _raise(marks, side.items(side.groups | side.filters | {side.key}), mark)
+            _raise(marks, side.items(side.groups | side.filters | side.crossed | {side.key}), mark)
     if _mark(marks, MATCHES).rank > Mark.HELD.rank:
         for side in sides:
             _raise(marks, side.items(side.filters | {side.key}), _mark(marks, MATCHES))
@@ -106,10 +106,15 @@ def _told(case: Case, marks: Marks, name: str) -> Mark:
 def _held(seen: View) -> Marks:
     """Rule K12: whoever sends or receives a message has what its term depends on, if only in protected form."""
     marks: Marks = {}
-    made_of = [depends(seen.case, message.meaning) for message in seen.seen]
+    made_of = [depends(seen.case, m.meaning) for m in seen.seen if seen.case.columns[m.columns.text]]
     program = seen.case.join.program
     if program is not None and seen.roles & set(program.parties):
         made_of.append(_of_name(seen.case, program.makes))
+    if seen.roles & {"a", "b", "helper"}:  # what three compute on, each has a share of
+        if seen.case.computed:
+            made_of.append(_of_name(seen.case, "rows"))
+        if seen.case.controlled:
+            made_of.append(frozenset({("", "sums")}))
     for role, what in sorted(frozenset().union(*made_of)):
         side = seen.case.sides.get(role)
         if what == "sums":
@@ -138,6 +143,8 @@ def depends(case: Case, term: Term) -> frozenset[tuple[str, str]]:
             return frozenset({(role, "values"), (role, "groups")})
         case Call("local", (str(role), _)):
             return frozenset({(role, "values")})
+        case Call("computed", _):
+            return frozenset({*((role, "values") for role in case.sides), ("b", "groups"), ("", "match")})
         case Call("values" | "keys" | "groups" as what, (str(role), *_)):
             return frozenset({(role, what)})
         case Call("checks", (_, str(role))):
@@ -156,8 +163,8 @@ def depends(case: Case, term: Term) -> frozenset[tuple[str, str]]:
 def _of_name(case: Case, name: str) -> frozenset[tuple[str, str]]:
     if name in _labels(case):
         return depends(case, next(m.meaning for m in case.join.messages if m.label == name))
-    products = {at.factor is not None for at in case.columns["v"]}
-    used = [s for s in case.join.shared if s.name == name and (s.when == "always" or (s.when == "product") in products)]
+    found = {at: case.words.shared_or_none(name, at) for at in case.columns["v"]}
+    used = list({id(each): each for each in found.values() if each is not None}.values())
     return frozenset().union(*(depends(case, each.value) for each in used))
 
 
@@ -217,7 +224,7 @@ def _shares_add_up(case: Case) -> None:
     """A card that states shares which do not add up to their value says nothing about its protocol."""
     for each in case.join.shared:
         for at in case.columns["v"]:
-            if each.when in ("always", "plain" if at.factor is None else "product"):
+            if each is case.words.shared_or_none(each.name, at):
                 total = Sum(tuple((1, share) for share in each.shares.values()))
                 if case.words.expand(total, at) != case.words.expand(each.value, at):
                     raise ValueError(f"give shares of {each.name} that do not add up to it")

@@ -14,8 +14,6 @@ from pets.spec.content import carried
 from pets.spec.term import Call, Product, Sum, Term, calls, names
 
 SUMS = "sums"
-OF_PRODUCTS = ("x", "z", "p")
-"""Numbers of columns that are none without products."""
 
 Mask = tuple[str, str]
 """Key and label of a mask or an order; a share of zero has the label zero."""
@@ -24,13 +22,13 @@ Holders = tuple[frozenset[str], ...]
 """Least coalitions that know a key or a mask."""
 
 
-def opened(card: Card, release: Card, *, products: bool) -> tuple[Learns, ...]:
+def opened(card: Card, release: Card, *, absent: frozenset[str]) -> tuple[Learns, ...]:
     """Who learns what from the messages of a card, as the card itself would say it. Least coalitions of roles only.
 
-    ``products``: something of role a is multiplied; without that the messages of products have no columns.
+    ``absent``: numbers of columns that are zero, so that the messages which they count are not sent.
     """
-    sent = [message for message in card.messages if products or message.columns.text not in OF_PRODUCTS]
-    found = [*_final(card, release), *_counted(card), *_together(card, products=products)]
+    sent = [message for message in card.messages if message.columns.text not in absent]
+    found = [*_final(card, release), *_counted(card), *_together(card, absent=absent)]
     hiding = Hiding(card, sent)
     for message in sent:
         if SUMS not in message.carries:
@@ -64,20 +62,20 @@ def _counted(card: Card) -> Iterator[Learns]:
             yield Learns((receiver,), "match_count", "noised" if hidden else "count", False, how)
 
 
-def made(card: Card, *, products: bool) -> tuple[str, ...]:
+def made(card: Card, *, absent: frozenset[str]) -> tuple[str, ...]:
     """The items that what a card's program makes is made of; none without a program."""
     if card.program is None:
         return ()
     terms: dict[str, tuple[Term, ...]] = {}
     for each in card.shared:
-        if products or each.when != "product":
+        if "x" not in absent or each.when != "product":
             terms[each.name] = (*terms.get(each.name, ()), each.value)
     return tuple(sorted(carried(card.program.makes, terms)))
 
 
-def _together(card: Card, *, products: bool) -> Iterator[Learns]:
+def _together(card: Card, *, absent: frozenset[str]) -> Iterator[Learns]:
     """Rule P9: any two parties of a program have all parts of what it makes, row by row."""
-    items = made(card, products=products)
+    items = made(card, absent=absent)
     parties = () if card.program is None else card.program.parties
     for who in combinations(parties, 2):
         for item in items:

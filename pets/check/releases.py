@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Final
 
-from pets.spec.canonical import canonical
+from pets.spec.canonical import canonical, plain
 from pets.spec.control import effective
 from pets.spec.model import Dataset, Model, Spec
 from pets.spec.population import EVERY, Space, Undecided
@@ -22,6 +22,8 @@ COUNTED: Final = "count"
 """The family of counts; sums and means of a column are a family, and so are relations of two columns."""
 
 JOINED: Final = "joined "
+ACROSS: Final = f"{JOINED}where "
+"""Begins what stands for a condition on both tables: like who is matched, nobody but the records knows it."""
 """How the columns begin that stand for being matched: two tables by name follow."""
 
 UNKNOWN: Final = "unknown"
@@ -151,6 +153,8 @@ def _rows(space: Space, query: Query, tables: Mapping[str, Dataset]) -> int:
         for name, where in ((query.left, query.where_left), (query.right, query.where_right))
     )
     pair = space.named(f"{JOINED}{'+'.join(sorted(tables))}", "yes")
+    if query.rows is not None:  # whom it selects only the records know: one more column that says so
+        pair = space.both(pair, space.named(f"{ACROSS}{_digest(plain(query.rows))}", "yes"))
     if query.join == "inner":
         return space.both(left, space.both(pair, right))
     return space.both(left, space.either(space.without(EVERY, pair), right))

@@ -16,8 +16,10 @@ from pets.ids import PartyId
 from pets.spec import moments as taken_apart
 from pets.spec.cards import Card
 from pets.spec.control import Control, effective
+from pets.spec.crossing import columns
 from pets.spec.model import Dataset, Spec
 from pets.spec.predicate import columns_of
+from pets.spec.protected import protected
 from pets.spec.query import Aggregate, ColumnRef, Query, Statistic
 
 Severity = Literal["error", "warning", "note"]
@@ -66,6 +68,13 @@ class Asked:
     def moments(self) -> tuple[taken_apart.SideMoment, ...]:
         """The sums that are noised; none while the query aggregates what is no measure (``leak.filter-only``)."""
         return taken_apart.moments(self.query, self.spec) if self.measured else ()
+
+    @property
+    def summed(self) -> tuple[taken_apart.SideMoment, ...]:
+        """All sums that are computed: ``moments``, and under disclosure control the persons that they rest on."""
+        if not self.measured or self.control is None:
+            return self.moments
+        return protected(self.query, self.spec, self.control).moments
 
     @property
     def control(self) -> Control | None:
@@ -126,10 +135,16 @@ def touched(query: Query, spec: Spec, dataset: str) -> tuple[str, ...]:
     return tuple(name for name in table.columns if name in used)
 
 
-def filters(query: Query, dataset: str) -> frozenset[str]:
-    """Columns of a dataset that its WHERE looks at."""
+def filters(query: Query, dataset: str, *, alone: bool = False) -> frozenset[str]:
+    """Columns of a dataset that WHERE looks at: beside columns of the other table, too, unless ``alone``."""
     where = query.where_left if dataset == query.left else query.where_right
-    return frozenset(columns_of(where)) if where is not None and dataset in (query.left, query.right) else frozenset()
+    own = frozenset(columns_of(where)) if where is not None and dataset in (query.left, query.right) else frozenset()
+    return own if alone else own | crossed(query, dataset)
+
+
+def crossed(query: Query, dataset: str) -> frozenset[str]:
+    """Columns of a dataset in a condition across tables."""
+    return frozenset(ref.column for ref in columns(query.rows) if ref.dataset == dataset)
 
 
 # -- what a column may be used for ------------------------------------------------------------------------------------

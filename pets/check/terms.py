@@ -54,6 +54,27 @@ def exact_release(asked: Asked) -> Found:
             )
 
 
+@rule("spec.crossing")
+def crossing(asked: Asked) -> Found:
+    """Rows are compared one by one: role b has one beside each of role a, and persons are counted before that."""
+    if asked.query.rows is None or (roles := asked.roles) is None:
+        return
+    left, right = asked.tables
+    a, b = (left, right) if roles.a_side == "left" else (right, left)
+    if b.max_rows_per_person > 1:
+        yield (
+            "computation.sql: WHERE",
+            f"compares rows of {a.name} and {b.name}, and a person may have several in both",
+            "prepare one row a person in one of the two, and write max_rows_per_person = 1",
+        )
+    elif a.max_rows_per_person > 1 and any(moment.left.people or moment.right.people for moment in asked.summed):
+        yield (
+            "computation.sql: WHERE",
+            f"decides by rows of {a.name}, of which a person may have several, and persons are counted",
+            "count rows and release with noise, or prepare one row a person",
+        )
+
+
 @rule("dp.exact-rows")
 def exact_rows(asked: Asked) -> Found:
     """With exact row counts known, a person cannot be added unseen, and the noise would have to be twice as wide."""

@@ -12,7 +12,7 @@ from pets.check.case import Case
 from pets.check.labels import Mark
 from pets.ids import PartyId
 from pets.spec.cards import Message
-from pets.spec.term import Call, Term
+from pets.spec.term import Call, Term, calls
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ class View:
     def __post_init__(self) -> None:
         join = self.case.join
         self.roles = frozenset(role for role, party in self.case.roles.items() if party in self.parties)
-        self.seen = tuple(m for m in join.messages if {m.sender, m.receiver} & self.roles)
+        self.seen = tuple(m for m in join.messages if {m.receiver, *_makers(m)} & self.roles)
         self.keys = frozenset(key.name for key in join.keys if self.roles & set(key.holders))
 
     def holds(self, key: str) -> bool:
@@ -71,12 +71,20 @@ class View:
         return sum(len(found) for found in names) + sets + self.joint + self.placed + self.count.rank
 
 
+def _makers(message: Message) -> set[str]:
+    """Rule K16: the sender knows what it sends, but for what is made of parts: that is whole at the receiver only."""
+    return set() if any(call.head == "computed" for call in calls(message.meaning)) else {message.sender}
+
+
 def view(case: Case, parties: frozenset[PartyId]) -> View:
     """All that a coalition can work out: the rules are applied until nothing new follows."""
     seen = View(case, parties)
     own = seen.roles & set(case.sides)  # K1
     for known in (seen.values, seen.persons, seen.groups):
         known |= own
+    if case.computed and len(seen.roles & {"a", "b", "helper"}) > 1:  # K16: two of three have all parts
+        seen.values.update(case.sides)
+        seen.joint = True
     while True:
         _lists(seen)
         before = seen.size
@@ -162,7 +170,7 @@ def _rows(seen: View, *, granted: bool) -> Iterator[tuple[Polynomial, Source]]:
     matches = sorted(p for p in said if p[0] == "match" and seen.reads_at(p))
     ends = sorted(p for p in said if p[0] != "match" and (granted or seen.reads_at(p)))
     for message in seen.seen:
-        own = message.sender in seen.roles
+        own = bool(_makers(message) & seen.roles)
         source = Source.MADE if own else Source.FOLLOWS
         for at in words.columns(message.label) if message.element == "word" else ():
             yield words.message(message.label, at), Source.MADE if own else Source.HEARD
@@ -217,6 +225,8 @@ def _solve(seen: View, *, granted: bool) -> None:
             own = atom.of[0] in seen.values
         elif atom.kind in ("checks", "table"):
             own = seen.holds(atom.of[0]) and atom.of[1] in seen.persons
+        elif atom.kind == "computed":  # of both sides' values, beside each other
+            own = seen.values >= set(case.sides) and seen.joint
         elif atom.kind == "noise":
             own = atom.of[0] in seen.roles or atom.of[0] in seen.noise
         elif atom.kind in ("permute", "order"):
@@ -261,6 +271,9 @@ def _opened(seen: View, number: int, plain: list[bool]) -> None:
         seen.values.add(atom.of[0])
     elif atom.kind == "table":
         seen.tables.add(atom.of)
+    elif not plain[number] and atom.kind == "computed":
+        seen.values.update(seen.case.sides)
+        seen.joint = True
     elif atom.kind == "noise":  # under a map, or in a product, that nothing hides
         seen.noise.add(atom.of[0])
     elif plain[number] and atom.kind in ("permute", "order"):

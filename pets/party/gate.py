@@ -20,7 +20,7 @@ import numpy as np
 from pets.errors import InternalError, PetsError
 from pets.ids import PartyId
 from pets.kernels import kangaroo
-from pets.plan.cost import operation_of
+from pets.plan.cost import last_before_rows, ring_of, steps_of_control, steps_on_rows
 from pets.protocols import codec
 from pets.protocols.base import Act, Array, Receive, Send
 from pets.secret import Secret
@@ -108,30 +108,49 @@ def project(card: Card, public: Mapping[str, int], parties: Mapping[str, PartyId
 def project_plan(plan: Plan, parties: Mapping[str, PartyId], role: str) -> tuple[Expected, ...]:
     """The message sequence of ``role`` in a whole plan: of its join, and of what protects the release.
 
-    Noise rides on the join's own messages; disclosure control takes the sums over and has messages of its own.
+    Noise rides on the join's own messages; disclosure control takes the sums over and has messages of its own. What
+    the three compute on rows comes between the join's rounds.
     """
     cards, join, safe = load_cards(), plan.join, plan.protection
     card = cards[join.card]
-    if not isinstance(safe, Protect):
-        return project(card, dict(join.public), parties, role)
-    control = cards[safe.card]
-    both = joined(card, control)
-    names = control.names(dict(safe.public))
-    ring = (*(next(r for r, party in parties.items() if party == each) for each in safe.parties), RESULT)
-    listed = _listed(both, handover.numbers(card.names(dict(join.public)), names), parties, role)
-    numbers = _numbers(control, 1 + max(_labels(both)))
-    steps = operations.steps(control.operations, operation_of(control).name, names, Cards())
-    after = max(message.round for message in both.messages)
-    return (*listed, *_performed(steps, numbers, ring, parties, role, after, Counter()))
+    names = card.names(dict(join.public))
+    if not isinstance(safe, Protect) and join.rows is None:
+        return _listed(card, names, parties, role)
+    own: dict[str, int] = {}
+    if isinstance(safe, Protect):
+        own = cards[safe.card].names(dict(safe.public))
+        card = joined(card, cards[safe.card])
+    listed = _listed(card, handover.numbers(names, own), parties, role)
+    ring = (*(next(r for r, p in parties.items() if p == each) for each in ring_of(plan)), RESULT)
+    numbers, columns = _numbers_of(plan), Counter[str]()
+    turn = 0 if join.rows is None else last_before_rows(card)
+    after = max(message.round for message in card.messages)
+    return (
+        *(expected for expected in listed if expected.round <= turn),
+        *_performed(steps_on_rows(plan), numbers, ring, parties, role, turn, columns),
+        *(expected for expected in listed if expected.round > turn),
+        *_performed(steps_of_control(plan), numbers, ring, parties, role, after, columns),
+    )
 
 
 def labels_of(plan: Plan) -> dict[int, str]:
     """The label of every message of a plan by its number on the wire."""
-    cards, join, safe = load_cards(), plan.join, plan.protection
-    if not isinstance(safe, Protect):
-        return _labels(cards[join.card])
-    found = _labels(joined(cards[join.card], cards[safe.card]))
-    return found | {number: label for label, number in _numbers(cards[safe.card], 1 + max(found)).items()}
+    return _labels(_card_of(plan)) | {number: label for label, number in _numbers_of(plan).items()}
+
+
+def _card_of(plan: Plan) -> Card:
+    """The messages of a plan that cards list, of its join and of what takes over."""
+    cards, safe = load_cards(), plan.protection
+    card = cards[plan.join.card]
+    return joined(card, cards[safe.card]) if isinstance(safe, Protect) else card
+
+
+def _numbers_of(plan: Plan) -> dict[str, int]:
+    """Numbers of the messages of operations, behind those that cards list."""
+    first, rows = 1 + max(_labels(_card_of(plan))), plan.join.rows
+    used = [load_cards()[card] for card in (plan.protection.card, *(() if rows is None else (rows.card,)))]
+    labels = dict.fromkeys(label for card in used for label in operations.labels(card.operations, Cards()))
+    return {label: number for number, label in enumerate(labels, first)}
 
 
 def project_operations(

@@ -13,7 +13,9 @@ from pets.kernels import columns, noise, rows, tags
 from pets.kernels.prf import Stream
 from pets.party.sources import Table
 from pets.protocols import control
+from pets.protocols import rows as rows_protocol
 from pets.protocols.helper_join import PeopleOfB, RowsOfA, Shape
+from pets.spec import ir
 from pets.spec.cards import load_cards
 from pets.spec.ir import AddNoise, Factor, HelperJoin, Protect, Read
 
@@ -41,6 +43,31 @@ def shape_of(join: HelperJoin) -> Shape:
         fixed_ids=join.fixed_ids,
         dummies=noise.dummy_table(join.helper_epsilon, join.helper_delta, names["k"], names["s"]),
     )
+
+
+def rows_shape(join: HelperJoin) -> rows_protocol.Shape | None:
+    """What three parties compute on each row, from the plan; None if nothing is."""
+    if join.rows is None:
+        return None
+    h = join.b_cells
+    return rows_protocol.Shape(
+        listed=load_cards()[join.card].names(dict(join.public))["n_list_a"],
+        brought=join.parameter("v_g"),
+        gathered=len(join.gathered) * h,
+        compared_a=1 + max((pair.a for pair in join.rows.pairs), default=-1),
+        compared_b=1 + max((pair.b for pair in join.rows.pairs), default=-1),
+        pairs=tuple((pair.a, pair.op, pair.b) for pair in join.rows.pairs),
+        condition=_condition(join.rows.condition),
+        factors_a=len(join.factors_a),
+        summed=tuple((s.gathered * h + cell, s.a) for s in join.summed for cell in range(h)),
+    )
+
+
+def _condition(condition: ir.Condition) -> rows_protocol.Condition:
+    if isinstance(condition, ir.Leaf):
+        return rows_protocol.Leaf(condition.kind, condition.number)
+    parts = tuple(_condition(part) for part in condition.parts)
+    return rows_protocol.Joint(isinstance(condition, ir.AllLeaves), parts)
 
 
 def control_shape(step: Protect) -> control.Shape:
@@ -71,12 +98,13 @@ def rows_of_a(read: Read, join: HelperJoin, shape: Shape, table: Table, own: Str
         kept = np.where(occurrence > 0, factors[factor], 0).view(np.uint64)
         local[moment * b_cells + b_cells - 1] = columns.segment_sums(kept, table.cell, shape.g)
     values = [factors[number] for number in join.factors_a]
-    ids, cell = table.ids, table.cell
+    ids, cell, compared, tests = table.ids, table.cell, list(table.compared), list(table.tests)
     if not occurrence.all():
         kept_rows = np.flatnonzero(occurrence)
         ids, cell, occurrence = ids[kept_rows], cell[kept_rows], occurrence[kept_rows]
-        values = [column[kept_rows] for column in values]
-    return RowsOfA(ids, occurrence, cell, values, local)
+        values, compared = ([column[kept_rows] for column in each] for each in (values, compared))
+        tests = [flags[kept_rows] for flags in tests]
+    return RowsOfA(ids, occurrence, cell, values, local, compared, tests)
 
 
 def people_of_b(read: Read, join: HelperJoin, shape: Shape, table: Table, own: Stream) -> PeopleOfB:
@@ -97,6 +125,10 @@ def people_of_b(read: Read, join: HelperJoin, shape: Shape, table: Table, own: S
             last = cell == b_cells - 1
             values.append(np.ascontiguousarray(column - 1 if gathered.outer and last else column))
     starts = rows.person_starts(table.person)
+    if table.compared or table.tests:  # one row a person: the one that is kept
+        kept = np.flatnonzero(occurrence == 1)
+        values += [np.ascontiguousarray(column[kept]) for column in table.compared]
+        values += [np.ascontiguousarray(column[kept]).astype(np.int64) for column in table.tests]
     return PeopleOfB(table.ids if starts.size == table.rows else tags.take(table.ids, starts), values)
 
 

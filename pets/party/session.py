@@ -17,7 +17,7 @@ from pets.kernels import prf
 from pets.party import gate, hello, prepare
 from pets.party.drive import Tick, drive
 from pets.party.sources import Table
-from pets.plan.cost import parties_of
+from pets.plan.cost import parties_of, ring_of
 from pets.plan.review import Reviewed
 from pets.protocols import control, helper_join
 from pets.protocols.base import Role
@@ -404,31 +404,38 @@ class Session:
         brought: helper_join.RowsOfA | helper_join.PeopleOfB | None,
         noise: prepare.U64 | None,
     ) -> Role[None]:
-        share = yield from self._play_join(keys, brought, noise)
-        safe = self.reviewed.plan.protection
+        plan = self.reviewed.plan
+        rows, safe, ring = prepare.rows_shape(plan.join), plan.protection, ring_of(plan)
+        on_rows: helper_join.OnRows | None = None
+        if rows is None and not isinstance(safe, Protect):
+            yield from self._play_join(keys, brought, noise, on_rows)
+            return
+        roles = {party: role for role, party in self._roles.items() if role in _ROLES}
+        me = ring.index(self.party)
+        before, after = (self._family(keys, ring[(me + step) % 3]) for step in (2, 1))
+        ctx = control.context(me, before, after, (roles[ring[0]], roles[ring[1]], roles[ring[2]]))
+        if rows is not None:
+            on_rows = helper_join.OnRows(rows, ctx)
+        share = yield from self._play_join(keys, brought, noise, on_rows)
         if isinstance(safe, Protect):
-            roles = {party: role for role, party in self._roles.items() if role in _ROLES}
-            first, second, third = (roles[party] for party in safe.parties)
-            me = safe.parties.index(self.party)
-            before, after = (self._family(keys, safe.parties[(me + step) % 3]) for step in (2, 1))
-            shape = prepare.control_shape(safe)
-            yield from control.protect(shape, me, share, before, after, (first, second, third))
+            yield from control.protect(prepare.control_shape(safe), ctx, share, before, after)
 
     def _play_join(
         self,
         keys: Mapping[str, prf.KeyFamily],
         brought: helper_join.RowsOfA | helper_join.PeopleOfB | None,
         noise: prepare.U64 | None,
+        on_rows: helper_join.OnRows | None,
     ) -> Role[prepare.U64 | None]:
         """The join alone; what is returned is this party's share of the sums, where another protocol takes it over."""
         if isinstance(brought, helper_join.RowsOfA):
-            return (yield from helper_join.party_a(self._shape, brought, keys["ab"], keys["ac"], noise))
+            return (yield from helper_join.party_a(self._shape, brought, keys["ab"], keys["ac"], noise, on_rows))
         if isinstance(brought, helper_join.PeopleOfB):
-            yield from helper_join.party_b(self._shape, brought, keys["ab"], keys["bc"], noise)
+            yield from helper_join.party_b(self._shape, brought, keys["ab"], keys["bc"], noise, on_rows)
             return None
         if self._role != "helper":
             raise InternalError("internal.bug", where="a party without rows plays an input role")
-        return (yield from helper_join.helper(self._shape, keys["ac"], keys["bc"], noise))
+        return (yield from helper_join.helper(self._shape, keys["ac"], keys["bc"], noise, on_rows))
 
     def _family(self, keys: Mapping[str, prf.KeyFamily], peer: PartyId) -> prf.KeyFamily:
         """The keys that this party shares with ``peer``."""

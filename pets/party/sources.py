@@ -237,6 +237,8 @@ class Table:
     cell      (n,) uint32: mixed radix of the levels of the dimensions, the first one most significant
     values    (n,) int64 in units of the last place, by column; 0 where NULL
     present   (n,) bool, by column
+    compared  (n,) int64 for each compared column of the step, times its factor; 0 where NULL
+    tests     (n,) bool for each test of the step: where its condition is true
     """
 
     ids: U8Array
@@ -245,6 +247,8 @@ class Table:
     cell: U32Array
     values: Mapping[str, I64Array]
     present: Mapping[str, BoolArray]
+    compared: tuple[I64Array, ...] = ()
+    tests: tuple[BoolArray, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -301,18 +305,30 @@ def _fetch(snapshot: Snapshot, what: ir.Read, dataset: Dataset) -> Any:
     """The file's columns that a step needs, as they are stored, of the rows that pass WHERE."""
     file = snapshot.file.parent.resolve() / snapshot.file.name
     stored = _stored(what)
-    if what.where is None:  # the engine would take twice as long over what it need not look at
+    if (
+        what.where is None and not what.compared and not what.tests
+    ):  # the engine would take twice as long over what it need not look at
         with pq.ParquetFile(file) as opened:
             return opened.read(columns=stored)
     # Inside, the file's columns under names that no specification can give; beside them those that WHERE names.
     inner = [f'{quoted(name)} AS "#{i}"' for i, name in enumerate(stored)]
-    inner += [f"{original(c, dataset.columns[c])} AS {quoted(c)}" for c in dict.fromkeys(columns_of(what.where))]
-    listed = ", ".join(f'"#{i}" AS {quoted(name)}' for i, name in enumerate(stored))
-    where, literals = emit_where(what.where)
-    sql = f"SELECT {listed} FROM (SELECT {', '.join(inner)} FROM read_parquet(?)) WHERE {where}"
+    conditions = [*what.tests, *([] if what.where is None else [what.where])]
+    named = dict.fromkeys(c for condition in conditions for c in columns_of(condition))
+    inner += [f"{original(c, dataset.columns[c])} AS {quoted(c)}" for c in named]
+    inner += [f'{_number(c, dataset.columns[c.column])} AS "x{i}"' for i, c in enumerate(what.compared)]
+    listed = [f'"#{i}" AS {quoted(name)}' for i, name in enumerate(stored)]
+    listed += [f'"x{i}"' for i in range(len(what.compared))]
+    literals: list[Value] = []
+    for i, test in enumerate(what.tests):
+        text, values = emit_where(test)
+        listed.append(f'CASE WHEN {text} THEN 1 ELSE 0 END::UTINYINT AS "t{i}"')
+        literals += values
+    where, values = emit_where(what.where)
+    sql = f"SELECT {', '.join(listed)} FROM (SELECT {', '.join(inner)} FROM read_parquet(?)) WHERE {where}"
     cursor = warm(file.parent).cursor()
     try:
-        return cursor.execute(sql, [str(file), *map(parameter, literals)]).fetch_arrow_table()
+        arguments = [*map(parameter, literals), str(file), *map(parameter, values)]
+        return cursor.execute(sql, arguments).fetch_arrow_table()
     finally:
         cursor.close()
 
@@ -334,6 +350,16 @@ def original(name: str, column: Column) -> str:
     if column.type == "integer":
         return stored
     return f"{stored}::DECIMAL(18, 0) * {decimal.Decimal(1).scaleb(-column.places):f}"
+
+
+def _number(compared: ir.Compared, column: Column) -> str:
+    """A compared column as a whole number: in units of the last place, or days since 1970, times its factor."""
+    plain = (
+        f"date_diff('day', DATE '1970-01-01', {quoted('c_' + compared.column)})"
+        if column.type == "date"
+        else quoted("m_" + compared.column)
+    )
+    return f"coalesce({plain} * {compared.factor}::BIGINT, 0)::BIGINT"
 
 
 def parameter(value: Value) -> object:
@@ -363,6 +389,8 @@ def _arrays(table: Any, snapshot: Snapshot, what: ir.Read, dataset: Dataset) -> 
         cell=cell,
         values={c: _numbers(table[f"m_{c}"], np.dtype(np.int64)) for c in values},
         present={c: _is_there(table[f"m_{c}"]) for c in present},
+        compared=tuple(_numbers(table[f"x{i}"], np.dtype(np.int64)) for i in range(len(what.compared))),
+        tests=tuple(_numbers(table[f"t{i}"], np.dtype(np.uint8)) == 1 for i in range(len(what.tests))),
     )
 
 

@@ -1,10 +1,10 @@
 """What a run will move and how many rounds it takes, from the card's formulas. Known before anyone approves."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pets.ids import PartyId
-from pets.spec import handover, operations
+from pets.spec import handover, operations, rowwise
 from pets.spec import program as programs
 from pets.spec.cards import Card, load_cards
 from pets.spec.handover import Cards, joined
@@ -56,20 +56,52 @@ def forecast(plan: Plan, cards: Mapping[str, Card]) -> Forecast:
     join, safe, parties = plan.join, plan.protection, parties_of(plan)
     card = cards[join.card]
     names = card.names(dict(join.public))
-    rounds = card.cost.rounds.evaluate(names) + card.cost.hello_rounds.evaluate(names)
     size = card.cost.bytes.evaluate(names)
-    if not isinstance(safe, Protect):
-        return Forecast(listed(card, names, parties), size, rounds)
-    control = cards[safe.card]
-    numbers = control.names(dict(safe.public))
-    own = listed(joined(card, control), handover.numbers(names, numbers), parties)
-    first = max(message.round for message in own)
-    computed = tuple(_computed(control, numbers, (*safe.parties, parties["result"]), first))
-    size += control.cost.bytes.evaluate(numbers) + sum(message.size for message in computed)
-    operation = operation_of(control)
-    # the last round of the join has nothing left to say, and the shares are taken over in its place
-    rounds += control.cost.rounds.evaluate(numbers) + operation.rounds.evaluate(numbers) - 1
+    rounds = card.cost.rounds.evaluate(names) + card.cost.hello_rounds.evaluate(names)
+    ring = (*ring_of(plan), parties["result"])
+    if isinstance(safe, Protect):
+        control = cards[safe.card]
+        numbers = control.names(dict(safe.public))
+        size += control.cost.bytes.evaluate(numbers)
+        rounds += control.cost.rounds.evaluate(numbers) - 1  # shares are taken over in the place of the last round
+        card, names = joined(card, control), handover.numbers(names, numbers)
+    own = listed(card, names, parties)
+    turn = 0 if join.rows is None else last_before_rows(card)
+    on_rows, on_sums = list(steps_on_rows(plan)), list(steps_of_control(plan))
+    rounds += len(on_rows) + (1 if on_rows else 0) + len(on_sums)  # and one in which a gets the part that it lacks
+    computed = (*_computed(on_rows, ring, turn), *_computed(on_sums, ring, max(m.round for m in own)))
+    size += sum(message.size for message in computed)
     return Forecast((*own, *computed), size, rounds)
+
+
+def ring_of(plan: Plan) -> tuple[PartyId, PartyId, PartyId]:
+    """The three that compute on shares, in the order of their parts: the two that hold those of a join come first."""
+    safe = plan.protection
+    return safe.parties if isinstance(safe, Protect) else (plan.join.role_a, plan.join.helper, plan.join.role_b)
+
+
+def last_before_rows(card: Card) -> int:
+    """The round after which the three may compute on rows: that before the message which ends it."""
+    return min(message.round for message in card.messages if message.columns.text == "v_c") - 1
+
+
+def steps_on_rows(plan: Plan) -> Iterator[tuple[operations.Sent, ...]]:
+    """What the three send each other while they compute on rows; nothing if the plan has no such condition."""
+    cards, join = load_cards(), plan.join
+    if join.rows is not None:
+        card = cards[join.rows.card]
+        listed = cards[join.card].names(dict(join.public))["n_list_a"]
+        for name, public in rowwise.program(join, listed):
+            yield from operations.steps(card.operations, name, card.names(public), Cards())
+
+
+def steps_of_control(plan: Plan) -> Iterator[tuple[operations.Sent, ...]]:
+    """What the three send each other, and the result party, under disclosure control; nothing if there is none."""
+    safe = plan.protection
+    if isinstance(safe, Protect):
+        card = load_cards()[safe.card]
+        names = card.names(dict(safe.public))
+        yield from operations.steps(card.operations, operation_of(card).name, names, Cards())
 
 
 def listed(card: Card, names: Mapping[str, int], parties: Mapping[str, PartyId]) -> tuple[Traffic, ...]:
@@ -101,10 +133,11 @@ def _of_program(
         yield Traffic(sent.label, program.after + 1, sender, receiver, times, 8 * sent.count, "")
 
 
-def _computed(card: Card, names: Mapping[str, int], parties: tuple[PartyId, ...], before: int) -> Iterator[Traffic]:
-    """The messages of the card's operation, those of one label between two parties together."""
+def _computed(
+    steps: Sequence[Sequence[operations.Sent]], parties: tuple[PartyId, ...], before: int
+) -> Iterator[Traffic]:
+    """The messages of operations, those of one label between two parties together."""
     found: dict[tuple[str, PartyId, PartyId], tuple[int, int, int]] = {}
-    steps = operations.steps(card.operations, operation_of(card).name, names, Cards())
     for number, step in enumerate(steps, before + 1):
         for sent in step:
             way = (sent.label, parties[sent.sender], parties[sent.receiver])
@@ -121,7 +154,8 @@ def operation_of(card: Card) -> operations.Operation:
 
 def used_cards(plan: Plan) -> tuple[str, ...]:
     """The cards that a plan rests on: of its steps, and those whose operations they use."""
-    named = (plan.join.card, plan.protection.card)
+    rows = plan.join.rows
+    named = (plan.join.card, *(() if rows is None else (rows.card,)), plan.protection.card)
     cards = load_cards()
     used = (
         part.card

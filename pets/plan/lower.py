@@ -10,6 +10,7 @@ from pets.check import budget
 from pets.check.noised import noised_columns, plain
 from pets.errors import LeakError, SpecError
 from pets.ids import PartyId
+from pets.plan.crossed import filtered, greatest
 from pets.spec import moments as taken_apart
 from pets.spec.canonical import spec_digest
 from pets.spec.cards import Card, load_cards
@@ -28,6 +29,7 @@ from pets.spec.ir import (
     Plan,
     Protect,
     Read,
+    RowFilter,
     Summed,
 )
 from pets.spec.model import Dataset, Leakage, Spec, quantity
@@ -85,8 +87,13 @@ def lower(spec: Spec, query: Query) -> Plan:
     moments = tuple(c.moment for c in columns) if guarded is None else plain(spec, query, roles, guarded.moments)
     read_a = _read(spec, query, roles.a_side, roles.a, dims_a, tuple(m.a for m in moments), per_person=False)
     read_b = _read(spec, query, roles.b_side, roles.b, dims_b, tuple(m.b for m in moments), per_person=True)
+    rows: RowFilter | None = None
+    if query.rows is not None:
+        if 2 * greatest(spec, query.rows) >= 2**RANGE_BITS:
+            raise LeakError("leak.compare-range", path="computation.sql: WHERE", bits=RANGE_BITS)
+        read_a, read_b, rows = filtered(spec, query.rows, read_a, read_b)
     card = load_cards()[JOIN_CARD]
-    join = _join(spec, roles, read_a, read_b, moments, g, h, card, noised=guarded is None)
+    join = _join(spec, roles, read_a, read_b, moments, g, h, card, rows, noised=guarded is None)
     _check_range(card, join, moments, columns, table_a, table_b)
     safe: AddNoise | Protect
     if control is None or guarded is None:
@@ -187,6 +194,7 @@ def _join(
     g: int,
     h: int,
     card: Card,
+    rows: RowFilter | None,
     *,
     noised: bool,
 ) -> HelperJoin:
@@ -210,16 +218,19 @@ def _join(
         ) from error
     if slots > MAX_DUMMIES:
         raise SpecError("spec.dummies", path="security.leakage", slots=2 * slots, most=2 * MAX_DUMMIES)
-    products = [s for s in summed if s.a is not None]
+    products = [s for s in summed if s.a is not None and rows is None]
+    brought = len(gathered) * h + len(read_b.compared) + len(read_b.tests)
     public = {
         "n_a": read_a.max_rows,
         "n_b": read_b.max_rows,
         "g": g,
         "k": read_a.rows_per_person,
         "s": slots,
-        "v_g": len(gathered) * h,
+        "v_g": brought,
         "v": len(summed) * h,
-        "x": len(factors_a),
+        "v_m": len(summed) * h if rows is None else 0,
+        "v_c": 0 if rows is None else len(summed) * h,
+        "x": len(factors_a) if rows is None else 0,
         "z": len({s.gathered for s in products}) * h,
         "p": len(products) * h,
         "r": len(summed) * h if noised else 0,
@@ -246,6 +257,7 @@ def _join(
         helper_epsilon=epsilon,
         helper_delta=delta,
         public=tuple(public.items()),
+        rows=rows,
     )
 
 

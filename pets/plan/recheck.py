@@ -70,6 +70,7 @@ def subject_of(plan: Plan, spec: Spec) -> flow.Subject:
         ),
         products=bool(join_of(plan).factors_a),
         controlled=isinstance(safe, Protect),
+        computed=plan.join.rows is not None,
     )
 
 
@@ -88,7 +89,8 @@ def _table(read: Read, spec: Spec, counted: bool) -> flow.Table:
     values = frozenset(name for factor in read.factors for name in factor.present)
     groups = frozenset(dimension.column.column for dimension in read.dimensions)
     filters = frozenset(columns_of(read.where)) if read.where is not None else frozenset()
-    used = {read.columns[0], *values, *groups, *filters}
+    crossed = frozenset((*(c.column for c in read.compared), *(n for test in read.tests for n in columns_of(test))))
+    used = {read.columns[0], *values, *groups, *filters, *crossed}
     return flow.Table(
         dataset=read.dataset,
         party=read.party,
@@ -98,6 +100,7 @@ def _table(read: Read, spec: Spec, counted: bool) -> flow.Table:
         groups=groups,
         filters=filters,
         counted=counted,
+        crossed=crossed,
     )
 
 
@@ -106,16 +109,20 @@ def _sizes(plan: Plan, join: HelperJoin, spec: Spec) -> None:
     reads = _reads(plan)
     table_a, table_b = (spec.dataset(reads[role].dataset) for role in "ab")
     g, b_cells = (_cells(reads[role], spec) for role in "ab")
-    products = [summed for summed in join.summed if summed.a is not None]
+    on_rows = join.rows is not None
+    products = [summed for summed in join.summed if summed.a is not None and not on_rows]
+    brought = reads["b"].compared, reads["b"].tests
     expected = {
         "n_a": table_a.max_rows,
         "n_b": table_b.max_rows,
         "g": g,
         "k": table_a.max_rows_per_person,
         "s": budget.dummy_slots(join.helper_epsilon, join.helper_delta, table_a.max_rows_per_person),
-        "v_g": len(join.gathered) * b_cells,
+        "v_g": len(join.gathered) * b_cells + sum(map(len, brought)),
         "v": len(join.summed) * b_cells,
-        "x": len(join.factors_a),
+        "v_m": 0 if on_rows else len(join.summed) * b_cells,
+        "v_c": len(join.summed) * b_cells if on_rows else 0,
+        "x": 0 if on_rows else len(join.factors_a),
         "z": len({summed.gathered for summed in products}) * b_cells,
         "p": len(products) * b_cells,
         "r": len(join.summed) * b_cells if isinstance(plan.protection, AddNoise) else 0,

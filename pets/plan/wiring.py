@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from pets.errors import InternalError
 from pets.ids import MISSING, PartyId
+from pets.plan.crossed import meant, said
 from pets.spec import moments as taken_apart
 from pets.spec.canonical import spec_digest
 from pets.spec.cards import Card
@@ -69,6 +70,12 @@ def _checks(plan: Plan, spec: Spec, query: Query, cards: Mapping[str, Card]) -> 
     else:
         yield from _columns(spec, query, a, b, moments, taken_apart.moments(query, spec))
     yield from _join(spec, a, b, join, moments)
+    yield "rows", join.rows is None, query.rows is None
+    if join.rows is not None and query.rows is not None:
+        yield "rows card", (join.rows.card, join.rows.card_version), ("rep3", cards["rep3"].version)
+        yield "condition", said(join.rows, a, b), meant(query.rows, spec, a, b)
+        for read in (a, b):
+            yield "compared once", len(set(read.compared)), len(read.compared)
     yield from _derive(spec, query, a, b, moments, derive)
 
 
@@ -109,6 +116,7 @@ def _read(spec: Spec, query: Query, read: Read) -> Iterator[Check]:
     yield "rows_per_person", read.rows_per_person, table.max_rows_per_person
     yield "truncate", read.truncate, table.truncate
     used = {d.column.column for d in read.dimensions} | {name for f in read.factors for name in f.present}
+    used |= {compared.column for compared in read.compared}
     yield "columns", (read.columns[0], sorted(read.columns[1:])), (table.key, sorted(used))
     yield "distinct factors", len(set(read.factors)), len(read.factors)
 

@@ -89,26 +89,20 @@ class Shape:
 
 def protect(
     shape: Shape,
-    me: int,
+    ctx: Context,
     own: U64 | None,
     before: prf.KeyFamily,
     after: prf.KeyFamily,
-    roles: tuple[str, str, str],
 ) -> Role[None]:
-    """Play party ``me`` of three: from shares of sums to shares of what may be shown, which go to the result party.
+    """Play party ``ctx.me`` of three: from shares of sums to shares of what may be shown, which go to the result party.
 
     Shapes:  own (moments * h, g) uint64 at the first two, None at the third; ``before`` and ``after`` are the key
-             families that this party has with the party before it and the one after; ``roles`` in the order of parties.
+             families that this party has with the party before it and the one after.
     Sizes:   first and second exchange Cf and Cs; then the operation ``protect`` of the card.
     Learned: nothing: every word that comes in is masked by a stream that this party lacks.
     Trust:   semi-honest, one corrupt party of three; a lying peer is not caught, a malformed message is.
     """
-    sums = yield from _taken_over(shape, me, own, before, after, roles)
-    ctx = Context(
-        me,
-        Zeros(before.key("shares", purpose="shares of zero"), after.key("shares", purpose="shares of zero")),
-        roles=roles,
-    )
+    sums = yield from _taken_over(shape, ctx.me, own, before, after, ctx.roles)
     columns = [
         _padded(sums[slice(at * shape.cells, (at + 1) * shape.cells)], shape.rows) for at in range(shape.moments)
     ]
@@ -119,6 +113,15 @@ def protect(
     kept = yield from sharing.multiply(ctx, chosen, sharing.joined(*values))
     part = np.ascontiguousarray(np.concatenate([kept.own, flags.own]).reshape(-1, shape.rows)[:, : shape.cells]).ravel()
     yield Send("result", "show", ctx.zeros.add(part), ctx.step("show"))
+
+
+def context(me: int, before: prf.KeyFamily, after: prf.KeyFamily, roles: tuple[str, str, str]) -> Context:
+    """One party's part in all that three compute in a run: streams and steps go on from one computation to the next.
+
+    ``roles`` in the order of parties; ``before`` and ``after`` as in ``protect``.
+    """
+    keys = (family.key("shares", purpose="shares of zero") for family in (before, after))
+    return Context(me, Zeros(*keys), roles=roles)
 
 
 def result(shape: Shape, roles: tuple[str, str, str]) -> Role[tuple[U64, U64, U64]]:

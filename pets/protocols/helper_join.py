@@ -16,7 +16,9 @@ import numpy.typing as npt
 from pets.errors import InternalError, PeerError
 from pets.kernels import columns, join, lists, noise, permute, prf, tags
 from pets.kernels.tags import Kind
+from pets.protocols import rows
 from pets.protocols.base import Array, Role, Send, receive, receive_columns
+from pets.protocols.rep3.sharing import Context
 from pets.secret import Secret
 
 PROTOCOL = "helper_join_a"
@@ -93,9 +95,20 @@ class RowsOfA:
     cell: U32
     values: Sequence[I64]
     local: U64
+    compared: Sequence[I64] = ()
+    tests: Sequence[npt.NDArray[np.bool_]] = ()
+    """What a condition across tables needs of each row; see protocols/rows.py."""
 
     def __repr__(self) -> str:
         return f"RowsOfA({self.cell.size} rows)"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class OnRows:
+    """What the three parties compute on rows before they are summed, and this party's part in it."""
+
+    shape: rows.Shape
+    ctx: Context
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -109,7 +122,14 @@ class PeopleOfB:
         return f"PeopleOfB({len(self.ids)} persons)"
 
 
-def party_a(shape: Shape, rows: RowsOfA, ab: prf.KeyFamily, ac: prf.KeyFamily, noise_a: U64 | None) -> Role[U64 | None]:
+def party_a(
+    shape: Shape,
+    brought: RowsOfA,
+    ab: prf.KeyFamily,
+    ac: prf.KeyFamily,
+    noise_a: U64 | None,
+    on_rows: OnRows | None = None,
+) -> Role[U64 | None]:
     """Play input party a: send permuted tags, sum masked values by cell, send a noised share of every sum.
 
     Without noise nothing is sent in the end: what is returned, (v, g) uint64, is this party's share of the sums, for
@@ -121,14 +141,11 @@ def party_a(shape: Shape, rows: RowsOfA, ab: prf.KeyFamily, ac: prf.KeyFamily, n
     Raises:  PeerError peer.positions if M4 repeats a position or leaves the range.
     """
     q = permute.permutation(ab.key("q", purpose="permutation"), shape.n_list_a)
-    bounds, first = bounds_of_cells(shape, rows.cell)
-    at = lists.list_positions(rows.cell, first, q)
-    yield Send("helper", "M1", _tags_of_a(shape, rows, ab, at, q, bounds, first))
-    x_in_list = []
-    for column, values in enumerate(rows.values):
-        placed = np.zeros(shape.n_list_a, np.uint64)
-        columns.scatter_into(placed, at, values.view(np.uint64))
-        x_in_list.append(placed)
+    bounds, first = bounds_of_cells(shape, brought.cell)
+    at = lists.list_positions(brought.cell, first, q)
+    yield Send("helper", "M1", _tags_of_a(shape, brought, ab, at, q, bounds, first))
+    x_in_list = [_in_list(shape, at, values) for values in brought.values]
+    for column, placed in enumerate(x_in_list if on_rows is None else ()):
         yield Send("helper", "Me", columns.minus_words(placed, ab.key("u", column)), column)
     last = (bounds[1:] - 1).astype(np.int64)
     position = permute.permutation(ab.key("rho2", purpose="permutation"), shape.n_list_a)[last]
@@ -138,6 +155,21 @@ def party_a(shape: Shape, rows: RowsOfA, ab: prf.KeyFamily, ac: prf.KeyFamily, n
     masked = yield from receive_columns("b", "M3", shape.v_g)
     tau = yield from receive("helper", "M4")
     check_positions(tau, shape.n, "M4")
+    if on_rows is not None:
+        own = rows.OwnOfA(
+            [_in_list(shape, at, values) for values in brought.compared],
+            x_in_list,
+            [_in_list(shape, at, flags.astype(np.int64)) == 1 for flags in brought.tests],
+        )
+        parts = [columns.gather(each, tau) for each in masked]
+        computed = yield from rows.filtered(on_rows.ctx, on_rows.shape, parts, own)
+        third = yield from receive_columns("helper", "Mr", shape.v)
+        share = np.empty((shape.v, shape.g), np.uint64)
+        for column, words in enumerate(computed):
+            whole = words.own[: shape.n_list_a] + words.next[: shape.n_list_a] + third[column]
+            share[column] = columns.segment_sums(whole, cell_at, shape.g)
+            share[column] += difference(prf.words_at(ab.key("r2", column), position))
+        return (yield from _released_by_a(shape, share, brought, ab, ac, noise_a))
     opened = dict(zip(shape.factors_b, (yield from receive_columns("helper", "Mf", len(shape.factors_b))), strict=True))
 
     share = np.empty((shape.v, shape.g), np.uint64)
@@ -153,7 +185,14 @@ def party_a(shape: Shape, rows: RowsOfA, ab: prf.KeyFamily, ac: prf.KeyFamily, n
         prf.add_words(ac.key("r1", column), matched)
         share[column] = columns.segment_sums(matched, cell_at, shape.g)
         share[column] += difference(prf.words_at(ab.key("r2", column), position))
-    share += rows.local
+    return (yield from _released_by_a(shape, share, brought, ab, ac, noise_a))
+
+
+def _released_by_a(
+    shape: Shape, share: U64, brought: RowsOfA, ab: prf.KeyFamily, ac: prf.KeyFamily, noise_a: U64 | None
+) -> Role[U64 | None]:
+    """What becomes of role a's share of the sums: it leaves with noise, or goes on to another protocol."""
+    share += brought.local
     if noise_a is None:
         return share
     for column in range(shape.v):
@@ -165,7 +204,21 @@ def party_a(shape: Shape, rows: RowsOfA, ab: prf.KeyFamily, ac: prf.KeyFamily, n
     return None
 
 
-def party_b(shape: Shape, people: PeopleOfB, ab: prf.KeyFamily, bc: prf.KeyFamily, noise_b: U64 | None) -> Role[None]:
+def _in_list(shape: Shape, at: U32, values: I64) -> U64:
+    """A column of role a's rows where its list has them, and zeros elsewhere."""
+    placed = np.zeros(shape.n_list_a, np.uint64)
+    columns.scatter_into(placed, at, values.view(np.uint64))
+    return placed
+
+
+def party_b(
+    shape: Shape,
+    people: PeopleOfB,
+    ab: prf.KeyFamily,
+    bc: prf.KeyFamily,
+    noise_b: U64 | None,
+    on_rows: OnRows | None = None,
+) -> Role[None]:
     """Play input party b: send sorted tags and masked values, then sum masked words in an order only a and b know.
 
     Without noise there is no Mn.
@@ -188,9 +241,10 @@ def party_b(shape: Shape, people: PeopleOfB, ab: prf.KeyFamily, bc: prf.KeyFamil
             of_occurrence = target[occurrence * persons : (occurrence + 1) * persons]
             columns.scatter_into(masked, of_occurrence, values.view(np.uint64))
         yield Send("a", "M3", masked, column)
-    u = {of_a: prf.words(ab.key("u", of_a), shape.n_list_a) for of_a in sorted({x for _, x in shape.products})}
-    v = {of_b: prf.words(bc.key("v", of_b), shape.n_list_a) for of_b in shape.factors_b}
-    for product, (of_b, of_a) in enumerate(shape.products):
+    products = shape.products if on_rows is None else ()
+    u = {of_a: prf.words(ab.key("u", of_a), shape.n_list_a) for of_a in sorted({x for _, x in products})}
+    v = {of_b: prf.words(bc.key("v", of_b), shape.n_list_a) for of_b in (shape.factors_b if products else ())}
+    for product, (of_b, of_a) in enumerate(products):
         dealt = u[of_a] * v[of_b]
         prf.sub_words(ab.key("w", product), dealt)
         yield Send("helper", "Mw", dealt, product)
@@ -198,15 +252,20 @@ def party_b(shape: Shape, people: PeopleOfB, ab: prf.KeyFamily, bc: prf.KeyFamil
     q = permute.permutation(ab.key("q", purpose="permutation"), shape.n_list_a)
     rho2 = permute.permutation(ab.key("rho2", purpose="permutation"), shape.n_list_a)
     sums = []
+    if on_rows is not None:
+        yield from rows.filtered(on_rows.ctx, on_rows.shape, None, None)
     for column in range(shape.v):  # each column while the next one is on its way
-        words = yield from receive("helper", "M5", column)
+        if on_rows is None:
+            words = yield from receive("helper", "M5", column)
+        else:
+            words = prf.words(bc.key("rows", column), shape.n_list_a)
         hidden = np.empty(shape.n_list_a, np.uint64)
         columns.prefix_scatter(words, q, rho2, hidden)
         prf.sub_words(ab.key("r2", column), hidden)
         sums.append(hidden)
     del q, rho2
     for column in range(shape.v):
-        yield Send("helper", "M6", sums[column], column)
+        yield Send("helper", "M6" if on_rows is None else "M6c", sums[column], column)
     if noise_b is None:
         return
     for column in range(shape.v):
@@ -215,7 +274,9 @@ def party_b(shape: Shape, people: PeopleOfB, ab: prf.KeyFamily, bc: prf.KeyFamil
         yield Send("helper", "Mn", hidden, column)
 
 
-def helper(shape: Shape, ac: prf.KeyFamily, bc: prf.KeyFamily, noise_c: U64 | None) -> Role[U64 | None]:
+def helper(
+    shape: Shape, ac: prf.KeyFamily, bc: prf.KeyFamily, noise_c: U64 | None, on_rows: OnRows | None = None
+) -> Role[U64 | None]:
     """Play the helper: match tags, hand each side what it needs, send a noised share of every sum.
 
     Without noise nothing is sent in the end: what is returned, (v, g) uint64, is this party's share of the sums, for
@@ -230,8 +291,8 @@ def helper(shape: Shape, ac: prf.KeyFamily, bc: prf.KeyFamily, noise_c: U64 | No
     rho = permute.permutation(bc.key("rho", purpose="permutation"), shape.n)
     tags_a = yield from receive("a", "M1")
     tags_b = yield from receive("b", "M2")
-    e = yield from receive_columns("a", "Me", shape.x)
-    dealt = yield from receive_columns("b", "Mw", len(shape.products))
+    e = yield from receive_columns("a", "Me", shape.x if on_rows is None else 0)
+    dealt = yield from receive_columns("b", "Mw", len(shape.products) if on_rows is None else 0)
     position = yield from receive("a", "M8")
     check_positions(position, shape.n_list_a, "M8")
     try:
@@ -245,13 +306,21 @@ def helper(shape: Shape, ac: prf.KeyFamily, bc: prf.KeyFamily, noise_c: U64 | No
     def gathered(column: int) -> U64:
         return prf.words_at(bc.key("r", column), tau)
 
+    if on_rows is not None:
+        computed = yield from rows.filtered(
+            on_rows.ctx, on_rows.shape, [gathered(column) for column in range(shape.v_g)], None
+        )
+        for column, words in enumerate(computed):
+            third = words.next[: shape.n_list_a].copy()
+            prf.sub_words(bc.key("rows", column), third)
+            yield Send("a", "Mr", third, column)
     share, v = {}, {}
-    for place, of_b in enumerate(shape.factors_b):
+    for place, of_b in enumerate(shape.factors_b if on_rows is None else ()):
         share[of_b] = gathered(of_b)
         v[of_b] = prf.words(bc.key("v", of_b), shape.n_list_a)
         yield Send("a", "Mf", share[of_b] - v[of_b], place)
     product = 0
-    for column, (of_b, of_a) in enumerate(shape.summed):
+    for column, (of_b, of_a) in enumerate(shape.summed if on_rows is None else ()):
         if of_a is None:
             word = share[of_b].copy() if of_b in share else gathered(of_b)
         else:
@@ -262,7 +331,7 @@ def helper(shape: Shape, ac: prf.KeyFamily, bc: prf.KeyFamily, noise_c: U64 | No
         yield Send("b", "M5", word, column)
     del share, v, e, dealt, rho
 
-    sums = yield from receive_columns("b", "M6", shape.v)
+    sums = yield from receive_columns("b", "M6" if on_rows is None else "M6c", shape.v)
     if noise_c is None:
         own_share = np.empty((shape.v, shape.g), np.uint64)
         for column in range(shape.v):
@@ -313,19 +382,19 @@ def bounds_of_cells(shape: Sizes, cell: U32) -> tuple[I64, I64]:
     return bounds, bounds[:-1].copy()
 
 
-def _tags_of_a(shape: Shape, rows: RowsOfA, ab: prf.KeyFamily, at: U32, q: U32, bounds: I64, first: I64) -> Array:
+def _tags_of_a(shape: Shape, brought: RowsOfA, ab: prf.KeyFamily, at: U32, q: U32, bounds: I64, first: I64) -> Array:
     """List T of the card: real rows, then in cell 0 the slots and padding, and a sentinel at the end of each cell."""
     key = ab.key("tag", purpose="tags")
     out = np.empty((shape.n_list_a, shape.t), np.uint8)
     blocks = tags.id_blocks(
-        rows.ids,
+        brought.ids,
         fixed=shape.fixed_ids,
         key=None if shape.fixed_ids else ab.key("idhash", purpose="hash of identifiers"),
     )
-    tags.place(tags.tag_rows(key, blocks, rows.occurrence, width=shape.t), at, out)
-    in_first_cell = int(np.count_nonzero(rows.cell == 0))
+    tags.place(tags.tag_rows(key, blocks, brought.occurrence, width=shape.t), at, out)
+    in_first_cell = int(np.count_nonzero(brought.cell == 0))
     free = q[first[0] + in_first_cell : bounds[1] - 1]
-    missing = shape.n_a - rows.cell.size
+    missing = shape.n_a - brought.cell.size
     tags.place(_slots_and_padding(shape, ab, key, Kind.FILLER_A, Kind.PADDING_A, missing), free, out)
     tags.place(tags.tag_indexed(key, Kind.SENTINEL, 0, shape.g, width=shape.t), q[bounds[1:] - 1], out)
     return out

@@ -35,6 +35,8 @@ RESERVED = {
 }
 """Labels of keys that no term may take for anything else."""
 _ELEMENTS = {"word": 8, "u32": 4}
+When = Literal["plain", "product", "always", "computed", "joined"]
+_WHENS = (["always"], ["plain", "product"], ["computed", "plain", "product"], ["computed", "joined"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +114,12 @@ class Key:
 class Shared:
     """A value that is only there in shares, one for each role of ``shares``; they add up to ``value``.
 
-    ``when``: for the summed columns that are a product, for the others ("plain"), or for all ("always").
+    ``when``: for the summed columns that are a product, for the others ("plain"), or for all ("always"); where the
+    three compute on rows ("computed"), or where they do not ("joined").
     """
 
     name: str
-    when: Literal["plain", "product", "always"]
+    when: When
     value: Term
     shares: Mapping[str, Term]
 
@@ -230,7 +233,7 @@ class _Key(_Strict):
 
 class _Shared(_Strict):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
-    when: Literal["plain", "product", "always"]
+    when: When
     value: str
     shares: dict[str, str] = Field(min_length=2)
 
@@ -529,8 +532,8 @@ def _check_shared(card: Card, file: str) -> None:
         for term in each.shares.values():  # a share may be made of parts of the value: a program made them of it
             own.update(names(term), (str(call.args[1]) for call in calls(term) if call.head == "share"))
     for name, found in whens.items():
-        if sorted(found) not in (["always"], ["plain", "product"]):
-            problem = f"is there for {', '.join(found)}: a value is always there, or once plain and once a product"
+        if sorted(found) not in _WHENS:
+            problem = f"is there for {', '.join(found)}: for every kind of column a value is there once"
             raise SpecError("card.field", file=file, path=f"shared {name}", problem=problem)
     try:
         TopologicalSorter(uses).prepare()

@@ -15,7 +15,10 @@ SUMS = "sums"
 KINDS: Mapping[str, str] = {"word": "words", "u32": "places"}
 """What a term has to be by the element of its message; bytes are tags."""
 
-_WORDS = frozenset({"values", "local", "noise", "mask", "zero", "share", "part", "checks"})
+_WORDS = frozenset({"values", "local", "noise", "mask", "zero", "share", "part", "checks", "computed"})
+
+COMPUTED = frozenset({"a.values", "b.values", "b.groups", MATCH})
+"""What three parties compute on rows is made of: both sides' values beside each other."""
 
 
 def wanted(element: str) -> str:
@@ -73,6 +76,8 @@ def carried(term: Term, terms: Mapping[str, tuple[Term, ...]]) -> frozenset[str]
             return frozenset({f"{role}.values", f"{role}.groups"})
         case Call("values" | "local", (str(role), _)):
             return frozenset({f"{role}.values"})
+        case Call("computed", _):
+            return COMPUTED
         case Call("keys", (str(role),)) | Call("checks", (_, str(role))):
             return frozenset({f"{role}.key"})
         case Call("part", (_, str(name), _)):

@@ -64,7 +64,8 @@ class Read:
     """A holder reads, filters and bounds its own table. Nothing leaves.
 
     ``factors`` are the distinct factors that the moments use of this side (a: one value a row; b: summed per person and
-    cell of ``dimensions``). ``columns`` is every column the step touches, the key first.
+    cell of ``dimensions``). ``columns`` is every column the step touches, the key first. ``compared`` and ``tests`` are
+    what a condition across tables needs of each row: numbers, and 1 where a condition on this table alone is true.
     """
 
     out: str
@@ -78,6 +79,56 @@ class Read:
     rows_per_person: int
     truncate: bool
     per_person: bool
+    compared: tuple["Compared", ...] = ()
+    tests: tuple[Predicate, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A column that is compared with one of another table: in units of the last place, or days, times ``factor``."""
+
+    column: str
+    factor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """``a op b``: numbers of compared columns in the two ``Read`` steps."""
+
+    a: int
+    op: Literal["=", "<>", "<", "<=", ">", ">="]
+    b: int
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A bit of each row: a pair that is compared, or a test of role a or b, by its number."""
+
+    kind: Literal["pair", "a", "b"]
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class AllLeaves:
+    parts: tuple["Condition", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnyLeaves:
+    parts: tuple["Condition", ...]
+
+
+Condition = Leaf | AllLeaves | AnyLeaves
+
+
+@dataclass(frozen=True, slots=True)
+class RowFilter:
+    """What rows have to satisfy that needs both tables: computed by three parties on shares (card rep3), row by row."""
+
+    card: str
+    card_version: str
+    pairs: tuple[Pair, ...]
+    condition: Condition
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +161,7 @@ class HelperJoin:
     the moment's number and the factor's number in its ``Read``.
     ``ones``: the gathered columns that are 1 for every person: in mode B they do not travel; none in mode A.
     ``fixed_ids``: identifiers have one public width and enter tags as they are; else they are hashed first.
+    ``rows``: a condition across tables. Then role b brings its compared columns and tests behind the gathered ones.
     """
 
     out: str
@@ -129,6 +181,12 @@ class HelperJoin:
     helper_epsilon: Fraction
     helper_delta: Fraction
     public: tuple[tuple[str, int], ...]
+    rows: RowFilter | None = None
+
+    @property
+    def b_cells(self) -> int:
+        """Cells of role b's grouping columns."""
+        return self.parameter("v") // len(self.summed)
 
     def parameter(self, name: str) -> int:
         return dict(self.public)[name]

@@ -78,7 +78,8 @@ def roles(spec: Spec, query: Query) -> Roles:
     """Say who plays which role.
 
     Role a is the preserved side of a LEFT JOIN; else the side with the larger group domain, because role b's cells
-    multiply the columns on the wire; else the side named in FROM.
+    multiply the columns on the wire; else the side named in FROM. Where rows are compared across tables, role b has one
+    row a person, if either has.
 
     Raises: SpecError unless exactly one computing party holds no table of the query (``check_query`` says it first).
     """
@@ -86,6 +87,8 @@ def roles(spec: Spec, query: Query) -> Roles:
     if len(found) != 1:
         raise SpecError("spec.helper", found=", ".join(found) or "none")
     swap = query.join == "inner" and cells(dimensions(query, spec, "right")) > cells(dimensions(query, spec, "left"))
+    if query.rows is not None and spec.dataset(query.left if swap else query.right).max_rows_per_person > 1:
+        swap = spec.dataset(query.right if swap else query.left).max_rows_per_person == 1 and not swap
     left = PartyId(spec.dataset(query.left).party)
     right = PartyId(spec.dataset(query.right).party)
     if swap:

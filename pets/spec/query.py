@@ -71,6 +71,42 @@ class AnyOf:
 Predicate = Compare | In | IsNull | Not | All | AnyOf
 
 
+@dataclass(frozen=True, slots=True)
+class Across:
+    """``left op right`` for columns of two tables, of one type with an order; NULL makes it unknown, as in SQL."""
+
+    left: ColumnRef
+    op: Literal["=", "<>", "<", "<=", ">", ">="]
+    right: ColumnRef
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """A condition on one table alone, inside a condition on both."""
+
+    dataset: str
+    predicate: Predicate
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """Conjunction of two or more parts."""
+
+    parts: tuple["Crossing", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Some:
+    """Disjunction of two or more parts."""
+
+    parts: tuple["Crossing", ...]
+
+
+Crossing = Across | Own | Every | Some
+"""A condition that needs columns of both tables. There is no negation: it has been moved to the leaves, which is the
+same where only rows count of which a condition is true."""
+
+
 class Statistic(StrEnum):
     """The aggregates of the language. Two-column statistics take (y, x) in the order of SQL: ``CORR(y, x)``."""
 
@@ -112,7 +148,7 @@ class Query:
 
     ``left`` is the preserved side if ``join`` is "left". A LEFT JOIN whose WHERE refuses unmatched rows is an inner
     join; the parser makes it one and says so in ``notes``. ``where_left`` and ``where_right`` run at the holders,
-    before the join.
+    before the join. ``rows`` is what WHERE says of both tables together: computed on shared rows after the join.
     """
 
     left: str
@@ -122,4 +158,5 @@ class Query:
     group_by: tuple[ColumnRef, ...] = ()
     where_left: Predicate | None = None
     where_right: Predicate | None = None
+    rows: Crossing | None = None
     notes: tuple[str, ...] = ()

@@ -56,6 +56,7 @@ HEADS: Final[Mapping[str, tuple[str, ...]]] = {
     "part": ("key", "shared", "index"),
     "checks": ("key", "role"),
     "table": ("key", "list", "term"),
+    "computed": ("index",),
     "permute": ("order", "term"),
     "order": ("order", "term"),
     "gather": ("term", "term"),
@@ -84,6 +85,8 @@ INDEX: Final[Mapping[str, str]] = {
     "v": "summed",
     "r": "summed",
     "checks": "check",
+    "v_m": "summed",
+    "v_c": "summed",
 }
 """What the columns of a message are counted by, from the formula of their number. One column has no index."""
 

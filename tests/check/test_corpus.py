@@ -137,7 +137,7 @@ def test_a_message_begins_with_its_rule_and_has_a_way_and_a_hint(each: Entry) ->
 
 WAYS = {
     *("leak.person-id", "leak.filter-only", "leak.group-by-measure", "sql.type", "sql.person-id", "sql.function"),
-    *("sql.cross-table", "sql.argument", "sql.level", "sql.literal"),
+    *("sql.cross-type", "sql.argument", "sql.level", "sql.literal"),
 }
 
 

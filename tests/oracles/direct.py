@@ -29,7 +29,7 @@ from pets.spec.query import Query
 from pets.spec.sql import bind
 from tests.oracles import sql
 from tests.oracles.helper_join import families
-from tests.oracles.play import play
+from tests.oracles.play import Transcript, play
 
 NOW = dt.datetime(2026, 11, 22, tzinfo=dt.UTC)
 
@@ -66,6 +66,10 @@ class Direct:
 
     def opened(self, *, seed: int = 1, noise: bool = False, keep: Mapping[str, Change] | None = None) -> np.ndarray:
         """The opened sums, (v, g) int64. ``keep`` changes the table of a role, "a" or "b", before it is prepared."""
+        return hj.open_shares(*self.played(seed=seed, noise=noise, keep=keep).outputs["result"])
+
+    def played(self, *, seed: int = 1, noise: bool = False, keep: Mapping[str, Change] | None = None) -> Transcript:
+        """All messages of a run, and what every role returned."""
         join = join_of(self.plan)
         shape = prepare.shape_of(join)
         reads = {step.out: step for step in self.plan.steps if isinstance(step, Read)}
@@ -80,16 +84,23 @@ class Direct:
             step = next(step for step in self.plan.steps if isinstance(step, AddNoise))
             words = np.stack([prepare.noise_of(step, shape, stream(seed, f"noise {party}")) for party in range(3)])
         keys = families(seed)
-        played = play(
+        computing = (
+            [None] * 3
+            if (on_rows := prepare.rows_shape(join)) is None
+            else [
+                hj.OnRows(on_rows, control.context(me, keys[before], keys[after], ("a", "helper", "b")))
+                for me, (before, after) in enumerate((("ab@a", "ac@a"), ("ac@c", "bc@c"), ("bc@b", "ab@b")))
+            ]
+        )
+        return play(
             {
-                "a": hj.party_a(shape, rows, keys["ab@a"], keys["ac@a"], words[0]),
-                "b": hj.party_b(shape, people, keys["ab@b"], keys["bc@b"], words[1]),
-                "helper": hj.helper(shape, keys["ac@c"], keys["bc@c"], words[2]),
+                "a": hj.party_a(shape, rows, keys["ab@a"], keys["ac@a"], words[0], computing[0]),
+                "b": hj.party_b(shape, people, keys["ab@b"], keys["bc@b"], words[1], computing[2]),
+                "helper": hj.helper(shape, keys["ac@c"], keys["bc@c"], words[2], computing[1]),
                 "result": hj.result(shape),
             },
             seed=seed,
         )
-        return hj.open_shares(*played.outputs["result"])
 
     def _protected(self, safe: Protect, seed: int) -> np.ndarray:
         """Under disclosure control: what is shown, and which sets of counts are enough, (o + q, h * g) int64."""
@@ -129,18 +140,21 @@ def stream(seed: int, label: str) -> Stream:
 def without(person: int) -> Change:
     """Take the rows of one person, by number, out of a table."""
 
-    def change(table: Table) -> Table:
-        keep = table.person != person
-        return replace(
-            table,
-            ids=np.ascontiguousarray(table.ids[keep]),
-            person=table.person[keep],
-            cell=table.cell[keep],
-            values={name: column[keep] for name, column in table.values.items()},
-            present={name: column[keep] for name, column in table.present.items()},
-        )
+    return lambda table: only(table, table.person != person)
 
-    return change
+
+def only(table: Table, keep: np.ndarray) -> Table:
+    """The rows of a table that are kept."""
+    return replace(
+        table,
+        ids=np.ascontiguousarray(table.ids[keep]),
+        person=table.person[keep],
+        cell=table.cell[keep],
+        values={name: column[keep] for name, column in table.values.items()},
+        present={name: column[keep] for name, column in table.present.items()},
+        compared=tuple(column[keep] for column in table.compared),
+        tests=tuple(flags[keep] for flags in table.tests),
+    )
 
 
 def _same(table: Table) -> Table:

@@ -70,6 +70,8 @@ class Case:
             "z": len(set(products)),
             "p": len(products),
             "r": len(self.summed),
+            "v_m": len(self.summed),
+            "v_c": 0,
         }
 
     def shape(self) -> hj.Shape:

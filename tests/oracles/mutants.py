@@ -98,7 +98,7 @@ CHANGES: Mapping[str, Sequence[Change]] = {
         ('prf.sub_words(ac.key("r1", column), word)', "pass", 1),
     ),
     "no_mask_r2": (
-        ('difference(prf.words_at(ab.key("r2", column), position))', "np.uint64(0)", 1),
+        ('difference(prf.words_at(ab.key("r2", column), position))', "np.uint64(0)", 2),
         ('prf.sub_words(ab.key("r2", column), hidden)', "pass", 1),
     ),
     "no_mask_of_noise": (
@@ -112,7 +112,7 @@ CHANGES: Mapping[str, Sequence[Change]] = {
     # -- a mask that is used twice
     "one_r_for_all_columns": (('bc.key("r", column)', 'bc.key("r", 0)', 2),),  # PITFALL 7
     "one_r1_for_all_columns": (('ac.key("r1", column)', 'ac.key("r1", 0)', 2),),
-    "one_r2_for_all_columns": (('ab.key("r2", column)', 'ab.key("r2", 0)', 2),),
+    "one_r2_for_all_columns": (('ab.key("r2", column)', 'ab.key("r2", 0)', 3),),
     "one_u_for_all_columns": (('ab.key("u", column)', 'ab.key("u", 0)', 1), ('ab.key("u", of_a)', 'ab.key("u", 0)', 1)),
     "one_v_for_all_columns": (('bc.key("v", of_b)', 'bc.key("v", 0)', 2),),
     "one_w_for_all_products": (('ab.key("w", product)', 'ab.key("w", 0)', 2),),  # B03
@@ -139,8 +139,8 @@ CHANGES: Mapping[str, Sequence[Change]] = {
     ),
     "list_of_a_sorted": (  # PITFALL 3
         (
-            'yield Send("helper", "M1", _tags_of_a(shape, rows, ab, at, q, bounds, first))',
-            "listed = _tags_of_a(shape, rows, ab, at, q, bounds, first)\n"
+            'yield Send("helper", "M1", _tags_of_a(shape, brought, ab, at, q, bounds, first))',
+            "listed = _tags_of_a(shape, brought, ab, at, q, bounds, first)\n"
             '    yield Send("helper", "M1", join.sort_tags(listed)[1])',
             1,
         ),

@@ -282,7 +282,7 @@ class Reading:
                 for summed, (of_b, of_a) in enumerate(case.summed)
             ],
         }
-        found["r"] = found["v"]  # released with noise, as all cases here are
+        found |= {"r": found["v"], "v_m": found["v"], "v_c": []}  # released with noise, nothing computed on rows
         return found[text]
 
     def message(self, label: str, at: At) -> Value:
@@ -309,7 +309,7 @@ class Reading:
 
     def shared(self, name: str, at: At) -> Shared:
         kind = "plain" if at.factor is None else "product"
-        found = [each for each in self.card.shared if each.name == name and each.when in (kind, "always")]
+        found = [each for each in self.card.shared if each.name == name and each.when in (kind, "joined", "always")]
         if at.summed is None or len(found) != 1:
             raise Meaningless(f"{name} is not shared in this column")
         return found[0]

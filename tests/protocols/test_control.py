@@ -9,6 +9,7 @@ import pytest
 from pets.kernels.prf import KeyFamily
 from pets.protocols import control
 from pets.protocols.control import Count, Shape, Shown
+from pets.protocols.rep3.sharing import Context
 from pets.secret import Secret
 from pets.spec import handover, operations
 from pets.spec.cards import load_cards
@@ -32,15 +33,21 @@ def families(seed: int) -> dict[str, KeyFamily]:
     }
 
 
+def context(me: int, keys: dict[str, KeyFamily], before: str, after: str) -> Context:
+    return control.context(me, keys[before], keys[after], ROLES)
+
+
 def run(shape: Shape, sums: np.ndarray[Any, Any], seed: int = 1) -> Transcript:
     """All four roles; ``sums`` (moments * h, g) are split at random."""
     rng = np.random.default_rng(seed)
     part = rng.integers(0, 2**64, sums.shape, dtype=np.uint64)
     keys = [families(seed) for _ in range(3)]
     roles: dict[str, Any] = {
-        "first": control.protect(shape, 0, part, keys[0]["13"], keys[0]["12"], ROLES),
-        "second": control.protect(shape, 1, sums.view(np.uint64) - part, keys[1]["12"], keys[1]["23"], ROLES),
-        "third": control.protect(shape, 2, None, keys[2]["23"], keys[2]["13"], ROLES),
+        "first": control.protect(shape, context(0, keys[0], "13", "12"), part, keys[0]["13"], keys[0]["12"]),
+        "second": control.protect(
+            shape, context(1, keys[1], "12", "23"), sums.view(np.uint64) - part, keys[1]["12"], keys[1]["23"]
+        ),
+        "third": control.protect(shape, context(2, keys[2], "23", "13"), None, keys[2]["23"], keys[2]["13"]),
         "result": control.result(shape, ROLES),
     }
     return play(roles, seed=seed)

@@ -6,9 +6,10 @@ from typing import Final
 from sqlglot import exp
 
 from pets.errors import SpecError
+from pets.spec.crossing import all_of
 from pets.spec.model import Spec
 from pets.spec.predicate import both, on_nulls
-from pets.spec.query import Predicate, Query
+from pets.spec.query import Crossing, Predicate, Query
 from pets.spec.sql.names import Names, Side, near
 from pets.spec.sql.scan import find, refuse
 from pets.spec.sql.select import Selected
@@ -25,9 +26,9 @@ def joint_query(spec: Spec) -> Query:
     outer = _is_left(tree, join, sides)
     names = Names(tree, spec, sides, _merged_key(tree, join, sides))
     rows = _Rows(names, outer=outer)
-    on_left, on_right = rows.on(join)
+    on_left, on_right, on_rows = rows.on(join)
     where = tree.select.args.get("where")
-    where_left, where_right, note = rows.where(None if where is None else where.this)
+    where_left, where_right, where_rows, note = rows.where(None if where is None else where.this)
     selected = Selected(names)
     outputs = selected.outputs(tree.select)
     return Query(
@@ -38,6 +39,7 @@ def joint_query(spec: Spec) -> Query:
         group_by=selected.group_by(tree.select, outputs),
         where_left=both(on_left, where_left),
         where_right=both(on_right, where_right),
+        rows=all_of([*on_rows, *where_rows]),
         notes=note,
     )
 
@@ -130,7 +132,7 @@ class _Rows:
         self.outer: Final = outer
         self.conditions: Final = Conditions(names)
 
-    def on(self, join: exp.Join) -> tuple[Predicate | None, Predicate | None]:
+    def on(self, join: exp.Join) -> tuple[Predicate | None, Predicate | None, list[Crossing]]:
         """Hold that the join is on the person ids; give the further conditions of ON by table."""
         parts, others = list(conjuncts(join.args.get("on"))), []
         for node in parts:
@@ -142,10 +144,12 @@ class _Rows:
             where = {"problem": problem, "advice": advice, "path": "computation.sql: ON"}
             raise self.tree.refuse("sql.join", join.args.get("on"), "ON", **where)
         self._agrees_with_linkage()
-        left, right = self.conditions.split(others, "ON")
+        left, right, crossing = self.conditions.split(others, "ON")
         if self.outer and left:
             raise self.tree.refuse("sql.outer-on", left[0][0], self.names.sides[0].alias)
-        return _conjunction(left), _conjunction(right)
+        if self.outer and crossing:
+            raise self.tree.refuse("sql.outer-across", crossing[0][0], "ON")
+        return _conjunction(left), _conjunction(right), [condition for _, condition in crossing]
 
     def _is_key_equality(self, node: exp.Expression) -> bool:
         """True for ``a.id = b.id``; two other columns of two tables are refused, anything else is a condition."""
@@ -174,14 +178,18 @@ class _Rows:
             problem = "joins person ids of different schemes"
             raise SpecError("spec.field", path="linkage.on", problem=problem, advice="join ids of one scheme")
 
-    def where(self, node: exp.Expression | None) -> tuple[Predicate | None, Predicate | None, tuple[str, ...]]:
-        """Conditions by table, and a note if they make a LEFT JOIN an inner one.
+    def where(
+        self, node: exp.Expression | None
+    ) -> tuple[Predicate | None, Predicate | None, list[Crossing], tuple[str, ...]]:
+        """Conditions by table, those on both, and a note if they make a LEFT JOIN an inner one.
 
         A condition on the right table after a LEFT JOIN also judges unmatched rows, whose columns are all NULL. If it
         refuses them the join is inner. If it keeps them it cannot be run at the holder, and is refused.
         """
-        left, right = self.conditions.split(list(conjuncts(node)), "WHERE")
+        left, right, crossing = self.conditions.split(list(conjuncts(node)), "WHERE")
         note: tuple[str, ...] = ()
+        if self.outer and crossing and not right:
+            raise self.tree.refuse("sql.outer-across", crossing[0][0], "WHERE")
         if self.outer and right:
             table = self.names.sides[1].alias
             if all(on_nulls(predicate) is True for _, predicate in right):
@@ -189,7 +197,7 @@ class _Rows:
             note = (
                 f"WHERE has a condition on {table} that no unmatched row meets: LEFT JOIN is the same as JOIN here",
             )
-        return _conjunction(left), _conjunction(right), note
+        return _conjunction(left), _conjunction(right), [condition for _, condition in crossing], note
 
 
 def _conjunction(parts: Sequence[Part]) -> Predicate | None:

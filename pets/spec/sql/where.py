@@ -5,9 +5,25 @@ from typing import Final, Literal
 
 from sqlglot import exp
 
+from pets.spec.crossing import opposite, without_not
 from pets.spec.model import Column
 from pets.spec.predicate import ORDERED, Misfit, Written, typed
-from pets.spec.query import All, AnyOf, ColumnRef, Compare, In, IsNull, Not, Predicate, Value
+from pets.spec.query import (
+    Across,
+    All,
+    AnyOf,
+    ColumnRef,
+    Compare,
+    Crossing,
+    Every,
+    In,
+    IsNull,
+    Not,
+    Own,
+    Predicate,
+    Some,
+    Value,
+)
 from pets.spec.sql.names import Names, columns_in
 from pets.spec.sql.tree import Tree, bare
 
@@ -23,6 +39,8 @@ _OPS: Final[Mapping[type, tuple[Op, Op]]] = {
 }
 """Comparison, and the same with its sides exchanged."""
 
+_COMPARISONS: Final[Mapping[Op, type[exp.Binary]]] = {op: kind for kind, (op, _) in _OPS.items()}
+
 _TWO_COLUMNS: Final = "compare a column with a value; text stands in single quotes"
 
 Part = tuple[exp.Expression, Predicate]
@@ -36,18 +54,65 @@ class Conditions:
         self.names: Final = names
         self.tree: Final[Tree] = names.tree
 
-    def split(self, conditions: Sequence[exp.Expression], place: str) -> tuple[list[Part], list[Part]]:
-        """Conditions by table. One that touches both is refused. ``place``: WHERE or ON, for the way in a refusal."""
+    def split(
+        self, conditions: Sequence[exp.Expression], place: str
+    ) -> tuple[list[Part], list[Part], list[tuple[exp.Expression, Crossing]]]:
+        """Conditions by table, and those that touch both. ``place``: WHERE or ON, for the way in a refusal."""
         parts: tuple[list[Part], list[Part]] = ([], [])
+        crossing: list[tuple[exp.Expression, Crossing]] = []
         for node in conditions:
             with self.names.way(node, place):
                 refs = [self.names.resolve(column) for column in columns_in(node)]
-                other = next((ref for ref in refs if ref.dataset != refs[0].dataset), None)
-                if other is not None:
-                    raise self.tree.refuse("sql.cross-table", node, str(refs[0]), other=str(other))
+                if any(ref.dataset != refs[0].dataset for ref in refs):
+                    crossing.append((node, self.across(node)))
+                    continue
                 predicate = self.predicate(node)  # refuses a condition without a column
             parts[refs[0].dataset != self.names.sides[0].dataset.name].append((node, predicate))
-        return parts
+        return (*parts, crossing)
+
+    def across(self, node: exp.Expression) -> Crossing:
+        """A condition on both tables: comparisons of their columns, and conditions on one of them, in any order."""
+        kind = type(node)
+        if kind is exp.Paren:
+            return self.across(node.this)
+        tables = {self.names.resolve(column).dataset for column in columns_in(node)}
+        if len(tables) < 2:
+            predicate = without_not(self.predicate(node))  # refuses a condition without a column
+            return Own(next(iter(tables)), predicate)
+        if kind in (exp.And, exp.Or):
+            parts = tuple(self.across(part) for part in _chain(node))
+            return Every(parts) if kind is exp.And else Some(parts)
+        if kind is exp.Not:
+            return opposite(self.across(node.this))
+        if kind is exp.Between:
+            low, high = node.args["low"], node.args["high"]
+            return Every((self.pair(node, node.this, ">=", low), self.pair(node, node.this, "<=", high)))
+        if kind in _OPS:
+            return self.pair(node, node.this, _OPS[kind][0], node.expression)
+        first, other = (str(self.names.resolve(column)) for column in list(columns_in(node))[:2])
+        raise self.tree.refuse("sql.cross-table", node, first, other=other)
+
+    def pair(self, whole: exp.Expression, left: exp.Expression, op: Op, right: exp.Expression) -> Crossing:
+        """``left op right``, of which one may be a value: then it is a condition on one table."""
+        sides = (bare(left), bare(right))
+        if not all(type(side) is exp.Column for side in sides):
+            compared = _COMPARISONS[op](this=left.copy(), expression=right.copy())
+            refs = [self.names.resolve(side) for side in sides if type(side) is exp.Column]
+            if len(refs) != 1:
+                raise self.tree.outside(whole, condition=True)
+            ref, column = self.compared(next(side for side in sides if type(side) is exp.Column))
+            literal, sign = (sides[1], op) if type(sides[0]) is exp.Column else (sides[0], _OPS[type(compared)][1])
+            self.ordered(whole, column, ref, op)
+            return Own(ref.dataset, Compare(ref.column, sign, self.value(ref, column, literal)))
+        (one, of_one), (two, of_two) = (self.compared(side) for side in sides)
+        if one.dataset == two.dataset:
+            raise self.tree.refuse("sql.unsupported", whole, "a comparison of two columns", advice=_TWO_COLUMNS)
+        for ref, column in ((one, of_one), (two, of_two)):
+            if not (column.type == "date" or (column.role == "measure" and column.type in ("integer", "decimal"))):
+                raise self.tree.refuse("sql.cross-type", whole, str(ref), type=f"{column.role} {column.type}")
+        if (of_one.type == "date") != (of_two.type == "date"):
+            raise self.tree.refuse("sql.cross-type", whole, str(one), type=f"{of_one.type} beside a {of_two.type}")
+        return Across(one, op, two)
 
     def predicate(self, node: exp.Expression) -> Predicate:
         kind = type(node)

@@ -1,0 +1,156 @@
+"""Lower a condition across tables: what each side reads for it, which pairs are compared, and what the bits come to."""
+
+from dataclasses import replace
+from typing import Any
+
+from pets.spec.cards import load_cards
+from pets.spec.crossing import leaves
+from pets.spec.ir import AllLeaves, AnyLeaves, Compared, Condition, Leaf, Pair, Read, RowFilter
+from pets.spec.model import Spec
+from pets.spec.query import Across, ColumnRef, Crossing, Every, IsNull, Own, Predicate, Some
+
+ROWS_CARD = "rep3"
+
+_MIRRORED = {"=": "=", "<>": "<>", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
+
+
+def filtered(spec: Spec, condition: Crossing, a: Read, b: Read) -> tuple[Read, Read, RowFilter]:
+    """The two reads with what the condition needs of them, and the condition over numbers.
+
+    A comparison is true only where neither side is NULL, so it comes with a test of each column that may be.
+    """
+    made = _Made(spec, a, b)
+    tree = made.of(condition)
+    filter_ = RowFilter(ROWS_CARD, load_cards()[ROWS_CARD].version, tuple(made.pairs), tree)
+    return made.reads(a, 0), made.reads(b, 1), filter_
+
+
+class _Made:
+    """Compared columns and tests of both sides, each once, in the order in which the condition names them."""
+
+    def __init__(self, spec: Spec, a: Read, b: Read) -> None:
+        self._spec = spec
+        self._sides = (a.dataset, b.dataset)
+        self._compared: tuple[list[Compared], list[Compared]] = ([], [])
+        self._tests: tuple[list[Predicate], list[Predicate]] = ([], [])
+        self.pairs: list[Pair] = []
+
+    def of(self, condition: Crossing) -> Condition:
+        match condition:
+            case Own(dataset, predicate):
+                return self._test(self._sides.index(dataset), predicate)
+            case Across(left, op, right):
+                if left.dataset == self._sides[1]:
+                    left, right, op = right, left, _MIRRORED[op]  # type: ignore[assignment]
+                return self._pair(left, op, right)
+            case Every(parts):
+                return AllLeaves(_flat(AllLeaves, tuple(self.of(part) for part in parts)))
+            case Some(parts):
+                return AnyLeaves(_flat(AnyLeaves, tuple(self.of(part) for part in parts)))
+
+    def reads(self, read: Read, side: int) -> Read:
+        used = [c.column for c in self._compared[side]]
+        columns = tuple(dict.fromkeys((*read.columns, *used)))
+        return replace(read, columns=columns, compared=tuple(self._compared[side]), tests=tuple(self._tests[side]))
+
+    def _test(self, side: int, predicate: Predicate) -> Leaf:
+        return Leaf("a" if side == 0 else "b", _place(self._tests[side], predicate))
+
+    def _pair(self, a: ColumnRef, op: str, b: ColumnRef) -> Condition:
+        places = [self._spec.dataset(ref.dataset).columns[ref.column].places for ref in (a, b)]
+        most = max(places)
+        numbers = [
+            _place(self._compared[side], Compared(ref.column, 10 ** (most - places[side])))
+            for side, ref in enumerate((a, b))
+        ]
+        pair = Leaf("pair", _place(self.pairs, Pair(numbers[0], op, numbers[1])))  # type: ignore[arg-type]
+        there = [
+            self._test(side, IsNull(ref.column, negated=True))
+            for side, ref in enumerate((a, b))
+            if not self._spec.dataset(ref.dataset).columns[ref.column].required
+        ]
+        return AllLeaves((pair, *there)) if there else pair
+
+
+def _place(found: list[Any], one: Any) -> int:
+    if one not in found:
+        found.append(one)
+    return found.index(one)
+
+
+def _flat(kind: type[AllLeaves] | type[AnyLeaves], parts: tuple[Condition, ...]) -> tuple[Condition, ...]:
+    found: list[Condition] = []
+    for part in parts:
+        found += part.parts if isinstance(part, kind) else [part]
+    return tuple(found)
+
+
+def greatest(spec: Spec, condition: Crossing) -> int:
+    """The greatest absolute value that is compared: days of dates stay below 2^32."""
+    most = 2**32
+    for leaf in leaves(condition):
+        if isinstance(leaf, Across):
+            columns = [spec.dataset(ref.dataset).columns[ref.column] for ref in (leaf.left, leaf.right)]
+            places = max(column.places for column in columns)
+            for column in columns:
+                if column.role == "measure":
+                    scaled = max(abs(end) for end in column.scaled_range) * 10 ** (places - column.places)
+                    most = max(most, scaled)
+    return most
+
+
+# -- the way back: what a plan's condition says, and what the query means ---------------------------------------------
+
+Said = tuple[object, ...]
+"""A condition in one form: all or any of parts, a test of a dataset, a pair of columns with their scales."""
+
+
+def said(rows: RowFilter, a: Read, b: Read) -> Said:
+    """What the numbers of a plan's condition stand for. Raises: IndexError where they stand for nothing."""
+
+    def of(condition: Condition) -> Said:
+        match condition:
+            case Leaf("pair", number):
+                pair = rows.pairs[number]
+                left, right = a.compared[pair.a], b.compared[pair.b]
+                return ("pair", left.column, left.factor, pair.op, right.column, right.factor)
+            case Leaf(kind, number):
+                read = a if kind == "a" else b
+                return ("test", read.dataset, read.tests[number])
+            case AllLeaves(parts):
+                return ("all", *map(of, parts))
+            case AnyLeaves(parts):
+                return ("any", *map(of, parts))
+
+    return of(rows.condition)
+
+
+def meant(condition: Crossing, spec: Spec, a: Read, b: Read) -> Said:
+    """The same of a query's condition: both columns of a comparison in one unit, and not NULL."""
+    match condition:
+        case Own(dataset, predicate):
+            return ("test", dataset, predicate)
+        case Across(left, op, right):
+            first, second, sign = (left, right, op) if left.dataset == a.dataset else (right, left, _MIRRORED[op])
+            columns = [spec.dataset(ref.dataset).columns[ref.column] for ref in (first, second)]
+            units = [10 ** max(0, columns[1 - side].places - columns[side].places) for side in (0, 1)]
+            pair = ("pair", first.column, units[0], sign, second.column, units[1])
+            gaps = [
+                ("test", read.dataset, IsNull(ref.column, negated=True))
+                for read, ref, column in ((a, first, columns[0]), (b, second, columns[1]))
+                if not column.required
+            ]
+            return ("all", pair, *gaps) if gaps else pair
+        case Every(parts):
+            return ("all", *_spread("all", parts, spec, a, b))
+        case Some(parts):
+            return ("any", *_spread("any", parts, spec, a, b))
+
+
+def _spread(kind: str, parts: tuple[Crossing, ...], spec: Spec, a: Read, b: Read) -> list[Said]:
+    """Parts of one kind inside another of it, side by side."""
+    found: list[Said] = []
+    for part in parts:
+        one = meant(part, spec, a, b)
+        found += one[1:] if one[0] == kind else [one]  # type: ignore[arg-type]
+    return found

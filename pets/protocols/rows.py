@@ -1,0 +1,217 @@
+"""Rows computed on by three parties between a join and its sums: a condition across tables, then what it lets count.
+
+``filtered`` is run alike by the three computing parties of helper_join, inside their roles, once the join has placed
+role b's columns beside role a's rows in shares of two. What it sends is operations of the card rep3, in the order and
+sizes that ``pets/spec/rowwise.py`` lists from the plan alone; nothing depends on records.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from pets.errors import InternalError
+from pets.kernels import shares
+from pets.kernels.shares import PLANE
+from pets.protocols.base import Role
+from pets.protocols.rep3 import compare, sharing
+from pets.protocols.rep3.sharing import Bits, Context, Words
+
+U64 = npt.NDArray[np.uint64]
+I64 = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+A, HELPER, B = range(3)
+"""Numbers of the parties: the first two hold the shares."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A bit of each row: a pair that is compared, or a test of role a or b, by its number."""
+
+    kind: Literal["pair", "a", "b"]
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """All of two or more conditions, or any of them."""
+
+    every: bool
+    parts: tuple["Condition", ...]
+
+
+Condition = Leaf | Joint
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Public parameters. ``listed``: entries of role a's list; ``brought``: columns of role b.
+
+    Of these the first ``gathered`` are factors of sums, then come compared columns, then tests. ``pairs``: number of a
+    compared column of a, an operator, number of one of b. ``summed``: the gathered column and the factor of a, or None.
+    """
+
+    listed: int
+    brought: int
+    gathered: int
+    compared_a: int
+    compared_b: int
+    pairs: tuple[tuple[int, str, int], ...]
+    condition: Condition
+    factors_a: int
+    summed: tuple[tuple[int, int | None], ...]
+
+    @property
+    def rows(self) -> int:
+        """Entries of the list, up to a whole number of planes."""
+        return -(-self.listed // PLANE) * PLANE
+
+    @property
+    def tests_a(self) -> int:
+        return 1 + max((leaf.number for leaf in leaves(self.condition) if leaf.kind == "a"), default=-1)
+
+    @property
+    def ordered(self) -> tuple[int, ...]:
+        """Pairs that are compared by order; the others are compared for equality."""
+        return tuple(i for i, (_, op, _) in enumerate(self.pairs) if op not in ("=", "<>"))
+
+    @property
+    def products(self) -> tuple[tuple[int, int], ...]:
+        return tuple((of_b, of_a) for of_b, of_a in self.summed if of_a is not None)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class OwnOfA:
+    """What role a puts in, in the order of its list: columns (listed,), zeros where no row lies."""
+
+    compared: Sequence[U64]
+    factors: Sequence[U64]
+    tests: Sequence[Flags]
+
+    def __repr__(self) -> str:
+        return "OwnOfA(***)"
+
+
+def leaves(condition: Condition) -> tuple[Leaf, ...]:
+    """Every leaf of a condition."""
+    if isinstance(condition, Leaf):
+        return (condition,)
+    return tuple(leaf for part in condition.parts for leaf in leaves(part))
+
+
+def filtered(ctx: Context, shape: Shape, brought: Sequence[U64] | None, own: OwnOfA | None) -> Role[list[Words]]:
+    """What each summed column is made of on each row: the product of its factors where the condition is true, else 0.
+
+    Shapes:  ``brought``: this party's parts of role b's columns beside role a's rows, (listed,) each, at a and the
+             helper; ``own`` at a alone. Returns shares, padded to ``shape.rows``, one for each summed column.
+    Learned: nothing: only operations of rep3 that tell nothing.
+    """
+    if (brought is None) != (ctx.me == B) or (own is None) != (ctx.me != A):
+        raise InternalError("internal.bug", where="what parties bring to a computation on rows")
+    part = None if brought is None else np.concatenate([_padded(column, shape.rows) for column in brought])
+    columns = yield from sharing.from_two(ctx, A, part, shape.brought * shape.rows)
+    values: Words | None = None
+    if count := shape.compared_a + shape.factors_a:
+        mine = None if own is None else np.concatenate([_padded(c, shape.rows) for c in (*own.compared, *own.factors)])
+        values = yield from sharing.given(ctx, A, mine, count * shape.rows)
+    tests: Bits | None = None
+    if count := shape.tests_a:
+        planes = None
+        if own is not None:
+            planes = np.stack([_plane(flags, shape.rows) for flags in own.tests])
+        tests = yield from sharing.given_planes(ctx, A, planes, count, shape.rows)
+    pairs = yield from _compared(ctx, shape, columns, values)
+    evaluating = _Bits(ctx, shape, pairs, tests, columns)
+    truth = yield from evaluating.of(shape.condition)
+    (kept,) = yield from compare.to_words(ctx, truth)
+    chosen = sharing.joined(*[kept] * shape.gathered)
+    gathered = yield from sharing.multiply(ctx, chosen, columns[slice(0, shape.gathered * shape.rows)])
+    found = [gathered[_place(shape, of_b)] for of_b, _ in shape.summed]
+    if shape.products:
+        assert values is not None
+        left = sharing.joined(*(gathered[_place(shape, of_b)] for of_b, _ in shape.products))
+        right = sharing.joined(*(values[_place(shape, shape.compared_a + of_a)] for _, of_a in shape.products))
+        product = yield from sharing.multiply(ctx, left, right)
+        numbers = [at for at, (_, of_a) in enumerate(shape.summed) if of_a is not None]
+        for number, at in enumerate(numbers):
+            found[at] = product[_place(shape, number)]
+    return found
+
+
+def _compared(ctx: Context, shape: Shape, columns: Words, values: Words | None) -> Role[list[Bits]]:
+    """One bit a pair and row: in two goes, for all that are ordered and for all that are equal."""
+    if not shape.pairs:
+        return []
+    assert values is not None
+    differences = []
+    for of_a, op, of_b in shape.pairs:
+        x, y = values[_place(shape, of_a)], columns[_place(shape, shape.gathered + of_b)]
+        differences.append(y - x if op in (">", "<=") else x - y)
+    found: dict[int, Bits] = {}
+    ordered = shape.ordered
+    equal = tuple(at for at in range(len(shape.pairs)) if at not in ordered)
+    if ordered:
+        bits = yield from compare.negative(ctx, sharing.joined(*(differences[at] for at in ordered)))
+        found |= {at: _part(shape, bits, number) for number, at in enumerate(ordered)}
+    if equal:
+        bits = yield from compare.is_zero(ctx, sharing.joined(*(differences[at] for at in equal)))
+        found |= {at: _part(shape, bits, number) for number, at in enumerate(equal)}
+    turned = (">=", "<=", "<>")
+    return [sharing.flipped(ctx, found[at]) if op in turned else found[at] for at, (_, op, _) in enumerate(shape.pairs)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Bits:
+    """The condition, evaluated on bits: AND is a product, OR is a ^ b ^ ab."""
+
+    ctx: Context
+    shape: Shape
+    pairs: list[Bits]
+    tests: Bits | None
+    columns: Words
+
+    def of(self, condition: Condition) -> Role[Bits]:
+        if isinstance(condition, Leaf):
+            return self._leaf(condition)
+        whole = yield from self.of(condition.parts[0])
+        for part in condition.parts[1:]:
+            other = yield from self.of(part)
+            both = yield from sharing.conjoin(self.ctx, whole, other)
+            whole = both if condition.every else whole ^ other ^ both
+        return whole
+
+    def _leaf(self, leaf: Leaf) -> Bits:
+        if leaf.kind == "pair":
+            return self.pairs[leaf.number]
+        if leaf.kind == "a":
+            assert self.tests is not None
+            return self.tests[slice(leaf.number, leaf.number + 1)]
+        first = self.shape.gathered + self.shape.compared_b
+        word = self.columns[_place(self.shape, first + leaf.number)]
+        # A word that is 0 or 1 is shared as a bit by the last bits of its parts: their sum and their XOR agree there.
+        own, following = (shares.planes(part & np.uint64(1), 1) for part in (word.own, word.next))
+        return Bits(own, following, self.shape.rows)
+
+
+def _place(shape: Shape, number: int) -> slice:
+    return slice(number * shape.rows, (number + 1) * shape.rows)
+
+
+def _part(shape: Shape, bits: Bits, number: int) -> Bits:
+    words = shape.rows // PLANE
+    at = slice(number * words, (number + 1) * words)
+    return Bits(np.ascontiguousarray(bits.own[:, at]), np.ascontiguousarray(bits.next[:, at]), shape.rows)
+
+
+def _padded(column: U64, rows: int) -> U64:
+    out = np.zeros(rows, np.uint64)
+    out[: column.size] = column
+    return out
+
+
+def _plane(flags: Flags, rows: int) -> U64:
+    plane: U64 = shares.planes(_padded(flags.astype(np.uint64), rows), 1)[0]
+    return plane
