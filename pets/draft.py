@@ -17,6 +17,8 @@ import pandas as pd
 from pets.client import Draft
 from pets.errors import ConfigError, SpecError
 from pets.ids import PartyId
+from pets.party.database import PostgresSource
+from pets.party.relation import whole
 from pets.party.sources import FileSource, FrameSource, Source
 from pets.spec.model import DESIGN, Spec
 from pets.spec.parse import parse_toml, spec_of
@@ -166,6 +168,9 @@ def _frame(source: Source) -> pd.DataFrame:
     if isinstance(source, FrameSource):
         frame = source.frame
         return frame if isinstance(frame, pd.DataFrame) else frame.to_pandas()
+    if isinstance(source, PostgresSource):
+        read: pd.DataFrame = whole(source).to_pandas()
+        return read
     if not isinstance(source, FileSource):
         raise ConfigError("config.local", problem="a table is a data frame or the name of a file")
     try:

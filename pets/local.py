@@ -45,7 +45,8 @@ def san_of(party: str) -> str:
 def local_network(parties: Mapping[str, Mapping[str, Any]], *, deadline_s: float = 300.0) -> "LocalNetwork":
     """Make a network of ``parties`` in this process.
 
-    ``parties``: for each party its tables by name: a pandas, polars or Arrow table, or a CSV or Parquet file's name.
+    ``parties``: for each party its tables by name: a pandas, polars or Arrow table, a CSV or Parquet file's name, or a
+                 ``pets.party.database.PostgresSource``.
                  A party without tables is the helper.
     """
     return LocalNetwork(parties, deadline_s=deadline_s)
@@ -137,6 +138,8 @@ class LocalNetwork(Network):
 
 
 def _source(table: Any) -> Source:
+    if isinstance(table, Source):
+        return table
     return FileSource(Path(table)) if isinstance(table, str | Path) else FrameSource(table)
 
 

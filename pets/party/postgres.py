@@ -65,13 +65,14 @@ _READ: Final[Mapping[Kind, str]] = {
 """How the engine reads it again. What is before year 1 or after 9999 is as little a date as infinity is."""
 
 _SETTINGS: Final = {
-    "default_transaction_read_only": "on",
     "search_path": "pg_catalog",
     "TimeZone": "UTC",
     "DateStyle": "ISO, YMD",
     "extra_float_digits": "1",
     "lock_timeout": f"{LOCK_S}s",
 }
+
+"""For the one transaction and not the session: whoever gets the connection next, from a pool, finds it as it was."""
 
 _REASONS: Final = {
     "42501": "the role may not read it: GRANT SELECT on it, and USAGE on its schema",
@@ -296,9 +297,10 @@ def _connected(database: Postgres) -> Iterator[psycopg.Connection[Any]]:
     try:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
+        connection.prepare_threshold = None
         limits = dict.fromkeys(("statement_timeout", "idle_in_transaction_session_timeout"), f"{database.timeout_s}s")
         for name, value in (_SETTINGS | limits).items():
-            connection.execute("SELECT pg_catalog.set_config(%s, %s, false)", (name, value))
+            connection.execute("SELECT pg_catalog.set_config(%s, %s, true)", (name, value))
         yield connection
     finally:
         connection.close()

@@ -25,6 +25,7 @@ from pets.party.sources import (
     FrameSource,
     Kind,
     Source,
+    engine,
     is_pattern,
     quoted,
     reason,
@@ -269,6 +270,29 @@ def relation(connection: Any, dataset: Dataset, source: Source, where: Predicate
             if isinstance(source, FrameSource)
             else _file(connection, dataset, source)
         )
+
+
+def whole(source: PostgresSource) -> pa.Table:
+    """All rows of a table of a database, of the columns that can be read: for who writes a first specification.
+
+    Raises: SourceError source.database.
+    """
+    with engine() as connection, postgres.opened(source, dataset=source.table) as database:
+        there = database.find()
+        if there is None:
+            raise postgres.refused(source.table, source, "there is no such table or view that its role can see")
+        kinds = zip(there.names, database.kinds(there.names), strict=True)
+        held = [Held(name, kind) for name, kind in kinds if kind != "other"]
+        given = {place: name for name, place in source.columns.items()}
+        reads = _Stream(connection, database, held, None, placed=False)
+        with translated(source.table, source.label, reads.why):
+            reads.prepare(False)
+            listed = (
+                (f"TRY_CAST(f{i} AS DOUBLE)" if database.told(it.kind) == "numeral" else f"f{i}")
+                + f" AS {quoted(given.get(it.name, it.name))}"
+                for i, it in enumerate(held)
+            )
+            return connection.execute(f"SELECT {', '.join(listed)} FROM source").fetch_arrow_table()
 
 
 def _file(connection: Any, dataset: Dataset, source: FileSource) -> Relation:

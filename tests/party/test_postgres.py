@@ -2,6 +2,7 @@
 
 import datetime as dt
 import itertools
+import os
 import stat
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,16 +16,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import pets
 from pets.errors import SourceError
-from pets.ids import PartyId
+from pets.ids import PartyId, SpecDigest
 from pets.party import postgres, relation
 from pets.party.database import Postgres, PostgresSource, is_local
+from pets.party.freezer import Freezer
+from pets.party.log import Log
 from pets.party.snapshot import take
 from pets.party.sources import FrameSource, Snapshot, Source
+from pets.party.state import State
 from pets.spec.model import Column, Dataset, Linkage
 from tests.party.cluster import PASSWORD, Cluster
 from tests.party.test_sources import declared, frame
-from tests.party.world import World, without_noise
+from tests.party.world import SPEC, World, reviewed_of, without_noise
 
 NOW = dt.datetime(2026, 12, 1, tzinfo=dt.UTC)
 ID = Column(role="person id", scheme="text")
@@ -712,3 +717,72 @@ def test_a_database_that_cannot_be_read_ends_a_start_with_one_code(make_world: A
         world.run()
     assert caught.value.code == "source.not-ready"
     assert any("No such file" in line for line in world.consoles[PartyId("board")])
+
+
+def test_a_first_specification_is_drafted_from_a_database_and_run_on_it(
+    database: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_noise(monkeypatch)
+    database.run(
+        "CREATE TABLE visits AS SELECT 'p' || g AS person, (ARRAY['young', 'old'])[1 + g % 2] AS band, "
+        "(g % 7) / 2.0 AS hours, DATE '2026-01-01' + g AS day, g % 3 = 0 AS urgent, '{}'::jsonb AS unread "
+        "FROM generate_series(1, 60) g"
+    )
+    homes = pd.DataFrame({"id": [f"p{i}" for i in range(1, 61)], "tenure": ["own", "rent"] * 30})
+    visits = source(database, "visits", columns={"id": "person"})
+    try:
+        net = pets.local_network({"nhs": {"visits": visits}, "council": {"housing": homes}, "helper": {}})
+        sql = (
+            "SELECT band, tenure, COUNT(*) AS n, SUM(hours) AS hours FROM visits JOIN housing USING (id) "
+            "WHERE urgent = 'true' AND day < DATE '2026-02-01' GROUP BY band, tenure"
+        )
+        spec = net.draft(sql, epsilon="1")
+        found = net.run(spec).to_pandas().groupby("tenure", observed=True)["n"].sum()
+    finally:
+        database.run("DROP TABLE visits")
+    assert round(found["own"]) == 5 and round(found["rent"]) == 5
+    columns = spec.spec.dataset("visits").columns
+    assert columns["hours"].type == "decimal" and columns["day"].type == "date" and "unread" not in columns
+
+
+# -- versions, as the guard of releases without noise asks for them ---------------------------------------------------
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_release_without_noise_knows_the_version_of_its_records(
+    database: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exact: bool
+) -> None:
+    database.run(
+        "CREATE TABLE stays (pid text, band text, minutes int, arrival date, diagnosis text)",
+        "INSERT INTO stays VALUES ('IDENTITY-ann', 'young', 10, '2026-05-01', 'CANARY')",
+    )
+    spec = reviewed_of(SPEC)
+    if exact:
+        release = spec.spec.release.model_copy(update={"differential_privacy": None})
+        spec = replace(spec, spec=spec.spec.model_copy(update={"release": release}))
+
+    def version(digest: str) -> str:
+        made = replace(spec, digest=SpecDigest(digest * 64))
+        (stored,) = freezer.freeze_all(made, again=False).values()
+        return stored.version
+
+    state = State(":memory:")
+    monkeypatch.setattr(
+        state, "add_snapshot", lambda stored: None
+    )  # it would ask for the specification, which is made up
+    holder = {"stays": source(database, "stays")}
+    freezer = Freezer(PartyId("board"), holder, tmp_path / "s", state, Log(state), os.urandom, list[str]().append)
+    try:
+        if not exact:
+            assert version("0") == ""
+            return
+        first = version("0")
+        assert version("1") == first, "another specification, the same records"
+        database.run("UPDATE stays SET diagnosis = 'x'")
+        second = version("2")
+        assert second not in (first, "")
+        database.run("REVOKE SELECT ON stays FROM pets", "GRANT SELECT (pid, band, minutes, arrival) ON stays TO pets")
+        assert version("3") not in (first, second, ""), "the role sees less than whole rows"
+    finally:
+        database.run("DROP TABLE stays")
+        state.close()
