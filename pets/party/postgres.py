@@ -122,20 +122,21 @@ class Database:
 
     def find(self) -> Found | None:
         """The table or view; None if there is none of that name. The role need not be allowed to read it."""
-        kind = self._one(
-            "SELECT (SELECT c.relkind::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-            "WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f'))",
+        there = self._run(
+            "SELECT c.relkind IN ('r', 'm') AND NOT c.relhassubclass "
+            "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+            "WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f')",
             (self._source.schema, self._source.table),
-        )[0]
-        if kind is None:
+        ).fetchone()
+        if there is None:
             return None
-        rows = self._connection.execute(
+        rows = self._run(
             "SELECT a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid "
             "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = %s "
             "AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
             (self._source.schema, self._source.table),
         )
-        return Found(tuple(row[0] for row in rows.fetchall()), placed=kind in ("r", "m"))
+        return Found(tuple(row[0] for row in rows.fetchall()), placed=there[0])
 
     def readable(self) -> bool:
         """True if the role may read at least one column of it."""
@@ -242,7 +243,7 @@ def _parsed(block: bytearray, types: Mapping[str, pa.DataType]) -> Iterator[pa.R
         return
     table = pc.read_csv(
         pa.BufferReader(block),
-        pc.ReadOptions(column_names=list(types), block_size=2 * BLOCK_BYTES),
+        pc.ReadOptions(column_names=list(types), block_size=len(block) + 1),
         pc.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
         pc.ConvertOptions(
             column_types=dict(types),

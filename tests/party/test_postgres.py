@@ -127,6 +127,17 @@ def test_text_of_any_kind_comes_as_it_is(database: Cluster, table: str, tmp_path
     assert kept(taken)["c_t"] == texts
 
 
+def test_a_value_may_be_longer_than_a_block(
+    database: Cluster, table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "BLOCK_BYTES", 1000)
+    database.run(
+        f"CREATE TABLE {table} AS SELECT 'p' || g AS id, repeat('é\n', g * 100) AS t FROM generate_series(1, 99) g"
+    )
+    taken = snap(tmp_path, source(database, table), dataset(t=Column(role="filter only", type="text")))
+    assert sorted(map(len, kept(taken)["c_t"])) == [200 * (i + 1) for i in range(99)]
+
+
 def test_a_table_of_one_column_keeps_its_nulls(database: Cluster, table: str, tmp_path: Path) -> None:
     database.run(f"CREATE TABLE {table} AS SELECT unnest(ARRAY['a', NULL, 'b', NULL, NULL]) AS id")
     report = snap(tmp_path, source(database, table), dataset()).report
@@ -288,6 +299,8 @@ def test_names_are_quoted_whatever_they_are(database: Cluster, tmp_path: Path) -
 SHAPES = {
     "view": "CREATE VIEW {t} AS SELECT * FROM {t}_base",
     "materialised": "CREATE MATERIALIZED VIEW {t} AS SELECT * FROM {t}_base",
+    "inherited": "CREATE TABLE {t} (id text, x text); CREATE TABLE {t}_child () INHERITS ({t}); "
+    "INSERT INTO {t}_child SELECT * FROM {t}_base",
     "partitioned": "CREATE TABLE {t} (id text, x text) PARTITION BY HASH (id); CREATE TABLE {t}_one PARTITION OF {t} "
     "FOR VALUES WITH (MODULUS 1, REMAINDER 0); INSERT INTO {t} SELECT * FROM {t}_base",
 }
@@ -700,9 +713,7 @@ def test_a_joint_run_of_a_database_and_a_data_frame(
         world: World = make_world({"stays": source(database, "stays")})
         world.ready()
         found = world.run().to_pandas().set_index(["band", "tenure"])["n"]
-        usual = make_world()
-        usual.ready()
-        assert found.equals(usual.run().to_pandas().set_index(["band", "tenure"])["n"])
+        assert dict(found[found != 0]) == {("young", "own"): 1, ("old", "own"): 1, ("old", "rent"): 1}
         columns = "pid, band, minutes, arrival of public.stays"
         asked = f"stays: read {columns}, rows with \"arrival\"::date >= '2020-01-01'"
         assert asked in world.consoles[PartyId("board")]
