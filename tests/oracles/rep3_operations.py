@@ -149,6 +149,10 @@ def _group_by_value(
     return [there, keys, *found]
 
 
+def _column_quantiles(ctx: Context, x: Words, *, bits: int, whole: int, points: int) -> Role[Any]:
+    return (yield from tables.column_quantiles(ctx, x, bits, x, [Rank.lower(1, whole)] * points))
+
+
 def _top_by_group(ctx: Context, x: Words, *, bits: int, value: int, points: int, groups: int) -> Role[Any]:
     there, keys, found, values = yield from tables.top_by_group(ctx, x, bits, x, value, x, points, groups)
     return [there, keys, *found, *values]
@@ -240,6 +244,7 @@ MADE: Mapping[str, Made] = {
         _by(bits=(1, 20), value=(5, 42), whole=(2, 100), points=(1, 3), groups=(1, 60)),
         rows=(64, 100),
     ),
+    "column_quantiles": Made(_column_quantiles, 1, _by(bits=(1, 40), whole=(2, 100), points=(1, 3)), rows=(64, 100)),
     "top_by_group": Made(
         _top_by_group, 1, _by(bits=(1, 9), value=(5, 12), points=(1, 4), groups=(1, 60)), rows=(64, 100)
     ),

@@ -11,6 +11,7 @@ import pytest
 from pets.protocols.base import Role
 from pets.protocols.rep3 import fixed, ratio
 from pets.protocols.rep3.sharing import Context, Words
+from tests.oracles.approximated import Plain
 from tests.oracles.shared import I64, run
 
 MANY = 100_000
@@ -63,6 +64,45 @@ def test_an_approximate_reciprocal_is_within_its_bound_and_no_result_depends_on_
     x, y = wide(rng, 5000, 40), wide(rng, 5000, 20)
     exact = [run(lambda c, x, y: ratio.ratio(c, x, y, bits=20, digits=2), x, y, seed=s).signed for s in range(3)]
     assert all(np.array_equal(each, exact[0]) for each in exact)
+
+
+LOSSES = {
+    "nothing": lambda rng: lambda rows: np.zeros(rows, object),
+    "always": lambda rng: lambda rows: np.ones(rows, object),
+    "by row": lambda rng: lambda rows: np.arange(rows).astype(object) % 2,
+    "at random": lambda rng: lambda rows: rng.integers(0, 2, rows).astype(object),
+    "now and then": lambda rng: lambda rows: np.full(rows, int(rng.integers(0, 2)), object),
+}
+"""What truncations lose, in the worst cases and between them."""
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_whatever_truncations_lose_the_bounds_hold(loss: str) -> None:
+    """The same steps in the clear: every digit and root within what the last comparison repairs, no word overflows."""
+    rng = np.random.default_rng(7)
+    for _ in range(8 if loss == "now and then" else 1):
+        plain = Plain(LOSSES[loss](rng))
+        d = np.concatenate([np.arange(2**29, 2**29 + 20), 2**30 - np.arange(20), rng.integers(2**29, 2**30, 300)])
+        off = np.array(
+            [
+                Fraction(int(w)) - Fraction(2**60, int(at))
+                for w, at in zip(plain.inverted(d.astype(object)), d, strict=True)
+            ]
+        )
+        assert off.min() > -16
+        assert off.max() < 5
+        for bits, digits in ((1, 3), (19, 3), (20, 3), (30, 3), (20, 2), (30, 1)):
+            most = 2 ** (20 * digits) - 1
+            y = np.concatenate([[1, 2**bits - 1, 2 ** (bits - 1)] * 20, 1 + wide(rng, 200, bits)]).astype(object)
+            y = np.minimum(y, 2**bits - 1)
+            x = np.concatenate([[0, -1, 1, most, -most, most // 2] * 10, wide(rng, 200, 20 * digits)]).astype(object)
+            for sign in (1, -1):
+                assert (plain.ratio(sign * x, y, bits, digits) == sign * x // y).all()
+        for bits in (2, 34, 60):
+            roots = np.concatenate([[2 ** (bits // 2) - 1, 1] * 3, 1 + wide(rng, 200, bits // 2)]).astype(object)
+            roots = np.minimum(roots, 2 ** (bits // 2) - 1)
+            for x in (roots * roots, roots * roots + 2 * roots, np.maximum(roots * roots - 1, 1)):
+                assert (plain.root(x, bits) == [isqrt(each) for each in x]).all()
 
 
 # -- roots ------------------------------------------------------------------------------------------------------------

@@ -92,6 +92,16 @@ def test_the_greatest_values_by_a_secret_key(rows: int, share: float) -> None:
         assert np.array_equal(got[2 + places + place], table(values, most))
 
 
+@pytest.mark.parametrize(("rows", "share"), CASES)
+def test_quantiles_of_a_column_of_which_nobody_knows_how_much_counts(rows: int, share: float) -> None:
+    _, x, valid = made(rows, rows, share)
+    ranks = [Rank.lower(1, 4), Rank.upper(1, 4), Rank.lower(3, 4), Rank.upper(4, 4)]
+    got = run(lambda c, x, v: tables.column_quantiles(c, x, VALUE, v, ranks), x, valid).signed
+    values = x[valid == 1]
+    shares = [(0.25, "lower"), (0.25, "higher"), (0.75, "lower"), (1, "higher")]
+    assert got.tolist() == [int(np.quantile(values, p, method=m)) if len(values) else 0 for p, m in shares]
+
+
 def test_rows_that_count_stand_in_order_before_the_others() -> None:
     key, x, valid = made(150, 3, 0.7)
 

@@ -77,6 +77,7 @@ EXPECTED = {
     "quantiles": lambda x, y: [x[1]],
     "group_by": lambda x, y: [1, 0, 1, 0, x[0] + x[2], 0],
     "group_by_value": lambda x, y: [1, 1, 5, 5, 5],
+    "column_quantiles": lambda x, y: [5, 5],
     "top_by_group": lambda x, y: [1, 1, 1, 1, 0, 5, 5, 0],
     "sorted_by": lambda x, y: [
         column[row] for column in (x, y) for row in sorted(range(len(x)), key=lambda at: x[at] % 2**made.BITS)

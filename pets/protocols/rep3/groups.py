@@ -201,6 +201,12 @@ def scanned(ctx: Context, begins: Words, columns: Sequence[Words], combine: Comb
     return values
 
 
+def summed(x: Words) -> Words:
+    """The sum of all rows. Shapes: (n,) gives (1,)."""
+    own, following = (np.array([each.sum(dtype=np.uint64)]) for each in (x.own, x.next))
+    return Words(own, following)
+
+
 def check_ranks(ranks: Sequence[Rank], most: int) -> int:
     """What all ranks are by. Raises: ValueError if they differ in it, or leave the range of ``quotient``."""
     if len({rank.by for rank in ranks}) != 1:

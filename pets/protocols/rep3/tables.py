@@ -10,8 +10,9 @@ Source:  protocols.md 4.9 and 4.10.
 from collections.abc import Sequence
 
 from pets.protocols.base import Role
-from pets.protocols.rep3.groups import Rank, grouped, leading, marked, starts
+from pets.protocols.rep3.groups import Rank, grouped, leading, marked, starts, summed
 from pets.protocols.rep3.order import sorted_by
+from pets.protocols.rep3.quantiles import quantiles
 from pets.protocols.rep3.sharing import Context, Words, joined, multiply, public
 
 
@@ -56,11 +57,11 @@ def group_by_value(
     _check(bits, value_bits)
     begins, there, found, value = yield from _in_groups(ctx, key, bits, x, x, value_bits, valid)
     marks = yield from marked(ctx, begins, there, ranks, most)
-    at_rank = yield from _times(ctx, marks, value)
-    groups, (*quantiles, keys, least, greatest) = yield from grouped(
-        ctx, begins, there, most=most, sums=at_rank, firsts=[found, value], lasts=[value]
+    kept = yield from _times(ctx, marks, value)
+    groups, (*at_ranks, keys, least, greatest) = yield from grouped(
+        ctx, begins, there, most=most, sums=kept, firsts=[found, value], lasts=[value]
     )
-    return groups, keys, [least, greatest, *quantiles]
+    return groups, keys, [least, greatest, *at_ranks]
 
 
 def top_by_group(
@@ -81,6 +82,18 @@ def top_by_group(
     values = yield from _times(ctx, marks, value)
     groups, (*both, keys) = yield from grouped(ctx, begins, there, most=most, sums=[*marks, *values], firsts=[found])
     return groups, keys, both[:places], both[places:]
+
+
+def column_quantiles(ctx: Context, x: Words, bits: int, valid: Words, ranks: Sequence[Rank]) -> Role[Words]:
+    """Values of x at ranks among the rows that count, whose number is not told; 0 if none does.
+
+    Shapes:  x, valid (n,); result (ranks,).
+    Sizes:   ``ordered`` without payload, ``quantiles``, ``mul``: a word a rank.
+    Learned: nothing. Raises: as ``ordered`` and ``quantiles``.
+    """
+    found, there, _ = yield from ordered(ctx, x, bits, valid)
+    values = yield from quantiles(ctx, found, summed(there), ranks)
+    return (yield from multiply(ctx, values, joined(*([there[slice(0, 1)]] * len(ranks)))))
 
 
 # -- parts ------------------------------------------------------------------------------------------------------------
