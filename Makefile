@@ -1,5 +1,5 @@
 # Everything runs in .venv, made from pyproject.toml and the pinned constraints.txt. Nothing is needed before but
-# Python 3.11 (or later: make PYTHON=python3.12), make and this clone.
+# Python 3.11 (or later: make PYTHON=python3.12), make and this clone; for the tests also PostgreSQL's server (postgres).
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
