@@ -50,7 +50,7 @@ class SentMessage(Model):
     """One column of one message that the signer sent: its place in the plan, its size and its digest.
 
     ``sha256``: of the bytes if they went to the result party, who has them; else of 32 bytes that the signer keeps and
-    then the bytes' KangarooTwelve digest, so that it can prove later what it sent and nobody can test guesses
+    then the bytes' BLAKE3 digest, so that it can prove later what it sent and nobody can test guesses
     (``gate.opened_by``, ``gate.told_of``).
     """
 

@@ -15,11 +15,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
+from blake3 import blake3
 
 from pets.errors import InternalError, PetsError
 from pets.ids import PartyId
-from pets.kernels import kangaroo
 from pets.plan.cost import last_before_rows, ring_of, steps_of_control, steps_on_rows
 from pets.protocols import codec
 from pets.protocols.base import Act, Array, Receive, Send
@@ -84,7 +83,7 @@ class Sent:
     """What the receipt says of one array that left.
 
     ``sha256``: of its bytes if it went to the result party, who has them; else of the message's own 32 secret bytes and
-    then the KangarooTwelve digest of its bytes, which is faster where messages are long. A peer holds some of the keys
+    then the BLAKE3 digest of its bytes, which is faster where messages are long. A peer holds some of the keys
     that mask a message, so a plain digest would let it test guesses of what is masked: the sizes of role a's cells, one
     person's presence, a part of the noise.
     """
@@ -378,4 +377,4 @@ def told_of(hidden_by: bytes, body: memoryview) -> str:
     """What a receipt says of a message: see ``Sent``. ``hidden_by``: its 32 secret bytes, or none for final shares."""
     if not hidden_by:
         return hashlib.sha256(body).hexdigest()
-    return hashlib.sha256(hidden_by + kangaroo.digest(np.frombuffer(body, np.uint8))).hexdigest()
+    return hashlib.sha256(hidden_by + blake3(body).digest()).hexdigest()

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from pets.kernels import aes, columns, digits, join, kangaroo, lists, noise, permute, prf, rows, shares, tags
+from pets.kernels import aes, columns, digits, join, lists, noise, permute, prf, rows, shares, tags
 from pets.kernels.jit import U64Array
 from pets.protocols import helper_join
 from pets.protocols.base import Array, Receive, Role, Send
@@ -22,7 +22,7 @@ from pets.protocols.rep3 import compare, order, sharing
 from pets.secret import Secret
 
 _TRY_S = 120
-_MODULES: Final = (aes, prf, kangaroo, permute, tags, join, columns, rows, lists, noise)
+_MODULES: Final = (aes, prf, permute, tags, join, columns, rows, lists, noise)
 STEPS: Final = len(_MODULES) + 2
 """How often ``prepare_kernels`` says something."""
 
