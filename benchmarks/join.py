@@ -1,4 +1,6 @@
-"""A joint query, the whole way on three servers: ``python -m benchmarks.join [--size ROWS] [--json] [--runs N]``.
+"""A joint query, the whole way on three servers.
+
+    python -m benchmarks.join [--size ROWS] [--json] [--runs N] [--control]
 
 Three party servers as processes of their own, mutual TLS over loopback gRPC, kernels warm. ``ROWS`` people on each
 side, 60 % of them on both, one row each (K = 1); 20 groups at the one holder, the values at the other:
@@ -15,6 +17,9 @@ the clear in one process, in turn with our runs.
 ``bytes_by_formula`` is what the card forecasts. ``peak_rss_mb`` is the largest of the three servers' during the runs;
 that of taking the snapshot is told apart. ``cpu_s`` is processor time of one run, by party and client: on a machine
 that others use too it says more than the clock.
+
+``--control`` asks for the same over 10,000 cells, by turns with noise and under disclosure control: fewer than 10
+persons withheld, counts rounded to 5. ``more_s`` is the median of what a run takes longer than the one before it.
 """
 
 import datetime as dt
@@ -50,6 +55,16 @@ from pets.spec.parse import parse_toml
 I64 = npt.NDArray[np.int64]
 
 GROUPS: Final = 20
+CELLS: Final = 10_000
+"""Of the table under disclosure control, the level (missing) included."""
+NOISE: Final = """[release.differential_privacy]
+epsilon = "1"
+neighbours = "one person's rows added or removed"
+"""
+CONTROL: Final = """[release.disclosure_control]
+min_count = 10
+round_to = 5
+"""
 OVERLAP: Final = 0.6
 RUNS: Final = 9
 WARM: Final = 2
@@ -75,14 +90,14 @@ def made_up_numbers(count: int) -> I64:
     return numbers[:count]
 
 
-def make_records(folder: Path, rows: int) -> tuple[Path, Path]:
+def make_records(folder: Path, rows: int, groups: int = GROUPS) -> tuple[Path, Path]:
     """Write ``a.parquet`` (id, area) and ``b.parquet`` (id, amount), each in an order of its own."""
     both = int(OVERLAP * rows)
     numbers = made_up_numbers(2 * rows - both)
     rng = np.random.default_rng(1)
     files = folder / "a.parquet", folder / "b.parquet"
-    areas = pa.array([f"area {i:02}" for i in range(GROUPS)])
-    area = pa.DictionaryArray.from_arrays(rng.integers(0, GROUPS, rows, dtype=np.int8), areas).cast(pa.string())
+    areas = pa.array([f"area {i:02}" for i in range(groups)])
+    area = pa.DictionaryArray.from_arrays(rng.integers(0, groups, rows, dtype=np.int16), areas).cast(pa.string())
     amount = rng.integers(0, MAX_AMOUNT + 1, rows)
     for file, held, name, values in (
         (files[0], numbers[:rows], "area", area),
@@ -104,9 +119,9 @@ def make_records(folder: Path, rows: int) -> tuple[Path, Path]:
 # -- specification ----------------------------------------------------------------------------------------------------
 
 
-def spec_toml(rows: int) -> str:
+def spec_toml(rows: int, groups: int = GROUPS, release: str = NOISE) -> str:
     """The specification of the benchmark: all that differs from a real one is that nobody is in the records."""
-    levels = ", ".join(f'"area {i:02}"' for i in range(GROUPS))
+    levels = ", ".join(f'"area {i:02}"' for i in range(groups))
     parties = "".join(
         f"""
 [[party]]
@@ -172,10 +187,7 @@ version = "1"
 sql = \"\"\"{SQL}\"\"\"
 [release]
 to = ["analyst"]
-[release.differential_privacy]
-epsilon = "1"
-neighbours = "one person's rows added or removed"
-[security]
+{release}[security]
 adversary = "semi-honest"
 corrupt = 1
 protocol = "helper_join_a"
@@ -369,13 +381,66 @@ def _measured(
     )
 
 
+def measure_control(rows: int, runs: int) -> Case:
+    """Run the query over many cells by turns with noise and under disclosure control, on warm servers."""
+    tomls = [spec_toml(rows, CELLS - 1, release) for release in (NOISE, CONTROL)]
+    reviews = [review(parse_toml(toml)).require() for toml in tomls]
+    with tempfile.TemporaryDirectory(prefix="pets-join-") as name:
+        folder = Path(name)
+        files = make_records(folder, rows, CELLS - 1)
+        deployment = deploy(folder / "parties", reviews[1].spec, {"a": files[0], "b": files[1]})
+        expected = in_the_clear(files)()
+        with servers(deployment) as running:
+            noised, exact = (prepare(deployment, r, toml, running) for r, toml in zip(reviews, tomls, strict=True))
+            results: list[tuple[Result, Result]] = []
+            for number in range(WARM + runs):
+                pair = noised.client.run(noised.toml), exact.client.run(exact.toml)
+                check_control(pair[1], expected)
+                if number >= WARM:
+                    results.append(pair)
+            rss = max(peak_rss_mb(process.child.pid) for process in running.values())
+    forecast = reviews[1].forecast
+    more = [after.seconds - before.seconds for before, after in results]
+    middle = min(results, key=lambda pair: abs(pair[1].seconds - pair[0].seconds - statistics.median(more)))[1]
+    return Case(
+        name="control",
+        size=rows,
+        runs=[after.seconds for _, after in results],
+        bytes=forecast.size,
+        rounds=forecast.rounds,
+        peak_rss_mb=rss,
+        steps=steps_of(middle),
+        peers={"the same table, with noise": statistics.median(before.seconds for before, _ in results)},
+        more={
+            "cells": CELLS,
+            "more_s": round(statistics.median(more), 3),
+            "bytes_with_noise": reviews[0].forecast.size,
+            "rounds_with_noise": reviews[0].forecast.rounds,
+        },
+    )
+
+
+def check_control(result: Result, expected: dict[str, tuple[int, int]]) -> None:
+    """Every cell is withheld or rounded as it has to be, and every sum that is shown is the true one."""
+    frame = result.to_pandas().set_index("area")
+    counts, amounts = frame["people"], frame["amount"]
+    for area in frame.index:
+        people, amount = expected.get(area, (0, 0))
+        shown = None if people < 10 else (people + 2) // 5 * 5
+        got = None if counts.isna()[area] else int(counts[area])
+        if got != shown or (shown is not None and int(amounts[area]) != amount):
+            raise SystemExit(f"{area}: released {got}, in the clear {people}")
+
+
 def main() -> None:
     parser = arguments(__doc__, size=1_000_000, what="rows of each of the two tables")
     parser.add_argument("--runs", type=int, default=RUNS, help=f"runs after {WARM} that warm up (default {RUNS})")
+    parser.add_argument("--control", action="store_true", help=f"{CELLS:,} cells, exact, beside the same with noise")
     asked = parser.parse_args()
     if not LOOPBACK.is_file():
         sys.exit("this benchmark reads sizes of processes and bytes of the loopback device from Linux")
-    show(measure(asked.size, asked.runs), as_json=asked.json)
+    case = (measure_control if asked.control else measure)(asked.size, asked.runs)
+    show(case, as_json=asked.json)
 
 
 if __name__ == "__main__":

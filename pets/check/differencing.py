@@ -170,7 +170,7 @@ class _Judgement:
         overlap = False
         for mine in one.parts:
             for theirs in two.parts:
-                if mine.family == theirs.family:
+                if mine.family == theirs.family and not self._beside_each_other(mine, theirs, past):
                     overlap |= self._compare(past, mine, theirs)
         if overlap and one.exact and two.exact:
             for table in one.records:
@@ -181,6 +181,12 @@ class _Judgement:
                     self._defined(past, f"rows of {table.dataset} are linked or kept by other rules")
                 elif before is not None and (table.drawn or before.drawn):
                     self._drawn(past, table.dataset)
+
+    def _beside_each_other(self, mine: Part, theirs: Part, past: Entry) -> bool:
+        """True if both releases show both: then disclosure control has held the difference against the minimum."""
+        one, two = self.new.release, past.release
+        shown = {mine, theirs} <= {*one.parts} & {*two.parts}
+        return mine != theirs and shown and one.exact and two.exact and one.groups == two.groups
 
     def _related(self, one: Release, two: Release) -> bool:
         """True if both read a table of this holder, and nobody but the holders themselves sets the two apart.

@@ -7,7 +7,7 @@ other way to write a predicate are gone (spec/population.py).
 
 import datetime as dt
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Final
@@ -15,8 +15,9 @@ from typing import Final
 from pets.spec.canonical import canonical, plain
 from pets.spec.control import effective
 from pets.spec.model import Dataset, Model, Spec
+from pets.spec.moments import moments_of
 from pets.spec.population import EVERY, Space, Undecided
-from pets.spec.query import Aggregate, ColumnRef, Query, Statistic
+from pets.spec.query import Aggregate, ColumnRef, Query
 
 COUNTED: Final = "count"
 """The family of counts; sums and means of a column are a family, and so are relations of two columns."""
@@ -28,11 +29,6 @@ ACROSS: Final = f"{JOINED}where "
 
 UNKNOWN: Final = "unknown"
 """In the place of a population that is beyond comparing."""
-
-_COUNTS: Final = (Statistic.COUNT_ROWS, Statistic.COUNT_VALUES, Statistic.COUNT_PEOPLE)
-_PAIRS: Final = frozenset(
-    {Statistic.CORR, Statistic.COVAR_SAMP, Statistic.COVAR_POP, Statistic.REGR_SLOPE, Statistic.REGR_INTERCEPT}
-)
 
 
 class Part(Model):
@@ -102,7 +98,12 @@ def release_of(spec: Spec, query: Query) -> Release:
         whole = _rows(space, query, tables)
     except Undecided:
         whole = None
-    parts = {_part(space, whole, output.what, tables) for output in query.outputs if isinstance(output.what, Aggregate)}
+    parts = {
+        part
+        for output in query.outputs
+        if isinstance(output.what, Aggregate)
+        for part in _parts(space, whole, output.what, query, spec)
+    }
     groups = {*query.group_by, *(o.what for o in query.outputs if isinstance(o.what, ColumnRef))}
     control = effective(spec)
     return Release(
@@ -140,19 +141,19 @@ def populations(spec: Spec, query: Query) -> tuple[str, Mapping[str, str]]:
     except Undecided:
         whole = None
     return _text(space, whole), {
-        output.name: _part(space, whole, output.what, tables).population
+        output.name: _text(space, _there(space, whole, output.what, query, tables))
         for output in query.outputs
         if isinstance(output.what, Aggregate)
     }
 
 
 def _rows(space: Space, query: Query, tables: Mapping[str, Dataset]) -> int:
-    """The rows after the join: who is matched stands as a value of a column, since only the records know it."""
+    """The rows after the join."""
     left, right = (
         space.of(where, tables[name])
         for name, where in ((query.left, query.where_left), (query.right, query.where_right))
     )
-    pair = space.named(f"{JOINED}{'+'.join(sorted(tables))}", "yes")
+    pair = _matched(space, tables)
     if query.rows is not None:  # whom it selects only the records know: one more column that says so
         pair = space.both(pair, space.named(f"{ACROSS}{_digest(plain(query.rows))}", "yes"))
     if query.join == "inner":
@@ -160,19 +161,38 @@ def _rows(space: Space, query: Query, tables: Mapping[str, Dataset]) -> int:
     return space.both(left, space.either(space.without(EVERY, pair), right))
 
 
-def _part(space: Space, rows: int | None, what: Aggregate, tables: Mapping[str, Dataset]) -> Part:
-    if what.statistic in (Statistic.COUNT_ROWS, Statistic.COUNT_PEOPLE):
-        return Part(family=COUNTED, population=_text(space, rows), prepared="")
+def _parts(space: Space, rows: int | None, what: Aggregate, query: Query, spec: Spec) -> Iterator[Part]:
+    """What is opened for one aggregate: a mean opens its count as well, a correlation six sums of the same rows."""
+    tables = {name: spec.dataset(name) for name in (query.left, query.right)}
+    there = _text(space, _there(space, rows, what, query, tables))
+    for moment in moments_of(what, query, spec):
+        columns = sorted(
+            {
+                ColumnRef(name, c)
+                for name, f in ((query.left, moment.left), (query.right, moment.right))
+                for c in f.values
+            }
+        )
+        kind = ("relation " if len(columns) > 1 else "value ") + " ".join(map(str, columns)) if columns else COUNTED
+        prepared = _digest([_range(tables, ref) for ref in columns]) if columns else ""
+        yield Part(family=kind, population=there, prepared=prepared)
+
+
+def _there(space: Space, rows: int | None, what: Aggregate, query: Query, tables: Mapping[str, Dataset]) -> int | None:
+    """The rows that count for an aggregate: none of its columns is NULL, as all of the right are without a match."""
+    if rows is None:
+        return None
     for ref in what.columns:
-        rows = rows if rows is None else space.both(rows, space.present(tables[ref.dataset], ref.column))
-    if what.statistic is Statistic.COUNT_VALUES:
-        return Part(family=COUNTED, population=_text(space, rows), prepared="")
-    columns = sorted(what.columns)
-    return Part(
-        family=("relation " if what.statistic in _PAIRS else "value ") + " ".join(map(str, columns)),
-        population=_text(space, rows),
-        prepared=_digest([_range(tables, ref) for ref in columns]),
-    )
+        if query.join == "left" and ref.dataset == query.right:
+            rows = space.both(rows, _matched(space, tables))
+        if ref.column != tables[ref.dataset].key:
+            rows = space.both(rows, space.present(tables[ref.dataset], ref.column))
+    return rows
+
+
+def _matched(space: Space, tables: Mapping[str, Dataset]) -> int:
+    """Rows with a match: who is matched stands as a value of a column, since only the records know it."""
+    return space.named(f"{JOINED}{'+'.join(sorted(tables))}", "yes")
 
 
 def _prepared(spec: Spec, table: Dataset) -> list[object]:

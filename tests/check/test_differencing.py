@@ -142,6 +142,21 @@ def test_d08_many_comparisons_in_one_query(tmp_path: Path) -> None:
     stopped(tmp_path, "difference", *(asked(f"{COUNT} WHERE a.age > {age}") for age in (50, 75)))
 
 
+def test_d08_a_mean_shows_how_many_it_is_of(tmp_path: Path) -> None:
+    """Its count is opened with it: less that of everybody, or of who has another value, those without one follow."""
+    stopped(tmp_path, "difference", asked(COUNT), asked(MEAN))
+    stopped(tmp_path, "difference", asked(MEAN), asked("SELECT AVG(a.cost) AS cost"))
+    both = "SELECT COUNT(*) AS n, AVG(a.minutes) AS mean"
+    stopped(tmp_path, "difference", asked(both), asked(MEAN))
+    assert not judge([asked(both)], asked(both), TERMS), (
+        "the same table again: what it withholds for both, it withholds"
+    )
+    left = "FROM attendances a LEFT JOIN housing h ON a.nhs_number = h.nhs_number"
+    matched = f"SELECT COUNT(DISTINCT h.nhs_number) AS matched {left}"
+    stopped(tmp_path, "difference", asked(f"{COUNT} {left}"), asked(matched))
+    stopped(tmp_path, "difference", asked(f"{COUNT} {left}"), asked(f"SELECT AVG(h.rent) AS rent {left}"))
+
+
 def test_d09_own_input_changed_between_runs(tmp_path: Path) -> None:
     """The other holder's table is renewed while this one's stays: whoever it adds is told apart among these records."""
     changed = (("max_rows_per_person = 1\n", 'max_rows_per_person = 1\nrefresh = "each run"\n'),)

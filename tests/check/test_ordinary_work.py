@@ -48,6 +48,10 @@ def yearly(sql: str, years: tuple[str, ...] = ("2016", "2017", "2018")) -> tuple
 REFRESH = ("max_rows_per_person = 4\n", 'max_rows_per_person = 4\nrefresh = "{}"\n')
 QUARTERS = (dt.date(2027, 1, 4), dt.date(2027, 4, 5), dt.date(2027, 7, 5), dt.date(2027, 10, 4))
 
+ALWAYS = tuple((f"max = {most}, clamp = true", f"max = {most}, clamp = true, required = true") for most in (1440, 4000))
+"""Minutes and rents that are never missing. Of exact means, each shows how many have a value: two that differ in that
+tell how many have one and lack the other."""
+
 WORKLOADS: dict[str, Work] = {
     "annual tables by country and sex": work(
         *yearly("SELECT a.country, a.sex, COUNT(*) AS n WHERE {} GROUP BY a.country, a.sex")
@@ -82,10 +86,12 @@ WORKLOADS: dict[str, Work] = {
     "two outcomes on one cohort": work(
         "SELECT a.country, AVG(a.minutes) AS mean WHERE a.age >= 65 GROUP BY a.country",
         "SELECT a.country, AVG(a.cost) AS mean WHERE a.age >= 65 GROUP BY a.country",
+        changes=ALWAYS,
     ),
     "a second statistic of the same cells": work(
         "SELECT h.tenure, AVG(a.minutes) AS mean GROUP BY h.tenure",
         "SELECT h.tenure, STDDEV_SAMP(a.minutes) AS spread, COUNT(*) AS n GROUP BY h.tenure",
+        changes=ALWAYS,
     ),
     "the same specification again on an unchanged snapshot": work(
         *["SELECT h.tenure, COUNT(*) AS n, AVG(a.minutes) AS mean GROUP BY h.tenure"] * 3,
@@ -118,6 +124,7 @@ WORKLOADS: dict[str, Work] = {
     "regression beside means of both": work(
         "SELECT a.sex, REGR_SLOPE(a.minutes, h.rent) AS slope GROUP BY a.sex",
         "SELECT a.sex, AVG(a.minutes) AS m, AVG(h.rent) AS rent GROUP BY a.sex",
+        changes=ALWAYS,
     ),
     "standardised ratios: observed by area, expected by band": work(
         "SELECT a.country, a.age_band, COUNT(*) AS n GROUP BY a.country, a.age_band",
