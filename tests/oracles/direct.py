@@ -65,68 +65,55 @@ class Direct:
         return cls(spec, query, plan, tables)
 
     def opened(self, *, seed: int = 1, noise: bool = False, keep: Mapping[str, Change] | None = None) -> np.ndarray:
-        """The opened sums, (v, g) int64. ``keep`` changes the table of a role, "a" or "b", before it is prepared."""
-        return hj.open_shares(*self.played(seed=seed, noise=noise, keep=keep).outputs["result"])
+        """The opened sums, (v, g) int64. ``keep`` changes the table of a role, "a" or "b", before it is prepared.
+
+        Under disclosure control: what is shown, and which sets of counts are enough, (o + q, h * g) int64.
+        """
+        parts = self.played(seed=seed, noise=noise, keep=keep).outputs["result"]
+        if not isinstance(self.plan.protection, Protect):
+            return hj.open_shares(*parts)
+        shown, enough = control.open_shown(prepare.control_shape(self.plan.protection), *parts)
+        return np.concatenate([shown, enough.astype(np.int64)])
 
     def played(self, *, seed: int = 1, noise: bool = False, keep: Mapping[str, Change] | None = None) -> Transcript:
         """All messages of a run, and what every role returned."""
-        join = join_of(self.plan)
+        join, safe = join_of(self.plan), self.plan.protection
         shape = prepare.shape_of(join)
         reads = {step.out: step for step in self.plan.steps if isinstance(step, Read)}
         change = {"a": _same, "b": _same} | dict(keep or {})
-        if isinstance(self.plan.protection, Protect):
-            return self._protected(self.plan.protection, seed)
         own = {role: stream(seed, role) for role in "ab"}
         rows = prepare.rows_of_a(reads[join.a], join, shape, change["a"](self.tables[join.a]), own["a"])
         people = prepare.people_of_b(reads[join.b], join, shape, change["b"](self.tables[join.b]), own["b"])
-        words = np.zeros((3, shape.v, shape.g), np.uint64)
-        if noise:
-            step = next(step for step in self.plan.steps if isinstance(step, AddNoise))
-            words = np.stack([prepare.noise_of(step, shape, stream(seed, f"noise {party}")) for party in range(3)])
+        words: Any = [None] * 3 if isinstance(safe, Protect) else np.zeros((3, shape.v, shape.g), np.uint64)
+        if noise and isinstance(safe, AddNoise):
+            words = np.stack([prepare.noise_of(safe, shape, stream(seed, f"noise {party}")) for party in range(3)])
         keys = families(seed)
-        computing = (
-            [None] * 3
-            if (on_rows := prepare.rows_shape(join)) is None
-            else [
-                hj.OnRows(on_rows, control.context(me, keys[before], keys[after], ("a", "helper", "b")))
-                for me, (before, after) in enumerate((("ab@a", "ac@a"), ("ac@c", "bc@c"), ("bc@b", "ab@b")))
-            ]
-        )
+        beside = (("ab@a", "ac@a"), ("ac@c", "bc@c"), ("bc@b", "ab@b"))
+        ring = [
+            control.context(me, keys[before], keys[after], ("a", "helper", "b"))
+            for me, (before, after) in enumerate(beside)
+        ]
+        on_rows = prepare.rows_shape(join)
+        computing = [None if on_rows is None else hj.OnRows(on_rows, ctx) for ctx in ring]
+
+        def with_control(me: int, role: Role[Any]) -> Role[Any]:
+            share = yield from role
+            if isinstance(safe, Protect):
+                before, after = (keys[name] for name in beside[me])
+                yield from control.protect(prepare.control_shape(safe), ring[me], share, before, after)
+
+        result: Role[Any] = hj.result(shape)
+        if isinstance(safe, Protect):
+            result = control.result(prepare.control_shape(safe), ("a", "helper", "b"))
         return play(
             {
-                "a": hj.party_a(shape, rows, keys["ab@a"], keys["ac@a"], words[0], computing[0]),
-                "b": hj.party_b(shape, people, keys["ab@b"], keys["bc@b"], words[1], computing[2]),
-                "helper": hj.helper(shape, keys["ac@c"], keys["bc@c"], words[2], computing[1]),
-                "result": hj.result(shape),
+                "a": with_control(0, hj.party_a(shape, rows, keys["ab@a"], keys["ac@a"], words[0], computing[0])),
+                "b": with_control(2, hj.party_b(shape, people, keys["ab@b"], keys["bc@b"], words[1], computing[2])),
+                "helper": with_control(1, hj.helper(shape, keys["ac@c"], keys["bc@c"], words[2], computing[1])),
+                "result": result,
             },
             seed=seed,
         )
-
-    def _protected(self, safe: Protect, seed: int) -> np.ndarray:
-        """Under disclosure control: what is shown, and which sets of counts are enough, (o + q, h * g) int64."""
-        join = join_of(self.plan)
-        shape, guarded = prepare.shape_of(join), prepare.control_shape(safe)
-        reads = {step.out: step for step in self.plan.steps if isinstance(step, Read)}
-        keys, own = families(seed), {role: stream(seed, role) for role in "ab"}
-        rows = prepare.rows_of_a(reads[join.a], join, shape, self.tables[join.a], own["a"])
-        people = prepare.people_of_b(reads[join.b], join, shape, self.tables[join.b], own["b"])
-        order = ("a", "helper", "b")
-
-        def after(join_role: Role[Any], me: int, before: str, following: str) -> Role[None]:
-            share = yield from join_role
-            yield from control.protect(guarded, me, share, keys[before], keys[following], order)
-
-        played = play(
-            {
-                "a": after(hj.party_a(shape, rows, keys["ab@a"], keys["ac@a"], None), 0, "ab@a", "ac@a"),
-                "helper": after(hj.helper(shape, keys["ac@c"], keys["bc@c"], None), 1, "ac@c", "bc@c"),
-                "b": after(hj.party_b(shape, people, keys["ab@b"], keys["bc@b"], None), 2, "bc@b", "ab@b"),
-                "result": control.result(guarded, order),
-            },
-            seed=seed,
-        )
-        shown, enough = control.open_shown(guarded, *played.outputs["result"])
-        return np.concatenate([shown, enough.astype(np.int64)])
 
     def table(self, opened: np.ndarray) -> pd.DataFrame:
         return derive.table(self.plan, opened)
