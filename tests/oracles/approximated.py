@@ -41,7 +41,7 @@ class Plain:
         for place in range(20 * (digits - 1), -1, -20):
             part = self.roughly(left, place) if place else left
             part = self.roughly(part * scale, 23)
-            part = self.roughly(part * inverse - 2**34, 37)
+            part = self.roughly(part * inverse - (2**37 >> ratio._MARGIN), 37)
             if place + bits > ratio.MOST_AT:
                 part = np.where(y < 2 ** (ratio.MOST_AT - place), part, 0)
             whole, left = whole + part * 2**place, left - part * y * 2**place
@@ -50,7 +50,7 @@ class Plain:
         return whole + (left >= y) + (left >= 2 * y)
 
     def root(self, x: Whole, bits: int) -> Whole:
-        """Floor of the root of x above 0; the root that is found is asserted to be at most 4 less."""
+        """Floor of the root of x above 0; what is found before the comparison is asserted to be no more."""
         pair = np.array([(bits // 2 - (int(each).bit_length() + 1) // 2) for each in x], object)
         d = x * 2 ** (60 - bits + 2 * pair)
         short = self.roughly(d, 32)
@@ -59,8 +59,8 @@ class Plain:
         for _ in range(3):
             r = 2**29 - self.roughly(g * k, 31)
             g, k = g + self.roughly(g * r, 30), k + self.roughly(k * r, 30)
-        g = g + self.roughly(self.roughly(d - g * g, 9) * k - 2**44, 52)
+        g = g + self.roughly(self.roughly(d - g * g, 9) * k - (2**52 >> ratio._ROOT_MARGIN), 52)
         found = self.roughly(g * 2 ** (bits // 2 - pair), 30)
-        steps = [x - found * found >= 2 * step * found + step * step for step in range(1, 6)]
-        assert (found * found <= x).all() and not steps[4].any()
-        return found + sum(step.astype(object) for step in steps[:4])
+        assert (found * found <= x).all()
+        steps = [(found + step) ** 2 <= x for step in range(1, ratio._ROOT_SHORT + 1)]
+        return found + sum(step.astype(object) for step in steps)

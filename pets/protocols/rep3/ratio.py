@@ -37,6 +37,15 @@ ROOT_BITS: Final = 60
 _SLACK: Final = 3
 """What is left over after a digit is less than 2^3 times the divisor in that place: ADR 0022."""
 
+_MARGIN: Final = 3
+"""A digit is taken 2^-3 of a unit lower, so that an inverse that is too great makes none too great."""
+
+_ROOT_MARGIN: Final = 8
+"""A root is taken 2^-8 of a unit lower, for what its last step leaves."""
+
+_ROOT_SHORT: Final = 3
+"""How much a root may lack when it is compared."""
+
 _START: Final = round((48**0.5 - 4) * 2**FRACTION)
 """c of the first approximation c - 2 d of 1 / d for 1/2 <= d <= 1: off by less than 0.072 of it."""
 
@@ -75,7 +84,7 @@ def _digit(ctx: Context, left: Words, scale: Words, inverse: Words, place: int) 
     scaled = yield from roughly(ctx, (yield from multiply(ctx, left, scale)), DIGIT + _SLACK)
     product = yield from multiply(ctx, scaled, inverse)
     shift = 2 * FRACTION - DIGIT - _SLACK
-    return (yield from roughly(ctx, product - public(ctx, 2 ** (shift - 3), left.rows), shift))
+    return (yield from roughly(ctx, product - public(ctx, 2**shift >> _MARGIN, left.rows), shift))
 
 
 def inverted(ctx: Context, d: Words) -> Role[Words]:
@@ -96,7 +105,7 @@ def root(ctx: Context, x: Words, bits: int) -> Role[Words]:
     """Floor of the square root of 0 <= x < 2^bits, exact.
 
     Public:  ``bits`` from 2 to 60, even.
-    Sizes:   for 60 bits 76 words a row, and 145 from party 0; 48 + ceil(log2 bits) + ceil(log2(bits / 2)) rounds.
+    Sizes:   for 60 bits 73 words a row, and 140 from party 0; 48 + ceil(log2 bits) + ceil(log2(bits / 2)) rounds.
     Learned: nothing. Raises: ValueError on ``bits`` out of range. A row out of range gives garbage.
     """
     if not 2 <= bits <= ROOT_BITS or bits % 2:
@@ -115,10 +124,10 @@ def root(ctx: Context, x: Words, bits: int) -> Role[Words]:
         g, k = g + both[slice(0, rows)], k + both[slice(rows, None)]
     off = yield from roughly(ctx, d - (yield from multiply(ctx, g, g)), 9)
     product = yield from multiply(ctx, off, k)
-    g = g + (yield from roughly(ctx, product - public(ctx, 2**44, rows), 52))
+    g = g + (yield from roughly(ctx, product - public(ctx, 2**52 >> _ROOT_MARGIN, rows), 52))
     found = yield from _product(ctx, g, back)
     square = yield from multiply(ctx, found, found)
-    steps = [found.times(2 * step) + public(ctx, step * step, rows) for step in range(1, 5)]
+    steps = [found.times(2 * step) + public(ctx, step * step, rows) for step in range(1, _ROOT_SHORT + 1)]
     return found + (yield from reached(ctx, x - square, steps))
 
 
