@@ -1,8 +1,8 @@
 """SPU's ABY3 on three processes: run by ``benchmarks.peers`` with an interpreter that has ``spu``, not imported by it.
 
-``python spu_aby3.py CASES RUNS``, CASES a JSON list of [name, rows], prints one JSON object a line: ``name``, ``rows``,
-``seconds`` and ``cpu`` (seconds of processor, summed over the parties) of each run but the first, ``ok`` (the opened
-result is numpy's). Field FM64, brpc over loopback without TLS, SPU's own settings for the rest.
+``python spu_aby3.py CASES``, CASES a JSON list of [name, rows, warm, runs], prints one JSON object a line: ``name``,
+``rows``, ``seconds`` and ``cpu`` (seconds of processor, summed over the parties) of each run but the first ``warm``,
+``ok`` (the opened result is numpy's). Field FM64, brpc over loopback without TLS, SPU's own settings for the rest.
 """
 
 import json
@@ -23,7 +23,6 @@ from spu.utils import frontend
 jax.config.update("jax_enable_x64", True)
 
 PARTIES = 3
-WARM = 1
 OPERATIONS: dict[str, Any] = {
     "multiply": (lambda x, y: x * y, lambda x, y: x * y, 2, 64),
     "compare": (lambda x, y: x < y, lambda x, y: x < y, 2, 62),
@@ -76,7 +75,7 @@ def party(pipe: Any, rank: int, ports: list[int]) -> None:
     link.stop_link()
 
 
-def case(name: str, rows: int, runs: int, pipes: list[Any]) -> dict[str, Any]:
+def case(name: str, rows: int, warm: int, runs: int, pipes: list[Any]) -> dict[str, Any]:
     act, plain, _, _ = OPERATIONS[name]
     values = columns(name, rows)
     io = spu.Io(PARTIES, config())
@@ -98,7 +97,7 @@ def case(name: str, rows: int, runs: int, pipes: list[Any]) -> dict[str, Any]:
     for pipe in pipes:
         pipe.recv()
     seconds, cpu = [], []
-    for _ in range(WARM + runs):
+    for _ in range(warm + runs):
         start = time.perf_counter()
         for pipe in pipes:
             pipe.send("go")
@@ -113,7 +112,7 @@ def case(name: str, rows: int, runs: int, pipes: list[Any]) -> dict[str, Any]:
         share.meta, share.share_chunks = pipe.recv()
         found.append(share)
     ok = bool(np.array_equal(io.reconstruct(found), plain(*values)))
-    return {"name": name, "rows": rows, "seconds": seconds[WARM:], "cpu": cpu[WARM:], "ok": ok}
+    return {"name": name, "rows": rows, "seconds": seconds[warm:], "cpu": cpu[warm:], "ok": ok}
 
 
 def free_ports() -> list[int]:
@@ -125,7 +124,7 @@ def free_ports() -> list[int]:
 
 
 def main() -> None:
-    cases, runs = json.loads(sys.argv[1]), int(sys.argv[2])
+    cases = json.loads(sys.argv[1])
     spawn = multiprocessing.get_context("spawn")
     ports = free_ports()
     pipes, children = [], []
@@ -137,8 +136,8 @@ def main() -> None:
         children.append(child)
     for pipe in pipes:
         pipe.recv()
-    for name, rows in cases:
-        print(json.dumps(case(name, rows, runs, pipes)), flush=True)
+    for name, rows, warm, runs in cases:
+        print(json.dumps(case(name, rows, warm, runs, pipes)), flush=True)
     for pipe, child in zip(pipes, children, strict=True):
         pipe.send(None)
         child.join(20)

@@ -203,6 +203,35 @@ def _conjoin_kernel(
                 out[at] = (x0[at] & (y0[at] ^ y1[at])) ^ (x1[at] & y0[at]) ^ before[i] ^ after[i]
 
 
+def halved(generate: Pair, above: Pair) -> U64Array:
+    """This party's parts of one level of a tree of carries, bit by bit: of p_high g_low, then of p_high p_low.
+
+    Planes 2 k and 2 k + 1 of ``generate`` are the low and the high one of a pair; ``above`` holds the planes of p from
+    the second up. No p is made for the lowest pair. Not masked yet.
+
+    Shapes:  generate (b, w), above (b - 1, w), both components, b from 2; result (2 (b // 2) - 1, w) uint64.
+    """
+    (g0, g1), (p0, p1) = (tuple(map(np.ascontiguousarray, pair)) for pair in (generate, above))
+    if not (g0.ndim == 2 and g0.shape == g1.shape and p0.shape == p1.shape == (len(g0) - 1, g0.shape[1])):
+        raise ValueError("planes of carries, and one fewer of what passes them on")
+    out = np.empty((2 * (len(g0) // 2) - 1, g0.shape[1]), np.uint64)
+    _halved_kernel(g0, g1, p0, p1, out)
+    return out
+
+
+@kernel
+def _halved_kernel(g0: U64Array, g1: U64Array, p0: U64Array, p1: U64Array, out: U64Array) -> None:
+    pairs = (out.shape[0] + 1) // 2
+    for k in range(pairs):
+        for i in range(out.shape[1]):
+            low = g0[2 * k, i]
+            out[k, i] = (p0[2 * k, i] & (low ^ g1[2 * k, i])) ^ (p1[2 * k, i] & low)
+    for k in range(1, pairs):
+        for i in range(out.shape[1]):
+            low = p0[2 * k - 1, i]
+            out[pairs + k - 1, i] = (p0[2 * k, i] & (low ^ p1[2 * k - 1, i])) ^ (p1[2 * k, i] & low)
+
+
 # -- bits -------------------------------------------------------------------------------------------------------------
 
 

@@ -20,6 +20,7 @@ from pets.protocols.rep3.sharing import (
     given,
     given_planes,
     known_to_two,
+    masked_planes,
     multiply,
     planes_from_two,
     planes_known_to_two,
@@ -55,25 +56,26 @@ def carried(ctx: Context, generate: Bits, spread: Bits) -> Role[Bits]:
 
     Sizes:   at most 2 planes of ``and`` a bit; ceil(log2 bits) rounds.
     """
+    return (yield from folded(ctx, generate, spread[slice(1, None)]))
+
+
+def folded(ctx: Context, generate: Bits, above: Bits) -> Role[Bits]:
+    """``carried`` with the planes of what passes a carry on from the second up: the lowest has none to pass on."""
     while generate.bits > 1:
-        generate, spread = yield from _halved(ctx, generate, spread)
+        generate, above = yield from _halved(ctx, generate, above)
     return generate
 
 
-def _halved(ctx: Context, generate: Bits, spread: Bits) -> Role[tuple[Bits, Bits]]:
+def _halved(ctx: Context, generate: Bits, above: Bits) -> Role[tuple[Bits, Bits]]:
     """Neighbouring groups of bits merged: g = g_high ^ p_high g_low, p = p_high p_low; the lowest needs no p."""
     pairs = generate.bits // 2
-    low, high = slice(0, 2 * pairs, 2), slice(1, 2 * pairs, 2)
-    left = stacked(spread[high], spread[high][slice(1, None)])
-    right = stacked(generate[low], spread[low][slice(1, None)])
-    both = yield from conjoin(ctx, left, right)
-    merged = generate[high] ^ both[slice(0, pairs)]
+    part = shares.halved((generate.own, generate.next), (above.own, above.next))
+    both = yield from masked_planes(ctx, part, generate.rows)
+    merged = generate[slice(1, 2 * pairs, 2)] ^ both[slice(0, pairs)]
     through = both[slice(pairs, None)]
-    lowest = Bits(np.zeros_like(spread.own[:1]), np.zeros_like(spread.own[:1]), spread.rows)
     if generate.bits % 2:
-        last = slice(2 * pairs, None)
-        return stacked(merged, generate[last]), stacked(lowest, through, spread[last])
-    return merged, stacked(lowest, through)
+        return stacked(merged, generate[slice(-1, None)]), stacked(through, above[slice(-1, None)])
+    return merged, through
 
 
 def negative(ctx: Context, x: Words) -> Role[Bits]:
@@ -92,9 +94,8 @@ def negative(ctx: Context, x: Words) -> Role[Bits]:
         part, top = carries.carries(digits.own if ctx.me == 1 else digits.next, third, whole=ctx.me == 1)
     both = yield from planes_from_two(ctx, 1, part, carries.PARTS, x.rows)
     made, passed = both[slice(0, carries.DIGITS)], both[slice(carries.DIGITS, None)]
-    nothing = np.zeros_like(made.own[:1])
     signs = digits[slice(carries.PLANES - 1, None)] ^ planes_known_to_two(ctx, 2, top, 1, x.rows)
-    return signs ^ (yield from carried(ctx, made, stacked(Bits(nothing, nothing, x.rows), passed)))
+    return signs ^ (yield from folded(ctx, made, passed))
 
 
 def less_than(ctx: Context, x: Words, y: Words) -> Role[Bits]:

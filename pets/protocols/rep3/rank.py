@@ -21,7 +21,7 @@ from pets.kernels import ranks, shares
 from pets.kernels.jit import U8Array, U32Array, U64Array
 from pets.kernels.ranks import DIGIT
 from pets.protocols.base import Role
-from pets.protocols.rep3.compare import carried
+from pets.protocols.rep3.compare import folded
 from pets.protocols.rep3.sharing import Bits, Context, conjoin, flipped, masked_planes, opened_flags, stacked
 
 FIRST: Final = 10
@@ -62,7 +62,7 @@ def ranked(ctx: Context, keys: Bits) -> Role[U32Array]:
             place = np.zeros(fresh.size, np.uint32)
             for step in reversed(range((before + 1).bit_length() - 1)):
                 half = np.uint32(1 << step)
-                less = yield from table.compared(ctx, fresh, order[place + (half - np.uint32(1))])
+                less = yield from table.compared(ctx, fresh, order.take(place + (half - np.uint32(1))))
                 place += half * (np.uint32(1) - less)
             left, right, total = ranks.pairs(place, before + 1, count)
             first = np.uint32(before)
@@ -87,8 +87,7 @@ class _Table:
         part = ranks.less_and_equal(self._keys, left, right, self._digits)
         found = yield from masked_planes(ctx, part, left.size)
         less, equal = found[slice(0, self._digits)], found[slice(self._digits, None)]
-        lowest = Bits(np.zeros_like(less.own[:1]), np.zeros_like(less.own[:1]), less.rows)
-        return (yield from opened_flags(ctx, (yield from carried(ctx, less, stacked(lowest, equal)))))
+        return (yield from opened_flags(ctx, (yield from folded(ctx, less, equal))))
 
 
 def _digits(ctx: Context, keys: Bits) -> Role[_Table]:
