@@ -1,8 +1,8 @@
 """Operations on shares beside SPU's ABY3 and MPyC: ``make bench-peers``, ``python -m benchmarks.peers [--json]``.
 
 Three processes over loopback for each system, one after another on the same machine, the first run discarded (but of
-SPU's sort, which takes minutes). Ours are three party servers with mutual TLS and the gate (benchmarks/rep3.py), and the
-sort carries a second column along; SPU has brpc without TLS, MPyC its own TCP.
+SPU's sort, which takes minutes). Ours are three party servers with mutual TLS and the gate (benchmarks/rep3.py), and
+our sort carries a second column along; SPU has brpc without TLS, MPyC its own TCP.
 Each runs at a size that it manages, and seconds a row are compared: ``ratio`` above 1 means that ours takes less;
 ``cpu_ratio`` is the same of seconds of processor, summed over the parties, which others on the machine disturb less.
 ``bytes`` and ``rounds`` are ours, as the card's formulas give them and the gate enforces them.
