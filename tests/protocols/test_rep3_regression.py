@@ -114,6 +114,12 @@ def test_designs_whose_sums_could_overflow_are_refused(numbers: tuple[int, int, 
         Design(*numbers)
 
 
+@pytest.mark.parametrize("variance", [-81, 24])
+def test_a_variance_out_of_range_is_refused(variance: int) -> None:
+    with pytest.raises(ValueError, match="variance"):
+        run(lambda c, x: regression.deviations(c, Design(10, 2, 18, 3), x, variance), np.zeros(4, np.int64))
+
+
 def test_other_shapes_are_refused_before_anything_is_sent() -> None:
     design = Design(10, 2, 18, 3)
     column, short = np.zeros(10, np.int64), np.zeros(9, np.int64)

@@ -107,11 +107,14 @@ def deviations(ctx: Context, design: Design, inverse: Words, variance: int) -> R
     """Standard errors: roots of the diagonal of an inverse times 2^variance, rounded down to ``fraction`` bits.
 
     Shapes:  inverse (columns * columns,); result (columns,). For a logistic model ``variance`` is 2 - scale.
-    Sizes:   those of ``ratio.root`` of 60 bits, and of ``shifted`` if ``fraction`` + variance < 0. Learned: nothing.
+    Sizes:   those of ``ratio.root`` of 60 bits, and of ``shifted`` if ``fraction`` + variance < 0.
+    Learned: nothing. Raises: ValueError on a variance for which a diagonal of 1 has no root in words.
     """
     diagonal = np.arange(design.columns) * (design.columns + 1)
     found = Words(inverse.own[diagonal], inverse.next[diagonal])
     places = design.fraction + variance
+    if not -62 <= places < 60 - design.fraction:
+        raise ValueError("a variance that leaves the words")
     if places < 0:
         found = yield from shifted(ctx, found, -places)
     return (yield from root(ctx, found.times(2 ** max(places, 0)), 60))
