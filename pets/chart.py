@@ -31,6 +31,7 @@ MAX_PANELS: Final = 4
 MAX_ROWS: Final = 60
 """A chart of more rows of dots than this shows the first ones and says so."""
 UNDETERMINED: Final = "not determined"
+EMPTY: Final = "no row is kept"
 
 _PANEL: Final = 3.3
 """Inches; so are all lengths below."""
@@ -140,10 +141,10 @@ def _places(frame: pd.DataFrame, grouping: Sequence[str]) -> _Places:
         labels = [" · ".join(map(str, values)) for values in zip(*(frame[name] for name in rest), strict=True)]
     else:
         labels = ["all records"] * len(frame)
-    rows = list(dict.fromkeys(labels))[:MAX_ROWS]
+    rows = list(dict.fromkeys(labels))[:MAX_ROWS] or [EMPTY]
     number = {row: i for i, row in enumerate(rows)}
     tints = frame[by].astype(str).tolist() if by else [""] * len(frame)
-    colours = list(dict.fromkeys(tints))
+    colours = list(dict.fromkeys(tints)) or [""]
     return _Places(
         row=[number.get(label, -1) for label in labels],
         rows=["\n".join(_fold(row, _LABEL_WIDTH)) for row in rows],

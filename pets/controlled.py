@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pets import regression
 from pets.formulas import FORMULAS, ROOTS, ratio, worth
 from pets.spec.control import Control
 from pets.spec.ir import Derived, Moment, Protect
-from pets.spec.query import Statistic
+from pets.spec.query import LINEAR, Statistic
 
 I64 = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -67,6 +68,10 @@ def statistic(output: Derived, moments: Shown) -> tuple[Any, Any, Any]:
         found = _sum(moments.moments[output.moments[0]], moments.values[output.moments[0]])
     elif kind is Statistic.AVG:
         found = _mean(output.moments, moments)
+    elif kind in LINEAR:
+        sums = [moments.values[number][0].astype(object) for number in output.moments]
+        worths = [worth(moments.moments[number]) for number in output.moments]
+        found = (regression.exact(sums, worths, kind, output.of or 0),) * 3
     else:
         found = (_ratio(kind, output.moments, moments),) * 3
     value, low, high = found

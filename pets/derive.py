@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pets import controlled
+from pets import controlled, having, regression
 from pets.formulas import FORMULAS, ROOT_OF, ROOTS, Ratio, ratio, worth
 from pets.spec.ir import AddNoise, Derive, Derived, NoisedColumn, Plan
-from pets.spec.query import Statistic
+from pets.spec.query import LINEAR, Statistic
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,8 @@ _DRAWS_OF_MANY = 400
 _MANY_CELLS = 10_000
 _CELLS_AT_ONCE = 128
 _TABLE_SCALE = 2000
-_PRIMES = (2, 3, 5, 7, 11, 13)
+_PRIMES = (2, *(n for n in range(3, 258, 2) if all(n % d for d in range(3, 17, 2) if d < n)))
+"""One for each moment of the widest regression, 55."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +104,9 @@ def moments_of(plan: Plan, noise: AddNoise, opened: I64) -> Moments:
 def table(plan: Plan, opened: I64) -> "pd.DataFrame":
     """The result table: one row per cell of the full domain, a value and two bounds for each statistic.
 
-    Shapes:  opened as ``party.opening.opened`` gives it; prod(levels) rows, in the order of the SELECT's grouping
-             columns; statistic ``n`` gives columns ``n``, ``n_low``, ``n_high``.
+    Shapes:  opened as ``party.opening.opened`` gives it; prod(levels) rows, less those that HAVING leaves
+             out, in the order of the SELECT's grouping columns; statistic ``n`` gives columns ``n``, ``n_low``,
+             ``n_high``.
     Missing: a statistic that the sums do not determine (a mean over a count at or below zero), or that disclosure
              control withholds, is NaN, or NA in a column of whole numbers.
     """
@@ -131,11 +133,12 @@ def table(plan: Plan, opened: I64) -> "pd.DataFrame":
             found |= {output.name: value, f"{output.name}_low": low, f"{output.name}_high": high}
     frame = pd.DataFrame(found)
     grouping = [o.name for o in derive.outputs if o.dimension is not None]
-    return frame.sort_values(grouping, kind="stable", ignore_index=True) if grouping else frame
+    frame = frame.sort_values(grouping, kind="stable", ignore_index=True) if grouping else frame
+    return frame if derive.having is None else frame[having.kept(frame, derive.having)].reset_index(drop=True)
 
 
 def cells(plan: Plan) -> int:
-    """Number of cells of the released table."""
+    """Number of cells of the released table, before HAVING."""
     return prod(len(d.levels) for d in derive_step(plan).dimensions)
 
 
@@ -148,6 +151,8 @@ def _statistic(output: Derived, moments: Moments) -> tuple[Any, Any, Any]:
     kind = Statistic(output.statistic)
     if len(output.moments) == 1:
         return _sum(output.moments[0], moments)
+    if kind in LINEAR:
+        return _linear(output, kind, moments)
     formula, unit_of = FORMULAS[kind]
     numbers = output.moments
     factor = unit_of([moments.worth(n) for n in numbers])
@@ -173,9 +178,30 @@ def _sum(number: int, moments: Moments) -> tuple[Any, Any, Any]:
     return tuple(np.array([int(x) * scale.numerator / scale.denominator for x in v], np.float64) for v in triple)  # type: ignore[return-value]
 
 
+def _linear(output: Derived, kind: Statistic, moments: Moments) -> tuple[Any, Any, Any]:
+    """One number of a linear regression."""
+    worths, of = [moments.worth(n) for n in output.moments], output.of or 0
+    value = regression.exact([moments.exact(n) for n in output.moments], worths, kind, of)
+    drawn: Callable[[Sequence[Any]], F64] = lambda m: regression.simulated(regression.fit(m), worths, kind, of)  # noqa: E731
+    low, high = _ranges(drawn, output.moments, moments)
+    least, most = regression.LIMITS.get(kind, (-np.inf, np.inf))
+    return value, _steady(np.maximum(low, least)), _steady(np.minimum(high, most))
+
+
 def _simulated(
     formula: Callable[[Sequence[Any]], Ratio], numbers: tuple[int, ...], moments: Moments, factor: float
 ) -> tuple[F64, F64]:
+    """Bounds of a ratio. NaN if any of the noise leaves no value."""
+
+    def drawn(values: Sequence[Any]) -> F64:
+        over, under = formula(values)
+        settled = under != 0
+        return np.where(settled, over / np.where(settled, under, 1) * factor, np.nan)
+
+    return _ranges(drawn, numbers, moments)
+
+
+def _ranges(statistic: Callable[[Sequence[Any]], F64], numbers: tuple[int, ...], moments: Moments) -> tuple[F64, F64]:
     """Bounds by taking back noise at fixed, evenly spread quantiles of its law. NaN if any of it leaves no value."""
     total = len(moments.sums[numbers[0]])
     draws = _DRAWS if total <= _MANY_CELLS else _DRAWS_OF_MANY
@@ -186,9 +212,9 @@ def _simulated(
     for start in range(0, total, _CELLS_AT_ONCE):
         part = slice(start, start + _CELLS_AT_ONCE)
         values = [moments.sums[n][part, None].astype(np.float64) * moments.unit(n) - noise[n] for n in numbers]
-        over, under = formula(values)
-        settled = (under != 0).all(axis=1)
-        drawn = over[settled] / under[settled] * factor
+        found = statistic(values)
+        settled = np.isfinite(found).all(axis=1)
+        drawn = found[settled]
         drawn.sort(axis=1)
         low[part][settled], high[part][settled] = (_between(drawn, level) for level in (tail, 1 - tail))
     return low, high

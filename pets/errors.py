@@ -456,9 +456,26 @@ CODES: Final[dict[str, Code]] = {
     "audit.noised": Code(
         "{file} is a release with noise, from which no count follows", "leave it out: its ledger is its audit"
     ),
+    "audit.having": Code(
+        "the table in {file} leaves out rows by HAVING, of which nobody can say whether they were withheld",
+        "audit a release without HAVING: the result party was sent those rows all the same",
+    ),
     "audit.known": Code("{file}: {problem}", "write a column for each grouping (dataset.column), then rows or people"),
     "audit.apart": Code(
         "{file}: {problem}", "audit it by itself, or together with tables of the same two datasets only"
+    ),
+    # -- statistics: what is asked of a released table does not follow from it ----------------------------------------
+    "statistics.column": Code("{name} {problem}", "name a column or a level as it is in the table"),
+    "statistics.shape": Code(
+        "{what} takes {wanted}; here is {got}", "choose the levels that take part with levels=, other columns' with at="
+    ),
+    "statistics.withheld": Code(
+        "{what} needs {count} counts that are withheld or left out: {cells}",
+        "take other levels with levels=, or release coarser groups",
+    ),
+    "statistics.undetermined": Code("{what} is not determined: {problem}", "take larger groups, or more epsilon"),
+    "statistics.file": Code(
+        "the table in {file} is not the one of its specification", "use the files that pets run wrote"
     ),
     # -- source: the input party's own records do not fit; rows and counts stay on its own console --------------------
     "source.none": Code("{party} has no source for dataset {dataset}", "name it under [datasets] in party.toml"),
@@ -632,6 +649,12 @@ class AuditError(PetsError):
     """Released tables tell more than their policy says, or cannot be audited."""
 
     prefixes = ("audit.",)
+
+
+class StatisticsError(PetsError):
+    """A statistic does not follow from what was released."""
+
+    prefixes = ("statistics.",)
 
 
 class ConfigError(PetsError):

@@ -93,12 +93,14 @@ class Totals:
 def read(folder: Path) -> Released:
     """A table from a folder of evidence, or any with spec.toml and result.csv. An empty field is withheld.
 
-    Raises: SpecError; AuditError audit.noised, audit.table.
+    Raises: SpecError; AuditError audit.noised, audit.having, audit.table.
     """
     spec = read_spec(folder / SPEC)
     query, control = bind(spec), effective(spec)
     if control is None or spec.release.differential_privacy is not None:
         raise AuditError("audit.noised", file=folder.name)
+    if query.having is not None:
+        raise AuditError("audit.having", file=folder.name)
     path = folder / TABLE
     grouping = _grouping(query, path)
     statistics = [output.name for output in query.outputs if isinstance(output.what, Aggregate)]

@@ -23,6 +23,8 @@ from pets.plan.review import Review, review
 from pets.spec.canonical import canonical, plain
 from pets.spec.ir import Plan
 from pets.spec.parse import parse_toml
+from pets.statistics import Counts
+from pets.statistics import counts as released_counts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,6 +90,10 @@ class Result:
     @property
     def statistics(self) -> tuple[str, ...]:
         return tuple(o.name for o in derive.derive_step(self.plan).outputs if o.dimension is None)
+
+    def counts(self, name: str | None = None) -> Counts:
+        """A column of counts, for chi-square, odds ratio, relative risk and survival; ``name`` if there are several."""
+        return released_counts(self.plan, self.to_pandas(), name)
 
     @property
     def disclosure(self) -> str:

@@ -61,7 +61,7 @@ def plan(cells: int, statistic: str, *, epsilon: Fraction = Fraction(2), places:
         for name in names
     )
     join = HelperJoin(
-        "sums", "helper_join_a", "1", "a", "b", A, B, C, (), tuple(Summed(0, None) for _ in columns), (), (), False,
+        "sums", "helper_join_a", "1", "a", "b", A, B, C, (), tuple(Summed(0, None) for _ in columns), (), (), (), False,
         Fraction(1), Fraction(1, 2**40), (),
     )  # fmt: skip
     outputs = (Derived("d", "dimension", D), Derived("v", statistic, None, tuple(range(len(names)))))

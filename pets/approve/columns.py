@@ -18,7 +18,7 @@ from pydantic import Discriminator, Field, Tag
 from pets.spec.crossing import columns
 from pets.spec.model import Model, San, Spec, Text
 from pets.spec.predicate import columns_of
-from pets.spec.query import Aggregate, ColumnRef, Query, Statistic
+from pets.spec.query import LINEAR, Aggregate, ColumnRef, Query, Statistic
 
 
 class Use(StrEnum):
@@ -178,6 +178,7 @@ _STATISTIC_USE: Final[Mapping[Statistic, Use]] = {
     Statistic.COVAR_POP: Use.RELATION,
     Statistic.REGR_SLOPE: Use.RELATION,
     Statistic.REGR_INTERCEPT: Use.RELATION,
+    **dict.fromkeys(LINEAR, Use.RELATION),
 }
 
 

@@ -33,7 +33,8 @@ from pets.check.checked import (
 from pets.check.kept import withheld
 from pets.ids import PartyId
 from pets.spec.ir import HelperJoin, NoisedColumn, Protect, Read
-from pets.spec.query import Aggregate, Query, Statistic
+from pets.spec.predicate import worded
+from pets.spec.query import LINEAR, Aggregate, Query, Statistic
 
 # -- safe settings ----------------------------------------------------------------------------------------------------
 
@@ -192,6 +193,13 @@ def outputs(review: Checked) -> Section:
                 code=frozenset({0}),
             )
         )
+    if query is not None and query.having is not None:
+        told = (
+            f"HAVING leaves out of the table every row on which this is not true: {worded(query.having)}. It looks at "
+            "released numbers only, and what is withheld or undetermined satisfies nothing.",
+            "It keeps nothing from the result party, which is sent the released numbers of every row.",
+        )
+        blocks.append(Points("Rows that are left out", told))
     if query is not None and query.notes:
         blocks.append(Points("About the query", query.notes))
     if (cost := _price(review)) is not None:
@@ -215,7 +223,21 @@ STATISTICS: Final = {
     Statistic.COVAR_POP: "covariance (population)",
     Statistic.REGR_SLOPE: "slope of the regression line (y, x)",
     Statistic.REGR_INTERCEPT: "intercept of the regression line (y, x)",
+    Statistic.LINEAR_ROWS: "rows of the linear regression (y, x1, ...)",
+    Statistic.LINEAR_R2: "R squared of the linear regression (y, x1, ...)",
+    Statistic.LINEAR_COEFFICIENT: "coefficient in the linear regression (y, x1, ...)",
+    Statistic.LINEAR_ERROR: "standard error of the coefficient in the linear regression (y, x1, ...)",
+    Statistic.LINEAR_T: "t of the coefficient in the linear regression (y, x1, ...)",
+    Statistic.LINEAR_P: "p of the coefficient, two-sided, in the linear regression (y, x1, ...)",
 }
+
+
+def described(what: Aggregate) -> str:
+    """A statistic in words, with the columns that it is of."""
+    words = STATISTICS[what.statistic]
+    if what.statistic in LINEAR and what.statistic not in (Statistic.LINEAR_ROWS, Statistic.LINEAR_R2):
+        words = words.replace("coefficient", f"coefficient of {what.columns[what.of]}" if what.of else "intercept")
+    return f"{words} of {', '.join(map(str, what.columns))}" if what.columns else words
 
 
 def _table_of(review: Checked, query: Query) -> Grid:
@@ -223,16 +245,15 @@ def _table_of(review: Checked, query: Query) -> Grid:
     control = protect_of(review)
     count = cells_of(review)
     rows_of = "one row" if count == 1 else f"{count:,} rows"
+    kept = "" if query.having is None else ", before HAVING"
     for output in query.outputs:
         if isinstance(output.what, Aggregate):
-            of = ", ".join(str(ref) for ref in output.what.columns)
-            words = STATISTICS[output.what.statistic]
             how = "computed from noised sums" if control is None else _how(control)
-            rows.append((output.name, f"{words}{f' of {of}' if of else ''}", how))
+            rows.append((output.name, described(output.what), how))
         else:
             rows.append((output.name, f"group of {output.what}", "all declared levels, also empty ones"))
     return Grid(
-        f"Columns of the released table: {rows_of}, whatever the records are.",
+        f"Columns of the released table: {rows_of}{kept}, whatever the records are.",
         ("Column", "What it is", "How"),
         tuple(rows),
         code=frozenset({0}),

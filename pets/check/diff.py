@@ -36,6 +36,7 @@ from pets.spec.control import effective
 from pets.spec.ir import NoisedColumn
 from pets.spec.model import Dataset, Spec
 from pets.spec.population import Space, Undecided
+from pets.spec.predicate import renamed, worded
 from pets.spec.query import Aggregate, ColumnRef, Output, Predicate, Query, Statistic
 from pets.spec.sql import bind
 
@@ -180,7 +181,7 @@ def _reasons(old: Facts, new: Facts) -> Iterator[Reason]:
     yield from fields(old.spec, new.spec, "", Pair(old.spec, new.spec))
     if old.query is None or new.query is None:
         return
-    found = [*_population(old, new), *_outputs(old.query, new.query)]
+    found = [*_population(old, new), *_outputs(old.query, new.query), *_having(old.query, new.query)]
     if old.spec.computation != new.spec.computation and not found:
         found.append(Reason("computation.sql", "equal", "the same query in other words"))
     yield from found
@@ -244,6 +245,21 @@ def _outputs(old: Query, new: Query) -> Iterator[Reason]:
             yield Reason("computation.sql: SELECT", "wider", f"{what} is headed {name}, which nobody has signed")
 
 
+def _having(old: Query, new: Query) -> Iterator[Reason]:
+    """Which rows of the table are kept. All of them are opened to the result party; who reads the table sees fewer."""
+    before, after = _kept(old), _kept(new)
+    if before == after:
+        return
+    relation: Relation = "narrower" if not before else "wider" if not after else "incomparable"
+    told = f"rows are kept where {after}" if after else "all rows are kept"
+    yield Reason("computation.sql: HAVING", relation, f"{told}{f' instead of where {before}' if before else ''}")
+
+
+def _kept(query: Query) -> str:
+    """HAVING with statistics by what they are, whatever they are called; empty if there is none."""
+    return "" if query.having is None else worded(renamed(query.having, {o.name: asked(o) for o in query.outputs}))
+
+
 def _headings(query: Query) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for output in query.outputs:
@@ -263,6 +279,8 @@ def asked(output: Output) -> str:
             return f"COUNT({arguments})"
         case Statistic.COUNT_PEOPLE:
             return f"COUNT(DISTINCT {arguments})"
+    if output.what.of:
+        return f"{name}({arguments}) of {output.what.columns[output.what.of]}"
     return f"{name}({arguments})"
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from pets.check import budget, legal
 from pets.check.blocks import about, day, grouped, listed, odds, plural
 from pets.check.checked import Checked, cells_of, full_name, helper_name, helper_width, join_of, people, protect_of
-from pets.check.computed import STATISTICS
+from pets.check.computed import described
 from pets.check.labels import Coalition, Mark, Row
 from pets.spec.model import Spec
 from pets.spec.query import Aggregate
@@ -143,16 +143,13 @@ def _computed(review: Checked) -> str:
         return f"A table from {listed(d.name for d in spec.datasets)}. The query cannot be used as it is written."
     of = [str(ref.column) for ref in query.group_by]
     count = cells_of(review)
-    rows = f"of {plural(count, 'row')}" if count else ""
+    most = "" if query.having is None else "at most "
+    rows = f"of {most}{plural(count, 'row')}" if count else ""
     groups = f", one for every {listed(of)}" if of else ""
-    told = [f"{o.name} ({_statistic(o.what)})" for o in query.outputs if isinstance(o.what, Aggregate)]
+    told = [f"{o.name} ({described(o.what)})" for o in query.outputs if isinstance(o.what, Aggregate)]
     more = len(told) - _FEW
     shown = listed([*told[:_FEW], f"{more} more columns"] if more > 1 else told)
     return f"One table{' ' * bool(rows)}{rows}{groups}. It tells: {shown}."
-
-
-def _statistic(what: Aggregate) -> str:
-    return f"{STATISTICS[what.statistic]}{f' of {listed(map(str, what.columns))}' if what.columns else ''}"
 
 
 def _brings(spec: Spec) -> str:

@@ -1,12 +1,16 @@
 """The rules on disclosure control: what can be held against a minimum and rounded, and what would undo it."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from pets.check.rules import Asked, Found, rule
 from pets.spec import moments as taken_apart
 from pets.spec.control import Control
 from pets.spec.protected import MAX_PARTS, PLAIN, by_person, follows, is_count, is_flag, overlapping, width
-from pets.spec.query import Aggregate, ColumnRef
+from pets.spec.query import LINEAR, Aggregate, ColumnRef
+
+FREEDOM: Final = 10
+"""Least degrees of freedom of a regression: rows less coefficients."""
 
 
 @rule("control.and-noise")
@@ -31,6 +35,27 @@ def statistic(asked: Asked) -> Found:
                 f"computation.sql: {output.name}",
                 f"{output.what.statistic.value} cannot be made with counts rounded to {asked.control.round_to}",
                 "write round_to = 1, ask for COUNT, SUM and AVG only, or release with noise",
+            )
+
+
+@rule("control.freedom")
+def freedom(asked: Asked) -> Found:
+    """A regression with few degrees of freedom nearly shows the records that it fits (ACRO 1.0.2: at least 10)."""
+    if asked.control is None:
+        return
+    seen = set()
+    for output in asked.query.outputs:
+        what = output.what
+        if not isinstance(what, Aggregate) or what.statistic not in LINEAR or what.columns in seen:
+            continue
+        seen.add(what.columns)
+        many, least = len(what.columns) - 1, len(what.columns) + FREEDOM
+        if asked.control.min_count < least:
+            yield (
+                f"computation.sql: {output.name}",
+                f"a regression of {asked.control.min_count} persons on {many} column{'s' * (many > 1)} would have "
+                f"{asked.control.min_count - len(what.columns)} degrees of freedom, and at least {FREEDOM} are needed",
+                f"write min_count = {least}, or fewer regressors",
             )
 
 

@@ -35,7 +35,7 @@ from pets.spec.ir import (
 from pets.spec.model import Dataset, Leakage, Spec, quantity
 from pets.spec.moments import MAX_B_CELLS, Roles, Side
 from pets.spec.protected import Protected, protected
-from pets.spec.query import Aggregate, Query
+from pets.spec.query import LINEAR, Aggregate, Query
 
 JOIN_CARD = "helper_join_a"
 RELEASE_CARD = "release"
@@ -310,7 +310,8 @@ def _derive(spec: Spec, query: Query, opened: str, dims: tuple[Dimension, ...], 
     for output in query.outputs:
         if isinstance(output.what, Aggregate):
             moments = tuple(numbers[name] for name in of[output.name])
-            outputs.append(Derived(output.name, output.what.statistic.value, moments=moments))
+            of_which = output.what.of if output.what.statistic in LINEAR else None
+            outputs.append(Derived(output.name, output.what.statistic.value, moments=moments, of=of_which))
         else:
             outputs.append(Derived(output.name, "dimension", dimension=output.what))
-    return Derive(out="table", of=opened, dimensions=dims, outputs=tuple(outputs))
+    return Derive(out="table", of=opened, dimensions=dims, outputs=tuple(outputs), having=query.having)

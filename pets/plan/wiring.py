@@ -19,7 +19,7 @@ from pets.spec.ir import AddNoise, Derive, Factor, HelperJoin, Moment, Open, Pla
 from pets.spec.model import Spec
 from pets.spec.moments import SideMoment
 from pets.spec.protected import Protected, protected
-from pets.spec.query import Aggregate, Query
+from pets.spec.query import LINEAR, Aggregate, Query
 from pets.spec.sql import bind
 
 Check = tuple[str, Any, Any]
@@ -175,11 +175,18 @@ def _derive(spec: Spec, query: Query, a: Read, b: Read, moments: tuple[Moment, .
     yield "domain", derive.dimensions, (*a.dimensions, *b.dimensions)
     names = [moment.name for moment in moments]
     of = {output.name: parts for output, parts in taken_apart.statistics(query, spec)}
-    said = [(o.name, o.statistic, o.dimension, o.moments) for o in derive.outputs]
+    said = [(o.name, o.statistic, o.dimension, o.moments, o.of) for o in derive.outputs]
     meant = [
-        (o.name, o.what.statistic.value, None, tuple(names.index(name) for name in of[o.name]))
+        (
+            o.name,
+            o.what.statistic.value,
+            None,
+            tuple(names.index(name) for name in of[o.name]),
+            o.what.of if o.what.statistic in LINEAR else None,
+        )
         if isinstance(o.what, Aggregate)
-        else (o.name, "dimension", o.what, ())
+        else (o.name, "dimension", o.what, (), None)
         for o in query.outputs
     ]
     yield "outputs", said, meant
+    yield "having", derive.having, query.having

@@ -286,22 +286,29 @@ class Derived:
 
     ``moments`` in the order that ``statistic`` takes (see derive.py): for AVG (sum, count), for VAR (sum of squares,
     sum, count), for two columns (sum y*x, sum y, sum x, sum y*y, sum x*x, count), each that the statistic needs.
+    Of a linear regression as ``regression.fit`` takes them; ``of``: the regressor from 1, or 0 for the intercept.
     """
 
     name: str
     statistic: str
     dimension: ColumnRef | None = None
     moments: tuple[int, ...] = ()
+    of: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Derive:
-    """The result party computes the table from what was opened. Post-processing: tells nothing more."""
+    """The result party computes the table from what was opened. Post-processing: tells nothing more.
+
+    ``having``: a condition on numbers of the table, by the names of its columns; rows on which it is not true are left
+    out of the table. The result party has what was opened of them all the same.
+    """
 
     out: str
     of: str
     dimensions: tuple[Dimension, ...]
     outputs: tuple[Derived, ...]
+    having: Predicate | None = None
 
 
 Step = Read | HelperJoin | AddNoise | Protect | Open | Derive

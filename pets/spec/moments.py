@@ -5,6 +5,7 @@ moments, a correlation six; moments that several columns of the table share are 
 Sides are still ``left`` and ``right`` of the query here; ``roles`` says which side plays role a of the protocol.
 """
 
+import itertools
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Final, Literal
@@ -13,7 +14,7 @@ from pets.errors import SpecError
 from pets.ids import MISSING, PartyId
 from pets.spec.ir import Dimension, Factor
 from pets.spec.model import Dataset, Spec
-from pets.spec.query import Aggregate, ColumnRef, Output, Query, Statistic
+from pets.spec.query import LINEAR, Aggregate, ColumnRef, Output, Query, Statistic
 
 Side = Literal["left", "right"]
 
@@ -134,7 +135,7 @@ _TWO_COLUMNS: Final = {
 
 
 def moments_of(what: Aggregate, query: Query, spec: Spec) -> tuple[SideMoment, ...]:
-    """Moments of one aggregate. A statistic of two columns ignores rows on which either is NULL, as SQL does."""
+    """Moments of one aggregate. A statistic of several columns ignores rows on which one is NULL, as SQL does."""
     if what.statistic is Statistic.COUNT_ROWS:
         return (_moment(query, spec, (), ()),)
     if what.statistic is Statistic.COUNT_PEOPLE:
@@ -142,6 +143,12 @@ def moments_of(what: Aggregate, query: Query, spec: Spec) -> tuple[SideMoment, .
     if what.statistic in _ONE_COLUMN:
         (x,) = what.columns
         return tuple(_moment(query, spec, (x,) * part.count("x"), (x,)) for part in _ONE_COLUMN[what.statistic])
+    if what.statistic is Statistic.LINEAR_ROWS:
+        return (_moment(query, spec, (), what.columns),)
+    if what.statistic in LINEAR:
+        pairs = itertools.combinations_with_replacement(what.columns, 2)
+        parts = [(), *((column,) for column in what.columns), *pairs]
+        return tuple(_moment(query, spec, part, what.columns) for part in parts)
     y, x = what.columns
     return tuple(
         _moment(query, spec, (y,) * part.count("y") + (x,) * part.count("x"), (y, x))

@@ -7,8 +7,8 @@ Nothing of the author's text is left here. A holder's engine gets SQL that ``emi
 import datetime as dt
 import difflib
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Final, Literal, assert_never
 
@@ -73,12 +73,20 @@ def _text(column: Column, written: Written) -> str:
     return written.text
 
 
-def _number(column: Column, written: Written) -> int | Fraction:
+def number_of(written: Written) -> int | Fraction:
+    """The number that a literal writes, whatever it is compared with. Raises ``Misfit``."""
     if written.kind != "number":
         raise Misfit("is compared with a number", "write the number without quotes")
     if not _NUMBER.fullmatch(written.text):
         raise Misfit("is not a plain number", "write digits and at most one point: 1500 or 12.5")
     value = Fraction(written.text)
+    if abs(value) > MAX_INTEGER:
+        raise Misfit("is too large", "compare with less than 2^53")
+    return value if "." in written.text else int(value)
+
+
+def _number(column: Column, written: Written) -> int | Fraction:
+    value = Fraction(number_of(written))
     if column.type == "integer":
         if "." in written.text:
             raise Misfit("is compared with a whole number", "write it without a point")
@@ -138,6 +146,49 @@ def both(first: Predicate | None, second: Predicate | None) -> Predicate | None:
     parts = [part for whole in (first, second) if whole is not None
              for part in (whole.parts if isinstance(whole, All) else (whole,))]  # fmt: skip
     return None if not parts else parts[0] if len(parts) == 1 else All(tuple(parts))
+
+
+def renamed(predicate: Predicate, names: Mapping[str, str]) -> Predicate:
+    """A predicate with other names of its columns."""
+    match predicate:
+        case Compare(column=column) | In(column=column) | IsNull(column=column):
+            return replace(predicate, column=names[column])
+        case Not(part=part):
+            return Not(renamed(part, names))
+        case All(parts=parts):
+            return All(tuple(renamed(part, names) for part in parts))
+        case AnyOf(parts=parts):
+            return AnyOf(tuple(renamed(part, names) for part in parts))
+        case _:
+            assert_never(predicate)
+
+
+def worded(predicate: Predicate) -> str:
+    """A predicate over numbers in the words of the language, for people."""
+    match predicate:
+        case Compare(column=column, op=op, value=value):
+            return f"{column} {op} {_digits(value)}"
+        case In(column=column, values=several, negated=negated):
+            return f"{column} {'NOT ' if negated else ''}IN ({', '.join(map(_digits, several))})"
+        case IsNull(column=column, negated=negated):
+            return f"{column} IS {'NOT ' if negated else ''}NULL"
+        case Not(part=part):
+            return f"NOT ({worded(part)})"
+        case All(parts=parts):
+            return " AND ".join(f"({worded(p)})" if isinstance(p, AnyOf) else worded(p) for p in parts)
+        case AnyOf(parts=parts):
+            return " OR ".join(f"({worded(p)})" if isinstance(p, All) else worded(p) for p in parts)
+        case _:
+            assert_never(predicate)
+
+
+def _digits(value: Value) -> str:
+    """A whole number, or a decimal without an exponent."""
+    if not isinstance(value, Fraction) or value.denominator == 1:
+        return str(value)
+    places = next(places for places in range(1, 42) if (value * 10**places).denominator == 1)
+    whole = int(abs(value) * 10**places)
+    return f"{'-' if value < 0 else ''}{whole // 10**places}.{whole % 10**places:0{places}d}"
 
 
 def emit_where(predicate: Predicate | None) -> tuple[str, tuple[Value, ...]]:

@@ -8,7 +8,7 @@ import datetime as dt
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
-from typing import Literal
+from typing import Final, Literal
 
 Value = int | Fraction | str | dt.date
 """A literal: whole number, exact decimal, text or date. There are no floats."""
@@ -124,14 +124,38 @@ class Statistic(StrEnum):
     COVAR_POP = "covar_pop"
     REGR_SLOPE = "regr_slope"
     REGR_INTERCEPT = "regr_intercept"
+    LINEAR_ROWS = "linear_rows"
+    LINEAR_R2 = "linear_r2"
+    LINEAR_COEFFICIENT = "linear_coefficient"
+    LINEAR_ERROR = "linear_error"
+    LINEAR_T = "linear_t"
+    LINEAR_P = "linear_p"
+
+
+LINEAR: Final = frozenset(
+    {
+        Statistic.LINEAR_ROWS,
+        Statistic.LINEAR_R2,
+        Statistic.LINEAR_COEFFICIENT,
+        Statistic.LINEAR_ERROR,
+        Statistic.LINEAR_T,
+        Statistic.LINEAR_P,
+    }
+)
+"""What one LINEAR_REGRESSION(y, x1, x2, ...) gives: rows, R squared, and four numbers for each coefficient."""
 
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """One aggregate. ``columns``: none for COUNT(*), the person id for COUNT_PEOPLE, else one or two measures."""
+    """One aggregate. ``columns``: none for COUNT(*), the person id for COUNT_PEOPLE, else one or two measures.
+
+    Of a linear regression y, then all regressors in the order of their names; ``of`` is the one whose coefficient it
+    is, from 1, or 0 for the intercept and for what is of all of them.
+    """
 
     statistic: Statistic
     columns: tuple[ColumnRef, ...] = ()
+    of: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +168,12 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """``SELECT outputs FROM left JOIN right ON keys WHERE ... GROUP BY group_by``.
+    """``SELECT outputs FROM left JOIN right ON keys WHERE ... GROUP BY group_by HAVING having``.
 
     ``left`` is the preserved side if ``join`` is "left". A LEFT JOIN whose WHERE refuses unmatched rows is an inner
     join; the parser makes it one and says so in ``notes``. ``where_left`` and ``where_right`` run at the holders,
     before the join. ``rows`` is what WHERE says of both tables together: computed on shared rows after the join.
+    ``having`` names outputs, and is applied to what is released of each group.
     """
 
     left: str
@@ -160,3 +185,4 @@ class Query:
     where_right: Predicate | None = None
     rows: Crossing | None = None
     notes: tuple[str, ...] = ()
+    having: Predicate | None = None

@@ -10,6 +10,7 @@ from pets.spec.crossing import all_of
 from pets.spec.model import Spec
 from pets.spec.predicate import both, on_nulls
 from pets.spec.query import Crossing, Predicate, Query
+from pets.spec.sql.having import Having
 from pets.spec.sql.names import Names, Side, near
 from pets.spec.sql.scan import find, refuse
 from pets.spec.sql.select import Selected
@@ -31,16 +32,18 @@ def joint_query(spec: Spec) -> Query:
     where_left, where_right, where_rows, note = rows.where(None if where is None else where.this)
     selected = Selected(names)
     outputs = selected.outputs(tree.select)
+    named = tuple(output for output, _ in outputs)
     return Query(
         left=sides[0].dataset.name,
         right=sides[1].dataset.name,
         join="left" if outer and not note else "inner",
-        outputs=tuple(output for output, _ in outputs),
+        outputs=named,
         group_by=selected.group_by(tree.select, outputs),
         where_left=both(on_left, where_left),
         where_right=both(on_right, where_right),
         rows=all_of([*on_rows, *where_rows]),
         notes=note,
+        having=Having(names, named, selected.aggregate).condition(tree.select.args.get("having")),
     )
 
 

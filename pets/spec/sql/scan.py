@@ -40,7 +40,6 @@ _ADVICE: Final[Mapping[str, str]] = {
 }
 
 _OUTSIDE: Final[Mapping[str, str]] = {
-    "HAVING": "leave it out: every group is released, and the result party may drop rows of the released table",
     "ORDER": "leave it out: sort the released table",
     "LIMIT": "leave it out: every group of the domain is always released",
     "OFFSET": "leave it out: every group of the domain is always released",

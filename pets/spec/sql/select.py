@@ -1,7 +1,8 @@
 """SELECT and GROUP BY: statistics, grouping columns, and the names that they have in the result."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from sqlglot import exp
@@ -32,6 +33,21 @@ _TWO: Final[Mapping[type | str, Statistic]] = {
     "COVAR": Statistic.COVAR_SAMP,
 }
 
+_OF_EACH: Final[Mapping[str, Statistic]] = {
+    "": Statistic.LINEAR_COEFFICIENT,
+    "_se": Statistic.LINEAR_ERROR,
+    "_t": Statistic.LINEAR_T,
+    "_p": Statistic.LINEAR_P,
+}
+"""What a regression gives for each coefficient, by the end of the column's name."""
+
+MAX_REGRESSORS: Final = 8
+
+
+def is_regression(node: exp.Expression) -> bool:
+    """True for a call that makes several columns of the result."""
+    return type(node) is exp.Anonymous and node.name.upper() == "LINEAR_REGRESSION"
+
 
 class Selected:
     """What SELECT asks for, and the groups it is asked for."""
@@ -48,21 +64,52 @@ class Selected:
             whole, given = (node.this, node.args["alias"]) if type(node) is exp.Alias else (node, None)
             inner = bare(whole)
             with self.names.way(inner, f"output {given.name if given is not None else len(outputs) + 1}"):
-                what = self.names.resolve(inner) if isinstance(inner, exp.Column) else self.aggregate(inner)
-            name = given.name if given is not None else _default_name(what)
-            if not _NAME.fullmatch(name):
-                problem = "cannot name a column of the result"
-                advice = "use a letter, then letters, digits and underscores, at most 63 in all"
-                raise self.tree.refuse("sql.name", given, name[:64] or "a name", problem=problem, advice=advice)
-            if name.lower() in taken:
-                problem = "is the name of two columns of the result"
-                raise self.tree.refuse("sql.name", node, name, problem=problem, advice="write AS and another name")
-            taken.add(name.lower())
-            outputs.append((Output(name, what), node))
+                found = list(self.item(inner, None if given is None else given.name))
+            for name, what in found:
+                if not _NAME.fullmatch(name):
+                    problem = "cannot name a column of the result"
+                    advice = "use a letter, then letters, digits and underscores, at most 63 in all"
+                    at = node if given is None else given
+                    raise self.tree.refuse("sql.name", at, name[:64] or "a name", problem=problem, advice=advice)
+                if name.lower() in taken:
+                    problem = "is the name of two columns of the result"
+                    raise self.tree.refuse("sql.name", node, name, problem=problem, advice="write AS and another name")
+                taken.add(name.lower())
+                outputs.append((Output(name, what), node))
         if not any(isinstance(output.what, Aggregate) for output, _ in outputs):
             problem = "asks for no statistic"
             raise self.tree.refuse("sql.group", select, "SELECT", problem=problem, advice="add COUNT(*)")
         return outputs
+
+    def item(self, node: exp.Expression, given: str | None) -> Iterator[tuple[str, ColumnRef | Aggregate]]:
+        """What one item of SELECT makes of columns of the result: one, or those of a regression."""
+        if is_regression(node):
+            for end, part in self.regression(node):
+                yield f"{given or 'fit'}_{end}", part
+            return
+        what = self.names.resolve(node) if isinstance(node, exp.Column) else self.aggregate(node)
+        yield _default_name(what) if given is None else given, what
+
+    def regression(self, node: exp.Expression) -> Iterator[tuple[str, Aggregate]]:
+        """``LINEAR_REGRESSION(y, x1, x2, ...)``: the columns that it makes, by the end of their names, in order."""
+        self.tree.only(node, "this", "expressions")
+        (_, name), arguments = self.tree.called(node), list(node.expressions)
+        if not 2 <= len(arguments) <= 1 + MAX_REGRESSORS:
+            problem = f"takes a column and 1 to {MAX_REGRESSORS} regressors, not {len(arguments)} columns"
+            raise self.tree.refuse("sql.argument", node, name, problem=problem, advice=f"write {name}(y, x1, x2)")
+        y, *xs = (self.measure(argument, node, name) for argument in arguments)
+        if len({y, *xs}) != len(arguments):
+            raise self.tree.refuse("sql.argument", node, name, problem="has one column twice", advice="leave it out")
+        columns = (y, *sorted(xs))
+        yield "n", Aggregate(Statistic.LINEAR_ROWS, columns)
+        yield "r2", Aggregate(Statistic.LINEAR_R2, columns)
+        alike = Counter(ref.column.lower() for ref in xs)
+        for ref in (None, *xs):
+            own = "intercept" if ref is None else ref.column
+            if ref is not None and alike[own.lower()] > 1:
+                own = f"{ref.dataset}_{own}"
+            for end, statistic in _OF_EACH.items():
+                yield own + end, Aggregate(statistic, columns, columns.index(ref) if ref is not None else 0)
 
     def aggregate(self, node: exp.Expression) -> Aggregate:
         """A statistic: its class or, where the parser has none, its name is listed."""

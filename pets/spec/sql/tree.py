@@ -14,7 +14,7 @@ from sqlglot.errors import SqlglotError
 from pets.errors import SpecError
 from pets.spec.sql.scan import Token, find, refuse, scan
 
-STATISTICS: Final = "COUNT, SUM, AVG, VAR, STDDEV, CORR, COVAR, REGR_SLOPE and REGR_INTERCEPT"
+STATISTICS: Final = "COUNT, SUM, AVG, VAR, STDDEV, CORR, COVAR, REGR_SLOPE, REGR_INTERCEPT and LINEAR_REGRESSION"
 
 _PARTS: Final[Mapping[str, tuple[str, str]]] = {
     "distinct": ("DISTINCT", "leave it out: groups are distinct already"),
@@ -72,7 +72,7 @@ class Tree:
             raise self.syntax(error) from error
         if len(trees) != 1 or type(trees[0]) is not exp.Select:
             raise refuse("sql.unsupported", self.text, 0, "this statement", advice="write one SELECT")
-        self.only(trees[0], "expressions", "from_", "joins", "where", "group")
+        self.only(trees[0], "expressions", "from_", "joins", "where", "group", "having")
         return trees[0]
 
     def syntax(self, error: SqlglotError) -> SpecError:
@@ -86,7 +86,7 @@ class Tree:
             problem, advice = "an argument is missing, or there is one too many", "write SUM(x), CORR(y, x)"
         else:
             problem = "a word is missing, or one is out of place"
-            advice = "the order is SELECT ... FROM ... JOIN ... ON ... WHERE ... GROUP BY ..."
+            advice = "the order is SELECT ... FROM ... JOIN ... ON ... WHERE ... GROUP BY ... HAVING ..."
         return refuse("sql.syntax", self.text, offset, near, problem=problem, advice=advice)
 
     def at(self, node: object) -> int:

@@ -29,7 +29,7 @@ from pets.spec.sql.tree import Tree, bare
 
 Op = Literal["=", "<>", "<", "<=", ">", ">="]
 
-_OPS: Final[Mapping[type, tuple[Op, Op]]] = {
+OPS: Final[Mapping[type, tuple[Op, Op]]] = {
     exp.EQ: ("=", "="),
     exp.NEQ: ("<>", "<>"),
     exp.LT: ("<", ">"),
@@ -39,7 +39,7 @@ _OPS: Final[Mapping[type, tuple[Op, Op]]] = {
 }
 """Comparison, and the same with its sides exchanged."""
 
-_COMPARISONS: Final[Mapping[Op, type[exp.Binary]]] = {op: kind for kind, (op, _) in _OPS.items()}
+_COMPARISONS: Final[Mapping[Op, type[exp.Binary]]] = {op: kind for kind, (op, _) in OPS.items()}
 
 _TWO_COLUMNS: Final = "compare a column with a value; text stands in single quotes"
 
@@ -80,15 +80,15 @@ class Conditions:
             predicate = without_not(self.predicate(node))  # refuses a condition without a column
             return Own(next(iter(tables)), predicate)
         if kind in (exp.And, exp.Or):
-            parts = tuple(self.across(part) for part in _chain(node))
+            parts = tuple(self.across(part) for part in chain(node))
             return Every(parts) if kind is exp.And else Some(parts)
         if kind is exp.Not:
             return opposite(self.across(node.this))
         if kind is exp.Between:
             low, high = node.args["low"], node.args["high"]
             return Every((self.pair(node, node.this, ">=", low), self.pair(node, node.this, "<=", high)))
-        if kind in _OPS:
-            return self.pair(node, node.this, _OPS[kind][0], node.expression)
+        if kind in OPS:
+            return self.pair(node, node.this, OPS[kind][0], node.expression)
         first, other = (str(self.names.resolve(column)) for column in list(columns_in(node))[:2])
         raise self.tree.refuse("sql.cross-table", node, first, other=other)
 
@@ -101,7 +101,7 @@ class Conditions:
             if len(refs) != 1:
                 raise self.tree.outside(whole, condition=True)
             ref, column = self.compared(next(side for side in sides if type(side) is exp.Column))
-            literal, sign = (sides[1], op) if type(sides[0]) is exp.Column else (sides[0], _OPS[type(compared)][1])
+            literal, sign = (sides[1], op) if type(sides[0]) is exp.Column else (sides[0], OPS[type(compared)][1])
             self.ordered(whole, column, ref, op)
             return Own(ref.dataset, Compare(ref.column, sign, self.value(ref, column, literal)))
         (one, of_one), (two, of_two) = (self.compared(side) for side in sides)
@@ -119,11 +119,11 @@ class Conditions:
         if kind is exp.Paren:
             return self.predicate(node.this)
         if kind in (exp.And, exp.Or):
-            parts = tuple(self.predicate(part) for part in _chain(node))
+            parts = tuple(self.predicate(part) for part in chain(node))
             return All(parts) if kind is exp.And else AnyOf(parts)
         if kind is exp.Not:
             return _negated(self.predicate(node.this))
-        if kind in _OPS:
+        if kind in OPS:
             return self.compare(node)
         if kind is exp.Between:
             self.tree.only(node, "this", "low", "high")
@@ -150,7 +150,7 @@ class Conditions:
         raise self.tree.outside(node, condition=True)
 
     def compare(self, node: exp.Expression) -> Compare:
-        op, flipped = _OPS[type(node)]
+        op, flipped = OPS[type(node)]
         sides = (bare(node.this), bare(node.expression))
         columns = [side for side in sides if type(side) is exp.Column]
         if not columns:  # name the more complicated side: an author who writes x + 1 > 2 means that one
@@ -225,7 +225,7 @@ def _negated(predicate: Predicate) -> Predicate:
     return Not(predicate)
 
 
-def _chain(node: exp.Expression) -> list[exp.Expression]:
+def chain(node: exp.Expression) -> list[exp.Expression]:
     """The parts of ``p AND q AND r`` (or OR), in order, without recursion."""
     kind, parts = type(node), []
     while type(node) is kind:
