@@ -164,6 +164,17 @@ def size(count: int) -> str:
     return f"{count} B"
 
 
+def duration(milliseconds: int) -> str:
+    """A time for people: 240 ms, 1.8 s, 4 min, 2 h."""
+    if milliseconds < 1000:
+        return f"{(milliseconds + 5) // 10 * 10} ms"
+    if milliseconds < 100_000:
+        tenths = (milliseconds + 50) // 100
+        return f"{tenths // 10}.{tenths % 10} s" if tenths < 100 else f"{(milliseconds + 500) // 1000} s"
+    minutes = (milliseconds + 30_000) // 60_000
+    return f"{minutes} min" if minutes < 120 else f"{(minutes + 30) // 60} h"
+
+
 def about(value: Fraction) -> str:
     """A quantity to three significant digits, rounded up, with thousands set apart."""
     if value == 0:

@@ -16,6 +16,7 @@ from pets.check.blocks import (
     Points,
     Section,
     about,
+    duration,
     size,
 )
 from pets.check.checked import (
@@ -65,6 +66,8 @@ def settings(review: Checked) -> Section:
         pairs.append(("Roles", ", ".join(f"{role}: {party}" for role, party in roles_of(review, join).items())))
     if forecast is not None:
         pairs.append(("Cost of a run", f"{size(forecast.size)} in {forecast.rounds} rounds"))
+        told = "; ".join(f"about {duration(ms)} with {where}" for where, ms in forecast.times)
+        pairs.append(("Time of a run", f"{told}. Once the kernels are compiled; the true time may be half or double"))
     blocks.append(Pairs(tuple(pairs)))
     if join is not None and forecast is not None:
         blocks.append(

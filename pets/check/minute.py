@@ -92,12 +92,12 @@ def _own(row: Row, holder: str, spec: Spec) -> bool:
 
 
 _UNPROTECTED: Final = (
-    "The question, the declared sizes, the times of messages. False records. What is true of a whole group. The list "
-    "is in “What could still go wrong”."
+    "The question, the declared sizes, the times of messages. False records. What is true of a whole group. See "
+    "“What could still go wrong”."
 )
 _UNPROTECTED_EXACT: Final = (
     "The question, the declared sizes, the times of messages. False records. What is true of a whole group. Someone "
-    "who knows all but one person of a group may learn about the last one. The list is in “What could still go wrong”."
+    "who knows all but one person of a group may learn about the last one. See “What could still go wrong”."
 )
 _SIGN: Final = (
     "This specification and its plan, for your own organisation. The digest is {}. A later text that asks for no more "
@@ -105,7 +105,7 @@ _SIGN: Final = (
 )
 _REFUSE: Final = (
     "Then no records are used, unless an older text that you signed covers this one. A run needs {} to approve. You "
-    "may also allow fewer runs or less time, and withdraw at any time."
+    "may also allow fewer runs or less time, or withdraw later."
 )
 
 

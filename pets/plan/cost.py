@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from pets.ids import PartyId
 from pets.spec import handover, operations, rowwise
@@ -29,12 +30,45 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True)
+class Setting:
+    """Where parties stand to each other. Units: microseconds a round trip, picoseconds a byte on the way."""
+
+    name: str
+    round_trip: int
+    byte: int
+
+
+ONE_MACHINE: Final = Setting("all servers on one machine of two cores", 1_000, 0)
+BETWEEN_SITES: Final = Setting("servers 20 ms apart, 1 Gbit/s", 21_000, 8_000)
+SETTINGS: Final = (ONE_MACHINE, BETWEEN_SITES)
+
+START: Final = 90
+"""Milliseconds from the client's call to the first message, and from the last one to the table."""
+
+WORK: Final = 2_600
+"""Picoseconds of computing, reading and copying that go with each byte that is sent, all parties together on two cores.
+
+What a party computes is linear in what it sends, whatever the protocol: ``benchmarks/forecast.py`` measures how well
+that holds.
+"""
+
+
+@dataclass(frozen=True, slots=True)
 class Forecast:
     """Messages in the order of the card, their bytes (frame headers apart) and rounds, hello included."""
 
     messages: tuple[Traffic, ...]
     size: int
     rounds: int
+
+    def milliseconds(self, setting: Setting = ONE_MACHINE) -> int:
+        """How long a run takes on warm servers, from the client's call to the table: within a factor of two."""
+        return START + self.rounds * setting.round_trip // 1_000 + self.size * (WORK + setting.byte) // 10**9
+
+    @property
+    def times(self) -> tuple[tuple[str, int], ...]:
+        """Milliseconds of a run in each setting, by its name."""
+        return tuple((setting.name, self.milliseconds(setting)) for setting in SETTINGS)
 
 
 def parties_of(plan: Plan) -> dict[str, PartyId]:

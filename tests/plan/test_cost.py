@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pets.plan.cost import forecast, join_of, parties_of
+from pets.plan.cost import BETWEEN_SITES, ONE_MACHINE, SETTINGS, Forecast, forecast, join_of, parties_of
 from pets.plan.lower import JOIN_CARD, lower
 from pets.plan.review import review
 from pets.spec.cards import load_cards
@@ -21,9 +21,22 @@ def test_messages_add_up_to_the_card_s_formula_for_all_bytes(file: Path) -> None
     plan = lower(spec, bind(spec))
     found = forecast(plan, load_cards())
     assert sum(message.size for message in found.messages) == found.size
-    assert [message.label for message in found.messages] == [m.label for m in load_cards()[JOIN_CARD].messages]
+    listed = [message.label for message in found.messages if message.term]
+    assert listed == [m.label for m in load_cards()[JOIN_CARD].messages]
     assert {m.sender for m in found.messages} <= set(spec.computing)
-    assert found.rounds == 5
+    computed = plan.join.rows is not None
+    assert computed == (len(found.messages) > len(listed))
+    assert (found.rounds == 5) is not computed
+
+
+def test_forecast_times_grow_with_bytes_rounds_and_distance() -> None:
+    """What a run takes is told for one machine and for sites apart, and never less for more."""
+    few, many = (Forecast((), size, 5) for size in (10**6, 10**9))
+    more = Forecast((), 10**6, 50)
+    for setting in SETTINGS:
+        assert few.milliseconds(setting) < more.milliseconds(setting) < many.milliseconds(setting)
+    assert few.milliseconds(ONE_MACHINE) < few.milliseconds(BETWEEN_SITES)
+    assert dict(few.times)[ONE_MACHINE.name] == few.milliseconds()
 
 
 def test_a_forecast_names_the_parties_of_the_roles() -> None:
