@@ -104,7 +104,7 @@ _SIGN: Final = (
     "may run under it; any other needs a new signature."
 )
 _REFUSE: Final = (
-    "Then no records are used, unless an older text that you signed covers this one. A run needs {} to approve. You "
+    "Then no records are used, unless an older text you signed covers it. A run needs {} to approve. You "
     "may also allow fewer runs or less time, or withdraw later."
 )
 
