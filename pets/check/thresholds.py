@@ -1,16 +1,21 @@
 """The rules on disclosure control: what can be held against a minimum and rounded, and what would undo it."""
 
 from collections.abc import Iterator
+from math import prod
 from typing import Final
 
 from pets.check.rules import Asked, Found, rule
 from pets.spec import moments as taken_apart
 from pets.spec.control import Control
+from pets.spec.lines import MAX_LINED
+from pets.spec.moments import Side
 from pets.spec.protected import MAX_PARTS, PLAIN, by_person, follows, is_count, is_flag, overlapping, width
 from pets.spec.query import LINEAR, Aggregate, ColumnRef
 
 FREEDOM: Final = 10
 """Least degrees of freedom of a regression: rows less coefficients."""
+
+SIDES: Final[tuple[Side, Side]] = ("left", "right")
 
 
 @rule("control.and-noise")
@@ -78,14 +83,17 @@ def dominance(asked: Asked) -> Found:
 
 @rule("control.known-totals")
 def known_totals(asked: Asked) -> Found:
-    """Where totals are known, one withheld cell of a line follows from the others: more would have to be withheld."""
+    """Known totals are of grouping columns of the table, whose cells are all listed in the plan."""
     control = asked.control
-    if control is not None and control.known_totals:
-        yield (
-            "release.disclosure_control.known_totals",
-            f"recipients know totals of this table, and {asked.protocol} withholds no further cells for that",
-            "release with noise, or divide the rows so that no total of them is known",
-        )
+    if control is None or not control.known_totals:
+        return
+    path = "release.disclosure_control.known_totals"
+    grouped = {str(ref) for ref in asked.query.group_by}
+    for column in sorted({name for names in control.known_totals for name in names} - grouped):
+        yield path, f"{column} does not divide this table", "name grouping columns of the query, as dataset.column"
+    cells = prod(taken_apart.cells(taken_apart.dimensions(asked.query, asked.spec, side)) for side in SIDES)
+    if cells > MAX_LINED:
+        yield path, f"the table has {cells} cells, and at most {MAX_LINED} can be in lines", "group by less"
 
 
 @rule("control.band")

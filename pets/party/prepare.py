@@ -72,9 +72,10 @@ def _condition(condition: ir.Condition) -> rows_protocol.Condition:
 
 def control_shape(step: Protect) -> control.Shape:
     """The parameters of disclosure control, from the plan. Midpoints are bands that end at their multiple."""
+    g, h = step.parameter("g"), step.parameter("h")
     return control.Shape(
-        g=step.parameter("g"),
-        h=step.parameter("h"),
+        g=g,
+        h=h,
         moments=len(step.moments),
         counts=tuple(control.Count(count.terms, count.may_be_empty) for count in step.counts),
         sets=step.sets,
@@ -82,6 +83,7 @@ def control_shape(step: Protect) -> control.Shape:
         min_count=step.min_count,
         band=step.round_to,
         upwards=step.rounding == "midpoint",
+        lines=tuple(tuple(tuple((n % h) * g + n // h for n in block) for block in line) for line in step.lines),
     )
 
 

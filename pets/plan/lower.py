@@ -32,6 +32,7 @@ from pets.spec.ir import (
     RowFilter,
     Summed,
 )
+from pets.spec.lines import Lines, lines
 from pets.spec.model import Dataset, Leakage, Spec, quantity
 from pets.spec.moments import MAX_B_CELLS, Roles, Side
 from pets.spec.protected import Protected, protected
@@ -107,14 +108,22 @@ def lower(spec: Spec, query: Query) -> Plan:
             columns=columns,
         )
     else:
-        safe = _protect(join, read_b, moments, guarded, control, g, h)
+        cut = lines(query, spec, control)
+        safe = _protect(join, read_b, moments, guarded, control, cut, g, h)
     opened = Open(out="opened", of=safe.out, to=roles.result)
     table = _derive(spec, query, opened.out, (*dims_a, *dims_b), moments)
     return Plan(spec=spec_digest(spec), steps=(read_a, read_b, join, safe, opened, table))
 
 
 def _protect(
-    join: HelperJoin, read_b: Read, moments: tuple[Moment, ...], guarded: Protected, control: Control, g: int, h: int
+    join: HelperJoin,
+    read_b: Read,
+    moments: tuple[Moment, ...],
+    guarded: Protected,
+    control: Control,
+    cut: Lines,
+    g: int,
+    h: int,
 ) -> Protect:
     """Disclosure control by the three parties of the join: the two that hold shares of the sums, and the third."""
     card = load_cards()[CONTROL_CARD]
@@ -136,6 +145,7 @@ def _protect(
         min_count=control.min_count,
         round_to=control.round_to,
         rounding=control.rounding,
+        lines=cut,
         public=(
             ("g", g),
             ("h", h),
@@ -147,8 +157,17 @@ def _protect(
             ("o", len(guarded.shown)),
             ("c", rounded),
             ("d", control.round_to),
+            ("b_k", int(bool(cut))),
+            ("b_y", int(bool(cut) and control.zeros == "shown")),
+            ("b_n", _planes(sum(map(len, cut)))),
+            ("l_n", _planes(len(cut))),
         ),
     )
+
+
+def _planes(count: int) -> int:
+    """Up to a whole number of words of 64 bits."""
+    return -(-count // 64) * 64
 
 
 def _dataset(spec: Spec, query: Query, side: Side) -> Dataset:

@@ -147,6 +147,10 @@ def _control_sizes(safe: Protect, g: int, h: int) -> None:
         "o": len(safe.shown),
         "c": 0 if safe.round_to == 1 else len([each for each in safe.shown if each.rounded]),
         "d": safe.round_to,
+        "b_k": 1 if safe.lines else 0,
+        "b_y": 1 if safe.lines and safe.counts[0].may_be_empty else 0,
+        "b_n": 64 * -(-len([block for line in safe.lines for block in line]) // 64),
+        "l_n": 64 * -(-len(safe.lines) // 64),
     }
     for got, (name, value) in zip_longest(safe.public, expected.items(), fillvalue=("public", len(expected))):
         if got != (name, value):

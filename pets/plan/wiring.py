@@ -16,6 +16,7 @@ from pets.spec.canonical import spec_digest
 from pets.spec.cards import Card
 from pets.spec.control import Control, effective
 from pets.spec.ir import AddNoise, Derive, Factor, HelperJoin, Moment, Open, Plan, Protect, Read, Summed
+from pets.spec.lines import lines
 from pets.spec.model import Spec
 from pets.spec.moments import SideMoment
 from pets.spec.protected import Protected, protected
@@ -67,6 +68,7 @@ def _checks(plan: Plan, spec: Spec, query: Query, cards: Mapping[str, Card]) -> 
         wanted = protected(query, spec, control)
         yield from _columns(spec, query, a, b, moments, wanted.moments)
         yield from _control(safe, wanted, control)
+        yield "lines", safe.lines, lines(query, spec, control)
     else:
         yield from _columns(spec, query, a, b, moments, taken_apart.moments(query, spec))
     yield from _join(spec, a, b, join, moments)

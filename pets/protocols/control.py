@@ -16,6 +16,7 @@ import numpy.typing as npt
 from pets.errors import InternalError
 from pets.kernels import prf
 from pets.kernels.shares import PLANE, Zeros
+from pets.protocols import known_totals
 from pets.protocols.base import Role, Send, receive, receive_columns
 from pets.protocols.rep3 import compare, sharing
 from pets.protocols.rep3.sharing import Bits, Context, Words
@@ -55,7 +56,7 @@ class Shape:
 
     ``counts``: those that may be empty come first. ``sets``: numbers of counts, none empty. ``band``: width of the
     bands in which counts are shown, 1 for counts as they are; ``upwards``: a band ends at its multiple, else that is
-    its middle.
+    its middle. With ``lines``, the first count is that of everybody in a cell.
     """
 
     g: int
@@ -67,6 +68,8 @@ class Shape:
     min_count: int
     band: int
     upwards: bool
+    lines: tuple[tuple[tuple[int, ...], ...], ...] = ()
+    """Lines whose totals are known, each cut into blocks of cells, numbered as in a column: b-cell * g + a-cell."""
 
     @property
     def cells(self) -> int:
@@ -106,7 +109,10 @@ def protect(
     columns = [
         _padded(sums[slice(at * shape.cells, (at + 1) * shape.cells)], shape.rows) for at in range(shape.moments)
     ]
-    enough = yield from _enough(ctx, shape, columns)
+    counts = [_added(count, columns) for count in shape.counts]
+    enough = yield from _enough(ctx, shape, counts)
+    if shape.lines:
+        enough = yield from known_totals.also_withheld(ctx, shape, counts, enough)
     (flags,) = yield from compare.to_words(ctx, enough)
     values = yield from _bands(ctx, shape, columns)
     chosen = sharing.joined(*(flags[_place(shape, each.rests_on)] for each in shape.shown))
@@ -175,9 +181,8 @@ def _taken_over(
     return Words(mask, both) if me == FIRST else Words(both, mask)
 
 
-def _enough(ctx: Context, shape: Shape, columns: list[Words]) -> Role[Bits]:
+def _enough(ctx: Context, shape: Shape, counts: list[Words]) -> Role[Bits]:
     """One bit a set and cell, set after set: all its counts are at least the minimum, or are empty and may be."""
-    counts = [_added(count, columns) for count in shape.counts]
     least = sharing.public(ctx, shape.min_count, shape.rows)
     small = yield from compare.negative(ctx, sharing.joined(*(count - least for count in counts)))
     passed = sharing.flipped(ctx, small)

@@ -250,7 +250,8 @@ class Protect:
 
     ``parties``: the two that hold shares of the sums, and the third. ``moments``: all that were summed, shown or only
     held against the minimum. ``counts``: those that may be empty first. ``sets``: numbers of counts. ``rounding``:
-    nearest (half up) or midpoint. ``public``: the parameters of the card.
+    nearest (half up) or midpoint. ``lines``: where totals are known, the cells of each, in blocks; cells are numbered
+    in the order of the table. The first count is then that of everybody. ``public``: the parameters of the card.
     """
 
     out: str
@@ -265,6 +266,7 @@ class Protect:
     min_count: int
     round_to: int
     rounding: Literal["nearest", "midpoint"]
+    lines: tuple[tuple[tuple[int, ...], ...], ...]
     public: tuple[tuple[str, int], ...]
 
     def parameter(self, name: str) -> int:

@@ -87,6 +87,11 @@ def protected(query: Query, spec: Spec, control: Control) -> Protected:
     beside = _beside(asked, query, spec) if follows(control) else {}
     rests: dict[str, tuple[str, ...]] = {}
     found: dict[str, PersonCount] = {}
+    if control.known_totals:  # blocks of cells have to have enough people, whatever is asked of them
+        everybody = taken_apart.contributors(query, spec, ())
+        summed.setdefault(everybody.name, everybody)
+        place = list(summed).index(everybody.name)
+        found[everybody.name] = PersonCount(everybody.name, ((place, 1),), control.zeros == "shown")
     for each in asked:
         linear = [
             *_of_itself(each, query, spec, control),

@@ -92,7 +92,11 @@ def protect(
     }
     if control.known_totals:
         finest = [place for place, name in enumerate(dimensions) if name in control.known_totals[-1]]
-        persons = {cell: [len(contributors(inside[cell], one)) for one in _of_all(statistics)] for cell in cells}
+        persons = {
+            cell: [len(contributors(inside[cell], Statistic("people")))]
+            + [n for one in statistics for n in held(inside[cell], one, statistics, control, most_rows)]
+            for cell in cells
+        }
         for line in lines([cell for cell in cells if cell not in impossible], finest):
             for cell in also_withheld(line, {cell for cell in line if withheld[cell]}, persons, control):
                 withheld[cell] = set(statistics)
@@ -143,24 +147,25 @@ def allowed(
     rows: Sequence[Row], one: Statistic, beside: Sequence[Statistic], control: Control, most_rows: int = 1
 ) -> bool:
     """Whether a statistic of a cell may be shown as far as the cell itself goes (step 2)."""
-    who = contributors(rows, one)
-    if not control.enough(len(who)):
-        return False
-    for party in control.local:
-        own = [row for row in rows if row.parties is None or party in row.parties]
-        if not control.enough(len(contributors(own, one))):
-            return False
     if one.kind == "sum" and dominated(contributions(rows, one), control):
         return False
+    return all(map(control.enough, held(rows, one, beside, control, most_rows)))
+
+
+def held(
+    rows: Sequence[Row], one: Statistic, beside: Sequence[Statistic], control: Control, most_rows: int
+) -> list[int]:
+    """The counts of persons that have to be enough for a statistic to be shown."""
+    found = [len(contributors(rows, one))]
+    for party in control.local:
+        own = [row for row in rows if row.parties is None or party in row.parties]
+        found.append(len(contributors(own, one)))
     if one.kind == "flag":
         there = [row for row in rows if counts(row, one)]
-        ones = {row.person for row in there if row.values[one.column] == 1}
-        others = {row.person for row in there if row.values[one.column] == 0}
-        if not (control.enough(len(ones)) and control.enough(len(others))):
-            return False
-    if not exact(control):
-        return True
-    return all(map(control.enough, [*lacking(rows, one, beside), *second_rows(rows, one, beside, most_rows)]))
+        found += [len({row.person for row in there if row.values[one.column] == bit}) for bit in (0, 1)]
+    if exact(control):
+        found += [*lacking(rows, one, beside), *second_rows(rows, one, beside, most_rows)]
+    return found
 
 
 def exact(control: Control) -> bool:
@@ -273,7 +278,7 @@ def also_withheld(
     then knows the sum over the withheld blocks. If that is of too few people, the first block that has enough people in
     every statistic is withheld as well, and if there is none, the whole line.
 
-    ``persons``: contributors to each statistic of the table, everybody first.
+    ``persons``: the counts that have to be enough for each statistic of the table, those of everybody first.
 
     Why not the smallest cells first, which would withhold fewer people: because the choice tells of their numbers. Of
     (9, 30, 30) in a line of 69 it withholds 9 and one 30; whoever knows the rule knows that neither of the two is above
@@ -316,10 +321,6 @@ def _sufficient(chosen: Sequence[Sequence[Cell]], persons: Mapping[Cell, Sequenc
 
 def _sums(chosen: Sequence[Sequence[Cell]], persons: Mapping[Cell, Sequence[int]]) -> list[int]:
     return [sum(column) for column in zip(*(persons[cell] for block in chosen for cell in block), strict=True)]
-
-
-def _of_all(statistics: Sequence[Statistic]) -> list[Statistic]:
-    return [Statistic("people"), *statistics]
 
 
 # -- 4 and 5: what is shown, and what follows -------------------------------------------------------------------------

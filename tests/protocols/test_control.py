@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pets.kernels.prf import KeyFamily
-from pets.protocols import control
+from pets.protocols import control, known_totals
 from pets.protocols.control import Count, Shape, Shown
 from pets.protocols.rep3.sharing import Context
 from pets.secret import Secret
@@ -65,6 +65,10 @@ def public(shape: Shape) -> dict[str, int]:
         "o": len(shape.shown),
         "c": len(shape.rounded),
         "d": shape.band,
+        "b_k": int(bool(shape.lines)),
+        "b_y": int(bool(shape.lines) and shape.empties > 0),
+        "b_n": known_totals.padded(sum(map(len, shape.lines))),
+        "l_n": known_totals.padded(len(shape.lines)),
     }
 
 
@@ -143,7 +147,7 @@ def test_the_messages_are_those_of_the_card(seed: int) -> None:
     expected += [(ring[s.sender], ring[s.receiver], s.label, s.count) for step in steps for s in step]
     sent = [(key[0], key[1], key[2], array.size) for key, array in run(shape, sums, seed).sent]
     assert sorted(sent) == sorted(expected)
-    assert CARD.operations[0].rounds.evaluate(names) == len(steps)
+    assert CARD.operations[-1].rounds.evaluate(names) == len(steps)
 
 
 def test_every_minimum_and_zero_at_its_edges() -> None:
