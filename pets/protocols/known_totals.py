@@ -107,8 +107,8 @@ def also_withheld(ctx: Context, shape: Lines, counts: Sequence[Words], enough: B
     chosen = sharing.flipped(ctx, untouched)
     (word,) = yield from compare.to_words(ctx, chosen)
     sums = [at.by_block(count) for count in counts]
-    few = yield from _too_few(ctx, shape, at, counts[0] if shows else None, word, sums)
-    ok = yield from _large(ctx, shape, sums, untouched)
+    few, fine = yield from _too_few(ctx, shape, at, counts[0] if shows else None, word, sums)
+    ok = yield from _large(ctx, shape, at, sums, untouched, fine if shows else [])
     (large,) = yield from compare.to_words(ctx, ok)
     none = yield from compare.is_zero(ctx, sharing.joined(at.before(large), at.by_line(large)))
     first = yield from sharing.conjoin(ctx, ok, _rows(none, 0, at.blocks))
@@ -123,8 +123,10 @@ def also_withheld(ctx: Context, shape: Lines, counts: Sequence[Words], enough: B
 
 def _too_few(
     ctx: Context, shape: Lines, at: _Layout, everybody: Words | None, word: Words, sums: Sequence[Words]
-) -> Role[Bits]:
-    """One bit a line: something in it is withheld, and by that alone a number would follow.
+) -> Role[tuple[Bits, list[Bits]]]:
+    """One bit a line: something in it is withheld, and by that alone a number would follow; and for which counts not.
+
+    The second are for all counts but that of everybody.
 
     Enough are the minimum in every count, and where zeros are shown (``everybody``) one more for each further block,
     who could be its small cell; a count of nobody; and at least two cells, two of them peopled where that is seen.
@@ -148,15 +150,26 @@ def _too_few(
         passed[1 : len(sums)] = [a ^ b for a, b in zip(passed[1:], _parts(nobody, len(sums) - 1), strict=False)]
     *tested, some = passed
     fine = yield from _conjoined(ctx, tested)
-    return (yield from sharing.conjoin(ctx, some, sharing.flipped(ctx, fine)))
+    return (yield from sharing.conjoin(ctx, some, sharing.flipped(ctx, fine))), passed[1 : len(sums)]
 
 
-def _large(ctx: Context, shape: Lines, sums: Sequence[Words], untouched: Bits) -> Role[Bits]:
-    """One bit a block: nothing in it is withheld, and every count has enough people in it."""
-    rows = sums[0].rows
-    least = sharing.public(ctx, shape.min_count, rows)
+def _large(
+    ctx: Context, shape: Lines, at: _Layout, sums: Sequence[Words], untouched: Bits, fine: Sequence[Bits]
+) -> Role[Bits]:
+    """One bit a block: nothing in it is withheld, and with it the withheld blocks of its line have enough people.
+
+    Every count is enough; where zeros are shown, others than that of everybody may be of nobody, if those that are
+    withheld were enough (``fine``, one bit a line) without it.
+    """
+    least = sharing.public(ctx, shape.min_count, at.blocks)
     below = yield from compare.negative(ctx, sharing.joined(*(each - least for each in sums)))
-    return (yield from _conjoined(ctx, [*_parts(sharing.flipped(ctx, below), len(sums)), untouched]))
+    passed = _parts(sharing.flipped(ctx, below), len(sums))
+    if fine:
+        nobody = yield from compare.is_zero(ctx, sharing.joined(*sums[1:]))
+        lines = _after_each_other([_picked(each, at.line_of_block, at.blocks) for each in fine])
+        allowed = yield from sharing.conjoin(ctx, nobody, lines)
+        passed[1:] = [a ^ b for a, b in zip(passed[1:], _parts(allowed, len(fine)), strict=True)]
+    return (yield from _conjoined(ctx, [*passed, untouched]))
 
 
 def _conjoined(ctx: Context, bits: Sequence[Bits]) -> Role[Bits]:

@@ -275,8 +275,8 @@ def also_withheld(
     """The cells of a line of which everything is withheld, given those of which something is (``small``).
 
     A block is withheld as a whole, with all its statistics, if anything in it is. Whoever knows the total of the line
-    then knows the sum over the withheld blocks. If that is of too few people, the first block that has enough people in
-    every statistic is withheld as well, and if there is none, the whole line.
+    then knows the sum over the withheld blocks. If that is of too few people, the first block that has enough people
+    (``_completes``) is withheld as well, and if there is none, the whole line.
 
     ``persons``: the counts that have to be enough for each statistic of the table, those of everybody first.
 
@@ -296,7 +296,7 @@ def also_withheld(
     if not chosen:
         return set()
     if not _sufficient(chosen, persons, control):
-        more = [block for block in cut if block not in chosen and min(_sums([block], persons)) >= control.min_count]
+        more = [block for block in cut if block not in chosen and _completes(block, chosen, persons, control)]
         chosen = [*chosen, more[0]] if more else cut
     return {cell for block in chosen for cell in block}
 
@@ -316,6 +316,24 @@ def _sufficient(chosen: Sequence[Sequence[Cell]], persons: Mapping[Cell, Sequenc
         everybody >= least
         and all(count >= control.min_count or (count == 0 and shows) for count in others)
         and (peopled >= 2 or not shows)
+    )
+
+
+def _completes(
+    block: Sequence[Cell],
+    chosen: Sequence[Sequence[Cell]],
+    persons: Mapping[Cell, Sequence[int]],
+    control: Control,
+) -> bool:
+    """Whether withheld blocks have enough people between them with one more, that has enough.
+
+    Where zeros are shown, it need not have anybody in a count that is enough without it.
+    """
+    everybody, *others = _sums([block], persons)
+    _, *before = _sums(chosen, persons)
+    return everybody >= control.min_count and all(
+        count >= control.min_count or (count == 0 and control.zeros == "shown" and control.enough(held))
+        for count, held in zip(others, before, strict=True)
     )
 
 
