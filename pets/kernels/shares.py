@@ -16,11 +16,15 @@ import numpy as np
 
 from pets.kernels import aes
 from pets.kernels.aes import STEP_WORDS, ctr_step
-from pets.kernels.jit import U64Array, kernel
+from pets.kernels.jit import U64Array, inlined, kernel
 from pets.secret import Secret
 
 TILE: Final = 1 << 14
 """Words of a step of the portable path: operands, two streams and the result stay in the second-level cache."""
+
+_FUSED: Final = 16 * STEP_WORDS
+"""Words that a kernel masks at a time: they stay in the first-level cache, and loops over them are long enough for
+vectors."""
 
 PLANE: Final = 64
 """Rows of one word of a plane."""
@@ -103,7 +107,7 @@ class Zeros:
         first = self.take(count)
         keys = [aes.expanded(key) for key in self._keys]
         if keys[0] is not None and keys[1] is not None:
-            scratch = np.empty((2, STEP_WORDS), np.uint64)
+            scratch = np.empty((2, _FUSED), np.uint64)
             fast(keys[0], keys[1], np.uint64(first // 2), x0, x1, y0, y1, out, scratch[0], scratch[1])
             return out
         masks = np.empty((2, min(TILE, count)), np.uint64)
@@ -149,6 +153,14 @@ def _conjoin_plain(
     out ^= after
 
 
+@inlined
+def _masks(keys: U64Array, block: np.uint64, count: int, out: U64Array) -> None:
+    """At least ``count`` words of a stream from ``block`` on, in whole steps."""
+    for at in range(0, count, STEP_WORDS):
+        ctr_step(keys, out, 8 * at, block)
+        block += np.uint64(STEP_WORDS // 2)
+
+
 @kernel
 def _multiply_kernel(
     keys_before: U64Array,
@@ -162,18 +174,14 @@ def _multiply_kernel(
     before: U64Array,
     after: U64Array,
 ) -> None:
-    for start in range(0, out.size, STEP_WORDS):
-        ctr_step(keys_before, before, 0, block)
-        ctr_step(keys_after, after, 0, block)
-        block += np.uint64(STEP_WORDS // 2)
-        if start + STEP_WORDS <= out.size:
-            for i in range(STEP_WORDS):
-                at = start + i
-                out[at] = x0[at] * (y0[at] + y1[at]) + x1[at] * y0[at] + before[i] - after[i]
-        else:
-            for i in range(out.size - start):
-                at = start + i
-                out[at] = x0[at] * (y0[at] + y1[at]) + x1[at] * y0[at] + before[i] - after[i]
+    for start in range(0, out.size, _FUSED):
+        count = min(_FUSED, out.size - start)
+        _masks(keys_before, block, count, before)
+        _masks(keys_after, block, count, after)
+        block += np.uint64(_FUSED // 2)
+        for i in range(count):
+            at = start + i
+            out[at] = x0[at] * (y0[at] + y1[at]) + x1[at] * y0[at] + before[i] - after[i]
 
 
 @kernel
@@ -189,18 +197,14 @@ def _conjoin_kernel(
     before: U64Array,
     after: U64Array,
 ) -> None:
-    for start in range(0, out.size, STEP_WORDS):
-        ctr_step(keys_before, before, 0, block)
-        ctr_step(keys_after, after, 0, block)
-        block += np.uint64(STEP_WORDS // 2)
-        if start + STEP_WORDS <= out.size:
-            for i in range(STEP_WORDS):
-                at = start + i
-                out[at] = (x0[at] & (y0[at] ^ y1[at])) ^ (x1[at] & y0[at]) ^ before[i] ^ after[i]
-        else:
-            for i in range(out.size - start):
-                at = start + i
-                out[at] = (x0[at] & (y0[at] ^ y1[at])) ^ (x1[at] & y0[at]) ^ before[i] ^ after[i]
+    for start in range(0, out.size, _FUSED):
+        count = min(_FUSED, out.size - start)
+        _masks(keys_before, block, count, before)
+        _masks(keys_after, block, count, after)
+        block += np.uint64(_FUSED // 2)
+        for i in range(count):
+            at = start + i
+            out[at] = (x0[at] & (y0[at] ^ y1[at])) ^ (x1[at] & y0[at]) ^ before[i] ^ after[i]
 
 
 def halved(generate: Pair, above: Pair) -> U64Array:
