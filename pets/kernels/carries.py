@@ -9,8 +9,8 @@ from typing import Final
 
 import numpy as np
 
-from pets.kernels.jit import U64Array, inlined, kernel
-from pets.kernels.shares import PLANE, transpose
+from pets.kernels.jit import U64Array, kernel
+from pets.kernels.shares import PLANE, TOGETHER, scratch, turned
 
 DIGITS: Final = 21
 BITS: Final = 3
@@ -22,9 +22,6 @@ PLANES: Final = DIGITS * ONES + 1
 
 PARTS: Final = 2 * DIGITS - 1
 
-_TOGETHER: Final = 8
-"""Words of a plane that are worked on at a time: a line of the cache, a register of the widest processors."""
-
 
 def ones(words: U64Array) -> U64Array:
     """Digits of words as planes: plane 7 d + j - 1 is whether digit d is j, the last plane the highest bit.
@@ -32,7 +29,7 @@ def ones(words: U64Array) -> U64Array:
     Shapes:  words (n,) uint64; result (148, ceil(n / 64)) uint64, zero beyond row n.
     """
     out = np.empty((PLANES, -(-words.size // PLANE)), np.uint64)
-    _ones_kernel(np.ascontiguousarray(words), out, *_scratch())
+    _ones_kernel(np.ascontiguousarray(words), out, *scratch())
     return out
 
 
@@ -51,31 +48,15 @@ def carries(shared: U64Array, words: U64Array, *, whole: bool) -> tuple[U64Array
         raise ValueError("planes of digits of as many rows")
     out = np.empty((PARTS + 1, width), np.uint64)
     all_ones = np.uint64(2**64 - 1) if whole else np.uint64(0)
-    _carries_kernel(np.ascontiguousarray(shared), np.ascontiguousarray(words), all_ones, out, *_scratch())
+    _carries_kernel(np.ascontiguousarray(shared), np.ascontiguousarray(words), all_ones, out, *scratch())
     return out[:PARTS], out[PARTS:]
-
-
-def _scratch() -> tuple[U64Array, U64Array]:
-    return np.empty(PLANE, np.uint64), np.empty((PLANE, _TOGETHER), np.uint64)
-
-
-@inlined
-def _turn(words: U64Array, first: int, count: int, square: U64Array, tile: U64Array) -> None:
-    """Bits of 64 ``count`` rows from row ``first``: tile[bit, k] is that bit of the k-th 64 of them."""
-    for k in range(count):
-        for i in range(PLANE):
-            at = first + PLANE * k + i
-            square[i] = words[at] if at < words.size else np.uint64(0)
-        transpose(square)
-        for bit in range(PLANE):
-            tile[bit, k] = square[bit]
 
 
 @kernel
 def _ones_kernel(words: U64Array, out: U64Array, square: U64Array, tile: U64Array) -> None:
-    for group in range(0, out.shape[1], _TOGETHER):
-        count = min(_TOGETHER, out.shape[1] - group)
-        _turn(words, PLANE * group, count, square, tile)
+    for group in range(0, out.shape[1], TOGETHER):
+        count = min(TOGETHER, out.shape[1] - group)
+        turned(words, PLANE * group, count, square, tile)
         for d in range(DIGITS):
             first = ONES * d
             for k in range(count):
@@ -96,9 +77,9 @@ def _ones_kernel(words: U64Array, out: U64Array, square: U64Array, tile: U64Arra
 def _carries_kernel(
     shared: U64Array, words: U64Array, whole: np.uint64, out: U64Array, square: U64Array, tile: U64Array
 ) -> None:
-    for group in range(0, out.shape[1], _TOGETHER):
-        count = min(_TOGETHER, out.shape[1] - group)
-        _turn(words, PLANE * group, count, square, tile)
+    for group in range(0, out.shape[1], TOGETHER):
+        count = min(TOGETHER, out.shape[1] - group)
+        turned(words, PLANE * group, count, square, tile)
         for d in range(DIGITS):
             first = ONES * d
             for k in range(count):

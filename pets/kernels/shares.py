@@ -26,6 +26,9 @@ _FUSED: Final = 16 * STEP_WORDS
 """Words that a kernel masks at a time: they stay in the first-level cache, and loops over them are long enough for
 vectors."""
 
+TOGETHER: Final = 8
+"""Words of a plane that are worked on at a time: a line of the cache, a register of the widest processors."""
+
 PLANE: Final = 64
 """Rows of one word of a plane."""
 
@@ -248,7 +251,7 @@ def planes(words: U64Array, bits: int) -> U64Array:
         raise ValueError("a word has 1 to 64 bits")
     width = -(-words.size // PLANE)
     out = np.empty((bits, width), np.uint64)
-    _planes_kernel(_words(words), out, np.empty(64, np.uint64))
+    _planes_kernel(_words(words), out, *scratch())
     return out
 
 
@@ -257,7 +260,7 @@ def unplanes(bits: U64Array, count: int) -> U64Array:
     if bits.ndim != 2 or bits.shape[1] != -(-count // PLANE) or not 1 <= len(bits) <= 64:
         raise ValueError("planes of that many rows")
     out = np.empty(count, np.uint64)
-    _unplanes_kernel(np.ascontiguousarray(bits), out, np.empty(64, np.uint64))
+    _unplanes_kernel(np.ascontiguousarray(bits), out, *scratch())
     return out
 
 
@@ -278,21 +281,43 @@ def transpose(square: U64Array) -> None:
 
 
 @kernel
-def _planes_kernel(words: U64Array, out: U64Array, square: U64Array) -> None:
-    for block in range(out.shape[1]):
-        for i in range(64):
-            at = 64 * block + i
+def _planes_kernel(words: U64Array, out: U64Array, square: U64Array, tile: U64Array) -> None:
+    for first in range(0, out.shape[1], TOGETHER):
+        count = min(TOGETHER, out.shape[1] - first)
+        turned(words, PLANE * first, count, square, tile)
+        for j in range(out.shape[0]):
+            for k in range(count):
+                out[j, first + k] = tile[j, k]
+
+
+@inlined
+def turned(words: U64Array, start: int, count: int, square: U64Array, tile: U64Array) -> None:
+    """Bits of 64 ``count`` rows from row ``start`` on: tile[bit, k] is that bit of the k-th 64 of them."""
+    for k in range(count):
+        for i in range(PLANE):
+            at = start + PLANE * k + i
             square[i] = words[at] if at < words.size else np.uint64(0)
         transpose(square)
-        for j in range(out.shape[0]):
-            out[j, block] = square[j]
+        for bit in range(PLANE):
+            tile[bit, k] = square[bit]
 
 
 @kernel
-def _unplanes_kernel(bits: U64Array, out: U64Array, square: U64Array) -> None:
-    for block in range(bits.shape[1]):
-        for j in range(64):
-            square[j] = bits[j, block] if j < bits.shape[0] else np.uint64(0)
-        transpose(square)
-        for i in range(min(64, out.size - 64 * block)):
-            out[64 * block + i] = square[i]
+def _unplanes_kernel(bits: U64Array, out: U64Array, square: U64Array, tile: U64Array) -> None:
+    for first in range(0, bits.shape[1], TOGETHER):
+        count = min(TOGETHER, bits.shape[1] - first)
+        for j in range(PLANE):
+            for k in range(count):
+                tile[j, k] = bits[j, first + k] if j < bits.shape[0] else np.uint64(0)
+        for k in range(count):
+            for j in range(PLANE):
+                square[j] = tile[j, k]
+            transpose(square)
+            start = PLANE * (first + k)
+            for i in range(min(PLANE, out.size - start)):
+                out[start + i] = square[i]
+
+
+def scratch() -> tuple[U64Array, U64Array]:
+    """What ``turned`` works in: one square of bits, and the lines of eight."""
+    return np.empty(PLANE, np.uint64), np.empty((PLANE, TOGETHER), np.uint64)
