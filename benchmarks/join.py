@@ -1,6 +1,6 @@
 """A joint query, the whole way on three servers.
 
-    python -m benchmarks.join [--size ROWS] [--json] [--runs N] [--control]
+    python -m benchmarks.join [--size ROWS] [--json] [--runs N] [--control] [--mode b]
 
 Three party servers as processes of their own, mutual TLS over loopback gRPC, kernels warm. ``ROWS`` people on each
 side, 60 % of them on both, one row each (K = 1); 20 groups at the one holder, the values at the other:
@@ -9,9 +9,10 @@ side, 60 % of them on both, one row each (K = 1); 20 groups at the one holder, t
 
 Ids lie in Parquet as text of ten digits. The range of NHS numbers that is never issued has 909,091 valid ones, too few
 here; so these are made up from the whole range (valid check digits, nobody's). Specification, approvals and snapshots
-are there before. The clock starts at the client's start call and ends when the table is opened: it includes reading
-Parquet (and its digest), hello, keys, noise, four rounds and opening. The peer is DuckDB, which joins the two files in
-the clear in one process, in turn with our runs.
+are there before. ``--mode b``: the helper learns sizes only (helper_join_b); else mode A. The clock starts at the
+client's start call and ends when the table is opened: it includes reading Parquet (and its digest), hello, keys, noise,
+four rounds and opening. The peer is DuckDB, which joins the two files in the clear in one process, in turn with our
+runs.
 
 ``bytes`` are those of the loopback device, TCP headers included (the least of all runs: others may use it, too);
 ``bytes_by_formula`` is what the card forecasts. ``peak_rss_mb`` is the largest of the three servers' during the runs;
@@ -116,10 +117,18 @@ def make_records(folder: Path, rows: int, groups: int = GROUPS) -> tuple[Path, P
     return files
 
 
+COUNT: Final = """
+[[security.leakage]]
+learner = "helper"
+item = "match_count"
+noised = { epsilon = "0.5", delta = "2^-40" }
+"""
+
+
 # -- specification ----------------------------------------------------------------------------------------------------
 
 
-def spec_toml(rows: int, groups: int = GROUPS, release: str = NOISE) -> str:
+def spec_toml(rows: int, groups: int = GROUPS, release: str = NOISE, mode: str = "a") -> str:
     """The specification of the benchmark: all that differs from a real one is that nobody is in the records."""
     levels = ", ".join(f'"area {i:02}"' for i in range(groups))
     parties = "".join(
@@ -190,11 +199,8 @@ to = ["analyst"]
 {release}[security]
 adversary = "semi-honest"
 corrupt = 1
-protocol = "helper_join_a"
-[[security.leakage]]
-learner = "helper"
-item = "match_count"
-noised = {{ epsilon = "0.5", delta = "2^-40" }}
+protocol = "helper_join_{mode}"
+{COUNT if mode == "a" else ""}
 [[security.leakage]]
 learner = "everyone"
 item = "row_count"
@@ -314,9 +320,9 @@ def steps_of(result: Result) -> dict[str, float]:
     return steps
 
 
-def measure(rows: int, runs: int) -> Case:
+def measure(rows: int, runs: int, mode: str = "a") -> Case:
     """Run the query ``runs`` times on warm servers, in turn with DuckDB."""
-    toml = spec_toml(rows)
+    toml = spec_toml(rows, mode=mode)
     reviewed = review(parse_toml(toml)).require()
     with tempfile.TemporaryDirectory(prefix="pets-join-") as name:
         folder = Path(name)
@@ -381,9 +387,9 @@ def _measured(
     )
 
 
-def measure_control(rows: int, runs: int) -> Case:
+def measure_control(rows: int, runs: int, mode: str = "a") -> Case:
     """Run the query over many cells by turns with noise and under disclosure control, on warm servers."""
-    tomls = [spec_toml(rows, CELLS - 1, release) for release in (NOISE, CONTROL)]
+    tomls = [spec_toml(rows, CELLS - 1, release, mode) for release in (NOISE, CONTROL)]
     reviews = [review(parse_toml(toml)).require() for toml in tomls]
     with tempfile.TemporaryDirectory(prefix="pets-join-") as name:
         folder = Path(name)
@@ -436,10 +442,11 @@ def main() -> None:
     parser = arguments(__doc__, size=1_000_000, what="rows of each of the two tables")
     parser.add_argument("--runs", type=int, default=RUNS, help=f"runs after {WARM} that warm up (default {RUNS})")
     parser.add_argument("--control", action="store_true", help=f"{CELLS:,} cells, exact, beside the same with noise")
+    parser.add_argument("--mode", choices=("a", "b"), default="a", help="of helper_join (default a)")
     asked = parser.parse_args()
     if not LOOPBACK.is_file():
         sys.exit("this benchmark reads sizes of processes and bytes of the loopback device from Linux")
-    case = (measure_control if asked.control else measure)(asked.size, asked.runs)
+    case = (measure_control if asked.control else measure)(asked.size, asked.runs, mode=asked.mode)
     show(case, as_json=asked.json)
 
 

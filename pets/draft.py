@@ -20,6 +20,7 @@ from pets.ids import PartyId
 from pets.party.database import PostgresSource
 from pets.party.relation import whole
 from pets.party.sources import FileSource, FrameSource, Source
+from pets.spec.joins import MODE_A, MODE_B
 from pets.spec.model import DESIGN, Spec
 from pets.spec.parse import parse_toml, spec_of
 from pets.spec.sql import bind
@@ -29,7 +30,6 @@ ANALYST: Final = "analyst"
 MAX_LEVELS: Final = 1000
 MAX_PLACES: Final = 4
 NAME_OF_COLUMN: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
-_CARD: Final = "helper_join_a"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def draft(
     rows_per_person: int | Mapping[str, int] | None = None,
     columns: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = None,
     weights: Mapping[str, int] | None = None,
-    helper_epsilon: str = "0.5",
+    helper_epsilon: str | None = "0.5",
     helper_delta: str = "2^-40",
     max_runs: int = 100,
 ) -> Draft:
@@ -61,6 +61,7 @@ def draft(
 
     ``control``:         disclosure control of an exact table instead of noise: {"preset": "ons-10"}, or any other
                          fields of [release.disclosure_control]. ``epsilon`` and ``weights`` say nothing then.
+    ``helper_epsilon``:  of the helper's noisy count of matches; None for a helper that learns declared sizes only.
     ``on``:              the person id: a column that both tables have, or table to column; found if only one is common.
     ``rows_per_person``: the most rows that count of one person, for all tables or by table; the greatest number that
                          occurs if it is left out. More rows are truncated.
@@ -112,13 +113,9 @@ def draft(
         "security": {
             "adversary": "semi-honest",
             "corrupt": 1,
-            "protocol": _CARD,
+            "protocol": MODE_B if helper_epsilon is None else MODE_A,
             "leakage": [
-                {
-                    "learner": helpers[0],
-                    "item": "match_count",
-                    "noised": {"epsilon": helper_epsilon, "delta": helper_delta},
-                },
+                *(() if helper_epsilon is None else (_match_count(helpers[0], helper_epsilon, helper_delta),)),
                 {
                     "learner": "everyone",
                     "item": "row_count",
@@ -138,6 +135,10 @@ def draft(
         spec = spec_of({**body, "dataset": declare(None)})
     toml = to_toml(spec)
     return Draft(parse_toml(toml, file="draft"), toml)
+
+
+def _match_count(helper: PartyId, epsilon: str, delta: str) -> dict[str, Any]:
+    return {"learner": helper, "item": "match_count", "noised": {"epsilon": epsilon, "delta": delta}}
 
 
 def _protected(

@@ -203,3 +203,36 @@ def test_the_demonstration_s_specification_runs_here_too() -> None:
     result = net.run(demo)
     assert len(result.to_pandas()) == 25
     assert join_of(result.plan).fixed_ids
+
+
+# -- a helper that learns declared sizes only -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", ["0.5", None], ids=["with a count", "sizes only"])
+def test_either_protocol_gives_the_same_table(quiet: None, count: str | None) -> None:
+    net = network()
+    draft = net.draft(QUESTION, helper_epsilon=count)
+    assert draft.spec.security.protocol == ("helper_join_a" if count else "helper_join_b")
+    assert [item.item for item in draft.spec.security.leakage if item.learner == "helper"] == ["match_count"] * bool(
+        count
+    )
+    assert values(net.run(draft)) == EXPECTED
+
+
+def test_exact_tables_come_from_mode_b_too() -> None:
+    net = network()
+    control = {"min_count": 1}
+    one, other = (net.run(net.draft(QUESTION, control=control, helper_epsilon=count)) for count in ("0.5", None))
+    assert values(one) == values(other)
+
+
+def test_in_mode_b_the_transcript_is_the_forecast_and_matches_change_no_size(quiet: None) -> None:
+    spec = network().draft(QUESTION, helper_epsilon=None).spec
+    forecast = review(spec).require().forecast
+    shapes = []
+    for homes in (COUNCIL, COUNCIL.assign(id=["x", "y", "z"])):
+        sent = network(homes=homes).run(spec, record=True).transcript
+        assert sum(len(message.body) for message in sent) == forecast.size
+        shapes.append(sorted((m.sender, m.to, m.slot.message, m.slot.column, len(m.body)) for m in sent))
+    assert shapes[0] == shapes[1]
+    assert len({shape[:4] for shape in shapes[0]}) == len(shapes[0])

@@ -25,9 +25,9 @@ from pets.check.budget import Loss, exact, release_loss, run_loss
 from pets.check.differencing import Large, Period, Terms
 from pets.check.labels import Finding
 from pets.check.legal import why_not_lowered
-from pets.check.rules import JOINS
 from pets.errors import ConfigError
 from pets.spec.control import Control, effective, stated, strictest
+from pets.spec.joins import JOINS, protocol_of
 from pets.spec.model import Knobs, Model, Name, PartyName, Quantity, San, Spec, Text, frozen, quantity
 from pets.spec.query import Query
 from pets.spec.write import tables
@@ -382,10 +382,9 @@ def _purposes(policy: Policy, spec: Spec, query: Query) -> Iterator[Finding]:
 
 
 def _protocol(policy: Policy, spec: Spec, query: Query) -> Iterator[Finding]:
-    """A protocol left to the planner is not one that the policy names."""
-    if spec.security.protocol not in policy.limits.protocols:
-        named = spec.security.protocol
-        message = f"{policy.party} does not take part in {named or 'a run whose protocol is not named'}"
+    """The protocol that would run, named or left to the planner, is one that the policy names."""
+    if (named := protocol_of(spec)) not in policy.limits.protocols:
+        message = f"{policy.party} does not take part in {named}"
         known = " or ".join(f'protocol = "{one}"' for one in policy.limits.protocols)
         hint = f"write {known} under [security]" if known else f"ask {policy.party} to allow a protocol in its policy"
         yield _error("protocol", "security.protocol", message, hint)

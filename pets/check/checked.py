@@ -12,6 +12,7 @@ from pets.ids import PartyId, PlanDigest, SpecDigest
 from pets.spec.cards import Card
 from pets.spec.handover import joined, placed
 from pets.spec.ir import AddNoise, HelperJoin, NoisedColumn, Plan, Protect
+from pets.spec.joins import protocol_of
 from pets.spec.model import Spec
 from pets.spec.query import Query
 
@@ -90,7 +91,7 @@ def protect_of(review: Checked) -> Protect | None:
 
 def cards_of(review: Checked) -> tuple[Card, ...]:
     """The cards of the join and of what protects the release, in one set of roles; the join's alone without a plan."""
-    join = review.cards.get(review.spec.security.protocol or "helper_join_a")
+    join = review.cards.get(protocol_of(review.spec))
     if join is None or review.plan is None:
         return () if join is None else (join,)
     safe = review.cards[review.plan.protection.card]

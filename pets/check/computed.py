@@ -34,6 +34,7 @@ from pets.check.checked import (
 from pets.check.kept import withheld
 from pets.ids import PartyId
 from pets.spec.ir import HelperJoin, NoisedColumn, Protect, Read
+from pets.spec.joins import choice
 from pets.spec.predicate import worded
 from pets.spec.query import LINEAR, Aggregate, Query, Statistic
 
@@ -55,6 +56,7 @@ def settings(review: Checked) -> Section:
     if card is not None:
         pairs = [
             ("Protocol", f"{card.title} ({card.id}, version {card.version})"),
+            ("Why this one", choice(spec).why),
             ("Its status", card.status),
             *pairs,
             ("What it does", card.functionality),

@@ -12,11 +12,11 @@ from fractions import Fraction
 from typing import Any, Final
 
 from pets.check.budget import exact
-from pets.check.rules import JOINS
 from pets.check.withheld import Relation, compared
 from pets.spec import model
 from pets.spec.cards import EVERYONE
 from pets.spec.control import control_of
+from pets.spec.joins import protocol_of
 from pets.spec.model import Leakage, Spec, quantity
 
 
@@ -229,8 +229,9 @@ _ASKED: Final = {
 
 
 def protocol(old: str | None, new: str | None, path: str, pair: Pair) -> Iterator[Reason]:
-    if (old or JOINS[0]) != (new or JOINS[0]):
-        yield Reason(path, "incomparable", f"{new or JOINS[0]} tells other things than {old or JOINS[0]}")
+    before, now = protocol_of(pair.old), protocol_of(pair.new)
+    if before != now:
+        yield Reason(path, "incomparable", f"{now} tells other things than {before}")
     else:
         named_now = new is not None
         yield Reason(

@@ -10,10 +10,10 @@ from typing import Literal
 from pets.check import flow
 from pets.check.checked import Checked
 from pets.check.labels import Fact, Mark, strongest
-from pets.check.rules import JOINS
 from pets.ids import PartyId
 from pets.spec.cards import EVERYONE, Card
 from pets.spec.control import effective
+from pets.spec.joins import protocol_of
 from pets.spec.model import Spec
 
 
@@ -57,7 +57,7 @@ class Declared:
 def declared(review: Checked) -> Declared | None:
     """Hold what is computed against what is declared; None if the query, its roles or its protocol are not clear."""
     spec, query, matrix = review.spec, review.query, review.verdict.matrix
-    protocol = spec.security.protocol or JOINS[0]
+    protocol = protocol_of(spec)
     if query is None or not matrix.columns or protocol not in review.cards:
         return None
     about = flow.subject(spec, query)

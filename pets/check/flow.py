@@ -50,6 +50,7 @@ from pets.spec import moments as taken_apart
 from pets.spec.cards import EVERYONE, Card, Learns, load_cards
 from pets.spec.control import effective
 from pets.spec.handover import joined, placed
+from pets.spec.joins import JOINS
 from pets.spec.model import Leakage, Spec
 from pets.spec.protected import protected as guarded
 from pets.spec.query import Aggregate, ColumnRef, Query
@@ -441,12 +442,7 @@ def _rows(about: Subject) -> Iterator[Item]:
 
 def _subject(asked: Asked) -> tuple[Subject, tuple[Card, ...]] | None:
     """The subject and its cards, if the roles and the protocol are clear."""
-    if (
-        asked.roles is None
-        or not asked.measured
-        or asked.protocol not in rules.JOINS
-        or asked.protocol not in asked.cards
-    ):
+    if asked.roles is None or not asked.measured or asked.protocol not in JOINS or asked.protocol not in asked.cards:
         return None
     if asked.spec.release.differential_privacy is not None and asked.control is not None:
         return None

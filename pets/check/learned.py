@@ -14,6 +14,7 @@ from pets.check.labels import Coalition, Mark, Row
 from pets.ids import PartyId
 from pets.spec.cards import EVERYONE
 from pets.spec.ir import HelperJoin
+from pets.spec.joins import protocol_of
 
 # -- who learns what --------------------------------------------------------------------------------------------------
 
@@ -163,7 +164,7 @@ def _told(review: Checked, column: Coalition) -> tuple[str, ...]:
 
 def limits(review: Checked) -> Section:
     spec, join = review.spec, join_of(review)
-    card = review.cards[spec.security.protocol or "helper_join_a"]
+    card = review.cards[protocol_of(spec)]
     not_protected = [
         "The question itself. Everyone named here can read this specification.",
         "The declared sizes, and when and how much is sent. The network sees that too. No record can be read off it.",

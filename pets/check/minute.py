@@ -44,7 +44,9 @@ def _whole(review: Checked) -> Iterator[tuple[str, str]]:
     yield "Who gets what?", f"{gets}{_nothing(review)}"
     if join is not None:
         sees = "sees codes for person ids, and masked numbers. It can read neither"
-        learns = f"It learns how many rows match, give or take {about(helper_width(join))}."
+        learns = "It does not learn how many rows match."
+        if join.helper_epsilon:
+            learns = f"It learns how many rows match, give or take {about(helper_width(join))}."
         yield "What does the helper see?", f"{full_name(spec, join.helper)} {sees}. {learns}"
     yield "Who could cheat?", _cheats(review)
     yield "What is not protected?", _UNPROTECTED if protect_of(review) is None else _UNPROTECTED_EXACT

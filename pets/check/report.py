@@ -26,6 +26,7 @@ from pets.check.checked import Checked, full_name
 from pets.check.declared import declared
 from pets.check.labels import Verdict
 from pets.check.minute import minute, validity
+from pets.spec.joins import protocol_of
 from pets.spec.model import Dataset, Spec
 from pets.spec.query import Aggregate, Query
 
@@ -231,7 +232,7 @@ def _dates(review: Checked) -> Section:
     ]
     if review.plan_digest is not None:
         pairs.append(("Plan", review.plan_digest))
-    for card_id in dict.fromkeys((spec.security.protocol or "helper_join_a", flow.RELEASE)):
+    for card_id in dict.fromkeys((protocol_of(spec), flow.RELEASE)):
         if card_id in review.cards:
             pairs.append((f"Card {card_id}", review.cards[card_id].digest))
     return Section(

@@ -17,15 +17,13 @@ from pets.spec import moments as taken_apart
 from pets.spec.cards import Card
 from pets.spec.control import Control, effective
 from pets.spec.crossing import columns
+from pets.spec.joins import protocol_of
 from pets.spec.model import Dataset, Spec
 from pets.spec.predicate import columns_of
 from pets.spec.protected import protected
 from pets.spec.query import Aggregate, ColumnRef, Query, Statistic
 
 Severity = Literal["error", "warning", "note"]
-
-JOINS: Final = ("helper_join_a",)
-"""Protocols that can run a two-table join. The first is taken where the specification leaves the choice open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +81,7 @@ class Asked:
 
     @property
     def protocol(self) -> str:
-        return self.spec.security.protocol or JOINS[0]
+        return protocol_of(self.spec)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,12 @@ from fractions import Fraction
 from typing import Final, TypedDict
 
 from pets.check import budget
-from pets.check.rules import JOINS, Asked, Found, rule
+from pets.check.rules import Asked, Found, rule
 from pets.errors import PetsError
 from pets.spec import moments as taken_apart
 from pets.spec.cards import EVERYONE
 from pets.spec.ir import Dimension, Factor
+from pets.spec.joins import JOINS, MODE_A, MODE_B
 from pets.spec.model import DESIGN, DifferentialPrivacy, Spec, quantity
 
 MAX_WINDOW: Final = timedelta(days=5 * 366)
@@ -227,6 +228,12 @@ def protocol(asked: Asked) -> Found:
             "security.protocol",
             f"{asked.protocol} {'does not join tables' if known else 'has no card in this installation'}",
             f"write {' or '.join(JOINS)}, or leave the choice to the planner",
+        )
+    if asked.protocol == MODE_B and asked.query.rows is not None:
+        yield (
+            "security.protocol",
+            f"{MODE_B} does not compare columns of two tables row by row, as WHERE asks",
+            f'write protocol = "{MODE_A}", and declare that the helper learns match_count',
         )
 
 

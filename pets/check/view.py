@@ -166,6 +166,7 @@ def _rows(seen: View, *, granted: bool) -> Iterator[tuple[Polynomial, Source]]:
     """
     words = seen.case.words
     cells = granted or "a" in seen.groups
+    yield from _parts(seen, granted=granted, cells=cells)  # first: the masks of parts are there for nothing else
     said = {p for m in seen.case.join.messages if (p := _places(seen.case, m)) is not None}
     matches = sorted(p for p in said if p[0] == "match" and seen.reads_at(p))
     ends = sorted(p for p in said if p[0] != "match" and (granted or seen.reads_at(p)))
@@ -186,7 +187,6 @@ def _rows(seen: View, *, granted: bool) -> Iterator[tuple[Polynomial, Source]]:
                     yield from ((row, source) for row in words.made(message.label, at, "gather, diff", each))
                 if granted:
                     yield from ((row, source) for row in words.made(message.label, at, "running sums"))
-    yield from _parts(seen, granted=granted, cells=cells)
 
 
 def _parts(seen: View, *, granted: bool, cells: bool) -> Iterator[tuple[Polynomial, Source]]:

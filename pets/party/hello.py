@@ -17,6 +17,9 @@ from pets.errors import PeerError, RunError
 from pets.ids import PartyId, PlanDigest, SpecDigest
 from pets.spec.canonical import canonical
 
+NO_DUMMIES = hashlib.sha256(b"").hexdigest()
+"""What is said of dummies by who has none."""
+
 RESULT_ENDPOINT = "result"
 """Name under which the result party's client says hello. A party may not be called so beside it."""
 

@@ -12,9 +12,9 @@ from pets.errors import SourceError
 from pets.kernels import columns, noise, rows, tags
 from pets.kernels.prf import Stream
 from pets.party.sources import Table
-from pets.protocols import control
+from pets.protocols import control, helper_join_b
 from pets.protocols import rows as rows_protocol
-from pets.protocols.helper_join import PeopleOfB, RowsOfA, Shape
+from pets.protocols.helper_join import PeopleOfB, RowsOfA, Shape, Sizes
 from pets.spec import ir
 from pets.spec.cards import load_cards
 from pets.spec.ir import AddNoise, Factor, HelperJoin, Protect, Read
@@ -23,11 +23,27 @@ I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
 
 
-def shape_of(join: HelperJoin) -> Shape:
+def shape_of(join: HelperJoin) -> Shape | helper_join_b.Shape:
     """The parameters of the protocol, from the plan: b-cell h of gathered or summed column c is number c * H + h."""
     names = load_cards()[join.card].names(dict(join.public))
     b_cells = names["v"] // len(join.summed)
     summed = tuple((s.gathered * b_cells + h, s.a) for s in join.summed for h in range(b_cells))
+    if join.card == helper_join_b.PROTOCOL:
+        return helper_join_b.Shape(
+            n_a=names["n_a"],
+            n_b=names["n_b"],
+            g=names["g"],
+            k=names["k"],
+            t=names["t"],
+            n_list_a=names["n_list_a"],
+            n_list_b=names["n_list_b"],
+            x=names["x"],
+            v_g=names["v_g"],
+            summed=summed,
+            fixed_ids=join.fixed_ids,
+            ones=frozenset(join.ones),
+            third=names["third"],
+        )
     return Shape(
         n_a=names["n_a"],
         n_b=names["n_b"],
@@ -87,7 +103,7 @@ def control_shape(step: Protect) -> control.Shape:
     )
 
 
-def rows_of_a(read: Read, join: HelperJoin, shape: Shape, table: Table, own: Stream) -> RowsOfA:
+def rows_of_a(read: Read, join: HelperJoin, shape: Sizes, table: Table, own: Stream) -> RowsOfA:
     """What role a brings: its rows, at most k a person in random order, with the factors that are multiplied.
 
     Raises: SourceError source.rows-per-person if there are more rows a person and the plan does not truncate.
@@ -109,7 +125,7 @@ def rows_of_a(read: Read, join: HelperJoin, shape: Shape, table: Table, own: Str
     return RowsOfA(ids, occurrence, cell, values, local, compared, tests)
 
 
-def people_of_b(read: Read, join: HelperJoin, shape: Shape, table: Table, own: Stream) -> PeopleOfB:
+def people_of_b(read: Read, join: HelperJoin, shape: Sizes, table: Table, own: Stream) -> PeopleOfB:
     """What role b brings: each person once, every factor summed over the person's rows in each of b's cells.
 
     Raises: SourceError source.rows-per-person if there are more rows a person and the plan does not truncate.
@@ -134,7 +150,7 @@ def people_of_b(read: Read, join: HelperJoin, shape: Shape, table: Table, own: S
     return PeopleOfB(table.ids if starts.size == table.rows else tags.take(table.ids, starts), values)
 
 
-def noise_of(step: AddNoise | Protect, shape: Shape, own: Stream) -> U64 | None:
+def noise_of(step: AddNoise | Protect, shape: Sizes, own: Stream) -> U64 | None:
     """This party's part of the noise of every cell, (v, g) uint64: drawn in one batch before the run begins.
 
     None under disclosure control, which adds none.

@@ -19,7 +19,7 @@ from pets.party.drive import Tick, drive
 from pets.party.sources import Table
 from pets.plan.cost import parties_of, ring_of
 from pets.plan.review import Reviewed
-from pets.protocols import control, helper_join
+from pets.protocols import control, helper_join, helper_join_b
 from pets.protocols.base import Role
 from pets.secret import Secret
 from pets.spec.ir import HelperJoin, Protect, Read
@@ -84,9 +84,10 @@ def result_endpoint(reviewed: Reviewed) -> PartyId:
     return PartyId(f"{reviewed.spec.result_party}:result")
 
 
-def to_agree(reviewed: Reviewed, shape: helper_join.Shape, cover: SpecDigest | None = None) -> hello.Agreed:
+def to_agree(reviewed: Reviewed, shape: helper_join.Sizes, cover: SpecDigest | None = None) -> hello.Agreed:
     """What this party is about to run, for the hello. ``cover``: the older specification whose approvals let it run."""
-    return hello.Agreed(reviewed.digest, reviewed.plan_digest, reviewed.cards, shape.dummies.digest, cover=cover)
+    dummies = shape.dummies.digest if isinstance(shape, helper_join.Shape) else hello.NO_DUMMIES
+    return hello.Agreed(reviewed.digest, reviewed.plan_digest, reviewed.cards, dummies, cover=cover)
 
 
 class Session:
@@ -428,14 +429,30 @@ class Session:
         on_rows: helper_join.OnRows | None,
     ) -> Role[prepare.U64 | None]:
         """The join alone; what is returned is this party's share of the sums, where another protocol takes it over."""
+        if brought is None and self._role != "helper":
+            raise InternalError("internal.bug", where="a party without rows plays an input role")
+        if isinstance(self._shape, helper_join_b.Shape):
+            return (yield from self._play_mode_b(self._shape, keys, brought, noise))
         if isinstance(brought, helper_join.RowsOfA):
             return (yield from helper_join.party_a(self._shape, brought, keys["ab"], keys["ac"], noise, on_rows))
         if isinstance(brought, helper_join.PeopleOfB):
             yield from helper_join.party_b(self._shape, brought, keys["ab"], keys["bc"], noise, on_rows)
             return None
-        if self._role != "helper":
-            raise InternalError("internal.bug", where="a party without rows plays an input role")
         return (yield from helper_join.helper(self._shape, keys["ac"], keys["bc"], noise, on_rows))
+
+    def _play_mode_b(
+        self,
+        shape: helper_join_b.Shape,
+        keys: Mapping[str, prf.KeyFamily],
+        brought: helper_join.RowsOfA | helper_join.PeopleOfB | None,
+        noise: prepare.U64 | None,
+    ) -> Role[prepare.U64 | None]:
+        if isinstance(brought, helper_join.RowsOfA):
+            return (yield from helper_join_b.party_a(shape, brought, keys["ab"], keys["ac"], noise))
+        if isinstance(brought, helper_join.PeopleOfB):
+            yield from helper_join_b.party_b(shape, brought, keys["ab"], keys["bc"], noise)
+            return None
+        return (yield from helper_join_b.helper(shape, keys["ac"], keys["bc"], noise))
 
     def _family(self, keys: Mapping[str, prf.KeyFamily], peer: PartyId) -> prf.KeyFamily:
         """The keys that this party shares with ``peer``."""

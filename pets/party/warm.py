@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from pets.kernels import aes, columns, digits, join, lists, noise, permute, prf, rows, shares, tags
+from pets.kernels import aes, columns, digits, join, lists, noise, okvs, permute, prf, rows, shares, tags
 from pets.kernels.jit import U64Array
-from pets.protocols import helper_join
+from pets.protocols import helper_join, helper_join_b
 from pets.protocols.base import Array, Receive, Role, Send
 from pets.protocols.codec import require_little_endian
 from pets.protocols.rep3 import compare, order, sharing
@@ -100,6 +100,30 @@ def rehearse() -> None:
                 "b": helper_join.party_b(shape, people, families["ab"][1], families["bc"][0], none),
                 "helper": helper_join.helper(shape, families["ac"][1], families["bc"][1], none),
                 "result": helper_join.result(shape),
+            }
+        )
+        other = helper_join_b.Shape(
+            n_a=4,
+            n_b=4,
+            g=2,
+            k=2,
+            t=16,
+            n_list_a=6,
+            n_list_b=8,
+            x=1,
+            v_g=2,
+            summed=summed,
+            fixed_ids=fixed,
+            ones=frozenset({0}),
+            third=okvs.third_of(8),
+        )
+        families = {pair: [_family(pair) for _ in pair] for pair in ("ab", "ac", "bc")}
+        _play(
+            {
+                "a": helper_join_b.party_a(other, rows_of_a, families["ab"][0], families["ac"][0], none),
+                "b": helper_join_b.party_b(other, people, families["ab"][1], families["bc"][0], none),
+                "helper": helper_join_b.helper(other, families["ac"][1], families["bc"][1], none),
+                "result": helper_join.result(other),
             }
         )
 

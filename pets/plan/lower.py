@@ -4,11 +4,13 @@ Passes in order: roles, moments, epsilon and rounding, the two reads, the join, 
 what is sent (sizes, columns, noise) is in the plan; nothing is left for a party to choose.
 """
 
+from collections.abc import Mapping
+from fractions import Fraction
 from math import prod
 
 from pets.check import budget
 from pets.check.noised import noised_columns, plain
-from pets.errors import LeakError, SpecError
+from pets.errors import InternalError, LeakError, SpecError
 from pets.ids import PartyId
 from pets.plan.crossed import filtered, greatest
 from pets.spec import moments as taken_apart
@@ -32,13 +34,13 @@ from pets.spec.ir import (
     RowFilter,
     Summed,
 )
+from pets.spec.joins import MODE_B, protocol_of
 from pets.spec.lines import Lines, lines
 from pets.spec.model import Dataset, Leakage, Spec, quantity
 from pets.spec.moments import MAX_B_CELLS, Roles, Side
 from pets.spec.protected import Protected, protected
 from pets.spec.query import LINEAR, Aggregate, Query
 
-JOIN_CARD = "helper_join_a"
 RELEASE_CARD = "release"
 CONTROL_CARD = "disclosure_control"
 
@@ -56,6 +58,9 @@ MAX_UNIT = 2**53
 
 MAX_LIST = 2**32
 """Positions are u32."""
+
+MAX_READ = 2**24
+"""Rows of a, and persons of b by their occurrences, in mode B: each row is taken for b's by chance once in 2^64."""
 
 MAX_DUMMIES = 2**20
 """Half the number of dummy slots; their law is a table of this size."""
@@ -93,7 +98,7 @@ def lower(spec: Spec, query: Query) -> Plan:
         if 2 * greatest(spec, query.rows) >= 2**RANGE_BITS:
             raise LeakError("leak.compare-range", path="computation.sql: WHERE", bits=RANGE_BITS)
         read_a, read_b, rows = filtered(spec, query.rows, read_a, read_b)
-    card = load_cards()[JOIN_CARD]
+    card = load_cards()[protocol_of(spec)]
     join = _join(spec, roles, read_a, read_b, moments, g, h, card, rows, noised=guarded is None)
     _check_range(card, join, moments, columns, table_a, table_b)
     safe: AddNoise | Protect
@@ -128,7 +133,7 @@ def _protect(
     """Disclosure control by the three parties of the join: the two that hold shares of the sums, and the third."""
     card = load_cards()[CONTROL_CARD]
     rounded = sum(each.rounded for each in guarded.shown) if control.round_to > 1 else 0
-    rows = (join.parameter("n_a") + 2 * join.parameter("s") + g) * read_b.rows_per_person
+    rows = load_cards()[join.card].names(dict(join.public))["n_list_a"] * read_b.rows_per_person
     for each in guarded.shown:
         if each.rounded and rows * moments[each.moment].a.bound >= MAX_COUNT - control.round_to:
             raise LeakError("leak.round-range", path="release.disclosure_control.round_to", most=MAX_COUNT)
@@ -227,37 +232,33 @@ def _join(
         for m in moments
     )
     local_a = tuple((number, read_a.factors.index(m.a)) for number, m in enumerate(moments) if m.outer)
-    leak = match_count(spec, roles.helper)
-    epsilon, delta = quantity(leak.noised.epsilon), quantity(leak.noised.delta)  # type: ignore[union-attr]
-    try:
-        slots = budget.dummy_slots(epsilon, delta, read_a.rows_per_person)
-    except ValueError as error:
-        raise LeakError(
-            "dp.match-count", path="security.leakage", epsilon=budget.exact(epsilon), delta=budget.exact(delta)
-        ) from error
-    if slots > MAX_DUMMIES:
-        raise SpecError("spec.dummies", path="security.leakage", slots=2 * slots, most=2 * MAX_DUMMIES)
-    products = [s for s in summed if s.a is not None and rows is None]
-    brought = len(gathered) * h + len(read_b.compared) + len(read_b.tests)
     public = {
         "n_a": read_a.max_rows,
         "n_b": read_b.max_rows,
         "g": g,
         "k": read_a.rows_per_person,
-        "s": slots,
-        "v_g": brought,
+        "v_g": len(gathered) * h + len(read_b.compared) + len(read_b.tests),
         "v": len(summed) * h,
-        "v_m": len(summed) * h if rows is None else 0,
-        "v_c": 0 if rows is None else len(summed) * h,
         "x": len(factors_a) if rows is None else 0,
-        "z": len({s.gathered for s in products}) * h,
-        "p": len(products) * h,
         "r": len(summed) * h if noised else 0,
     }
-    names = card.names(public)
-    if names["n"] >= MAX_LIST:
-        path = f"dataset.{read_a.dataset}.max_rows, dataset.{read_b.dataset}.max_rows"
-        raise SpecError("spec.rows", path=path, rows=names["n"], most=MAX_LIST)
+    ones: tuple[int, ...] = ()
+    epsilon = delta = Fraction(0)
+    if card.id == MODE_B:
+        if rows is not None:
+            raise InternalError("internal.bug", where="a join in mode B under a condition on rows")
+        ones = tuple(number for number, each in enumerate(gathered) if h == 1 and _is_ones(read_b, each))
+        public["v_t"] = (len(gathered) - len(ones)) * h
+        public["v_p"] = sum(each.gathered not in ones for each in summed) * h
+    else:
+        epsilon, delta, public["s"] = _dummies(spec, roles.helper, read_a.rows_per_person)
+        products = [each for each in summed if each.a is not None and rows is None]
+        public["v_m"] = len(summed) * h if rows is None else 0
+        public["v_c"] = 0 if rows is None else len(summed) * h
+        public["z"] = len({each.gathered for each in products}) * h
+        public["p"] = len(products) * h
+    public = {name: public[name] for name in card.public}
+    _check_lists(card, public, read_a, read_b)
     return HelperJoin(
         out="sums",
         card=card.id,
@@ -271,13 +272,46 @@ def _join(
         summed=summed,
         factors_a=factors_a,
         local_a=local_a,
-        ones=(),
+        ones=ones,
         fixed_ids=spec.dataset(read_a.dataset).columns[spec.dataset(read_a.dataset).key].scheme == "nhs-number",
         helper_epsilon=epsilon,
         helper_delta=delta,
         public=tuple(public.items()),
         rows=rows,
     )
+
+
+def _is_ones(read_b: Read, gathered: Gathered) -> bool:
+    """True if a column of b is 1 for every person that b lists, whatever its rows are."""
+    factor = read_b.factors[gathered.factor]
+    once = factor.people or read_b.rows_per_person == 1
+    return once and not gathered.outer and not factor.values and not factor.present
+
+
+def _dummies(spec: Spec, helper: PartyId, rows_per_person: int) -> tuple[Fraction, Fraction, int]:
+    """Epsilon and delta of the helper's count, and half the number of slots for dummies."""
+    leak = match_count(spec, helper)
+    epsilon, delta = quantity(leak.noised.epsilon), quantity(leak.noised.delta)  # type: ignore[union-attr]
+    try:
+        slots = budget.dummy_slots(epsilon, delta, rows_per_person)
+    except ValueError as error:
+        raise LeakError(
+            "dp.match-count", path="security.leakage", epsilon=budget.exact(epsilon), delta=budget.exact(delta)
+        ) from error
+    if slots > MAX_DUMMIES:
+        raise SpecError("spec.dummies", path="security.leakage", slots=2 * slots, most=2 * MAX_DUMMIES)
+    return epsilon, delta, slots
+
+
+def _check_lists(card: Card, public: Mapping[str, int], read_a: Read, read_b: Read) -> None:
+    """Lists are short enough for positions of 32 bits; in mode B for its chance of a wrong match, too."""
+    names = card.names(public)
+    longest, most = names["n_list_a"] + names["n_list_b"], MAX_LIST
+    if card.id == MODE_B:
+        longest, most = max(names["n_list_a"], names["n_list_b"]), MAX_READ
+    if longest >= most:
+        path = f"dataset.{read_a.dataset}.max_rows, dataset.{read_b.dataset}.max_rows"
+        raise SpecError("spec.rows", path=path, rows=longest, most=most)
 
 
 def match_count(spec: Spec, helper: PartyId) -> Leakage:

@@ -6,6 +6,7 @@ everything; no author can cause it.
 """
 
 from collections.abc import Mapping
+from fractions import Fraction
 from itertools import zip_longest
 
 from pets.check import budget, flow
@@ -112,21 +113,24 @@ def _sizes(plan: Plan, join: HelperJoin, spec: Spec) -> None:
     on_rows = join.rows is not None
     products = [summed for summed in join.summed if summed.a is not None and not on_rows]
     brought = reads["b"].compared, reads["b"].tests
-    expected = {
-        "n_a": table_a.max_rows,
-        "n_b": table_b.max_rows,
-        "g": g,
-        "k": table_a.max_rows_per_person,
-        "s": budget.dummy_slots(join.helper_epsilon, join.helper_delta, table_a.max_rows_per_person),
+    columns = {
         "v_g": len(join.gathered) * b_cells + sum(map(len, brought)),
+        "v_t": len([number for number in range(len(join.gathered)) if number not in join.ones]) * b_cells,
         "v": len(join.summed) * b_cells,
         "v_m": 0 if on_rows else len(join.summed) * b_cells,
         "v_c": len(join.summed) * b_cells if on_rows else 0,
         "x": 0 if on_rows else len(join.factors_a),
         "z": len({summed.gathered for summed in products}) * b_cells,
         "p": len(products) * b_cells,
+        "v_p": len([summed for summed in join.summed if summed.gathered not in join.ones]) * b_cells,
         "r": len(join.summed) * b_cells if isinstance(plan.protection, AddNoise) else 0,
     }
+    expected = {"n_a": table_a.max_rows, "n_b": table_b.max_rows, "g": g, "k": table_a.max_rows_per_person}
+    if join.card == "helper_join_b":
+        expected |= {name: columns[name] for name in ("v_g", "v_t", "v", "x", "v_p", "r")}
+    else:
+        expected["s"] = budget.dummy_slots(join.helper_epsilon, join.helper_delta, table_a.max_rows_per_person)
+        expected |= {name: columns[name] for name in ("v_g", "v", "v_m", "v_c", "x", "z", "p", "r")}
     for got, (name, value) in zip_longest(join.public, expected.items(), fillvalue=("public", len(expected))):
         if got != (name, value):
             raise InternalError("plan.sizes", name=name, got=got, expected=value)
@@ -183,6 +187,8 @@ def _match_count(join: HelperJoin, spec: Spec) -> None:
         (item for item in spec.security.leakage if item.learner == join.helper and item.item == "match_count"), None
     )
     declared = (quantity(leak.noised.epsilon), quantity(leak.noised.delta)) if leak and leak.noised else None
+    if join.card == "helper_join_b":
+        declared = (Fraction(0), Fraction(0))  # there is no count
     if declared != (join.helper_epsilon, join.helper_delta):
         raise InternalError(
             "plan.noise", column="match_count", problem="the helper's count has another epsilon or delta"

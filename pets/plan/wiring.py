@@ -60,7 +60,7 @@ def _checks(plan: Plan, spec: Spec, query: Query, cards: Mapping[str, Card]) -> 
     if query.join == "left":
         yield "preserved side", a.dataset, query.left
     moments = safe.moments
-    yield from _cards(join, safe, cards)
+    yield from _cards(spec, join, safe, cards)
     yield from _parties(spec, a, b, join, safe, opened)
     for read in (a, b):
         yield from _read(spec, query, read)
@@ -91,9 +91,13 @@ def _control(safe: Protect, wanted: Protected, control: Control) -> Iterator[Che
     yield "rounding", (safe.round_to, safe.rounding), (control.round_to, control.rounding)
 
 
-def _cards(join: HelperJoin, safe: AddNoise | Protect, cards: Mapping[str, Card]) -> Iterator[Check]:
+def _cards(spec: Spec, join: HelperJoin, safe: AddNoise | Protect, cards: Mapping[str, Card]) -> Iterator[Check]:
+    holders = {table.party for table in spec.datasets}
+    told = [each for each in spec.security.leakage if each.item == "match_count" and each.learner not in holders]
+    counted = any(each.noised is not None for each in told)
+    joined = spec.security.protocol or ("helper_join_a" if counted else "helper_join_b")
     wanted = "disclosure_control" if isinstance(safe, Protect) else "release"
-    yield "cards", (join.card, safe.card), ("helper_join_a", wanted)
+    yield "cards", (join.card, safe.card), (joined, wanted)
     for step in (join, safe):
         yield "card_version", step.card_version, cards[step.card].version
 
@@ -160,8 +164,18 @@ def _join(spec: Spec, a: Read, b: Read, join: HelperJoin, moments: tuple[Moment,
     yield "every factor", {s.a for s in join.summed} - {None}, set(range(len(join.factors_a)))
     outer = [(n, a.factors.index(m.a)) for n, m in enumerate(moments) if m.outer]
     yield "local_a", list(join.local_a), outer
+    yield "ones", set(join.ones), _ones(spec, b, join)
     key = spec.dataset(a.dataset).columns[spec.dataset(a.dataset).key]
     yield "fixed_ids", join.fixed_ids, key.scheme == "nhs-number"
+
+
+def _ones(spec: Spec, b: Read, join: HelperJoin) -> set[int]:
+    """Columns of b that need not travel in mode B: nothing is in them but that the person is there."""
+    if join.card != "helper_join_b" or b.dimensions:
+        return set()
+    alone = spec.dataset(b.dataset).max_rows_per_person == 1
+    factors = [(number, b.factors[each.factor]) for number, each in enumerate(join.gathered) if not each.outer]
+    return {number for number, f in factors if (f.people or alone) and (f.values, f.present) == ((), ())}
 
 
 def _sum(a: Read, b: Read, join: HelperJoin, summed: Summed, moment: Moment) -> Iterator[Check]:

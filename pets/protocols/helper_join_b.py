@@ -267,6 +267,8 @@ def _entries_of_b(shape: Shape, people: PeopleOfB, ab: prf.KeyFamily) -> tuple[U
     persons = len(people.ids)
     if persons > shape.n_b:
         raise InternalError("internal.bug", where="persons of role b outside the declared sizes")
+    if not all(np.all(people.values[column] == 1) for column in shape.ones):
+        raise InternalError("internal.bug", where="a column of role b that does not travel is not 1 for everyone")
     blocks = _id_blocks(shape, people.ids, ab)
     found = []
     for label, width in (("tag", okvs.TOKEN_BYTES), ("check", CHECK_BYTES)):

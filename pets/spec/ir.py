@@ -152,7 +152,7 @@ class Summed:
 
 @dataclass(frozen=True, slots=True)
 class HelperJoin:
-    """Join and sum per cell with a helper (card helper_join_a). Result: additive shares at a and the helper.
+    """Join and sum per cell with a helper (cards helper_join_a and _b). Result: additive shares at a and the helper.
 
     ``public`` are the public parameters by the names of the card; every message count is a formula in them.
     ``gathered`` and ``summed`` are per cell of b's dimensions: b-cell h of column c is number ``c * h_cells + h``.
@@ -162,6 +162,7 @@ class HelperJoin:
     ``ones``: the gathered columns that are 1 for every person: in mode B they do not travel; none in mode A.
     ``fixed_ids``: identifiers have one public width and enter tags as they are; else they are hashed first.
     ``rows``: a condition across tables. Then role b brings its compared columns and tests behind the gathered ones.
+    ``helper_epsilon``, ``helper_delta``: of the helper's count; both 0 in mode B, which tells none.
     """
 
     out: str

@@ -81,7 +81,7 @@ def test_more_runs_than_the_period_pays_for_are_a_warning() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "rule"),
     [
-        ('protocol = "helper_join_a"\n', "", "policy.protocol"),
+        ('protocol = "helper_join_a"\n', 'protocol = "helper_join_b"\n', "policy.protocol"),
         (
             '[release.differential_privacy]\nepsilon = "1"\nneighbours = "one person\'s rows added or removed"\n',
             "[release.disclosure_control]\nmin_count = 10\n",

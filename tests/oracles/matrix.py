@@ -57,12 +57,29 @@ _BY_HAND: Final = {
 """Marks by kind of value, in the order of APART, TO_A and TO_B."""
 
 
+_HELPER_IN_MODE_B: Final = {
+    "key": "-", "group": "H", "value": "H", "filter": "-", "group+filter": "H", "value+filter": "H",
+    "key+counted": "H", "group+counted": "H",
+}  # fmt: skip
+"""What ``helper_join_b`` leaves with the helper alone. It has no list of b's, so it counts nothing: ids and filters are
+in no message; T and P bring it tags of both, P role b's values and groups, M8 role a's groups, and the operations on
+shares role a's values, each protected. The operations leave a and b the same marks that M3 to M6 do."""
+
+
+def _of_mode_b(by_hand: str, marks: dict[str, str]) -> dict[str, str]:
+    side, _, use = by_hand.partition(" ")
+    if by_hand == "count":
+        return marks | {"h": "-"} | ({"hr": "-"} if "hr" in marks else {})
+    return marks | ({"h": _HELPER_IN_MODE_B[use]} if side in ("a", "b") and use in _HELPER_IN_MODE_B else {})
+
+
 def matrix(said: Mapping[str, Any]) -> Matrix:
     """The matrix of one accepted specification, from what was written down of it by hand.
 
-    said:   ``parties`` in order, ``a`` and ``b`` (``party``, ``dataset``, ``columns`` with their use: key, group,
-            value, filter, counted, or two joined by +), ``helper``, ``result``, the names of the ``sums``, and of each
-            column ``released`` whether it is a group or a statistic.
+    said:   ``protocol`` if it is helper_join_b, ``parties`` in order, ``a`` and ``b`` (``party``, ``dataset``,
+            ``columns`` with their use: key, group, value, filter, counted, or two joined by +), ``helper``,
+            ``result``, the names of the ``sums``, and of each column ``released`` whether it is a group or a
+            statistic.
     """
     a, b, helper, result = said["a"]["party"], said["b"]["party"], said["helper"], said["result"]
     role = {a: "a", b: "b", helper: "h"}
@@ -75,6 +92,8 @@ def matrix(said: Mapping[str, Any]) -> Matrix:
 
     def row(kind: str, value: str, by_hand: str) -> None:
         marks = dict(zip(order, _BY_HAND[by_hand][place].split(), strict=True))
+        if said.get("protocol") == "helper_join_b":
+            marks = _of_mode_b(by_hand, marks)
         rows.append(Row(value, kind, {c.label: Mark(marks[_roles(c.parties, role)]) for c in columns}))
 
     for side in ("a", "b"):

@@ -114,7 +114,7 @@ def copied_to(*copies: tuple[str, str]) -> Callable[[str], str]:
     return edit
 
 
-COUNTS = {"v": "g", "v_g": "n", "x": "n_list_a", "1": "n_list_b"}
+COUNTS = {"v_t": "slots", "v": "g", "v_g": "n", "x": "n_list_a", "1": "n_list_b"}
 """How many entries a message with these columns is given."""
 
 
@@ -360,35 +360,35 @@ def _second_mask(text: str) -> str:
     )(text)
 
 
-def sweep() -> dict[str, str]:
+def sweep(text: str = TEXT) -> dict[str, str]:
     """Every small edit of the card: another receiver or one more, one holder more, another family, a summand less."""
     roles, found = ("a", "b", "helper", "result"), {}
-    for label in re.findall(r'label = "(\w+)"', TEXT):
-        sender, receiver = _ends(label)
+    for label in re.findall(r'label = "(\w+)"', text):
+        sender, receiver = _ends(label, text)
         for role in roles:
             if role != sender and role != receiver:
-                found[f"{label} to {role}"] = sent_to(label, role)(TEXT)
-                found[f"{label} to {role}, too"] = copied_to((label, role))(TEXT)
-    for key, names in re.findall(r'name = "(\w+)"\nholders = \[([^\]]*)\]', TEXT):
+                found[f"{label} to {role}"] = sent_to(label, role)(text)
+                found[f"{label} to {role}, too"] = copied_to((label, role))(text)
+    for key, names in re.findall(r'name = "(\w+)"\nholders = \[([^\]]*)\]', text):
         holders = names.replace('"', "").split(", ")
         for role in roles:
             if role not in holders:
-                found[f"{key} held by {role}"] = held_by(key, *holders, role)(TEXT)
-    terms = re.findall(r'^term = "(.*)"$', TEXT, re.MULTILINE)
+                found[f"{key} held by {role}"] = held_by(key, *holders, role)(text)
+    terms = re.findall(r'^term = "(.*)"$', text, re.MULTILINE)
     for call in sorted(set(re.findall(r"(?:mask|zero|perm|dummies)\([^()]*\)", " ".join(terms)))):
         own = re.findall(r"s_\w\w", call)[0]
         for key in ("s_ab", "s_ac", "s_bc"):
             if key != own:
-                found[f"{call} from {key}"] = TEXT.replace(call, call.replace(own, key))
+                found[f"{call} from {key}"] = text.replace(call, call.replace(own, key))
     for term in terms:
         for part in re.findall(r" [+-] [^+-]*?\([^()]*\)(?= [+-]|$)|, (?:dummies|fillers)\(\w+\)", term):
             left_out = term.replace(part, "", 1)
-            found[f"{term} without{part}"] = TEXT.replace(f'term = "{term}"', f'term = "{left_out}"')
+            found[f"{term} without{part}"] = text.replace(f'term = "{term}"', f'term = "{left_out}"')
     return found
 
 
-def _ends(label: str) -> tuple[str, str]:
-    match = re.search(rf'label = "{label}"\nround = \d\nfrom = "(\w+)"\nto = "(\w+)"', TEXT)
+def _ends(label: str, text: str) -> tuple[str, str]:
+    match = re.search(rf'label = "{label}"\nround = \d\nfrom = "(\w+)"\nto = "(\w+)"', text)
     assert match is not None
     return match.group(1), match.group(2)
 

@@ -15,15 +15,15 @@ from pets.party import gate
 from pets.party.gate import Expected
 from pets.party.session import roles_of
 from pets.plan.cost import join_of
-from pets.plan.lower import JOIN_CARD
 from pets.plan.review import Reviewed
 from pets.protocols.base import Act, Array, Role, Send
 from pets.spec.cards import Card, load_cards
+from pets.spec.joins import MODE_A
 from pets.transport import frame
 from pets.transport.link import Slot
 from pets.transport.memory import Passing
 
-CARD: Card = load_cards()[JOIN_CARD]
+CARD: Card = load_cards()[MODE_A]
 COMPUTE = tuple(name for name in CARD.roles if name != gate.RESULT)
 FRESH = "M0"
 """A label that no card has."""

@@ -18,17 +18,17 @@ from pets.party.drive import drive
 from pets.party.gate import Expected, Gate
 from pets.party.sources import Table
 from pets.plan.cost import join_of
-from pets.plan.lower import JOIN_CARD
 from pets.plan.review import Reviewed
 from pets.protocols import helper_join
 from pets.protocols.base import Send
 from pets.spec.cards import load_cards
 from pets.spec.ir import Read
+from pets.spec.joins import MODE_A
 from pets.transport.link import Link
 from pets.transport.memory import MemoryNetwork, Passing
 
 HANDLE = RunHandle("ab" * 16)
-CARD = load_cards()[JOIN_CARD]
+CARD = load_cards()[MODE_A]
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,13 @@ from pets.party import gate
 from pets.party.gate import Expected, Gate
 from pets.party.session import roles_of
 from pets.plan.cost import join_of
-from pets.plan.lower import JOIN_CARD
 from pets.protocols.base import Array, Receive, Send
 from pets.secret import Secret
 from pets.spec.cards import Card, load_cards
+from pets.spec.joins import MODE_A
 from tests.party.world import SPEC, altered, reviewed_of
 
-CARD: Card = load_cards()[JOIN_CARD]
+CARD: Card = load_cards()[MODE_A]
 REVIEWED = reviewed_of(SPEC)
 PUBLIC = dict(join_of(REVIEWED.plan).public)
 ROLES = roles_of(REVIEWED)

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from pets.plan.cost import BETWEEN_SITES, ONE_MACHINE, SETTINGS, Forecast, forecast, join_of, parties_of
-from pets.plan.lower import JOIN_CARD, lower
+from pets.plan.lower import lower
 from pets.plan.review import review
 from pets.spec.cards import load_cards
+from pets.spec.joins import MODE_A, MODE_B
 from pets.spec.parse import parse_toml
 from pets.spec.sql import bind
 from tests.oracles import random_queries as drawn
@@ -22,9 +23,9 @@ def test_messages_add_up_to_the_card_s_formula_for_all_bytes(file: Path) -> None
     found = forecast(plan, load_cards())
     assert sum(message.size for message in found.messages) == found.size
     listed = [message.label for message in found.messages if message.term]
-    assert listed == [m.label for m in load_cards()[JOIN_CARD].messages]
+    assert listed == [m.label for m in load_cards()[plan.join.card].messages]
     assert {m.sender for m in found.messages} <= set(spec.computing)
-    computed = plan.join.rows is not None
+    computed = plan.join.rows is not None or plan.join.card == MODE_B
     assert computed == (len(found.messages) > len(listed))
     assert (found.rounds == 5) is not computed
 
@@ -43,7 +44,7 @@ def test_a_forecast_names_the_parties_of_the_roles() -> None:
     spec = parse_toml(PASS[0].read_text())
     plan = lower(spec, bind(spec))
     parties = parties_of(plan)
-    for message, listed in zip(forecast(plan, load_cards()).messages, load_cards()[JOIN_CARD].messages, strict=True):
+    for message, listed in zip(forecast(plan, load_cards()).messages, load_cards()[MODE_A].messages, strict=True):
         assert (message.sender, message.receiver) == (parties[listed.sender], parties[listed.receiver])
 
 
@@ -55,8 +56,8 @@ def test_forecasts_of_random_queries_depend_on_public_numbers_only(seed: int) ->
         found = review(spec)
         if found.plan is None or found.forecast is None:
             continue
-        names = load_cards()[JOIN_CARD].names(dict(join_of(found.plan).public))
-        for message, listed in zip(found.forecast.messages, load_cards()[JOIN_CARD].messages, strict=True):
+        names = load_cards()[MODE_A].names(dict(join_of(found.plan).public))
+        for message, listed in zip(found.forecast.messages, load_cards()[MODE_A].messages, strict=True):
             width = listed.element_under(names).width
             assert message.size == listed.columns.evaluate(names) * listed.count.evaluate(names) * width
         return

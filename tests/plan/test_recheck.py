@@ -26,7 +26,7 @@ PASS = [
     for name in (
         *("ae_by_tenure", "correlation_across_tables", "edge_global_agg", "left_join_with_people"),
         *("one_run_on_frozen_rows", "required_measure_shares_the_count", "result_to_the_council"),
-        *("roles_swapped_result_to_role_b", "variance_with_weights"),
+        *("roles_swapped_result_to_role_b", "variance_with_weights", "mode_b_by_name"),
     )
 ]
 """Every field of each plan is changed in turn, so a few plans that differ will do."""
@@ -58,8 +58,8 @@ def changes(value: Any, path: str) -> Iterator[tuple[str, Any]]:
             yield path, value + 1
             yield path, value - 1
         case Fraction():
-            yield path, value * 2
-            yield path, value / 2
+            yield path, value * 2 or Fraction(1)
+            yield path, value / 2 or Fraction(1, 2)
         case str():
             yield path, value + "x"
         case None:
