@@ -1,4 +1,4 @@
-"""One picture of a released table: a panel for each statistic, a dot for each cell, a line for what noise may do.
+"""One picture of a released table: a panel for each statistic, a dot for each cell, a line for its noise or rounding.
 
 Drawn with matplotlib's object interface: no global state, no display. Colours are told apart without colour vision (the
 Okabe-Ito palette), every dot has its label in the legend or on the axis, and a cell that the noise leaves open says so.
@@ -31,6 +31,7 @@ MAX_PANELS: Final = 4
 MAX_ROWS: Final = 60
 """A chart of more rows of dots than this shows the first ones and says so."""
 UNDETERMINED: Final = "not determined"
+WITHHELD: Final = "withheld"
 EMPTY: Final = "no row is kept"
 
 _PANEL: Final = 3.3
@@ -74,9 +75,11 @@ def chart(
     note: str,
     grouping: Sequence[str],
     statistics: Sequence[str],
+    withheld: pd.DataFrame | None = None,
 ) -> Figure:
     """Draw the table. ``frame`` has a row per cell and ``name``, ``name_low``, ``name_high`` for each statistic.
 
+    ``withheld``: the same rows, and for each statistic whether it is withheld there.
     One grouping column becomes colours, if it has few levels and there is another; the others make rows.
     """
     places = _places(frame, grouping)
@@ -96,7 +99,8 @@ def chart(
     FigureCanvasAgg(figure)
     axes: list[Any] = list(np.atleast_1d(figure.subplots(1, len(panels), sharey=True)))
     for axis, name, head in zip(axes, panels, heads, strict=True):
-        _panel(axis, frame, name, places)
+        gone = np.zeros(len(frame), bool) if withheld is None else withheld[name].to_numpy(bool)
+        _panel(axis, frame, name, places, gone)
         axis.set_title(head, loc="left", fontsize=10.5, color=_INK, pad=6)
     axes[0].set_yticks(range(len(places.rows)), places.rows)
     for label, row in zip(axes[0].get_yticklabels(), places.rows, strict=True):
@@ -177,8 +181,8 @@ def _fold(text: str, width: int) -> list[str]:
     return kept
 
 
-def _panel(axis: Any, frame: pd.DataFrame, name: str, places: _Places) -> None:
-    """Dots and lines of one statistic; where the noise leaves it open, words in its place."""
+def _panel(axis: Any, frame: pd.DataFrame, name: str, places: _Places, withheld: Any) -> None:
+    """Dots and lines of one statistic; where the noise leaves it open, or it is withheld, words in its place."""
     row, colour = np.array(places.row, int), np.array(places.colour, int)
     value, low, high = (frame[f"{name}{end}"].to_numpy(float) for end in ("", "_low", "_high"))
     known = np.isfinite(value) & np.isfinite(low) & np.isfinite(high)
@@ -196,10 +200,9 @@ def _panel(axis: Any, frame: pd.DataFrame, name: str, places: _Places) -> None:
         axis.axhline(number - 0.5, color=_RULE, linewidth=0.8)
     _scale(axis, value[known & (row >= 0)], low[known & (row >= 0)], high[known & (row >= 0)])
     start = axis.get_xlim()[0]
-    for place in y[~known & (row >= 0)]:
-        axis.annotate(
-            UNDETERMINED, (start, place), (3, 0), textcoords="offset points", va="center", fontsize=6.5, color=_GREY
-        )
+    for place, gone in zip(y[~known & (row >= 0)], withheld[~known & (row >= 0)], strict=True):
+        word = WITHHELD if gone else UNDETERMINED
+        axis.annotate(word, (start, place), (3, 0), textcoords="offset points", va="center", fontsize=6.5, color=_GREY)
 
 
 def _scale(axis: Any, value: Any, low: Any, high: Any) -> None:

@@ -62,7 +62,7 @@ def _counts(bands: I64, control: Control) -> tuple[I64, I64, I64]:
 
 def statistic(output: Derived, moments: Shown) -> tuple[Any, Any, Any]:
     """One column of the table, with the bounds that rounding leaves; missing wherever anything of it is withheld."""
-    there = np.logical_and.reduce([moments.there[number] for number in output.moments])
+    shown = there(output, moments)
     kind = Statistic(output.statistic)
     if len(output.moments) == 1:
         found = _sum(moments.moments[output.moments[0]], moments.values[output.moments[0]])
@@ -75,7 +75,12 @@ def statistic(output: Derived, moments: Shown) -> tuple[Any, Any, Any]:
     else:
         found = (_ratio(kind, output.moments, moments),) * 3
     value, low, high = found
-    return _masked(value, there), _masked(low, there), _masked(high, there)
+    return _masked(value, shown), _masked(low, shown), _masked(high, shown)
+
+
+def there(output: Derived, moments: Shown) -> Flags:
+    """Where a column of the table is shown: in the cells in which everything that it is made of is."""
+    return np.asarray(np.logical_and.reduce([moments.there[number] for number in output.moments]))
 
 
 def _sum(moment: Moment, values: tuple[I64, I64, I64]) -> tuple[Any, Any, Any]:

@@ -110,17 +110,33 @@ def table(plan: Plan, opened: I64) -> "pd.DataFrame":
     Missing: a statistic that the sums do not determine (a mean over a count at or below zero), or that disclosure
              control withholds, is NaN, or NA in a column of whole numbers.
     """
+    frame, gone = _whole(plan, opened)
+    return frame.drop(columns=[*gone.values()])
+
+
+def withheld(plan: Plan, opened: I64) -> "pd.DataFrame":
+    """Which numbers of the table disclosure control withholds: its rows, and True or False for each statistic."""
+    frame, gone = _whole(plan, opened)
+    return frame[[*gone.values()]].set_axis([*gone], axis=1)
+
+
+def _whole(plan: Plan, opened: I64) -> "tuple[pd.DataFrame, dict[str, str]]":
+    """The table with one more column for each statistic, and their names: where it is withheld."""
     import pandas as pd
 
     derive, safe = derive_step(plan), plan.protection
     statistic: Callable[[Derived], tuple[Any, Any, Any]]
+    kept: Callable[[Derived], Any]
     if isinstance(safe, AddNoise):
         statistic = partial(_statistic, moments=moments_of(plan, safe, opened))
+        kept = _all_shown
     else:
-        statistic = partial(controlled.statistic, moments=controlled.moments_of(safe, opened))
+        shown = controlled.moments_of(safe, opened)
+        statistic, kept = partial(controlled.statistic, moments=shown), partial(controlled.there, moments=shown)
     levels = [d.levels for d in derive.dimensions]
     codes = np.indices([len(names) for names in levels]).reshape(len(levels), -1) if levels else np.empty((0, 1), int)
     found: dict[str, Any] = {}
+    gone: dict[str, str] = {}
     for output in derive.outputs:
         if output.dimension is not None:
             place = [d.column for d in derive.dimensions].index(output.dimension)
@@ -130,11 +146,18 @@ def table(plan: Plan, opened: I64) -> "pd.DataFrame":
             )
         else:
             value, low, high = statistic(output)
+            gone[output.name] = f"{output.name} withheld"  # no name of SQL has a blank in it
             found |= {output.name: value, f"{output.name}_low": low, f"{output.name}_high": high}
+            found[gone[output.name]] = ~np.broadcast_to(np.asarray(kept(output), bool), len(value))
     frame = pd.DataFrame(found)
     grouping = [o.name for o in derive.outputs if o.dimension is not None]
     frame = frame.sort_values(grouping, kind="stable", ignore_index=True) if grouping else frame
-    return frame if derive.having is None else frame[having.kept(frame, derive.having)].reset_index(drop=True)
+    frame = frame if derive.having is None else frame[having.kept(frame, derive.having)].reset_index(drop=True)
+    return frame, gone
+
+
+def _all_shown(_: Derived) -> bool:
+    return True
 
 
 def cells(plan: Plan) -> int:

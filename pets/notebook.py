@@ -12,6 +12,7 @@ MAX_ROWS: Final = 50
 """A longer table shows its first rows and says how many there are."""
 
 UNDETERMINED: Final = "–"
+WITHHELD: Final = "withheld"
 
 _STYLE: Final = """
 .pets-result{font-family:system-ui,sans-serif;line-height:1.35;margin:.4em 0 1em}
@@ -30,15 +31,26 @@ border-bottom:1px solid rgba(128,128,128,.25);vertical-align:baseline;white-spac
 
 
 def table_html(
-    frame: Any, *, title: str, grouping: Sequence[str], statistics: Sequence[str], notes: Sequence[str]
+    frame: Any,
+    *,
+    title: str,
+    grouping: Sequence[str],
+    statistics: Sequence[str],
+    notes: Sequence[str],
+    withheld: Any = None,
 ) -> str:
-    """A released table. ``frame`` has a row per cell and ``name``, ``name_low``, ``name_high`` for each statistic."""
+    """A released table. ``frame`` has a row per cell and ``name``, ``name_low``, ``name_high`` for each statistic.
+
+    ``withheld``: the same rows, and for each statistic whether it is withheld there.
+    """
     shown = frame.iloc[:MAX_ROWS]
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in grouping)
     head += "".join(f'<th scope="colgroup" colspan="2" class="number">{escape(name)}</th>' for name in statistics)
     columns = [[f'<th scope="row">{escape(str(value))}</th>' for value in shown[name]] for name in grouping]
     for name in statistics:
-        columns.append(list(_column(*(shown[f"{name}{end}"].astype(float) for end in ("", "_low", "_high")))))
+        gone = [False] * len(shown) if withheld is None else withheld[name].iloc[:MAX_ROWS]
+        value, low, high = (shown[f"{name}{end}"].astype(float) for end in ("", "_low", "_high"))
+        columns.append(list(_column(value, low, high, gone)))
     rows = "".join(f"<tr>{''.join(cells)}</tr>" for cells in zip(*columns, strict=True))
     cut = [f"The first {MAX_ROWS} of {len(frame):,} cells."] if len(frame) > MAX_ROWS else []
     below = "".join(f"<p>{escape(note)}</p>" for note in (*cut, *notes))
@@ -48,23 +60,37 @@ def table_html(
     )
 
 
-def _column(values: Iterable[float], lows: Iterable[float], highs: Iterable[float]) -> Iterator[str]:
-    """Two cells for each value: itself, and its range. As many places as the ranges of the column give a meaning to."""
+def _column(
+    values: Iterable[float], lows: Iterable[float], highs: Iterable[float], withheld: Iterable[bool]
+) -> Iterator[str]:
+    """Two cells for each value: itself, and its range. As many places as the ranges of the column give a meaning to.
+
+    One that is withheld says so; a column that is exact has no ranges.
+    """
     rows = list(zip(values, lows, highs, strict=True))
+    exact = all(low == high for _, low, high in rows if isfinite(low) and isfinite(high))
     widths = sorted(high - low for _, low, high in rows if isfinite(low) and isfinite(high) and high > low)
-    places = min(max(1 - floor(log10(widths[len(widths) // 2])), 0), 9) if widths else 0
-    for value, low, high in rows:
-        if not isfinite(value):
-            yield _pair(UNDETERMINED, "not determined")
+    places = min(max(1 - floor(log10(widths[len(widths) // 2])), 0), 9) if widths else _places(values)
+    for (value, low, high), gone in zip(rows, withheld, strict=True):
+        if gone:
+            yield _pair(WITHHELD, "", weak=True)
+        elif not isfinite(value):
+            yield _pair(UNDETERMINED, "not determined", weak=True)
         elif not (isfinite(low) and isfinite(high)):
-            yield _pair(_number(value, places), "not determined")
+            yield _pair(_number(value, places), "not determined", weak=True)
+        elif exact:
+            yield _pair(_number(value, places), "")
         else:
             yield _pair(_number(value, places), f"{_number(low, places)} to {_number(high, places)}")
 
 
-def _pair(value: str, beside: str) -> str:
-    weak = " weak" if beside == "not determined" else ""
-    return f'<td class="number{weak}">{value}</td><td class="range">{beside}</td>'
+def _places(values: Iterable[float]) -> int:
+    """Of exact numbers: none for whole ones."""
+    return 0 if all(float(value).is_integer() for value in values if isfinite(value)) else 4
+
+
+def _pair(value: str, beside: str, *, weak: bool = False) -> str:
+    return f'<td class="number{" weak" if weak else ""}">{value}</td><td class="range">{beside}</td>'
 
 
 def _number(value: float, places: int) -> str:

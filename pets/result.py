@@ -21,6 +21,7 @@ from pets.party.config import read_directory
 from pets.party.evidence import PartyKeys
 from pets.plan.review import Review, review
 from pets.spec.canonical import canonical, plain
+from pets.spec.control import effective
 from pets.spec.ir import Plan
 from pets.spec.parse import parse_toml
 from pets.statistics import Counts
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 TABLE = "result.csv"
 EVIDENCE = "evidence"
+WITHHELD = "withheld"
 
 _DIRECTION = {True: "sent", False: "received"}
 
@@ -84,6 +86,11 @@ class Result:
         return self._frame[0].copy()
 
     @property
+    def withheld(self) -> "pd.DataFrame":
+        """Which numbers of the table disclosure control withholds: True or False for each row and statistic."""
+        return derive.withheld(self.plan, self.opened)
+
+    @property
     def grouping(self) -> tuple[str, ...]:
         return tuple(o.name for o in derive.derive_step(self.plan).outputs if o.dimension is not None)
 
@@ -126,11 +133,20 @@ class Result:
         return privacy.epsilon if privacy else "none"
 
     def note(self) -> str:
-        """One line under a table or picture: what the bounds mean."""
-        return (
-            f"Values carry noise (differential privacy, epsilon {self.epsilon} a run). Lines and the columns _low and "
-            f"_high: {derive.LEVEL:.0%} range of that noise alone."
+        """One line under a table or picture: what the bounds mean, or what is withheld."""
+        control = effective(self.review.spec)
+        if control is None:
+            return (
+                f"Values carry noise (differential privacy, epsilon {self.epsilon} a run). Lines and the columns _low "
+                f"and _high: {derive.LEVEL:.0%} range of that noise alone."
+            )
+        said = (
+            f"Exact numbers, no noise. Withheld: numbers about fewer than {control.min_count} persons, and those from "
+            "which such a number would follow."
         )
+        if control.round_to > 1:
+            said += f" Counts are rounded to {control.round_to}; lines and the columns _low and _high: what that leaves."
+        return said
 
     def plot(self, path: str | Path | None = None) -> Any:
         """Draw the table; write it to ``path`` as PNG (or by its ending) if given. Returns the matplotlib figure."""
@@ -142,6 +158,7 @@ class Result:
             note=self.note(),
             grouping=self.grouping,
             statistics=self.statistics,
+            withheld=self.withheld,
         )
         if path is not None:
             figure.savefig(path)
@@ -188,6 +205,7 @@ class Result:
             grouping=self.grouping,
             statistics=self.statistics,
             notes=(self.note(), foot),
+            withheld=self.withheld,
         )
 
     def __repr__(self) -> str:
@@ -200,8 +218,11 @@ def evidence_folder(out: Path) -> Path:
 
 
 def table_csv(plan: Plan, opened: npt.NDArray[np.int64]) -> bytes:
-    """The released table as CSV bytes; equal sums give equal bytes."""
-    return derive.table(plan, opened).to_csv(index=False, lineterminator="\n").encode()
+    """The released table as CSV; equal sums give equal bytes. What is withheld says so in the place of its number."""
+    frame, gone = derive.table(plan, opened), derive.withheld(plan, opened)
+    for name in gone.columns[gone.any()]:
+        frame[name] = frame[name].astype(object).where(~gone[name], WITHHELD)
+    return frame.to_csv(index=False, lineterminator="\n").encode()
 
 
 def recompute(toml: str) -> Any:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 UNDETERMINED: Final = "not determined"
 """What a statistic is that the noise leaves open: a mean over a count that may be zero."""
 
+WITHHELD: Final = "withheld"
+"""What a number is that disclosure control keeps back: one word, whatever the reason."""
+
 GAP: Final = 2
 LONGEST_LABEL: Final = 32
 
@@ -50,7 +53,8 @@ def released(result: "Result", width: int, *, most: int) -> list[Table]:
     """
     frame = result.to_pandas().head(most)
     labels = [[_short(str(value)) for value in frame[name]] for name in result.grouping]
-    values = [statistic(_cells(frame, name)) for name in result.statistics]
+    gone = result.withheld.head(most)
+    values = [statistic(_cells(frame, name), list(gone[name])) for name in result.statistics]
     dim = [MISSING in row for row in zip(*labels, strict=True)] if labels else [False] * len(frame)
     fixed = sum(_wide(name, map(cell_len, column)) for name, column in zip(result.grouping, labels, strict=True))
     widths = [_wide(n, map(_length, column)) for n, column in zip(result.statistics, values, strict=True)]
@@ -69,25 +73,33 @@ def released(result: "Result", width: int, *, most: int) -> list[Table]:
     return tables
 
 
-def statistic(cells: Sequence[Cell]) -> list[str]:
-    """The cells of one statistic as text: ``2,798 ± 44``, or ``138 [116 to 160]`` where the bounds are uneven."""
+def statistic(cells: Sequence[Cell], withheld: Sequence[bool] | None = None) -> list[str]:
+    """The cells of one statistic as text: ``2,798 ± 44``, or ``138 [116 to 160]`` where the bounds are uneven.
+
+    Only ``2,798`` where all are exact. ``withheld``: in which disclosure control keeps the number back.
+    """
+    gone = withheld or [False] * len(cells)
+    words = [f"[dim]{WITHHELD if one else UNDETERMINED}[/]" for one in gone]
     known = [cell for cell in cells if cell.determined]
     if not known:
-        return [f"[dim]{UNDETERMINED}[/]" for _ in cells]
+        return words
     places = _places(known)
 
     def text(number: float) -> str:
         return f"{number + 0.0:,.{places}f}"
 
-    if all(cell.even for cell in known):
+    spread: dict[int, str]
+    if all(cell.low == cell.high for cell in known):
+        spread = {id(cell): "" for cell in known}
+    elif all(cell.even for cell in known):
         widest = max(len(text(cell.high - cell.value)) for cell in known)
         spread = {id(cell): f"± {text(cell.high - cell.value):>{widest}}" for cell in known}
     else:
         low, high = (max(len(text(getattr(cell, end))) for cell in known) for end in ("low", "high"))
         spread = {id(cell): escape(f"[{text(cell.low):>{low}} to {text(cell.high):>{high}}]") for cell in known}
     return [
-        f"{text(cell.value)} [dim]{spread[id(cell)]}[/]" if cell.determined else f"[dim]{UNDETERMINED}[/]"
-        for cell in cells
+        f"{text(cell.value)} [dim]{spread[id(cell)]}[/]".replace(" [dim][/]", "") if cell.determined else word
+        for cell, word in zip(cells, words, strict=True)
     ]
 
 

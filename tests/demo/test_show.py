@@ -148,6 +148,12 @@ def test_what_the_noise_leaves_open_has_no_number() -> None:
     assert _plain(cells) == ["not determined", "not determined", "5 ± 1"]
 
 
+def test_what_is_withheld_says_so_and_exact_numbers_stand_alone() -> None:
+    nan = float("nan")
+    cells = statistic([Cell(1500, 1500, 1500), Cell(nan, nan, nan), Cell(nan, nan, nan)], [False, True, False])
+    assert _plain(cells) == ["1,500", "withheld", "not determined"]
+
+
 @pytest.mark.parametrize("width", [40, 80, 100, 200])
 def test_no_word_of_the_table_is_broken_at_any_width(width: int) -> None:
     names = [f"statistic_{i}" for i in range(5)]
@@ -177,7 +183,8 @@ def test_the_picture_in_the_readme_is_of_the_demonstration() -> None:
 
 
 def _result(frame: pd.DataFrame, grouping: list[str], statistics: list[str]) -> Any:
-    return SimpleNamespace(to_pandas=lambda: frame, grouping=grouping, statistics=statistics)
+    gone = pd.DataFrame(False, frame.index, statistics)
+    return SimpleNamespace(to_pandas=lambda: frame, grouping=grouping, statistics=statistics, withheld=gone)
 
 
 def _printed(table: Any, width: int) -> str:
