@@ -145,7 +145,8 @@ class Result:
             "which such a number would follow."
         )
         if control.round_to > 1:
-            said += f" Counts are rounded to {control.round_to}; lines and the columns _low and _high: what that leaves."
+            rounded = f" Counts are rounded to {control.round_to}"
+            said += f"{rounded}; lines and the columns _low and _high: what that leaves open."
         return said
 
     def plot(self, path: str | Path | None = None) -> Any:

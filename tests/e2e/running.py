@@ -79,6 +79,8 @@ class Running:
             limits = f"run_s = 60\nstep_s = {STEP_S}\nruns = 4"
             text = file.read_text()
             assert "run_s = 600" in text
+            policy = file.with_name("policy.toml")
+            policy.write_text(policy.read_text().replace("[limits]\n", "[limits]\nmin_count = 1\n"))
             file.write_text(text.replace("run_s = 600", limits))
         self.processes: dict[PartyId, Process] = {party: start(self.deployment, party) for party in COMPUTING}
         prepare_kernels()

@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 
 from pets.ids import PartyId, RunHandle
-from pets.party import gate, hello, prepare, session
+from pets.party import gate, hello, opening, prepare, session
 from pets.party.drive import drive
 from pets.party.gate import Expected, Gate
 from pets.party.sources import Table
 from pets.plan.cost import join_of
 from pets.plan.review import Reviewed
-from pets.protocols import helper_join
 from pets.protocols.base import Send
 from pets.spec.cards import load_cards
 from pets.spec.ir import Read
@@ -180,9 +179,10 @@ def run(reviewed: Reviewed, tables: Mapping[str, Table]) -> Played:
         thread.start()
     bodies = [made.sessions[party].hello_body for party in reviewed.spec.computing]
     link = made.network(hello.run_id([*bodies, own.body])).link(session.result_endpoint(reviewed))
-    passage = Gate(gate.project(CARD, dict(join.public), session.roles_of(reviewed), "result"))
+    passage = Gate(gate.project_plan(reviewed.plan, session.roles_of(reviewed), "result"))
     try:
-        made.played.opened = helper_join.open_shares(*drive(helper_join.result(shape), passage, link, deadline_s=30.0))
+        shares = drive(opening.receive(reviewed.plan, session.roles_of(reviewed)), passage, link, deadline_s=30.0)
+        made.played.opened = opening.opened(reviewed.plan, shares)
     finally:
         passage.close()
         for thread in threads:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pets.party.gate import labels_of
 from pets.party.session import roles_of
 from pets.party.warm import prepare_kernels
 from pets.plan.cost import join_of
@@ -140,6 +141,32 @@ def equal_traffic(seed: int) -> None:
 def test_two_inputs_with_equal_declared_sizes_have_equal_traffic(block: int) -> None:
     for seed in range(25 * block, 25 * (block + 1)):
         equal_traffic(seed)
+
+
+NOISE = altered()[altered().index("[release.differential_privacy]") : altered().index("[security]")]
+KNOWN = 'known_totals = [[]]\nzeros = "shown"\n'
+
+
+@pytest.mark.parametrize("more", ["", "round_to = 5\n", KNOWN], ids=["plain", "rounded", "known totals"])
+def test_an_exact_release_sends_the_same_whatever_is_withheld(more: str) -> None:
+    """Tables that are empty, full, matched by nobody: the same messages and bytes, also of all that compares."""
+    text = altered(
+        (NOISE, f"[release.disclosure_control]\nmin_count = 3\n{more}"),
+        ("max = 100 }", "max = 100, required = true }"),
+    )
+    reviewed = review(parse_toml(text)).require()
+    rounds = dict.fromkeys(labels_of(reviewed.plan), 0)
+    told, withheld = [], set()
+    for seed in range(6):
+        played = sessions.run(reviewed, sessions.draw_tables(reviewed, random.Random(f"exact {seed}")))
+        told.append(played.traffic(rounds))
+        withheld.add(int((played.opened[-1] == 0).sum()))
+    assert all(each == told[0] for each in told)
+    assert len(withheld) > 1, "the same cells are withheld of all of them"
+    by_party = {(str(m.sender), str(m.receiver)): 0 for m in reviewed.forecast.messages}
+    for message in reviewed.forecast.messages:
+        by_party[str(message.sender), str(message.receiver)] += message.size
+    assert sum(by_party.values()) == reviewed.forecast.size
 
 
 @pytest.mark.long
