@@ -164,8 +164,12 @@ def test_the_forecast_is_the_card_s_cost(path: Path) -> None:
     found = review(parse_toml(path.read_text(encoding="utf-8"))).require()
     made = forecast(found.plan, load_cards())
     assert sum(each.size for each in made.messages) == made.size
-    assert [each.label for each in made.messages] == [m.label for m in JOIN.messages]
-    assert made.rounds == 5
+    card = load_cards()[found.plan.join.card]
+    listed = [m.label for m in card.messages]
+    told = [each.label for each in made.messages if each.term]
+    assert told[: len(listed)] == listed or found.plan.protection.card == "disclosure_control"
+    computing = found.plan.join.rows is not None or card.program is not None or told[: len(listed)] != listed
+    assert (made.rounds == 5) is not computing
     assert not {each.receiver for each in made.messages} - {party.name for party in found.spec.parties}
 
 
