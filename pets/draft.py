@@ -249,8 +249,10 @@ def _dataset(
 
 
 def _grouping(sql: str) -> str:
-    """The text that names grouping columns: GROUP BY, and what SELECT lists outside of statistics."""
-    before, after = (*re.split(r"\bgroup\s+by\b", sql, maxsplit=1, flags=re.IGNORECASE), "")[:2]
+    """The text that names grouping columns: GROUP BY, and what SELECT lists outside of statistics and of CASE."""
+    plain = re.sub(r"\bcase\b.*?\bend\b", "", sql, flags=re.IGNORECASE | re.DOTALL)
+    whole = re.split(r"\bhaving\b", plain, maxsplit=1, flags=re.IGNORECASE)[0]
+    before, after = (*re.split(r"\bgroup\s+by\b", whole, maxsplit=1, flags=re.IGNORECASE), "")[:2]
     listed = re.split(r"\bfrom\b", before, maxsplit=1, flags=re.IGNORECASE)[0]
     bare = re.sub(r"\([^()]*\)", "", listed)
     return re.sub(r"\bas\s+\w+", "", bare, flags=re.IGNORECASE) + " " + after

@@ -15,6 +15,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from pets.spec.banded import origins
 from pets.spec.crossing import columns
 from pets.spec.model import Model, San, Spec, Text
 from pets.spec.predicate import columns_of
@@ -201,9 +202,11 @@ def uses_of(query: Query, spec: Spec) -> dict[ColumnRef, dict[Use, str]]:
                 statistic = output.what.statistic
                 note(column, _STATISTIC_USE[statistic], f"output {output.name} <- {statistic.value}")
         else:
-            note(output.what, Use.GROUP, f"output {output.name}")
-    for column in query.group_by:
-        note(column, Use.GROUP, "GROUP BY")
+            for column in origins(output.what):
+                note(column, Use.GROUP, f"output {output.name}")
+    for group in query.group_by:
+        for column in origins(group):
+            note(column, Use.GROUP, "GROUP BY")
     return uses
 
 

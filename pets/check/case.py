@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 from pets.check.algebra import Binding, Monomial, Words
 from pets.check.labels import Item, column, noised, protected
 from pets.ids import PartyId
+from pets.spec.banded import reads
 from pets.spec.cards import Card
 from pets.spec.handover import joined, placed
 from pets.spec.ir import Derive, HelperJoin, Open, Plan, Protect, Read
@@ -132,7 +133,7 @@ def _side(read: Read, spec: Spec, counted: bool) -> Side:
     key = read.columns[0]
     summed = frozenset(name for factor in read.factors for name in factor.present)
     crossed = frozenset((*(c.column for c in read.compared), *(n for test in read.tests for n in columns_of(test))))
-    groups = frozenset(dimension.column.column for dimension in read.dimensions)
+    groups = frozenset(name for dimension in read.dimensions for name in reads(dimension.column))
     filters = frozenset(columns_of(read.where)) if read.where is not None else frozenset()
     used = {key, *summed, *groups, *filters, *crossed}
     names = tuple(name for name in spec.dataset(read.dataset).columns if name in used)

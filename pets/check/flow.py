@@ -47,6 +47,7 @@ from pets.check.protection import made, opened
 from pets.check.rules import Asked, Found, rule
 from pets.ids import PartyId
 from pets.spec import moments as taken_apart
+from pets.spec.banded import reads
 from pets.spec.cards import EVERYONE, Card, Learns, load_cards
 from pets.spec.control import effective
 from pets.spec.handover import joined, placed
@@ -192,7 +193,7 @@ def cards_of(join: Card, safe: Card) -> tuple[Card, Card]:
 def _table(spec: Spec, query: Query, dataset: str, sums: tuple[Sum, ...], counted: bool) -> Table:
     table = spec.dataset(dataset)
     values = frozenset(ref.column for each in sums for ref in each.columns if ref.dataset == dataset)
-    groups = frozenset(ref.column for ref in query.group_by if ref.dataset == dataset)
+    groups = frozenset(name for ref in query.group_by if ref.dataset == dataset for name in reads(ref))
     filters, crossed = rules.filters(query, dataset, alone=True), rules.crossed(query, dataset)
     used = {table.key, *values, *groups, *filters, *crossed}
     return Table(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Final
 
+from pets.spec.banded import levels_of
 from pets.spec.canonical import canonical, plain
 from pets.spec.control import effective
 from pets.spec.model import Dataset, Model, Spec
@@ -117,9 +118,7 @@ def release_of(spec: Spec, query: Query) -> Release:
             )
             for name, table in sorted(tables.items())
         ),
-        dimensions=tuple(
-            (str(ref), _digest(sorted(tables[ref.dataset].columns[ref.column].levels))) for ref in sorted(groups)
-        ),
+        dimensions=tuple((str(ref), _digest(sorted(levels_of(spec, ref)[:-1]))) for ref in sorted(groups, key=str)),
         parts=tuple(sorted(parts, key=lambda part: (part.family, part.population))),
         exact=terms.differential_privacy is None,
         min_count=control.min_count if control else 1,

@@ -26,6 +26,7 @@ from pets.check.checked import Checked, full_name
 from pets.check.declared import declared
 from pets.check.labels import Verdict
 from pets.check.minute import minute, validity
+from pets.spec.banded import reads
 from pets.spec.joins import protocol_of
 from pets.spec.model import Dataset, Spec
 from pets.spec.query import Aggregate, Query
@@ -206,7 +207,7 @@ def _use(query: Query | None, spec: Spec, dataset: Dataset, name: str) -> str:
     if query is None or dataset.name not in (query.left, query.right):
         return "nothing"
     uses = ["find the same person"] if name == dataset.key else []
-    if name in {ref.column for ref in query.group_by if ref.dataset == dataset.name}:
+    if name in {own for ref in query.group_by if ref.dataset == dataset.name for own in reads(ref)}:
         uses.append("form groups")
     if any(
         isinstance(o.what, Aggregate) and name in {r.column for r in o.what.columns if r.dataset == dataset.name}

@@ -14,6 +14,7 @@ from typing import Final, Literal
 from pets.check.labels import Finding
 from pets.ids import PartyId
 from pets.spec import moments as taken_apart
+from pets.spec.banded import Banded, origins, reads
 from pets.spec.cards import Card
 from pets.spec.control import Control, effective
 from pets.spec.crossing import columns
@@ -127,9 +128,9 @@ def touched(query: Query, spec: Spec, dataset: str) -> tuple[str, ...]:
     table = spec.dataset(dataset)
     used = {table.key, *filters(query, dataset)}
     for output in query.outputs:
-        refs = output.what.columns if isinstance(output.what, Aggregate) else (output.what,)
+        refs = output.what.columns if isinstance(output.what, Aggregate) else tuple(origins(output.what))
         used |= {ref.column for ref in refs if ref.dataset == dataset}
-    used |= {ref.column for ref in query.group_by if ref.dataset == dataset}
+    used |= {name for ref in query.group_by if ref.dataset == dataset for name in reads(ref)}
     return tuple(name for name in table.columns if name in used)
 
 
@@ -156,7 +157,9 @@ def _uses(query: Query) -> Iterator[tuple[str, ColumnRef, str]]:
             for ref in output.what.columns:
                 yield f"output {output.name} <- {output.what.statistic.value} <- {ref}", ref, use
         else:
-            yield f"output {output.name} <- {output.what}", output.what, "output"
+            use = "band" if isinstance(output.what, Banded) else "output"
+            for ref in origins(output.what):
+                yield f"output {output.name} <- {ref}", ref, use
     released = {output.what for output in query.outputs}
     for ref in query.group_by:
         if ref not in released:

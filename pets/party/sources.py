@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -31,6 +32,7 @@ from pets.errors import SourceError
 from pets.kernels.digits import ten_digits
 from pets.party.database import PostgresSource
 from pets.spec import ir
+from pets.spec.banded import Banded, reads
 from pets.spec.model import Column, Dataset
 from pets.spec.predicate import columns_of, emit_where
 from pets.spec.query import Value
@@ -305,15 +307,17 @@ def _fetch(snapshot: Snapshot, what: ir.Read, dataset: Dataset) -> Any:
     """The file's columns that a step needs, as they are stored, of the rows that pass WHERE."""
     file = snapshot.file.parent.resolve() / snapshot.file.name
     stored = _stored(what)
+    bands = {i: d.column for i, d in enumerate(what.dimensions) if isinstance(d.column, Banded)}
     if (
-        what.where is None and not what.compared and not what.tests
+        what.where is None and not what.compared and not what.tests and not bands
     ):  # the engine would take twice as long over what it need not look at
         with pq.ParquetFile(file) as opened:
             return opened.read(columns=stored)
     # Inside, the file's columns under names that no specification can give; beside them those that WHERE names.
     inner = [f'{quoted(name)} AS "#{i}"' for i, name in enumerate(stored)]
     conditions = [*what.tests, *([] if what.where is None else [what.where])]
-    named = dict.fromkeys(c for condition in conditions for c in columns_of(condition))
+    looked_at = [*(c for condition in conditions for c in columns_of(condition)), *chain(*map(reads, bands.values()))]
+    named = dict.fromkeys(looked_at)
     inner += [f"{original(c, dataset.columns[c])} AS {quoted(c)}" for c in named]
     inner += [f'{_number(c, dataset.columns[c.column])} AS "x{i}"' for i, c in enumerate(what.compared)]
     listed = [f'"#{i}" AS {quoted(name)}' for i, name in enumerate(stored)]
@@ -322,6 +326,10 @@ def _fetch(snapshot: Snapshot, what: ir.Read, dataset: Dataset) -> Any:
     for i, test in enumerate(what.tests):
         text, values = emit_where(test)
         listed.append(f'CASE WHEN {text} THEN 1 ELSE 0 END::UTINYINT AS "t{i}"')
+        literals += values
+    for i, band in bands.items():
+        text, values = band.emit()
+        listed.append(f'({text})::UINTEGER AS "g{i}"')
         literals += values
     where, values = emit_where(what.where)
     sql = f"SELECT {', '.join(listed)} FROM (SELECT {', '.join(inner)} FROM read_parquet(?)) WHERE {where}"
@@ -336,7 +344,8 @@ def _fetch(snapshot: Snapshot, what: ir.Read, dataset: Dataset) -> Any:
 def _stored(what: ir.Read) -> list[str]:
     """Names, in the snapshot's file, of the columns that a step needs."""
     values, present = _touched(what)
-    named = ["id", "person", *(f"d_{d.column.column}" for d in what.dimensions), *(f"m_{c}" for c in values + present)]
+    groups = [f"d_{d.column.column}" for d in what.dimensions if not isinstance(d.column, Banded)]
+    named = ["id", "person", *groups, *(f"m_{c}" for c in values + present)]
     return list(dict.fromkeys(named))
 
 
@@ -379,9 +388,10 @@ def _arrays(table: Any, snapshot: Snapshot, what: ir.Read, dataset: Dataset) -> 
     fixed = dataset.columns[dataset.key].scheme == "nhs-number"
     first = table["id"]
     cell = np.zeros(table.num_rows, np.uint32)
-    for dimension in what.dimensions:
+    for i, dimension in enumerate(what.dimensions):
         cell *= np.uint32(len(dimension.levels))
-        cell += _numbers(table[f"d_{dimension.column.column}"], np.dtype(np.uint32))
+        name = f"g{i}" if isinstance(dimension.column, Banded) else f"d_{dimension.column.column}"
+        cell += _numbers(table[name], np.dtype(np.uint32))
     return Table(
         ids=ten_digits(_numbers(first, np.dtype(np.int64))) if fixed else _bytes(first, snapshot.width),
         fixed=fixed,

@@ -14,6 +14,7 @@ from pets.errors import InternalError, LeakError, SpecError
 from pets.ids import PartyId
 from pets.plan.crossed import filtered, greatest
 from pets.spec import moments as taken_apart
+from pets.spec.banded import reads
 from pets.spec.canonical import spec_digest
 from pets.spec.cards import Card, load_cards
 from pets.spec.control import Control, effective
@@ -191,7 +192,7 @@ def _read(
 ) -> Read:
     table = _dataset(spec, query, side)
     distinct = tuple(dict.fromkeys(factors))
-    used = [table.key, *(d.column.column for d in dims)]
+    used = [table.key, *(name for d in dims for name in reads(d.column))]
     for factor in distinct:
         used += [*factor.values, *factor.present]
     return Read(

@@ -15,6 +15,7 @@ from pets.errors import InternalError
 from pets.ids import PartyId
 from pets.plan.cost import join_of, parties_of
 from pets.plan.wiring import check_wiring
+from pets.spec.banded import levels_of, reads
 from pets.spec.cards import Card
 from pets.spec.ir import AddNoise, Derive, HelperJoin, Moment, NoisedColumn, Plan, Protect, Read
 from pets.spec.model import Spec, quantity
@@ -88,7 +89,7 @@ def _counts_persons(plan: Plan) -> bool:
 
 def _table(read: Read, spec: Spec, counted: bool) -> flow.Table:
     values = frozenset(name for factor in read.factors for name in factor.present)
-    groups = frozenset(dimension.column.column for dimension in read.dimensions)
+    groups = frozenset(name for dimension in read.dimensions for name in reads(dimension.column))
     filters = frozenset(columns_of(read.where)) if read.where is not None else frozenset()
     crossed = frozenset((*(c.column for c in read.compared), *(n for test in read.tests for n in columns_of(test))))
     used = {read.columns[0], *values, *groups, *filters, *crossed}
@@ -166,7 +167,7 @@ def _control_sizes(safe: Protect, g: int, h: int) -> None:
 def _cells(read: Read, spec: Spec) -> int:
     cells = 1
     for dimension in read.dimensions:
-        cells *= len(spec.dataset(dimension.column.dataset).columns[dimension.column.column].levels) + 1
+        cells *= len(levels_of(spec, dimension.column))
     return cells
 
 

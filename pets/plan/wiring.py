@@ -9,9 +9,10 @@ from math import prod
 from typing import Any, Final
 
 from pets.errors import InternalError
-from pets.ids import MISSING, PartyId
+from pets.ids import PartyId
 from pets.plan.crossed import meant, said
 from pets.spec import moments as taken_apart
+from pets.spec.banded import levels_of, reads
 from pets.spec.canonical import spec_digest
 from pets.spec.cards import Card
 from pets.spec.control import Control, effective
@@ -117,11 +118,13 @@ def _read(spec: Spec, query: Query, read: Read) -> Iterator[Check]:
     yield "where", read.where, query.where_left if read.dataset == query.left else query.where_right
     yield "dimensions", [d.column for d in read.dimensions], [r for r in query.group_by if r.dataset == read.dataset]
     for dimension in read.dimensions:
-        yield "levels", dimension.levels, (*table.columns[dimension.column.column].levels, MISSING)
+        yield "levels", dimension.levels, levels_of(spec, dimension.column)
     yield "max_rows", read.max_rows, table.max_rows
     yield "rows_per_person", read.rows_per_person, table.max_rows_per_person
     yield "truncate", read.truncate, table.truncate
-    used = {d.column.column for d in read.dimensions} | {name for f in read.factors for name in f.present}
+    used = {name for d in read.dimensions for name in reads(d.column)} | {
+        name for f in read.factors for name in f.present
+    }
     used |= {compared.column for compared in read.compared}
     yield "columns", (read.columns[0], sorted(read.columns[1:])), (table.key, sorted(used))
     yield "distinct factors", len(set(read.factors)), len(read.factors)

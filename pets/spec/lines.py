@@ -9,12 +9,13 @@ from typing import Final
 
 from pets.ids import MISSING
 from pets.spec import moments as taken_apart
+from pets.spec.banded import Banded
 from pets.spec.control import Control
 from pets.spec.ir import Dimension
-from pets.spec.model import Spec
+from pets.spec.model import Dataset, Spec
 from pets.spec.moments import Side
-from pets.spec.population import NONE, Space, Undecided
-from pets.spec.query import All, Compare, IsNull, Predicate, Query
+from pets.spec.population import EVERY, NONE, Space, Undecided
+from pets.spec.query import Compare, IsNull, Predicate, Query
 
 Lines = tuple[tuple[tuple[int, ...], ...], ...]
 
@@ -67,18 +68,35 @@ def _possible(query: Query, spec: Spec, side: Side) -> tuple[tuple[Dimension, ..
     found = set()
     space = Space()
     for levels in product(*(d.levels for d in dims)):
-        column_is = [_level(d, level) for d, level in zip(dims, levels, strict=True)]
         never = any(
-            level == MISSING and dataset.columns[d.column.column].required
+            level == MISSING and not isinstance(d.column, Banded) and dataset.columns[d.column.column].required
             for d, level in zip(dims, levels, strict=True)
         )
         try:
-            some = not never and space.both(space.of(where, dataset), space.of(All(tuple(column_is)), dataset)) != NONE
+            rows = space.of(where, dataset)
+            for d, level in zip(dims, levels, strict=True):
+                rows = space.both(rows, _rows(space, dataset, d, level))
+            some = not never and rows != NONE
         except Undecided:
             some = True
         if some or levels == unmatched:
             found.add(levels)
     return dims, frozenset(found)
+
+
+def _rows(space: Space, dataset: Dataset, dimension: Dimension, level: str) -> int:
+    """The rows at a level: of a CASE those on which a branch of it is the first that is true."""
+    band = dimension.column
+    if not isinstance(band, Banded):
+        return space.of(_level(dimension, level), dataset)
+    found, earlier = NONE, NONE
+    for when, own in band.branches:
+        true = space.of(when, dataset)
+        if own == level:
+            found = space.either(found, space.without(true, earlier))
+        earlier = space.either(earlier, true)
+    rest = level == (MISSING if band.otherwise is None else band.otherwise)
+    return space.either(found, space.without(EVERY, earlier)) if rest else found
 
 
 def _level(dimension: Dimension, level: str) -> Predicate:

@@ -11,7 +11,8 @@ from math import prod
 from typing import Final, Literal
 
 from pets.errors import SpecError
-from pets.ids import MISSING, PartyId
+from pets.ids import PartyId
+from pets.spec.banded import levels_of
 from pets.spec.ir import Dimension, Factor
 from pets.spec.model import Dataset, Spec
 from pets.spec.query import LINEAR, Aggregate, ColumnRef, Output, Query, Statistic
@@ -57,11 +58,7 @@ class SideMoment:
 def dimensions(query: Query, spec: Spec, side: Side) -> tuple[Dimension, ...]:
     """The grouping columns of one side in the order of GROUP BY, each with all its levels, ``(missing)`` last."""
     dataset = spec.dataset(query.left if side == "left" else query.right)
-    return tuple(
-        Dimension(ref, (*dataset.columns[ref.column].levels, MISSING))
-        for ref in query.group_by
-        if ref.dataset == dataset.name
-    )
+    return tuple(Dimension(ref, levels_of(spec, ref)) for ref in query.group_by if ref.dataset == dataset.name)
 
 
 def cells(dims: tuple[Dimension, ...]) -> int:

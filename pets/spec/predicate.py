@@ -164,12 +164,12 @@ def renamed(predicate: Predicate, names: Mapping[str, str]) -> Predicate:
 
 
 def worded(predicate: Predicate) -> str:
-    """A predicate over numbers in the words of the language, for people."""
+    """A predicate in the words of the language, for people."""
     match predicate:
         case Compare(column=column, op=op, value=value):
-            return f"{column} {op} {_digits(value)}"
+            return f"{column} {op} {_said(value)}"
         case In(column=column, values=several, negated=negated):
-            return f"{column} {'NOT ' if negated else ''}IN ({', '.join(map(_digits, several))})"
+            return f"{column} {'NOT ' if negated else ''}IN ({', '.join(map(_said, several))})"
         case IsNull(column=column, negated=negated):
             return f"{column} IS {'NOT ' if negated else ''}NULL"
         case Not(part=part):
@@ -182,8 +182,17 @@ def worded(predicate: Predicate) -> str:
             assert_never(predicate)
 
 
-def _digits(value: Value) -> str:
-    """A whole number, or a decimal without an exponent."""
+def quoted_text(text: str) -> str:
+    """A text in single quotes, as the language writes it."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _said(value: Value) -> str:
+    """A literal: text in quotes, a date, a whole number, or a decimal without an exponent."""
+    if isinstance(value, str):
+        return quoted_text(value)
+    if isinstance(value, dt.date):
+        return f"DATE '{value.isoformat()}'"
     if not isinstance(value, Fraction) or value.denominator == 1:
         return str(value)
     places = next(places for places in range(1, 42) if (value * 10**places).denominator == 1)

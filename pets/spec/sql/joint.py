@@ -32,6 +32,8 @@ def joint_query(spec: Spec) -> Query:
     where_left, where_right, where_rows, note = rows.where(None if where is None else where.this)
     selected = Selected(names)
     outputs = selected.outputs(tree.select)
+    if outer and not note:
+        selected.matched(outputs)
     named = tuple(output for output, _ in outputs)
     return Query(
         left=sides[0].dataset.name,

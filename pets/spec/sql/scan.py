@@ -48,7 +48,6 @@ _OUTSIDE: Final[Mapping[str, str]] = {
     "INTERSECT": "write one SELECT over two tables",
     "EXCEPT": "write one SELECT over two tables",
     "WITH": "name the two tables after FROM and JOIN directly",
-    "CASE": "prepare such a column in the dataset",
     "WINDOW": "leave it out: the language has sums per group only",
     "QUALIFY": "leave it out: the language has sums per group only",
     "LATERAL": "name the two tables after FROM and JOIN directly",

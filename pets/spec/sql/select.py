@@ -3,11 +3,14 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from sqlglot import exp
 
+from pets.spec.banded import Banded
 from pets.spec.query import Aggregate, ColumnRef, Output, Statistic
+from pets.spec.sql.bands import banded
 from pets.spec.sql.names import Names
 from pets.spec.sql.tree import Tree, bare
 
@@ -87,6 +90,9 @@ class Selected:
             for end, part in self.regression(node):
                 yield f"{given or 'fit'}_{end}", part
             return
+        if type(node) is exp.Case:
+            yield given or "band", banded(self.names, node, given or "band")
+            return
         what = self.names.resolve(node) if isinstance(node, exp.Column) else self.aggregate(node)
         yield _default_name(what) if given is None else given, what
 
@@ -163,6 +169,8 @@ class Selected:
     def measure(self, node: exp.Expression, whole: exp.Expression, name: str) -> ColumnRef:
         """The one column that a statistic is of, which must be a number."""
         inner = bare(node)
+        if type(inner) is exp.Case:
+            raise self.tree.outside(inner)
         if type(inner) is exp.Distinct:
             raise self.tree.refuse("sql.unsupported", whole, f"DISTINCT in {name}", advice="leave it out")
         if not isinstance(inner, exp.Column) or type(inner.this) is exp.Star:
@@ -207,6 +215,18 @@ class Selected:
                 raise self.tree.refuse("sql.group", node, str(output.what), problem=problem, advice=advice, path=path)
         return tuple(grouped)
 
+    def matched(self, outputs: Sequence[tuple[Output, exp.Expression]]) -> None:
+        """Refuse a CASE over the right table of a LEFT JOIN that gives a level to rows without a match.
+
+        SQL evaluates it on their NULLs after the join; the holder, who evaluates it, never sees them.
+        """
+        right = self.names.sides[1].dataset.name
+        for output, node in outputs:
+            if isinstance(output.what, Banded) and output.what.dataset == right and output.what.of_nulls() is not None:
+                problem = f"gives a level to rows without a match in {right}, which its holder does not see"
+                advice = "leave ELSE and IS NULL out: such rows are at (missing)"
+                raise self.tree.refuse("sql.group", node, "CASE", problem=problem, advice=advice)
+
     def grouped(self, node: exp.Expression, outputs: Sequence[Output]) -> ColumnRef:
         """A grouping column by its name, by the name it has in the result, or by its place there."""
         if type(node) is exp.Literal and not node.is_string:
@@ -216,6 +236,10 @@ class Selected:
                 problem = "is not the place of a column"
                 raise self.tree.refuse("sql.group", node, node.this[:20], problem=problem, advice="name the column")
             return what
+        if type(node) is exp.Case:
+            wanted = banded(self.names, node, "")
+            same = (output.what for output in outputs if isinstance(output.what, Banded))
+            return next((band for band in same if replace(band, column="") == wanted), replace(wanted, column="band"))
         if not isinstance(node, exp.Column):
             raise self.tree.outside(node)
         renamed = [output.what for output in outputs if output.name.lower() == node.name.lower()]

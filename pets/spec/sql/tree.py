@@ -45,6 +45,7 @@ _NODES: Final[Mapping[type, tuple[str, str]]] = {
     exp.Literal: ("a value on its own", "leave it out, or compare a column with it"),
     exp.TryCast: ("TRY_CAST", "write DATE '2026-01-31' for a date"),
     exp.Cast: ("CAST", "write DATE '2026-01-31' for a date; other casts are not in the language"),
+    exp.Case: ("CASE", "group by it, as CASE WHEN ... THEN 'level' ... END AS name, or prepare it in the dataset"),
     exp.Concat: ("text after text", "write one text in single quotes"),
 }
 
@@ -110,6 +111,8 @@ class Tree:
         if node.find(exp.AggFunc):
             default = ("an expression", "select each statistic by itself, and compute with the released table")
         construct, advice = _NODES.get(type(node), default)
+        if type(node) is exp.Case:
+            return refuse("sql.unsupported", self.text, find(self.tokens, "CASE") or 0, construct, advice=advice)
         if isinstance(node, exp.Func) and type(node) not in _NODES:
             if not condition:
                 return self.function(node)
