@@ -160,7 +160,7 @@ SQL = "SELECT ward, COUNT(*) AS n, AVG(rent) AS rent FROM stays JOIN homes USING
 
 def test_a_run_keeps_evidence_and_verifies(tmp_path: Path) -> None:
     net = local_network({"nhs": {"stays": STAYS}, "council": {"homes": HOMES}, "helper": {}})
-    result = net.run(net.draft(SQL + " HAVING COUNT(*) > 10", epsilon="4"))
+    result = net.run(net.draft(SQL + " HAVING COUNT(*) > 10 AND NOT AVG(rent) > 100", epsilon="4"))
     assert result.to_pandas()["ward"].tolist() == ["n"]
     assert "COUNT" not in result.disclosure.split("Rows that are left out")[1].split("n > 10")[0]
     result.save(tmp_path / "out" / "rents.csv")
