@@ -17,6 +17,7 @@ from pets.errors import AuditError, SpecError
 from pets.local import local_network
 from pets.plan.review import review
 from pets.released import read
+from pets.spec import lines
 from pets.spec.banded import Banded
 from pets.spec.cards import load_cards
 from pets.spec.ir import Read
@@ -28,6 +29,7 @@ from tests.check.releases import asked, rules
 from tests.oracles import random_queries as drawn
 from tests.oracles import sql
 from tests.oracles.direct import Direct, freeze
+from tests.test_queries import small_world
 
 
 def case(draw: random.Random, alias: str, table: dict[str, Any], levels: list[str]) -> str:
@@ -208,3 +210,24 @@ def test_a_run_gives_the_groups_of_the_pooled_records(where: str) -> None:
     for cell, n in found.items():
         wanted = truth.get(cell, 0)
         assert pd.isna(n) if wanted == 1 else n == wanted, cell
+
+
+@pytest.mark.parametrize(
+    ("where", "end", "possible"),
+    [
+        ("", " ELSE 'many'", {"few", "some", "many"}),
+        ("", "", {"few", "some", "(missing)"}),
+        (" WHERE a.nights > 3", " ELSE 'many'", {"many"}),
+        (" WHERE a.nights > 3", "", {"(missing)"}),
+        (" WHERE a.nights BETWEEN -1 AND 2", "", {"few", "some"}),
+        (" WHERE a.nights < 0", " ELSE 'some'", {"few"}),
+        (" WHERE a.nights IS NULL", " ELSE 'few'", {"few"}),
+    ],
+)
+def test_levels_that_conditions_leave_empty_hide_nothing(where: str, end: str, possible: set[str]) -> None:
+    """Where totals are known, a cell that everybody can see to be empty is in no block that hides another."""
+    case = f"CASE WHEN a.nights < 0 THEN 'few' WHEN a.nights < 3 THEN 'some'{end} END"
+    text = f"SELECT {case} AS much, COUNT(*) AS n FROM stays a JOIN homes b ON a.id = b.id{where} GROUP BY much"
+    spec = drawn.spec_of(small_world([], []), text)
+    _, found = lines._possible(bind(spec), spec, "left")
+    assert found == {(level,) for level in possible}
