@@ -56,6 +56,27 @@ _BY_HAND: Final = {
 }  # fmt: skip
 """Marks by kind of value, in the order of APART, TO_A and TO_B."""
 
+_EXACT: Final = {
+    "a key":           "V - N A V A  V V V A",
+    "a group":         "V - H A V A  V V V A",
+    "a key+counted":   "V H N A V A  V V V A",
+    "a group+counted": "V H H A V A  V V V A",
+    "a value":         "V H H A V A  V V V A",
+    "a filter":        "V - N A V A  V V V A",
+    "b key":           "- V N A A V  V V V A",
+    "b group":         "H V H A A V  V V V A",
+    "b value":         "H V H A A V  V V V A",
+    "exact sum":       "H H H - H H  A A A H",
+    "protected sum":   "- - - A A A  A A A A",
+    "statistic":       "- - - A A A  A A A A",
+}  # fmt: skip
+"""What differs under disclosure control, with a result party apart: exact sums of many, not noised ones.
+
+* Cf goes from a to the helper and Cs back, each masked by a stream that the other lacks; what three compute from then on
+  is masked for each of them. So b holds shares of the sums, too, and any two of the three have them all.
+* What is shown is a sum of every column that the query uses, with nothing to blur it: A, of whoever has the table.
+"""
+
 
 _HELPER_IN_MODE_B: Final = {
     "key": "-", "group": "H", "value": "H", "filter": "-", "group+filter": "H", "value+filter": "H",
@@ -81,6 +102,7 @@ def matrix(said: Mapping[str, Any]) -> Matrix:
             ``result``, the names of the ``sums``, and of each column ``released`` whether it is a group or a
             statistic.
     """
+    exact = "protected" in said
     a, b, helper, result = said["a"]["party"], said["b"]["party"], said["helper"], said["result"]
     role = {a: "a", b: "b", helper: "h"}
     role[result] = role.get(result, "") + "r"
@@ -91,7 +113,8 @@ def matrix(said: Mapping[str, Any]) -> Matrix:
     rows = []
 
     def row(kind: str, value: str, by_hand: str) -> None:
-        marks = dict(zip(order, _BY_HAND[by_hand][place].split(), strict=True))
+        by_place = (_EXACT[by_hand],) if exact and by_hand in _EXACT else _BY_HAND[by_hand]
+        marks = dict(zip(order, by_place[place].split(), strict=True))
         if said.get("protocol") == "helper_join_b":
             marks = _of_mode_b(by_hand, marks)
         rows.append(Row(value, kind, {c.label: Mark(marks[_roles(c.parties, role)]) for c in columns}))
@@ -106,9 +129,11 @@ def matrix(said: Mapping[str, Any]) -> Matrix:
     row("count", "number of matched rows", "count")
     for side in ("a", "b"):
         row("size", f"greatest number of rows of {said[side]['dataset']}", "size")
-    for kind in ("exact sum", "noised sum"):
-        for name in said["sums"]:
-            row(kind, name, kind)
+    for name in said["sums"]:
+        row("exact sum", name, "exact sum")
+    kind = "protected sum" if exact else "noised sum"
+    for name in said["protected"] if exact else said["sums"]:
+        row(kind, name, kind)
     for name, what in said["released"].items():
         row("released", name, what)
     return Matrix(columns, tuple(rows))
