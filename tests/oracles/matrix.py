@@ -72,8 +72,8 @@ _EXACT: Final = {
 }  # fmt: skip
 """What differs under disclosure control, with a result party apart: exact sums of many, not noised ones.
 
-* Cf goes from a to the helper and Cs back, each masked by a stream that the other lacks; what three compute from then on
-  is masked for each of them. So b holds shares of the sums, too, and any two of the three have them all.
+* Cf goes from a to the helper and Cs back, each masked by a stream that the other lacks; what three compute from then
+  on is masked for each of them. So b holds shares of the sums, too, and any two of the three have them all.
 * What is shown is a sum of every column that the query uses, with nothing to blur it: A, of whoever has the table.
 """
 

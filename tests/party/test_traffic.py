@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pets.party import gate
 from pets.party.gate import labels_of
 from pets.party.session import roles_of
 from pets.party.warm import prepare_kernels
@@ -22,7 +23,8 @@ from tests.party import sessions
 from tests.party.world import altered, without_noise
 
 ROOT = Path(__file__).parent.parent.parent
-EXAMPLES = [*PASS, *sorted((ROOT / "parties").rglob("*.spec.toml"))]
+EXACT = [file for file in PASS if "[release.disclosure_control]" in file.read_text()]
+EXAMPLES = [*(file for file in PASS if file not in EXACT), *sorted((ROOT / "parties").rglob("*.spec.toml"))]
 CARD: dict[str, Any] = tomllib.loads((ROOT / "protocols" / "helper_join_a" / "card.toml").read_text())
 ROUNDS = {message["n"]: message["round"] for message in CARD["message"]}
 MOST = 50
@@ -98,6 +100,26 @@ def test_the_transcript_of_every_example_is_the_projection(file: Path, monkeypat
     for sender in ("a", "b", "helper"):  # and each sender sends in the order of the card: round, message, column
         assert [each[2:5] for each in sent if each[0] == sender] == [each[2:5] for each in wanted if each[0] == sender]
     assert sum(each[-1] for each in sent) == reviewed.forecast.size
+
+
+@pytest.mark.parametrize("file", EXACT, ids=lambda file: file.name.split(".")[0])
+def test_the_transcript_of_an_exact_release_is_its_projection(file: Path) -> None:
+    """Message by message of both cards and of every operation: from whom, to whom, which, and how many bytes."""
+    reviewed = shrunk(file)
+    played = sessions.run(reviewed, sessions.draw_tables(reviewed, random.Random(file.name)))
+    role = {party: name for name, party in roles_of(reviewed).items()}
+    sent: dict[tuple[str, str, object], int] = {}
+    for each in played.frames:
+        key = (role[each.sender], role[each.to], each.head.slot)
+        sent[key] = sent.get(key, 0) + len(frame.read(each.data)[1])
+    wanted = {
+        (name, each.role, each.slot): each.size
+        for name in ("a", "b", "helper")
+        for each in gate.project_plan(reviewed.plan, roles_of(reviewed), name)
+        if each.sending
+    }
+    assert sent == wanted
+    assert sum(wanted.values()) == reviewed.forecast.size
 
 
 # -- two inputs -------------------------------------------------------------------------------------------------------

@@ -8,6 +8,8 @@ from pets.plan.cost import BETWEEN_SITES, ONE_MACHINE, SETTINGS, Forecast, forec
 from pets.plan.lower import lower
 from pets.plan.review import review
 from pets.spec.cards import load_cards
+from pets.spec.handover import joined
+from pets.spec.ir import Protect
 from pets.spec.joins import MODE_A, MODE_B
 from pets.spec.parse import parse_toml
 from pets.spec.sql import bind
@@ -23,9 +25,11 @@ def test_messages_add_up_to_the_card_s_formula_for_all_bytes(file: Path) -> None
     found = forecast(plan, load_cards())
     assert sum(message.size for message in found.messages) == found.size
     listed = [message.label for message in found.messages if message.term]
-    assert listed == [m.label for m in load_cards()[plan.join.card].messages]
+    join, after = (load_cards()[step.card] for step in (plan.join, plan.protection))
+    exact = isinstance(plan.protection, Protect)
+    assert listed == [m.label for m in (joined(join, after) if exact else join).messages]
     assert {m.sender for m in found.messages} <= set(spec.computing)
-    computed = plan.join.rows is not None or plan.join.card == MODE_B
+    computed = exact or plan.join.rows is not None or plan.join.card == MODE_B
     assert computed == (len(found.messages) > len(listed))
     assert (found.rounds == 5) is not computed
 
