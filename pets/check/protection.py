@@ -227,7 +227,7 @@ def _final(card: Card, release: Card) -> Iterator[Learns]:
 def _masked(card: Card, got: Iterable[Message], who: frozenset[str]) -> bool:
     """Rule P8: a mask hides the shares that somebody got if it is not known, nor in anything else that was got.
 
-    Nor if it cancels between them.
+    Nor if it cancels between them: taken twice, it leaves the last bit.
     """
     nets: Counter[Mask] = Counter()
     finals = list(got)
@@ -237,7 +237,7 @@ def _masked(card: Card, got: Iterable[Message], who: frozenset[str]) -> bool:
                 nets[str(part.args[0]), str(part.args[1])] += sign
     others = [m for m in card.messages if m not in finals and m.receiver in who]
     heard = {(str(c.args[0]), str(c.args[1])) for m in others for c in calls(m.meaning) if c.head == "mask"}
-    return any(net and mask not in heard and not _knows(card, who, mask[0]) for mask, net in nets.items())
+    return any(net % 2 and mask not in heard and not _knows(card, who, mask[0]) for mask, net in nets.items())
 
 
 def _owners(finals: Iterable[Message], card: Card) -> set[str]:
