@@ -18,7 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from pets.ids import MISSING
+from pets.ids import MISSING, WITHHELD
 
 _COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A8A00")
 _GREY: Final = "#9AA3AD"
@@ -31,7 +31,6 @@ MAX_PANELS: Final = 4
 MAX_ROWS: Final = 60
 """A chart of more rows of dots than this shows the first ones and says so."""
 UNDETERMINED: Final = "not determined"
-WITHHELD: Final = "withheld"
 EMPTY: Final = "no row is kept"
 
 _PANEL: Final = 3.3

@@ -22,3 +22,6 @@ RUN_ID_BYTES: Final = 32
 
 MISSING: Final = "(missing)"
 """The level that holds NULL dimensions and the unmatched rows of a LEFT JOIN. Always in a domain."""
+
+WITHHELD: Final = "withheld"
+"""What stands in a released table in the place of a number that disclosure control withholds."""

@@ -8,11 +8,12 @@ from html import escape
 from math import floor, isfinite, log10
 from typing import Any, Final
 
+from pets.ids import WITHHELD
+
 MAX_ROWS: Final = 50
 """A longer table shows its first rows and says how many there are."""
 
 UNDETERMINED: Final = "–"
-WITHHELD: Final = "withheld"
 
 _STYLE: Final = """
 .pets-result{font-family:system-ui,sans-serif;line-height:1.35;margin:.4em 0 1em}

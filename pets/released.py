@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from pets.errors import AuditError
-from pets.ids import MISSING
+from pets.ids import MISSING, WITHHELD
 from pets.spec.banded import Banded
 from pets.spec.control import Control, effective
 from pets.spec.model import Spec
@@ -92,7 +92,7 @@ class Totals:
 
 
 def read(folder: Path) -> Released:
-    """A table from a folder of evidence, or any with spec.toml and result.csv. An empty field is withheld.
+    """A table from a folder of evidence, or any with spec.toml and result.csv. An empty field is withheld, too.
 
     Raises: SpecError; AuditError audit.noised, audit.having, audit.table.
     """
@@ -114,7 +114,7 @@ def read(folder: Path) -> Released:
     for line in _lines(path):
         try:
             cell = tuple(line[name] for name in grouping)
-            numbers = {name: Fraction(line[name]) if line[name] else None for name in statistics}
+            numbers = {name: None if line[name] in ("", WITHHELD) else Fraction(line[name]) for name in statistics}
         except (KeyError, ValueError, TypeError):
             raise AuditError("audit.table", file=str(path), problem="its columns are not those of its query") from None
         if cell not in known or cell in cells:

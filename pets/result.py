@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from pets import derive
 from pets.errors import ReceiptError
-from pets.ids import PartyId
+from pets.ids import WITHHELD, PartyId
 from pets.party import opening
 from pets.party.config import read_directory
 from pets.party.evidence import PartyKeys
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 TABLE = "result.csv"
 EVIDENCE = "evidence"
-WITHHELD = "withheld"
 
 _DIRECTION = {True: "sent", False: "received"}
 

@@ -23,7 +23,7 @@ from scipy.special import chdtrc, ndtri
 from pets import derive
 from pets.derive import LEVEL, NoiseLaw
 from pets.errors import StatisticsError
-from pets.ids import MISSING
+from pets.ids import MISSING, WITHHELD
 from pets.plan.review import review
 from pets.spec.ir import AddNoise, Plan, Read
 from pets.spec.parse import parse_toml
@@ -331,10 +331,15 @@ def read(folder: Path, count: str | None = None) -> Counts:
     grouping = [o.name for o in step.outputs if o.dimension is not None]
     try:
         columns: dict[str, list[str] | list[float]] = {name: [line[name] for line in lines] for name in grouping}
-        columns |= {name: [float(line[name] or "nan") for line in lines] for name in numbers}
+        columns |= {name: [_number(line[name]) for line in lines] for name in numbers}
         return counts(plan, pd.DataFrame(columns), count)
     except (KeyError, ValueError, TypeError):
         raise StatisticsError("statistics.file", file=folder.name) from None
+
+
+def _number(field: str) -> float:
+    """A number of a table; NaN where there is none."""
+    return float("nan") if field in ("", WITHHELD) else float(field)
 
 
 # -- arithmetic, of many tables at once --------------------------------------------------------------------------------

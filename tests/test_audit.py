@@ -605,3 +605,13 @@ def test_what_three_parties_release_is_what_the_reference_shows(control: dict[st
         }
         assert number == 1 or any(None in numbers.values() for numbers in shown.values())
         audit([table]).require()
+
+
+def test_what_is_said_to_be_withheld_is_read_as_withheld(tmp_path: Path) -> None:
+    """The word that a result writes in the place of a number: an audit of its own files takes it for one."""
+    stays = pd.DataFrame({"id": [f"p{n}" for n in range(40)], "ward": ["n"] * 36 + ["s"] * 4})
+    net = pets.local_network({"nhs": {"stays": stays}, "council": {"homes": stays[["id"]]}, "helper": {}})
+    text = "SELECT ward, COUNT(*) AS n FROM stays JOIN homes USING (id) GROUP BY ward"
+    net.run(net.draft(text, control={"min_count": 10})).save(tmp_path / "t.csv")
+    assert b"s,withheld,," in (tmp_path / "t.csv").read_bytes()
+    assert read(tmp_path / "t.evidence").numbers("n") == {("n",): 36, ("s",): None, ("(missing)",): None}

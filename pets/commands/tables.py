@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pets.check.blocks import size
-from pets.ids import MISSING
+from pets.ids import MISSING, WITHHELD
 
 if TYPE_CHECKING:
     from pets.result import Result
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 UNDETERMINED: Final = "not determined"
 """What a statistic is that the noise leaves open: a mean over a count that may be zero."""
 
-WITHHELD: Final = "withheld"
 """What a number is that disclosure control keeps back: one word, whatever the reason."""
 
 GAP: Final = 2
