@@ -9,6 +9,7 @@ Applied Regression Analysis (1998), chapter 5.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from math import isqrt, sqrt
 from typing import Any, Final
 
@@ -98,9 +99,14 @@ def exact(sums: Sequence[Any], worths: Sequence[Fraction], statistic: Statistic,
 
     ``sums``: arrays of Python integers in last places; ``of``: the regressor, from 1; ``worths``: of the moments.
     """
-    table = np.array([[Fraction(int(x)) for x in column] for column in sums], object)
-    found = fit([*table])
-    return np.array([_point(found, c, worths, statistic, of) for c in range(table.shape[1])], np.float64)
+    found = _fitted(tuple(tuple(map(int, column)) for column in sums))
+    return np.array([_point(found, c, worths, statistic, of) for c in range(len(sums[0]))], np.float64)
+
+
+@lru_cache(maxsize=2)
+def _fitted(sums: tuple[tuple[int, ...], ...]) -> Fit:
+    """The exact fit of every cell, once for all numbers of one regression."""
+    return fit([np.array([*map(Fraction, column)], object) for column in sums])
 
 
 def _point(found: Fit, c: int, worths: Sequence[Fraction], statistic: Statistic, of: int) -> float:
