@@ -14,6 +14,7 @@ from pets.spec.handover import joined, placed
 from pets.spec.ir import AddNoise, HelperJoin, NoisedColumn, Plan, Protect
 from pets.spec.joins import protocol_of
 from pets.spec.model import Spec
+from pets.spec.operations import Use
 from pets.spec.query import Query
 
 TAIL: Final = Fraction(3604, 1000)
@@ -96,6 +97,17 @@ def cards_of(review: Checked) -> tuple[Card, ...]:
         return () if join is None else (join,)
     safe = review.cards[review.plan.protection.card]
     return (join, safe) if safe.takes_over is None else (joined(join, safe), placed(join, safe))
+
+
+def card_ids(review: Checked) -> tuple[str, ...]:
+    """The cards that an approval is of: of join and release, and those whose operations they use."""
+    named = [protocol_of(review.spec)]
+    if (plan := review.plan) is not None:
+        named += [*([plan.join.rows.card] if plan.join.rows is not None else []), plan.protection.card]
+    own = [review.cards[name] for name in named if name in review.cards]
+    used = [part.card for card in own for each in card.operations for part in each.parts if isinstance(part, Use)]
+    used += [card.program.card for card in own if card.program is not None]
+    return tuple(name for name in dict.fromkeys([*named, *used]) if name in review.cards)
 
 
 def people(number: int) -> str:

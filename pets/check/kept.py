@@ -25,6 +25,15 @@ def _rules(step: Protect, asked: DisclosureControl) -> tuple[tuple[str, str], ..
         middle = "the middle of bands of" if step.rounding == "midpoint" else "the nearest multiple of"
         rounding = f"Counts, to {middle} {step.round_to}. Means are made of rounded counts"
     pairs = [("Small groups", f"{few}."), ("Rounding", f"{rounding}."), ("Asked for by", _asked(asked))]
+    if step.lines:
+        cells = sum(len(block) for line in step.lines for block in line)
+        pairs.append(
+            (
+                "Known totals",
+                f"Recipients know totals of {len(step.lines)} lines of this table, {cells} cells in all. Of a line in "
+                "which something is withheld, neighbouring cells are withheld as well, so many that none follows.",
+            )
+        )
     pairs.append(
         (
             "When",

@@ -6,7 +6,7 @@ taken from what was checked: specification, matrix, cards, plan and forecast. Sa
 
 from collections.abc import Iterator, Mapping
 
-from pets.check import computed, flow, lawful, learned, legal, rules
+from pets.check import computed, lawful, learned, legal, rules
 from pets.check.blocks import (
     MANY,
     Block,
@@ -22,12 +22,11 @@ from pets.check.blocks import (
     listed,
     plural,
 )
-from pets.check.checked import Checked, full_name
+from pets.check.checked import Checked, card_ids, full_name
 from pets.check.declared import declared
 from pets.check.labels import Verdict
 from pets.check.minute import minute, validity
 from pets.spec.banded import reads
-from pets.spec.joins import protocol_of
 from pets.spec.model import Dataset, Spec
 from pets.spec.query import Aggregate, Query
 
@@ -233,9 +232,7 @@ def _dates(review: Checked) -> Section:
     ]
     if review.plan_digest is not None:
         pairs.append(("Plan", review.plan_digest))
-    for card_id in dict.fromkeys((protocol_of(spec), flow.RELEASE)):
-        if card_id in review.cards:
-            pairs.append((f"Card {card_id}", review.cards[card_id].digest))
+    pairs += [(f"Card {card_id}", review.cards[card_id].digest) for card_id in card_ids(review)]
     return Section(
         "dates",
         "What is signed",

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 UNDETERMINED: Final = "not determined"
 """What a statistic is that the noise leaves open: a mean over a count that may be zero."""
 
-"""What a number is that disclosure control keeps back: one word, whatever the reason."""
-
 GAP: Final = 2
 LONGEST_LABEL: Final = 32
 

@@ -13,6 +13,7 @@ import pytest
 
 from pets.check import document
 from pets.check.blocks import MANY, Points, Report, Text
+from pets.check.checked import card_ids
 from pets.check.declared import declared
 from pets.check.disclosure import render
 from pets.check.document import to_json
@@ -20,10 +21,12 @@ from pets.check.labels import Mark
 from pets.check.page import html
 from pets.check.report import report
 from pets.errors import SpecError
+from pets.plan.cost import used_cards
 from pets.plan.review import Review, review
 from pets.spec.canonical import spec_digest, spec_json
 from pets.spec.model import Spec
 from pets.spec.parse import parse_toml
+from tests.check import corpus
 from tests.check.readability import grade, sentences, syllables
 
 HERE = Path(__file__).parent
@@ -410,3 +413,13 @@ def test_the_schema_is_one_and_refuses_what_is_not_a_report(spec: Spec) -> None:
 def test_the_specification_in_the_json_form_is_the_one_that_is_signed(spec: Spec) -> None:
     out: Any = json.loads(json.dumps(to_json(review(spec))))
     assert spec_digest(Spec.model_validate_json(json.dumps(out["specification"]))) == out["digest"]
+
+
+@pytest.mark.parametrize("name", ["ae_by_tenure", "exact_with_known_totals"])
+def test_the_cards_that_are_signed_are_those_of_the_plan(name: str) -> None:
+    found = review(parse_toml((corpus.HERE / "should_pass" / f"{name}.toml").read_text()))
+    assert found.plan is not None
+    assert card_ids(found) == used_cards(found.plan)
+    told = render(found)
+    assert all(f"Card {card}" in told for card in used_cards(found.plan))
+    assert ("Known totals" in told) == (name == "exact_with_known_totals")
