@@ -71,7 +71,9 @@ def _column(
     rows = list(zip(values, lows, highs, strict=True))
     exact = all(low == high for _, low, high in rows if isfinite(low) and isfinite(high))
     widths = sorted(high - low for _, low, high in rows if isfinite(low) and isfinite(high) and high > low)
-    places = min(max(1 - floor(log10(widths[len(widths) // 2])), 0), 9) if widths else _places(values)
+    whole = all(number.is_integer() for row in rows for number in map(float, row) if isfinite(number))
+    typical = max(1 - floor(log10(widths[len(widths) // 2])), 0) if widths else _places(values)
+    places = 0 if whole else min(typical, 9)
     for (value, low, high), gone in zip(rows, withheld, strict=True):
         if gone:
             yield _pair(WITHHELD, "", weak=True)
