@@ -311,7 +311,7 @@ def wrong_length(bent: Bent, body: memoryview) -> None:
 
 
 def wrong_label(bent: Bent, body: memoryview) -> None:
-    bent.link.send(BOARD, Slot(12, 0), body)
+    bent.link.send(BOARD, Slot(14, 0), body)
 
 
 def extra_message(bent: Bent, body: memoryview) -> None:

@@ -61,11 +61,11 @@ def test_every_run_that_released_is_in_the_history_of_those_who_brought_records(
     assert len(entries(world, BOARD)) == 1
 
 
-@pytest.mark.parametrize("lost", [4, 12, 13])
+@pytest.mark.parametrize("lost", [4, 14, 15])
 def test_a_run_that_ended_while_a_party_was_needed_is_forgotten_and_one_after_is_not(
     make_world: Make, lost: int
 ) -> None:
-    """M4 is lost in the middle; when the last shares are lost (12, 13), both holders have done their part."""
+    """M4 is lost in the middle; when the last shares are lost (14, 15), both holders have done their part."""
     world = make_world(deadline_s=1.0)
     reviewed = world.ready()
     world.hooks.taps.append(lambda passing: [] if passing.head.slot.message == lost else [passing.data])

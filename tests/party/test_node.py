@@ -370,7 +370,7 @@ def test_a_revocation_by_a_party_whose_part_is_over_keeps_the_table_closed(world
     reviewed = world.ready()
 
     def revoke(passing: Passing) -> Iterable[bytes]:
-        if passing.head.slot.message == 10 and passing.head.slot.column == 0:
+        if passing.head.slot.message == 11 and passing.head.slot.column == 0:
             world.wait_for(lambda: world.nodes[BOARD]._runs[handle].session._played)
             world.nodes[BOARD].revoke(world.caller(BOARD), world.revocation(reviewed, BOARD))
         return (passing.data,)

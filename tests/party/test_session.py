@@ -39,10 +39,10 @@ MESSAGES = {
     "M4": (HELPER, BOARD, 7),
     "Mf": (HELPER, BOARD, 8),
     "M5": (HELPER, COUNCIL, 9),
-    "M6": (COUNCIL, HELPER, 10),
-    "Mn": (COUNCIL, HELPER, 11),
-    "M7a": (BOARD, RESULT, 12),
-    "M7c": (HELPER, RESULT, 13),
+    "M6": (COUNCIL, HELPER, 11),
+    "Mn": (COUNCIL, HELPER, 13),
+    "M7a": (BOARD, RESULT, 14),
+    "M7c": (HELPER, RESULT, 15),
 }
 
 
@@ -436,7 +436,7 @@ def test_a_hello_of_an_earlier_run_opens_nothing(hasty: World) -> None:
         hasty.run()
     hasty.settle()
     second = [sent for run, network in hasty.networks.items() if run not in first for sent in network.transcript]
-    assert {sent.slot.message for sent in second} & {12, 13} == set()
+    assert {sent.slot.message for sent in second} & {14, 15} == set()
     assert len(set(hasty.networks) - first) > 1  # the board stands alone under a run id of its own
 
 
@@ -570,7 +570,7 @@ def test_a_stop_by_any_party_at_any_step_opens_nothing(world: World, party: Part
     world.ready()
     assert "run.stopped" in fails(world, handle=handle).text
     sent = {each.slot.message for each in world.transcript}
-    assert 13 not in sent
+    assert 15 not in sent
 
 
 @pytest.mark.parametrize("party", COMPUTING)

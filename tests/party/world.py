@@ -410,7 +410,7 @@ class World:
 
     def opened(self) -> bool:
         """Whether the analyst was ever sent both shares."""
-        return any({sent.slot.message for sent in network.transcript} >= {12, 13} for network in self.networks.values())
+        return any({sent.slot.message for sent in network.transcript} >= {14, 15} for network in self.networks.values())
 
     # -- the network --------------------------------------------------------------------------------------------------
 
