@@ -57,6 +57,8 @@ def table_of(read: Read, fixed: bool, like: Draw, draw: random.Random) -> Table:
         cell=np.array([draw.randrange(cells) for _ in people], np.uint32),
         values={name: np.array([draw.randint(0, 9) for _ in people], np.int64) for name in names},
         present={name: np.array([draw.random() >= like.nulls for _ in people], np.bool_) for name in names},
+        compared=tuple(np.array([draw.randint(-9, 9) for _ in people], np.int64) for _ in read.compared),
+        tests=tuple(np.array([draw.random() >= like.nulls for _ in people], np.bool_) for _ in read.tests),
     )
 
 
