@@ -201,6 +201,11 @@ CODES: Final[dict[str, Code]] = {
         'give one party without a dataset the role "computing"',
         "INVALID_ARGUMENT",
     ),
+    "spec.protocol": Code(
+        "{path}: {protocol} does not compare columns of two tables row by row, as WHERE asks",
+        "name helper_join_a, and declare that the helper learns match_count",
+        "INVALID_ARGUMENT",
+    ),
     "spec.no-noise": Code(
         "nothing protects the released table: [release.differential_privacy] is missing",
         "add epsilon and neighbours under [release.differential_privacy]",

@@ -10,7 +10,7 @@ from math import prod
 
 from pets.check import budget
 from pets.check.noised import noised_columns, plain
-from pets.errors import InternalError, LeakError, SpecError
+from pets.errors import LeakError, SpecError
 from pets.ids import PartyId
 from pets.plan.crossed import filtered, greatest
 from pets.spec import moments as taken_apart
@@ -247,7 +247,7 @@ def _join(
     epsilon = delta = Fraction(0)
     if card.id == MODE_B:
         if rows is not None:
-            raise InternalError("internal.bug", where="a join in mode B under a condition on rows")
+            raise SpecError("spec.protocol", path="security.protocol", protocol=card.id)
         ones = tuple(number for number, each in enumerate(gathered) if h == 1 and _is_ones(read_b, each))
         public["v_t"] = (len(gathered) - len(ones)) * h
         public["v_p"] = sum(each.gathered not in ones for each in summed) * h
