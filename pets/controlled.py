@@ -15,7 +15,7 @@ import numpy.typing as npt
 from pets import regression
 from pets.formulas import FORMULAS, ROOTS, ratio, worth
 from pets.spec.control import Control
-from pets.spec.ir import Derived, Moment, Protect
+from pets.spec.ir import Derived, Moment, Protect, ShownOrder
 from pets.spec.query import LINEAR, Statistic
 
 I64 = npt.NDArray[np.int64]
@@ -29,6 +29,8 @@ class Shown:
     moments: tuple[Moment, ...]
     values: dict[int, tuple[I64, I64, I64]]
     there: dict[int, Flags]
+    ordered: tuple[tuple[ShownOrder, I64, Flags], ...]
+    """Order statistics: the number of steps above the base, 0 where there is no value, and where it is shown."""
 
 
 def moments_of(safe: Protect, opened: I64) -> Shown:
@@ -37,11 +39,16 @@ def moments_of(safe: Protect, opened: I64) -> Shown:
     rows = np.ascontiguousarray(opened.reshape(-1, h, g).transpose(0, 2, 1)).reshape(len(opened), -1)
     values, there = {}, {}
     control = Control(safe.min_count, "hidden", safe.round_to, safe.rounding)
+    first = len(safe.shown) + len(safe.ordered)
     for place, each in enumerate(safe.shown):
         own = rows[place]
-        there[each.moment] = rows[len(safe.shown) + each.rests_on] == 1
+        there[each.moment] = rows[first + each.rests_on] == 1
         values[each.moment] = _counts(own, control) if each.rounded and safe.round_to > 1 else (own, own, own)
-    return Shown(safe.moments, values, there)
+    ordered = tuple(
+        (each, rows[len(safe.shown) + place], rows[first + each.rests_on] == 1)
+        for place, each in enumerate(safe.ordered)
+    )
+    return Shown(safe.moments, values, there, ordered)
 
 
 def _counts(bands: I64, control: Control) -> tuple[I64, I64, I64]:
@@ -62,6 +69,8 @@ def _counts(bands: I64, control: Control) -> tuple[I64, I64, I64]:
 
 def statistic(output: Derived, moments: Shown) -> tuple[Any, Any, Any]:
     """One column of the table, with the bounds that rounding leaves; missing wherever anything of it is withheld."""
+    if output.ordered is not None:
+        return _order(*moments.ordered[output.ordered])
     shown = there(output, moments)
     kind = Statistic(output.statistic)
     if len(output.moments) == 1:
@@ -80,6 +89,8 @@ def statistic(output: Derived, moments: Shown) -> tuple[Any, Any, Any]:
 
 def there(output: Derived, moments: Shown) -> Flags:
     """Where a column of the table is shown: in the cells in which everything that it is made of is."""
+    if output.ordered is not None:
+        return moments.ordered[output.ordered][2]
     return np.asarray(np.logical_and.reduce([moments.there[number] for number in output.moments]))
 
 
@@ -88,6 +99,21 @@ def _sum(moment: Moment, values: tuple[I64, I64, I64]) -> tuple[Any, Any, Any]:
     if scale.denominator == 1:
         return tuple(column * scale.numerator for column in values)  # type: ignore[return-value]
     return tuple(np.array([int(x) * scale.numerator / scale.denominator for x in column]) for column in values)  # type: ignore[return-value]
+
+
+def _order(of: ShownOrder, steps: I64, there: Flags) -> tuple[Any, Any, Any]:
+    """An order statistic with the least and greatest value that is rounded to it, half up.
+
+    Missing where there is no value, too. A median can be half a unit of the last place.
+    """
+    known, parts, step = there & (steps > 0), of.parts, of.step * of.parts
+    value = (of.base + steps * of.step) * parts
+    low, high = value - step // 2, value + (step - 1) // 2
+    scale = of.scale / parts
+    columns: tuple[Any, ...] = (value, low, high)
+    if scale != 1:
+        columns = tuple(np.array([int(x) * scale.numerator / scale.denominator for x in each]) for each in columns)
+    return _masked(columns[0], known), _masked(columns[1], known), _masked(columns[2], known)
 
 
 def _mean(numbers: Sequence[int], moments: Shown) -> tuple[Any, Any, Any]:

@@ -243,6 +243,10 @@ CODES: Final[dict[str, Code]] = {
         "counts that are rounded could reach {most}",
         "lower max_rows or max_rows_per_person, or write round_to = 1",
     ),
+    "leak.order-range": Code(
+        "{column}: its values are not rounded to a step, or are 2^30 steps apart or more",
+        "write its step in round_values_to, or declare a narrower range",
+    ),
     "dp.range": Code(
         "{column}: its greatest possible sum and the noise reach 2^{bits}",
         "declare a narrower range or smaller max_rows",

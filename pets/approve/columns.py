@@ -180,6 +180,10 @@ _STATISTIC_USE: Final[Mapping[Statistic, Use]] = {
     Statistic.REGR_SLOPE: Use.RELATION,
     Statistic.REGR_INTERCEPT: Use.RELATION,
     **dict.fromkeys(LINEAR, Use.RELATION),
+    Statistic.MINIMUM: Use.MINIMUM,
+    Statistic.MAXIMUM: Use.MAXIMUM,
+    Statistic.MEDIAN: Use.QUANTILE,
+    Statistic.QUANTILE: Use.QUANTILE,
 }
 
 

@@ -38,6 +38,11 @@ def below(floor: Control, control: Control, *, party: str) -> Iterator[Finding]:
         percent = exact(both.p_percent * 100)
         message = f"{party} withholds sums from which the largest contribution follows to within {percent} %"
         yield _error("p-percent", "p_percent", message, f"write p_percent = {percent}")
+    for name, step in both.steps:
+        if step != dict(control.steps).get(name):
+            message = f"{party} rounds values of {name} to {exact(dict(floor.steps)[name])}"
+            hint = f'write round_values_to = {{ "{name}" = "{exact(step)}" }}'
+            yield _error("values", "round_values_to", message, hint)
     if both.local != control.local:
         message = f"in every released group the people of {party} itself have to reach the minimum"
         hint = f'add [[{PATH}.holder]] with party = "{party}" and appetite = "local"'

@@ -13,7 +13,7 @@ import tomllib
 import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
@@ -319,6 +319,8 @@ def _noise(policy: Policy, spec: Spec, query: Query) -> Iterator[Finding]:
         return
     local = (str(policy.party),) if policy.limits.appetite == "local" and _own(policy, spec) else ()
     asked = strictest([*stated(policy.limits), Control(1, "shown", local=local)])
+    ordered = {str(ref) for what in query.ordered for ref in what.columns}
+    asked = replace(asked, steps=tuple(each for each in asked.steps if each[0] in ordered))
     yield from below(asked, control, party=policy.party)
 
 

@@ -61,6 +61,8 @@ class Case:
     outputs: Mapping[str, tuple[str, ...]]
     leaving: Mapping[str, Item]
     """What becomes of the sums that leave, with noise or under disclosure control, by their names."""
+    ordered: Mapping[str, tuple[str, Item]]
+    """Order statistics by name: the sum whose summands are put in order, and the column."""
     controlled: bool
     computed: bool
     """Three parties compute on rows before these are summed."""
@@ -103,6 +105,7 @@ def case_of(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Case:
         bindings |= {"x": (), "z": (), "p": (), "v_m": ()}
     else:
         bindings |= {"v_c": ()}
+    in_order = safe.ordered if isinstance(safe, Protect) else ()
     shown = {each.moment for each in safe.shown} if isinstance(safe, Protect) else set(range(len(moments)))
     leaves = protected if isinstance(safe, Protect) else noised
     return Case(
@@ -113,8 +116,15 @@ def case_of(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Case:
             moment.name: frozenset((*sides["a"].items(moment.a.present), *sides["b"].items(moment.b.present)))
             for moment in moments
         },
-        outputs={each.name: tuple(moments[number].name for number in each.moments) for each in derive.outputs},
-        leaving={moment.name: leaves(moment.name) for number, moment in enumerate(moments) if number in shown},
+        outputs={
+            each.name: (in_order[each.ordered].name,)
+            if each.ordered is not None
+            else tuple(moments[number].name for number in each.moments)
+            for each in derive.outputs
+        },
+        leaving={moment.name: leaves(moment.name) for number, moment in enumerate(moments) if number in shown}
+        | {each.name: leaves(each.name) for each in in_order},
+        ordered={each.name: (moments[each.values].name, column(str(each.column))) for each in in_order},
         controlled=isinstance(safe, Protect),
         computed=join.rows is not None,
         join=made,

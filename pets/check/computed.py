@@ -234,6 +234,10 @@ STATISTICS: Final = {
     Statistic.LINEAR_ERROR: "standard error of the coefficient in the linear regression (y, x1, ...)",
     Statistic.LINEAR_T: "t of the coefficient in the linear regression (y, x1, ...)",
     Statistic.LINEAR_P: "p of the coefficient, two-sided, in the linear regression (y, x1, ...)",
+    Statistic.MINIMUM: "least value",
+    Statistic.MAXIMUM: "greatest value",
+    Statistic.MEDIAN: "median",
+    Statistic.QUANTILE: "quantile",
 }
 
 

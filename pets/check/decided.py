@@ -223,6 +223,7 @@ def _beyond(part: model.Knobs) -> list[tuple[str, str]]:
 
 _ASKED: Final = {
     *("preset", "min_count", "redact_at_or_below", "zeros", "round_to", "rounding", "dominance", "p_percent"),
+    "round_values_to",
     *("party", "appetite", "known_totals", "holders"),
 }
 """Fields that are a part of what ``control_of`` makes of them."""

@@ -279,6 +279,8 @@ def asked(output: Output) -> str:
             return f"COUNT({arguments})"
         case Statistic.COUNT_PEOPLE:
             return f"COUNT(DISTINCT {arguments})"
+        case Statistic.QUANTILE:
+            return f"{name}({arguments}, {output.what.at})"
     if output.what.of:
         return f"{name}({arguments}) of {output.what.columns[output.what.of]}"
     return f"{name}({arguments})"

@@ -54,7 +54,7 @@ from pets.spec.handover import joined, placed
 from pets.spec.joins import JOINS
 from pets.spec.model import Leakage, Spec
 from pets.spec.protected import protected as guarded
-from pets.spec.query import Aggregate, ColumnRef, Query
+from pets.spec.query import ORDER, Aggregate, ColumnRef, Query
 
 PARTS: Final = (rules, terms, thresholds)
 """Where the registered rules are, besides here."""
@@ -101,11 +101,16 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """A moment: its name and the measures in it. ``shown``: it leaves; else it is only held against a minimum."""
+    """A moment: its name and the measures in it. ``shown``: it leaves; else it is only held against a minimum.
+
+    ``ordered``: no moment but an order statistic, and the name of the moment whose summands are put in order for it:
+    who has that moment exactly, which nobody in the model has, has had all its summands.
+    """
 
     name: str
     columns: frozenset[ColumnRef]
     shown: bool = True
+    ordered: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +147,11 @@ class Subject:
         return frozenset({"v_c"}) if self.products else frozenset({"x", "z", "p", "v_c"})
 
     @property
+    def moments(self) -> tuple[Sum, ...]:
+        """The sums that are sums: not order statistics."""
+        return tuple(each for each in self.sums if not each.ordered)
+
+    @property
     def leaving(self) -> tuple[tuple[str, Item], ...]:
         """What leaves: the name of each sum that does, and the item that it is then."""
         make = protected if self.controlled else noised
@@ -165,6 +175,14 @@ def subject(spec: Spec, query: Query) -> Subject:
         )
         for m in parts
     )
+    sums += tuple(
+        Sum(
+            taken_apart.order_name(what),
+            frozenset(what.columns),
+            ordered=taken_apart.values_of(what, query, spec).name,
+        )
+        for what in query.ordered
+    )
     of_a = [moment.left if roles.a_side == "left" else moment.right for moment in parts]
     sides = {role: query.left if side == "left" else query.right for role, side in roles.sides.items()}
     counted = spec.dataset(sides["a"]).max_rows_per_person > 1 and any(factor.people for factor in of_a)
@@ -176,18 +194,25 @@ def subject(spec: Spec, query: Query) -> Subject:
         tables=tables,
         sums=sums,
         released=tuple(
-            Released(output.name, names[output.name] if isinstance(output.what, Aggregate) else ())
+            Released(
+                output.name, _made_of(output.what, names[output.name]) if isinstance(output.what, Aggregate) else ()
+            )
             for output in query.outputs
         ),
         products=counted or any(factor.values or factor.present for factor in of_a),
         controlled=control is not None,
-        computed=query.rows is not None,
+        computed=query.by_rows,
     )
 
 
 def cards_of(join: Card, safe: Card) -> tuple[Card, Card]:
     """The cards of a run in one set of roles: where disclosure control takes over, the join ends with its messages."""
     return (join, safe) if safe.takes_over is None else (joined(join, safe), placed(join, safe))
+
+
+def _made_of(what: Aggregate, moments: tuple[str, ...]) -> tuple[str, ...]:
+    """What a statistic of the table is derived from: sums, or an order statistic as it is."""
+    return (taken_apart.order_name(what),) if what.statistic in ORDER else moments
 
 
 def _table(spec: Spec, query: Query, dataset: str, sums: tuple[Sum, ...], counted: bool) -> Table:
@@ -222,7 +247,7 @@ def _learned(about: Subject, item: str, grade: Grade) -> tuple[Item, ...]:
         return tuple(table.size for table in about.tables.values())
     if item == "sums":
         make = noised if grade is Grade.NOISED else exact
-        return tuple(make(each.name) for each in about.sums)
+        return tuple(make(each.name) for each in about.moments)
     if item == "table":
         return tuple(leaves for _, leaves in about.leaving)
     role, _, part = item.partition(".")
@@ -240,7 +265,7 @@ def _carried(about: Subject, item: str) -> tuple[Item, ...]:
     """The rows that travel, protected, in a message that carries this item: keys as tags, values and groups apart."""
     role, _, part = item.partition(".")
     if item == "sums":
-        return tuple(exact(each.name) for each in about.sums)
+        return tuple(exact(each.name) for each in about.moments)
     if part == "key":
         return (about.tables[role].tags,)
     if part == "values":
@@ -334,6 +359,8 @@ def knowledge(
 def held_by_three(about: Subject) -> tuple[str, ...]:
     """What each of the three has a share of while they compute together."""
     rows = ("a.values", "b.values", "b.groups", "match") if about.computed else ()
+    if any(each.ordered for each in about.sums):  # cell by cell: a's, too
+        rows = (*rows, "a.groups")
     return (*rows, *(("sums",) if about.controlled else ()))
 
 
@@ -351,11 +378,12 @@ def _close(about: Subject, marks: dict[Item, Mark]) -> None:
         raise_to(MEMBERSHIP, Mark.VISIBLE)
         raise_to(MATCHES, Mark.SIZE)
     if all(marks.get(item) is Mark.VISIBLE for item in whole):
-        for each in about.sums:
+        for each in about.moments:
             raise_to(exact(each.name), Mark.AGGREGATE)
     leaving = dict(about.leaving)
+    ordered = {each.name: each.ordered for each in about.sums if each.ordered}
     for name, leaves in leaving.items():
-        if marks.get(exact(name), Mark.NEVER).rank >= Mark.AGGREGATE.rank:
+        if marks.get(exact(ordered.get(name, name)), Mark.NEVER).rank >= Mark.AGGREGATE.rank:
             raise_to(leaves, Mark.AGGREGATE)
     for output in about.released:
         if output.sums:
@@ -433,7 +461,7 @@ def _rows(about: Subject) -> Iterator[Item]:
     yield MEMBERSHIP
     yield MATCHES
     yield from (table.size for table in tables)
-    yield from (exact(each.name) for each in about.sums)
+    yield from (exact(each.name) for each in about.moments)
     yield from (leaves for _, leaves in about.leaving)
     yield from (released(each.name) for each in about.released)
 

@@ -1,6 +1,7 @@
 """What disclosure control keeps back, as parts of the report: the rules, who asks for them, what is counted."""
 
 from pets.check.blocks import Block, Grid, Pairs, listed
+from pets.check.budget import exact
 from pets.check.checked import Checked
 from pets.spec.control import PRESETS, control_of
 from pets.spec.ir import Protect
@@ -24,6 +25,10 @@ def _rules(step: Protect, asked: DisclosureControl) -> tuple[tuple[str, str], ..
     if step.round_to > 1:
         middle = "the middle of bands of" if step.rounding == "midpoint" else "the nearest multiple of"
         rounding = f"Counts, to {middle} {step.round_to}. Means are made of rounded counts"
+    if step.ordered:
+        named = {each.name: exact(each.step * each.scale) for each in step.ordered}
+        said = listed([f"{name} to multiples of {each}" for name, each in named.items()])
+        rounding += f". {said[:1].upper()}{said[1:]}. Each is the value of one person of the group, so rounded"
     pairs = [("Small groups", f"{few}."), ("Rounding", f"{rounding}."), ("Asked for by", _asked(asked))]
     if step.lines:
         cells = sum(len(block) for line in step.lines for block in line)
@@ -61,6 +66,7 @@ def _words(knobs: Knobs) -> str:
         f"from {least} persons on" if least is not None else "",
         f"zeros {knobs.zeros}" if knobs.zeros else "",
         f"rounded to {knobs.round_to}" if knobs.round_to else "",
+        *(f"values of {name} rounded to {step}" for name, step in (knobs.round_values_to or {}).items()),
     ]
     return "; ".join(filter(None, said))
 
@@ -70,6 +76,7 @@ def _counts(step: Protect) -> Grid:
     rows = []
     for number, count in enumerate(step.counts):
         on = [step.moments[s.moment].name for s in step.shown if number in step.sets[s.rests_on]]
+        on += [each.name for each in step.ordered if number in step.sets[each.rests_on]]
         empty = "yes" if count.may_be_empty else "no"
         rows.append((count.name, str(step.min_count), empty, ", ".join(on)))
     return Grid(

@@ -33,6 +33,7 @@ from pets.check.labels import (
 from pets.check.view import View, view
 from pets.errors import InternalError
 from pets.ids import PartyId
+from pets.spec import rowwise
 from pets.spec.cards import EVERYONE, Card, load_cards
 from pets.spec.ir import Plan
 from pets.spec.model import Leakage, Spec
@@ -81,15 +82,17 @@ def close(case: Case, marks: Marks) -> None:
     if all(marks.get(item) is Mark.VISIBLE for side in sides for item in side.items(side.columns)):
         _raise(marks, map(exact, case.sums), Mark.AGGREGATE)
     for name, leaves in case.leaving.items():
-        if marks.get(exact(name)) is Mark.AGGREGATE:
+        made_of = case.ordered[name][0] if name in case.ordered else name
+        if marks.get(exact(made_of)) is Mark.AGGREGATE:
             _raise(marks, [leaves], Mark.AGGREGATE)
     for name, sums in case.outputs.items():
         if sums:
             least = min((_mark(marks, case.leaving[each]) for each in sums), key=lambda mark: mark.rank)
             _raise(marks, [released(name)], least)
-    told = {name: mark for name in case.sums if (mark := _told(case, marks, name)).rank > Mark.HELD.rank}
+    inside = dict(case.sums) | {name: frozenset({item}) for name, (_, item) in case.ordered.items()}
+    told = {name: mark for name in inside if (mark := _told(case, marks, name)).rank > Mark.HELD.rank}
     for name, mark in told.items():
-        _raise(marks, case.sums[name], mark)
+        _raise(marks, inside[name], mark)
         for side in sides:
             _raise(marks, side.items(side.groups | side.filters | side.crossed | {side.key}), mark)
     if _mark(marks, MATCHES).rank > Mark.HELD.rank:
@@ -113,6 +116,8 @@ def _held(seen: View) -> Marks:
     if seen.roles & {"a", "b", "helper"}:  # what three compute on, each has a share of
         if seen.case.computed:
             made_of.append(_of_name(seen.case, "rows"))
+        if seen.case.ordered:  # cell by cell: a's, too
+            made_of.append(frozenset({("a", "groups")}))
         if seen.case.controlled:
             made_of.append(frozenset({("", "sums")}))
     for role, what in sorted(frozenset().union(*made_of)):
@@ -194,6 +199,7 @@ def judge(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Verdict:
     try:
         _shares_add_up(case)
         _nothing_else_shown(case)
+        _nothing_told_by_rows(plan)
         columns = tuple(_coalitions(case))
         known = {each.label: marks_of(view(case, frozenset(each.parties))) for each in columns}
     except (ValueError, KeyError, StopIteration) as error:
@@ -242,6 +248,15 @@ def _nothing_else_shown(case: Case) -> None:
         used = _used(part, case.release) if isinstance(part, Use) else None
         if used is None or used.learns != "nothing":
             raise ValueError(f"open something before the end, or send what is no operation: {part}")
+
+
+def _nothing_told_by_rows(plan: Plan) -> None:
+    """Rule K13 for what is computed on rows: every operation of it tells nothing."""
+    if plan.join.rows is not None:
+        listed = {each.name: each for each in load_cards()[plan.join.rows.card].operations}
+        for name, _ in rowwise.program(plan.join, rowwise.PLANE):
+            if listed[name].learns != "nothing":
+                raise ValueError(f"compute on rows with {name}, which opens something")
 
 
 def _used(part: Use, card: Card) -> Operation | None:

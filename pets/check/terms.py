@@ -229,10 +229,13 @@ def protocol(asked: Asked) -> Found:
             f"{asked.protocol} {'does not join tables' if known else 'has no card in this installation'}",
             f"write {' or '.join(JOINS)}, or leave the choice to the planner",
         )
-    if asked.protocol == MODE_B and asked.query.rows is not None:
+    if asked.protocol == MODE_B and asked.query.by_rows:
+        does = "compare columns of two tables row by row, as WHERE asks"
+        if asked.query.rows is None:
+            does = "put values of matched rows in order, as SELECT asks"
         yield (
             "security.protocol",
-            f"{MODE_B} does not compare columns of two tables row by row, as WHERE asks",
+            f"{MODE_B} does not {does}",
             f'write protocol = "{MODE_A}", and declare that the helper learns match_count',
         )
 

@@ -1,16 +1,19 @@
 """The rules on disclosure control: what can be held against a minimum and rounded, and what would undo it."""
 
 from collections.abc import Iterator
+from fractions import Fraction
 from math import prod
 from typing import Final
 
+from pets.check.budget import exact
 from pets.check.rules import Asked, Found, rule
 from pets.spec import moments as taken_apart
 from pets.spec.control import Control
 from pets.spec.lines import MAX_LINED
 from pets.spec.moments import Side
+from pets.spec.ordering import fits
 from pets.spec.protected import MAX_PARTS, PLAIN, by_person, follows, is_count, is_flag, overlapping, width
-from pets.spec.query import LINEAR, Aggregate, ColumnRef
+from pets.spec.query import LINEAR, ORDER, Aggregate, ColumnRef, Statistic
 
 FREEDOM: Final = 10
 """Least degrees of freedom of a regression: rows less coefficients."""
@@ -149,6 +152,7 @@ def _measures(asked: Asked) -> Iterator[ColumnRef]:
         ref: None
         for output in asked.query.outputs
         if isinstance(output.what, Aggregate)
+        if output.what.statistic not in ORDER
         for ref in output.what.columns
         if asked.spec.dataset(ref.dataset).columns[ref.column].role == "measure"
     }
@@ -162,7 +166,7 @@ def flag(asked: Asked) -> Found:
         return
     for output in asked.query.outputs:
         what = output.what
-        if not isinstance(what, Aggregate):
+        if not isinstance(what, Aggregate) or what.statistic in ORDER:
             continue
         for ref in what.columns:
             if ref.column == asked.spec.dataset(ref.dataset).key:
@@ -223,3 +227,66 @@ def complement(asked: Asked) -> Found:
             f"counts of {' and of '.join(sorted(names))} are both shown, and rows that are in one only would follow",
             f"write round_to = {max(2, -(-control.min_count // 2))} or more, or declare the columns required",
         )
+
+
+@rule("control.order")
+def order(asked: Asked) -> Found:
+    """A median, a quantile, a least or greatest value is the value of one person, or lies between those of two.
+
+    Shown under thresholds only, rounded to a step that somebody declares, where every row is another person and no row
+    is without a match. That its holder lets it be used so is for the holder's policy to say, by name.
+    """
+    for output in asked.query.outputs:
+        what = output.what
+        if isinstance(what, Aggregate) and what.statistic in ORDER:
+            (ref,) = what.columns
+            for path, problem, advice in _of_order(asked, what, ref):
+                where = path or f"computation.sql: {output.name} <- {ref}"
+                yield where, f"{what.statistic.value} of {ref} {problem}", advice
+
+
+def _of_order(asked: Asked, what: Aggregate, ref: ColumnRef) -> Found:
+    """What stands against one order statistic: (path or "", problem, advice)."""
+    control, column = asked.control, asked.spec.dataset(ref.dataset).columns[ref.column]
+    if control is None or asked.spec.release.differential_privacy is not None:
+        problem = "is the value of one person, and no noise that hides it leaves it of use"
+        yield "", problem, "ask for AVG, or release exactly with [release.disclosure_control]"
+        return
+    if asked.query.join == "left":
+        yield "", "is of rows that are matched, and a LEFT JOIN has others", "write JOIN"
+    if not by_person(asked.query, asked.spec):
+        problem = "could be the value of a person who has most of the rows of a group"
+        yield "", problem, "prepare one row a person in both tables, and write max_rows_per_person = 1"
+    if not asked.measured or column.role != "measure":
+        return
+    low, high = column.scaled_range
+    if high - low <= 1:
+        yield "", "says which of two values most persons have", "group by it, or ask for SUM"
+        return
+    knob = "release.disclosure_control.round_values_to"
+    step = dict(control.steps).get(str(ref))
+    whole = Fraction(1) if step is None else step * 10**column.places
+    if step is None:
+        problem = "is the value of one person, and nobody says to what it is rounded"
+        yield knob, problem, f'give "{ref}" a step in round_values_to: 5, say; 1 is not at all'
+    elif whole.denominator != 1:
+        problem = f"is rounded to {exact(step)}, which has more places than the column"
+        yield knob, problem, "round to a multiple of its last place"
+    elif not fits(low, high, int(whole)):
+        problem = f"has 2^30 steps of {exact(step)} or more between {column.min} and {column.max}"
+        yield knob, problem, "round to more, or declare a narrower range"
+    if control.min_count < (least := _enough_for(what)):
+        problem = f"in a group of {control.min_count} is that of the person with the least or the greatest value"
+        yield "release.disclosure_control.min_count", problem, f"write min_count = {least}, or ask for MEDIAN"
+    if control.dominance or control.p_percent is not None:
+        problem = "shows single contributions, from which a rule on dominance or p % keeps recipients"
+        yield "release.disclosure_control", problem, "leave it out, or choose a preset without such a rule (ons-10)"
+
+
+def _enough_for(what: Aggregate) -> int:
+    """The fewest persons of whom a statistic is not that of the first or the last; 1 if it is meant to be."""
+    if what.statistic is Statistic.MEDIAN:
+        return 3
+    if what.at is None:
+        return 1
+    return 1 + max(int(1 / what.at), int(1 / (1 - what.at)))

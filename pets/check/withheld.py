@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 from pets.spec.control import Control, effective
 from pets.spec.model import Spec
+from pets.spec.moments import order_name
 from pets.spec.protected import protected
 from pets.spec.query import Query
 
@@ -37,6 +38,9 @@ def compared(old: Control, new: Control) -> Iterator[tuple[str, Relation, str]]:
         else:
             told = "empty cells are withheld like small ones" if hides else "empty cells are shown as 0"
             yield "zeros", "narrower" if hides else "wider", told
+    if old.steps != new.steps:
+        told = "values are rounded to other steps, and two roundings of a value tell more than each of them"
+        yield "round_values_to", "incomparable", told
     if (old.round_to, old.rounding) != (new.round_to, new.rounding):
         told = f"counts are rounded to {_rounding(new)} instead of {_rounding(old)}"
         if _coarser(new, old) or _coarser(old, new):
@@ -63,10 +67,9 @@ def _rests(spec: Spec, query: Query) -> dict[str, frozenset[str]]:
     if control is None:
         return {}
     found = protected(query, spec, control)
-    return {
-        found.moments[each.moment].name: frozenset(found.counts[count].name for count in found.sets[each.rests_on])
-        for each in found.shown
-    }
+    rests = {found.moments[each.moment].name: each.rests_on for each in found.shown}
+    rests |= {order_name(each.what): each.rests_on for each in found.ordered}
+    return {name: frozenset(found.counts[count].name for count in found.sets[own]) for name, own in rests.items()}
 
 
 def _zero_is_nobody(control: Control) -> bool:

@@ -12,9 +12,10 @@ from pets.errors import SourceError
 from pets.kernels import columns, noise, rows, tags
 from pets.kernels.prf import Stream
 from pets.party.sources import Table
-from pets.protocols import control, helper_join_b
+from pets.protocols import control, helper_join_b, ordered
 from pets.protocols import rows as rows_protocol
 from pets.protocols.helper_join import PeopleOfB, RowsOfA, Shape, Sizes
+from pets.protocols.rep3.groups import Rank
 from pets.spec import ir
 from pets.spec.cards import load_cards
 from pets.spec.ir import AddNoise, Factor, HelperJoin, Protect, Read
@@ -73,9 +74,32 @@ def rows_shape(join: HelperJoin) -> rows_protocol.Shape | None:
         compared_a=1 + max((pair.a for pair in join.rows.pairs), default=-1),
         compared_b=1 + max((pair.b for pair in join.rows.pairs), default=-1),
         pairs=tuple((pair.a, pair.op, pair.b) for pair in join.rows.pairs),
-        condition=_condition(join.rows.condition),
+        condition=None if join.rows.condition is None else _condition(join.rows.condition),
         factors_a=len(join.factors_a),
         summed=tuple((s.gathered * h + cell, s.a) for s in join.summed for cell in range(h)),
+    )
+
+
+def order_shape(join: HelperJoin) -> ordered.Shape | None:
+    """The columns that three parties put in order, from the plan; None if there are none."""
+    rows, h = rows_shape(join), join.b_cells
+    if join.rows is None or rows is None or not join.rows.ordered:
+        return None
+    return ordered.Shape(
+        rows.rows,
+        join.parameter("g"),
+        h,
+        tuple(
+            ordered.Column(
+                each.values * h,
+                each.count * h,
+                each.base,
+                each.bits,
+                tuple(Rank(place.times, place.plus, each.whole, 0) for place in each.places),
+                tuple(ordered.Statistic(one.places, one.divisor) for one in each.statistics),
+            )
+            for each in join.rows.ordered
+        ),
     )
 
 
@@ -100,6 +124,7 @@ def control_shape(step: Protect) -> control.Shape:
         band=step.round_to,
         upwards=step.rounding == "midpoint",
         lines=tuple(tuple(tuple((n % h) * g + n // h for n in block) for block in line) for line in step.lines),
+        ordered=tuple(each.rests_on for each in step.ordered),
     )
 
 

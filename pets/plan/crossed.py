@@ -108,6 +108,8 @@ Said = tuple[object, ...]
 def said(rows: RowFilter, a: Read, b: Read) -> Said:
     """What the numbers of a plan's condition stand for. Raises: IndexError where they stand for nothing."""
 
+    assert rows.condition is not None
+
     def of(condition: Condition) -> Said:
         match condition:
             case Leaf("pair", number):

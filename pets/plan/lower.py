@@ -5,6 +5,7 @@ what is sent (sizes, columns, noise) is in the plan; nothing is left for a party
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 from math import prod
 
@@ -12,7 +13,7 @@ from pets.check import budget
 from pets.check.noised import noised_columns, plain
 from pets.errors import LeakError, SpecError
 from pets.ids import PartyId
-from pets.plan.crossed import filtered, greatest
+from pets.plan.crossed import ROWS_CARD, filtered, greatest
 from pets.spec import moments as taken_apart
 from pets.spec.banded import reads
 from pets.spec.canonical import spec_digest
@@ -33,14 +34,17 @@ from pets.spec.ir import (
     Protect,
     Read,
     RowFilter,
+    ShownOrder,
+    Sorted,
     Summed,
 )
 from pets.spec.joins import MODE_B, protocol_of
 from pets.spec.lines import Lines, lines
 from pets.spec.model import Dataset, Leakage, Spec, quantity
 from pets.spec.moments import MAX_B_CELLS, Roles, Side
+from pets.spec.ordering import sorts
 from pets.spec.protected import Protected, protected
-from pets.spec.query import LINEAR, Aggregate, Query
+from pets.spec.query import LINEAR, ORDER, Aggregate, Query
 
 RELEASE_CARD = "release"
 CONTROL_CARD = "disclosure_control"
@@ -99,6 +103,12 @@ def lower(spec: Spec, query: Query) -> Plan:
         if 2 * greatest(spec, query.rows) >= 2**RANGE_BITS:
             raise LeakError("leak.compare-range", path="computation.sql: WHERE", bits=RANGE_BITS)
         read_a, read_b, rows = filtered(spec, query.rows, read_a, read_b)
+    in_order: tuple[Sorted, ...] = ()
+    statistics: tuple[ShownOrder, ...] = ()
+    if guarded is not None and control is not None:
+        in_order, statistics = sorts(spec, guarded, control)
+    if in_order:
+        rows = replace(rows or RowFilter(ROWS_CARD, load_cards()[ROWS_CARD].version, (), None), ordered=in_order)
     card = load_cards()[protocol_of(spec)]
     join = _join(spec, roles, read_a, read_b, moments, g, h, card, rows, noised=guarded is None)
     _check_range(card, join, moments, columns, table_a, table_b)
@@ -115,9 +125,9 @@ def lower(spec: Spec, query: Query) -> Plan:
         )
     else:
         cut = lines(query, spec, control)
-        safe = _protect(join, read_b, moments, guarded, control, cut, g, h)
+        safe = _protect(join, read_b, moments, guarded, control, statistics, cut, g, h)
     opened = Open(out="opened", of=safe.out, to=roles.result)
-    table = _derive(spec, query, opened.out, (*dims_a, *dims_b), moments)
+    table = _derive(spec, query, opened.out, (*dims_a, *dims_b), moments, statistics)
     return Plan(spec=spec_digest(spec), steps=(read_a, read_b, join, safe, opened, table))
 
 
@@ -127,6 +137,7 @@ def _protect(
     moments: tuple[Moment, ...],
     guarded: Protected,
     control: Control,
+    statistics: tuple[ShownOrder, ...],
     cut: Lines,
     g: int,
     h: int,
@@ -160,7 +171,7 @@ def _protect(
             ("e", sum(count.may_be_empty for count in guarded.counts)),
             ("q", len(guarded.sets)),
             ("m", max(map(len, guarded.sets))),
-            ("o", len(guarded.shown)),
+            ("o", len(guarded.shown) + len(statistics)),
             ("c", rounded),
             ("d", control.round_to),
             ("b_k", int(bool(cut))),
@@ -168,6 +179,7 @@ def _protect(
             ("b_n", _planes(sum(map(len, cut)))),
             ("l_n", _planes(len(cut))),
         ),
+        ordered=statistics,
     )
 
 
@@ -357,12 +369,22 @@ def _way(moment: Moment, table_a: Dataset, table_b: Dataset) -> str:
     return f"computation.sql: {moment.name} <- {', '.join(names)}"
 
 
-def _derive(spec: Spec, query: Query, opened: str, dims: tuple[Dimension, ...], summed: tuple[Moment, ...]) -> Derive:
+def _derive(
+    spec: Spec,
+    query: Query,
+    opened: str,
+    dims: tuple[Dimension, ...],
+    summed: tuple[Moment, ...],
+    statistics: tuple[ShownOrder, ...],
+) -> Derive:
     numbers = {moment.name: number for number, moment in enumerate(summed)}
     of = {output.name: names for output, names in taken_apart.statistics(query, spec)}
     outputs = []
     for output in query.outputs:
-        if isinstance(output.what, Aggregate):
+        if isinstance(output.what, Aggregate) and output.what.statistic in ORDER:
+            name, kind = taken_apart.order_name(output.what), output.what.statistic.value
+            outputs.append(Derived(output.name, kind, ordered=[each.name for each in statistics].index(name)))
+        elif isinstance(output.what, Aggregate):
             moments = tuple(numbers[name] for name in of[output.name])
             of_which = output.what.of if output.what.statistic in LINEAR else None
             outputs.append(Derived(output.name, output.what.statistic.value, moments=moments, of=of_which))

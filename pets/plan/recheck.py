@@ -62,13 +62,21 @@ def subject_of(plan: Plan, spec: Spec) -> flow.Subject:
         )
         for number, moment in enumerate(safe.moments)
     )
+    in_order = safe.ordered if isinstance(safe, Protect) else ()
+    sums += tuple(flow.Sum(each.name, frozenset({each.column}), ordered=names[each.values]) for each in in_order)
     return flow.Subject(
         parties=tuple(PartyId(party.name) for party in spec.parties),
         roles=parties_of(plan),
         tables={role: _table(read, spec, role == "a" and _counts_persons(plan)) for role, read in reads.items()},
         sums=sums,
         released=tuple(
-            flow.Released(output.name, tuple(names[number] for number in output.moments)) for output in derive.outputs
+            flow.Released(
+                output.name,
+                tuple(names[number] for number in output.moments)
+                if output.ordered is None
+                else (in_order[output.ordered].name,),
+            )
+            for output in derive.outputs
         ),
         products=bool(join_of(plan).factors_a),
         controlled=isinstance(safe, Protect),
@@ -149,7 +157,7 @@ def _control_sizes(safe: Protect, g: int, h: int) -> None:
         "e": len([count for count in safe.counts if count.may_be_empty]),
         "q": len(safe.sets),
         "m": max(len(numbers) for numbers in safe.sets),
-        "o": len(safe.shown),
+        "o": len(safe.shown) + len(safe.ordered),
         "c": 0 if safe.round_to == 1 else len([each for each in safe.shown if each.rounded]),
         "d": safe.round_to,
         "b_k": 1 if safe.lines else 0,

@@ -20,8 +20,9 @@ from pets.spec.ir import AddNoise, Derive, Factor, HelperJoin, Moment, Open, Pla
 from pets.spec.lines import lines
 from pets.spec.model import Spec
 from pets.spec.moments import SideMoment
+from pets.spec.ordering import sorts
 from pets.spec.protected import Protected, protected
-from pets.spec.query import LINEAR, Aggregate, Query
+from pets.spec.query import LINEAR, ORDER, Aggregate, Query
 from pets.spec.sql import bind
 
 Check = tuple[str, Any, Any]
@@ -70,16 +71,23 @@ def _checks(plan: Plan, spec: Spec, query: Query, cards: Mapping[str, Card]) -> 
         yield from _columns(spec, query, a, b, moments, wanted.moments)
         yield from _control(safe, wanted, control)
         yield "lines", safe.lines, lines(query, spec, control)
+        in_order, statistics = sorts(spec, wanted, control)
+        yield "values in order", () if join.rows is None else join.rows.ordered, in_order
+        yield "order statistics", safe.ordered, statistics
     else:
         yield from _columns(spec, query, a, b, moments, taken_apart.moments(query, spec))
     yield from _join(spec, a, b, join, moments)
-    yield "rows", join.rows is None, query.rows is None
-    if join.rows is not None and query.rows is not None:
+    yield "rows", join.rows is None, not query.by_rows
+    if join.rows is not None:
         yield "rows card", (join.rows.card, join.rows.card_version), ("rep3", cards["rep3"].version)
+        yield "condition or none", join.rows.condition is None, query.rows is None
+    if join.rows is not None and query.rows is None:
+        yield "nothing compared", (join.rows.pairs, a.compared, b.compared, a.tests, b.tests), ((),) * 5
+    if join.rows is not None and query.rows is not None:
         yield "condition", said(join.rows, a, b), meant(query.rows, spec, a, b)
         for read in (a, b):
             yield "compared once", len(set(read.compared)), len(read.compared)
-    yield from _derive(spec, query, a, b, moments, derive)
+    yield from _derive(spec, query, a, b, safe, derive)
 
 
 def _control(safe: Protect, wanted: Protected, control: Control) -> Iterator[Check]:
@@ -190,11 +198,12 @@ def _sum(a: Read, b: Read, join: HelperJoin, summed: Summed, moment: Moment) -> 
         yield "multiplied factor", join.factors_a[summed.a], a.factors.index(moment.a)
 
 
-def _derive(spec: Spec, query: Query, a: Read, b: Read, moments: tuple[Moment, ...], derive: Derive) -> Iterator[Check]:
+def _derive(spec: Spec, query: Query, a: Read, b: Read, safe: AddNoise | Protect, derive: Derive) -> Iterator[Check]:
     yield "domain", derive.dimensions, (*a.dimensions, *b.dimensions)
-    names = [moment.name for moment in moments]
+    names = [moment.name for moment in safe.moments]
+    in_order = [each.name for each in safe.ordered] if isinstance(safe, Protect) else []
     of = {output.name: parts for output, parts in taken_apart.statistics(query, spec)}
-    said = [(o.name, o.statistic, o.dimension, o.moments, o.of) for o in derive.outputs]
+    said = [(o.name, o.statistic, o.dimension, o.moments, o.of, o.ordered) for o in derive.outputs]
     meant = [
         (
             o.name,
@@ -202,9 +211,10 @@ def _derive(spec: Spec, query: Query, a: Read, b: Read, moments: tuple[Moment, .
             None,
             tuple(names.index(name) for name in of[o.name]),
             o.what.of if o.what.statistic in LINEAR else None,
+            in_order.index(taken_apart.order_name(o.what)) if o.what.statistic in ORDER else None,
         )
         if isinstance(o.what, Aggregate)
-        else (o.name, "dimension", o.what, (), None)
+        else (o.name, "dimension", o.what, (), None, None)
         for o in query.outputs
     ]
     yield "outputs", said, meant

@@ -8,6 +8,7 @@ all three.
 Source: protocols.md 4.4 to 4.6 and 4.12.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,6 +71,8 @@ class Shape:
     upwards: bool
     lines: tuple[tuple[tuple[int, ...], ...], ...] = ()
     """Lines whose totals are known, each cut into blocks of cells, numbered as in a column: b-cell * g + a-cell."""
+    ordered: tuple[int, ...] = ()
+    """The set that each order statistic rests on; they are shown behind the sums, as they come."""
 
     @property
     def cells(self) -> int:
@@ -85,6 +88,11 @@ class Shape:
         return sum(count.may_be_empty for count in self.counts)
 
     @property
+    def rests_on(self) -> tuple[int, ...]:
+        """The set of each number that is shown, sums first."""
+        return (*(each.rests_on for each in self.shown), *self.ordered)
+
+    @property
     def rounded(self) -> tuple[int, ...]:
         """Places in ``shown`` of the counts that are shown in bands of more than one."""
         return tuple(place for place, each in enumerate(self.shown) if each.rounded and self.band > 1)
@@ -96,10 +104,12 @@ def protect(
     own: U64 | None,
     before: prf.KeyFamily,
     after: prf.KeyFamily,
+    statistics: Sequence[Words] = (),
 ) -> Role[None]:
     """Play party ``ctx.me`` of three: from shares of sums to shares of what may be shown, which go to the result party.
 
-    Shapes:  own (moments * h, g) uint64 at the first two, None at the third; ``before`` and ``after`` are the key
+    Shapes:  ``statistics``: shares of order statistics, (h * g,) each, that all three have computed before;
+             own (moments * h, g) uint64 at the first two, None at the third; ``before`` and ``after`` are the key
              families that this party has with the party before it and the one after.
     Sizes:   first and second exchange Cf and Cs; then the operation ``protect`` of the card.
     Learned: nothing: every word that comes in is masked by a stream that this party lacks.
@@ -114,8 +124,11 @@ def protect(
     if shape.lines:
         enough = yield from known_totals.also_withheld(ctx, shape, counts, enough)
     (flags,) = yield from compare.to_words(ctx, enough)
+    if len(statistics) != len(shape.ordered):
+        raise InternalError("internal.bug", where="order statistics that are taken over")
     values = yield from _bands(ctx, shape, columns)
-    chosen = sharing.joined(*(flags[_place(shape, each.rests_on)] for each in shape.shown))
+    values += [_padded(each, shape.rows) for each in statistics]
+    chosen = sharing.joined(*(flags[_place(shape, number)] for number in shape.rests_on))
     kept = yield from sharing.multiply(ctx, chosen, sharing.joined(*values))
     part = np.ascontiguousarray(np.concatenate([kept.own, flags.own]).reshape(-1, shape.rows)[:, : shape.cells]).ravel()
     yield Send("result", "show", ctx.zeros.add(part), ctx.step("show"))
@@ -147,12 +160,13 @@ def open_shown(shape: Shape, *parts: U64) -> tuple[I64, npt.NDArray[np.bool_]]:
     A count is the number of its band if ``shape.band`` is more than one. Whatever rests on a set that is not enough is
     0. Raises: InternalError internal.bug if the parts are not three of one size.
     """
-    wanted = (len(shape.shown) + len(shape.sets)) * shape.cells
+    many = len(shape.rests_on)
+    wanted = (many + len(shape.sets)) * shape.cells
     if len(parts) != 3 or any(part.size != wanted for part in parts):
         raise InternalError("internal.bug", where="open_shown")
     words = (parts[0] + parts[1] + parts[2]).reshape(-1, shape.cells)
-    shown = words[: len(shape.shown)].view(np.int64)
-    return shown, words[len(shape.shown) :] == 1
+    shown = words[:many].view(np.int64)
+    return shown, words[many:] == 1
 
 
 def _taken_over(

@@ -8,7 +8,7 @@ Source: the design of the card, section by section: lists, slots and sentinels (
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +16,9 @@ import numpy.typing as npt
 from pets.errors import InternalError, PeerError
 from pets.kernels import columns, join, lists, noise, permute, prf, tags
 from pets.kernels.tags import Kind
-from pets.protocols import rows
+from pets.protocols import ordered, rows
 from pets.protocols.base import Array, Role, Send, receive, receive_columns
-from pets.protocols.rep3.sharing import Context
+from pets.protocols.rep3.sharing import Context, Words
 from pets.secret import Secret
 
 PROTOCOL = "helper_join_a"
@@ -105,10 +105,22 @@ class RowsOfA:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class OnRows:
-    """What the three parties compute on rows before they are summed, and this party's part in it."""
+    """What the three parties compute on rows before they are summed, and this party's part in it.
+
+    ``found``: this party's shares of order statistics come to stand here, for disclosure control to take over.
+    """
 
     shape: rows.Shape
     ctx: Context
+    order: ordered.Shape | None = None
+    found: list[Words] = field(default_factory=list)
+
+    def computed(self, brought: Sequence[U64] | None, own: rows.OwnOfA | None, cell: U64 | None) -> Role[list[Words]]:
+        """What is summed, on each row (``rows.filtered``), and beside it ``found``; ``cell`` at role a alone."""
+        columns = yield from rows.filtered(self.ctx, self.shape, brought, own)
+        if self.order is not None:
+            self.found.extend((yield from ordered.statistics(self.ctx, self.order, columns, cell)))
+        return columns
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -162,7 +174,8 @@ def party_a(
             [_in_list(shape, at, flags.astype(np.int64)) == 1 for flags in brought.tests],
         )
         parts = [columns.gather(each, tau) for each in masked]
-        computed = yield from rows.filtered(on_rows.ctx, on_rows.shape, parts, own)
+        cell = _in_list(shape, at, brought.cell.astype(np.int64))
+        computed = yield from on_rows.computed(parts, own, cell)
         third = yield from receive_columns("helper", "Mr", shape.v)
         share = np.empty((shape.v, shape.g), np.uint64)
         for column, words in enumerate(computed):
@@ -253,7 +266,7 @@ def party_b(
     rho2 = permute.permutation(ab.key("rho2", purpose="permutation"), shape.n_list_a)
     sums = []
     if on_rows is not None:
-        yield from rows.filtered(on_rows.ctx, on_rows.shape, None, None)
+        yield from on_rows.computed(None, None, None)
     for column in range(shape.v):  # each column while the next one is on its way
         if on_rows is None:
             words = yield from receive("helper", "M5", column)
@@ -307,9 +320,7 @@ def helper(
         return prf.words_at(bc.key("r", column), tau)
 
     if on_rows is not None:
-        computed = yield from rows.filtered(
-            on_rows.ctx, on_rows.shape, [gathered(column) for column in range(shape.v_g)], None
-        )
+        computed = yield from on_rows.computed([gathered(column) for column in range(shape.v_g)], None, None)
         for column, words in enumerate(computed):
             third = words.next[: shape.n_list_a].copy()
             prf.sub_words(bc.key("rows", column), third)

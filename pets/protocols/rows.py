@@ -50,8 +50,9 @@ Condition = Leaf | Joint
 class Shape:
     """Public parameters. ``listed``: entries of role a's list; ``brought``: columns of role b.
 
-    Of these the first ``gathered`` are factors of sums, then come compared columns, then tests. ``pairs``: number of a
-    compared column of a, an operator, number of one of b. ``summed``: the gathered column and the factor of a, or None.
+    Without a condition all matched rows count. Of the columns the first ``gathered`` are factors of sums, then come
+    compared columns, then tests. ``pairs``: number of a compared column of a, an operator, number of one of b.
+    ``summed``: the gathered column and the factor of a, or None.
     """
 
     listed: int
@@ -60,7 +61,7 @@ class Shape:
     compared_a: int
     compared_b: int
     pairs: tuple[tuple[int, str, int], ...]
-    condition: Condition
+    condition: Condition | None
     factors_a: int
     summed: tuple[tuple[int, int | None], ...]
 
@@ -95,8 +96,10 @@ class OwnOfA:
         return "OwnOfA(***)"
 
 
-def leaves(condition: Condition) -> tuple[Leaf, ...]:
+def leaves(condition: Condition | None) -> tuple[Leaf, ...]:
     """Every leaf of a condition."""
+    if condition is None:
+        return ()
     if isinstance(condition, Leaf):
         return (condition,)
     return tuple(leaf for part in condition.parts for leaf in leaves(part))
@@ -123,12 +126,13 @@ def filtered(ctx: Context, shape: Shape, brought: Sequence[U64] | None, own: Own
         if own is not None:
             planes = np.stack([_plane(flags, shape.rows) for flags in own.tests])
         tests = yield from sharing.given_planes(ctx, A, planes, count, shape.rows)
-    pairs = yield from _compared(ctx, shape, columns, values)
-    evaluating = _Bits(ctx, shape, pairs, tests, columns)
-    truth = yield from evaluating.of(shape.condition)
-    (kept,) = yield from compare.to_words(ctx, truth)
-    chosen = sharing.joined(*[kept] * shape.gathered)
-    gathered = yield from sharing.multiply(ctx, chosen, columns[slice(0, shape.gathered * shape.rows)])
+    gathered = columns[slice(0, shape.gathered * shape.rows)]
+    if shape.condition is not None:
+        pairs = yield from _compared(ctx, shape, columns, values)
+        evaluating = _Bits(ctx, shape, pairs, tests, columns)
+        truth = yield from evaluating.of(shape.condition)
+        (kept,) = yield from compare.to_words(ctx, truth)
+        gathered = yield from sharing.multiply(ctx, sharing.joined(*[kept] * shape.gathered), gathered)
     found = [gathered[_place(shape, of_b)] for of_b, _ in shape.summed]
     if shape.products:
         assert values is not None

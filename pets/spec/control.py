@@ -12,6 +12,8 @@ less. ``effective(spec)`` is the one answer that checkers, planner, protocol and
                    are 0: the second largest contributor could work out the largest that closely
     local          parties whose own contributions to the cell have to reach the minimum, not only those of all
     rounding       counts of persons are rounded; totals and means are made of protected counts
+    steps          to which multiples values of a column are rounded where one person's is shown (a median), in its
+                   unit, by "dataset.column"; such a value is not shown without
     known_totals   tables whose true numbers recipients know: further cells are withheld so that none follows from them
 
 ``tests/oracles/control.py`` has the whole order of work on clear data, with the reasons.
@@ -38,6 +40,7 @@ class Control:
 
     Units: ``min_count`` persons; ``dominance`` (n, k) with k a share of the total, no pair implied by another, in
            order of n; ``p_percent`` a share of the largest contribution; ``local`` in alphabetical order;
+           ``steps`` by column, in alphabetical order;
            ``known_totals`` grouping columns ("dataset.column", sorted), from the coarsest to the finest.
     """
 
@@ -49,6 +52,7 @@ class Control:
     p_percent: Fraction | None = None
     local: tuple[str, ...] = ()
     known_totals: tuple[tuple[str, ...], ...] = ()
+    steps: tuple[tuple[str, Fraction], ...] = ()
 
     def __post_init__(self) -> None:
         if self.min_count < 1 or self.round_to < 1:
@@ -57,6 +61,9 @@ class Control:
             object.__setattr__(self, "rounding", "nearest")
         least = {(n, k) for n, k in self.dominance if not any(_implies(other, (n, k)) for other in self.dominance)}
         object.__setattr__(self, "dominance", tuple(sorted(least)))
+        if any(step <= 0 for _, step in self.steps) or len(dict(self.steps)) < len(self.steps):
+            raise ValueError("values are rounded to a step above zero, one a column")
+        object.__setattr__(self, "steps", tuple(sorted(self.steps)))
         object.__setattr__(self, "local", tuple(sorted(set(self.local))))
         chain = sorted(
             {tuple(sorted(set(columns))) for columns in self.known_totals}, key=lambda each: (len(each), each)
@@ -187,6 +194,7 @@ def stated(part: "Knobs") -> tuple[Control, ...]:
         part.rounding or "nearest",
         tuple((each.largest, Fraction(each.percent, 100)) for each in part.dominance or ()),
         None if part.p_percent is None else Fraction(part.p_percent, 100),
+        steps=tuple((name, Fraction(step)) for name, step in (part.round_values_to or {}).items()),
     )
     return (own,) if part.preset is None else (PRESETS[part.preset].control, own)
 
@@ -211,7 +219,8 @@ def strictest(controls: Iterable[Control]) -> Control:
     """The control that is at least as strict as each, knob by knob; their order does not matter.
 
     The greatest minimum, hidden over shown, all dominance rules, the greatest p, all local parties. Rounding bases
-    combine to their least common multiple: what is shown is then a multiple of each.
+    combine to their least common multiple, for counts and for values of each column: what is shown is then a multiple
+    of each.
     Raises: ValueError for none, and where one rounds to midpoints and another to the nearest multiple.
     """
     found: Control | None = None
@@ -238,4 +247,16 @@ def _both(a: Control, b: Control) -> Control:
         p_percent=max(shares, default=None),
         local=a.local + b.local,
         known_totals=a.known_totals + b.known_totals,
+        steps=_steps(dict(a.steps), dict(b.steps)),
     )
+
+
+def _steps(a: Mapping[str, Fraction], b: Mapping[str, Fraction]) -> tuple[tuple[str, Fraction], ...]:
+    """For each column the least common multiple of the steps, where both have one."""
+    return tuple((name, _common(a.get(name, b.get(name)), b.get(name, a.get(name)))) for name in sorted({*a, *b}))
+
+
+def _common(a: Fraction | None, b: Fraction | None) -> Fraction:
+    assert a is not None and b is not None
+    unit = lcm(a.denominator, b.denominator)
+    return Fraction(lcm(int(a * unit), int(b * unit)), unit)

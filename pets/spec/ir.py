@@ -123,12 +123,50 @@ Condition = Leaf | AllLeaves | AnyLeaves
 
 @dataclass(frozen=True, slots=True)
 class RowFilter:
-    """What rows have to satisfy that needs both tables: computed by three parties on shares (card rep3), row by row."""
+    """What three parties compute on rows, on shares (card rep3), before they are summed.
+
+    ``condition``: what rows have to satisfy that needs both tables; None if nothing does. ``ordered``: columns whose
+    values are put in order, cell by cell.
+    """
 
     card: str
     card_version: str
     pairs: tuple[Pair, ...]
-    condition: Condition
+    condition: Condition | None
+    ordered: tuple["Sorted", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place among the values of a cell in ascending order: floor((times (c + 1) + plus) / whole), from 1, of c."""
+
+    times: int
+    plus: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """An order statistic: values at ``places`` (by number), added and divided by ``divisor`` with rounding half up."""
+
+    places: tuple[int, ...]
+    divisor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """A column whose values are put in order, cell by cell.
+
+    ``values``, ``count``: numbers of the moments that are sums of it and of ones. A value less ``base`` is from 1 to
+    2^bits - 1. ``whole``: what places are shares of.
+    """
+
+    values: int
+    count: int
+    base: int
+    bits: int
+    whole: int
+    places: tuple[Place, ...]
+    statistics: tuple[Ordered, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +284,24 @@ class ShownMoment:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownOrder:
+    """An order statistic that is shown in every cell in which all counts of the set ``rests_on`` are enough.
+
+    ``values``: number of the moment whose summands are put in order; ``parts``: of how many values it is the mean. What
+    is shown is a number k: the statistic is k steps above ``base``, and 0 stands for none; times ``scale``.
+    """
+
+    name: str
+    column: ColumnRef
+    values: int
+    rests_on: int
+    parts: int
+    base: int
+    step: int
+    scale: Fraction
+
+
+@dataclass(frozen=True, slots=True)
 class Protect:
     """Disclosure control before anything is opened (card disclosure_control).
 
@@ -253,6 +309,7 @@ class Protect:
     held against the minimum. ``counts``: those that may be empty first. ``sets``: numbers of counts. ``rounding``:
     nearest (half up) or midpoint. ``lines``: where totals are known, the cells of each, in blocks; cells are numbered
     in the order of the table. The first count is then that of everybody. ``public``: the parameters of the card.
+    ``ordered``: order statistics, as the join's ``rows`` compute them, one after another; shown behind the moments.
     """
 
     out: str
@@ -269,6 +326,7 @@ class Protect:
     rounding: Literal["nearest", "midpoint"]
     lines: tuple[tuple[tuple[int, ...], ...], ...]
     public: tuple[tuple[str, int], ...]
+    ordered: tuple[ShownOrder, ...] = ()
 
     def parameter(self, name: str) -> int:
         return dict(self.public)[name]
@@ -297,6 +355,8 @@ class Derived:
     dimension: ColumnRef | None = None
     moments: tuple[int, ...] = ()
     of: int | None = None
+    ordered: int | None = None
+    """Of an order statistic: its place in ``Protect.ordered``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -336,6 +336,8 @@ class Knobs(Model):
     rounding: Rounding | None = None
     dominance: tuple[Dominance, ...] | None = None
     p_percent: Annotated[int, Field(ge=1, le=100)] | None = None
+    round_values_to: dict[Text, Annotated[int, Field(ge=1, le=2**31)] | Decimal] | None = None
+    """By "dataset.column", in its unit: to which multiples a value is rounded where one person's is shown."""
 
     @property
     def says_a_minimum(self) -> bool:
@@ -347,6 +349,8 @@ class Knobs(Model):
             raise ValueError("min_count and redact_at_or_below say the same thing: write one of the two")
         if self.rounding is not None and self.round_to is None:
             raise ValueError("rounding says how, and round_to to what: write round_to as well")
+        if any(Fraction(step) <= 0 for step in (self.round_values_to or {}).values()):
+            raise ValueError("round_values_to has a step that is not above zero")
         if self.dominance is not None and not self.dominance:
             raise ValueError("dominance has no rule in it: leave it out")
         if self.preset is None:

@@ -15,7 +15,7 @@ from pets.ids import PartyId
 from pets.spec.banded import levels_of
 from pets.spec.ir import Dimension, Factor
 from pets.spec.model import Dataset, Spec
-from pets.spec.query import LINEAR, Aggregate, ColumnRef, Output, Query, Statistic
+from pets.spec.query import LINEAR, ORDER, Aggregate, ColumnRef, Output, Query, Statistic
 
 Side = Literal["left", "right"]
 
@@ -85,7 +85,7 @@ def roles(spec: Spec, query: Query) -> Roles:
     if len(found) != 1:
         raise SpecError("spec.helper", found=", ".join(found) or "none")
     swap = query.join == "inner" and cells(dimensions(query, spec, "right")) > cells(dimensions(query, spec, "left"))
-    if query.rows is not None and spec.dataset(query.left if swap else query.right).max_rows_per_person > 1:
+    if query.by_rows and spec.dataset(query.left if swap else query.right).max_rows_per_person > 1:
         swap = spec.dataset(query.right if swap else query.left).max_rows_per_person == 1 and not swap
     left = PartyId(spec.dataset(query.left).party)
     right = PartyId(spec.dataset(query.right).party)
@@ -133,6 +133,8 @@ _TWO_COLUMNS: Final = {
 
 def moments_of(what: Aggregate, query: Query, spec: Spec) -> tuple[SideMoment, ...]:
     """Moments of one aggregate. A statistic of several columns ignores rows on which one is NULL, as SQL does."""
+    if what.statistic in ORDER:
+        return ()  # made of rows, not of sums
     if what.statistic is Statistic.COUNT_ROWS:
         return (_moment(query, spec, (), ()),)
     if what.statistic is Statistic.COUNT_PEOPLE:
@@ -151,6 +153,17 @@ def moments_of(what: Aggregate, query: Query, spec: Spec) -> tuple[SideMoment, .
         _moment(query, spec, (y,) * part.count("y") + (x,) * part.count("x"), (y, x))
         for part in _TWO_COLUMNS[what.statistic]
     )
+
+
+def values_of(what: Aggregate, query: Query, spec: Spec) -> SideMoment:
+    """Of an order statistic: the moment whose summands are the values that are put in order."""
+    return _moment(query, spec, what.columns, what.columns)
+
+
+def order_name(what: Aggregate) -> str:
+    """What an order statistic is called where moments are: ``median(stays.minutes)``."""
+    share = "" if what.at is None else f", {float(what.at):g}"
+    return f"{what.statistic.value}({what.columns[0]}{share})"
 
 
 def _moment(query: Query, spec: Spec, values: tuple[ColumnRef, ...], present: tuple[ColumnRef, ...]) -> SideMoment:

@@ -19,10 +19,10 @@ from pets.spec.control import Control
 from pets.spec.ir import PersonCount, ShownMoment
 from pets.spec.model import Spec
 from pets.spec.moments import SideMoment
-from pets.spec.query import Aggregate, ColumnRef, Query, Statistic
+from pets.spec.query import ORDER, Aggregate, ColumnRef, Query, Statistic
 
 PLAIN: Final = frozenset(
-    {Statistic.COUNT_ROWS, Statistic.COUNT_VALUES, Statistic.COUNT_PEOPLE, Statistic.SUM, Statistic.AVG}
+    {Statistic.COUNT_ROWS, Statistic.COUNT_VALUES, Statistic.COUNT_PEOPLE, Statistic.SUM, Statistic.AVG, *ORDER}
 )
 """Statistics that rounded counts do not spoil: the others are differences of large numbers, made with the count."""
 
@@ -30,6 +30,16 @@ MATCHED: Final = "matched"
 
 MAX_PARTS: Final = 15
 """Sets of values that have to be there, with all their unions, as long as each becomes a sum of the join."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """An order statistic: numbers of the moments of its values and of those who have one, and the set it rests on."""
+
+    what: Aggregate
+    values: int
+    count: int
+    rests_on: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +53,26 @@ class Protected:
     counts: tuple[PersonCount, ...]
     sets: tuple[tuple[int, ...], ...]
     shown: tuple[ShownMoment, ...]
+    ordered: tuple[Guarded, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """One moment that is shown: the count that it rests on, and whose values have to be there for it."""
+    """One moment that is shown: the count that it rests on, and whose values have to be there for it.
+
+    ``order``: the values of the moment are put in order, and it is not shown itself.
+    """
 
     moment: SideMoment
     support: SideMoment
     columns: tuple[ColumnRef, ...]
     present: frozenset[str]
     flag: bool
+    order: Aggregate | None = None
+
+    @property
+    def name(self) -> str:
+        return self.moment.name if self.order is None else taken_apart.order_name(self.order)
 
 
 def is_count(moment: SideMoment) -> bool:
@@ -105,18 +124,22 @@ def protected(query: Query, spec: Spec, control: Control) -> Protected:
         for one in linear:
             terms = tuple((numbers[moment.name], factor) for moment, factor in one.terms)
             found.setdefault(one.name, PersonCount(one.name, terms, control.zeros == "shown"))
-        rests[each.moment.name] = tuple(dict.fromkeys(one.name for one in linear))
+        rests[each.name] = tuple(dict.fromkeys(one.name for one in linear))
     places = {name: number for number, name in enumerate(found)}
     sets = {name: tuple(sorted(places[count] for count in own)) for name, own in rests.items()}
     distinct = tuple(dict.fromkeys(sets.values()))
     numbers = {name: number for number, name in enumerate(summed)}
     shown = tuple(
-        ShownMoment(
-            numbers[each.moment.name], distinct.index(sets[each.moment.name]), is_count(each.moment) or each.flag
-        )
+        ShownMoment(numbers[each.moment.name], distinct.index(sets[each.name]), is_count(each.moment) or each.flag)
         for each in asked
+        if each.order is None
     )
-    return Protected(tuple(summed.values()), tuple(found.values()), distinct, shown)
+    ordered = tuple(
+        Guarded(each.order, numbers[each.moment.name], numbers[each.support.name], distinct.index(sets[each.name]))
+        for each in asked
+        if each.order is not None
+    )
+    return Protected(tuple(summed.values()), tuple(found.values()), distinct, shown, ordered)
 
 
 def follows(control: Control) -> bool:
@@ -256,6 +279,12 @@ def _asked(query: Query, spec: Spec) -> list[_Asked]:
     found: dict[str, _Asked] = {}
     for output in query.outputs:
         if isinstance(output.what, Aggregate):
+            if output.what.statistic in ORDER:
+                columns = output.what.columns
+                support = taken_apart.contributors(query, spec, columns)
+                values = taken_apart.values_of(output.what, query, spec)
+                one = _Asked(values, support, columns, _present(query, support), False, output.what)
+                found.setdefault(one.name, one)
             for moment in taken_apart.moments_of(output.what, query, spec):
                 columns = output.what.columns
                 support = taken_apart.contributors(query, spec, columns)

@@ -130,6 +130,10 @@ class Statistic(StrEnum):
     LINEAR_ERROR = "linear_error"
     LINEAR_T = "linear_t"
     LINEAR_P = "linear_p"
+    MINIMUM = "min"
+    MAXIMUM = "max"
+    MEDIAN = "median"
+    QUANTILE = "quantile_disc"
 
 
 LINEAR: Final = frozenset(
@@ -145,17 +149,23 @@ LINEAR: Final = frozenset(
 """What one LINEAR_REGRESSION(y, x1, x2, ...) gives: rows, R squared, and four numbers for each coefficient."""
 
 
+ORDER: Final = frozenset({Statistic.MINIMUM, Statistic.MAXIMUM, Statistic.MEDIAN, Statistic.QUANTILE})
+"""Order statistics: each is the value of one person, or between those of two."""
+
+
 @dataclass(frozen=True, slots=True)
 class Aggregate:
     """One aggregate. ``columns``: none for COUNT(*), the person id for COUNT_PEOPLE, else one or two measures.
 
     Of a linear regression y, then all regressors in the order of their names; ``of`` is the one whose coefficient it
     is, from 1, or 0 for the intercept and for what is of all of them.
+    ``at``: of a quantile, the share of values that it is not below; between 0 and 1.
     """
 
     statistic: Statistic
     columns: tuple[ColumnRef, ...] = ()
     of: int = 0
+    at: Fraction | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,3 +196,14 @@ class Query:
     rows: Crossing | None = None
     notes: tuple[str, ...] = ()
     having: Predicate | None = None
+
+    @property
+    def ordered(self) -> tuple[Aggregate, ...]:
+        """The order statistics that are asked for, each once."""
+        asked = (output.what for output in self.outputs if isinstance(output.what, Aggregate))
+        return tuple(dict.fromkeys(what for what in asked if what.statistic in ORDER))
+
+    @property
+    def by_rows(self) -> bool:
+        """True if something is computed on shared rows before they are summed: a condition, or values in order."""
+        return self.rows is not None or bool(self.ordered)

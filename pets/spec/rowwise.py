@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from pets.spec.ir import Condition, HelperJoin, Leaf
+from pets.spec.ir import Condition, HelperJoin, Leaf, Sorted
 
 PLANE = 64
 """Rows of one word of bits."""
@@ -13,14 +13,18 @@ Used = tuple[str, Mapping[str, int]]
 
 def program(join: HelperJoin, listed: int) -> tuple[Used, ...]:
     """The operations of ``protocols/rows.py`` on a list of ``listed`` entries; none if nothing is computed on rows."""
-    return () if join.rows is None else tuple(_used(join, -(-listed // PLANE) * PLANE))
+    if join.rows is None:
+        return ()
+    rows = -(-listed // PLANE) * PLANE
+    return (*_used(join, rows), *_ordered(join, rows))
 
 
 def _used(join: HelperJoin, rows: int) -> Iterator[Used]:
     assert join.rows is not None
     h, pairs = join.b_cells, join.rows.pairs
     factors, compared = len(join.factors_a), 1 + max((pair.a for pair in pairs), default=-1)
-    tests = 1 + max((leaf.number for leaf in _leaves(join.rows.condition) if leaf.kind == "a"), default=-1)
+    condition = join.rows.condition
+    tests = 1 + max((leaf.number for leaf in _leaves(condition) if leaf.kind == "a"), default=-1)
     ordered = sum(pair.op not in ("=", "<>") for pair in pairs)
     yield _operation("from_two", join.parameter("v_g") * rows)
     if compared + factors:
@@ -31,19 +35,45 @@ def _used(join: HelperJoin, rows: int) -> Iterator[Used]:
         yield _operation("negative", ordered * rows)
     if len(pairs) > ordered:
         yield _operation("is_zero", (len(pairs) - ordered) * rows)
-    for _ in range(_joints(join.rows.condition)):
-        yield _operation("conjoin", rows)
-    yield _operation("to_words", rows)
-    yield _operation("multiply", len(join.gathered) * h * rows)
+    if condition is not None:
+        for _ in range(_joints(condition)):
+            yield _operation("conjoin", rows)
+        yield _operation("to_words", rows)
+        yield _operation("multiply", len(join.gathered) * h * rows)
     if products := sum(summed.a is not None for summed in join.summed) * h:
         yield _operation("multiply", products * rows)
+
+
+def _ordered(join: HelperJoin, rows: int) -> Iterator[Used]:
+    """Values in order, column by column: ``protocols/ordered.py``."""
+    assert join.rows is not None
+    cells = join.parameter("g") * join.b_cells
+    if join.rows.ordered:
+        yield _operation("given", rows)
+    for each in join.rows.ordered:
+        n, points = rows + cells + 1, len(each.places)
+        yield _operation("multiply", rows)
+        yield "sorted_by", {"n": n, "bits": key_bits(each, cells), "columns": 3}
+        yield "marked", {"n": n, "bits": each.whole, "points": points, "groups": cells}
+        yield _operation("multiply", points * n)
+        yield "grouped", {"n": n, "bits": 1, "columns": points, "groups": cells}
+        for statistic in each.statistics:
+            if statistic.divisor > 1:
+                yield "divided", {"n": cells, "bits": statistic.divisor}
+
+
+def key_bits(each: Sorted, cells: int) -> int:
+    """Bits of a cell and a value together: below the end of all cells, and one more for rows that do not count."""
+    return ((cells << each.bits) + 1).bit_length()
 
 
 def _operation(name: str, n: int) -> Used:
     return name, {"n": n, "bits": 1}
 
 
-def _leaves(condition: Condition) -> Iterator[Leaf]:
+def _leaves(condition: Condition | None) -> Iterator[Leaf]:
+    if condition is None:
+        return
     if isinstance(condition, Leaf):
         yield condition
     else:

@@ -102,6 +102,7 @@ def test_every_knob_of_the_model_changes_what_holds() -> None:
         "rounding": "midpoint",
         "dominance": (Dominance(largest=1, percent=50),),
         "p_percent": 10,
+        "round_values_to": {"attendances.minutes": 5},
         "known_totals": ((),),
         "holders": (HolderControl(party="board", appetite="local"),),
     }

@@ -158,9 +158,15 @@ REFUSED = [
     ('SELECT COUNT(*) AS "a b"' + JOIN, "sql.name", "a b", 20),
     ("SELECT COUNT(*) AS _n" + JOIN, "sql.name", "_n", 20),
     # statistics
-    ("SELECT MAX(rent)" + JOIN, "sql.function", "MAX", 8),
-    ("SELECT min(rent)" + JOIN, "sql.function", "min", 8),
-    ("SELECT MEDIAN(rent)" + JOIN, "sql.function", "MEDIAN", 8),
+    ("SELECT MODE(rent)" + JOIN, "sql.function", "MODE", 8),
+    ("SELECT first(rent)" + JOIN, "sql.function", "first", 8),
+    ("SELECT MAX(DISTINCT rent)" + JOIN, "sql.unsupported", "DISTINCT in MAX", 8),
+    ("SELECT MEDIAN(tenure)" + JOIN, "sql.type", "homes.tenure", 15),
+    ("SELECT QUANTILE_DISC(rent, 0)" + JOIN, "sql.argument", "QUANTILE_DISC", 8),
+    ("SELECT QUANTILE_DISC(rent, 1.5)" + JOIN, "sql.argument", "QUANTILE_DISC", 8),
+    ("SELECT QUANTILE_DISC(rent, rent)" + JOIN, "sql.argument", "QUANTILE_DISC", 8),
+    ("SELECT QUANTILE_DISC(rent, 0.0001)" + JOIN, "sql.argument", "QUANTILE_DISC", 8),
+    ("SELECT PERCENTILE_DISC(0.5) WITHIN GROUP (ORDER BY rent)" + JOIN, "sql.function", "PERCENTILE_DISC", 8),
     ("SELECT QUANTILE_CONT(rent, 0.5)" + JOIN, "sql.function", "QUANTILE_CONT", 8),
     ("SELECT REGR_R2(rent, nights)" + JOIN, "sql.function", "REGR_R2", 8),
     ("SELECT STRING_AGG(note)" + JOIN, "sql.function", "STRING_AGG", 8),
@@ -316,7 +322,7 @@ def test_messages_read_like_help(ask: Ask) -> None:
     for sql in (
         "SELECT tenur, COUNT(*)" + JOIN,
         "SELECT COUNT(*)" + JOIN + "WHERE tenure = 'ownr'",
-        "SELECT MEDIAN(rent)" + JOIN,
+        "SELECT MODE(rent)" + JOIN,
         "SELECT COUNT(DISTINCT id)" + JOIN,
     ):
         with pytest.raises(SpecError) as caught:
@@ -325,8 +331,8 @@ def test_messages_read_like_help(ask: Ask) -> None:
     assert said == {
         "sql.column: line 1, column 8: tenur is not a column that the specification declares": "did you mean tenure?",
         "sql.level: line 1, column 73: 'ownr' is not a declared level of homes.tenure": "did you mean 'owner'?",
-        "sql.function: line 1, column 8: MEDIAN is not a statistic of the language": (
-            "take AVG in its place, or STDDEV: what it gives back is the value of one person"
+        "sql.function: line 1, column 8: MODE is not a statistic of the language": (
+            "take AVG in its place, or MEDIAN or QUANTILE_DISC(x, 0.25) where the holders grant them"
         ),
         "sql.ambiguous: line 1, column 23: id can mean stays.id or homes.id": (
             "say which: write the table's name and a dot before it"

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from typing import Final
 
 from sqlglot import exp
@@ -12,6 +13,7 @@ from pets.spec.banded import Banded
 from pets.spec.query import Aggregate, ColumnRef, Output, Statistic
 from pets.spec.sql.bands import banded
 from pets.spec.sql.names import Names
+from pets.spec.sql.scan import refuse
 from pets.spec.sql.tree import Tree, bare
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}", re.ASCII)
@@ -24,6 +26,9 @@ _ONE: Final[Mapping[type | str, Statistic]] = {
     exp.Stddev: Statistic.STDDEV_SAMP,
     exp.StddevSamp: Statistic.STDDEV_SAMP,
     exp.StddevPop: Statistic.STDDEV_POP,
+    exp.Min: Statistic.MINIMUM,
+    exp.Max: Statistic.MAXIMUM,
+    exp.Median: Statistic.MEDIAN,
     "MEAN": Statistic.AVG,
     "VAR": Statistic.VAR_SAMP,
 }
@@ -122,6 +127,8 @@ class Selected:
         kind: type | str = node.name.upper() if type(node) is exp.Anonymous else type(node)
         if kind is exp.Count:
             return self.count(node)
+        if kind is exp.PercentileDisc and self.tree.called(node)[1].upper() == "QUANTILE_DISC":
+            return self.quantile(node)
         if kind not in _ONE and kind not in _TWO:
             raise self.tree.outside(node)
         (_, name), wanted = self.tree.called(node), 1 if kind in _ONE else 2
@@ -165,6 +172,17 @@ class Selected:
                 )
             return Aggregate(Statistic.COUNT_PEOPLE, (counted[0],))
         return Aggregate(Statistic.COUNT_VALUES, (self.measure(inner, node, "COUNT"),))
+
+    def quantile(self, node: exp.Expression) -> Aggregate:
+        """``QUANTILE_DISC(measure, 0.25)``: the least value that a share of all do not exceed."""
+        self.tree.only(node, "this", "expression")
+        (start, name), share = self.tree.called(node), bare(node.args.get("expression") or node)
+        text = share.this if type(share) is exp.Literal and not share.is_string else ""
+        if not re.fullmatch(r"0?\.\d{1,3}", text, re.ASCII) or not Fraction(text):
+            problem = "takes a share between 0 and 1, with three digits at most"
+            advice = "write QUANTILE_DISC(x, 0.25); for the ends there are MIN and MAX"
+            raise refuse("sql.argument", self.tree.text, start, name, problem=problem, advice=advice)
+        return Aggregate(Statistic.QUANTILE, (self.measure(node.this, node, name),), at=Fraction(text))
 
     def measure(self, node: exp.Expression, whole: exp.Expression, name: str) -> ColumnRef:
         """The one column that a statistic is of, which must be a number."""
@@ -263,4 +281,6 @@ def _default_name(what: ColumnRef | Aggregate) -> str:
     if what.statistic in counts:
         return counts[what.statistic]
     start = "count" if what.statistic is Statistic.COUNT_VALUES else what.statistic.value
+    if what.at is not None:
+        start = f"quantile_{str(float(what.at)).removeprefix('0.')}"
     return "_".join([start, *(ref.column for ref in what.columns)])[:63]

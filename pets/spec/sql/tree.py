@@ -14,7 +14,10 @@ from sqlglot.errors import SqlglotError
 from pets.errors import SpecError
 from pets.spec.sql.scan import Token, find, refuse, scan
 
-STATISTICS: Final = "COUNT, SUM, AVG, VAR, STDDEV, CORR, COVAR, REGR_SLOPE, REGR_INTERCEPT and LINEAR_REGRESSION"
+STATISTICS: Final = (
+    "COUNT, SUM, AVG, VAR, STDDEV, CORR, COVAR, REGR_SLOPE, REGR_INTERCEPT, LINEAR_REGRESSION, MEDIAN, QUANTILE_DISC, "
+    "MIN and MAX"
+)
 
 _PARTS: Final[Mapping[str, tuple[str, str]]] = {
     "distinct": ("DISTINCT", "leave it out: groups are distinct already"),
@@ -51,7 +54,7 @@ _NODES: Final[Mapping[type, tuple[str, str]]] = {
 
 
 _ONE_PERSONS: Final = (
-    *("MEDIAN", "MODE", "QUANTILE", "QUANTILE_CONT", "QUANTILE_DISC", "PERCENTILE_CONT", "PERCENTILE_DISC"),
+    *("MODE", "QUANTILE", "QUANTILE_CONT", "PERCENTILE_CONT", "PERCENTILE_DISC"),
     *("APPROX_QUANTILE", "FIRST", "FIRST_VALUE", "LAST", "LAST_VALUE", "NTH_VALUE", "ANY_VALUE", "ARBITRARY"),
     *("ARG_MIN", "ARG_MAX", "MIN_BY", "MAX_BY"),
 )
@@ -123,10 +126,8 @@ class Tree:
 
     def function(self, node: exp.Expression) -> SpecError:
         offset, name = self.called(node)
-        if name.upper() in ("MIN", "MAX"):
-            advice = "take AVG in its place: a smallest or largest value is the value of one person"
-        elif name.upper() in _ONE_PERSONS:
-            advice = "take AVG in its place, or STDDEV: what it gives back is the value of one person"
+        if name.upper() in _ONE_PERSONS:
+            advice = "take AVG in its place, or MEDIAN or QUANTILE_DISC(x, 0.25) where the holders grant them"
         else:
             advice = f"the statistics are {STATISTICS}"
         return refuse("sql.function", self.text, offset, name, advice=advice)
