@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pets.local import local_network
 from pets.party import gate
 from pets.plan.cost import forecast
 from pets.plan.review import review
@@ -206,3 +207,19 @@ def test_what_is_sent_is_what_gate_and_forecast_say(tmp_path: Path) -> None:
 
 def _none(table: Any) -> Any:
     return only(table, np.zeros(table.rows, bool))
+
+
+def test_a_whole_run_gives_the_table(tmp_path: Path) -> None:
+    """Servers in memory, policies that grant the uses by name, sealed rows: what the roles alone give."""
+    found = people(2)
+    text = "SELECT b.db, MEDIAN(a.xa) AS m, QUANTILE_DISC(b.yb, 0.25) AS low FROM stays a JOIN homes b ON a.id = b.id"
+    steps = {"stays.xa": 2, "homes.yb": "0.5"}
+    spec = spec_of(found, f"{text} GROUP BY b.db", {"min_count": 5, "round_values_to": steps})
+    whole = drawn.spec_of(found, "SELECT COUNT(*) FROM stays a JOIN homes b ON a.x = b.x")
+    direct = Direct.of(spec, freeze(whole, found.rows, tmp_path))
+    raw = {d.name: sql.arrow(d, found.rows[d.name]) for d in spec.datasets}
+    net = local_network({"board": {"stays": raw["stays"]}, "council": {"homes": raw["homes"]}, "helper": {}})
+    table = net.run(spec).to_pandas()
+    expected = direct.table(direct.opened(seed=1))
+    assert table[["m", "low"]].notna().any().all()
+    pd.testing.assert_frame_equal(table[list(expected)], expected, check_dtype=False, check_categorical=False)

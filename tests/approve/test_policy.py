@@ -22,6 +22,7 @@ from pets.approve.policy import (
 from pets.errors import ConfigError
 from pets.spec.model import Spec
 from pets.spec.parse import parse_toml
+from pets.spec.sql import bind
 from pets.spec.query import Aggregate, AnyOf, ColumnRef, Compare, IsNull, Not, Output, Query, Statistic
 from tests.approve.consortium import ANN, POLICY, POLICY_TOML, QUERY, SPEC, SPEC_TOML
 
@@ -276,3 +277,41 @@ def test_a_helper_has_no_people_of_its_own_to_count() -> None:
     text = POLICY_TOML.replace('party = "board"', 'party = "helper"')
     policy = parse_policy(edit(text, 'period = "year"', 'period = "year"\nmin_count = 12\nappetite = "local"'))
     assert judge_policy(policy, spec, QUERY) == ()
+
+
+def test_one_person_s_value_is_allowed_by_name_only() -> None:
+    """No named rule and no preset leaves it; a list that has that very word does, and for no other statistic."""
+    uses = {"MIN(a.minutes)": "min", "MAX(a.minutes)": "max", "MEDIAN(a.minutes)": "quantile"}
+    uses["QUANTILE_DISC(a.minutes, 0.25)"] = "quantile"
+    noised = SPEC_TOML[SPEC_TOML.index("[release.differential_privacy]") : SPEC_TOML.index("[security]")]
+    exact = SPEC_TOML.replace(noised, "[release.disclosure_control]\nmin_count = 12\n")
+    for text, use in uses.items():
+        spec = parse_toml(exact.replace("SUM(a.minutes)", text))
+        for rule, allowed in {
+            '"any use"': False,
+            '"aggregate column"': False,
+            '{ allow = ["sum", "average", "filter"] }': False,
+            **{f'{{ allow = ["{each}"] }}': each == use for each in ("min", "max", "quantile")},
+        }.items():
+            policy = parse_policy(edit(POLICY_TOML, '["any use", "no group by"]', f"[{rule}]"))
+            found = [
+                f for f in judge_policy(policy, spec, bind(spec)) if f.path == "dataset.attendances.columns.minutes"
+            ]
+            assert (not found) == allowed, (text, rule)
+
+
+def test_a_floor_on_the_steps_of_values_is_held_where_they_are_shown() -> None:
+    noised = SPEC_TOML[SPEC_TOML.index("[release.differential_privacy]") : SPEC_TOML.index("[security]")]
+    floor = 'min_count = 12\nround_values_to = { "attendances.minutes" = 10 }'
+    policy = parse_policy(edit(POLICY_TOML, 'period = "year"', f'period = "year"\n{floor}'))
+
+    def hints(control: str, statistic: str) -> list[str]:
+        text = SPEC_TOML.replace(noised, f"[release.disclosure_control]\nmin_count = 12\n{control}\n")
+        spec = parse_toml(text.replace("SUM(a.minutes)", statistic))
+        return [f.hint for f in judge_policy(policy, spec, bind(spec)) if f.rule == "policy.values"]
+
+    assert hints("", "SUM(a.minutes)") == []
+    assert hints("", "MEDIAN(a.minutes)") == ['write round_values_to = { "attendances.minutes" = "10" }']
+    four = hints('round_values_to = { "attendances.minutes" = 4 }', "MEDIAN(a.minutes)")
+    assert four == ['write round_values_to = { "attendances.minutes" = "20" }']
+    assert hints('round_values_to = { "attendances.minutes" = "20" }', "MEDIAN(a.minutes)") == []

@@ -221,7 +221,7 @@ def test_d13_rounded_count_exact_rate(tmp_path: Path) -> None:
 def test_d14_extremes(extreme: str) -> None:
     """MIN, MAX and percentiles are no noised statistics; of exact ones the holder has to list them by name."""
     spec = spec_of(f"SELECT {extreme} AS x {JOIN}")
-    assert "control.order" in {f.rule for f in check_query(spec, bind(spec)) if f.severity == "error"}
+    assert "control.order" in {f.rule for f in flow.check_query(spec, bind(spec)) if f.severity == "error"}
 
 
 def test_d14_other_values_of_one_person() -> None:
