@@ -18,7 +18,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from pets.approve.columns import NAMED, WRITTEN, Rule, refusals, remedy, uses_of
+from pets.approve.columns import BY_NAME, NAMED, RULES, WRITTEN, ColumnRule, Rule, Use, refusals, remedy, uses_of
 from pets.approve.envelope import public_bytes
 from pets.approve.floors import below
 from pets.check.budget import Loss, exact, release_loss, run_loss
@@ -29,7 +29,8 @@ from pets.errors import ConfigError
 from pets.spec.control import Control, effective, stated, strictest
 from pets.spec.joins import JOINS, protocol_of
 from pets.spec.model import Knobs, Model, Name, PartyName, Quantity, San, Spec, Text, frozen, quantity
-from pets.spec.query import Query
+from pets.spec.query import ColumnRef, Query
+from pets.spec.sql import bind
 from pets.spec.write import tables
 
 
@@ -248,7 +249,9 @@ def permitting(spec: Spec, party: str, approvers: Iterable[Approver], *, k: int 
     """A policy that permits what one specification asks of a party, with a budget that will not run out.
 
     For experiments, where one person plays everybody: a real policy is written by the organisation, before it is asked.
+    What shows one person's value is permitted where the specification asks for it, by name.
     """
+    shown = _by_name(spec) if spec.release.disclosure_control is not None else {}
     return Policy(
         party=party,
         approval=Approval(k=k, approvers=tuple(approvers)),
@@ -265,13 +268,25 @@ def permitting(spec: Spec, party: str, approvers: Iterable[Approver], *, k: int 
         ),
         columns={
             dataset.name: {
-                name: ("join key",) if column.role == "person id" else ("any use",)
+                name: ("join key",)
+                if column.role == "person id"
+                else shown.get(ColumnRef(dataset.name, name), ("any use",))
                 for name, column in dataset.columns.items()
             }
             for dataset in spec.datasets
             if dataset.party == party
         },
     )
+
+
+def _by_name(spec: Spec) -> dict[ColumnRef, tuple[Rule, ...]]:
+    """For each column of which one person's value is shown: any use, and those of such uses that are asked for."""
+    asked = {column: BY_NAME & set(uses) for column, uses in uses_of(bind(spec), spec).items()}
+    return {
+        column: (ColumnRule(allow=tuple(use.value for use in Use if use in RULES["any use"] | extreme)),)
+        for column, extreme in asked.items()
+        if extreme
+    }
 
 
 def policy_toml(policy: Policy) -> str:

@@ -22,8 +22,8 @@ from pets.approve.policy import (
 from pets.errors import ConfigError
 from pets.spec.model import Spec
 from pets.spec.parse import parse_toml
-from pets.spec.sql import bind
 from pets.spec.query import Aggregate, AnyOf, ColumnRef, Compare, IsNull, Not, Output, Query, Statistic
+from pets.spec.sql import bind
 from tests.approve.consortium import ANN, POLICY, POLICY_TOML, QUERY, SPEC, SPEC_TOML
 
 

@@ -52,7 +52,7 @@ def both(spec: Spec, cards: Mapping[str, Card]) -> tuple[bool, bool, tuple[str, 
 
 
 ON_ROWS = [file for file in corpus.PASS if bind(corpus.parse_toml(file.read_text())).by_rows]
-"""Mode B takes no condition that compares columns of two tables, and no order statistics (corpus: mode_b_compares_no_rows)."""
+"""Mode B takes no condition that compares columns of two tables (corpus: mode_b_compares_no_rows), and no order."""
 
 
 @pytest.mark.parametrize("file", [file for file in corpus.PASS if file not in ON_ROWS], ids=lambda file: file.stem)
