@@ -245,6 +245,29 @@ def order(asked: Asked) -> Found:
                 yield where, f"{what.statistic.value} of {ref} {problem}", advice
 
 
+PERSONS_A_PLACE = 3
+"""Persons of the smallest group that is shown for each value of a single person that is shown of it."""
+
+
+@rule("control.places")
+def places(asked: Asked) -> Found:
+    """Many quantiles of one column list nearly everybody's value in a group that is just large enough."""
+    control = asked.control
+    if control is None:
+        return
+    asked_of: dict[ColumnRef, set[object]] = {}
+    for output in asked.query.outputs:
+        if isinstance(output.what, Aggregate) and output.what.statistic in ORDER:
+            asked_of.setdefault(output.what.columns[0], set()).add((output.what.statistic, output.what.at))
+    for ref, found in asked_of.items():
+        if len(found) > (most := max(1, control.min_count // PERSONS_A_PLACE)):
+            yield (
+                f"computation.sql: SELECT <- {ref}",
+                f"{len(found)} values of single persons are shown of {ref}, in groups from {control.min_count} on",
+                f"ask for {most} or fewer, or write min_count = {PERSONS_A_PLACE * len(found)}",
+            )
+
+
 def _of_order(asked: Asked, what: Aggregate, ref: ColumnRef) -> Found:
     """What stands against one order statistic: (path or "", problem, advice)."""
     control, column = asked.control, asked.spec.dataset(ref.dataset).columns[ref.column]
