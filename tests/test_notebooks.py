@@ -58,7 +58,7 @@ def test_the_joint_query_shows_its_report_table_picture_and_truth() -> None:
     assert [tables[0].count(f'<th scope="row">{level}<') for level in ("nothing", "95 %", "(missing)")] == [1, 1, 1]
     assert outputs(notebook, "image/png")
     printed = "".join(outputs(notebook, "text"))
-    assert "sql.function" in printed and "MAX is not a statistic" in printed
+    assert "control.order" in printed and "max of visits.visits is the value of one person" in printed
     assert "identifiers among them: 0" in printed
     assert "receipts/helper.json" in printed
 

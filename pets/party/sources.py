@@ -14,7 +14,7 @@ import hashlib
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
@@ -119,7 +119,10 @@ def _locked(setting: str, paths: list[str], *, scratch: Path | None, memory: str
     # The names of allowed files are the one thing that SET takes as a literal only.
     listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
     connection.execute(f"SET {setting} = [{listed}]")
-    connection.execute("SET enable_progress_bar = false")  # it would draw on the server's console
+    # A bar would draw on the server's console. DuckDB has one on in a terminal and in a notebook only, and refuses
+    # every word about it in a notebook that lacks the widgets it is drawn with: there, none is drawn.
+    with suppress(duckdb.InvalidInputException):
+        connection.execute("SET enable_progress_bar = false")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection

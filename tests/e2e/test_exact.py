@@ -3,8 +3,10 @@
 import csv
 import os
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from pets.cli import app
@@ -18,6 +20,14 @@ CONTROL = """[release.disclosure_control]
 min_count = 5
 round_to = 2
 """
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Servers of its own: beside the noised runs of other tests on the same rows, the guard would suspect this one."""
+    servers = Running(tmp_path_factory.mktemp("exact"))
+    yield servers
+    servers.close()
 
 
 def test_an_exact_release_the_whole_way(running: Running, tmp_path: Path) -> None:
