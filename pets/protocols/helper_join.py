@@ -182,7 +182,7 @@ def party_a(
             whole = words.own[: shape.n_list_a] + words.next[: shape.n_list_a] + third[column]
             share[column] = columns.segment_sums(whole, cell_at, shape.g)
             share[column] += difference(prf.words_at(ab.key("r2", column), position))
-        return (yield from _released_by_a(shape, share, brought, ab, ac, noise_a))
+        return (yield from released_by_a(shape, share, brought, ab, ac, noise_a))
     opened = dict(zip(shape.factors_b, (yield from receive_columns("helper", "Mf", len(shape.factors_b))), strict=True))
 
     share = np.empty((shape.v, shape.g), np.uint64)
@@ -198,13 +198,13 @@ def party_a(
         prf.add_words(ac.key("r1", column), matched)
         share[column] = columns.segment_sums(matched, cell_at, shape.g)
         share[column] += difference(prf.words_at(ab.key("r2", column), position))
-    return (yield from _released_by_a(shape, share, brought, ab, ac, noise_a))
+    return (yield from released_by_a(shape, share, brought, ab, ac, noise_a))
 
 
-def _released_by_a(
-    shape: Shape, share: U64, brought: RowsOfA, ab: prf.KeyFamily, ac: prf.KeyFamily, noise_a: U64 | None
+def released_by_a(
+    shape: Sizes, share: U64, brought: RowsOfA, ab: prf.KeyFamily, ac: prf.KeyFamily, noise_a: U64 | None
 ) -> Role[U64 | None]:
-    """What becomes of role a's share of the sums: it leaves with noise, or goes on to another protocol."""
+    """What becomes of role a's share of the sums, (v, g), in either mode: it leaves with noise, or goes on."""
     share += brought.local
     if noise_a is None:
         return share
@@ -279,6 +279,11 @@ def party_b(
     del q, rho2
     for column in range(shape.v):
         yield Send("helper", "M6" if on_rows is None else "M6c", sums[column], column)
+    yield from released_by_b(shape, ab, noise_b)
+
+
+def released_by_b(shape: Sizes, ab: prf.KeyFamily, noise_b: U64 | None) -> Role[None]:
+    """What role b adds to the sums in either mode: its noise under a mask that a has, or nothing."""
     if noise_b is None:
         return
     for column in range(shape.v):
@@ -343,6 +348,16 @@ def helper(
     del share, v, e, dealt, rho
 
     sums = yield from receive_columns("b", "M6" if on_rows is None else "M6c", shape.v)
+    return (yield from released_by_helper(shape, sums, position, ac, noise_c))
+
+
+def released_by_helper(
+    shape: Sizes, sums: Sequence[U64], position: U32, ac: prf.KeyFamily, noise_c: U64 | None
+) -> Role[U64 | None]:
+    """What becomes of the helper's share of the sums in either mode: it leaves with noise, or goes on.
+
+    ``sums``: v columns of M6 or M6c, (n_list_a,) each; ``position``: (g,), where each cell ends in them (M8).
+    """
     if noise_c is None:
         own_share = np.empty((shape.v, shape.g), np.uint64)
         for column in range(shape.v):

@@ -31,6 +31,9 @@ from pets.protocols.helper_join import (
     bounds_of_cells,
     check_positions,
     difference,
+    released_by_a,
+    released_by_b,
+    released_by_helper,
 )
 from pets.protocols.rep3.compare import is_zero, to_words
 from pets.protocols.rep3.sharing import Context, Words, from_two, given, joined, multiply
@@ -105,16 +108,7 @@ def party_a(shape: Shape, rows: RowsOfA, ab: prf.KeyFamily, ac: prf.KeyFamily, n
     for column, words in enumerate(matched):
         share[column] = columns.segment_sums(words.own + words.next, cell_at, shape.g)
         share[column] += difference(prf.words_at(ab.key("r2", column), position))
-    share += rows.local
-    if noise_a is None:
-        return share
-    for column in range(shape.v):
-        share[column] += noise_a[column]
-        prf.add_words(ab.key("noise", column), share[column])
-        prf.add_words(ac.key("zero", column), share[column])
-    for column in range(shape.v):
-        yield Send("result", "M7a", share[column], column)
-    return None
+    return (yield from released_by_a(shape, share, rows, ab, ac, noise_a))
 
 
 def party_b(shape: Shape, people: PeopleOfB, ab: prf.KeyFamily, bc: prf.KeyFamily, noise_b: U64 | None) -> Role[None]:
@@ -148,12 +142,7 @@ def party_b(shape: Shape, people: PeopleOfB, ab: prf.KeyFamily, bc: prf.KeyFamil
         columns.prefix_scatter(product.own, q, rho2, hidden)
         prf.sub_words(ab.key("r2", column), hidden)
         yield Send("helper", "M6", hidden, column)
-    if noise_b is None:
-        return
-    for column in range(shape.v):
-        hidden = noise_b[column].copy()
-        prf.sub_words(ab.key("noise", column), hidden)
-        yield Send("helper", "Mn", hidden, column)
+    yield from released_by_b(shape, ab, noise_b)
 
 
 def helper(shape: Shape, ac: prf.KeyFamily, bc: prf.KeyFamily, noise_c: U64 | None) -> Role[U64 | None]:
@@ -179,19 +168,7 @@ def helper(shape: Shape, ac: prf.KeyFamily, bc: prf.KeyFamily, noise_c: U64 | No
     yield from marked(_matched(shape, Context(1, _zeros(ac, bc), roles=PARTIES), read), MARK)
 
     sums = yield from receive_columns("b", "M6", shape.v)
-    if noise_c is None:
-        taken_over = np.empty((shape.v, shape.g), np.uint64)
-        for column in range(shape.v):
-            taken_over[column] = difference(columns.gather(sums[column], position))
-        return taken_over
-    hidden = yield from receive_columns("b", "Mn", shape.v)
-    for column in range(shape.v):
-        own = difference(columns.gather(sums[column], position))
-        own += noise_c[column]
-        own += hidden[column]
-        prf.sub_words(ac.key("zero", column), own)
-        yield Send("result", "M7c", own, column)
-    return None
+    return (yield from released_by_helper(shape, sums, position, ac, noise_c))
 
 
 # -- on shares --------------------------------------------------------------------------------------------------------
