@@ -250,6 +250,9 @@ class Gate:
     def __init__(self, sequence: Sequence[Expected], *, opening: Secret[bytes] | None = None) -> None:
         if opening is None and any(e.sending and e.role != RESULT for e in sequence):
             raise InternalError("internal.bug", where="a gate whose digests nothing hides")
+        hidden = [(e.label, e.slot.column) for e in sequence if e.sending and e.role != RESULT]
+        if len(set(hidden)) < len(hidden):
+            raise InternalError("internal.bug", where="a gate that hides two messages by the same bytes")
         self._sequence = tuple(sequence)
         self._opening = opening
         self._next = 0

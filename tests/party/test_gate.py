@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -193,3 +194,10 @@ def test_a_gate_that_sends_to_peers_needs_something_that_hides_its_digests() -> 
     with pytest.raises(InternalError):
         Gate(sequence("a"))
     Gate(sequence("result")).close()
+
+
+def test_a_gate_does_not_hide_two_messages_by_the_same_bytes() -> None:
+    """Who is shown the bytes of one message could check guesses at the other."""
+    (first, *_) = (expected for expected in sequence("a") if expected.sending)
+    with pytest.raises(InternalError, match="same bytes"):
+        Gate((first, replace(first, role="b", peer=PartyId("council"))), opening=OPENING)
