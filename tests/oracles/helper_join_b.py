@@ -1,5 +1,6 @@
 """helper_join in mode B for tests: the cases of mode A, whose functionality it has too, under its own card."""
 
+import inspect
 import sys
 import types
 from collections.abc import Mapping, Sequence
@@ -82,7 +83,10 @@ def roles(
 
 # -- what the program of the card makes -------------------------------------------------------------------------------
 
-SOURCE = Path(hj.__file__).read_text(encoding="utf-8")
+OF_BOTH_MODES = (mode_a.released_by_a, mode_a.released_by_b, mode_a.released_by_helper)
+SOURCE = "\n\n".join([Path(hj.__file__).read_text(encoding="utf-8"), *map(inspect.getsource, OF_BOTH_MODES)])
+"""The module, with the functions that it has from mode A as its own, so that a mistake may be in them, too."""
+
 Change = tuple[str, str, int]
 
 

@@ -591,14 +591,16 @@ def test_a_stop_between_hello_and_link_sends_nothing_and_costs_nothing(world: Wo
 @pytest.mark.parametrize("party", COMPUTING)
 def test_a_stop_before_the_hellos_are_complete_sends_nothing(world: World, party: PartyId) -> None:
     handle = RunHandle("ab" * 16)
-    stopped = threading.Event()
+    first, stopped = threading.Lock(), threading.Event()
 
     def hold(sender: PartyId, to: PartyId, body: bytes) -> bytes:
-        if sender == party and not stopped.is_set():
+        if sender == party and first.acquire(blocking=False):
             for each in COMPUTING:
                 world.wait_for(lambda each=each: handle in world.nodes[each]._runs)
-            stopped.set()
             world.nodes[party].stop(world.caller(party), handle)
+            stopped.set()
+        elif to == party:  # or it could have all hellos, and go on, before it is stopped
+            assert stopped.wait(60)
         return body
 
     world.hooks.hello = hold
