@@ -7,7 +7,7 @@ PEERS := .venv-peers
 ACRO := .venv-acro
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --constraint constraints.txt
 
-.PHONY: demo test test-long lint types wire bench-join bench-rep3 bench-peers bench-check bench-freeze postgres clean help
+.PHONY: demo test test-long lint types wire bench-join bench-rep3 bench-peers bench-check bench-tpch bench-freeze postgres clean help
 
 help:
 	@sed -n 's/^##//p' $(MAKEFILE_LIST)
@@ -74,6 +74,12 @@ $(PEERS)/done: benchmarks/peers/requirements.txt
 bench-peers: $(VENV)/test
 	@$(MAKE) --no-print-directory $(PEERS)/done || echo "Peers could not be installed." >&2
 	@$(BIN)/python -m benchmarks.peers
+
+## make bench-tpch  two queries of TPC-H between two organisations, at scale factor 0.1
+bench-tpch: $(VENV)/test
+	@$(PIP) --editable ".[bench]"
+	@$(BIN)/python -m benchmarks.tpch
+	@$(BIN)/python -m benchmarks.tpch --mode b
 
 ## make bench-freeze  freezing and reading a holder's records, from files and from a PostgreSQL server of its own
 bench-freeze: $(VENV)/test postgres

@@ -131,6 +131,34 @@ noised = { epsilon = "0.5", delta = "2^-40" }
 def spec_toml(rows: int, groups: int = GROUPS, release: str = NOISE, mode: str = "a") -> str:
     """The specification of the benchmark: all that differs from a real one is that nobody is in the records."""
     levels = ", ".join(f'"area {i:02}"' for i in range(groups))
+    datasets = f"""
+[[dataset]]
+name = "a"
+party = "first"
+privacy_unit = "person"
+max_rows_per_person = 1
+max_rows = {rows}
+refresh = "frozen"
+[dataset.columns]
+nhs_number = {{ role = "person id", scheme = "nhs-number" }}
+area = {{ role = "dimension", type = "category", levels = [{levels}] }}
+[[dataset]]
+name = "b"
+party = "second"
+privacy_unit = "person"
+max_rows_per_person = 1
+max_rows = {rows}
+refresh = "frozen"
+[dataset.columns]
+nhs_number = {{ role = "person id", scheme = "nhs-number" }}
+amount = {{ role = "measure", type = "integer", min = 0, max = {MAX_AMOUNT}, required = true }}
+"""
+    linkage = 'on = "nhs_number"\nnormalise = ["strip-spaces", "check-digit"]'
+    return written("Benchmark: amounts by area", datasets, linkage, SQL, release, mode=mode)
+
+
+def written(title: str, datasets: str, linkage: str, sql: str, release: str, *, mode: str) -> str:
+    """A specification of two tables, ``a`` of the party ``first`` and ``b`` of ``second``, as a benchmark runs it."""
     parties = "".join(
         f"""
 [[party]]
@@ -160,40 +188,18 @@ notice = "https://benchmark.example/notice"
         for name in ("first", "second")
     )
     return f"""pets = 1
-title = "Benchmark: amounts by area"
+title = "{title}"
 [purpose]
 statement = "How long does a joint query take?"
 dpv = ["dpv:ProvideOfficialStatistics"]
 public_benefit = "Knowing what it costs."
 author = "analyst@benchmark.example"
-{parties}
-[[dataset]]
-name = "a"
-party = "first"
-privacy_unit = "person"
-max_rows_per_person = 1
-max_rows = {rows}
-refresh = "frozen"
-[dataset.columns]
-nhs_number = {{ role = "person id", scheme = "nhs-number" }}
-area = {{ role = "dimension", type = "category", levels = [{levels}] }}
-[[dataset]]
-name = "b"
-party = "second"
-privacy_unit = "person"
-max_rows_per_person = 1
-max_rows = {rows}
-refresh = "frozen"
-[dataset.columns]
-nhs_number = {{ role = "person id", scheme = "nhs-number" }}
-amount = {{ role = "measure", type = "integer", min = 0, max = {MAX_AMOUNT}, required = true }}
-{legal}
+{parties}{datasets}{legal}
 [linkage]
-on = "nhs_number"
-normalise = ["strip-spaces", "check-digit"]
+{linkage}
 version = "1"
 [computation]
-sql = \"\"\"{SQL}\"\"\"
+sql = \"\"\"{sql}\"\"\"
 [release]
 to = ["analyst"]
 {release}[security]
