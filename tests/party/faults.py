@@ -7,45 +7,65 @@ listed by hand but the kinds of fault: steps, peers, labels and sizes are read o
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from pets.ids import PartyId
 from pets.party import gate
 from pets.party.gate import Expected
 from pets.party.session import roles_of
-from pets.plan.cost import join_of
 from pets.plan.review import Reviewed
 from pets.protocols.base import Act, Array, Role, Send
-from pets.spec.cards import Card, load_cards
-from pets.spec.joins import MODE_A
 from pets.transport import frame
 from pets.transport.link import Slot
 from pets.transport.memory import Passing
 
-CARD: Card = load_cards()[MODE_A]
-COMPUTE = tuple(name for name in CARD.roles if name != gate.RESULT)
 FRESH = "M0"
 """A label that no card has."""
 
-assert FRESH not in {message.label for message in CARD.messages}
+COMPUTE = ("a", "b", "helper")
 
 
-def projection(reviewed: Reviewed, role: str) -> tuple[Expected, ...]:
-    return gate.project(CARD, dict(join_of(reviewed.plan).public), roles_of(reviewed), role)
+@dataclass(frozen=True)
+class Subject:
+    """A plan in which faults are committed: what each role sends and receives, as its gate has it."""
 
+    reviewed: Reviewed
 
-def sends(reviewed: Reviewed, role: str) -> list[Expected]:
-    return [expected for expected in projection(reviewed, role) if expected.sending]
+    @cached_property
+    def labels(self) -> Mapping[int, str]:
+        found = gate.labels_of(self.reviewed.plan)
+        assert FRESH not in found.values()
+        return found
 
+    @cached_property
+    def players(self) -> Mapping[str, PartyId]:
+        return roles_of(self.reviewed)
 
-def steps(reviewed: Reviewed) -> Iterator[tuple[str, Expected]]:
-    """Every message of every role, in the classes of its columns: the first and the last one."""
-    for role in COMPUTE:
-        own = sends(reviewed, role)
-        for label in dict.fromkeys(expected.label for expected in own):
-            columns = [expected for expected in own if expected.label == label]
-            yield from ((role, each) for each in dict.fromkeys((columns[0], columns[-1])))
+    @cached_property
+    def _projections(self) -> dict[str, tuple[Expected, ...]]:
+        return {role: gate.project_plan(self.reviewed.plan, self.players, role) for role in COMPUTE}
+
+    def projection(self, role: str) -> tuple[Expected, ...]:
+        return self._projections[role]
+
+    def sends(self, role: str) -> list[Expected]:
+        return [expected for expected in self.projection(role) if expected.sending]
+
+    def steps(self) -> Iterator[tuple[str, Expected]]:
+        """Every message of every role, in the classes of its columns: the first and the last one."""
+        for role in COMPUTE:
+            own = self.sends(role)
+            for label in dict.fromkeys(expected.label for expected in own):
+                columns = [expected for expected in own if expected.label == label]
+                yield from ((role, each) for each in dict.fromkeys((columns[0], columns[-1])))
+
+    @property
+    def used(self) -> set[str]:
+        """Labels of the messages that the plan sends."""
+        return {each.label for role in COMPUTE for each in self.sends(role)}
 
 
 # -- inside a party ---------------------------------------------------------------------------------------------------
@@ -78,11 +98,12 @@ def _reordered(act: Send, rest: Role[Any]) -> Generator[Act, Array | None, None]
     yield act
 
 
-def faults_of(reviewed: Reviewed, role: str, step: Expected) -> Iterator[Fault]:
+def faults_of(subject: Subject, role: str, step: Expected) -> Iterator[Fault]:
     """Every fault that ``role`` can commit at ``step``."""
-    own = projection(reviewed, role)
-    place, label = own.index(step), step.label
-    others = [name for name in CARD.roles if name not in (role, step.role)]
+    own = subject.projection(role)
+    following = own[own.index(step) + 1 :][:1]
+    label = step.label
+    others = [name for name in subject.players if name not in (role, step.role)]
 
     def same(act: Send) -> Send:
         return act
@@ -98,15 +119,15 @@ def faults_of(reviewed: Reviewed, role: str, step: Expected) -> Iterator[Fault]:
         yield Fault(f"sent to {other}", _instead(to(other)), False, label)
     yield Fault("one value more", _instead(same, lambda a: Send(a.to, FRESH, a.array[:1])), True, gate.NOT_ON_THE_CARD)
     yield Fault("sent twice", _instead(same, same), True, label)
-    if place + 1 < len(own):
-        yield Fault("after the next", _reordered, False, own[place + 1].label)
-    yield Fault("left out", _instead(), False, own[place + 1].label if place + 1 < len(own) else label)
+    if following:
+        yield Fault("after the next", _reordered, False, following[0].label)
+    yield Fault("left out", _instead(), False, following[0].label if following else label)
     yield Fault("one element more", as_(lambda array: np.concatenate([array, array[:1]])), False, label)
     yield Fault("one element less", as_(lambda array: array[:-1].copy()), False, label)
     yield Fault("as floating point", as_(lambda array: array.astype(np.float64)), False, label)
     yield Fault("as signed words", as_(lambda array: array.view(f"i{array.itemsize}")), False, label)
     yield Fault("in rows", as_(lambda array: array[None]), False, label)
-    for known in {message.label for message in CARD.messages} - {label}:
+    for known in sorted(set(subject.labels.values()) - {label}):
         wrong = _instead(lambda act, known=known: Send(act.to, known, act.array, act.column))  # type: ignore[misc]
         yield Fault(f"under the label {known}", wrong, False, known)
         break
@@ -163,10 +184,10 @@ def remade(passing: Passing, change: Callable[[bytes], bytes] = bytes, slot: Slo
     return next(iter(frame.frames(passing.head.run_id, slot or passing.head.slot, memoryview(body))))
 
 
-def bends_of(reviewed: Reviewed, role: str, step: Expected) -> Iterator[Bent]:
+def bends_of(subject: Subject, role: str, step: Expected) -> Iterator[Bent]:
     """Every fault of a hostile link that carries ``step`` of ``role``."""
     label, at, slot, width = step.label, step.role, step.slot, step.element.width
-    on_this_way = [expected for expected in sends(reviewed, role) if expected.role == at]
+    on_this_way = [expected for expected in subject.sends(role) if expected.role == at]
     following = on_this_way[on_this_way.index(step) + 1 :][:1]
 
     def bent(name: str, bend: Bend, code: str, refused: str = label) -> Bent:
@@ -187,7 +208,7 @@ def bends_of(reviewed: Reviewed, role: str, step: Expected) -> Iterator[Bent]:
         "peer.unexpected",
         gate.NOT_ON_THE_CARD,
     )
-    for other in CARD.roles:
+    for other in subject.players:
         if other in (role, at):
             continue
         for name, stays in ((f"to {other} as well", True), (f"to {other} instead", False)):
@@ -234,7 +255,3 @@ def tap_of(step: Expected, sender: str, bent: Bent, deliver: Callable[[bytes, st
 def sizes(expected: Iterable[Expected]) -> list[tuple[str, Slot, int]]:
     """Receiver, place and bytes of a list of messages."""
     return [(each.peer, each.slot, each.size) for each in expected]
-
-
-def players(reviewed: Reviewed) -> Mapping[str, str]:
-    return roles_of(reviewed)

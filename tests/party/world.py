@@ -207,7 +207,10 @@ class Hooks:
 
 
 class World:
-    """A deployment in memory. ``folder`` keeps snapshots; with ``durable`` also the state of each party."""
+    """A deployment in memory. ``folder`` keeps snapshots; with ``durable`` also the state of each party.
+
+    ``least``: from how many people on it releases without noise; ``minutes``: rules on that column.
+    """
 
     def __init__(
         self,
@@ -220,8 +223,12 @@ class World:
         run_s: float = 60.0,
         max_live: int = 8,
         durable: bool = False,
+        protocols: Sequence[str] = ("helper_join_a",),
+        least: int | None = None,
+        minutes: Sequence[str | Mapping[str, Any]] = ("any use",),
     ) -> None:
         prepare_kernels()
+        self.protocols, self.least, self.minutes = tuple(protocols), least, tuple(minutes)
         folder.mkdir()
         self.folder = folder
         self.now = TODAY
@@ -287,7 +294,7 @@ class World:
 
     def policy(self, party: PartyId) -> Policy:
         columns = {
-            "stays": {"pid": ("join key",), "band": ("any use",), "minutes": ("any use",), "arrival": ("any use",)},
+            "stays": {"pid": ("join key",), "band": ("any use",), "minutes": self.minutes, "arrival": ("any use",)},
             "homes": {"pid": ("join key",), "tenure": ("any use",), "size": ("any use",)},
         }
         owner = {"stays": BOARD, "homes": COUNCIL}
@@ -307,8 +314,9 @@ class World:
                 period="year",
                 recipients=(_san(ANALYST),),
                 purposes=("dpv:ScientificResearch",),
-                protocols=("helper_join_a",),
+                protocols=self.protocols,
                 adversaries=("semi-honest",),
+                min_count=self.least,
             ),
             columns={name: rules for name, rules in columns.items() if owner[name] == party},
         )
