@@ -202,8 +202,8 @@ CODES: Final[dict[str, Code]] = {
         "INVALID_ARGUMENT",
     ),
     "spec.protocol": Code(
-        "{path}: {protocol} does not compare columns of two tables row by row, as WHERE asks",
-        "name helper_join_a, and declare that the helper learns match_count",
+        "{path}: {protocol} does not join tables",
+        "name a protocol that does, or leave the choice to the planner",
         "INVALID_ARGUMENT",
     ),
     "spec.no-noise": Code(

@@ -22,6 +22,7 @@ from pets.spec.ir import Derive
 from pets.spec.model import Spec
 from pets.spec.query import ORDER, Aggregate, Statistic
 from pets.spec.sql import bind
+from tests.check.test_mode_b import in_mode_b
 from tests.oracles import random_queries as drawn
 from tests.oracles import sql
 from tests.oracles.direct import Direct, freeze, only
@@ -93,6 +94,8 @@ def run_world(seed: int, folder: Path) -> Iterator[tuple[Direct, dict[str, sql.R
     while number < QUERIES:
         text, control = asked(draw)
         spec = spec_of(found, text, control)
+        if seed % 2:
+            spec = in_mode_b(spec)
         reviewed = review(spec)
         if reviewed.verdict.errors:  # what else the rules have against a query: single values of sums, overlaps
             assert not [f for f in reviewed.verdict.errors if f.rule == "control.order"], text

@@ -177,7 +177,8 @@ def _bindings(join: HelperJoin) -> dict[str, tuple[Binding, ...]]:
             for number in range(len(join.gathered))
             if number not in join.ones
             for cell in range(cells)
-        ),
+        )
+        + tuple(Binding(gathered=len(join.gathered) * cells + number) for number in range(more)),
         "checks": (Binding(check=0),),
         "v_m": tuple(summed),
         "v_c": tuple(summed),

@@ -13,7 +13,7 @@ from pets.errors import PetsError
 from pets.spec import moments as taken_apart
 from pets.spec.cards import EVERYONE
 from pets.spec.ir import Dimension, Factor
-from pets.spec.joins import JOINS, MODE_A, MODE_B
+from pets.spec.joins import JOINS
 from pets.spec.model import DESIGN, DifferentialPrivacy, Spec, quantity
 
 MAX_WINDOW: Final = timedelta(days=5 * 366)
@@ -228,15 +228,6 @@ def protocol(asked: Asked) -> Found:
             "security.protocol",
             f"{asked.protocol} {'does not join tables' if known else 'has no card in this installation'}",
             f"write {' or '.join(JOINS)}, or leave the choice to the planner",
-        )
-    if asked.protocol == MODE_B and asked.query.by_rows:
-        does = "compare columns of two tables row by row, as WHERE asks"
-        if asked.query.rows is None:
-            does = "put values of matched rows in order, as SELECT asks"
-        yield (
-            "security.protocol",
-            f"{MODE_B} does not {does}",
-            f'write protocol = "{MODE_A}", and declare that the helper learns match_count',
         )
 
 

@@ -69,7 +69,7 @@ def rows_shape(join: HelperJoin) -> rows_protocol.Shape | None:
     h = join.b_cells
     return rows_protocol.Shape(
         listed=load_cards()[join.card].names(dict(join.public))["n_list_a"],
-        brought=join.parameter("v_g"),
+        brought=join.checks + join.parameter("v_g") - len(join.ones),
         gathered=len(join.gathered) * h,
         compared_a=1 + max((pair.a for pair in join.rows.pairs), default=-1),
         compared_b=1 + max((pair.b for pair in join.rows.pairs), default=-1),
@@ -77,6 +77,8 @@ def rows_shape(join: HelperJoin) -> rows_protocol.Shape | None:
         condition=None if join.rows.condition is None else _condition(join.rows.condition),
         factors_a=len(join.factors_a),
         summed=tuple((s.gathered * h + cell, s.a) for s in join.summed for cell in range(h)),
+        checks=join.checks,
+        ones=frozenset(join.ones),
     )
 
 

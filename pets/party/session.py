@@ -433,7 +433,7 @@ class Session:
         if brought is None and self._role != "helper":
             raise InternalError("internal.bug", where="a party without rows plays an input role")
         if isinstance(self._shape, helper_join_b.Shape):
-            return (yield from self._play_mode_b(self._shape, keys, brought, noise))
+            return (yield from self._play_mode_b(self._shape, keys, brought, noise, on_rows))
         if isinstance(brought, helper_join.RowsOfA):
             return (yield from helper_join.party_a(self._shape, brought, keys["ab"], keys["ac"], noise, on_rows))
         if isinstance(brought, helper_join.PeopleOfB):
@@ -447,13 +447,14 @@ class Session:
         keys: Mapping[str, prf.KeyFamily],
         brought: helper_join.RowsOfA | helper_join.PeopleOfB | None,
         noise: prepare.U64 | None,
+        on_rows: helper_join.OnRows | None,
     ) -> Role[prepare.U64 | None]:
         if isinstance(brought, helper_join.RowsOfA):
-            return (yield from helper_join_b.party_a(shape, brought, keys["ab"], keys["ac"], noise))
+            return (yield from helper_join_b.party_a(shape, brought, keys["ab"], keys["ac"], noise, on_rows))
         if isinstance(brought, helper_join.PeopleOfB):
-            yield from helper_join_b.party_b(shape, brought, keys["ab"], keys["bc"], noise)
+            yield from helper_join_b.party_b(shape, brought, keys["ab"], keys["bc"], noise, on_rows)
             return None
-        return (yield from helper_join_b.helper(shape, keys["ac"], keys["bc"], noise))
+        return (yield from helper_join_b.helper(shape, keys["ac"], keys["bc"], noise, on_rows))
 
     def _family(self, keys: Mapping[str, prf.KeyFamily], peer: PartyId) -> prf.KeyFamily:
         """The keys that this party shares with ``peer``."""

@@ -38,7 +38,7 @@ from pets.spec.ir import (
     Sorted,
     Summed,
 )
-from pets.spec.joins import MODE_B, protocol_of
+from pets.spec.joins import JOINS, MODE_B, protocol_of
 from pets.spec.lines import Lines, lines
 from pets.spec.model import Dataset, Leakage, Spec, quantity
 from pets.spec.moments import MAX_B_CELLS, Roles, Side
@@ -109,7 +109,9 @@ def lower(spec: Spec, query: Query) -> Plan:
         in_order, statistics = sorts(spec, guarded, control)
     if in_order:
         rows = replace(rows or RowFilter(ROWS_CARD, load_cards()[ROWS_CARD].version, (), None), ordered=in_order)
-    card = load_cards()[protocol_of(spec)]
+    if (protocol := protocol_of(spec)) not in JOINS:
+        raise SpecError("spec.protocol", path="security.protocol", protocol=protocol)
+    card = load_cards()[protocol]
     join = _join(spec, roles, read_a, read_b, moments, g, h, card, rows, noised=guarded is None)
     _check_range(card, join, moments, columns, table_a, table_b)
     safe: AddNoise | Protect
@@ -257,17 +259,15 @@ def _join(
     }
     ones: tuple[int, ...] = ()
     epsilon = delta = Fraction(0)
+    products = [each for each in summed if each.a is not None and rows is None]
+    public["v_m"] = len(summed) * h if rows is None else 0
+    public["v_c"] = 0 if rows is None else len(summed) * h
     if card.id == MODE_B:
-        if rows is not None:
-            raise SpecError("spec.protocol", path="security.protocol", protocol=card.id)
         ones = tuple(number for number, each in enumerate(gathered) if h == 1 and _is_ones(read_b, each))
-        public["v_t"] = (len(gathered) - len(ones)) * h
-        public["v_p"] = sum(each.gathered not in ones for each in summed) * h
+        public["v_t"] = public["v_g"] - len(ones)
+        public["v_p"] = sum(each.gathered not in ones for each in summed) * h if rows is None else 0
     else:
         epsilon, delta, public["s"] = _dummies(spec, roles.helper, read_a.rows_per_person)
-        products = [each for each in summed if each.a is not None and rows is None]
-        public["v_m"] = len(summed) * h if rows is None else 0
-        public["v_c"] = 0 if rows is None else len(summed) * h
         public["z"] = len({each.gathered for each in products}) * h
         public["p"] = len(products) * h
     public = {name: public[name] for name in card.public}

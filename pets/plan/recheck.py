@@ -124,19 +124,20 @@ def _sizes(plan: Plan, join: HelperJoin, spec: Spec) -> None:
     brought = reads["b"].compared, reads["b"].tests
     columns = {
         "v_g": len(join.gathered) * b_cells + sum(map(len, brought)),
-        "v_t": len([number for number in range(len(join.gathered)) if number not in join.ones]) * b_cells,
+        "v_t": len([number for number in range(len(join.gathered)) if number not in join.ones]) * b_cells
+        + sum(map(len, brought)),
         "v": len(join.summed) * b_cells,
         "v_m": 0 if on_rows else len(join.summed) * b_cells,
         "v_c": len(join.summed) * b_cells if on_rows else 0,
         "x": 0 if on_rows else len(join.factors_a),
         "z": len({summed.gathered for summed in products}) * b_cells,
         "p": len(products) * b_cells,
-        "v_p": len([summed for summed in join.summed if summed.gathered not in join.ones]) * b_cells,
+        "v_p": 0 if on_rows else len([summed for summed in join.summed if summed.gathered not in join.ones]) * b_cells,
         "r": len(join.summed) * b_cells if isinstance(plan.protection, AddNoise) else 0,
     }
     expected = {"n_a": table_a.max_rows, "n_b": table_b.max_rows, "g": g, "k": table_a.max_rows_per_person}
     if join.card == "helper_join_b":
-        expected |= {name: columns[name] for name in ("v_g", "v_t", "v", "x", "v_p", "r")}
+        expected |= {name: columns[name] for name in ("v_g", "v_t", "v", "v_m", "v_c", "x", "v_p", "r")}
     else:
         expected["s"] = budget.dummy_slots(join.helper_epsilon, join.helper_delta, table_a.max_rows_per_person)
         expected |= {name: columns[name] for name in ("v_g", "v", "v_m", "v_c", "x", "z", "p", "r")}

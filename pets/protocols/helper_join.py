@@ -168,20 +168,10 @@ def party_a(
     tau = yield from receive("helper", "M4")
     check_positions(tau, shape.n, "M4")
     if on_rows is not None:
-        own = rows.OwnOfA(
-            [_in_list(shape, at, values) for values in brought.compared],
-            x_in_list,
-            [_in_list(shape, at, flags.astype(np.int64)) == 1 for flags in brought.tests],
-        )
+        own, cell = own_in_list(shape, at, brought)
         parts = [columns.gather(each, tau) for each in masked]
-        cell = _in_list(shape, at, brought.cell.astype(np.int64))
         computed = yield from on_rows.computed(parts, own, cell)
-        third = yield from receive_columns("helper", "Mr", shape.v)
-        share = np.empty((shape.v, shape.g), np.uint64)
-        for column, words in enumerate(computed):
-            whole = words.own[: shape.n_list_a] + words.next[: shape.n_list_a] + third[column]
-            share[column] = columns.segment_sums(whole, cell_at, shape.g)
-            share[column] += difference(prf.words_at(ab.key("r2", column), position))
+        share = yield from computed_by_a(shape, computed, cell_at, position, ab)
         return (yield from released_by_a(shape, share, brought, ab, ac, noise_a))
     opened = dict(zip(shape.factors_b, (yield from receive_columns("helper", "Mf", len(shape.factors_b))), strict=True))
 
@@ -201,6 +191,28 @@ def party_a(
     return (yield from released_by_a(shape, share, brought, ab, ac, noise_a))
 
 
+def computed_by_a(shape: Sizes, computed: Sequence[Words], cell_at: U32, position: U32, ab: prf.KeyFamily) -> Role[U64]:
+    """Role a's share of the sums, (v, g), of what was computed on rows: with the part that a lacks, which comes in Mr.
+
+    ``cell_at``: the cell of each entry of its list; ``position``: where each cell ends (M8).
+    """
+    third = yield from receive_columns("helper", "Mr", shape.v)
+    share = np.empty((shape.v, shape.g), np.uint64)
+    for column, words in enumerate(computed):
+        whole = words.own[: shape.n_list_a] + words.next[: shape.n_list_a] + third[column]
+        share[column] = columns.segment_sums(whole, cell_at, shape.g)
+        share[column] += difference(prf.words_at(ab.key("r2", column), position))
+    return share
+
+
+def computed_by_helper(shape: Sizes, computed: Sequence[Words], bc: prf.KeyFamily) -> Role[None]:
+    """Of what was computed on rows, the part that a lacks goes to a (Mr), less a mask that b has for its share."""
+    for column, words in enumerate(computed):
+        third = words.next[: shape.n_list_a].copy()
+        prf.sub_words(bc.key("rows", column), third)
+        yield Send("a", "Mr", third, column)
+
+
 def released_by_a(
     shape: Sizes, share: U64, brought: RowsOfA, ab: prf.KeyFamily, ac: prf.KeyFamily, noise_a: U64 | None
 ) -> Role[U64 | None]:
@@ -217,7 +229,17 @@ def released_by_a(
     return None
 
 
-def _in_list(shape: Shape, at: U32, values: I64) -> U64:
+def own_in_list(shape: Sizes, at: U32, brought: RowsOfA) -> tuple[rows.OwnOfA, U64]:
+    """What role a puts into a computation on rows, and the cell of each, in the order of its list."""
+    own = rows.OwnOfA(
+        [_in_list(shape, at, values) for values in brought.compared],
+        [_in_list(shape, at, values) for values in brought.values],
+        [_in_list(shape, at, flags.astype(np.int64)) == 1 for flags in brought.tests],
+    )
+    return own, _in_list(shape, at, brought.cell.astype(np.int64))
+
+
+def _in_list(shape: Sizes, at: U32, values: I64) -> U64:
     """A column of role a's rows where its list has them, and zeros elsewhere."""
     placed = np.zeros(shape.n_list_a, np.uint64)
     columns.scatter_into(placed, at, values.view(np.uint64))
@@ -326,10 +348,7 @@ def helper(
 
     if on_rows is not None:
         computed = yield from on_rows.computed([gathered(column) for column in range(shape.v_g)], None, None)
-        for column, words in enumerate(computed):
-            third = words.next[: shape.n_list_a].copy()
-            prf.sub_words(bc.key("rows", column), third)
-            yield Send("a", "Mr", third, column)
+        yield from computed_by_helper(shape, computed, bc)
     share, v = {}, {}
     for place, of_b in enumerate(shape.factors_b if on_rows is None else ()):
         share[of_b] = gathered(of_b)

@@ -5,6 +5,7 @@ protocols/helper_join_b/README.md the argument. Role b writes its persons' words
 persons read (kernels/okvs.py), and sends it to the helper under a mask that a has, too. Role a sends tokens. So a and
 the helper hold two summands of what each row reads, right or not; which rows read what b wrote is found out, and
 multiplied in, on shares of all three (protocols/rep3). Nobody holds a match. What is left is mode A's way to sums.
+Where more is computed on rows (protocols/rows.py), that computation begins with what was read, and finds out the match.
 
 Source: protocols.md 2; the sums by cell are those of mode A (1.7, steps 4 and 5).
 """
@@ -25,12 +26,16 @@ from pets.protocols.helper_join import (
     U8,
     U32,
     U64,
+    OnRows,
     PeopleOfB,
     RowsOfA,
     Sizes,
     bounds_of_cells,
     check_positions,
+    computed_by_a,
+    computed_by_helper,
     difference,
+    own_in_list,
     released_by_a,
     released_by_b,
     released_by_helper,
@@ -73,7 +78,14 @@ class Shape(Sizes):
         return okvs.slots_of(self.third)
 
 
-def party_a(shape: Shape, rows: RowsOfA, ab: prf.KeyFamily, ac: prf.KeyFamily, noise_a: U64 | None) -> Role[U64 | None]:
+def party_a(
+    shape: Shape,
+    rows: RowsOfA,
+    ab: prf.KeyFamily,
+    ac: prf.KeyFamily,
+    noise_a: U64 | None,
+    on_rows: OnRows | None = None,
+) -> Role[U64 | None]:
     """Play input party a: send permuted tokens, read the mask of b's table, sum matched words by cell.
 
     Without noise nothing is sent in the end: what is returned, (v, g) uint64, is this party's share of the sums, for
@@ -97,13 +109,18 @@ def party_a(shape: Shape, rows: RowsOfA, ab: prf.KeyFamily, ac: prf.KeyFamily, n
     for column in shape.travelling:
         read.append(okvs.read(prf.words(ab.key("r", column), shape.slots), places))
     del places, checks
+    cell_at = lists.cells_by_position(bounds, q)
+    if on_rows is not None:
+        own, cell = own_in_list(shape, at, rows)
+        computed = yield from on_rows.computed(read, own, cell)
+        share = yield from computed_by_a(shape, computed, cell_at, position, ab)
+        return (yield from released_by_a(shape, share, rows, ab, ac, noise_a))
     x_in_list = np.zeros((shape.x, shape.n_list_a), np.uint64)
     for column, values in enumerate(rows.values):
         columns.scatter_into(x_in_list[column], at, values.view(np.uint64))
 
     matched = yield from marked(_matched(shape, Context(0, _zeros(ab, ac), roles=PARTIES), read, x_in_list), MARK)
 
-    cell_at = lists.cells_by_position(bounds, q)
     share = np.empty((shape.v, shape.g), np.uint64)
     for column, words in enumerate(matched):
         share[column] = columns.segment_sums(words.own + words.next, cell_at, shape.g)
@@ -111,7 +128,14 @@ def party_a(shape: Shape, rows: RowsOfA, ab: prf.KeyFamily, ac: prf.KeyFamily, n
     return (yield from released_by_a(shape, share, rows, ab, ac, noise_a))
 
 
-def party_b(shape: Shape, people: PeopleOfB, ab: prf.KeyFamily, bc: prf.KeyFamily, noise_b: U64 | None) -> Role[None]:
+def party_b(
+    shape: Shape,
+    people: PeopleOfB,
+    ab: prf.KeyFamily,
+    bc: prf.KeyFamily,
+    noise_b: U64 | None,
+    on_rows: OnRows | None = None,
+) -> Role[None]:
     """Play input party b: send its masked table, then sum shares in an order that only a and b know.
 
     Without noise there is no Mn.
@@ -133,19 +157,26 @@ def party_b(shape: Shape, people: PeopleOfB, ab: prf.KeyFamily, bc: prf.KeyFamil
         yield Send("helper", "P", columns.minus_words(writer.write(words), ab.key("r", column)), place)
     del writer
 
-    matched = yield from marked(_matched(shape, Context(2, _zeros(bc, ab), roles=PARTIES)), MARK)
+    if on_rows is None:
+        matched = yield from marked(_matched(shape, Context(2, _zeros(bc, ab), roles=PARTIES)), MARK)
+        own = [product.own for product in matched]
+    else:
+        yield from on_rows.computed(None, None, None)
+        own = [prf.words(bc.key("rows", column), shape.n_list_a) for column in range(shape.v)]
 
     q = permute.permutation(ab.key("q", purpose="permutation"), shape.n_list_a)
     rho2 = permute.permutation(ab.key("rho2", purpose="permutation"), shape.n_list_a)
-    for column, product in enumerate(matched):
+    for column, part in enumerate(own):
         hidden = np.empty(shape.n_list_a, np.uint64)
-        columns.prefix_scatter(product.own, q, rho2, hidden)
+        columns.prefix_scatter(part, q, rho2, hidden)
         prf.sub_words(ab.key("r2", column), hidden)
-        yield Send("helper", "M6", hidden, column)
+        yield Send("helper", "M6" if on_rows is None else "M6c", hidden, column)
     yield from released_by_b(shape, ab, noise_b)
 
 
-def helper(shape: Shape, ac: prf.KeyFamily, bc: prf.KeyFamily, noise_c: U64 | None) -> Role[U64 | None]:
+def helper(
+    shape: Shape, ac: prf.KeyFamily, bc: prf.KeyFamily, noise_c: U64 | None, on_rows: OnRows | None = None
+) -> Role[U64 | None]:
     """Play the helper: read a masked table at tokens, work on shares, send a noised share of every sum.
 
     Without noise nothing is sent in the end: what is returned, (v, g) uint64, is this party's share of the sums, for
@@ -165,9 +196,12 @@ def helper(shape: Shape, ac: prf.KeyFamily, bc: prf.KeyFamily, noise_c: U64 | No
         read.append(okvs.read((yield from receive("b", "P", place)), places))
     del tokens, places
 
-    yield from marked(_matched(shape, Context(1, _zeros(ac, bc), roles=PARTIES), read), MARK)
-
-    sums = yield from receive_columns("b", "M6", shape.v)
+    if on_rows is None:
+        yield from marked(_matched(shape, Context(1, _zeros(ac, bc), roles=PARTIES), read), MARK)
+        sums = yield from receive_columns("b", "M6", shape.v)
+    else:
+        yield from computed_by_helper(shape, (yield from on_rows.computed(read, None, None)), bc)
+        sums = yield from receive_columns("b", "M6c", shape.v)
     return (yield from released_by_helper(shape, sums, position, ac, noise_c))
 
 

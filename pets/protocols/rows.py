@@ -1,7 +1,8 @@
 """Rows computed on by three parties between a join and its sums: a condition across tables, then what it lets count.
 
 ``filtered`` is run alike by the three computing parties of helper_join, inside their roles, once the join has placed
-role b's columns beside role a's rows in shares of two. What it sends is operations of the card rep3, in the order and
+role b's columns beside role a's rows in shares of two. In mode A these are zeros where nobody matched; in mode B words of
+check come with them, and a row whose word is not zero reads what is nobody's. What it sends is operations of the card rep3, in the order and
 sizes that ``pets/spec/rowwise.py`` lists from the plan alone; nothing depends on records.
 """
 
@@ -50,7 +51,8 @@ Condition = Leaf | Joint
 class Shape:
     """Public parameters. ``listed``: entries of role a's list; ``brought``: columns of role b.
 
-    Without a condition all matched rows count. Of the columns the first ``gathered`` are factors of sums, then come
+    Without a condition all matched rows count. Of the columns the first ``checks`` are words of check, then come
+    ``gathered`` that are factors of sums, but for ``ones``, which are 1 for all that are b's and do not come; then
     compared columns, then tests. ``pairs``: number of a compared column of a, an operator, number of one of b.
     ``summed``: the gathered column and the factor of a, or None.
     """
@@ -64,6 +66,18 @@ class Shape:
     condition: Condition | None
     factors_a: int
     summed: tuple[tuple[int, int | None], ...]
+    checks: int = 0
+    ones: frozenset[int] = frozenset()
+
+    @property
+    def travelling(self) -> tuple[int, ...]:
+        """Gathered columns that come, in order."""
+        return tuple(number for number in range(self.gathered) if number not in self.ones)
+
+    @property
+    def first_compared(self) -> int:
+        """Where, among the columns of role b, those begin that are compared."""
+        return self.checks + len(self.travelling)
 
     @property
     def rows(self) -> int:
@@ -114,7 +128,7 @@ def filtered(ctx: Context, shape: Shape, brought: Sequence[U64] | None, own: Own
     """
     if (brought is None) != (ctx.me == B) or (own is None) != (ctx.me != A):
         raise InternalError("internal.bug", where="what parties bring to a computation on rows")
-    part = None if brought is None else np.concatenate([_padded(column, shape.rows) for column in brought])
+    part = None if brought is None else np.concatenate([_brought(ctx, shape, *each) for each in enumerate(brought)])
     columns = yield from sharing.from_two(ctx, A, part, shape.brought * shape.rows)
     values: Words | None = None
     if count := shape.compared_a + shape.factors_a:
@@ -126,23 +140,43 @@ def filtered(ctx: Context, shape: Shape, brought: Sequence[U64] | None, own: Own
         if own is not None:
             planes = np.stack([_plane(flags, shape.rows) for flags in own.tests])
         tests = yield from sharing.given_planes(ctx, A, planes, count, shape.rows)
-    gathered = columns[slice(0, shape.gathered * shape.rows)]
-    if shape.condition is not None:
-        pairs = yield from _compared(ctx, shape, columns, values)
-        evaluating = _Bits(ctx, shape, pairs, tests, columns)
-        truth = yield from evaluating.of(shape.condition)
-        (kept,) = yield from compare.to_words(ctx, truth)
-        gathered = yield from sharing.multiply(ctx, sharing.joined(*[kept] * shape.gathered), gathered)
-    found = [gathered[_place(shape, of_b)] for of_b, _ in shape.summed]
+    kept = yield from _kept(ctx, shape, columns, values, tests)
+    gathered = {at: columns[_place(shape, shape.checks + place)] for place, at in enumerate(shape.travelling)}
+    if kept is not None:
+        if gathered:
+            both = yield from sharing.multiply(
+                ctx, sharing.joined(*[kept] * len(gathered)), sharing.joined(*gathered.values())
+            )
+            gathered = {at: both[_place(shape, place)] for place, at in enumerate(gathered)}
+        gathered |= dict.fromkeys(shape.ones, kept)
+    found = [gathered[of_b] for of_b, _ in shape.summed]
     if shape.products:
         assert values is not None
-        left = sharing.joined(*(gathered[_place(shape, of_b)] for of_b, _ in shape.products))
+        left = sharing.joined(*(gathered[of_b] for of_b, _ in shape.products))
         right = sharing.joined(*(values[_place(shape, shape.compared_a + of_a)] for _, of_a in shape.products))
         product = yield from sharing.multiply(ctx, left, right)
         numbers = [at for at, (_, of_a) in enumerate(shape.summed) if of_a is not None]
         for number, at in enumerate(numbers):
             found[at] = product[_place(shape, number)]
     return found
+
+
+def _kept(ctx: Context, shape: Shape, columns: Words, values: Words | None, tests: Bits | None) -> Role[Words | None]:
+    """1 where a row counts, by its words of check and the condition, else 0; None if all rows count that are not 0."""
+    true: list[Bits] = []
+    if shape.checks:
+        bits = yield from compare.is_zero(ctx, columns[slice(0, shape.checks * shape.rows)])
+        true += [_part(shape, bits, number) for number in range(shape.checks)]
+    if shape.condition is not None:
+        pairs = yield from _compared(ctx, shape, columns, values)
+        true.append((yield from _Bits(ctx, shape, pairs, tests, columns).of(shape.condition)))
+    if not true:
+        return None
+    whole = true[0]
+    for other in true[1:]:
+        whole = yield from sharing.conjoin(ctx, whole, other)
+    (kept,) = yield from compare.to_words(ctx, whole)
+    return kept
 
 
 def _compared(ctx: Context, shape: Shape, columns: Words, values: Words | None) -> Role[list[Bits]]:
@@ -152,7 +186,7 @@ def _compared(ctx: Context, shape: Shape, columns: Words, values: Words | None) 
     assert values is not None
     differences = []
     for of_a, op, of_b in shape.pairs:
-        x, y = values[_place(shape, of_a)], columns[_place(shape, shape.gathered + of_b)]
+        x, y = values[_place(shape, of_a)], columns[_place(shape, shape.first_compared + of_b)]
         differences.append(y - x if op in (">", "<=") else x - y)
     found: dict[int, Bits] = {}
     ordered = shape.ordered
@@ -193,7 +227,7 @@ class _Bits:
         if leaf.kind == "a":
             assert self.tests is not None
             return self.tests[slice(leaf.number, leaf.number + 1)]
-        first = self.shape.gathered + self.shape.compared_b
+        first = self.shape.first_compared + self.shape.compared_b
         word = self.columns[_place(self.shape, first + leaf.number)]
         # A word that is 0 or 1 is shared as a bit by the last bits of its parts: their sum and their XOR agree there.
         own, following = (shares.planes(part & np.uint64(1), 1) for part in (word.own, word.next))
@@ -208,6 +242,14 @@ def _part(shape: Shape, bits: Bits, number: int) -> Bits:
     words = shape.rows // PLANE
     at = slice(number * words, (number + 1) * words)
     return Bits(np.ascontiguousarray(bits.own[:, at]), np.ascontiguousarray(bits.next[:, at]), shape.rows)
+
+
+def _brought(ctx: Context, shape: Shape, number: int, column: U64) -> U64:
+    """A column of role b at its full length. Where nothing is listed the word of check is 1: it is nobody's."""
+    out = _padded(column, shape.rows)
+    if number < shape.checks and ctx.me == A:
+        out[column.size :] = 1
+    return out
 
 
 def _padded(column: U64, rows: int) -> U64:

@@ -227,6 +227,11 @@ class HelperJoin:
         """Cells of role b's grouping columns."""
         return self.parameter("v") // len(self.summed)
 
+    @property
+    def checks(self) -> int:
+        """Words of check of each row, where computing on rows begins with finding out what matches (mode B)."""
+        return 1 if self.rows is not None and "v_t" in dict(self.public) else 0
+
     def parameter(self, name: str) -> int:
         return dict(self.public)[name]
 

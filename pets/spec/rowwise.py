@@ -26,20 +26,25 @@ def _used(join: HelperJoin, rows: int) -> Iterator[Used]:
     condition = join.rows.condition
     tests = 1 + max((leaf.number for leaf in _leaves(condition) if leaf.kind == "a"), default=-1)
     ordered = sum(pair.op not in ("=", "<>") for pair in pairs)
-    yield _operation("from_two", join.parameter("v_g") * rows)
+    checks = join.checks
+    columns = join.parameter("v_g") - len(join.ones)
+    yield _operation("from_two", (checks + columns) * rows)
     if compared + factors:
         yield _operation("given", (compared + factors) * rows)
     if tests:
         yield _operation("given", tests * (rows // PLANE))
+    if checks:
+        yield _operation("is_zero", checks * rows)
     if ordered:
         yield _operation("negative", ordered * rows)
     if len(pairs) > ordered:
         yield _operation("is_zero", (len(pairs) - ordered) * rows)
-    if condition is not None:
-        for _ in range(_joints(condition)):
+    if condition is not None or checks:
+        for _ in range(_joints(condition) + max(checks + (condition is not None) - 1, 0)):
             yield _operation("conjoin", rows)
         yield _operation("to_words", rows)
-        yield _operation("multiply", len(join.gathered) * h * rows)
+        if travelling := len(join.gathered) * h - len(join.ones):
+            yield _operation("multiply", travelling * rows)
     if products := sum(summed.a is not None for summed in join.summed) * h:
         yield _operation("multiply", products * rows)
 
@@ -81,8 +86,8 @@ def _leaves(condition: Condition | None) -> Iterator[Leaf]:
             yield from _leaves(part)
 
 
-def _joints(condition: Condition) -> int:
+def _joints(condition: Condition | None) -> int:
     """Conjunctions and disjunctions of two."""
-    if isinstance(condition, Leaf):
+    if condition is None or isinstance(condition, Leaf):
         return 0
     return len(condition.parts) - 1 + sum(_joints(part) for part in condition.parts)

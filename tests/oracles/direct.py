@@ -21,6 +21,7 @@ from pets.plan.cost import join_of
 from pets.plan.lower import lower
 from pets.protocols import control
 from pets.protocols import helper_join as hj
+from pets.protocols import helper_join_b as mode_b
 from pets.protocols.base import Role
 from pets.secret import Secret
 from pets.spec.ir import AddNoise, Plan, Protect, Read
@@ -107,11 +108,12 @@ class Direct:
         result: Role[Any] = hj.result(shape)
         if isinstance(safe, Protect):
             result = control.result(prepare.control_shape(safe), ("a", "helper", "b"))
+        code: Any = mode_b if isinstance(shape, mode_b.Shape) else hj
         return play(
             {
-                "a": with_control(0, hj.party_a(shape, rows, keys["ab@a"], keys["ac@a"], words[0], computing[0])),
-                "b": with_control(2, hj.party_b(shape, people, keys["ab@b"], keys["bc@b"], words[1], computing[2])),
-                "helper": with_control(1, hj.helper(shape, keys["ac@c"], keys["bc@c"], words[2], computing[1])),
+                "a": with_control(0, code.party_a(shape, rows, keys["ab@a"], keys["ac@a"], words[0], computing[0])),
+                "b": with_control(2, code.party_b(shape, people, keys["ab@b"], keys["bc@b"], words[1], computing[2])),
+                "helper": with_control(1, code.helper(shape, keys["ac@c"], keys["bc@c"], words[2], computing[1])),
                 "result": result,
             },
             seed=seed,

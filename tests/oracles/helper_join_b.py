@@ -32,6 +32,8 @@ def public(case: Case) -> dict[str, int]:
         "v_g": len(case.y),
         "v_t": len(case.y) - len(ones(case)),
         "v": len(case.summed),
+        "v_m": len(case.summed),
+        "v_c": 0,
         "x": len(case.x),
         "v_p": sum(of_b not in ones(case) for of_b, _ in case.summed),
         "r": len(case.summed),

@@ -12,6 +12,8 @@ from pets.protocols import helper_join, rows
 from pets.protocols.control import context
 from pets.protocols.rep3.sharing import Words
 from pets.spec.cards import load_cards
+from pets.spec.joins import JOINS, MODE_B
+from tests.check.test_mode_b import in_mode_b
 from tests.oracles import random_queries as drawn
 from tests.oracles.direct import Direct, freeze
 from tests.oracles.helper_join import families
@@ -41,10 +43,12 @@ def world() -> drawn.World:
     return drawn.World(datasets, {"stays": stays, "homes": homes}, ("id", "id"), (), "10")  # type: ignore[arg-type]
 
 
-@pytest.fixture(scope="module")
-def direct(tmp_path_factory: pytest.TempPathFactory) -> Direct:
+@pytest.fixture(scope="module", params=JOINS)
+def direct(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Direct:
     made = world()
     spec = drawn.spec_of(made, SQL)
+    if request.param == MODE_B:
+        spec = in_mode_b(spec)
     return Direct.of(spec, freeze(spec, made.rows, tmp_path_factory.mktemp("rows")))
 
 
@@ -70,7 +74,7 @@ def is_true(x: int, y: int | None) -> bool:
 
 
 def listed(direct: Direct) -> int:
-    return load_cards()["helper_join_a"].names(dict(direct.plan.join.public))["n_list_a"]
+    return load_cards()[direct.plan.join.card].names(dict(direct.plan.join.public))["n_list_a"]
 
 
 def test_what_is_computed_is_the_product_where_the_condition_is_true(

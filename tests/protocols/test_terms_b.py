@@ -79,7 +79,7 @@ def test_shares_add_up_to_what_is_shared(name: str) -> None:
 
 
 def test_a_sender_can_compute_its_message_and_nobody_else_can() -> None:
-    for message in CARD.messages:
+    for message in (m for m in CARD.messages if m.label not in mode_a.PARTS):
         assert not list(made_by(message.sender, message.meaning, CARD))
         others = [role for role in CARD.roles if role != message.sender]
         assert not [role for role in others if not list(made_by(role, message.meaning, CARD))], message.label
