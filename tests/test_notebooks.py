@@ -54,13 +54,23 @@ def test_the_joint_query_shows_its_report_table_picture_and_truth() -> None:
     report = [page for page in pages if page.startswith("<iframe")]
     assert len(report) == 1 and "Ready for approval" in report[0]
     tables = [page for page in pages if 'class="pets-result"' in page]
-    assert len(tables) == 2
+    assert len(tables) == 3
+    assert tables[2].count("withheld") > 10
     assert [tables[0].count(f'<th scope="row">{level}<') for level in ("nothing", "95 %", "(missing)")] == [1, 1, 1]
     assert outputs(notebook, "image/png")
     printed = "".join(outputs(notebook, "text"))
     assert "control.order" in printed and "max of visits.visits is the value of one person" in printed
     assert "identifiers among them: 0" in printed
     assert "receipts/helper.json" in printed
+
+
+def test_the_exact_table_withholds_the_few_and_shows_the_others_as_they_are() -> None:
+    notebook = executed(FOLDER / "01_joint_query.ipynb")
+    compared = next(page for page in outputs(notebook, "text/plain") if "true_people" in page and "<NA>" in page)
+    found = re.findall(r"^\w* +\d+ % +(<NA>|\d+) +(\d+)$", compared, re.MULTILINE)
+    assert len(found) == 4 and found[0][0] == "<NA>"
+    for people, true in found:
+        assert people == ("<NA>" if int(true) < 10 else str((int(true) + 2) // 5 * 5))
 
 
 def test_the_joint_query_is_near_the_truth() -> None:

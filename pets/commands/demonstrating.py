@@ -27,6 +27,9 @@ def demo(
         Path | None,
         typer.Option("--spec", exists=True, dir_okay=False, help="Your specification (default: the demo's)."),
     ] = None,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="An exact table, with small groups withheld, in the place of noise.")
+    ] = False,
     people: Annotated[
         int, typer.Option(min=1, max=400_000, help="People in each organisation's made-up records.")
     ] = 100_000,
@@ -37,6 +40,10 @@ def demo(
     """Two organisations, a helper, an approved joint query: from records to receipts in a minute."""
     if (health is None) != (council is None):
         raise typer.BadParameter("give both --health and --council, or neither")
+    if exact and spec is not None:
+        raise typer.BadParameter("give --exact or --spec: a specification says itself how it is released")
     from pets.demo.show import show
 
-    return show(health=health, council=council, spec=spec, people=people, overlap=overlap, seed=seed, out=out)
+    return show(
+        health=health, council=council, spec=spec, exact=exact, people=people, overlap=overlap, seed=seed, out=out
+    )

@@ -30,16 +30,18 @@ from pets.demo.deploy import Deployment, deploy, starting, wait_ready
 from pets.demo.people import make_people
 from pets.derive import LEVEL
 from pets.errors import ConfigError, SourceError, SpecError
-from pets.ids import PartyId, SpecDigest
+from pets.ids import WITHHELD, PartyId, SpecDigest
 from pets.party.config import read_client
 from pets.party.warm import STEPS, prepare_kernels
 from pets.plan.review import Review, review
 from pets.remote import connect, network
 from pets.result import Result
+from pets.spec.control import effective
 from pets.spec.model import Spec
 from pets.spec.parse import read_spec
 
 SPEC: Final = "ae_by_tenure.spec.toml"
+EXACT: Final = "exact.spec.toml"
 MAX_TABLE_ROWS: Final = 40
 MARK: Final = "made-by-pets-demo"
 """A file that says that a folder is ours to clear."""
@@ -56,15 +58,25 @@ class Records:
 
 
 def show(
-    *, health: Path | None, council: Path | None, spec: Path | None, people: int, overlap: float, seed: int, out: Path
+    *,
+    health: Path | None,
+    council: Path | None,
+    spec: Path | None,
+    exact: bool,
+    people: int,
+    overlap: float,
+    seed: int,
+    out: Path,
 ) -> int:
     """Run the demonstration and leave table, chart, report and evidence in ``out``. Returns the exit code.
+
+    Without a specification it is the demonstration's own, which is released with noise or, if ``exact``, without.
 
     With files of one's own, ``health`` is the first dataset of ``spec`` and ``council`` the second.
     Raises: what refuses; what a holder's server said to its own people has then been shown.
     """
     began = time.perf_counter()
-    spec_file = spec if spec is not None else demo_folder() / SPEC
+    spec_file = spec if spec is not None else demo_folder() / (EXACT if exact else SPEC)
     found = _accepted(read_spec(spec_file))
     _fresh(out)
     made = out / "records"
@@ -221,12 +233,22 @@ def _show_table(result: Result, out: Path) -> None:
     cells = len(result.to_pandas())
     if cells > MAX_TABLE_ROWS:
         console.print(f"[dim]... and {cells - MAX_TABLE_ROWS} more cells in result.csv[/]")
-    console.print(
-        f"[dim]Every number carries noise (differential privacy, epsilon {result.epsilon} a run). ± and \\[ to ] hold "
-        f"{LEVEL:.0%} of what the noise alone does; '{tables.UNDETERMINED}' is what it leaves open.[/]"
-    )
+    console.print(f"[dim]{_note(result)}[/]")
     _line(f"\n  table  {escape(str(out / 'result.csv'))}")
     _line(f"  chart  {escape(str(out / 'result.png'))}")
+
+
+def _note(result: Result) -> str:
+    """What stands under the table: what is open of its numbers, or kept back."""
+    control = effective(result.review.spec)
+    if control is None:
+        return (
+            f"Every number carries noise (differential privacy, epsilon {result.epsilon} a run). ± and \\[ to ] hold "
+            f"{LEVEL:.0%} of what the noise alone does; '{tables.UNDETERMINED}' is what it leaves open."
+        )
+    few = f"fewer than {control.min_count} people" + " or nobody" * (control.zeros == "hidden")
+    rounded = " ± and [ to ]: what rounding leaves open." * (control.round_to > 1)
+    return escape(f"Exact, no noise. '{WITHHELD}': {few}, and no server has seen how many.{rounded}")
 
 
 def _show_price(result: Result) -> None:

@@ -12,15 +12,18 @@ from typing import Any
 import pandas as pd
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from pets.check.blocks import Picture
 from pets.check.picture import standalone
 from pets.check.report import report
+from pets.cli import app
 from pets.commands import tables
 from pets.commands.tables import Cell, statistic
+from pets.demo import show
 from pets.demo.data import demo_folder
 from pets.demo.people import make_people
-from pets.demo.show import MARK
+from pets.demo.show import EXACT, MARK
 from pets.errors import ConfigError
 from pets.ids import MISSING
 from pets.plan.review import review
@@ -85,6 +88,42 @@ def test_own_files_from_report_to_receipts(own: SimpleNamespace, tmp_path: Path)
     assert "<svg" in (out / "report.html").read_text()
 
 
+@pytest.mark.timeout(300)
+def test_the_exact_demonstration_withholds_small_groups_and_says_so(tmp_path: Path) -> None:
+    out, spec = tmp_path / "made", tmp_path / "smaller.toml"
+    smaller = (demo_folder() / EXACT).read_text().replace("250_000", "70_000").replace("200_000", "40_000")
+    spec.write_text(smaller)
+    said = demo("--spec", spec, "--people", 40_000, "--out", out).stdout
+    assert re.search(r"^owner +16-24 +\d+ \[\d+ to \d+\] +[\d,]+$", said, re.MULTILINE)
+    assert re.search(r"^temporary +16-24 +withheld +withheld$", said, re.MULTILINE)
+    assert "'withheld': fewer than 10 people or nobody" in said
+    assert "carries noise" not in said
+    table = pd.read_csv(out / "result.csv", dtype=str)
+    assert 0 < (table["people"] == "withheld").sum() < len(table)
+    health = pd.read_csv(out / "records" / "health.csv", dtype=str)
+    tenure = pd.read_csv(out / "records" / "council.csv", dtype=str).dropna().set_index("nhs_number")["tenure"]
+    summer = health[(health["arrival"] >= "2026-07-01") & (health["department"] == "single specialty")]
+    known = summer.assign(tenure=summer["nhs_number"].map(tenure)).dropna()
+    people = known.groupby(["tenure", "age_band"])["nhs_number"].nunique()
+    for row in table[(table["tenure"] != MISSING) & (table["age_band"] != MISSING)].itertuples():
+        true = people.get((row.tenure, row.age_band), 0)
+        assert row.people == (str((true + 2) // 5 * 5) if true >= 10 else "withheld")
+
+
+def test_exact_takes_the_exact_specification(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    read: list[Path] = []
+
+    def stop(file: Path) -> None:
+        read.append(file)
+        raise ConfigError("config.output", file=file.name, problem="enough")
+
+    monkeypatch.setattr(show, "read_spec", stop)
+    for words in (["--exact"], []):
+        assert isinstance(CliRunner().invoke(app, ["demo", *words, "--out", str(tmp_path)]).exception, ConfigError)
+    assert read == [demo_folder() / EXACT, SPEC]
+    review(read_spec(demo_folder() / EXACT)).require()
+
+
 def test_a_bad_row_is_named_on_the_terminal_of_the_one_who_holds_it(own: SimpleNamespace, tmp_path: Path) -> None:
     frame = pd.read_csv(own.council, dtype=str)
     frame.loc[7, "tenure"] = "squatted"
@@ -104,6 +143,7 @@ def test_a_bad_row_is_named_on_the_terminal_of_the_one_who_holds_it(own: SimpleN
         (["--health", "nowhere.csv", "--council", "nowhere.csv"], "file 'nowhere.csv' does not exist"),
         (["--health", str(SPEC)], "both --health and --council"),
         (["--people", "0"], "--people"),
+        (["--exact", "--spec", str(SPEC)], "--exact or --spec"),
         (["--overlap", "1.5"], "--overlap"),
     ],
 )
