@@ -3,7 +3,8 @@
 ``filtered`` is run alike by the three computing parties of helper_join, inside their roles, once the join has placed
 role b's columns beside role a's rows in shares of two. In mode A these are zeros where nobody matched; in mode B
 words of check come with them, and a row whose word is not zero reads what is nobody's. What it sends is operations of
-the card rep3, in the order and sizes that ``pets/spec/rowwise.py`` lists from the plan alone; nothing depends on records.
+the card rep3, in the order and sizes that ``pets/spec/rowwise.py`` lists from the plan alone; nothing depends on
+records.
 """
 
 from collections.abc import Sequence
