@@ -1,7 +1,6 @@
 """helper_join in mode B for tests: the cases of mode A, whose functionality it has too, under its own card."""
 
 import inspect
-import sys
 import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from pets.protocols.base import Role
 from pets.spec.cards import load_cards
 from tests.oracles import helper_join as oracle
 from tests.oracles.helper_join import Case
+from tests.oracles.mistaken import Change, mistaken
 
 
 def ones(case: Case) -> frozenset[int]:
@@ -89,20 +89,10 @@ OF_BOTH_MODES = (mode_a.released_by_a, mode_a.released_by_b, mode_a.released_by_
 SOURCE = "\n\n".join([Path(hj.__file__).read_text(encoding="utf-8"), *map(inspect.getsource, OF_BOTH_MODES)])
 """The module, with the functions that it has from mode A as its own, so that a mistake may be in them, too."""
 
-Change = tuple[str, str, int]
-
 
 def changed(name: str, changes: Sequence[Change] = (), **globals_: Any) -> types.ModuleType:
-    """Our module with its mistake: text, what replaces it, and how often that occurs, or the mutant is out of date."""
-    text = SOURCE
-    for old, new, times in changes:
-        assert text.count(old) == times, f"mutant {name}: {text.count(old)} times {old!r}"
-        text = text.replace(old, new)
-    module = types.ModuleType(f"helper_join_b_with_{name}")
-    sys.modules[module.__name__] = module  # dataclasses look their module up
-    exec(compile(text, f"<{name}>", "exec"), module.__dict__)
-    module.__dict__.update(globals_)
-    return module
+    """Mode B with a mistake."""
+    return mistaken(SOURCE, f"b_{name}", changes, **globals_)
 
 
 def recording(parts: dict[tuple[str, int], np.ndarray], code: types.ModuleType | None = None) -> types.ModuleType:

@@ -4,7 +4,6 @@ Most keep every result right, as a mistake that nobody notices would. ``PITFALL`
 those of protocols.md 1.14, ``B`` numbers those of threats-and-tests.md 4.6.
 """
 
-import sys
 import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,24 +15,14 @@ from pets.kernels import prf
 from pets.protocols import helper_join as hj
 from pets.protocols.base import Array
 from pets.secret import Secret
+from tests.oracles.mistaken import Change, mistaken
 
 SOURCE = Path(hj.__file__).read_text(encoding="utf-8")
 
-Change = tuple[str, str, int]
-"""Text, what replaces it, and how often it occurs."""
-
 
 def changed(name: str, changes: Sequence[Change], **globals_: Any) -> types.ModuleType:
-    """The module with its mistake. A text that occurs another number of times fails: the mutant is to be looked at."""
-    text = SOURCE
-    for old, new, times in changes:
-        assert text.count(old) == times, f"mutant {name}: {text.count(old)} times {old!r}"
-        text = text.replace(old, new)
-    module = types.ModuleType(f"helper_join_with_{name}")
-    sys.modules[module.__name__] = module  # dataclasses look their module up
-    exec(compile(text, f"<{name}>", "exec"), module.__dict__)
-    module.__dict__.update(globals_)
-    return module
+    """Mode A with a mistake."""
+    return mistaken(SOURCE, f"a_{name}", changes, **globals_)
 
 
 class Weak:

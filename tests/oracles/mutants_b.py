@@ -6,7 +6,8 @@ Most keep every result right, as a mistake that nobody notices would.
 import types
 from collections.abc import Mapping, Sequence
 
-from tests.oracles.helper_join_b import Change, changed
+from tests.oracles.helper_join_b import changed
+from tests.oracles.mistaken import Change
 
 IDENTITY = "np.arange(shape.n_list_a, dtype=np.uint32)"
 
