@@ -8,6 +8,7 @@ from math import isclose
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -29,7 +30,7 @@ from tests.oracles.direct import Direct, freeze
 QUERIES = 5
 
 
-def world(seed: int) -> drawn.World:
+def world(seed: int, people: int = 28) -> drawn.World:
     """Two tables with few groups, so that counts are around a minimum; every kind of measure, many of them NULL."""
     draw = random.Random(f"exact world {seed}")
     rows, tables = {}, []
@@ -54,7 +55,7 @@ def world(seed: int) -> drawn.World:
             },
         }
         own = []
-        for person in range(28):
+        for person in range(people):
             for _ in range(draw.choice([0, *[most] * 4, 1])):
                 row: dict[str, Any] = {"id": f"p{person}"}
                 row["d" + side] = draw.choice(["n", *columns["d" + side]["levels"][:2], None, None])
@@ -138,34 +139,25 @@ def spec_of(found: drawn.World, text: str, control: dict[str, Any]) -> Spec:
     return spec.model_copy(update={"release": release})
 
 
-def reference(direct: Direct, tables: dict[str, sql.Rows], control: Control) -> tuple[dict[str, Statistic], Table]:
+def reference(
+    direct: Direct, tables: dict[str, sql.Rows], control: Control, meets: joined.Meets | None = None
+) -> tuple[dict[str, Statistic], Table]:
     derive = next(step for step in direct.plan.steps if isinstance(step, Derive))
     dimensions = {str(d.column): d.levels for d in derive.dimensions}
     statistics = joined.statistics(direct.spec, direct.query)
-    rows = joined.rows(direct.spec, direct.query, tables, [d.column for d in derive.dimensions])
+    rows = joined.rows(direct.spec, direct.query, tables, [d.column for d in derive.dimensions], meets)
     most = direct.spec.dataset(direct.query.left).max_rows_per_person
     most *= direct.spec.dataset(direct.query.right).max_rows_per_person
     return statistics, protect(rows, dimensions, list(dict.fromkeys(statistics.values())), control, most_rows=most)
 
 
-def compared(direct: Direct, tables: dict[str, sql.Rows], seed: int) -> Counter[str]:
+def compared(direct: Direct, tables: dict[str, sql.Rows], seed: int, meets: joined.Meets | None = None) -> Counter[str]:
     """Hold what is opened, and the table, against the reference; how often what was seen."""
     safe, control = direct.plan.protection, effective(direct.spec)
     assert isinstance(safe, Protect) and control is not None
     opened = direct.opened(seed=seed)
-    moments = controlled.moments_of(safe, opened)
-    statistics, table = reference(direct, tables, control)
-    cells = list(table)
-    assert {safe.moments[each.moment].name for each in safe.shown} == set(statistics)
-    seen: Counter[str] = Counter()
-    for each in safe.shown:
-        name = safe.moments[each.moment].name
-        expected = [table[cell][statistics[name]] for cell in cells]
-        value, *_ = moments.values[each.moment]
-        there = moments.there[each.moment].tolist()
-        got = [int(v) if shown else None for v, shown in zip(value, there, strict=True)]
-        assert got == expected, f"{direct.spec.computation.sql}\n{control}\n{name}: {got}, expected {expected}"
-        seen.update("withheld" if number is None else "empty" if number == 0 else "shown" for number in expected)
+    statistics, table = reference(direct, tables, control, meets)
+    seen = held(direct, opened, statistics, table)
     frame = direct.table(opened)
     for output in direct.query.outputs:
         if isinstance(output.what, Aggregate) and output.what.statistic is Asked.AVG:
@@ -177,6 +169,25 @@ def compared(direct: Direct, tables: dict[str, sql.Rows], seed: int) -> Counter[
     seen["rounded"] += control.round_to > 1
     seen["known totals"] += bool(safe.lines)
     seen[direct.query.join] += 1
+    return seen
+
+
+def held(direct: Direct, opened: np.ndarray, statistics: dict[str, Statistic], table: Table) -> Counter[str]:
+    """Every number that is opened is that of the reference, and nothing else is; how many were shown."""
+    safe = direct.plan.protection
+    assert isinstance(safe, Protect)
+    moments, cells = controlled.moments_of(safe, opened), list(table)
+    assert {safe.moments[each.moment].name for each in safe.shown} == set(statistics)
+    seen: Counter[str] = Counter()
+    for each in safe.shown:
+        name = safe.moments[each.moment].name
+        expected = [table[cell][statistics[name]] for cell in cells]
+        value, *_ = moments.values[each.moment]
+        there = moments.there[each.moment].tolist()
+        got = [int(v) if shown else None for v, shown in zip(value, there, strict=True)]
+        asked = f"{direct.spec.computation.sql}\n{direct.spec.release.disclosure_control}"
+        assert got == expected, f"{asked}\n{name}: {got}, expected {expected}"
+        seen.update("withheld" if number is None else "empty" if number == 0 else "shown" for number in expected)
     return seen
 
 

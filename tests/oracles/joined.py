@@ -4,9 +4,10 @@ Written from the SQL alone: who meets whom, in which cell, with which values, an
 moments' counts of persons, sets or shares.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from math import prod
+from typing import Any
 
 from pets.ids import MISSING
 from pets.spec import moments as taken_apart
@@ -19,14 +20,21 @@ from tests.oracles.sql import Rows, holds
 MATCHED = "matched"
 
 
-def rows(spec: Spec, query: Query, tables: Mapping[str, Rows], dimensions: list[ColumnRef]) -> list[Row]:
+Meets = Callable[[Mapping[str, Any], Mapping[str, Any]], bool | None]
+"""What a condition on both tables says of a row of the left and one of the right; NULL is None."""
+
+
+def rows(
+    spec: Spec, query: Query, tables: Mapping[str, Rows], dimensions: list[ColumnRef], meets: Meets | None = None
+) -> list[Row]:
     """Every joined row. ``tables``: rows as they count; ``dimensions``: in the order of the cells."""
     left, right = (_by_person(spec, name, where, tables[name]) for name, where in _sides(query))
     found = []
     for person, own in left.items():
         for one in own:
             for other in right.get(person, [None] if query.join == "left" else []):
-                found.append(_row(spec, query, person, one, other, dimensions))
+                if meets is None or (other is not None and meets(one, other) is True):
+                    found.append(_row(spec, query, person, one, other, dimensions))
     return found
 
 
