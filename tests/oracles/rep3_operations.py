@@ -141,6 +141,11 @@ def _group_by(ctx: Context, x: Words, *, bits: int, columns: int, groups: int) -
     return [there, keys, *sums]
 
 
+def _summed_by(ctx: Context, x: Words, *, bits: int, columns: int, groups: int) -> Role[Any]:
+    key = x[slice(0, x.rows - groups)]
+    return (yield from tables.summed_by(ctx, key, bits, _columns(key, columns), groups))
+
+
 def _group_by_value(
     ctx: Context, x: Words, *, bits: int, value: int, whole: int, points: int, groups: int
 ) -> Role[Any]:
@@ -238,6 +243,7 @@ MADE: Mapping[str, Made] = {
     "quantiles": Made(_quantiles, 1, _by(bits=(2, 100), points=(1, 3)), rows=(1, 64, 100)),
     "ordered": Made(_ordered, 1, _by(bits=(1, 20, 62), columns=(1, 2, 1)), rows=(2, 70)),
     "group_by": Made(_group_by, 1, _by(bits=(1, 20), columns=(1, 3), groups=(1, 60)), rows=(64, 100)),
+    "summed_by": Made(_summed_by, 1, _by(bits=(1, 20), columns=(1, 3), groups=(2, 60)), rows=(63, 64, 100)),
     "group_by_value": Made(
         _group_by_value,
         1,

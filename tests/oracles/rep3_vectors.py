@@ -130,13 +130,14 @@ GROUPS: Mapping[str, Callable[..., Role[Words]]] = {
 
 TABLES: Mapping[str, Callable[..., Role[Words]]] = {
     "group_by": lambda ctx, x, y: _group_by(ctx, x),
+    "summed_by": lambda ctx, x, y: _one(tables.summed_by(ctx, _numbers(ctx, 1, 3, 1), 2, [x], 4)),
     "group_by_value": lambda ctx, x, y: _group_by_value(ctx, x),
     "top_by_group": lambda ctx, x, y: _top_by_group(ctx, x),
     "column_quantiles": lambda ctx, x, y: tables.column_quantiles(
         ctx, x, 3, _numbers(ctx, 1, 0, 1), [groups.Rank.lower(1, 2), groups.Rank.upper(1, 2)]
     ),
 }
-"""Of tables.py: all three rows have the key 1, but the second does not count."""
+"""Of tables.py: all three rows have the key 1, but the second does not count, or has another one."""
 
 
 def _group_by(ctx: Context, x: Words) -> Role[Words]:

@@ -1,5 +1,6 @@
 """GROUP BY a key that nobody knows, from rows in any order, against plain loops."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,34 @@ def test_sums_by_a_secret_key(rows: int, share: float) -> None:
         assert np.array_equal(got[1], table(list(found), most))
         assert np.array_equal(got[2], table([values.sum() for values in found.values()], most))
         assert np.array_equal(got[3], table([len(values) for values in found.values()], most))
+
+
+@pytest.mark.parametrize(("rows", "cells"), [(1, 1), (1, 7), (64, 1), (65, 64), (150, 9), (40, 300)])
+def test_sums_of_every_key_below_a_number(rows: int, cells: int) -> None:
+    """Also of those that no row has; values and sums of any size, modulo 2^64."""
+    rng = np.random.default_rng(rows)
+    key = rng.integers(0, cells, rows)
+    key[: rows // 3] = cells - 1
+    values = [rng.integers(-(2**62), 2**62, rows), np.ones(rows, np.int64)]
+
+    def act(ctx: Context, key: Words, *columns: Words) -> Role[list[Words]]:
+        return (yield from tables.summed_by(ctx, key, max(1, (cells - 1).bit_length()), columns, cells))
+
+    done = run(act, key, *values)
+    got = done.signed.reshape(2, cells)
+    for column, x in enumerate(values):
+        wanted = np.zeros(cells, np.int64)
+        np.add.at(wanted, key, x)
+        assert np.array_equal(got[column], wanted)
+
+
+def test_sums_of_keys_that_do_not_fit_are_a_mistake() -> None:
+    def act(ctx: Context, key: Words, *, bits: int, columns: int, cells: int) -> Role[list[Words]]:
+        return (yield from tables.summed_by(ctx, key, bits, [key] * columns, cells))
+
+    for wrong in ({"bits": 3, "columns": 1, "cells": 9}, {"bits": 3, "columns": 0, "cells": 8}):
+        with pytest.raises(ValueError, match="keys"):
+            run(partial(act, **wrong), np.zeros(3, np.int64))
 
 
 @pytest.mark.parametrize(("rows", "share"), CASES)

@@ -76,6 +76,7 @@ EXPECTED = {
     "at_ranks": lambda x, y: [x[1], 0],
     "quantiles": lambda x, y: [x[1]],
     "group_by": lambda x, y: [1, 0, 1, 0, x[0] + x[2], 0],
+    "summed_by": lambda x, y: [0, (x[0] + x[2]) % WORD, 0, x[1]],
     "group_by_value": lambda x, y: [1, 1, 5, 5, 5],
     "column_quantiles": lambda x, y: [5, 5],
     "top_by_group": lambda x, y: [1, 1, 1, 1, 0, 5, 5, 0],

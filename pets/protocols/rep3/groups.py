@@ -84,7 +84,7 @@ def arranged(ctx: Context, place: Words, columns: Sequence[Words]) -> Role[list[
 
 def fronted(ctx: Context, flags: Words, columns: Sequence[Words]) -> Role[list[Words]]:
     """Rows with a flag before those without, both in their old order. Sizes: ``mul`` of a row, and ``arranged``."""
-    running = _running(flags)
+    running = running_sums(flags)
     total = _everywhere(running[slice(-1, None)], flags.rows)
     behind = total + counted(ctx, flags.rows) - running
     ahead = running - public(ctx, 1, flags.rows)
@@ -115,7 +115,7 @@ def grouped(
         raise ValueError("a table of 1 to as many groups as rows, with a column")
     one, nothing = public(ctx, 1, 1), public(ctx, 0, 1)
     real = joined((yield from multiply(ctx, begins, valid)), nothing)
-    before = [joined(nothing, _running(each)) for each in sums]
+    before = [joined(nothing, running_sums(each)) for each in sums]
     first = [joined(each, nothing) for each in firsts]
     last = [joined(nothing, each) for each in lasts]
     table = yield from fronted(ctx, joined(begins, one), [real, *before, *first, *last])
@@ -155,12 +155,12 @@ def marked(ctx: Context, begins: Words, valid: Words, ranks: Sequence[Rank], mos
     shifts = joined(*(public(ctx, rank.shift + 1, most) for rank in ranks))
     place = found + shifts + joined(*([at[here]] * len(ranks)))
     kept = yield from multiply(ctx, joined(*([there[here]] * len(ranks))), place)
-    steps = [_steps(ctx, kept[slice(number * most, (number + 1) * most)]) for number in range(len(ranks))]
+    steps = [increments(ctx, kept[slice(number * most, (number + 1) * most)]) for number in range(len(ranks))]
     only = yield from multiply(ctx, joined(*([begin[here]] * len(ranks))), joined(*steps))
     rest = public(ctx, 0, rows + 1 - most)
     columns = [joined(only[slice(number * most, (number + 1) * most)], rest) for number in range(len(ranks))]
     back = yield from arranged(ctx, at, columns)
-    targets = [_running(each)[slice(0, rows)] - counted(ctx, rows) - public(ctx, 1, rows) for each in back]
+    targets = [running_sums(each)[slice(0, rows)] - counted(ctx, rows) - public(ctx, 1, rows) for each in back]
     (marks,) = yield from to_words(ctx, (yield from is_zero(ctx, joined(*targets))))
     return [marks[slice(number * rows, (number + 1) * rows)] for number in range(len(ranks))]
 
@@ -225,7 +225,8 @@ def _at(values: U64Array, to: U32Array) -> U64Array:
     return out
 
 
-def _running(x: Words) -> Words:
+def running_sums(x: Words) -> Words:
+    """Each row and all before it, added up."""
     return Words(np.cumsum(x.own, dtype=np.uint64), np.cumsum(x.next, dtype=np.uint64))
 
 
@@ -236,10 +237,10 @@ def _everywhere(x: Words, rows: int) -> Words:
 def counted(ctx: Context, rows: int) -> Words:
     """0, 1, 2, ...: public numbers."""
     one = public(ctx, 1, rows)
-    return _running(one) - one
+    return running_sums(one) - one
 
 
-def _steps(ctx: Context, x: Words) -> Words:
+def increments(ctx: Context, x: Words) -> Words:
     """What each row has more than the one before: 0 before the first."""
     return x - joined(public(ctx, 0, 1), x[slice(0, -1)])
 

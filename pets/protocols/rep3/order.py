@@ -5,6 +5,7 @@ Source:  Laur, Willemson, Zhang, ISC 2011; Araki et al., CCS 2021 (shuffle); Ham
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,34 +25,45 @@ def shuffled(ctx: Context, added: Sequence[Words], keys: Sequence[Words] = ()) -
     Learned: nothing: each party knows two of three permutations, and each part is masked by a stream that the other
              lacks.
     """
-    count, rows = len(added) + len(keys), (*added, *keys)[0].rows
-    table = [*added, *keys]
+    added, keys, _ = yield from _shuffled(ctx, added, keys)
+    return added, keys
+
+
+def _shuffled(
+    ctx: Context, added: Sequence[Words], keys: Sequence[Words]
+) -> Role[tuple[list[Words], list[Words], tuple[U32Array | None, ...]]]:
+    """``shuffled``, and the orders of each two parties, as far as this one knows them."""
+    table, orders = [*added, *keys], []
     for first in range(3):
-        order = _order_of_two(ctx, first, rows)
-        column = ctx.step("move")
-        moved = []
-        if ctx.me == (first + 2) % 3:
-            for _ in range(count):
-                moved.append(Words(*ctx.zeros.both(rows)))
-        else:
-            assert order is not None
-            peer = ctx.after if ctx.me == first else ctx.before
-            parts, masks = [], []
-            for place, each in enumerate(table):
-                xor = place >= len(added)
-                before, after = ctx.zeros.both(rows)
-                mask = before if ctx.me == first else after
-                own = (each.own ^ each.next if xor else each.own + each.next) if ctx.me == first else each.next
-                placed = _placed(own, order)
-                parts.append(placed ^ mask if xor else placed - mask)
-                masks.append(mask)
-            yield Send(peer, "move", np.concatenate(parts), column)
-            theirs = (yield from receive(peer, "move", column)).reshape(count, rows)
-            for place, (part, mask) in enumerate(zip(parts, masks, strict=True)):
-                both = part ^ theirs[place] if place >= len(added) else part + theirs[place]
-                moved.append(Words(mask, both) if ctx.me == first else Words(both, mask))
-        table = moved
-    return table[: len(added)], table[len(added) :]
+        orders.append(_order_of_two(ctx, first, table[0].rows))
+        table = yield from _moved(ctx, first, orders[-1], table, len(added))
+    return table[: len(added)], table[len(added) :], tuple(orders)
+
+
+def _moved(
+    ctx: Context, first: int, order: U32Array | None, table: Sequence[Words], added: int, *, last: int | None = None
+) -> Role[list[Words]]:
+    """Rows of columns at the places of an order that parties ``first`` and the next know; only the ``last`` of them."""
+    rows = table[0].rows if last is None else last
+    column = ctx.step("move")
+    if order is None:
+        return [Words(*ctx.zeros.both(rows)) for _ in table]
+    peer = ctx.after if ctx.me == first else ctx.before
+    parts, masks, moved = [], [], []
+    for place, each in enumerate(table):
+        xor = place >= added
+        before, after = ctx.zeros.both(rows)
+        mask = before if ctx.me == first else after
+        own = (each.own ^ each.next if xor else each.own + each.next) if ctx.me == first else each.next
+        placed = _placed(own, order)[each.rows - rows :]
+        parts.append(placed ^ mask if xor else placed - mask)
+        masks.append(mask)
+    yield Send(peer, "move", np.concatenate(parts), column)
+    theirs = (yield from receive(peer, "move", column)).reshape(len(table), rows)
+    for place, (part, mask) in enumerate(zip(parts, masks, strict=True)):
+        both = part ^ theirs[place] if place >= added else part + theirs[place]
+        moved.append(Words(mask, both) if ctx.me == first else Words(both, mask))
+    return moved
 
 
 def _order_of_two(ctx: Context, first: int, rows: int) -> U32Array | None:
@@ -80,6 +92,26 @@ def sorted_by(ctx: Context, key: Words, bits: int, payload: Sequence[Words] = ()
     Learned: nothing: what is opened is the order of shuffled rows, which is uniform.
     Raises:  PeerError peer.positions if what is opened is no order.
     """
+    (found, *moved), _ = yield from in_order(ctx, key, bits, [key, *payload])
+    return found, moved
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Way:
+    """How rows came into order: the orders of a shuffle that this party knows, and the open one after it."""
+
+    shuffle: tuple[U32Array | None, ...]
+    order: U32Array
+
+    def __repr__(self) -> str:
+        return "Way(***)"
+
+
+def in_order(ctx: Context, key: Words, bits: int, columns: Sequence[Words]) -> Role[tuple[list[Words], Way]]:
+    """``sorted_by`` of columns alone, and the way back for ``put_back``.
+
+    Sizes:   those of ``sorted_by`` with one column less than here are. Learned, Raises: as ``sorted_by``.
+    """
     rows = key.rows
     planes = yield from to_bits(ctx, key, bits)
     number = max(rows - 1, 0).bit_length()
@@ -87,11 +119,25 @@ def sorted_by(ctx: Context, key: Words, bits: int, payload: Sequence[Words] = ()
     counted = _count(ctx, rows)
     together = bits + number <= 64
     hidden = [_behind(secret, number, counted)] if together else [counted, secret]
-    table, hidden = yield from shuffled(ctx, [key, *payload], hidden)
+    table, hidden, orders = yield from _shuffled(ctx, columns, hidden)
     widths = [bits + number] if together else [number, bits]
     order = yield from ranked(ctx, stacked(*(_planes(each, width) for each, width in zip(hidden, widths, strict=True))))
-    found = [_ordered(each, order) for each in table]
-    return found[0], found[1:]
+    return [_ordered(each, order) for each in table], Way(orders, order)
+
+
+def put_back(ctx: Context, way: Way, columns: Sequence[Words], last: int) -> Role[list[Words]]:
+    """The ``last`` rows of columns that stand in order, as rows stood before ``in_order``.
+
+    Sizes:   ``move``: a word a row and column each way between two parties, twice, and a word for each of the ``last``
+             rows once; 3 rounds.
+    Learned: nothing: the same orders, backwards, under fresh masks; nothing is opened after that.
+    """
+    table = [_unordered(each, way.order) for each in columns]
+    for first in (2, 1, 0):
+        order = way.shuffle[first]
+        back = None if order is None else _inverse(order)
+        table = yield from _moved(ctx, first, back, table, len(table), last=last if first == 0 else None)
+    return table
 
 
 def _behind(high: Words, bits: int, low: Words) -> Words:
@@ -113,3 +159,13 @@ def _planes(words: Words, bits: int) -> Bits:
 
 def _ordered(x: Words, order: U32Array) -> Words:
     return Words(x.own[order], x.next[order])
+
+
+def _unordered(x: Words, order: U32Array) -> Words:
+    return Words(_placed(x.own, order), _placed(x.next, order))
+
+
+def _inverse(order: U32Array) -> U32Array:
+    out = np.empty_like(order)
+    out[order] = np.arange(order.size, dtype=np.uint32)
+    return out

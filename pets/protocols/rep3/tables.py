@@ -10,8 +10,8 @@ Source:  protocols.md 4.9 and 4.10.
 from collections.abc import Sequence
 
 from pets.protocols.base import Role
-from pets.protocols.rep3.groups import Rank, grouped, leading, marked, starts, summed
-from pets.protocols.rep3.order import sorted_by
+from pets.protocols.rep3.groups import Rank, counted, grouped, increments, leading, marked, running_sums, starts, summed
+from pets.protocols.rep3.order import in_order, put_back, sorted_by
 from pets.protocols.rep3.quantiles import quantiles
 from pets.protocols.rep3.sharing import Context, Words, joined, multiply, public
 
@@ -43,6 +43,29 @@ def group_by(
     begins = yield from starts(ctx, found)
     groups, (*totals, keys) = yield from grouped(ctx, begins, there, most=most, sums=moved, firsts=[found])
     return groups, keys, totals
+
+
+def summed_by(ctx: Context, key: Words, bits: int, columns: Sequence[Words], groups: int) -> Role[list[Words]]:
+    """Sums of columns over the rows of each key from 0 to ``groups`` - 1, in their order: 0 where there are no rows.
+
+    Behind the rows come one more for each key, which everybody knows, with 0 in every column. In order of their keys
+    each stands last in its group, so that running sums there, put back where it was, differ by the sum of its group.
+
+    Ranges:  0 <= key < groups <= 2^bits in all rows: one that does not count has 0 in every column.
+    Shapes:  key, columns (n,); results (groups,).
+    Sizes:   those of ``sorted_by`` of n + groups rows with one column less than these; ``move``: a word a row and
+             column each way between two parties, twice, and a word a group and column once; 3 rounds more.
+    Learned: nothing. Raises: ValueError on ``bits`` other than 1 to 62, or too few; PeerError peer.positions as there.
+    Source:  the way back as in Araki et al., CCS 2021; the row more in each group is our design (ADR 0029).
+    """
+    _check(bits)
+    if not 1 <= groups <= 2**bits or not columns:
+        raise ValueError("one or more keys of so many bits, and a column")
+    keys = joined(key, counted(ctx, groups))
+    whole = [joined(column, public(ctx, 0, groups)) for column in columns]
+    moved, way = yield from in_order(ctx, keys, bits, whole)
+    found = yield from put_back(ctx, way, [running_sums(column) for column in moved], groups)
+    return [increments(ctx, each) for each in found]
 
 
 def group_by_value(
