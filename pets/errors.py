@@ -214,8 +214,9 @@ CODES: Final[dict[str, Code]] = {
         "the query releases no aggregate", "select COUNT(*), SUM, AVG or another aggregate of the language"
     ),
     "spec.b-cells": Code(
-        "the grouping columns of {dataset} have {cells} cells; helper_join_a takes {most} on the side with fewer",
-        "merge levels, or group by fewer columns of {dataset}",
+        "the grouping columns of {dataset} have {cells} cells, of which at most {most} are told apart where a person "
+        "may have several rows",
+        "prepare one row a person in {dataset}, merge levels, or group by fewer columns of it",
     ),
     "spec.cells": Code("the table has {cells} cells; at most {most} are released", "group by fewer columns or levels"),
     "spec.dummies": Code(

@@ -65,8 +65,11 @@ class Binding:
 class Words:
     """The words of a card's messages, expanded for the columns of one plan."""
 
-    def __init__(self, card: Card, columns: Mapping[str, tuple[Binding, ...]], *, computed: bool = False) -> None:
+    def __init__(
+        self, card: Card, columns: Mapping[str, tuple[Binding, ...]], *, computed: bool = False, keyed: bool = False
+    ) -> None:
         self._computed: Final = computed
+        self._keyed: Final = keyed
         self._messages: Final = {message.label: message for message in card.messages}
         self._shared: Final = card.shared
         self._program: Final = card.program
@@ -146,7 +149,8 @@ class Words:
     def shared(self, name: str, at: Binding) -> Shared:
         """The shared value of that name, as it is for this column."""
         kind = "plain" if at.factor is None else "product"
-        whens = ("computed", "always") if self._computed else (kind, "joined", "always")
+        on_rows = "keyed" if self._keyed else "computed"
+        whens = (on_rows, "always") if self._computed else (kind, "joined", "always")
         for each in self._shared:
             if each.name == name and each.when in whens:
                 return each

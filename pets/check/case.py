@@ -66,6 +66,8 @@ class Case:
     controlled: bool
     computed: bool
     """Three parties compute on rows before these are summed."""
+    keyed: bool
+    """They tell groups apart as well, and sum by cell."""
     join: Card
     release: Card
     words: Words
@@ -102,9 +104,9 @@ def case_of(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Case:
     sides = {"a": _side(reads[join.a], spec, persons), "b": _side(reads[join.b], spec, False)}
     bindings = _bindings(join) | ({"r": ()} if isinstance(safe, Protect) else {})
     if join.rows is not None:
-        bindings |= {"x": (), "z": (), "p": (), "v_m": ()}
+        bindings |= {"x": (), "z": (), "p": (), "v_m": (), "v_c" if join.keyed is not None else "v_k": ()}
     else:
-        bindings |= {"v_c": ()}
+        bindings |= {"v_c": (), "v_k": ()}
     in_order = safe.ordered if isinstance(safe, Protect) else ()
     shown = {each.moment for each in safe.shown} if isinstance(safe, Protect) else set(range(len(moments)))
     leaves = protected if isinstance(safe, Protect) else noised
@@ -127,9 +129,10 @@ def case_of(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Case:
         ordered={each.name: (moments[each.values].name, column(str(each.column))) for each in in_order},
         controlled=isinstance(safe, Protect),
         computed=join.rows is not None,
+        keyed=join.keyed is not None,
         join=made,
         release=release,
-        words=Words(made, bindings, computed=join.rows is not None),
+        words=Words(made, bindings, computed=join.rows is not None, keyed=join.keyed is not None),
         columns=bindings,
         names={at.index("summed"): moments[at.index("summed") // _cells(join)].name for at in bindings["v"]},
     )
@@ -182,4 +185,5 @@ def _bindings(join: HelperJoin) -> dict[str, tuple[Binding, ...]]:
         "checks": (Binding(check=0),),
         "v_m": tuple(summed),
         "v_c": tuple(summed),
+        "v_k": tuple(summed),
     }

@@ -127,7 +127,7 @@ class Subject:
 
     ``products``: a sum needs more of role a's rows than their number, so that something of it is multiplied.
     ``controlled``: sums leave under disclosure control; else with noise. ``computed``: rows are computed on by three
-    parties, because a condition needs both tables.
+    parties, because a condition needs both tables. ``keyed``: they tell groups apart, role a's too, and sum by cell.
     """
 
     parties: tuple[PartyId, ...]
@@ -138,13 +138,14 @@ class Subject:
     products: bool
     controlled: bool = False
     computed: bool = False
+    keyed: bool = False
 
     @property
     def absent(self) -> frozenset[str]:
         """Numbers of columns on the join's card that are zero: messages that are not sent."""
         if self.computed:
-            return frozenset({"x", "z", "p", "v_m"})
-        return frozenset({"v_c"}) if self.products else frozenset({"x", "z", "p", "v_c"})
+            return frozenset({"x", "z", "p", "v_m", "v_c" if self.keyed else "v_k"})
+        return frozenset({"v_c", "v_k"}) if self.products else frozenset({"x", "z", "p", "v_c", "v_k"})
 
     @property
     def moments(self) -> tuple[Sum, ...]:
@@ -201,7 +202,8 @@ def subject(spec: Spec, query: Query) -> Subject:
         ),
         products=counted or any(factor.values or factor.present for factor in of_a),
         controlled=control is not None,
-        computed=query.by_rows,
+        computed=query.by_rows or taken_apart.keyed(query, spec, roles),
+        keyed=taken_apart.keyed(query, spec, roles),
     )
 
 
@@ -359,7 +361,7 @@ def knowledge(
 def held_by_three(about: Subject) -> tuple[str, ...]:
     """What each of the three has a share of while they compute together."""
     rows = ("a.values", "b.values", "b.groups", "match") if about.computed else ()
-    if any(each.ordered for each in about.sums):  # cell by cell: a's, too
+    if about.keyed or any(each.ordered for each in about.sums):  # cell by cell: a's, too
         rows = (*rows, "a.groups")
     return (*rows, *(("sums",) if about.controlled else ()))
 

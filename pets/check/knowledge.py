@@ -115,8 +115,8 @@ def _held(seen: View) -> Marks:
         made_of.append(_of_name(seen.case, program.makes))
     if seen.roles & {"a", "b", "helper"}:  # what three compute on, each has a share of
         if seen.case.computed:
-            made_of.append(_of_name(seen.case, "rows"))
-        if seen.case.ordered:  # cell by cell: a's, too
+            made_of.append(depends(seen.case, Call("computed", ("summed",))))
+        if seen.case.ordered or seen.case.keyed:  # cell by cell: a's, too
             made_of.append(frozenset({("a", "groups")}))
         if seen.case.controlled:
             made_of.append(frozenset({("", "sums")}))

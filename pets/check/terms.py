@@ -198,16 +198,18 @@ def weak_together(asked: Asked) -> Found:
 
 @rule("spec.b-cells")
 def b_cells(asked: Asked) -> Found:
-    """Every cell of role b's own grouping is one more column on the wire."""
-    if (roles := asked.roles) is None:
+    """Every cell of role b's own grouping is one more column on the wire; many need one row a person there."""
+    if (roles := asked.roles) is None or not taken_apart.keyed(asked.query, asked.spec, roles):
         return
     dims = taken_apart.dimensions(asked.query, asked.spec, roles.b_side)
-    if (h := taken_apart.cells(dims)) > taken_apart.MAX_B_CELLS:
-        table = asked.query.left if roles.b_side == "left" else asked.query.right
+    table = asked.query.left if roles.b_side == "left" else asked.query.right
+    if asked.spec.dataset(table).max_rows_per_person > 1:
+        most = taken_apart.MAX_B_CELLS
         yield (
             f"computation.sql: GROUP BY <- {', '.join(str(d.column) for d in dims)}",
-            f"{table} is grouped into {h} cells, {h_of(dims)}; the most for now is {taken_apart.MAX_B_CELLS}",
-            "group by fewer columns of this table, or by coarser ones",
+            f"{table}, of which a person may have several rows, is grouped into {taken_apart.cells(dims)} cells, "
+            f"{h_of(dims)}; the most is {most}",
+            f"prepare one row a person in {table} and write max_rows_per_person = 1, or group by coarser columns of it",
         )
 
 

@@ -192,7 +192,7 @@ def _rows(seen: View, *, granted: bool) -> Iterator[tuple[Polynomial, Source]]:
 def _parts(seen: View, *, granted: bool, cells: bool) -> Iterator[tuple[Polynomial, Source]]:
     """Rule K15: what a program leaves with a member, and what linear maps make of it."""
     words, program = seen.case.words, seen.case.join.program
-    if program is None:
+    if program is None or seen.case.keyed:  # then it makes nothing
         return
     for at in seen.case.columns["v"]:
         for key in program.keys:

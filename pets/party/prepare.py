@@ -4,6 +4,7 @@ All of it happens at the holder, before anything is sent, by the numbers of the 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from pets.errors import SourceError
 from pets.kernels import columns, noise, rows, tags
 from pets.kernels.prf import Stream
 from pets.party.sources import Table
-from pets.protocols import control, helper_join_b, ordered
+from pets.protocols import control, helper_join_b, keyed, ordered
 from pets.protocols import rows as rows_protocol
 from pets.protocols.helper_join import PeopleOfB, RowsOfA, Shape, Sizes
 from pets.protocols.rep3.groups import Rank
@@ -44,6 +45,7 @@ def shape_of(join: HelperJoin) -> Shape | helper_join_b.Shape:
             fixed_ids=join.fixed_ids,
             ones=frozenset(join.ones),
             third=names["third"],
+            keyed=join.keyed is not None,
         )
     return Shape(
         n_a=names["n_a"],
@@ -58,6 +60,7 @@ def shape_of(join: HelperJoin) -> Shape | helper_join_b.Shape:
         v_g=names["v_g"],
         summed=summed,
         fixed_ids=join.fixed_ids,
+        keyed=join.keyed is not None,
         dummies=noise.dummy_table(join.helper_epsilon, join.helper_delta, names["k"], names["s"]),
     )
 
@@ -79,7 +82,14 @@ def rows_shape(join: HelperJoin) -> rows_protocol.Shape | None:
         summed=tuple((s.gathered * h + cell, s.a) for s in join.summed for cell in range(h)),
         checks=join.checks,
         ones=frozenset(join.ones),
+        keyed=_keyed(join),
     )
+
+
+def _keyed(join: HelperJoin) -> keyed.Shape | None:
+    if join.keyed is None:
+        return None
+    return keyed.Shape(join.keyed.a, join.keyed.b, tuple(moment for moment, _ in join.local_a))
 
 
 def order_shape(join: HelperJoin) -> ordered.Shape | None:
@@ -136,12 +146,17 @@ def rows_of_a(read: Read, join: HelperJoin, shape: Sizes, table: Table, own: Str
     Raises: SourceError source.rows-per-person if there are more rows a person and the plan does not truncate.
     """
     occurrence = _number(read, table, own)
-    factors = [_factor(factor, table, shape.g, occurrence) for factor in read.factors]
+    g = shape.g if join.keyed is None else join.keyed.a
+    factors = [_factor(factor, table, g, occurrence) for factor in read.factors]
     local = np.zeros((shape.v, shape.g), np.uint64)
     b_cells = shape.v // len(join.summed)
     for moment, factor in join.local_a:
         kept = np.where(occurrence > 0, factors[factor], 0).view(np.uint64)
-        local[moment * b_cells + b_cells - 1] = columns.segment_sums(kept, table.cell, shape.g)
+        sums = columns.segment_sums(kept, table.cell, g)
+        if join.keyed is None:
+            local[moment * b_cells + b_cells - 1] = sums
+        else:  # in the last cell of b
+            local[moment, join.keyed.b - 1 :: join.keyed.b] = sums
     values = [factors[number] for number in join.factors_a]
     ids, cell, compared, tests = table.ids, table.cell, list(table.compared), list(table.tests)
     if not occurrence.all():
@@ -158,7 +173,9 @@ def people_of_b(read: Read, join: HelperJoin, shape: Sizes, table: Table, own: S
     Raises: SourceError source.rows-per-person if there are more rows a person and the plan does not truncate.
     """
     occurrence = _number(read, table, own)
-    b_cells = shape.v // len(join.summed)
+    b_cells, cells = shape.v // len(join.summed), table.cell
+    if join.keyed is not None:  # one row a person: the number of its cell goes along
+        table = replace(table, cell=np.zeros_like(cells))
     sums: list[I64] = []
     for factor in read.factors:
         by_row = _factor(factor, table, b_cells, occurrence)
@@ -167,13 +184,14 @@ def people_of_b(read: Read, join: HelperJoin, shape: Sizes, table: Table, own: S
     for gathered in join.gathered:
         for cell in range(b_cells):
             column = sums[gathered.factor][:, cell]
-            last = cell == b_cells - 1
-            values.append(np.ascontiguousarray(column - 1 if gathered.outer and last else column))
+            less = gathered.outer and cell == b_cells - 1 and join.keyed is None
+            values.append(np.ascontiguousarray(column - 1 if less else column))
     starts = rows.person_starts(table.person)
-    if table.compared or table.tests:  # one row a person: the one that is kept
+    if table.compared or table.tests or join.keyed is not None:  # one row a person: the one that is kept
         kept = np.flatnonzero(occurrence == 1)
         values += [np.ascontiguousarray(column[kept]) for column in table.compared]
         values += [np.ascontiguousarray(column[kept]).astype(np.int64) for column in table.tests]
+        values += [] if join.keyed is None else [cells[kept].astype(np.int64)]
     return PeopleOfB(table.ids if starts.size == table.rows else tags.take(table.ids, starts), values)
 
 

@@ -27,6 +27,7 @@ from pets.spec.ir import (
     Factor,
     Gathered,
     HelperJoin,
+    Keyed,
     Moment,
     NoisedColumn,
     Open,
@@ -84,7 +85,8 @@ def lower(spec: Spec, query: Query) -> Plan:
     dims_a = taken_apart.dimensions(query, spec, roles.a_side)
     dims_b = taken_apart.dimensions(query, spec, roles.b_side)
     g, h = taken_apart.cells(dims_a), taken_apart.cells(dims_b)
-    if h > MAX_B_CELLS:
+    keyed = Keyed(g, h) if taken_apart.keyed(query, spec, roles) else None
+    if keyed is not None and _dataset(spec, query, roles.b_side).max_rows_per_person > 1:
         name = _dataset(spec, query, roles.b_side).name
         raise SpecError("spec.b-cells", dataset=name, cells=h, most=MAX_B_CELLS)
     if g * h > MAX_CELLS:
@@ -107,8 +109,11 @@ def lower(spec: Spec, query: Query) -> Plan:
     statistics: tuple[ShownOrder, ...] = ()
     if guarded is not None and control is not None:
         in_order, statistics = sorts(spec, guarded, control)
-    if in_order:
-        rows = replace(rows or RowFilter(ROWS_CARD, load_cards()[ROWS_CARD].version, (), None), ordered=in_order)
+    if in_order or keyed is not None:
+        rows = rows or RowFilter(ROWS_CARD, load_cards()[ROWS_CARD].version, (), None)
+        rows = replace(rows, ordered=in_order, keyed=keyed)
+    if keyed is not None:
+        g, h = g * h, 1
     if (protocol := protocol_of(spec)) not in JOINS:
         raise SpecError("spec.protocol", path="security.protocol", protocol=protocol)
     card = load_cards()[protocol]
@@ -247,12 +252,14 @@ def _join(
         for m in moments
     )
     local_a = tuple((number, read_a.factors.index(m.a)) for number, m in enumerate(moments) if m.outer)
+    keyed = None if rows is None else rows.keyed
     public = {
         "n_a": read_a.max_rows,
         "n_b": read_b.max_rows,
         "g": g,
+        "g_l": g if keyed is None else 1,
         "k": read_a.rows_per_person,
-        "v_g": len(gathered) * h + len(read_b.compared) + len(read_b.tests),
+        "v_g": len(gathered) * h + len(read_b.compared) + len(read_b.tests) + (keyed is not None),
         "v": len(summed) * h,
         "x": len(factors_a) if rows is None else 0,
         "r": len(summed) * h if noised else 0,
@@ -261,7 +268,8 @@ def _join(
     epsilon = delta = Fraction(0)
     products = [each for each in summed if each.a is not None and rows is None]
     public["v_m"] = len(summed) * h if rows is None else 0
-    public["v_c"] = 0 if rows is None else len(summed) * h
+    public["v_c"] = 0 if rows is None or keyed is not None else len(summed) * h
+    public["v_k"] = 0 if keyed is None else len(summed) * h
     if card.id == MODE_B:
         ones = tuple(number for number, each in enumerate(gathered) if h == 1 and _is_ones(read_b, each))
         public["v_t"] = public["v_g"] - len(ones)

@@ -81,6 +81,7 @@ def subject_of(plan: Plan, spec: Spec) -> flow.Subject:
         products=bool(join_of(plan).factors_a),
         controlled=isinstance(safe, Protect),
         computed=plan.join.rows is not None,
+        keyed=plan.join.keyed is not None,
     )
 
 
@@ -119,28 +120,33 @@ def _sizes(plan: Plan, join: HelperJoin, spec: Spec) -> None:
     reads = _reads(plan)
     table_a, table_b = (spec.dataset(reads[role].dataset) for role in "ab")
     g, b_cells = (_cells(reads[role], spec) for role in "ab")
-    on_rows = join.rows is not None
+    on_rows, on_cells = join.rows is not None, join.keyed is not None
+    ends = 1 if on_cells else g
+    if on_cells:
+        g, b_cells = g * b_cells, 1
     products = [summed for summed in join.summed if summed.a is not None and not on_rows]
     brought = reads["b"].compared, reads["b"].tests
     columns = {
-        "v_g": len(join.gathered) * b_cells + sum(map(len, brought)),
+        "v_g": len(join.gathered) * b_cells + sum(map(len, brought)) + on_cells,
         "v_t": len([number for number in range(len(join.gathered)) if number not in join.ones]) * b_cells
-        + sum(map(len, brought)),
+        + sum(map(len, brought))
+        + on_cells,
         "v": len(join.summed) * b_cells,
         "v_m": 0 if on_rows else len(join.summed) * b_cells,
-        "v_c": len(join.summed) * b_cells if on_rows else 0,
+        "v_c": len(join.summed) * b_cells if on_rows and not on_cells else 0,
+        "v_k": len(join.summed) if on_cells else 0,
         "x": 0 if on_rows else len(join.factors_a),
         "z": len({summed.gathered for summed in products}) * b_cells,
         "p": len(products) * b_cells,
         "v_p": 0 if on_rows else len([summed for summed in join.summed if summed.gathered not in join.ones]) * b_cells,
         "r": len(join.summed) * b_cells if isinstance(plan.protection, AddNoise) else 0,
     }
-    expected = {"n_a": table_a.max_rows, "n_b": table_b.max_rows, "g": g, "k": table_a.max_rows_per_person}
+    expected = {"n_a": table_a.max_rows, "n_b": table_b.max_rows, "g": g, "g_l": ends, "k": table_a.max_rows_per_person}
     if join.card == "helper_join_b":
-        expected |= {name: columns[name] for name in ("v_g", "v_t", "v", "v_m", "v_c", "x", "v_p", "r")}
+        expected |= {name: columns[name] for name in ("v_g", "v_t", "v", "v_m", "v_c", "v_k", "x", "v_p", "r")}
     else:
         expected["s"] = budget.dummy_slots(join.helper_epsilon, join.helper_delta, table_a.max_rows_per_person)
-        expected |= {name: columns[name] for name in ("v_g", "v", "v_m", "v_c", "x", "z", "p", "r")}
+        expected |= {name: columns[name] for name in ("v_g", "v", "v_m", "v_c", "v_k", "x", "z", "p", "r")}
     for got, (name, value) in zip_longest(join.public, expected.items(), fillvalue=("public", len(expected))):
         if got != (name, value):
             raise InternalError("plan.sizes", name=name, got=got, expected=value)

@@ -25,6 +25,9 @@ from pets.spec.protected import Protected, protected
 from pets.spec.query import LINEAR, ORDER, Aggregate, Query
 from pets.spec.sql import bind
 
+MAX_B_CELLS: Final = 32
+"""Cells of role b that are a column each; more are told apart on shares."""
+
 Check = tuple[str, Any, Any]
 """What is compared, what the plan says, what the specification says."""
 
@@ -77,7 +80,12 @@ def _checks(plan: Plan, spec: Spec, query: Query, cards: Mapping[str, Card]) -> 
     else:
         yield from _columns(spec, query, a, b, moments, taken_apart.moments(query, spec))
     yield from _join(spec, a, b, join, moments)
-    yield "rows", join.rows is None, not query.by_rows
+    told_apart = prod(len(each.levels) for each in b.dimensions) > MAX_B_CELLS
+    yield "rows", join.rows is None, not (query.by_rows or told_apart)
+    sides = tuple(prod(len(each.levels) for each in read.dimensions) for read in (a, b))
+    yield "keyed", None if join.keyed is None else (join.keyed.a, join.keyed.b), sides if told_apart else None
+    if told_apart:
+        yield "one row a person of role b", spec.dataset(b.dataset).max_rows_per_person, 1
     if join.rows is not None:
         yield "rows card", (join.rows.card, join.rows.card_version), ("rep3", cards["rep3"].version)
         yield "condition or none", join.rows.condition is None, query.rows is None

@@ -8,7 +8,7 @@ Source: the design of the card, section by section: lists, slots and sentinels (
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pets.errors import InternalError, PeerError
 from pets.kernels import columns, join, lists, noise, permute, prf, tags
 from pets.kernels.tags import Kind
-from pets.protocols import ordered, rows
+from pets.protocols import keyed, ordered, rows
 from pets.protocols.base import Array, Role, Send, receive, receive_columns
 from pets.protocols.rep3.sharing import Context, Words
 from pets.secret import Secret
@@ -35,6 +35,7 @@ class Sizes:
 
     ``summed``: for each of ``v`` columns, the column of b (below ``v_g``) and the column of a (below ``x``) it is
     multiplied with, or None. ``fixed_ids``: ids have one public width of at most 13 bytes and enter tags as they are.
+    ``keyed``: groups are told apart on shares, and role a's list is in no order of groups.
     """
 
     n_a: int
@@ -48,11 +49,17 @@ class Sizes:
     v_g: int
     summed: tuple[tuple[int, int | None], ...]
     fixed_ids: bool
+    keyed: bool = False
+
+    @property
+    def g_l(self) -> int:
+        """Cells that role a's list is in order of."""
+        return 1 if self.keyed else self.g
 
     @property
     def w(self) -> int:
         """Slots for dummies in each list."""
-        return self.n_list_a - self.n_a - self.g
+        return self.n_list_a - self.n_a - self.g_l
 
     @property
     def n(self) -> int:
@@ -86,8 +93,8 @@ class RowsOfA:
     """What role a brings: at most ``n_a`` rows, at most ``k`` of each person.
 
     Shapes:  ids (n, width) uint8, zero-padded; occurrence (n,) uint16, 1 to k, distinct within a person; cell (n,)
-             uint32 below g; values: x arrays (n,) int64; local (v, g) uint64, added to role a's share (unmatched rows
-             of a LEFT JOIN).
+             uint32 below g, or role a's own where groups are told apart on shares; values: x arrays (n,) int64; local
+             (v, g) uint64, added to role a's share (unmatched rows of a LEFT JOIN).
     """
 
     ids: U8
@@ -116,10 +123,17 @@ class OnRows:
     found: list[Words] = field(default_factory=list)
 
     def computed(self, brought: Sequence[U64] | None, own: rows.OwnOfA | None, cell: U64 | None) -> Role[list[Words]]:
-        """What is summed, on each row (``rows.filtered``), and beside it ``found``; ``cell`` at role a alone."""
+        """What is summed, on each row (``rows.filtered``), and beside it ``found``; ``cell`` at role a alone.
+
+        Where groups are told apart on shares it is summed already: one word a cell.
+        """
         columns = yield from rows.filtered(self.ctx, self.shape, brought, own)
+        key = None if self.shape.keyed is None else columns.pop()
         if self.order is not None:
-            self.found.extend((yield from ordered.statistics(self.ctx, self.order, columns, cell)))
+            cell = cell if key is None else None
+            self.found.extend((yield from ordered.statistics(self.ctx, self.order, columns, cell, key)))
+        if self.shape.keyed is not None and key is not None:
+            columns = yield from keyed.sums(self.ctx, self.shape.keyed, key, columns)
         return columns
 
 
@@ -153,6 +167,7 @@ def party_a(
     Raises:  PeerError peer.positions if M4 repeats a position or leaves the range.
     """
     q = permute.permutation(ab.key("q", purpose="permutation"), shape.n_list_a)
+    own_cell, brought = brought.cell, in_no_order(shape, brought)
     bounds, first = bounds_of_cells(shape, brought.cell)
     at = lists.list_positions(brought.cell, first, q)
     yield Send("helper", "M1", _tags_of_a(shape, brought, ab, at, q, bounds, first))
@@ -168,7 +183,7 @@ def party_a(
     tau = yield from receive("helper", "M4")
     check_positions(tau, shape.n, "M4")
     if on_rows is not None:
-        own, cell = own_in_list(shape, at, brought)
+        own, cell = own_in_list(shape, at, brought, own_cell)
         parts = [columns.gather(each, tau) for each in masked]
         computed = yield from on_rows.computed(parts, own, cell)
         share = yield from computed_by_a(shape, computed, cell_at, position, ab)
@@ -194,8 +209,12 @@ def party_a(
 def computed_by_a(shape: Sizes, computed: Sequence[Words], cell_at: U32, position: U32, ab: prf.KeyFamily) -> Role[U64]:
     """Role a's share of the sums, (v, g), of what was computed on rows: with the part that a lacks, which comes in Mr.
 
-    ``cell_at``: the cell of each entry of its list; ``position``: where each cell ends (M8).
+    Where groups are told apart on shares, ``computed`` is summed, and the part comes in Mk. ``cell_at``: the cell of
+    each entry of its list; ``position``: where each cell ends (M8).
     """
+    if shape.keyed:
+        third = yield from receive_columns("helper", "Mk", shape.v)
+        return np.stack([words.own + words.next + third[column] for column, words in enumerate(computed)])
     third = yield from receive_columns("helper", "Mr", shape.v)
     share = np.empty((shape.v, shape.g), np.uint64)
     for column, words in enumerate(computed):
@@ -211,6 +230,16 @@ def computed_by_helper(shape: Sizes, computed: Sequence[Words], bc: prf.KeyFamil
         third = words.next[: shape.n_list_a].copy()
         prf.sub_words(bc.key("rows", column), third)
         yield Send("a", "Mr", third, column)
+
+
+def cells_by_helper(
+    shape: Sizes, computed: Sequence[Words], ac: prf.KeyFamily, bc: prf.KeyFamily, noise_c: U64 | None
+) -> Role[U64 | None]:
+    """Sums that three parties have, cell by cell: the helper gives a what a lacks, but for a mask: its own share."""
+    masks = np.stack([prf.words(bc.key("cells", column), shape.g) for column in range(shape.v)])
+    for column, words in enumerate(computed):
+        yield Send("a", "Mk", words.next - masks[column], column)
+    return (yield from _share_of_helper(shape, masks, ac, noise_c))
 
 
 def released_by_a(
@@ -229,14 +258,21 @@ def released_by_a(
     return None
 
 
-def own_in_list(shape: Sizes, at: U32, brought: RowsOfA) -> tuple[rows.OwnOfA, U64]:
+def in_no_order(shape: Sizes, brought: RowsOfA) -> RowsOfA:
+    """The rows as they lie in role a's list: all in one cell, where groups are told apart on shares."""
+    return replace(brought, cell=np.zeros_like(brought.cell)) if shape.keyed else brought
+
+
+def own_in_list(shape: Sizes, at: U32, brought: RowsOfA, own_cell: U32) -> tuple[rows.OwnOfA, U64]:
     """What role a puts into a computation on rows, and the cell of each, in the order of its list."""
+    cell = _in_list(shape, at, own_cell.astype(np.int64))
     own = rows.OwnOfA(
         [_in_list(shape, at, values) for values in brought.compared],
         [_in_list(shape, at, values) for values in brought.values],
         [_in_list(shape, at, flags.astype(np.int64)) == 1 for flags in brought.tests],
+        cell if shape.keyed else None,
     )
-    return own, _in_list(shape, at, brought.cell.astype(np.int64))
+    return own, cell
 
 
 def _in_list(shape: Sizes, at: U32, values: I64) -> U64:
@@ -289,7 +325,7 @@ def party_b(
     sums = []
     if on_rows is not None:
         yield from on_rows.computed(None, None, None)
-    for column in range(shape.v):  # each column while the next one is on its way
+    for column in () if shape.keyed else range(shape.v):  # each column while the next one is on its way
         if on_rows is None:
             words = yield from receive("helper", "M5", column)
         else:
@@ -299,8 +335,8 @@ def party_b(
         prf.sub_words(ab.key("r2", column), hidden)
         sums.append(hidden)
     del q, rho2
-    for column in range(shape.v):
-        yield Send("helper", "M6" if on_rows is None else "M6c", sums[column], column)
+    for column, hidden in enumerate(sums):
+        yield Send("helper", "M6" if on_rows is None else "M6c", hidden, column)
     yield from released_by_b(shape, ab, noise_b)
 
 
@@ -348,6 +384,8 @@ def helper(
 
     if on_rows is not None:
         computed = yield from on_rows.computed([gathered(column) for column in range(shape.v_g)], None, None)
+        if shape.keyed:
+            return (yield from cells_by_helper(shape, computed, ac, bc, noise_c))
         yield from computed_by_helper(shape, computed, bc)
     share, v = {}, {}
     for place, of_b in enumerate(shape.factors_b if on_rows is None else ()):
@@ -377,14 +415,18 @@ def released_by_helper(
 
     ``sums``: v columns of M6 or M6c, (n_list_a,) each; ``position``: (g,), where each cell ends in them (M8).
     """
+    own_share = np.empty((shape.v, shape.g), np.uint64)
+    for column in range(shape.v):
+        own_share[column] = difference(columns.gather(sums[column], position))
+    return (yield from _share_of_helper(shape, own_share, ac, noise_c))
+
+
+def _share_of_helper(shape: Sizes, own_share: U64, ac: prf.KeyFamily, noise_c: U64 | None) -> Role[U64 | None]:
     if noise_c is None:
-        own_share = np.empty((shape.v, shape.g), np.uint64)
-        for column in range(shape.v):
-            own_share[column] = difference(columns.gather(sums[column], position))
         return own_share
     hidden = yield from receive_columns("b", "Mn", shape.v)
     for column in range(shape.v):
-        own = difference(columns.gather(sums[column], position))
+        own = own_share[column]
         own += noise_c[column]
         own += hidden[column]
         prf.sub_words(ac.key("zero", column), own)
@@ -418,11 +460,11 @@ def bounds_of_cells(shape: Sizes, cell: U32) -> tuple[I64, I64]:
     Cell 0 also holds the slots and the size padding; every cell ends with its sentinel, so no cell is empty and the
     last rows of the cells are distinct whatever the data. Order inside a cell is free: nobody sees it (ADR 0004).
     """
-    sizes = np.bincount(cell, minlength=shape.g).astype(np.int64) + 1
-    if sizes.size != shape.g or cell.size > shape.n_a:
+    sizes = np.bincount(cell, minlength=shape.g_l).astype(np.int64) + 1
+    if sizes.size != shape.g_l or cell.size > shape.n_a:
         raise InternalError("internal.bug", where="rows of role a outside the declared sizes")
     sizes[0] += shape.w + shape.n_a - cell.size
-    bounds = np.zeros(shape.g + 1, np.int64)
+    bounds = np.zeros(shape.g_l + 1, np.int64)
     np.cumsum(sizes, out=bounds[1:])
     return bounds, bounds[:-1].copy()
 
@@ -441,7 +483,7 @@ def _tags_of_a(shape: Shape, brought: RowsOfA, ab: prf.KeyFamily, at: U32, q: U3
     free = q[first[0] + in_first_cell : bounds[1] - 1]
     missing = shape.n_a - brought.cell.size
     tags.place(_slots_and_padding(shape, ab, key, Kind.FILLER_A, Kind.PADDING_A, missing), free, out)
-    tags.place(tags.tag_indexed(key, Kind.SENTINEL, 0, shape.g, width=shape.t), q[bounds[1:] - 1], out)
+    tags.place(tags.tag_indexed(key, Kind.SENTINEL, 0, shape.g_l, width=shape.t), q[bounds[1:] - 1], out)
     return out
 
 

@@ -31,10 +31,12 @@ from pets.protocols.helper_join import (
     RowsOfA,
     Sizes,
     bounds_of_cells,
+    cells_by_helper,
     check_positions,
     computed_by_a,
     computed_by_helper,
     difference,
+    in_no_order,
     own_in_list,
     released_by_a,
     released_by_b,
@@ -96,6 +98,7 @@ def party_a(
     Trust:   semi-honest, one corrupt party of three; a lying peer is not caught, a malformed message is.
     """
     q = permute.permutation(ab.key("q", purpose="permutation"), shape.n_list_a)
+    own_cell, rows = rows.cell, in_no_order(shape, rows)
     bounds, first = bounds_of_cells(shape, rows.cell)
     at = lists.list_positions(rows.cell, first, q)
     tokens, checks = _entries_of_a(shape, rows, ab, at, q, bounds, first)
@@ -111,7 +114,7 @@ def party_a(
     del places, checks
     cell_at = lists.cells_by_position(bounds, q)
     if on_rows is not None:
-        own, cell = own_in_list(shape, at, rows)
+        own, cell = own_in_list(shape, at, rows, own_cell)
         computed = yield from on_rows.computed(read, own, cell)
         share = yield from computed_by_a(shape, computed, cell_at, position, ab)
         return (yield from released_by_a(shape, share, rows, ab, ac, noise_a))
@@ -162,7 +165,8 @@ def party_b(
         own = [product.own for product in matched]
     else:
         yield from on_rows.computed(None, None, None)
-        own = [prf.words(bc.key("rows", column), shape.n_list_a) for column in range(shape.v)]
+        sums = () if shape.keyed else range(shape.v)
+        own = [prf.words(bc.key("rows", column), shape.n_list_a) for column in sums]
 
     q = permute.permutation(ab.key("q", purpose="permutation"), shape.n_list_a)
     rho2 = permute.permutation(ab.key("rho2", purpose="permutation"), shape.n_list_a)
@@ -200,7 +204,10 @@ def helper(
         yield from marked(_matched(shape, Context(1, _zeros(ac, bc), roles=PARTIES), read), MARK)
         sums = yield from receive_columns("b", "M6", shape.v)
     else:
-        yield from computed_by_helper(shape, (yield from on_rows.computed(read, None, None)), bc)
+        computed = yield from on_rows.computed(read, None, None)
+        if shape.keyed:
+            return (yield from cells_by_helper(shape, computed, ac, bc, noise_c))
+        yield from computed_by_helper(shape, computed, bc)
         sums = yield from receive_columns("b", "M6c", shape.v)
     return (yield from released_by_helper(shape, sums, position, ac, noise_c))
 
@@ -267,7 +274,7 @@ def _entries_of_a(
         out = np.empty((shape.n_list_a, width), np.uint8)
         tags.place(tags.tag_rows(key, blocks, rows.occurrence, width=width), at, out)
         tags.place(tags.tag_indexed(key, Kind.PADDING_A, 0, padding.size, width=width), padding, out)
-        tags.place(tags.tag_indexed(key, Kind.SENTINEL, 0, shape.g, width=width), sentinels, out)
+        tags.place(tags.tag_indexed(key, Kind.SENTINEL, 0, shape.g_l, width=width), sentinels, out)
         found.append(out)
     tokens, checks = found
     return tokens, checks.reshape(-1).view(np.uint64)

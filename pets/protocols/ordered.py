@@ -66,25 +66,31 @@ class Shape:
         return self.g * self.h
 
 
-def statistics(ctx: Context, shape: Shape, summed: Sequence[Words], cell: U64 | None) -> Role[list[Words]]:
+def statistics(
+    ctx: Context, shape: Shape, summed: Sequence[Words], cell: U64 | None, key: Words | None = None
+) -> Role[list[Words]]:
     """Each statistic of each column: a number a cell, cells of b outermost, as ``control.protect`` has them.
 
     A cell of nobody has 0; else the values at the ranks less the base, added, divided.
 
     Shapes:  ``summed``: what ``rows.filtered`` gives, (rows,) each; ``cell`` at role a: its own cell of each entry of
-             its list, (listed,), any where no row lies. Results (cells,).
-    Sizes:   a word a row from a; for each column ``mul``: a word a row, then ``sorted_by``, ``marked``, ``mul`` and
-             ``grouped`` of cells + 1 rows more, and ``divided`` of a cell for each statistic that is.
+             its list, (listed,), any where no row lies; or instead ``key``: the cell of each row, (rows,), where
+             groups are told apart on shares. Results (cells,).
+    Sizes:   a word a row from a, without ``key``; for each column ``mul``: a word a row, then ``sorted_by``,
+             ``marked``, ``mul`` and ``grouped`` of cells + 1 rows more, and ``divided`` of a cell for each statistic
+             that is.
     Learned: nothing: only operations of rep3 that tell nothing.
     Raises:  PeerError peer.positions as they do.
     """
-    if (cell is None) != (ctx.me != A):
+    if (cell is None) != (ctx.me != A or key is not None):
         raise InternalError("internal.bug", where="what parties bring to values in order")
     own = None
     if cell is not None:
         own = np.zeros(shape.rows, np.uint64)
         own[: cell.size] = cell
-    cells = yield from sharing.given(ctx, A, own, shape.rows)
+    cells = key
+    if cells is None:
+        cells = yield from sharing.given(ctx, A, own, shape.rows)
     found: list[Words] = []
     for column in shape.columns:
         found += yield from _of(ctx, shape, column, summed, cells)

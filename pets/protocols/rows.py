@@ -18,6 +18,7 @@ from pets.errors import InternalError
 from pets.kernels import shares
 from pets.kernels.shares import PLANE
 from pets.protocols.base import Role
+from pets.protocols.keyed import Shape as Keyed
 from pets.protocols.rep3 import compare, sharing
 from pets.protocols.rep3.sharing import Bits, Context, Words
 
@@ -54,7 +55,8 @@ class Shape:
 
     Without a condition all matched rows count. Of the columns the first ``checks`` are words of check, then come
     ``gathered`` that are factors of sums, but for ``ones``, which are 1 for all that are b's and do not come; then
-    compared columns, then tests. ``pairs``: number of a compared column of a, an operator, number of one of b.
+    compared columns, then tests, and last, where groups are told apart on shares (``keyed``), the number of b's group.
+    ``pairs``: number of a compared column of a, an operator, number of one of b.
     ``summed``: the gathered column and the factor of a, or None.
     """
 
@@ -69,6 +71,7 @@ class Shape:
     summed: tuple[tuple[int, int | None], ...]
     checks: int = 0
     ones: frozenset[int] = frozenset()
+    keyed: Keyed | None = None
 
     @property
     def travelling(self) -> tuple[int, ...]:
@@ -79,6 +82,11 @@ class Shape:
     def first_compared(self) -> int:
         """Where, among the columns of role b, those begin that are compared."""
         return self.checks + len(self.travelling)
+
+    @property
+    def masks_key(self) -> bool:
+        """True if what a row that is nobody's reads as b's group is any number, and has to become 0."""
+        return self.keyed is not None and self.checks > 0
 
     @property
     def rows(self) -> int:
@@ -101,11 +109,15 @@ class Shape:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class OwnOfA:
-    """What role a puts in, in the order of its list: columns (listed,), zeros where no row lies."""
+    """What role a puts in, in the order of its list: columns (listed,), zeros where no row lies.
+
+    ``cell``: its own cell of each row; put in where groups are told apart on shares.
+    """
 
     compared: Sequence[U64]
     factors: Sequence[U64]
     tests: Sequence[Flags]
+    cell: U64 | None = None
 
     def __repr__(self) -> str:
         return "OwnOfA(***)"
@@ -124,7 +136,8 @@ def filtered(ctx: Context, shape: Shape, brought: Sequence[U64] | None, own: Own
     """What each summed column is made of on each row: the product of its factors where the condition is true, else 0.
 
     Shapes:  ``brought``: this party's parts of role b's columns beside role a's rows, (listed,) each, at a and the
-             helper; ``own`` at a alone. Returns shares, padded to ``shape.rows``, one for each summed column.
+             helper; ``own`` at a alone. Returns shares, padded to ``shape.rows``, one for each summed column; then,
+             with ``shape.keyed``, the key of each row.
     Learned: nothing: only operations of rep3 that tell nothing.
     """
     if (brought is None) != (ctx.me == B) or (own is None) != (ctx.me != A):
@@ -132,8 +145,8 @@ def filtered(ctx: Context, shape: Shape, brought: Sequence[U64] | None, own: Own
     part = None if brought is None else np.concatenate([_brought(ctx, shape, *each) for each in enumerate(brought)])
     columns = yield from sharing.from_two(ctx, A, part, shape.brought * shape.rows)
     values: Words | None = None
-    if count := shape.compared_a + shape.factors_a:
-        mine = None if own is None else np.concatenate([_padded(c, shape.rows) for c in (*own.compared, *own.factors)])
+    if count := shape.compared_a + shape.factors_a + (shape.keyed is not None):
+        mine = None if own is None else np.concatenate([_padded(c, shape.rows) for c in _of_a(shape, own)])
         values = yield from sharing.given(ctx, A, mine, count * shape.rows)
     tests: Bits | None = None
     if count := shape.tests_a:
@@ -143,22 +156,26 @@ def filtered(ctx: Context, shape: Shape, brought: Sequence[U64] | None, own: Own
         tests = yield from sharing.given_planes(ctx, A, planes, count, shape.rows)
     kept = yield from _kept(ctx, shape, columns, values, tests)
     gathered = {at: columns[_place(shape, shape.checks + place)] for place, at in enumerate(shape.travelling)}
+    of_b = columns[_place(shape, shape.brought - 1)]
     if kept is not None:
-        if gathered:
-            both = yield from sharing.multiply(
-                ctx, sharing.joined(*[kept] * len(gathered)), sharing.joined(*gathered.values())
-            )
+        taken = [*gathered.values(), *([of_b] if shape.masks_key else [])]
+        if taken:
+            both = yield from sharing.multiply(ctx, sharing.joined(*[kept] * len(taken)), sharing.joined(*taken))
             gathered = {at: both[_place(shape, place)] for place, at in enumerate(gathered)}
+            of_b = both[_place(shape, len(taken) - 1)] if shape.masks_key else of_b
         gathered |= dict.fromkeys(shape.ones, kept)
-    found = [gathered[of_b] for of_b, _ in shape.summed]
+    found = [gathered[number] for number, _ in shape.summed]
     if shape.products:
         assert values is not None
-        left = sharing.joined(*(gathered[of_b] for of_b, _ in shape.products))
+        left = sharing.joined(*(gathered[number] for number, _ in shape.products))
         right = sharing.joined(*(values[_place(shape, shape.compared_a + of_a)] for _, of_a in shape.products))
         product = yield from sharing.multiply(ctx, left, right)
         numbers = [at for at, (_, of_a) in enumerate(shape.summed) if of_a is not None]
         for number, at in enumerate(numbers):
             found[at] = product[_place(shape, number)]
+    if shape.keyed is not None:
+        assert values is not None
+        found.append(shape.keyed.key(values[_place(shape, shape.compared_a + shape.factors_a)], of_b))
     return found
 
 
@@ -178,6 +195,14 @@ def _kept(ctx: Context, shape: Shape, columns: Words, values: Words | None, test
         whole = yield from sharing.conjoin(ctx, whole, other)
     (kept,) = yield from compare.to_words(ctx, whole)
     return kept
+
+
+def _of_a(shape: Shape, own: OwnOfA) -> Sequence[U64]:
+    if shape.keyed is None:
+        return (*own.compared, *own.factors)
+    if own.cell is None:
+        raise InternalError("internal.bug", where="groups that are told apart on shares")
+    return (*own.compared, *own.factors, own.cell)
 
 
 def _compared(ctx: Context, shape: Shape, columns: Words, values: Words | None) -> Role[list[Bits]]:

@@ -35,8 +35,14 @@ RESERVED = {
 }
 """Labels of keys that no term may take for anything else."""
 _ELEMENTS = {"word": 8, "u32": 4}
-When = Literal["plain", "product", "always", "computed", "joined"]
-_WHENS = (["always"], ["plain", "product"], ["computed", "plain", "product"], ["computed", "joined"])
+When = Literal["plain", "product", "always", "computed", "joined", "keyed"]
+_WHENS = (
+    ["always"],
+    ["plain", "product"],
+    ["computed", "plain", "product"],
+    ["computed", "joined"],
+    ["computed", "joined", "keyed"],
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +121,8 @@ class Shared:
     """A value that is only there in shares, one for each role of ``shares``; they add up to ``value``.
 
     ``when``: for the summed columns that are a product, for the others ("plain"), or for all ("always"); where the
-    three compute on rows ("computed"), or where they do not ("joined").
+    three compute on rows ("computed"), or where they do not ("joined"); or where what they give is summed cell by cell
+    already, because they tell groups apart ("keyed").
     """
 
     name: str

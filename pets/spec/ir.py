@@ -126,7 +126,8 @@ class RowFilter:
     """What three parties compute on rows, on shares (card rep3), before they are summed.
 
     ``condition``: what rows have to satisfy that needs both tables; None if nothing does. ``ordered``: columns whose
-    values are put in order, cell by cell.
+    values are put in order, cell by cell. ``keyed``: sums are made cell by cell on shares; None if role a's cells are
+    its own knowledge, and role b's are columns of their own.
     """
 
     card: str
@@ -134,6 +135,18 @@ class RowFilter:
     pairs: tuple[Pair, ...]
     condition: Condition | None
     ordered: tuple["Sorted", ...] = ()
+    keyed: "Keyed | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """Groups are told apart on shares: ``a`` and ``b`` cells of each side, cell i of a with j of b number i * b + j.
+
+    Role b brings the number of its cell as one more column, the last.
+    """
+
+    a: int
+    b: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,13 +237,18 @@ class HelperJoin:
 
     @property
     def b_cells(self) -> int:
-        """Cells of role b's grouping columns."""
+        """Cells of role b's grouping columns that are columns of their own: 1 where groups are told apart on shares."""
         return self.parameter("v") // len(self.summed)
 
     @property
     def checks(self) -> int:
         """Words of check of each row, where computing on rows begins with finding out what matches (mode B)."""
         return 1 if self.rows is not None and "v_t" in dict(self.public) else 0
+
+    @property
+    def keyed(self) -> Keyed | None:
+        """How groups are told apart on shares, if they are."""
+        return None if self.rows is None else self.rows.keyed
 
     def parameter(self, name: str) -> int:
         return dict(self.public)[name]

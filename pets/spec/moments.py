@@ -20,7 +20,9 @@ from pets.spec.query import LINEAR, ORDER, Aggregate, ColumnRef, Output, Query, 
 Side = Literal["left", "right"]
 
 MAX_B_CELLS: Final = 32
-"""Cells of role b's own grouping columns. Each is one more gathered and summed column (protocols.md 1.13)."""
+"""Cells of role b's own grouping columns that are one more gathered and summed column each (protocols.md 1.13).
+
+If there are more, the three parties tell groups apart on shares (``keyed``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,11 @@ def cells(dims: tuple[Dimension, ...]) -> int:
     return prod(len(d.levels) for d in dims)
 
 
+def keyed(query: Query, spec: Spec, who: "Roles") -> bool:
+    """True if role b's groups are too many to be a column each: rows are summed by a key that nobody knows."""
+    return cells(dimensions(query, spec, who.b_side)) > MAX_B_CELLS
+
+
 def helpers(spec: Spec, query: Query) -> tuple[PartyId, ...]:
     """Computing parties that hold neither table of the query. A well-formed specification has exactly one."""
     holders = {spec.dataset(query.left).party, spec.dataset(query.right).party}
@@ -76,16 +83,18 @@ def roles(spec: Spec, query: Query) -> Roles:
     """Say who plays which role.
 
     Role a is the preserved side of a LEFT JOIN; else the side with the larger group domain, because role b's cells
-    multiply the columns on the wire; else the side named in FROM. Where rows are compared across tables, role b has one
-    row a person, if either has.
+    multiply the columns on the wire; else the side named in FROM. Where rows are computed on before they are summed,
+    for a condition across tables or because groups are many on both sides, role b has one row a person, if either has.
 
     Raises: SpecError unless exactly one computing party holds no table of the query (``check_query`` says it first).
     """
     found = helpers(spec, query)
     if len(found) != 1:
         raise SpecError("spec.helper", found=", ".join(found) or "none")
-    swap = query.join == "inner" and cells(dimensions(query, spec, "right")) > cells(dimensions(query, spec, "left"))
-    if query.by_rows and spec.dataset(query.left if swap else query.right).max_rows_per_person > 1:
+    of_left, of_right = (cells(dimensions(query, spec, side)) for side in ("left", "right"))
+    swap = query.join == "inner" and of_right > of_left
+    by_rows = query.by_rows or (query.join == "inner" and min(of_left, of_right) > MAX_B_CELLS)
+    if by_rows and spec.dataset(query.left if swap else query.right).max_rows_per_person > 1:
         swap = spec.dataset(query.right if swap else query.left).max_rows_per_person == 1 and not swap
     left = PartyId(spec.dataset(query.left).party)
     right = PartyId(spec.dataset(query.right).party)

@@ -16,12 +16,13 @@ def program(join: HelperJoin, listed: int) -> tuple[Used, ...]:
     if join.rows is None:
         return ()
     rows = -(-listed // PLANE) * PLANE
-    return (*_used(join, rows), *_ordered(join, rows))
+    return (*_used(join, rows), *_ordered(join, rows), *_keyed(join, rows))
 
 
 def _used(join: HelperJoin, rows: int) -> Iterator[Used]:
+    """Row by row: ``protocols/rows.py``."""
     assert join.rows is not None
-    h, pairs = join.b_cells, join.rows.pairs
+    h, pairs, keyed = join.b_cells, join.rows.pairs, join.rows.keyed
     factors, compared = len(join.factors_a), 1 + max((pair.a for pair in pairs), default=-1)
     condition = join.rows.condition
     tests = 1 + max((leaf.number for leaf in _leaves(condition) if leaf.kind == "a"), default=-1)
@@ -29,8 +30,8 @@ def _used(join: HelperJoin, rows: int) -> Iterator[Used]:
     checks = join.checks
     columns = join.parameter("v_g") - len(join.ones)
     yield _operation("from_two", (checks + columns) * rows)
-    if compared + factors:
-        yield _operation("given", (compared + factors) * rows)
+    if own := compared + factors + (keyed is not None):
+        yield _operation("given", own * rows)
     if tests:
         yield _operation("given", tests * (rows // PLANE))
     if checks:
@@ -43,7 +44,7 @@ def _used(join: HelperJoin, rows: int) -> Iterator[Used]:
         for _ in range(_joints(condition) + max(checks + (condition is not None) - 1, 0)):
             yield _operation("conjoin", rows)
         yield _operation("to_words", rows)
-        if travelling := len(join.gathered) * h - len(join.ones):
+        if travelling := len(join.gathered) * h - len(join.ones) + (keyed is not None and checks > 0):
             yield _operation("multiply", travelling * rows)
     if products := sum(summed.a is not None for summed in join.summed) * h:
         yield _operation("multiply", products * rows)
@@ -53,7 +54,7 @@ def _ordered(join: HelperJoin, rows: int) -> Iterator[Used]:
     """Values in order, column by column: ``protocols/ordered.py``."""
     assert join.rows is not None
     cells = join.parameter("g") * join.b_cells
-    if join.rows.ordered:
+    if join.rows.ordered and join.rows.keyed is None:
         yield _operation("given", rows)
     for each in join.rows.ordered:
         n, points = rows + cells + 1, len(each.places)
@@ -65,6 +66,16 @@ def _ordered(join: HelperJoin, rows: int) -> Iterator[Used]:
         for statistic in each.statistics:
             if statistic.divisor > 1:
                 yield "divided", {"n": cells, "bits": statistic.divisor}
+
+
+def _keyed(join: HelperJoin, rows: int) -> Iterator[Used]:
+    """Groups told apart: ``protocols/keyed.py``."""
+    if (keyed := join.keyed) is not None:
+        cells = keyed.a * keyed.b
+        yield (
+            "summed_by",
+            {"n": rows + cells, "bits": max(1, (cells - 1).bit_length()), "columns": len(join.summed), "groups": cells},
+        )
 
 
 def key_bits(each: Sorted, cells: int) -> int:

@@ -87,6 +87,7 @@ INDEX: Final[Mapping[str, str]] = {
     "checks": "check",
     "v_m": "summed",
     "v_c": "summed",
+    "v_k": "summed",
 }
 """What the columns of a message are counted by, from the formula of their number. One column has no index."""
 
