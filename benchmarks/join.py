@@ -1,6 +1,6 @@
 """A joint query, the whole way on three servers.
 
-    python -m benchmarks.join [--size ROWS] [--json] [--runs N] [--control] [--mode b]
+    python -m benchmarks.join [--size ROWS] [--json] [--runs N] [--control | --both] [--mode b]
 
 Three party servers as processes of their own, mutual TLS over loopback gRPC, kernels warm. ``ROWS`` people on each
 side, 60 % of them on both, one row each (K = 1); 20 groups at the one holder, the values at the other:
@@ -21,6 +21,9 @@ that others use too it says more than the clock.
 
 ``--control`` asks for the same over 10,000 cells, by turns with noise and under disclosure control: fewer than 10
 persons withheld, counts rounded to 5. ``more_s`` is the median of what a run takes longer than the one before it.
+
+``--both`` groups by columns of both holders, 100 areas by 2,000 wards with (missing), so that rows are summed by a key
+that nobody knows: with noise, or under disclosure control with ``--both --control``.
 """
 
 import datetime as dt
@@ -66,6 +69,9 @@ CONTROL: Final = """[release.disclosure_control]
 min_count = 10
 round_to = 5
 """
+WARDS: Final = 1_999
+AREAS: Final = 99
+"""Groups of ``--both``, without (missing): 200,000 cells."""
 OVERLAP: Final = 0.6
 RUNS: Final = 9
 WARM: Final = 2
@@ -76,6 +82,12 @@ SQL: Final = """
 SELECT a.area, COUNT(*) AS people, SUM(b.amount) AS amount
 FROM a JOIN b ON a.nhs_number = b.nhs_number
 GROUP BY a.area
+"""
+
+BOTH: Final = """
+SELECT a.area, b.ward, COUNT(*) AS people, SUM(b.amount) AS amount
+FROM a JOIN b ON a.nhs_number = b.nhs_number
+GROUP BY a.area, b.ward
 """
 
 
@@ -91,8 +103,8 @@ def made_up_numbers(count: int) -> I64:
     return numbers[:count]
 
 
-def make_records(folder: Path, rows: int, groups: int = GROUPS) -> tuple[Path, Path]:
-    """Write ``a.parquet`` (id, area) and ``b.parquet`` (id, amount), each in an order of its own."""
+def make_records(folder: Path, rows: int, groups: int = GROUPS, wards: int = 0) -> tuple[Path, Path]:
+    """Write ``a.parquet`` (id, area) and ``b.parquet`` (id, amount, ward), each in an order of its own."""
     both = int(OVERLAP * rows)
     numbers = made_up_numbers(2 * rows - both)
     rng = np.random.default_rng(1)
@@ -100,10 +112,12 @@ def make_records(folder: Path, rows: int, groups: int = GROUPS) -> tuple[Path, P
     areas = pa.array([f"area {i:02}" for i in range(groups)])
     area = pa.DictionaryArray.from_arrays(rng.integers(0, groups, rows, dtype=np.int16), areas).cast(pa.string())
     amount = rng.integers(0, MAX_AMOUNT + 1, rows)
-    for file, held, name, values in (
-        (files[0], numbers[:rows], "area", area),
-        (files[1], numbers[rows - both :], "amount", pa.array(amount)),
-    ):
+    of_b: dict[str, Any] = {"amount": pa.array(amount)}
+    if wards:
+        names = pa.array([f"ward {i:04}" for i in range(wards)])
+        numbers_of = rng.integers(0, wards, rows, dtype=np.int16)
+        of_b["ward"] = pa.DictionaryArray.from_arrays(numbers_of, names).cast(pa.string())
+    for file, held, values in ((files[0], numbers[:rows], {"area": area}), (files[1], numbers[rows - both :], of_b)):
         text = pa.Array.from_buffers(
             pa.string(),
             rows,
@@ -113,7 +127,7 @@ def make_records(folder: Path, rows: int, groups: int = GROUPS) -> tuple[Path, P
                 pa.py_buffer(ten_digits(rng.permutation(held))),
             ],
         )
-        pq.write_table(pa.table({"nhs_number": text, name: values}), file)
+        pq.write_table(pa.table({"nhs_number": text, **values}), file)
     return files
 
 
@@ -128,9 +142,11 @@ noised = { epsilon = "0.5", delta = "2^-40" }
 # -- specification ----------------------------------------------------------------------------------------------------
 
 
-def spec_toml(rows: int, groups: int = GROUPS, release: str = NOISE, mode: str = "a") -> str:
+def spec_toml(rows: int, groups: int = GROUPS, release: str = NOISE, mode: str = "a", wards: int = 0) -> str:
     """The specification of the benchmark: all that differs from a real one is that nobody is in the records."""
     levels = ", ".join(f'"area {i:02}"' for i in range(groups))
+    ward_levels = ", ".join(f'"ward {i:04}"' for i in range(wards))
+    ward = f'ward = {{ role = "dimension", type = "category", levels = [{ward_levels}] }}\n' if wards else ""
     datasets = f"""
 [[dataset]]
 name = "a"
@@ -152,9 +168,10 @@ refresh = "frozen"
 [dataset.columns]
 nhs_number = {{ role = "person id", scheme = "nhs-number" }}
 amount = {{ role = "measure", type = "integer", min = 0, max = {MAX_AMOUNT}, required = true }}
-"""
+{ward}"""
     linkage = 'on = "nhs_number"\nnormalise = ["strip-spaces", "check-digit"]'
-    return written("Benchmark: amounts by area", datasets, linkage, SQL, release, mode=mode)
+    sql = BOTH if wards else SQL
+    return written("Benchmark: amounts by area", datasets, linkage, sql, release, mode=mode)
 
 
 def written(title: str, datasets: str, linkage: str, sql: str, release: str, *, mode: str) -> str:
@@ -432,6 +449,70 @@ def measure_control(rows: int, runs: int, mode: str = "a") -> Case:
     )
 
 
+def measure_both(rows: int, runs: int, mode: str = "a", *, control: bool = False) -> Case:
+    """Run the query over 200,000 cells of both holders' groups on warm servers."""
+    toml = spec_toml(rows, AREAS, CONTROL if control else NOISE, mode, WARDS)
+    reviewed = review(parse_toml(toml)).require()
+    with tempfile.TemporaryDirectory(prefix="pets-join-") as name:
+        folder = Path(name)
+        files = make_records(folder, rows, AREAS, WARDS)
+        deployment = deploy(folder / "parties", reviewed.spec, {"a": files[0], "b": files[1]})
+        connection = duckdb.connect(":memory:")
+        first, second = (f"read_parquet('{file}')" for file in files)
+        clear = BOTH.replace("FROM a", f"FROM {first} a").replace("JOIN b", f"JOIN {second} b")
+        expected = {(area, ward): (n, s) for area, ward, n, s in connection.execute(clear).fetchall()}
+        results: list[Result] = []
+        moved: list[int] = []
+        took: list[float] = []
+        with servers(deployment) as running:
+            ready = prepare(deployment, reviewed, toml, running)
+            for number in range(1 + runs):
+                before = loopback_bytes()
+                result = ready.client.run(ready.toml)
+                after = loopback_bytes()
+                took.append(timed(result.to_pandas))
+                check_both(result, expected, control=control)
+                if number:
+                    results.append(result)
+                    moved.append(after - before)
+            rss = max(peak_rss_mb(process.child.pid) for process in running.values())
+    middle = min(results, key=lambda each: abs(each.seconds - statistics.median(r.seconds for r in results)))
+    return Case(
+        name="groups of both sides" + (", exact" if control else ""),
+        size=rows,
+        runs=[result.seconds for result in results],
+        bytes=min(moved),
+        rounds=reviewed.forecast.rounds,
+        peak_rss_mb=rss,
+        steps=steps_of(middle),
+        peers={},
+        more={
+            "cells": len(result.to_pandas()),
+            "bytes_by_formula": reviewed.forecast.size,
+            "forecast_s": reviewed.forecast.milliseconds() / 1_000,
+            "table_s": round(statistics.median(took), 3),
+        },
+    )
+
+
+def check_both(result: Result, expected: dict[tuple[str, str], tuple[int, int]], *, control: bool) -> None:
+    """Every cell: exact where it is shown and withheld below the minimum, or the true one but for its noise."""
+    frame = result.to_pandas()
+    keys = zip(frame["area"].astype(str), frame["ward"].astype(str), strict=True)
+    true = np.array([expected.get(key, (0, 0)) for key in keys], np.int64)
+    if not control:
+        off = np.abs(frame["people"].to_numpy(np.int64) - true[:, 0]).max()
+        wrong = off > 500
+    else:
+        shown = frame["people"].notna().to_numpy()
+        got = frame["people"].fillna(0).to_numpy(np.int64)
+        right = np.where(true[:, 0] >= 10, (true[:, 0] + 2) // 5 * 5, 0)
+        wrong = bool((shown != (true[:, 0] >= 10)).any() or (got[shown] != right[shown]).any())
+        wrong = wrong or bool((frame["amount"].fillna(0).to_numpy(np.int64)[shown] != true[shown, 1]).any())
+    if wrong or len(frame) != (AREAS + 1) * (WARDS + 1):
+        raise SystemExit("released another table than there is in the clear")
+
+
 def check_control(result: Result, expected: dict[str, tuple[int, int]]) -> None:
     """Every cell is withheld or rounded as it has to be, and every sum that is shown is the true one."""
     frame = result.to_pandas().set_index("area")
@@ -448,11 +529,15 @@ def main() -> None:
     parser = arguments(__doc__, size=1_000_000, what="rows of each of the two tables")
     parser.add_argument("--runs", type=int, default=RUNS, help=f"runs after {WARM} that warm up (default {RUNS})")
     parser.add_argument("--control", action="store_true", help=f"{CELLS:,} cells, exact, beside the same with noise")
+    parser.add_argument("--both", action="store_true", help="200,000 cells, of groups of both holders")
     parser.add_argument("--mode", choices=("a", "b"), default="a", help="of helper_join (default a)")
     asked = parser.parse_args()
     if not LOOPBACK.is_file():
         sys.exit("this benchmark reads sizes of processes and bytes of the loopback device from Linux")
-    case = (measure_control if asked.control else measure)(asked.size, asked.runs, mode=asked.mode)
+    if asked.both:
+        case = measure_both(asked.size, asked.runs, asked.mode, control=asked.control)
+    else:
+        case = (measure_control if asked.control else measure)(asked.size, asked.runs, mode=asked.mode)
     show(case, as_json=asked.json)
 
 

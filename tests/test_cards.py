@@ -175,7 +175,8 @@ def test_the_forecast_is_the_card_s_cost(path: Path) -> None:
 
 def test_tags_are_as_wide_as_the_false_match_bound_needs() -> None:
     """8 t >= 40 + 2 log2 of the longer list: 10 bytes up to 2^20 entries, 11 up to 2^24, 12 up to 2^28."""
-    base = {"g": 1, "k": 1, "s": 1, "v_g": 1, "v": 1, "x": 0, "z": 0, "p": 0, "r": 1, "v_m": 1, "v_c": 0, "n_b": 1}
+    base = {"g": 1, "g_l": 1, "k": 1, "s": 1, "v_g": 1, "v": 1, "x": 0, "z": 0, "p": 0, "r": 1, "v_m": 1, "n_b": 1}
+    base |= {"v_c": 0, "v_k": 0}
     for entries, width in ((2**20, 10), (2**20 + 1, 11), (2**24, 11), (2**24 + 1, 12), (2**28, 12)):
         names = JOIN.names(base | {"n_a": entries - 3})
         assert names["n_list_a"] == entries

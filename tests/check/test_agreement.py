@@ -136,10 +136,12 @@ def swept_by(card: Card) -> Planned:
     honest = load_cards()[card.id]
     before = {repr(part) for part in (*honest.messages, *honest.shared)}
     edited = [part for part in (*card.messages, *card.shared) if repr(part) not in before]
-    computed = bool(edited) and all(
-        part.columns.text == "v_c" if isinstance(part, Message) else part.when == "computed" for part in edited
-    )
-    name = "condition_across_tables" if computed else "ae_by_tenure"
+    only = {
+        part.columns.text if isinstance(part, Message) else {"computed": "v_c", "keyed": "v_k"}.get(part.when, "")
+        for part in edited
+    }
+    used = {"v_c": "condition_across_tables", "v_k": "groups_on_both_sides"}
+    name = used.get(next(iter(only)), "ae_by_tenure") if len(only) == 1 else "ae_by_tenure"
     spec = corpus.parse_toml((corpus.HERE / "should_pass" / f"{name}.toml").read_text())
     query = bind(spec)
     return spec, query, lower(spec, query)

@@ -62,6 +62,7 @@ class Case:
             "n_a": self.n_a,
             "n_b": self.n_b,
             "g": self.g,
+            "g_l": self.g,
             "k": self.k,
             "s": slots(self.k),
             "v_g": len(self.y),
@@ -72,6 +73,7 @@ class Case:
             "r": len(self.summed),
             "v_m": len(self.summed),
             "v_c": 0,
+            "v_k": 0,
         }
 
     def shape(self) -> hj.Shape:

@@ -282,7 +282,7 @@ class Reading:
                 for summed, (of_b, of_a) in enumerate(case.summed)
             ],
         }
-        found |= {"r": found["v"], "v_m": found["v"], "v_c": []}  # released with noise, nothing computed on rows
+        found |= {"r": found["v"], "v_m": found["v"], "v_c": [], "v_k": []}  # noise, nothing on rows
         return found[text]
 
     def message(self, label: str, at: At) -> Value:

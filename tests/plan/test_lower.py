@@ -162,9 +162,10 @@ AGES = 'levels = ["16-24", "25-44", "45-64", "65+"]'
 def test_too_many_cells_on_one_side_or_in_all_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_CELLS", 32 * 41)
     assert plan_of(changed((TENURES, levels(31)), (AGES, levels(40))))
+    rows = ("max_rows_per_person = 1\n", "max_rows_per_person = 2\n")
     for tenures, ages, code in ((32, 40, "spec.b-cells"), (31, 41, "spec.cells")):
         with pytest.raises(SpecError) as caught:
-            plan_of(changed((TENURES, levels(tenures)), (AGES, levels(ages))))
+            plan_of(changed((TENURES, levels(tenures)), (AGES, levels(ages)), rows))
         assert caught.value.code == code
 
 

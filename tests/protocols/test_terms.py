@@ -145,7 +145,7 @@ def made_by(role: str, term: Term, card: Card = CARD) -> Iterator[str]:
             yield name
     for name in (str(call.args[1]) for call in calls(term) if call.head == "share"):
         for shared in card.shared:
-            if shared.name == name and shared.when != "computed":
+            if shared.name == name and shared.when not in ("computed", "keyed"):
                 yield from made_by(role, shared.shares[role], card) if role in shared.shares else [name]
 
 
@@ -153,8 +153,8 @@ OWN = ("values", "local", "noise", "share", "keys", "fillers", "groups")
 """Heads that speak of what is one role's own."""
 
 
-PARTS = ("Mr",)
-"""Messages of which the sender has a part only: tests/protocols/test_rows.py has them."""
+PARTS = ("Mr", "Mk")
+"""Messages of which the sender has a part only: tests/protocols/test_rows.py and test_keyed.py have them."""
 
 
 @pytest.mark.parametrize("label", [message.label for message in CARD.messages if message.label not in PARTS])
@@ -201,9 +201,9 @@ ALIKE = tuple(
 
 def terms_of(card: Card) -> dict[str, Term]:
     """Every term of a card by its place."""
-    found = {message.label: message.meaning for message in card.messages if message.columns.text != "v_c"}
+    found = {message.label: message.meaning for message in card.messages if message.columns.text not in ("v_c", "v_k")}
     for number, shared in enumerate(card.shared):
-        if shared.when == "computed":  # tests/protocols/test_rows.py
+        if shared.when in ("computed", "keyed"):  # tests/protocols/test_rows.py, test_keyed.py
             continue
         found[f"{number} {shared.name}"] = shared.value
         found |= {f"{number} {shared.name} of {role}": term for role, term in shared.shares.items()}
