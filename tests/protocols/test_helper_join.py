@@ -150,7 +150,8 @@ def test_bytes_equal_the_formula(seed: int) -> None:
 
 def test_bytes_of_the_design_s_example() -> None:
     """protocols.md 1.12: 2^20 rows on each side, K = 1, two columns, no product: 94 MB, tags of 11 bytes."""
-    few = {"g": 1, "k": 1, "s": 53, "v_g": 2, "v": 2, "x": 0, "z": 0, "p": 0, "r": 2, "v_m": 2, "v_c": 0, "v_k": 0, "g_l": 1}
+    few = {"g": 1, "g_l": 1, "k": 1, "s": 53, "v_g": 2, "v": 2, "x": 0, "z": 0, "p": 0, "r": 2, "v_m": 2, "v_c": 0}
+    few["v_k"] = 0
     public = {"n_a": 2**20, "n_b": 2**20, **few}
     names = CARD.names(public)
     assert names["t"] == 11
@@ -235,7 +236,7 @@ LENGTHS: dict[str, Alter] = {
 
 
 @pytest.mark.parametrize("what", LENGTHS)
-@pytest.mark.parametrize("label", [message.label for message in CARD.messages if message.columns.text not in ("v_c", "v_k")])
+@pytest.mark.parametrize("label", [m.label for m in CARD.messages if m.columns.text not in ("v_c", "v_k")])
 def test_a_wrong_count_is_refused_before_it_is_read(label: str, what: str) -> None:
     one = case()
     parts = {name: gated(role, gate_of(name, one.public())) for name, role in oracle.roles(one, 1).items()}
