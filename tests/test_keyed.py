@@ -23,6 +23,7 @@ from pets.spec.ir import HelperJoin
 from tests import test_controlled as controlled
 from tests import test_crossing as crossing
 from tests import test_order_statistics as in_order
+from tests.check.test_mode_b import in_mode_b
 from tests.oracles import random_queries as drawn
 from tests.oracles import sql
 from tests.oracles.direct import Direct, freeze
@@ -51,7 +52,7 @@ def one_row(world: drawn.World, draw: random.Random) -> drawn.World:
 
 
 def run_world(seed: int, folder: Path) -> list[Direct]:
-    """Hold queries of one world against DuckDB; those whose groups are told apart on shares."""
+    """Hold queries of one world against DuckDB; those whose groups are told apart on shares. Every other in mode B."""
     draw = random.Random(f"keyed {seed}")
     world = one_row(drawn.world(seed), draw)
     whole = drawn.spec_of(world, "SELECT COUNT(*) FROM stays a JOIN homes b ON a.x = b.x")
@@ -62,6 +63,8 @@ def run_world(seed: int, folder: Path) -> list[Direct]:
         made = crossing.asked if draw.random() < 0.3 else drawn.ask
         text = made(1000 * seed + number, world)
         spec = drawn.spec_of(world, text)
+        if len(ran) % 2:
+            spec = in_mode_b(spec)
         try:
             direct = Direct.of(spec, frozen)
         except SpecError as error:
@@ -115,16 +118,18 @@ def test_both_checkers_agree_and_the_plan_is_wired(few: None) -> None:
     for seed in range(40):
         draw = random.Random(seed)
         world = one_row(drawn.world(seed), draw)
-        found = review(drawn.spec_of(world, drawn.ask(seed, world)))  # raises plan.checkers-differ where they do not
-        seen += found.plan is not None and found.plan.join.keyed is not None
-    assert seen > 8
+        spec = drawn.spec_of(world, drawn.ask(seed, world))
+        for each in (spec, in_mode_b(spec)):
+            found = review(each)  # raises plan.checkers-differ where they do not
+            seen += found.plan is not None and found.plan.join.keyed is not None
+    assert seen > 16
 
 
 def test_traffic_depends_on_nobody_s_groups(few: None, tmp_path: Path) -> None:
-    direct = run_world(5, tmp_path)[0]
-    full = direct.played(seed=1).shape_of_traffic()
-    empty = direct.played(seed=1, keep={"a": crossing._none, "b": crossing._none}).shape_of_traffic()
-    assert full == empty
+    for direct in run_world(5, tmp_path)[:2]:
+        full = direct.played(seed=1).shape_of_traffic()
+        empty = direct.played(seed=1, keep={"a": crossing._none, "b": crossing._none}).shape_of_traffic()
+        assert full == empty
 
 
 def test_the_message_that_ends_it_is_its_term(few: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -190,7 +190,7 @@ def _join(spec: Spec, a: Read, b: Read, join: HelperJoin, moments: tuple[Moment,
 
 def _ones(spec: Spec, b: Read, join: HelperJoin) -> set[int]:
     """Columns of b that need not travel in mode B: nothing is in them but that the person is there."""
-    if join.card != "helper_join_b" or b.dimensions:
+    if join.card != "helper_join_b" or (b.dimensions and join.keyed is None):
         return set()
     alone = spec.dataset(b.dataset).max_rows_per_person == 1
     factors = [(number, b.factors[each.factor]) for number, each in enumerate(join.gathered) if not each.outer]

@@ -239,7 +239,7 @@ def cells_by_helper(
     masks = np.stack([prf.words(bc.key("cells", column), shape.g) for column in range(shape.v)])
     for column, words in enumerate(computed):
         yield Send("a", "Mk", words.next - masks[column], column)
-    return (yield from _share_of_helper(shape, masks, ac, noise_c))
+    return (yield from share_of_helper(shape, masks, ac, noise_c))
 
 
 def released_by_a(
@@ -418,10 +418,11 @@ def released_by_helper(
     own_share = np.empty((shape.v, shape.g), np.uint64)
     for column in range(shape.v):
         own_share[column] = difference(columns.gather(sums[column], position))
-    return (yield from _share_of_helper(shape, own_share, ac, noise_c))
+    return (yield from share_of_helper(shape, own_share, ac, noise_c))
 
 
-def _share_of_helper(shape: Sizes, own_share: U64, ac: prf.KeyFamily, noise_c: U64 | None) -> Role[U64 | None]:
+def share_of_helper(shape: Sizes, own_share: U64, ac: prf.KeyFamily, noise_c: U64 | None) -> Role[U64 | None]:
+    """What becomes of the helper's share of the sums, (v, g): it leaves with its noise and b's, or goes on."""
     if noise_c is None:
         return own_share
     hidden = yield from receive_columns("b", "Mn", shape.v)

@@ -28,12 +28,14 @@ def public(case: Case) -> dict[str, int]:
         "n_a": case.n_a,
         "n_b": case.n_b,
         "g": case.g,
+        "g_l": case.g,
         "k": case.k,
         "v_g": len(case.y),
         "v_t": len(case.y) - len(ones(case)),
         "v": len(case.summed),
         "v_m": len(case.summed),
         "v_c": 0,
+        "v_k": 0,
         "x": len(case.x),
         "v_p": sum(of_b not in ones(case) for of_b, _ in case.summed),
         "r": len(case.summed),
@@ -85,7 +87,7 @@ def roles(
 
 # -- what the program of the card makes -------------------------------------------------------------------------------
 
-OF_BOTH_MODES = (mode_a.released_by_a, mode_a.released_by_b, mode_a.released_by_helper)
+OF_BOTH_MODES = (mode_a.released_by_a, mode_a.released_by_b, mode_a.released_by_helper, mode_a.share_of_helper)
 SOURCE = "\n\n".join([Path(hj.__file__).read_text(encoding="utf-8"), *map(inspect.getsource, OF_BOTH_MODES)])
 """The module, with the functions that it has from mode A as its own, so that a mistake may be in them, too."""
 

@@ -145,7 +145,7 @@ def test_rounds_of_the_card_are_rounds_of_the_code(name: str) -> None:
 def test_bytes_of_a_million_on_each_side() -> None:
     """A count and a sum of one column of b: 172 MB, where protocols.md 2 has 168 with fewer slots a table."""
     public = {"n_a": 10**6, "n_b": 10**6, "g": 21, "k": 1, "v_g": 2, "v_t": 1, "v": 2, "x": 0, "v_p": 1, "r": 2}
-    public |= {"v_m": 2, "v_c": 0}
+    public |= {"v_m": 2, "v_c": 0, "v_k": 0, "g_l": 21}
     assert round(CARD.cost.bytes.evaluate(CARD.names(public)) / 1e6) == 172
 
 
@@ -219,7 +219,9 @@ def test_positions_that_no_honest_peer_sends_end_the_run(alter: object) -> None:
 
 
 @pytest.mark.parametrize("what", LENGTHS)
-@pytest.mark.parametrize("label", [*(m.label for m in CARD.messages if m.columns.text != "v_c"), *OPERATIONS])
+@pytest.mark.parametrize(
+    "label", [*(m.label for m in CARD.messages if m.columns.text not in ("v_c", "v_k")), *OPERATIONS]
+)
 def test_a_wrong_count_is_refused_before_it_is_read(label: str, what: str) -> None:
     one = case()
     roles = oracle.roles(one, 1)
