@@ -79,9 +79,9 @@ def _checks(plan: Plan, spec: Spec, query: Query, cards: Mapping[str, Card]) -> 
         yield "order statistics", safe.ordered, statistics
     else:
         yield from _columns(spec, query, a, b, moments, taken_apart.moments(query, spec))
-    yield from _join(spec, a, b, join, moments)
     told_apart = prod(len(each.levels) for each in b.dimensions) > MAX_B_CELLS
     yield "rows", join.rows is None, not (query.by_rows or told_apart)
+    yield from _join(spec, a, b, join, moments)
     sides = tuple(prod(len(each.levels) for each in read.dimensions) for read in (a, b))
     yield "keyed", None if join.keyed is None else (join.keyed.a, join.keyed.b), sides if told_apart else None
     if told_apart:
