@@ -1,7 +1,8 @@
 """Every fault at every step of a plan: never on the wire, the run aborted at all parties, and the log names the step.
 
-Four plans: a join that is released with noise; one under disclosure control, with a condition across tables and a
-median, so that rows and cells are computed on by three; and both in mode B.
+Five plans: a join that is released with noise; one under disclosure control, with a condition across tables and a
+median, so that rows and cells are computed on by three; both in mode B; and
+one with many groups on both sides, which are told apart on shares.
 """
 
 from collections.abc import Iterator
@@ -41,6 +42,12 @@ TOMLS = {
         ("DATE '2020-01-01'", "DATE '2020-01-01' AND s.minutes > h.size"),
     ),
 }
+MORE = ", ".join(f'"{number}"' for number in range(33))
+TOMLS["groups"] = altered(
+    ('["young", "old"]', f'["young", "old", {MORE}]'),
+    ('["own", "rent"]', f'["own", "rent", {MORE}]'),
+    base=TOMLS["noised"],
+)
 TOMLS["mode b"] = altered(*MODE_B, base=TOMLS["noised"])
 TOMLS["exact, mode b"] = altered(*MODE_B, base=TOMLS["exact"])
 PEOPLE = [f"IDENTITY-{n}" for n in range(9)]
@@ -130,6 +137,7 @@ def test_faults_are_made_for_every_message_of_the_cards() -> None:
         for card in (MODE_A, "helper_join_b")
     )
     assert SUBJECTS["noised"].used == of_the_card
+    assert SUBJECTS["groups"].used >= {"Mk", "move", "and", "open"}
     assert SUBJECTS["exact"].used >= {"Mr", "M6c", "Cf", "Cs", "in", "two", "and", "mul", "move", "open", "show"}
     both = SUBJECTS["mode b"].used | SUBJECTS["exact, mode b"].used
     assert both >= of_mode_b
