@@ -13,6 +13,9 @@ at least the minimum of people (``Large``). Releases of which any two go togethe
 cell: cells that are equal or apart have sums that only repeat each other, and of cells with enough people. Whatever
 else could be combined is a ``Suspicion``, for the policy to refuse or to give to a person.
 
+Values of single persons (medians, quantiles) of one column add up, too, whatever their rows: as many as one release may
+list (rule ``control.places``) all of them together may.
+
 Releases with noise are the ledger's business: their losses add up, so averaging them is paid for. An exact release and
 a noised one about other rows are suspicious too: the exact table takes away what the noise was to hide (D20).
 Threats D01 to D20 are those of tests/check/test_differencing.py.
@@ -25,7 +28,8 @@ from hashlib import sha256
 from typing import Final, Literal
 
 from pets.check.labels import Finding
-from pets.check.releases import COUNTED, JOINED, UNKNOWN, Entry, Part, Records, Release
+from pets.check.releases import COUNTED, JOINED, UNKNOWN, VALUE, Entry, Part, Records, Release
+from pets.check.thresholds import PERSONS_A_PLACE
 from pets.spec.canonical import canonical
 from pets.spec.population import NONE, Space, Undecided
 
@@ -41,6 +45,7 @@ Rule = Literal[
     "rounding",
     "threshold",
     "mixed",
+    "values",
     "undecided",
 ]
 
@@ -102,6 +107,7 @@ TOLD: Final[Mapping[Rule, str]] = {
     "rounding": "an earlier release counts the same people with another rounding",
     "threshold": "an earlier release withholds cells of the same rows by other rules, which tells of their numbers",
     "mixed": "an exact release and one with noise are about almost the same rows",
+    "values": "earlier releases show values of other single persons of the same rows: together they list many",
     "undecided": "the conditions are too many to be compared with those of earlier releases",
 }
 """What whoever asked is told, whatever the earlier release was."""
@@ -114,6 +120,7 @@ _PATH: Final[Mapping[Rule, str]] = {
     "rounding": "release.disclosure_control.round_to",
     "threshold": "release.disclosure_control",
     "mixed": "release",
+    "values": "computation.sql: SELECT",
     "undecided": "computation.sql: WHERE",
 }
 
@@ -125,8 +132,10 @@ def judge(history: Iterable[Entry], new: Entry, terms: Terms) -> tuple[Suspicion
     """
     judgement = _Judgement(new, terms)
     judgement.alone()
-    for past in history:
+    known = tuple(history)
+    for past in known:
         judgement.beside(past)
+    judgement.singles(known)
     judgement.together()
     return tuple(judgement.found[key] for key in sorted(judgement.found))
 
@@ -165,6 +174,42 @@ class _Judgement:
         except Undecided:
             problem, advice = "the conditions of the two are too many to be compared", "ask with fewer conditions"
             self._note("undecided", past, problem, advice)
+
+    def singles(self, history: Iterable[Entry]) -> None:
+        """Values of single persons that are shown in all: what one release may list, many may not list together."""
+        own, shown = self.new.release, dict[str, set[str]]()
+        for family, place in own.singles:
+            shown.setdefault(family, set()).add(place)
+        for family, mine in shown.items():
+            others = [past for past in history if self._lists_too(past, family)]
+            before = {place for past in others for name, place in past.release.singles if name == family}
+            least = min((own.min_count, *(past.release.min_count for past in others)))
+            if mine - before and len(mine | before) > max(1, least // PERSONS_A_PLACE):
+                column = family.removeprefix(VALUE)
+                for past in others:
+                    self._note(
+                        "values",
+                        past,
+                        f"{len(mine | before)} values of single persons are shown of {column} in all, in groups from "
+                        f"{least} on",
+                        "ask for values that were shown before, or for fewer",
+                    )
+
+    def _lists_too(self, past: Entry, family: str) -> bool:
+        """True if a past release shows values of single persons of a column, and of rows of the new one, too."""
+        one, two = self.new.release, past.release
+        if not (one.exact and two.exact and any(name == family for name, _ in two.singles) and self._related(one, two)):
+            return False
+        self.space = Space()
+        mine, theirs = ([part for part in each.parts if part.family == family] for each in (one, two))
+        try:
+            return any(
+                self.space.both(self._population(here), self._population(there)) != NONE
+                for here in mine
+                for there in theirs
+            )
+        except Undecided:  # a suspicion already
+            return False
 
     def _combined(self, past: Entry, one: Release, two: Release) -> None:
         overlap = False

@@ -16,10 +16,12 @@ from pets.spec.banded import levels_of
 from pets.spec.canonical import canonical, plain
 from pets.spec.control import effective
 from pets.spec.model import Dataset, Model, Spec
-from pets.spec.moments import moments_of
+from pets.spec.moments import moments_of, values_of
 from pets.spec.population import EVERY, Space, Undecided
 from pets.spec.query import Aggregate, ColumnRef, Query
 
+VALUE: Final = "value "
+"""How the family of what is told of one column begins."""
 COUNTED: Final = "count"
 """The family of counts; sums and means of a column are a family, and so are relations of two columns."""
 
@@ -69,6 +71,8 @@ class Release(Model):
     runs: int
     withholds: str = ""
     """Digest of all of disclosure control but the base of rounding; empty without."""
+    singles: tuple[tuple[str, str], ...] = ()
+    """Families of columns of which values of single persons are shown, each with the place of one in order."""
 
     @property
     def groups(self) -> frozenset[str]:
@@ -125,6 +129,14 @@ def release_of(spec: Spec, query: Query) -> Release:
         round_to=control.round_to if control else 1,
         runs=spec.validity.max_runs,
         withholds=_digest(replace(control, round_to=1, rounding="nearest")) + control.rounding if control else "",
+        singles=tuple(
+            sorted(
+                {
+                    (f"{VALUE}{what.columns[0]}", f"{what.statistic.value} {what.at or ''}".strip())
+                    for what in query.ordered
+                }
+            )
+        ),
     )
 
 
@@ -161,10 +173,13 @@ def _rows(space: Space, query: Query, tables: Mapping[str, Dataset]) -> int:
 
 
 def _parts(space: Space, rows: int | None, what: Aggregate, query: Query, spec: Spec) -> Iterator[Part]:
-    """What is opened for one aggregate: a mean opens its count as well, a correlation six sums of the same rows."""
+    """What is opened for one aggregate: a mean opens its count as well, a correlation six sums of the same rows.
+
+    A median or another value of one person is of the rows that its column's sum would be of.
+    """
     tables = {name: spec.dataset(name) for name in (query.left, query.right)}
     there = _text(space, _there(space, rows, what, query, tables))
-    for moment in moments_of(what, query, spec):
+    for moment in moments_of(what, query, spec) or (values_of(what, query, spec),):
         columns = sorted(
             {
                 ColumnRef(name, c)
@@ -172,7 +187,7 @@ def _parts(space: Space, rows: int | None, what: Aggregate, query: Query, spec: 
                 for c in f.values
             }
         )
-        kind = ("relation " if len(columns) > 1 else "value ") + " ".join(map(str, columns)) if columns else COUNTED
+        kind = ("relation " if len(columns) > 1 else VALUE) + " ".join(map(str, columns)) if columns else COUNTED
         prepared = _digest([_range(tables, ref) for ref in columns]) if columns else ""
         yield Part(family=kind, population=there, prepared=prepared)
 
