@@ -240,13 +240,13 @@ CODES: Final[dict[str, Code]] = {
         "columns that are compared across tables reach 2^{bits}, in units of the finer one",
         "declare a narrower range, or fewer places",
     ),
-    "leak.round-range": Code(
-        "counts that are rounded could reach {most}",
-        "lower max_rows or max_rows_per_person, or write round_to = 1",
-    ),
     "leak.order-range": Code(
         "{column}: its values are not rounded to a step, or are 2^30 steps apart or more",
         "write its step in round_values_to, or declare a narrower range",
+    ),
+    "leak.dominance-range": Code(
+        "{column}: {what} reaches 2^{bits}, and single contributions could not be compared",
+        "declare a narrower range or smaller max_rows, group by less, or leave rules on dominance out",
     ),
     "dp.range": Code(
         "{column}: its greatest possible sum and the noise reach 2^{bits}",

@@ -143,6 +143,8 @@ class Result:
             f"Exact numbers, no noise. Withheld: numbers about fewer than {control.min_count} persons, and those from "
             "which such a number would follow."
         )
+        if control.on_contributions:
+            said += " Sums are also withheld of which few persons have most."
         if control.round_to > 1:
             rounded = f" Counts are rounded to {control.round_to}"
             said += f"{rounded}; lines and the columns _low and _high: what that leaves open."

@@ -16,6 +16,7 @@ import pytest
 
 from pets.spec.control import PRESETS, Control
 from tests.oracles.control import Row, Statistic, protect
+from tests.protocols.test_dominance import judged, small_cells
 
 ROOT = Path(__file__).parents[1]
 PYTHON = ROOT / ".venv-acro" / "bin" / "python"
@@ -194,6 +195,25 @@ def test_sums_in_a_table_of_two_by_two(acro: Acro) -> None:
         cells = [[[draw.choice([1, 5, 60]) for _ in range(draw.choice([9, 10, 14]))] for _ in "ab"] for _ in "ab"]
         gone = acro.withheld(control, values=cells)
         assert {place for place, shown in ours(control, cells, SUM).items() if shown is None} == gone
+
+
+# -- on shares --------------------------------------------------------------------------------------------------------
+
+
+def on_shares_agree(acro: Acro, control: Control, contributions: Sequence[Sequence[int]]) -> int:
+    """The same cells are withheld where three parties compare contributions that none of them can read."""
+    gone = acro.withheld(control, values=[[each] for each in contributions])
+    for row, shown in enumerate(judged(contributions, control)):
+        assert (shown is None) == ((row, 0) in gone), contributions[row]
+    return len(gone)
+
+
+@pytest.mark.parametrize("minimum", [1, 3, 10])
+def test_shares_of_all_small_cells(acro: Acro, minimum: int) -> None:
+    """All cells of up to four contributions of 0 to 10, and all shapes around the boundaries, on shares."""
+    base = PRESETS["acro-default"].control
+    control = Control(minimum, "hidden", dominance=base.dominance, p_percent=base.p_percent)
+    assert on_shares_agree(acro, control, [*small_cells(4, 10)[1:], *shapes(minimum)]) > 100
 
 
 # -- where the two differ ---------------------------------------------------------------------------------------------

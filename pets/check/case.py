@@ -63,6 +63,8 @@ class Case:
     """What becomes of the sums that leave, with noise or under disclosure control, by their names."""
     ordered: Mapping[str, tuple[str, Item]]
     """Order statistics by name: the sum whose summands are put in order, and the column."""
+    by_cell: bool
+    """What three parties compute on rows they compute cell by cell of both tables."""
     controlled: bool
     computed: bool
     """Three parties compute on rows before these are summed."""
@@ -100,7 +102,8 @@ def case_of(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Case:
     made, release = cards[join.card], cards[safe.card]
     if isinstance(safe, Protect):  # the shares go on: one list of messages, under one set of names
         made, release = joined(made, release), placed(made, release)
-    persons = any(reads[join.a].factors[number].people for number in join.factors_a)
+    of_a = [reads[join.a].factors[number] for number in join.factors_a]
+    persons = any(factor.people or factor.together for factor in of_a)
     sides = {"a": _side(reads[join.a], spec, persons), "b": _side(reads[join.b], spec, False)}
     bindings = _bindings(join) | ({"r": ()} if isinstance(safe, Protect) else {})
     if join.rows is not None:
@@ -127,6 +130,7 @@ def case_of(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Case:
         leaving={moment.name: leaves(moment.name) for number, moment in enumerate(moments) if number in shown}
         | {each.name: leaves(each.name) for each in in_order},
         ordered={each.name: (moments[each.values].name, column(str(each.column))) for each in in_order},
+        by_cell=bool(in_order or (join.rows is not None and join.rows.contributions)),
         controlled=isinstance(safe, Protect),
         computed=join.rows is not None,
         keyed=join.keyed is not None,

@@ -53,6 +53,7 @@ from pets.spec.control import effective
 from pets.spec.handover import joined, placed
 from pets.spec.joins import JOINS
 from pets.spec.model import Leakage, Spec
+from pets.spec.protected import held_sums
 from pets.spec.protected import protected as guarded
 from pets.spec.query import ORDER, Aggregate, ColumnRef, Query
 
@@ -127,7 +128,8 @@ class Subject:
 
     ``products``: a sum needs more of role a's rows than their number, so that something of it is multiplied.
     ``controlled``: sums leave under disclosure control; else with noise. ``computed``: rows are computed on by three
-    parties, because a condition needs both tables. ``keyed``: they tell groups apart, role a's too, and sum by cell.
+    parties, because a condition needs both tables, or cell by cell (``by_cell``), because values are put in order.
+    ``keyed``: they tell groups apart, role a's too, and sum by cell.
     """
 
     parties: tuple[PartyId, ...]
@@ -139,6 +141,7 @@ class Subject:
     controlled: bool = False
     computed: bool = False
     keyed: bool = False
+    by_cell: bool = False
 
     @property
     def absent(self) -> frozenset[str]:
@@ -172,7 +175,7 @@ def subject(spec: Spec, query: Query) -> Subject:
                 for table, factor in ((query.left, m.left), (query.right, m.right))
                 for name in factor.present
             ),
-            m in asked,
+            m.name in {each.name for each in asked},
         )
         for m in parts
     )
@@ -184,9 +187,11 @@ def subject(spec: Spec, query: Query) -> Subject:
         )
         for what in query.ordered
     )
+    held = control is not None and bool(held_sums(query, spec, control))
     of_a = [moment.left if roles.a_side == "left" else moment.right for moment in parts]
     sides = {role: query.left if side == "left" else query.right for role, side in roles.sides.items()}
-    counted = spec.dataset(sides["a"]).max_rows_per_person > 1 and any(factor.people for factor in of_a)
+    by_person = any(factor.people or factor.together for factor in of_a)
+    counted = spec.dataset(sides["a"]).max_rows_per_person > 1 and by_person
     tables = {role: _table(spec, query, name, sums, role == "a" and counted) for role, name in sides.items()}
     names = {output.name: moments for output, moments in taken_apart.statistics(query, spec)}
     return Subject(
@@ -202,8 +207,9 @@ def subject(spec: Spec, query: Query) -> Subject:
         ),
         products=counted or any(factor.values or factor.present for factor in of_a),
         controlled=control is not None,
-        computed=query.by_rows or taken_apart.keyed(query, spec, roles),
+        computed=query.by_rows or held or taken_apart.keyed(query, spec, roles),
         keyed=taken_apart.keyed(query, spec, roles),
+        by_cell=bool(query.ordered) or held,
     )
 
 
@@ -361,7 +367,7 @@ def knowledge(
 def held_by_three(about: Subject) -> tuple[str, ...]:
     """What each of the three has a share of while they compute together."""
     rows = ("a.values", "b.values", "b.groups", "match") if about.computed else ()
-    if about.keyed or any(each.ordered for each in about.sums):  # cell by cell: a's, too
+    if about.keyed or about.by_cell:  # a's cells, too
         rows = (*rows, "a.groups")
     return (*rows, *(("sums",) if about.controlled else ()))
 

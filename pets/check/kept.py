@@ -1,10 +1,12 @@
 """What disclosure control keeps back, as parts of the report: the rules, who asks for them, what is counted."""
 
+from fractions import Fraction
+
 from pets.check.blocks import Block, Grid, Pairs, listed
 from pets.check.budget import exact
 from pets.check.checked import Checked
 from pets.spec.control import PRESETS, control_of
-from pets.spec.ir import Protect
+from pets.spec.ir import Dominance, Protect
 from pets.spec.model import DisclosureControl, Knobs
 
 
@@ -30,6 +32,8 @@ def _rules(step: Protect, asked: DisclosureControl) -> tuple[tuple[str, str], ..
         said = listed([f"{name} to multiples of {each}" for name, each in named.items()])
         rounding += f". {said[:1].upper()}{said[1:]}. Each is the value of one person of the group, so rounded"
     pairs = [("Small groups", f"{few}."), ("Rounding", f"{rounding}."), ("Asked for by", _asked(asked))]
+    if step.dominance is not None:
+        pairs.append(("Single contributions", _contributions(step.dominance)))
     if step.lines:
         cells = sum(len(block) for line in step.lines for block in line)
         pairs.append(
@@ -49,6 +53,18 @@ def _rules(step: Protect, asked: DisclosureControl) -> tuple[tuple[str, str], ..
     return tuple(pairs)
 
 
+def _contributions(against: Dominance) -> str:
+    """When a sum is withheld for what single persons add to it."""
+    said = [f"the greatest {n} come to {exact(Fraction(100 * a, b))} % of it or more" for n, a, b in against.shares]
+    if against.p is not None:
+        percent = exact(100 * Fraction(*against.p))
+        said.append(f"all but the greatest two come to less than {percent} % of the greatest, or all are 0")
+    return (
+        f"A sum of a group is withheld if of what single persons add to it {', or '.join(said)}. What is made of it "
+        "is withheld as well. Who sees the number of its persons beside it learns that it was withheld for that."
+    )
+
+
 def _asked(asked: DisclosureControl) -> str:
     """Who asks for what; the strictest holds."""
     said = [f"the author ({words})"] if (words := _words(asked)) else []
@@ -66,6 +82,8 @@ def _words(knobs: Knobs) -> str:
         f"from {least} persons on" if least is not None else "",
         f"zeros {knobs.zeros}" if knobs.zeros else "",
         f"rounded to {knobs.round_to}" if knobs.round_to else "",
+        *(f"no {each.largest} with {each.percent} % of a sum" for each in knobs.dominance or ()),
+        f"p of {knobs.p_percent} %" if knobs.p_percent else "",
         *(f"values of {name} rounded to {step}" for name, step in (knobs.round_values_to or {}).items()),
     ]
     return "; ".join(filter(None, said))

@@ -116,7 +116,7 @@ def _held(seen: View) -> Marks:
     if seen.roles & {"a", "b", "helper"}:  # what three compute on, each has a share of
         if seen.case.computed:
             made_of.append(depends(seen.case, Call("computed", ("summed",))))
-        if seen.case.ordered or seen.case.keyed:  # cell by cell: a's, too
+        if seen.case.by_cell or seen.case.keyed:  # a's cells, too
             made_of.append(frozenset({("a", "groups")}))
         if seen.case.controlled:
             made_of.append(frozenset({("", "sums")}))

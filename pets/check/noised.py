@@ -68,7 +68,7 @@ def plain(
     moments = []
     for moment in found:
         of_a, of_b = (moment.right, moment.left) if swapped else (moment.left, moment.right)
-        a, b = _one_row(of_a, table_a), _one_row(of_b, table_b)
+        a, b = _one_row(of_a, table_a), replace(_one_row(of_b, table_b), together=False)  # b adds up by person anyway
         moments.append(Moment(moment.name, a, b, moment.outer, _scale(table_a, a, table_b, b)))
     return tuple(moments)
 

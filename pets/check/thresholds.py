@@ -1,5 +1,6 @@
 """The rules on disclosure control: what can be held against a minimum and rounded, and what would undo it."""
 
+import itertools
 from collections.abc import Iterator
 from fractions import Fraction
 from math import prod
@@ -9,10 +10,11 @@ from pets.check.budget import exact
 from pets.check.rules import Asked, Found, rule
 from pets.spec import moments as taken_apart
 from pets.spec.control import Control
+from pets.spec.dominance import below_zero
 from pets.spec.lines import MAX_LINED
 from pets.spec.moments import Side
 from pets.spec.ordering import fits
-from pets.spec.protected import MAX_PARTS, PLAIN, by_person, follows, is_count, is_flag, overlapping, width
+from pets.spec.protected import MAX_PARTS, PLAIN, by_person, follows, held_sums, overlapping, width
 from pets.spec.query import LINEAR, ORDER, Aggregate, ColumnRef, Statistic
 
 FREEDOM: Final = 10
@@ -69,18 +71,35 @@ def freedom(asked: Asked) -> Found:
 
 @rule("control.dominance")
 def dominance(asked: Asked) -> Found:
-    """Who dominates a sum is seen in single contributions, and this protocol compares counts of persons only."""
+    """A share of a sum is one only of parts that are nowhere below zero, and protects only a sum that no other tells.
+
+    With negative parts the greatest can be more than the whole. With known totals the sum over cells that are withheld
+    follows from those that are shown, and of two sums of one column over other persons so does the difference; of
+    neither anybody compares contributions (ADR 0027).
+    """
     control = asked.control
-    if control is None or not (control.dominance or control.p_percent is not None):
+    if control is None or not asked.measured:
         return
-    sums = [
-        moment.name for moment in asked.moments if not (is_count(moment) or is_flag(moment, asked.query, asked.spec))
-    ]
-    if sums:
+    held = held_sums(asked.query, asked.spec, control)
+    for moment in held:
+        for name in below_zero(moment, asked.query, asked.spec):
+            yield (
+                f"release.disclosure_control <- {moment.name} <- {name}",
+                f"{name} may be below zero, and of a sum with negative parts nobody can say who has most of it",
+                "declare its range from 0, ask for counts only, or choose a preset without such a rule (ons-10)",
+            )
+    for one, other in itertools.combinations(held, 2):
+        if (one.left.values, one.right.values) == (other.left.values, other.right.values):
+            yield (
+                f"release.disclosure_control <- {one.name}, {other.name}",
+                "one sum less the other is a sum over those who lack a value, and of it nobody compares contributions",
+                "ask for one of the two, or declare the columns required",
+            )
+    if held and control.known_totals:
         yield (
-            f"release.disclosure_control <- {', '.join(sums)}",
-            f"a rule on dominance is asked for, and {asked.protocol} cannot compare single contributions to a sum",
-            "ask for counts only, choose a preset without such a rule (ons-10), or release with noise",
+            f"release.disclosure_control.known_totals <- {', '.join(moment.name for moment in held)}",
+            "who knows totals of a sum knows what groups that are withheld come to together, and whose most of that is",
+            "leave known_totals or the sums out, or choose a preset without rules on dominance (ons-10)",
         )
 
 
@@ -301,7 +320,7 @@ def _of_order(asked: Asked, what: Aggregate, ref: ColumnRef) -> Found:
     if control.min_count < (least := _enough_for(what)):
         problem = f"in a group of {control.min_count} is that of the person with the least or the greatest value"
         yield "release.disclosure_control.min_count", problem, f"write min_count = {least}, or ask for MEDIAN"
-    if control.dominance or control.p_percent is not None:
+    if control.on_contributions:
         problem = "shows single contributions, from which a rule on dominance or p % keeps recipients"
         yield "release.disclosure_control", problem, "leave it out, or choose a preset without such a rule (ons-10)"
 

@@ -69,7 +69,7 @@ def _rests(spec: Spec, query: Query) -> dict[str, frozenset[str]]:
     found = protected(query, spec, control)
     rests = {found.moments[each.moment].name: each.rests_on for each in found.shown}
     rests |= {order_name(each.what): each.rests_on for each in found.ordered}
-    return {name: frozenset(found.counts[count].name for count in found.sets[own]) for name, own in rests.items()}
+    return {name: frozenset(map(found.name, found.sets[own])) for name, own in rests.items()}
 
 
 def _zero_is_nobody(control: Control) -> bool:

@@ -100,6 +100,22 @@ def first_in_cell(person: U32Array, cell: U32Array, cells: int, occurrence: U16A
     return out
 
 
+def together_in_cell(
+    person: U32Array, cell: U32Array, cells: int, factor: I64Array, occurrence: U16Array | None = None
+) -> I64Array:
+    """Add a factor up over the kept rows of each person in each cell, on the first of them; 0 on all other rows.
+
+    Shapes:  person, cell (n,) uint32, cell below ``cells``; factor (n,) int64; occurrence (n,) uint16 or all kept;
+             result (n,) int64. Units: those of the factor; rows a person times its bound stay below 2^62 by the plan.
+    """
+    person, cell, kept = _table(person, cell, cells, occurrence)
+    factor = _vector(factor, np.int64, person.size)
+    out = np.empty(person.size, np.int64)
+    if not _together_in_cell(person, cell, kept, factor, np.zeros(cells, np.int64), out):
+        raise ValueError("person decreases")
+    return out
+
+
 def per_person_sums(
     person: U32Array, cell: U32Array, cells: int, factor: I64Array, occurrence: U16Array | None = None
 ) -> I64Array:
@@ -134,6 +150,7 @@ def warm_up() -> None:
     factor = factor_rows([np.ones(1, np.int64)], [np.ones(1, np.bool_)], 2, 1)
     first_in_cell(one, one, 1, occurrence)
     per_person_sums(one, one, 2, factor, occurrence)
+    together_in_cell(one, one, 2, factor, occurrence)
 
 
 def _vector(array: npt.NDArray[Any], dtype: npt.DTypeLike, size: int | None = None) -> npt.NDArray[Any]:
@@ -242,6 +259,23 @@ def _first_in_cell(person: Any, cell: Any, kept: Any, last: Any, out: Any) -> bo
         out[i] = fresh
         if fresh:
             last[cell[i]] = start
+    return True
+
+
+@kernel
+def _together_in_cell(person: Any, cell: Any, kept: Any, factor: Any, last: Any, out: Any) -> bool:
+    """``last[c]``: one more than the first kept row in cell c of the last person that has one there."""
+    start = 0
+    for i in range(person.size):
+        out[i] = 0
+        if i == 0 or person[i] != person[i - 1]:
+            if i > 0 and person[i] < person[i - 1]:
+                return False
+            start = i + 1
+        if kept[i] != 0:
+            if last[cell[i]] < start:
+                last[cell[i]] = i + 1
+            out[last[cell[i]] - 1] += factor[i]
     return True
 
 

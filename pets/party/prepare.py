@@ -13,7 +13,7 @@ from pets.errors import SourceError
 from pets.kernels import columns, noise, rows, tags
 from pets.kernels.prf import Stream
 from pets.party.sources import Table
-from pets.protocols import control, helper_join_b, keyed, ordered
+from pets.protocols import control, dominance, helper_join_b, keyed, ordered
 from pets.protocols import rows as rows_protocol
 from pets.protocols.helper_join import PeopleOfB, RowsOfA, Shape, Sizes
 from pets.protocols.rep3.groups import Rank
@@ -115,6 +115,25 @@ def order_shape(join: HelperJoin) -> ordered.Shape | None:
     )
 
 
+def against_shape(join: HelperJoin) -> dominance.Shape | None:
+    """The sums whose greatest contributions three parties read, from the plan; None if there are none."""
+    rows, h, local = rows_shape(join), join.b_cells, {number for number, _ in join.local_a}
+    if join.rows is None or rows is None or not join.rows.contributions:
+        return None
+    columns = tuple(
+        dominance.Column(
+            each.moment * h,
+            each.count * h,
+            each.bits,
+            each.spread,
+            join.summed[each.moment].a if each.moment in local else None,
+        )
+        for each in join.rows.contributions
+    )
+    last = 0 if join.keyed is None else join.keyed.b - 1
+    return dominance.Shape(rows.rows, join.parameter("g"), h, columns, join.rows.tops, last)
+
+
 def _condition(condition: ir.Condition) -> rows_protocol.Condition:
     if isinstance(condition, ir.Leaf):
         return rows_protocol.Leaf(condition.kind, condition.number)
@@ -137,7 +156,14 @@ def control_shape(step: Protect) -> control.Shape:
         upwards=step.rounding == "midpoint",
         lines=tuple(tuple(tuple((n % h) * g + n // h for n in block) for block in line) for line in step.lines),
         ordered=tuple(each.rests_on for each in step.ordered),
+        against=_rules(step.dominance),
     )
+
+
+def _rules(against: ir.Dominance | None) -> dominance.Rules:
+    if against is None:
+        return dominance.NONE
+    return dominance.Rules(against.held, against.tops, against.shares, against.p)
 
 
 def rows_of_a(read: Read, join: HelperJoin, shape: Sizes, table: Table, own: Stream) -> RowsOfA:
@@ -223,5 +249,11 @@ def _factor(factor: Factor, table: Table, cells: int, occurrence: npt.NDArray[np
         for name in factor.present:
             there = np.where(table.present[name], there, 0).astype(np.uint16)
         return rows.first_in_cell(table.person, table.cell, cells, there)
+    if factor.together:
+        there, alone = occurrence, replace(factor, together=False)
+        for name in factor.present:
+            there = np.where(table.present[name], there, 0).astype(np.uint16)
+        by_row = _factor(alone, table, cells, occurrence)
+        return rows.together_in_cell(table.person, table.cell, cells, by_row, there)
     values: Sequence[I64] = [table.values[name] for name in factor.values]
     return rows.factor_rows(values, [table.present[name] for name in factor.present], factor.unit, len(table.person))

@@ -416,11 +416,11 @@ class Session:
         before, after = (self._family(keys, ring[(me + step) % 3]) for step in (2, 1))
         ctx = control.context(me, before, after, (roles[ring[0]], roles[ring[1]], roles[ring[2]]))
         if rows is not None:
-            on_rows = helper_join.OnRows(rows, ctx, prepare.order_shape(plan.join))
+            on_rows = helper_join.OnRows(rows, ctx, prepare.order_shape(plan.join), prepare.against_shape(plan.join))
         share = yield from self._play_join(keys, brought, noise, on_rows)
         if isinstance(safe, Protect):
-            statistics = () if on_rows is None else on_rows.found
-            yield from control.protect(prepare.control_shape(safe), ctx, share, before, after, statistics)
+            statistics, tops = ((), ()) if on_rows is None else (on_rows.found, on_rows.tops)
+            yield from control.protect(prepare.control_shape(safe), ctx, share, before, after, statistics, tops)
 
     def _play_join(
         self,

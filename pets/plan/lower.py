@@ -14,6 +14,7 @@ from pets.check.noised import noised_columns, plain
 from pets.errors import LeakError, SpecError
 from pets.ids import PartyId
 from pets.plan.crossed import ROWS_CARD, filtered, greatest
+from pets.spec import dominance
 from pets.spec import moments as taken_apart
 from pets.spec.banded import reads
 from pets.spec.canonical import spec_digest
@@ -24,6 +25,7 @@ from pets.spec.ir import (
     Derive,
     Derived,
     Dimension,
+    Dominance,
     Factor,
     Gathered,
     HelperJoin,
@@ -49,9 +51,6 @@ from pets.spec.query import LINEAR, ORDER, Aggregate, Query
 
 RELEASE_CARD = "release"
 CONTROL_CARD = "disclosure_control"
-
-MAX_COUNT = 2**31
-"""Counts that are rounded stay below this: division by a public number is exact up to there."""
 
 RANGE_BITS = 62
 """Sums and noise stay below 2^62, so that two's complement in 64 bits never wraps."""
@@ -109,11 +108,15 @@ def lower(spec: Spec, query: Query) -> Plan:
     statistics: tuple[ShownOrder, ...] = ()
     if guarded is not None and control is not None:
         in_order, statistics = sorts(spec, guarded, control)
-    if in_order or keyed is not None:
+    against = None if guarded is None or control is None else dominance.rules(guarded, control)
+    if in_order or keyed is not None or against is not None:
         rows = rows or RowFilter(ROWS_CARD, load_cards()[ROWS_CARD].version, (), None)
         rows = replace(rows, ordered=in_order, keyed=keyed)
     if keyed is not None:
         g, h = g * h, 1
+    if rows is not None and guarded is not None and against is not None:
+        sizes = dominance.Sizes(g, h, table_a.max_rows_per_person, table_b.max_rows_per_person)
+        rows = replace(rows, tops=against.tops, contributions=dominance.contributions(guarded, moments, sizes))
     if (protocol := protocol_of(spec)) not in JOINS:
         raise SpecError("spec.protocol", path="security.protocol", protocol=protocol)
     card = load_cards()[protocol]
@@ -132,7 +135,7 @@ def lower(spec: Spec, query: Query) -> Plan:
         )
     else:
         cut = lines(query, spec, control)
-        safe = _protect(join, read_b, moments, guarded, control, statistics, cut, g, h)
+        safe = _protect(join, read_b, moments, guarded, control, statistics, against, cut, g, h)
     opened = Open(out="opened", of=safe.out, to=roles.result)
     table = _derive(spec, query, opened.out, (*dims_a, *dims_b), moments, statistics)
     return Plan(spec=spec_digest(spec), steps=(read_a, read_b, join, safe, opened, table))
@@ -145,6 +148,7 @@ def _protect(
     guarded: Protected,
     control: Control,
     statistics: tuple[ShownOrder, ...],
+    against: Dominance | None,
     cut: Lines,
     g: int,
     h: int,
@@ -153,9 +157,7 @@ def _protect(
     card = load_cards()[CONTROL_CARD]
     rounded = sum(each.rounded for each in guarded.shown) if control.round_to > 1 else 0
     rows = load_cards()[join.card].names(dict(join.public))["n_list_a"] * read_b.rows_per_person
-    for each in guarded.shown:
-        if each.rounded and rows * moments[each.moment].a.bound >= MAX_COUNT - control.round_to:
-            raise LeakError("leak.round-range", path="release.disclosure_control.round_to", most=MAX_COUNT)
+    dominance.check_range(against, moments, rows)
     return Protect(
         out="protected",
         of=join.out,
@@ -181,12 +183,16 @@ def _protect(
             ("o", len(guarded.shown) + len(statistics)),
             ("c", rounded),
             ("d", control.round_to),
+            ("s_d", 0 if against is None else len(against.held)),
+            ("u_d", 0 if against is None else len(against.held) * against.comparisons),
+            ("t_d", 0 if against is None else against.conjunctions),
             ("b_k", int(bool(cut))),
             ("b_y", int(bool(cut) and control.zeros == "shown")),
             ("b_n", _planes(sum(map(len, cut)))),
             ("l_n", _planes(len(cut))),
         ),
         ordered=statistics,
+        dominance=against,
     )
 
 

@@ -82,6 +82,7 @@ def subject_of(plan: Plan, spec: Spec) -> flow.Subject:
         controlled=isinstance(safe, Protect),
         computed=plan.join.rows is not None,
         keyed=plan.join.keyed is not None,
+        by_cell=plan.join.rows is not None and bool(plan.join.rows.ordered or plan.join.rows.contributions),
     )
 
 
@@ -93,7 +94,7 @@ def _reads(plan: Plan) -> dict[str, Read]:
 
 def _counts_persons(plan: Plan) -> bool:
     factors = _reads(plan)["a"].factors
-    return any(factors[number].people for number in join_of(plan).factors_a)
+    return any(factors[number].people or factors[number].together for number in join_of(plan).factors_a)
 
 
 def _table(read: Read, spec: Spec, counted: bool) -> flow.Table:
@@ -167,6 +168,7 @@ def _control_sizes(safe: Protect, g: int, h: int) -> None:
         "o": len(safe.shown) + len(safe.ordered),
         "c": 0 if safe.round_to == 1 else len([each for each in safe.shown if each.rounded]),
         "d": safe.round_to,
+        **_comparisons(safe),
         "b_k": 1 if safe.lines else 0,
         "b_y": 1 if safe.lines and safe.counts[0].may_be_empty else 0,
         "b_n": 64 * -(-len([block for line in safe.lines for block in line]) // 64),
@@ -177,6 +179,15 @@ def _control_sizes(safe: Protect, g: int, h: int) -> None:
             raise InternalError("plan.sizes", name=name, got=got, expected=value)
     if not all(count.may_be_empty for count in safe.counts[: expected["e"]]):
         raise InternalError("plan.sizes", name="counts", got="an order", expected="those that may be empty first")
+
+
+def _comparisons(safe: Protect) -> dict[str, int]:
+    """A rule compares each sum once; without a rule on shares and one on p together, 0 is found by one more."""
+    if safe.dominance is None:
+        return {"s_d": 0, "u_d": 0, "t_d": 0}
+    held, shares, p = len(safe.dominance.held), len(safe.dominance.shares), safe.dominance.p is not None
+    bits = shares + p + (not (shares and p))
+    return {"s_d": held, "u_d": held * bits, "t_d": bits - 1 if p else bits - 2}
 
 
 def _cells(read: Read, spec: Spec) -> int:

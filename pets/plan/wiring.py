@@ -11,6 +11,7 @@ from typing import Any, Final
 from pets.errors import InternalError
 from pets.ids import PartyId
 from pets.plan.crossed import meant, said
+from pets.spec import dominance
 from pets.spec import moments as taken_apart
 from pets.spec.banded import levels_of, reads
 from pets.spec.canonical import spec_digest
@@ -21,7 +22,7 @@ from pets.spec.lines import lines
 from pets.spec.model import Spec
 from pets.spec.moments import SideMoment
 from pets.spec.ordering import sorts
-from pets.spec.protected import Protected, protected
+from pets.spec.protected import Protected, on_rows, protected
 from pets.spec.query import LINEAR, ORDER, Aggregate, Query
 from pets.spec.sql import bind
 
@@ -77,10 +78,15 @@ def _checks(plan: Plan, spec: Spec, query: Query, cards: Mapping[str, Card]) -> 
         in_order, statistics = sorts(spec, wanted, control)
         yield "values in order", () if join.rows is None else join.rows.ordered, in_order
         yield "order statistics", safe.ordered, statistics
+        against = dominance.rules(wanted, control)
+        yield "dominance", safe.dominance, against
+        found, tops = ((), ()) if join.rows is None else (join.rows.contributions, join.rows.tops)
+        held = dominance.contributions(wanted, moments, _sizes(spec, a, b))
+        yield "contributions", (found, tops), (held, () if against is None else against.tops)
     else:
         yield from _columns(spec, query, a, b, moments, taken_apart.moments(query, spec))
     told_apart = prod(len(each.levels) for each in b.dimensions) > MAX_B_CELLS
-    yield "rows", join.rows is None, not (query.by_rows or told_apart)
+    yield "rows", join.rows is None, not (on_rows(query, spec, control) or told_apart)
     yield from _join(spec, a, b, join, moments)
     sides = tuple(prod(len(each.levels) for each in read.dimensions) for read in (a, b))
     yield "keyed", None if join.keyed is None else (join.keyed.a, join.keyed.b), sides if told_apart else None
@@ -96,6 +102,13 @@ def _checks(plan: Plan, spec: Spec, query: Query, cards: Mapping[str, Card]) -> 
         for read in (a, b):
             yield "compared once", len(set(read.compared)), len(read.compared)
     yield from _derive(spec, query, a, b, safe, derive)
+
+
+def _sizes(spec: Spec, a: Read, b: Read) -> dominance.Sizes:
+    g, h = (prod(len(levels_of(spec, d.column)) for d in read.dimensions) for read in (a, b))
+    if h > MAX_B_CELLS:  # told apart on shares
+        g, h = g * h, 1
+    return dominance.Sizes(g, h, *(spec.dataset(read.dataset).max_rows_per_person for read in (a, b)))
 
 
 def _control(safe: Protect, wanted: Protected, control: Control) -> Iterator[Check]:
@@ -165,12 +178,13 @@ def _columns(
 
 
 def _meaning(factor: Factor) -> tuple[Any, ...]:
-    return factor.values, factor.present, factor.people
+    return factor.values, factor.present, factor.people, factor.together
 
 
 def _expected(spec: Spec, read: Read, factor: Factor) -> tuple[Any, ...]:
     several = spec.dataset(read.dataset).max_rows_per_person > 1
-    return factor.values, factor.present, factor.people and several
+    together = factor.together and several and not read.per_person
+    return factor.values, factor.present, factor.people and several, together
 
 
 def _join(spec: Spec, a: Read, b: Read, join: HelperJoin, moments: tuple[Moment, ...]) -> Iterator[Check]:

@@ -17,9 +17,9 @@ import numpy.typing as npt
 from pets.errors import InternalError
 from pets.kernels import prf
 from pets.kernels.shares import PLANE, Zeros
-from pets.protocols import known_totals
+from pets.protocols import dominance, known_totals
 from pets.protocols.base import Role, Send, receive, receive_columns
-from pets.protocols.rep3 import compare, sharing
+from pets.protocols.rep3 import compare, rounding, sharing
 from pets.protocols.rep3.sharing import Bits, Context, Words
 
 PROTOCOL = "disclosure_control"
@@ -73,6 +73,8 @@ class Shape:
     """Lines whose totals are known, each cut into blocks of cells, numbered as in a column: b-cell * g + a-cell."""
     ordered: tuple[int, ...] = ()
     """The set that each order statistic rests on; they are shown behind the sums, as they come."""
+    against: dominance.Rules = dominance.NONE
+    """What is held against rules on contributions; in ``sets`` the held sums have numbers behind those of counts."""
 
     @property
     def cells(self) -> int:
@@ -105,10 +107,12 @@ def protect(
     before: prf.KeyFamily,
     after: prf.KeyFamily,
     statistics: Sequence[Words] = (),
+    contributions: Sequence[Words] = (),
 ) -> Role[None]:
     """Play party ``ctx.me`` of three: from shares of sums to shares of what may be shown, which go to the result party.
 
-    Shapes:  ``statistics``: shares of order statistics, (h * g,) each, that all three have computed before;
+    Shapes:  ``statistics`` and ``contributions``: shares of order statistics, and what ``dominance.greatest`` gives,
+             (h * g,) each, that all three have computed before;
              own (moments * h, g) uint64 at the first two, None at the third; ``before`` and ``after`` are the key
              families that this party has with the party before it and the one after.
     Sizes:   first and second exchange Cf and Cs; then the operation ``protect`` of the card.
@@ -120,7 +124,12 @@ def protect(
         _padded(sums[slice(at * shape.cells, (at + 1) * shape.cells)], shape.rows) for at in range(shape.moments)
     ]
     counts = [_added(count, columns) for count in shape.counts]
-    enough = yield from _enough(ctx, shape, counts)
+    if len(contributions) != len(shape.against.held) * len(shape.against.tops):
+        raise InternalError("internal.bug", where="contributions that are taken over")
+    held = [columns[moment] for moment, _ in shape.against.held]
+    tops = [_padded(each, shape.rows) for each in contributions]
+    compared = dominance.differences(shape.against, ctx, held, tops)
+    enough = yield from _enough(ctx, shape, counts, compared)
     if shape.lines:
         enough = yield from known_totals.also_withheld(ctx, shape, counts, enough)
     (flags,) = yield from compare.to_words(ctx, enough)
@@ -195,22 +204,42 @@ def _taken_over(
     return Words(mask, both) if me == FIRST else Words(both, mask)
 
 
-def _enough(ctx: Context, shape: Shape, counts: list[Words]) -> Role[Bits]:
-    """One bit a set and cell, set after set: all its counts are at least the minimum, or are empty and may be."""
+def _enough(ctx: Context, shape: Shape, counts: list[Words], compared: list[Words]) -> Role[Bits]:
+    """One bit a set and cell, set after set: all its counts are at least the minimum, or are empty and may be.
+
+    ``compared``: what is compared for sums whose contributions have to be right, too (``dominance.differences``).
+    """
     least = sharing.public(ctx, shape.min_count, shape.rows)
-    small = yield from compare.negative(ctx, sharing.joined(*(count - least for count in counts)))
-    passed = sharing.flipped(ctx, small)
+    below = yield from compare.negative(ctx, sharing.joined(*(count - least for count in counts), *compared))
+    width = shape.rows // PLANE
+    passed = sharing.flipped(ctx, _planes(below, 0, len(counts) * width))
+    empty: Bits | None = None
     if shape.empties:  # nothing is both at least the minimum and empty: the two bits add up
         empty = yield from compare.is_zero(ctx, sharing.joined(*counts[: shape.empties]))
-        width = empty.own.shape[1]
-        own, following = passed.own.copy(), passed.next.copy()
-        own[:, :width] ^= empty.own
-        following[:, :width] ^= empty.next
-        passed = Bits(own, following, passed.rows)
+        rest = Bits(*(np.zeros((1, passed.own.shape[1] - empty.own.shape[1]), np.uint64),) * 2, 0)
+        passed ^= _beside(empty, rest)
+    if compared:
+        right = yield from dominance.allowed(shape.against, ctx, _planes(below, len(counts) * width, None))
+        if empty is not None and shape.against.p is not None:  # of nobody the sum is 0, which p % withholds
+            own = [_planes(empty, count * width, (count + 1) * width) for _, count in shape.against.held]
+            right ^= _beside(*own)
+        passed = _beside(passed, right)
     whole = _sets(shape, passed, 0)
     for place in range(1, max(map(len, shape.sets))):
         whole = yield from sharing.conjoin(ctx, whole, _sets(shape, passed, place))
     return whole
+
+
+def _planes(bits: Bits, start: int, end: int | None) -> Bits:
+    """Some words of a plane."""
+    own, following = bits.own[:, start:end], bits.next[:, start:end]
+    return Bits(np.ascontiguousarray(own), np.ascontiguousarray(following), own.shape[1] * PLANE)
+
+
+def _beside(*parts: Bits) -> Bits:
+    """Rows of one plane after each other."""
+    own, following = (np.concatenate(each, axis=1) for each in zip(*((p.own, p.next) for p in parts), strict=True))
+    return Bits(own, following, own.shape[1] * PLANE)
 
 
 def _added(count: Count, columns: list[Words]) -> Words:
@@ -237,7 +266,7 @@ def _bands(ctx: Context, shape: Shape, columns: list[Words]) -> Role[list[Words]
     if shape.rounded:
         shift = sharing.public(ctx, shape.band - 1 if shape.upwards else shape.band // 2, shape.rows)
         moved = sharing.joined(*(values[place] + shift for place in shape.rounded))
-        bands = yield from compare.divided(ctx, moved, shape.band)
+        bands = yield from rounding.quotient(ctx, moved, shape.band)
         for number, place in enumerate(shape.rounded):
             values[place] = bands[_place(shape, number)]
     return values

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pets.errors import InternalError, PeerError
 from pets.kernels import columns, join, lists, noise, permute, prf, tags
 from pets.kernels.tags import Kind
-from pets.protocols import keyed, ordered, rows
+from pets.protocols import dominance, keyed, ordered, rows
 from pets.protocols.base import Array, Role, Send, receive, receive_columns
 from pets.protocols.rep3.sharing import Context, Words
 from pets.secret import Secret
@@ -114,13 +114,16 @@ class RowsOfA:
 class OnRows:
     """What the three parties compute on rows before they are summed, and this party's part in it.
 
-    ``found``: this party's shares of order statistics come to stand here, for disclosure control to take over.
+    ``found``: this party's shares of order statistics come to stand here, for disclosure control to take over, and in
+    ``tops`` those of the greatest contributions.
     """
 
     shape: rows.Shape
     ctx: Context
     order: ordered.Shape | None = None
+    against: dominance.Shape | None = None
     found: list[Words] = field(default_factory=list)
+    tops: list[Words] = field(default_factory=list)
 
     def computed(self, brought: Sequence[U64] | None, own: rows.OwnOfA | None, cell: U64 | None) -> Role[list[Words]]:
         """What is summed, on each row (``rows.filtered``), and beside it ``found``; ``cell`` at role a alone.
@@ -130,8 +133,12 @@ class OnRows:
         columns = yield from rows.filtered(self.ctx, self.shape, brought, own)
         key = None if self.shape.keyed is None else columns.pop()
         if self.order is not None:
-            cell = cell if key is None else None
-            self.found.extend((yield from ordered.statistics(self.ctx, self.order, columns, cell, key)))
+            own_cell = cell if key is None else None
+            self.found.extend((yield from ordered.statistics(self.ctx, self.order, columns, own_cell, key)))
+        if self.against is not None:
+            factors, own_cell = None if own is None else own.factors, cell if key is None else None
+            brings = dominance.Own(own_cell, factors)
+            self.tops.extend((yield from dominance.greatest(self.ctx, self.against, columns, brings, key)))
         if self.shape.keyed is not None and key is not None:
             columns = yield from keyed.sums(self.ctx, self.shape.keyed, key, columns)
         return columns

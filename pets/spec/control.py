@@ -34,6 +34,10 @@ Rounding = Literal["nearest", "midpoint"]
 PresetName = Literal["acro-default", "opensafely-7-5", "ons-10", "uk-llc-10-with-zero", "nes-1-to-9"]
 
 
+MOST_ROUNDED: Final = 1_000_000
+"""Greatest base to which counts are rounded."""
+
+
 @dataclass(frozen=True, slots=True)
 class Control:
     """What holds for a table, in normal form: two that withhold and round alike are equal.
@@ -72,6 +76,11 @@ class Control:
             if not set(coarse) < set(fine):
                 raise ValueError("known_totals must each divide the one before: only a nested chain is protected")
         object.__setattr__(self, "known_totals", tuple(chain))
+
+    @property
+    def on_contributions(self) -> bool:
+        """True if sums are held against what single persons add to them."""
+        return bool(self.dominance) or self.p_percent is not None
 
     def enough(self, persons: int) -> bool:
         """True if a statistic to which so many persons contribute may be shown, as far as their number goes."""
@@ -221,7 +230,8 @@ def strictest(controls: Iterable[Control]) -> Control:
     The greatest minimum, hidden over shown, all dominance rules, the greatest p, all local parties. Rounding bases
     combine to their least common multiple, for counts and for values of each column: what is shown is then a multiple
     of each.
-    Raises: ValueError for none, and where one rounds to midpoints and another to the nearest multiple.
+    Raises: ValueError for none, where one rounds to midpoints and another to the nearest multiple, and where bases
+            have no common multiple up to ``MOST_ROUNDED``.
     """
     found: Control | None = None
     for one in controls:
@@ -237,11 +247,13 @@ def _both(a: Control, b: Control) -> Control:
             "one asks for rounding to the nearest multiple and another for midpoints, which cannot both hold: "
             "agree on one rounding"
         )
+    if (base := lcm(a.round_to, b.round_to)) > MOST_ROUNDED:
+        raise ValueError(f"roundings to {a.round_to} and to {b.round_to} only combine to {base}: agree on one rounding")
     shares = [p for p in (a.p_percent, b.p_percent) if p is not None]
     return Control(
         min_count=max(a.min_count, b.min_count),
         zeros="hidden" if "hidden" in (a.zeros, b.zeros) else "shown",
-        round_to=lcm(a.round_to, b.round_to),
+        round_to=base,
         rounding=a.rounding if a.round_to > 1 else b.rounding,
         dominance=a.dominance + b.dominance,
         p_percent=max(shares, default=None),

@@ -19,8 +19,9 @@ class Factor:
 
     It is 0 where a column of ``present`` (a superset of ``values``) is NULL. With ``people`` it is 1 on one row of each
     person in each cell and 0 on that person's other rows of the cell (role a), or 1 whatever the number of rows (role
-    b). Values are integers in units of the last place, rounded half up to multiples of ``unit`` and divided by it;
-    ``bound`` is the greatest absolute value that remains, for one row.
+    b). With ``together`` (role a) one of a person's rows in each cell has the sum over all of them, and the others 0.
+    Values are integers in units of the last place, rounded half up to multiples of ``unit`` and divided by it;
+    ``bound`` is the greatest absolute value that remains, for one row that is not added up with others.
     """
 
     values: tuple[str, ...] = ()
@@ -28,11 +29,12 @@ class Factor:
     people: bool = False
     unit: int = 1
     bound: int = 1
+    together: bool = False
 
     @property
     def is_one(self) -> bool:
         """True if the factor is 1 on every row: it needs no product."""
-        return not (self.values or self.present or self.people)
+        return not (self.values or self.present or self.people or self.together)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +128,9 @@ class RowFilter:
     """What three parties compute on rows, on shares (card rep3), before they are summed.
 
     ``condition``: what rows have to satisfy that needs both tables; None if nothing does. ``ordered``: columns whose
-    values are put in order, cell by cell. ``keyed``: sums are made cell by cell on shares; None if role a's cells are
-    its own knowledge, and role b's are columns of their own.
+    values are put in order, cell by cell. ``contributions``: sums of which the greatest contributions are read.
+    ``keyed``: sums are made cell by cell on shares; None if role a's cells are its own knowledge, and role b's are
+    columns of their own.
     """
 
     card: str
@@ -135,6 +138,9 @@ class RowFilter:
     pairs: tuple[Pair, ...]
     condition: Condition | None
     ordered: tuple["Sorted", ...] = ()
+    contributions: tuple["Contributions", ...] = ()
+    tops: tuple[int, ...] = ()
+    """How many of the greatest contributions are added up: each gives one number a cell and sum."""
     keyed: "Keyed | None" = None
 
 
@@ -147,6 +153,21 @@ class Keyed:
 
     a: int
     b: int
+
+
+@dataclass(frozen=True, slots=True)
+class Contributions:
+    """A sum of which the greatest contributions are read, cell by cell: each row is what one person adds.
+
+    ``moment``, ``count``: numbers of the moments that are the sum and the number of those who contribute, which says
+    which of b's cells a row is in. ``spread``: each row stands for one contribution to every cell of b instead. A
+    contribution is below 2^bits - 1.
+    """
+
+    moment: int
+    count: int
+    bits: int
+    spread: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +346,31 @@ class ShownOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class Dominance:
+    """Rules on single contributions to sums.
+
+    ``held``: number of each moment that is held against them, and of the count of persons that it rests on. ``tops``:
+    of how many of the greatest contributions the sums are known, ascending. ``shares``: (n, a, b) withholds what the
+    greatest n are a / b of, or more. ``p``: (c, d) withholds if all but two are less than c / d of the greatest.
+    """
+
+    held: tuple[tuple[int, int], ...]
+    tops: tuple[int, ...]
+    shares: tuple[tuple[int, int, int], ...]
+    p: tuple[int, int] | None
+
+    @property
+    def comparisons(self) -> int:
+        """Of each sum that is held: one a rule, and whether it is 0 where no rule says so."""
+        return max(len(self.shares), 1) + 1
+
+    @property
+    def conjunctions(self) -> int:
+        """Of what the comparisons give, one after another."""
+        return max(len(self.shares), 1) - (self.p is None)
+
+
+@dataclass(frozen=True, slots=True)
 class Protect:
     """Disclosure control before anything is opened (card disclosure_control).
 
@@ -333,6 +379,8 @@ class Protect:
     nearest (half up) or midpoint. ``lines``: where totals are known, the cells of each, in blocks; cells are numbered
     in the order of the table. The first count is then that of everybody. ``public``: the parameters of the card.
     ``ordered``: order statistics, as the join's ``rows`` compute them, one after another; shown behind the moments.
+    ``dominance``: rules on the contributions that the join's ``rows`` read; in ``sets`` a sum that is held against
+    them has a number behind those of the counts.
     """
 
     out: str
@@ -350,6 +398,7 @@ class Protect:
     lines: tuple[tuple[tuple[int, ...], ...], ...]
     public: tuple[tuple[str, int], ...]
     ordered: tuple[ShownOrder, ...] = ()
+    dominance: Dominance | None = None
 
     def parameter(self, name: str) -> int:
         return dict(self.public)[name]

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from pets.ids import MISSING, PartyId
-from pets.spec.control import PRESETS, PresetName, Rounding, Zeros, control_of, why_weaker
+from pets.spec.control import MOST_ROUNDED, PRESETS, PresetName, Rounding, Zeros, control_of, why_weaker
 
 FORMAT = 1
 """Version of the specification format: the value of the key ``pets``."""
@@ -332,7 +332,7 @@ class Knobs(Model):
     """Another way to write ``min_count``, one less."""
     zeros: Zeros | None = None
     """Whether a cell with nobody is shown as 0. If nobody says so, it is not."""
-    round_to: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    round_to: Annotated[int, Field(ge=1, le=MOST_ROUNDED)] | None = None
     rounding: Rounding | None = None
     dominance: tuple[Dominance, ...] | None = None
     p_percent: Annotated[int, Field(ge=1, le=100)] | None = None

@@ -11,7 +11,7 @@ the next larger one. Else it is a sum of *parts* (``_parts``), the persons of wh
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pets.spec import moments as taken_apart
@@ -43,10 +43,22 @@ class Guarded:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """A sum that is held against rules on contributions: its number, and that of the moment that counts persons.
+
+    ``counted``: the number of that count among ``Protected.counts``.
+    """
+
+    moment: int
+    support: int
+    counted: int
+
+
+@dataclass(frozen=True, slots=True)
 class Protected:
     """All that is summed, in order: what the query asks for, then what is only counted. Sets and counts of ``Protect``.
 
-    ``names``: for each output of the query that is a statistic, the moments that it is derived from.
+    ``held``: what is held against rules on contributions; in ``sets`` its numbers are behind those of the counts.
     """
 
     moments: tuple[SideMoment, ...]
@@ -54,13 +66,21 @@ class Protected:
     sets: tuple[tuple[int, ...], ...]
     shown: tuple[ShownMoment, ...]
     ordered: tuple[Guarded, ...]
+    held: tuple[Held, ...] = ()
+
+    def name(self, number: int) -> str:
+        """What has to be right for a set: a count of persons, or no few of them having most of a sum."""
+        if number < len(self.counts):
+            return self.counts[number].name
+        return f"no dominance in {self.moments[self.held[number - len(self.counts)].moment].name}"
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
     """One moment that is shown: the count that it rests on, and whose values have to be there for it.
 
-    ``order``: the values of the moment are put in order, and it is not shown itself.
+    ``order``: the values of the moment are put in order, and it is not shown itself. ``held``: against rules on
+    contributions.
     """
 
     moment: SideMoment
@@ -69,6 +89,7 @@ class _Asked:
     present: frozenset[str]
     flag: bool
     order: Aggregate | None = None
+    held: bool = False
 
     @property
     def name(self) -> str:
@@ -99,7 +120,7 @@ def by_person(query: Query, spec: Spec) -> bool:
 
 def protected(query: Query, spec: Spec, control: Control) -> Protected:
     """Work out what is summed, what is shown, and what it rests on, in the order of the query."""
-    asked = tuple(_asked(query, spec))
+    asked = tuple(_added_up(each, query, spec, control) for each in _asked(query, spec))
     summed = {each.moment.name: each.moment for each in asked}
     for each in asked:
         summed.setdefault(each.support.name, each.support)
@@ -127,8 +148,11 @@ def protected(query: Query, spec: Spec, control: Control) -> Protected:
         rests[each.name] = tuple(dict.fromkeys(one.name for one in linear))
     places = {name: number for number, name in enumerate(found)}
     sets = {name: tuple(sorted(places[count] for count in own)) for name, own in rests.items()}
-    distinct = tuple(dict.fromkeys(sets.values()))
     numbers = {name: number for number, name in enumerate(summed)}
+    held = [each for each in asked if each.held]
+    for number, each in enumerate(held, len(found)):
+        sets[each.name] = (*sets[each.name], number)
+    distinct = tuple(dict.fromkeys(sets.values()))
     shown = tuple(
         ShownMoment(numbers[each.moment.name], distinct.index(sets[each.name]), is_count(each.moment) or each.flag)
         for each in asked
@@ -139,7 +163,32 @@ def protected(query: Query, spec: Spec, control: Control) -> Protected:
         for each in asked
         if each.order is not None
     )
-    return Protected(tuple(summed.values()), tuple(found.values()), distinct, shown, ordered)
+    against = tuple(
+        Held(numbers[each.moment.name], numbers[each.support.name], places[each.support.name]) for each in held
+    )
+    return Protected(tuple(summed.values()), tuple(found.values()), distinct, shown, ordered, against)
+
+
+def held_sums(query: Query, spec: Spec, control: Control) -> tuple[SideMoment, ...]:
+    """The sums that are held against rules on what single persons add: all that are shown and count no persons."""
+    found = (_added_up(each, query, spec, control) for each in _asked(query, spec))
+    return tuple(each.moment for each in found if each.held)
+
+
+def on_rows(query: Query, spec: Spec, control: Control | None) -> bool:
+    """True if three parties compute on shared rows before they are summed: conditions, order, contributions."""
+    return query.by_rows or (control is not None and bool(held_sums(query, spec, control)))
+
+
+def _added_up(each: _Asked, query: Query, spec: Spec, control: Control) -> _Asked:
+    """Under rules on contributions, all that a person adds to a sum stands on one of its rows in each cell."""
+    if not control.on_contributions or each.order is not None or each.flag or is_count(each.moment):
+        return each
+    left, right = (
+        replace(factor, together=spec.dataset(name).max_rows_per_person > 1)
+        for name, factor in ((query.left, each.moment.left), (query.right, each.moment.right))
+    )
+    return replace(each, moment=replace(each.moment, left=left, right=right), held=True)
 
 
 def follows(control: Control) -> bool:

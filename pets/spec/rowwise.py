@@ -16,7 +16,7 @@ def program(join: HelperJoin, listed: int) -> tuple[Used, ...]:
     if join.rows is None:
         return ()
     rows = -(-listed // PLANE) * PLANE
-    return (*_used(join, rows), *_ordered(join, rows), *_keyed(join, rows))
+    return (*_used(join, rows), *_ordered(join, rows), *_contributions(join, rows), *_keyed(join, rows))
 
 
 def _used(join: HelperJoin, rows: int) -> Iterator[Used]:
@@ -76,6 +76,21 @@ def _keyed(join: HelperJoin, rows: int) -> Iterator[Used]:
             "summed_by",
             {"n": rows + cells, "bits": max(1, (cells - 1).bit_length()), "columns": len(join.summed), "groups": cells},
         )
+
+
+def _contributions(join: HelperJoin, rows: int) -> Iterator[Used]:
+    """The greatest contributions to sums, sum by sum: ``protocols/dominance.py``."""
+    assert join.rows is not None
+    h, tops, keyed = join.b_cells, join.rows.tops, join.rows.keyed
+    cells, local = join.parameter("g") * h, {number for number, _ in join.local_a}
+    outer = sum(each.moment in local for each in join.rows.contributions)
+    if join.rows.contributions and (own := outer + (keyed is None)):
+        yield _operation("given", rows * own)
+    for each in join.rows.contributions:
+        n = rows * (h if each.spread else 1) + cells * max(tops)
+        beyond = keyed.b - 1 if keyed is not None and each.moment in local else 0
+        yield "sorted_by", {"n": n, "bits": ((cells + beyond) << each.bits).bit_length(), "columns": 2}
+        yield "fronted", {"n": n, "bits": 1, "columns": len(tops)}
 
 
 def key_bits(each: Sorted, cells: int) -> int:

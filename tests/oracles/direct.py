@@ -95,15 +95,16 @@ class Direct:
             for me, (before, after) in enumerate(beside)
         ]
         on_rows = prepare.rows_shape(join)
-        computing = [None if on_rows is None else hj.OnRows(on_rows, ctx, prepare.order_shape(join)) for ctx in ring]
+        more = (prepare.order_shape(join), prepare.against_shape(join))
+        computing = [None if on_rows is None else hj.OnRows(on_rows, ctx, *more) for ctx in ring]
 
         def with_control(me: int, role: Role[Any]) -> Role[Any]:
             share = yield from role
             if isinstance(safe, Protect):
                 before, after = (keys[name] for name in beside[me])
                 on_my_rows = computing[me]
-                statistics = () if on_my_rows is None else on_my_rows.found
-                yield from control.protect(prepare.control_shape(safe), ring[me], share, before, after, statistics)
+                found = ((), ()) if on_my_rows is None else (on_my_rows.found, on_my_rows.tops)
+                yield from control.protect(prepare.control_shape(safe), ring[me], share, before, after, *found)
 
         result: Role[Any] = hj.result(shape)
         if isinstance(safe, Protect):

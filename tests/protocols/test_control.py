@@ -1,6 +1,7 @@
 """Disclosure control under sharing: what is opened is what clear counts give, and no message depends on them."""
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from pets.kernels.prf import KeyFamily
 from pets.protocols import control, known_totals
 from pets.protocols.control import Count, Shape, Shown
-from pets.protocols.rep3.sharing import Context
+from pets.protocols.rep3.sharing import Context, Words
 from pets.secret import Secret
 from pets.spec import handover, operations
 from pets.spec.cards import load_cards
@@ -37,19 +38,24 @@ def context(me: int, keys: dict[str, KeyFamily], before: str, after: str) -> Con
     return control.context(me, keys[before], keys[after], ROLES)
 
 
-def run(shape: Shape, sums: np.ndarray[Any, Any], seed: int = 1) -> Transcript:
-    """All four roles; ``sums`` (moments * h, g) are split at random."""
+def run(
+    shape: Shape, sums: np.ndarray[Any, Any], seed: int = 1, tops: Sequence[np.ndarray[Any, Any]] = ()
+) -> Transcript:
+    """All four roles; ``sums`` (moments * h, g) are split at random, and so is what was read of contributions."""
     rng = np.random.default_rng(seed)
     part = rng.integers(0, 2**64, sums.shape, dtype=np.uint64)
-    keys = [families(seed) for _ in range(3)]
-    roles: dict[str, Any] = {
-        "first": control.protect(shape, context(0, keys[0], "13", "12"), part, keys[0]["13"], keys[0]["12"]),
-        "second": control.protect(
-            shape, context(1, keys[1], "12", "23"), sums.view(np.uint64) - part, keys[1]["12"], keys[1]["23"]
-        ),
-        "third": control.protect(shape, context(2, keys[2], "23", "13"), None, keys[2]["23"], keys[2]["13"]),
-        "result": control.result(shape, ROLES),
-    }
+    more: list[list[Words]] = [[], [], []]
+    for each in tops:
+        x, y = (rng.integers(0, 2**64, shape.cells, dtype=np.uint64) for _ in range(2))
+        parts = (x, y, each.view(np.uint64) - x - y)
+        for me in range(3):
+            more[me].append(Words(parts[me], parts[(me + 1) % 3]))
+    own = (part, sums.view(np.uint64) - part, None)
+    roles: dict[str, Any] = {"result": control.result(shape, ROLES)}
+    for me, (before, after) in enumerate((("13", "12"), ("12", "23"), ("23", "13"))):
+        keys = families(seed)
+        ctx = context(me, keys, before, after)
+        roles[ROLES[me]] = control.protect(shape, ctx, own[me], keys[before], keys[after], (), more[me])
     return play(roles, seed=seed)
 
 
@@ -65,11 +71,20 @@ def public(shape: Shape) -> dict[str, int]:
         "o": len(shape.shown),
         "c": len(shape.rounded),
         "d": shape.band,
+        "s_d": len(shape.against.held),
+        "u_d": len(shape.against.held) * shape.against.comparisons if shape.against.held else 0,
+        "t_d": conjunctions(shape),
         "b_k": int(bool(shape.lines)),
         "b_y": int(bool(shape.lines) and shape.empties > 0),
         "b_n": known_totals.padded(sum(map(len, shape.lines))),
         "l_n": known_totals.padded(len(shape.lines)),
     }
+
+
+def conjunctions(shape: Shape) -> int:
+    """Of n rules on shares all n - 1 after the first; p % is one more, and needs to know of 0 where it is alone."""
+    shares, p = len(shape.against.shares), shape.against.p
+    return 0 if not shape.against.held else shares - 1 if p is None else max(shares, 1)
 
 
 def clear(shape: Shape, sums: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:

@@ -26,10 +26,14 @@ def test_what_vectors_show_is_right(entry: dict[str, Any]) -> None:
     for cell in range(6):
         fine = [n >= 10 or (n == 0 and asked["zeros"]) for n in (people[cell], known[cell])]
         enough = [fine[0] and cell not in gone, all(fine) and cell not in gone]
+        if asked.get("against"):
+            (one, two), all_of_it = (row[cell] for row in entry["tops"]), total[cell]
+            few = 10 * (all_of_it - two) < one or (all_of_it == 0 and known[cell] > 0)
+            enough.append(enough[1] and not few and (10 * two < 9 * all_of_it or all_of_it == 0))
         assert [row[cell] for row in entry["enough"]] == [int(one) for one in enough]
         shift = asked["band"] - 1 if asked["upwards"] else asked["band"] // 2
         bands = [(n + (shift if asked["band"] > 1 else 0)) // asked["band"] for n in (people[cell], known[cell])]
-        expected = [bands[0] * enough[0], bands[1] * enough[1], total[cell] * enough[1]]
+        expected = [bands[0] * enough[0], bands[1] * enough[1], total[cell] * enough[-1]]
         assert [row[cell] for row in entry["shown"]] == expected
 
 

@@ -25,7 +25,7 @@ ENTRY = {
     "release/ok_dummies": {"epsilon", "delta", "k", "s", "digest", "draws"},
     "helper_join_b/ok": {"input", "noise", "messages", "sums"},
     "helper_join_b/step": {"tokens", "words", "third", "slots", "table"},
-    "disclosure_control/ok": {"case", "parameters", "sums", "sent", "shown", "enough"},
+    "disclosure_control/ok": {"case", "parameters", "sums", "tops", "sent", "shown", "enough"},
     "rep3/ok": {"program", "inputs", "sent", "shares"},
     "rep3/step": {"program", "keys", "inputs", "parts"},
     "rep3/bad": {"program", "step", "sender", "change", "code"},

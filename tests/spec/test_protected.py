@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog, nnls
 
-from pets.errors import LeakError
 from pets.plan.lower import lower
 from pets.spec.control import Control, effective
 from pets.spec.ir import Protect
@@ -184,11 +183,9 @@ def test_a_holder_on_the_right_of_a_left_join_counts_those_who_match() -> None:
     assert counts(held(f"SELECT COUNT(*) AS n {LEFT}", theirs), "count(*)") == {"count(*)"}
 
 
-def test_counts_that_are_rounded_stay_in_range_whatever_each_side_brings() -> None:
-    """Rows after a join are as many as those of one side times the greatest number of the other's."""
+def test_counts_that_are_rounded_are_in_range_whatever_each_side_brings() -> None:
+    """Rows after a join are as many as those of one side times the greatest number of the other's: 2^31 and more."""
     control = {"min_count": 10, "round_to": 5}
     text = f"SELECT COUNT(*) AS n {FROM}"
     spec = spec_of(text, control, rows=(1, 300), most=2**23)
-    assert isinstance(lower(spec_of(text, control, rows=(1, 20), most=2**23), bind(spec)).protection, Protect)
-    with pytest.raises(LeakError, match=r"leak\.round-range"):
-        lower(spec, bind(spec))
+    assert isinstance(lower(spec, bind(spec)).protection, Protect)
