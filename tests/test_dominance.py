@@ -22,6 +22,7 @@ from pets.spec.cards import load_cards
 from pets.spec.control import Control, effective
 from pets.spec.ir import Open, Protect
 from pets.spec.sql import bind
+from tests.check.test_mode_b import in_mode_b
 from tests.oracles import random_queries as drawn
 from tests.oracles import sql
 from tests.oracles.direct import Direct, freeze, only
@@ -131,6 +132,7 @@ def compared(direct: Direct, tables: dict[str, sql.Rows], control: Control, seed
     seen["spread"] += any(each.spread for each in direct.plan.join.rows.contributions)  # type: ignore[union-attr]
     seen["together"] += any(moment.a.together for moment in safe.moments)
     seen["outer"] += bool({number for number, _ in direct.plan.join.local_a} & {n for n, _ in safe.dominance.held})
+    seen["mode B"] += direct.plan.join.card == "helper_join_b"
     seen["condition"] += direct.query.rows is not None
     seen["p alone"] += not safe.dominance.shares
     seen["shares alone"] += safe.dominance.p is None
@@ -150,6 +152,8 @@ def run_world(seed: int, folder: Path) -> Counter[str]:
         text, wanted = asked(draw)
         try:
             spec = spec_of(found, text, wanted)
+            if draw.random() < 0.4:
+                spec = in_mode_b(spec)
             errors = [f for f in review(spec).verdict.errors if not f.rule.startswith(("legal", "gb"))]
         except SpecError as error:
             seen[error.code] += 1
@@ -170,7 +174,7 @@ def test_what_is_opened_is_what_the_rules_let_pass(tmp_path: Path) -> None:
         seen += run_world(seed, tmp_path / str(seed))
     assert seen["run"] == 10 * QUERIES, seen
     assert min(seen[kind] for kind in ("dominated", "few", "shown")) > 20, seen
-    kinds = ("spread", "together", "outer", "condition", "p alone", "shares alone", "squares", "empty")
+    kinds = ("spread", "together", "outer", "condition", "p alone", "shares alone", "squares", "empty", "mode B")
     assert all(seen[kind] for kind in kinds), seen
 
 
