@@ -29,8 +29,8 @@ from typing import Final, Literal
 
 from pets.check.labels import Finding
 from pets.check.releases import COUNTED, JOINED, UNKNOWN, VALUE, Entry, Part, Records, Release
-from pets.check.thresholds import PERSONS_A_PLACE
 from pets.spec.canonical import canonical
+from pets.spec.ordering import PERSONS_A_PLACE
 from pets.spec.population import NONE, Space, Undecided
 
 Period = Literal["daily", "weekly", "monthly", "quarterly", "yearly"]

@@ -13,7 +13,7 @@ from pets.spec.control import Control
 from pets.spec.dominance import below_zero
 from pets.spec.lines import MAX_LINED
 from pets.spec.moments import Side
-from pets.spec.ordering import fits
+from pets.spec.ordering import PERSONS_A_PLACE, fits
 from pets.spec.protected import MAX_PARTS, PLAIN, by_person, follows, held_sums, overlapping, width
 from pets.spec.query import LINEAR, ORDER, Aggregate, ColumnRef, Statistic
 
@@ -262,10 +262,6 @@ def order(asked: Asked) -> Found:
             for path, problem, advice in _of_order(asked, what, ref):
                 where = path or f"computation.sql: {output.name} <- {ref}"
                 yield where, f"{what.statistic.value} of {ref} {problem}", advice
-
-
-PERSONS_A_PLACE = 3
-"""Persons of the smallest group that is shown for each value of a single person that is shown of it."""
 
 
 @rule("control.places")

@@ -20,6 +20,9 @@ from pets.spec.model import Spec
 from pets.spec.protected import Protected
 from pets.spec.query import Aggregate, ColumnRef, Statistic
 
+PERSONS_A_PLACE = 3
+"""Persons of the smallest group that is shown for each value of a single person that is shown of it."""
+
 MAX_DIVIDED = 2**31
 """What is divided by a public number stays below this."""
 
