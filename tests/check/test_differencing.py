@@ -232,6 +232,19 @@ def test_d14_other_values_of_one_person() -> None:
     assert caught.value.code == "sql.function"
 
 
+@pytest.mark.parametrize(
+    ("added", "counted"),
+    [
+        ("SUM(a.breach) AS s", "WHERE a.breach = 1 AND a.code <> 'Z99'"),
+        ("SUM(a.cost) AS s WHERE a.cost = 5", "WHERE a.cost = 5 AND a.code <> 'Z99'"),
+        ("CORR(a.breach, a.cost) AS r WHERE a.age > 3", "WHERE a.age > 3 AND a.code <> 'Z99'"),
+    ],
+)
+def test_d13_a_sum_may_be_a_count(tmp_path: Path, added: str, counted: str) -> None:
+    """Of zeros and ones, or where WHERE leaves one value: then it differs from a count by the few who are left out."""
+    stopped(tmp_path, "difference", asked(f"SELECT {added}"), asked(f"{COUNT} {counted}"))
+
+
 def test_d14_a_median_less_one_person_is_a_difference(tmp_path: Path) -> None:
     """No sum is opened for it, and still it is of rows like any sum."""
     own = ("max_rows_per_person = 4", "max_rows_per_person = 1")

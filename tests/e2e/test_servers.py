@@ -28,7 +28,7 @@ from pets.transport.grpc import DELIVER, Address, Dialler, GrpcLink
 from pets.transport.link import Slot
 from pets.transport.remote import Remote
 from tests.e2e.running import PEOPLE, SECRET, SLOW, Running, meanwhile, titled
-from tests.party.world import ANALYST, BOARD, COMPUTING, COUNCIL, HELPER
+from tests.party.world import ANALYST, BOARD, COMPUTING, COUNCIL, HELPER, NUMBER
 
 NOW = dt.datetime.now(dt.UTC)
 
@@ -258,7 +258,7 @@ def test_what_is_for_a_partys_own_people_is_refused_to_every_other_certificate(r
 
 # -- hostile peers ----------------------------------------------------------------------------------------------------
 
-M4 = Slot(7, 0)
+M4 = Slot(NUMBER["M4"], 0)
 
 
 class Bent:
@@ -311,7 +311,7 @@ def wrong_length(bent: Bent, body: memoryview) -> None:
 
 
 def wrong_label(bent: Bent, body: memoryview) -> None:
-    bent.link.send(BOARD, Slot(14, 0), body)
+    bent.link.send(BOARD, Slot(NUMBER["M7a"], 0), body)
 
 
 def extra_message(bent: Bent, body: memoryview) -> None:

@@ -24,6 +24,7 @@ from tests.party.world import (
     COMPUTING,
     COUNCIL,
     HELPER,
+    NUMBER,
     SPEC,
     World,
     altered,
@@ -240,7 +241,7 @@ def test_a_revocation_during_a_covered_run_ends_it(world: World, which: str) -> 
     world.submit(NARROWER)
 
     def revoke(passing: Passing) -> Iterable[bytes]:
-        if passing.head.slot.message == 7:
+        if passing.head.slot.message == NUMBER["M4"]:
             world.nodes[COUNCIL].revoke(world.caller(COUNCIL), world.revocation(reviewed_of(which), COUNCIL))
         return (passing.data,)
 
@@ -287,7 +288,7 @@ def test_a_cover_that_runs_out_during_a_run_ends_it(world: World) -> None:
     world.submit(NARROWER)
 
     def midnight(passing: Passing) -> Iterable[bytes]:
-        if passing.head.slot.message == 7:
+        if passing.head.slot.message == NUMBER["M4"]:
             world.now = dt.datetime(2027, 4, 1, tzinfo=dt.UTC)
         return (passing.data,)
 

@@ -16,7 +16,19 @@ from pets.party.history import History
 from pets.party.sources import FileSource, FrameSource
 from pets.party.state import State
 from pets.plan.review import Reviewed
-from tests.party.world import ANALYST, BOARD, COMPUTING, COUNCIL, HELPER, SPEC, STAYS, World, altered, reviewed_of
+from tests.party.world import (
+    ANALYST,
+    BOARD,
+    COMPUTING,
+    COUNCIL,
+    HELPER,
+    NUMBER,
+    SPEC,
+    STAYS,
+    World,
+    altered,
+    reviewed_of,
+)
 
 Make = Callable[..., World]
 SHOWN = "an exact release and one with noise are about almost the same rows"
@@ -61,20 +73,20 @@ def test_every_run_that_released_is_in_the_history_of_those_who_brought_records(
     assert len(entries(world, BOARD)) == 1
 
 
-@pytest.mark.parametrize("lost", [4, 14, 15])
+@pytest.mark.parametrize("lost", ["M4", "M7a", "M7c"])
 def test_a_run_that_ended_while_a_party_was_needed_is_forgotten_and_one_after_is_not(
-    make_world: Make, lost: int
+    make_world: Make, lost: str
 ) -> None:
-    """M4 is lost in the middle; when the last shares are lost (14, 15), both holders have done their part."""
+    """M4 is lost in the middle; when the last shares are lost (M7a, M7c), both holders have done their part."""
     world = make_world(deadline_s=1.0)
     reviewed = world.ready()
-    world.hooks.taps.append(lambda passing: [] if passing.head.slot.message == lost else [passing.data])
+    world.hooks.taps.append(lambda passing: [] if passing.head.slot.message == NUMBER[lost] else [passing.data])
     with pytest.raises(PetsError):
         world.run()
     world.settle()
     assert world.states[BOARD].runs_used(reviewed.digest) == 1, "it had begun"
     for party in (BOARD, COUNCIL):
-        assert len(entries(world, party)) == (lost != 4), party
+        assert len(entries(world, party)) == (lost != "M4"), party
 
 
 def test_a_suspicious_run_waits_until_approvers_overrule_it_by_name(make_world: Make) -> None:

@@ -41,6 +41,7 @@ from tests.party.world import (
     COUNCIL,
     HELPER,
     HOMES,
+    NUMBER,
     SPEC,
     STAYS,
     STRANGER,
@@ -348,7 +349,7 @@ def test_a_revocation_by_a_stranger_does_nothing(world: World) -> None:
 
 
 @pytest.mark.parametrize("party", COMPUTING)
-@pytest.mark.parametrize("message", [1, 7])
+@pytest.mark.parametrize("message", [NUMBER["M1"], NUMBER["M4"]])
 def test_a_revocation_during_a_run_ends_it(world: World, party: PartyId, message: int) -> None:
     reviewed = world.ready()
 
@@ -370,7 +371,7 @@ def test_a_revocation_by_a_party_whose_part_is_over_keeps_the_table_closed(world
     reviewed = world.ready()
 
     def revoke(passing: Passing) -> Iterable[bytes]:
-        if passing.head.slot.message == 11 and passing.head.slot.column == 0:
+        if passing.head.slot.message == NUMBER["M6"] and passing.head.slot.column == 0:
             world.wait_for(lambda: world.nodes[BOARD]._runs[handle].session._played)
             world.nodes[BOARD].revoke(world.caller(BOARD), world.revocation(reviewed, BOARD))
         return (passing.data,)
@@ -407,7 +408,7 @@ def test_an_approval_that_runs_out_during_a_run_ends_it(world: World) -> None:
     world.ready()
 
     def midnight(passing: Passing) -> Iterable[bytes]:
-        if passing.head.slot.message == 7:
+        if passing.head.slot.message == NUMBER["M4"]:
             world.now = dt.datetime(2027, 11, 1, tzinfo=dt.UTC)
         return (passing.data,)
 
@@ -507,7 +508,7 @@ def test_what_was_reserved_stays_spent_when_the_run_fails(world: World) -> None:
     reviewed = world.ready()
 
     def fail(passing: Passing) -> Iterable[bytes]:
-        if passing.head.slot.message == 7:
+        if passing.head.slot.message == NUMBER["M4"]:
             world.nodes[HELPER].stop(world.caller(HELPER), handle)
         return (passing.data,)
 

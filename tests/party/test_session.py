@@ -23,27 +23,41 @@ from pets.transport import frame, memory
 from pets.transport.calls import Event
 from pets.transport.link import Slot
 from pets.transport.memory import Passing, Tap
-from tests.party.world import ANALYST, BOARD, COMPUTING, COUNCIL, HELPER, SPEC, STRANGER, World, altered, reviewed_of
+from tests.party.world import (
+    ANALYST,
+    BOARD,
+    COMPUTING,
+    COUNCIL,
+    FINAL,
+    HELPER,
+    NUMBER,
+    SPEC,
+    STRANGER,
+    World,
+    altered,
+    reviewed_of,
+)
 
 Make = Callable[..., World]
 LONG_S = 60.0
 """A deadline that no test waits for: a party that is not told would wait for it and the test fail."""
 
 RESULT = PartyId("statistics:result")
-MESSAGES = {
-    "M1": (BOARD, HELPER, 1),
-    "M2": (COUNCIL, HELPER, 2),
-    "M3": (COUNCIL, BOARD, 3),
-    "Me": (BOARD, HELPER, 4),
-    "M8": (BOARD, HELPER, 6),
-    "M4": (HELPER, BOARD, 7),
-    "Mf": (HELPER, BOARD, 8),
-    "M5": (HELPER, COUNCIL, 9),
-    "M6": (COUNCIL, HELPER, 11),
-    "Mn": (COUNCIL, HELPER, 13),
-    "M7a": (BOARD, RESULT, 14),
-    "M7c": (HELPER, RESULT, 15),
+WAYS = {
+    "M1": (BOARD, HELPER),
+    "M2": (COUNCIL, HELPER),
+    "M3": (COUNCIL, BOARD),
+    "Me": (BOARD, HELPER),
+    "M8": (BOARD, HELPER),
+    "M4": (HELPER, BOARD),
+    "Mf": (HELPER, BOARD),
+    "M5": (HELPER, COUNCIL),
+    "M6": (COUNCIL, HELPER),
+    "Mn": (COUNCIL, HELPER),
+    "M7a": (BOARD, RESULT),
+    "M7c": (HELPER, RESULT),
 }
+MESSAGES = {label: (sender, receiver, NUMBER[label]) for label, (sender, receiver) in WAYS.items()}
 
 
 @pytest.fixture
@@ -436,7 +450,7 @@ def test_a_hello_of_an_earlier_run_opens_nothing(hasty: World) -> None:
         hasty.run()
     hasty.settle()
     second = [sent for run, network in hasty.networks.items() if run not in first for sent in network.transcript]
-    assert {sent.slot.message for sent in second} & {14, 15} == set()
+    assert {sent.slot.message for sent in second} & FINAL == set()
     assert len(set(hasty.networks) - first) > 1  # the board stands alone under a run id of its own
 
 
@@ -570,7 +584,7 @@ def test_a_stop_by_any_party_at_any_step_opens_nothing(world: World, party: Part
     world.ready()
     assert "run.stopped" in fails(world, handle=handle).text
     sent = {each.slot.message for each in world.transcript}
-    assert 15 not in sent
+    assert NUMBER["M7c"] not in sent
 
 
 @pytest.mark.parametrize("party", COMPUTING)
@@ -940,7 +954,7 @@ def test_two_runs_of_one_specification_share_no_word(world: World) -> None:
         {
             word
             for s in n.transcript
-            if s.slot.message not in (6, 7)
+            if s.slot.message not in (NUMBER["M8"], NUMBER["M4"])
             for word in np.frombuffer(s.body[: len(s.body) // 8 * 8], "<u8")
         }
         for n in world.networks.values()

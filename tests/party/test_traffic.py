@@ -21,7 +21,7 @@ from pets.spec.parse import parse_toml
 from pets.transport import frame
 from tests.check.corpus import PASS
 from tests.party import sessions
-from tests.party.world import altered, without_noise
+from tests.party.world import NUMBER, altered, without_noise
 
 ROOT = Path(__file__).parent.parent.parent
 ALL = [*PASS, *sorted((ROOT / "parties").rglob("*.spec.toml"))]
@@ -238,7 +238,7 @@ def test_an_array_that_depends_on_records_is_seen(monkeypatch: pytest.MonkeyPatc
 
     def leaky(self: MemoryNetwork, sender: Any, to: Any, slot: Any, body: memoryview) -> None:
         carry(self, sender, to, slot, body)
-        if slot.message == 7 and sum(bytes(body)) % 2:
+        if slot.message == NUMBER["M4"] and sum(bytes(body)) % 2:
             for tap in self.taps:
                 tap(sessions.Passing(sender, to, frame.Head(self.run_id, slot, 1, 0), b"x"))
 

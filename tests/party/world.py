@@ -40,12 +40,18 @@ from pets.plan.cost import join_of
 from pets.plan.review import Reviewed, review
 from pets.protocols.helper_join import Shape
 from pets.result import Result
+from pets.spec.cards import load_cards
 from pets.spec.ir import AddNoise
+from pets.spec.joins import MODE_A
 from pets.spec.parse import parse_toml
 from pets.transport.calls import Caller, StartRequest
 from pets.transport.link import Link
 from pets.transport.memory import MemoryNetwork, Sent, Tap
 
+NUMBER = {message.label: message.number for message in load_cards()[MODE_A].messages}
+"""Messages of mode A by label: their numbers on the wire."""
+FINAL = {NUMBER["M7a"], NUMBER["M7c"]}
+"""The two shares that open the table."""
 BOARD, COUNCIL, HELPER, ANALYST, STRANGER = map(PartyId, ("board", "council", "helper", "statistics", "stranger"))
 COMPUTING = (BOARD, COUNCIL, HELPER)
 TODAY = dt.datetime(2027, 1, 15, 9, 0, tzinfo=dt.UTC)
@@ -418,7 +424,7 @@ class World:
 
     def opened(self) -> bool:
         """Whether the analyst was ever sent both shares."""
-        return any({sent.slot.message for sent in network.transcript} >= {14, 15} for network in self.networks.values())
+        return any({sent.slot.message for sent in network.transcript} >= FINAL for network in self.networks.values())
 
     # -- the network --------------------------------------------------------------------------------------------------
 
