@@ -216,6 +216,23 @@ def test_shares_of_all_small_cells(acro: Acro, minimum: int) -> None:
     assert on_shares_agree(acro, control, [*small_cells(4, 10)[1:], *shapes(minimum)]) > 100
 
 
+def test_means_are_withheld_where_sums_are(acro: Acro) -> None:
+    """Of a mean ACRO compares the same contributions; so a mean made of a sum that is held needs no rule of its own."""
+    control = PRESETS["acro-default"].control
+    cells = [[each] for each in random.Random("means").sample(shapes(10), 200)]
+    of_sums = acro.withheld(control, values=cells)
+    assert 50 < len(of_sums) < 200
+    assert acro.withheld(control, values=cells, of="mean") == of_sums
+
+
+def test_acro_holds_spread_against_degrees_of_freedom_and_we_against_dominance_too(acro: Acro) -> None:
+    control = PRESETS["acro-default"].control
+    cell = [100, 100, *[1] * 10]
+    assert acro.withheld(control, values=[[cell]]) == {(0, 0)}
+    assert acro.withheld(control, values=[[cell]], of="std") == set()
+    assert judged([[value * value for value in cell]], control) == [None]
+
+
 # -- where the two differ ---------------------------------------------------------------------------------------------
 
 

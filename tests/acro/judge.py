@@ -4,7 +4,7 @@ Runs under the interpreter of ACRO's own environment and imports nothing of ours
 list of records (a value or null, or just how many records there are), and the parameters of ``acro/default.yaml``:
 
     {"threshold": 10, "zeros": true, "nk": [2, 0.9], "p": 0.1, "base": 5, "counts": [[3, 12], [0, 15]]}
-    {"threshold": 10, ..., "values": [[[1.5, null], []]]}
+    {"threshold": 10, ..., "values": [[[1.5, null], []]], "of": "mean"}
 
 The answer: for each check the cells that it holds to be disclosive, as [row, column], ACRO's status, and the table,
 rounded where a base is given (null where a cell has no records).
@@ -39,7 +39,7 @@ def answer(asked: dict) -> dict:
     columns = series("column", [c for _, c, _ in places], len(cells[0]))
     if "values" in asked:
         values = pd.Series([value for _, _, value in places], name="value", dtype=float)
-        table = session.crosstab(index, columns, values=values, aggfunc="sum")
+        table = session.crosstab(index, columns, values=values, aggfunc=asked.get("of", "sum"))
     else:
         table = session.crosstab(index, columns)
     found = session.results.results["output_0"]
