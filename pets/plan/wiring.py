@@ -17,13 +17,14 @@ from pets.spec.banded import levels_of, reads
 from pets.spec.canonical import spec_digest
 from pets.spec.cards import Card
 from pets.spec.control import Control, effective
-from pets.spec.ir import AddNoise, Derive, Factor, HelperJoin, Moment, Open, Plan, Protect, Read, Summed
+from pets.spec.ir import AddNoise, Derive, Factor, HelperJoin, Moment, Open, Plan, Protect, Read, RowFilter, Summed
 from pets.spec.lines import lines
 from pets.spec.model import Spec
 from pets.spec.moments import SideMoment
 from pets.spec.ordering import sorts
 from pets.spec.protected import Protected, on_rows, protected
 from pets.spec.query import LINEAR, ORDER, Aggregate, Query
+from pets.spec.rowwise import leaves
 from pets.spec.sql import bind
 
 MAX_B_CELLS: Final = 32
@@ -47,7 +48,7 @@ def check_wiring(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> None:
         for field, got, expected in _checks(plan, spec, bind(spec), cards):
             if got != expected:
                 raise InternalError("plan.wiring", field=field)
-    except (IndexError, KeyError, StopIteration, ValueError) as error:
+    except (AttributeError, IndexError, KeyError, StopIteration, TypeError, ValueError) as error:
         raise InternalError("plan.wiring", field=f"a reference ({type(error).__name__})") from error
 
 
@@ -99,8 +100,7 @@ def _checks(plan: Plan, spec: Spec, query: Query, cards: Mapping[str, Card]) -> 
         yield "nothing compared", (join.rows.pairs, a.compared, b.compared, a.tests, b.tests), ((),) * 5
     if join.rows is not None and query.rows is not None:
         yield "condition", said(join.rows, a, b), meant(query.rows, spec, a, b)
-        for read in (a, b):
-            yield "compared once", len(set(read.compared)), len(read.compared)
+        yield from _compared(join.rows, a, b)
     yield from _derive(spec, query, a, b, safe, derive)
 
 
@@ -185,6 +185,20 @@ def _expected(spec: Spec, read: Read, factor: Factor) -> tuple[Any, ...]:
     several = spec.dataset(read.dataset).max_rows_per_person > 1
     together = factor.together and several and not read.per_person
     return factor.values, factor.present, factor.people and several, together
+
+
+def _compared(rows: RowFilter, a: Read, b: Read) -> Iterator[Check]:
+    """Whatever is compared or tested is used, and listed once."""
+    found = tuple(leaves(rows.condition))
+    used = {kind: {leaf.number for leaf in found if leaf.kind == kind} for kind in ("pair", "a", "b")}
+    yield "every pair", used["pair"], set(range(len(rows.pairs)))
+    yield "pairs once", len(set(rows.pairs)), len(rows.pairs)
+    for kind, read in (("a", a), ("b", b)):
+        yield "every test", used[kind], set(range(len(read.tests)))
+        yield "tests once", len({*map(repr, read.tests)}), len(read.tests)
+        compared = {pair.a if kind == "a" else pair.b for pair in rows.pairs}
+        yield "every column compared", compared, set(range(len(read.compared)))
+        yield "compared once", len(set(read.compared)), len(read.compared)
 
 
 def _join(spec: Spec, a: Read, b: Read, join: HelperJoin, moments: tuple[Moment, ...]) -> Iterator[Check]:

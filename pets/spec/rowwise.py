@@ -25,7 +25,7 @@ def _used(join: HelperJoin, rows: int) -> Iterator[Used]:
     h, pairs, keyed = join.b_cells, join.rows.pairs, join.rows.keyed
     factors, compared = len(join.factors_a), 1 + max((pair.a for pair in pairs), default=-1)
     condition = join.rows.condition
-    tests = 1 + max((leaf.number for leaf in _leaves(condition) if leaf.kind == "a"), default=-1)
+    tests = 1 + max((leaf.number for leaf in leaves(condition) if leaf.kind == "a"), default=-1)
     ordered = sum(pair.op not in ("=", "<>") for pair in pairs)
     checks = join.checks
     columns = join.parameter("v_g") - len(join.ones)
@@ -102,14 +102,15 @@ def _operation(name: str, n: int) -> Used:
     return name, {"n": n, "bits": 1}
 
 
-def _leaves(condition: Condition | None) -> Iterator[Leaf]:
+def leaves(condition: Condition | None) -> Iterator[Leaf]:
+    """Every leaf of a condition, in order, with repetitions."""
     if condition is None:
         return
     if isinstance(condition, Leaf):
         yield condition
     else:
         for part in condition.parts:
-            yield from _leaves(part)
+            yield from leaves(part)
 
 
 def _joints(condition: Condition | None) -> int:
