@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from pets.errors import AuditError
 from pets.ids import MISSING, WITHHELD
-from pets.spec.banded import Banded
+from pets.spec.banded import Case
 from pets.spec.control import Control, effective
 from pets.spec.model import Spec
 from pets.spec.parse import read_spec
@@ -103,7 +103,7 @@ def read(folder: Path) -> Released:
     if query.having is not None:
         raise AuditError("audit.having", file=folder.name)
     path = folder / TABLE
-    if any(isinstance(ref, Banded) for ref in query.group_by):
+    if any(isinstance(ref, Case) for ref in query.group_by):
         problem = "it is grouped by CASE, whose levels the audit cannot hold against columns of other tables"
         raise AuditError("audit.table", file=folder.name, problem=problem)
     grouping = _grouping(query, path)

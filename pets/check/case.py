@@ -158,13 +158,13 @@ def _side(read: Read, spec: Spec, counted: bool) -> Side:
 
 
 def _cells(join: HelperJoin) -> int:
-    return min(CELLS, join.b_cells)
+    return min(CELLS, join.brought_cells)
 
 
 def _bindings(join: HelperJoin) -> dict[str, tuple[Binding, ...]]:
     """The columns of the plan, by the formulas that count them on the card."""
     cells = _cells(join)
-    more = join.parameter("v_g") - len(join.gathered) * join.b_cells
+    more = join.parameter("v_g") - len(join.gathered) * join.brought_cells
     summed: list[Binding] = []
     for each, cell in product(join.summed, range(cells)):
         factor = None if each.a is None else each.a

@@ -26,9 +26,9 @@ from pets.check.checked import Checked, card_ids, full_name
 from pets.check.declared import declared
 from pets.check.labels import Verdict
 from pets.check.minute import minute, validity
-from pets.spec.banded import reads
+from pets.spec.banded import origins
 from pets.spec.model import Dataset, Spec
-from pets.spec.query import Aggregate, Query
+from pets.spec.query import BOTH, Aggregate, Query
 
 # -- the whole -------------------------------------------------------------------------------------------------------
 
@@ -206,14 +206,15 @@ def _use(query: Query | None, spec: Spec, dataset: Dataset, name: str) -> str:
     if query is None or dataset.name not in (query.left, query.right):
         return "nothing"
     uses = ["find the same person"] if name == dataset.key else []
-    if name in {own for ref in query.group_by if ref.dataset == dataset.name for own in reads(ref)}:
+    if name in {own.column for ref in query.group_by for own in origins(ref) if own.dataset == dataset.name}:
         uses.append("form groups")
     if any(
         isinstance(o.what, Aggregate) and name in {r.column for r in o.what.columns if r.dataset == dataset.name}
         for o in query.outputs
     ):
         uses.append("count persons" if name == dataset.key else "add up")
-    if name in rules.filters(query, dataset.name):
+    in_case = {own.column for ref in query.group_by if ref.dataset == BOTH for own in origins(ref)}
+    if name in rules.filters(query, dataset.name, alone=name in in_case):
         uses.append("choose rows, at its holder")
     return listed(uses)
 

@@ -14,7 +14,7 @@ from typing import Final, Literal
 from pets.check.labels import Finding
 from pets.ids import PartyId
 from pets.spec import moments as taken_apart
-from pets.spec.banded import Banded, origins, reads
+from pets.spec.banded import BandedAcross, Case, across, origins, reads
 from pets.spec.cards import Card
 from pets.spec.control import Control, effective
 from pets.spec.crossing import columns
@@ -142,8 +142,10 @@ def filters(query: Query, dataset: str, *, alone: bool = False) -> frozenset[str
 
 
 def crossed(query: Query, dataset: str) -> frozenset[str]:
-    """Columns of a dataset in a condition across tables."""
-    return frozenset(ref.column for ref in columns(query.rows) if ref.dataset == dataset)
+    """Columns of a dataset in a condition across tables, or in a CASE over both."""
+    case = across(query.group_by)
+    own = (*columns(query.rows), *(() if case is None else origins(case)))
+    return frozenset(ref.column for ref in own if ref.dataset == dataset)
 
 
 # -- what a column may be used for ------------------------------------------------------------------------------------
@@ -157,9 +159,10 @@ def _uses(query: Query) -> Iterator[tuple[str, ColumnRef, str]]:
             for ref in output.what.columns:
                 yield f"output {output.name} <- {output.what.statistic.value} <- {ref}", ref, use
         else:
-            use = "band" if isinstance(output.what, Banded) else "output"
+            use = "band" if isinstance(output.what, Case) else "output"
+            alone = output.what.compared if isinstance(output.what, BandedAcross) else frozenset()
             for ref in origins(output.what):
-                yield f"output {output.name} <- {ref}", ref, use
+                yield f"output {output.name} <- {ref}", ref, "compared" if ref in alone else use
     released = {output.what for output in query.outputs}
     for ref in query.group_by:
         if ref not in released:
@@ -180,9 +183,12 @@ def person_id(asked: Asked) -> Found:
 
 @rule("leak.filter-only")
 def filter_only(asked: Asked) -> Found:
-    """A filter-only column chooses rows at its holder and is in nothing that is released."""
-    for place, ref, _ in _uses(asked.query):
-        if asked.spec.dataset(ref.dataset).columns[ref.column].role == "filter only":
+    """A filter-only column chooses rows at its holder and is in nothing that is released.
+
+    As in WHERE it may be compared with a column of the other table: what a CASE over both shows is the outcome.
+    """
+    for place, ref, use in _uses(asked.query):
+        if use != "compared" and asked.spec.dataset(ref.dataset).columns[ref.column].role == "filter only":
             yield (
                 f"computation.sql: {place}",
                 f"{ref} may only choose rows, and here it shapes what is released",

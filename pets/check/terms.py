@@ -58,7 +58,7 @@ def exact_release(asked: Asked) -> Found:
 @rule("spec.crossing")
 def crossing(asked: Asked) -> Found:
     """Rows are compared one by one: role b has one beside each of role a, and persons are counted before that."""
-    if asked.query.rows is None or (roles := asked.roles) is None:
+    if not asked.query.compares or (roles := asked.roles) is None:
         return
     left, right = asked.tables
     a, b = (left, right) if roles.a_side == "left" else (right, left)

@@ -9,6 +9,7 @@ from typing import Final
 from pets.check.budget import exact
 from pets.check.rules import Asked, Found, rule
 from pets.spec import moments as taken_apart
+from pets.spec.banded import across
 from pets.spec.control import Control
 from pets.spec.dominance import below_zero
 from pets.spec.lines import MAX_LINED
@@ -110,6 +111,8 @@ def known_totals(asked: Asked) -> Found:
     if control is None or not control.known_totals:
         return
     path = "release.disclosure_control.known_totals"
+    if across(asked.query.group_by) is not None:
+        yield path, "totals of a table that is grouped by a CASE over both tables are not protected", "leave one out"
     grouped = {str(ref) for ref in asked.query.group_by}
     for column in sorted({name for names in control.known_totals for name in names} - grouped):
         yield path, f"{column} does not divide this table", "name grouping columns of the query, as dataset.column"

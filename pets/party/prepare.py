@@ -69,7 +69,7 @@ def rows_shape(join: HelperJoin) -> rows_protocol.Shape | None:
     """What three parties compute on each row, from the plan; None if nothing is."""
     if join.rows is None:
         return None
-    h = join.b_cells
+    h, levels = join.brought_cells, join.levels
     return rows_protocol.Shape(
         listed=load_cards()[join.card].names(dict(join.public))["n_list_a"],
         brought=join.checks + join.parameter("v_g") - len(join.ones),
@@ -79,17 +79,30 @@ def rows_shape(join: HelperJoin) -> rows_protocol.Shape | None:
         pairs=tuple((pair.a, pair.op, pair.b) for pair in join.rows.pairs),
         condition=None if join.rows.condition is None else _condition(join.rows.condition),
         factors_a=len(join.factors_a),
-        summed=tuple((s.gathered * h + cell, s.a) for s in join.summed for cell in range(h)),
+        summed=tuple(
+            ((s.gathered * h + cell) * levels + level, s.a)
+            for s in join.summed
+            for cell in range(h)
+            for level in range(levels)
+        ),
         checks=join.checks,
         ones=frozenset(join.ones),
         keyed=_keyed(join),
+        cased=_cased(join.rows),
     )
+
+
+def _cased(rows: ir.RowFilter) -> rows_protocol.Cased | None:
+    if rows.cased is None:
+        return None
+    branches = tuple((_condition(when), level) for when, level in rows.cased.branches)
+    return rows_protocol.Cased(branches, rows.cased.otherwise, rows.cased.levels)
 
 
 def _keyed(join: HelperJoin) -> keyed.Shape | None:
     if join.keyed is None:
         return None
-    return keyed.Shape(join.keyed.a, join.keyed.b, tuple(moment for moment, _ in join.local_a))
+    return keyed.Shape(join.keyed.a, join.keyed.b, join.keyed.levels, tuple(moment for moment, _ in join.local_a))
 
 
 def order_shape(join: HelperJoin) -> ordered.Shape | None:
@@ -199,7 +212,7 @@ def people_of_b(read: Read, join: HelperJoin, shape: Sizes, table: Table, own: S
     Raises: SourceError source.rows-per-person if there are more rows a person and the plan does not truncate.
     """
     occurrence = _number(read, table, own)
-    b_cells, cells = shape.v // len(join.summed), table.cell
+    b_cells, cells = join.brought_cells, table.cell
     if join.keyed is not None:  # one row a person: the number of its cell goes along
         table = replace(table, cell=np.zeros_like(cells))
     sums: list[I64] = []

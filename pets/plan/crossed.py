@@ -1,28 +1,42 @@
 """Lower a condition across tables: what each side reads for it, which pairs are compared, and what the bits come to."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from pets.ids import MISSING
+from pets.spec.banded import BandedAcross, across
 from pets.spec.cards import load_cards
 from pets.spec.crossing import leaves
-from pets.spec.ir import AllLeaves, AnyLeaves, Compared, Condition, Leaf, Pair, Read, RowFilter
+from pets.spec.ir import AllLeaves, AnyLeaves, Cased, Compared, Condition, Leaf, Pair, Read, RowFilter
 from pets.spec.model import Spec
-from pets.spec.query import Across, ColumnRef, Crossing, Every, IsNull, Own, Predicate, Some
+from pets.spec.query import Across, ColumnRef, Crossing, Every, IsNull, Own, Predicate, Query, Some
 
 ROWS_CARD = "rep3"
 
 _MIRRORED = {"=": "=", "<>": "<>", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
 
 
-def filtered(spec: Spec, condition: Crossing, a: Read, b: Read) -> tuple[Read, Read, RowFilter]:
-    """The two reads with what the condition needs of them, and the condition over numbers.
+def filtered(
+    spec: Spec, condition: Crossing | None, case: BandedAcross | None, a: Read, b: Read
+) -> tuple[Read, Read, RowFilter]:
+    """The two reads with what the condition, and a CASE over both, need of them, and both over numbers.
 
     A comparison is true only where neither side is NULL, so it comes with a test of each column that may be.
     """
     made = _Made(spec, a, b)
-    tree = made.of(condition)
-    filter_ = RowFilter(ROWS_CARD, load_cards()[ROWS_CARD].version, tuple(made.pairs), tree)
+    tree = None if condition is None else made.of(condition)
+    cased = None
+    if case is not None:
+        branches = tuple((made.of(when), case.levels.index(level)) for when, level in case.branches)
+        cased = Cased(branches, _otherwise(case), len(case.levels) + 1)
+    filter_ = RowFilter(ROWS_CARD, load_cards()[ROWS_CARD].version, tuple(made.pairs), tree, cased=cased)
     return made.reads(a, 0), made.reads(b, 1), filter_
+
+
+def _otherwise(case: BandedAcross) -> int:
+    """The level of rows on which no branch is true: the last is ``(missing)``."""
+    return len(case.levels) if case.otherwise is None else case.levels.index(case.otherwise)
 
 
 class _Made:
@@ -85,10 +99,10 @@ def _flat(kind: type[AllLeaves] | type[AnyLeaves], parts: tuple[Condition, ...])
     return tuple(found)
 
 
-def greatest(spec: Spec, condition: Crossing) -> int:
+def greatest(spec: Spec, conditions: Iterable[Crossing]) -> int:
     """The greatest absolute value that is compared: days of dates stay below 2^32."""
     most = 2**32
-    for leaf in leaves(condition):
+    for leaf in (leaf for condition in conditions for leaf in leaves(condition)):
         if isinstance(leaf, Across):
             columns = [spec.dataset(ref.dataset).columns[ref.column] for ref in (leaf.left, leaf.right)]
             places = max(column.places for column in columns)
@@ -106,9 +120,7 @@ Said = tuple[object, ...]
 
 
 def said(rows: RowFilter, a: Read, b: Read) -> Said:
-    """What the numbers of a plan's condition stand for. Raises: IndexError where they stand for nothing."""
-
-    assert rows.condition is not None
+    """What the numbers of a plan's condition and CASE stand for. Raises: IndexError where they stand for nothing."""
 
     def of(condition: Condition) -> Said:
         match condition:
@@ -124,11 +136,26 @@ def said(rows: RowFilter, a: Read, b: Read) -> Said:
             case AnyLeaves(parts):
                 return ("any", *map(of, parts))
 
-    return of(rows.condition)
+    condition = None if rows.condition is None else of(rows.condition)
+    if rows.cased is None:
+        return condition, None
+    branches = tuple((of(when), level) for when, level in rows.cased.branches)
+    return condition, (branches, rows.cased.otherwise, rows.cased.levels)
+
+
+def meant_of(query: Query, spec: Spec, a: Read, b: Read) -> Said:
+    """The same of a query: its condition across tables and its CASE over both."""
+    condition = None if query.rows is None else meant(query.rows, spec, a, b)
+    case = across(query.group_by)
+    if case is None:
+        return condition, None
+    levels = (*case.levels, MISSING)
+    branches = tuple((meant(when, spec, a, b), levels.index(level)) for when, level in case.branches)
+    return condition, (branches, levels.index(MISSING if case.otherwise is None else case.otherwise), len(levels))
 
 
 def meant(condition: Crossing, spec: Spec, a: Read, b: Read) -> Said:
-    """The same of a query's condition: both columns of a comparison in one unit, and not NULL."""
+    """The same of one condition: both columns of a comparison in one unit, and not NULL."""
     match condition:
         case Own(dataset, predicate):
             return ("test", dataset, predicate)

@@ -16,7 +16,7 @@ from pets.ids import PartyId
 from pets.plan.crossed import ROWS_CARD, filtered, greatest
 from pets.spec import dominance
 from pets.spec import moments as taken_apart
-from pets.spec.banded import reads
+from pets.spec.banded import across, reads
 from pets.spec.canonical import spec_digest
 from pets.spec.cards import Card, load_cards
 from pets.spec.control import Control, effective
@@ -84,14 +84,16 @@ def lower(spec: Spec, query: Query) -> Plan:
     dims_a = taken_apart.dimensions(query, spec, roles.a_side)
     dims_b = taken_apart.dimensions(query, spec, roles.b_side)
     g, h = taken_apart.cells(dims_a), taken_apart.cells(dims_b)
-    keyed = Keyed(g, h) if taken_apart.keyed(query, spec, roles) else None
+    over_both = taken_apart.on_shares(query, spec)
+    levels = taken_apart.cells(over_both)
+    keyed = Keyed(g, h, levels) if taken_apart.keyed(query, spec, roles) else None
     if keyed is not None and _dataset(spec, query, roles.b_side).max_rows_per_person > 1:
         name = _dataset(spec, query, roles.b_side).name
         raise SpecError("spec.b-cells", dataset=name, cells=h, most=MAX_B_CELLS)
-    if g * h > MAX_CELLS:
-        named = ", ".join(str(d.column) for d in (*dims_a, *dims_b))
+    if g * h * levels > MAX_CELLS:
+        named = ", ".join(str(d.column) for d in (*dims_a, *dims_b, *over_both))
         path = f"computation.sql: GROUP BY <- {named}"
-        raise SpecError("spec.cells", path=path, cells=g * h, most=MAX_CELLS)
+        raise SpecError("spec.cells", path=path, cells=g * h * levels, most=MAX_CELLS)
     table_a, table_b = _dataset(spec, query, roles.a_side), _dataset(spec, query, roles.b_side)
     control = effective(spec)
     columns = noised_columns(spec, query, roles) if control is None else ()
@@ -100,10 +102,13 @@ def lower(spec: Spec, query: Query) -> Plan:
     read_a = _read(spec, query, roles.a_side, roles.a, dims_a, tuple(m.a for m in moments), per_person=False)
     read_b = _read(spec, query, roles.b_side, roles.b, dims_b, tuple(m.b for m in moments), per_person=True)
     rows: RowFilter | None = None
-    if query.rows is not None:
-        if 2 * greatest(spec, query.rows) >= 2**RANGE_BITS:
-            raise LeakError("leak.compare-range", path="computation.sql: WHERE", bits=RANGE_BITS)
-        read_a, read_b, rows = filtered(spec, query.rows, read_a, read_b)
+    if query.compares:
+        case = across(query.group_by)
+        conditions = [query.rows, *(when for when, _ in (() if case is None else case.branches))]
+        if 2 * greatest(spec, filter(None, conditions)) >= 2**RANGE_BITS:
+            place = "WHERE" if case is None else "WHERE, CASE"
+            raise LeakError("leak.compare-range", path=f"computation.sql: {place}", bits=RANGE_BITS)
+        read_a, read_b, rows = filtered(spec, query.rows, case, read_a, read_b)
     in_order: tuple[Sorted, ...] = ()
     statistics: tuple[ShownOrder, ...] = ()
     if guarded is not None and control is not None:
@@ -112,8 +117,7 @@ def lower(spec: Spec, query: Query) -> Plan:
     if in_order or keyed is not None or against is not None:
         rows = rows or RowFilter(ROWS_CARD, load_cards()[ROWS_CARD].version, (), None)
         rows = replace(rows, ordered=in_order, keyed=keyed)
-    if keyed is not None:
-        g, h = g * h, 1
+    g, h = (g, h * levels) if keyed is None else (keyed.cells, 1)
     if rows is not None and guarded is not None and against is not None:
         sizes = dominance.Sizes(g, h, table_a.max_rows_per_person, table_b.max_rows_per_person)
         rows = replace(rows, tops=against.tops, contributions=dominance.contributions(guarded, moments, sizes))
@@ -137,7 +141,7 @@ def lower(spec: Spec, query: Query) -> Plan:
         cut = lines(query, spec, control)
         safe = _protect(join, read_b, moments, guarded, control, statistics, against, cut, g, h)
     opened = Open(out="opened", of=safe.out, to=roles.result)
-    table = _derive(spec, query, opened.out, (*dims_a, *dims_b), moments, statistics)
+    table = _derive(spec, query, opened.out, (*dims_a, *dims_b, *over_both), moments, statistics)
     return Plan(spec=spec_digest(spec), steps=(read_a, read_b, join, safe, opened, table))
 
 
@@ -259,13 +263,15 @@ def _join(
     )
     local_a = tuple((number, read_a.factors.index(m.a)) for number, m in enumerate(moments) if m.outer)
     keyed = None if rows is None else rows.keyed
+    cased = None if rows is None or keyed is not None else rows.cased
+    own = h if cased is None else h // cased.levels
     public = {
         "n_a": read_a.max_rows,
         "n_b": read_b.max_rows,
         "g": g,
         "g_l": g if keyed is None else 1,
         "k": read_a.rows_per_person,
-        "v_g": len(gathered) * h + len(read_b.compared) + len(read_b.tests) + (keyed is not None),
+        "v_g": len(gathered) * own + len(read_b.compared) + len(read_b.tests) + (keyed is not None),
         "v": len(summed) * h,
         "x": len(factors_a) if rows is None else 0,
         "r": len(summed) * h if noised else 0,
@@ -277,7 +283,7 @@ def _join(
     public["v_c"] = 0 if rows is None or keyed is not None else len(summed) * h
     public["v_k"] = 0 if keyed is None else len(summed) * h
     if card.id == MODE_B:
-        ones = tuple(number for number, each in enumerate(gathered) if h == 1 and _is_ones(read_b, each))
+        ones = tuple(number for number, each in enumerate(gathered) if own == 1 and _is_ones(read_b, each))
         public["v_t"] = public["v_g"] - len(ones)
         public["v_p"] = sum(each.gathered not in ones for each in summed) * h if rows is None else 0
     else:

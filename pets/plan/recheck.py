@@ -122,14 +122,15 @@ def _sizes(plan: Plan, join: HelperJoin, spec: Spec) -> None:
     table_a, table_b = (spec.dataset(reads[role].dataset) for role in "ab")
     g, b_cells = (_cells(reads[role], spec) for role in "ab")
     on_rows, on_cells = join.rows is not None, join.keyed is not None
-    ends = 1 if on_cells else g
+    ends, levels = (1 if on_cells else g), 1 if join.rows is None or join.rows.cased is None else join.rows.cased.levels
+    brought_cells, b_cells = (1 if on_cells else b_cells), b_cells * levels
     if on_cells:
         g, b_cells = g * b_cells, 1
     products = [summed for summed in join.summed if summed.a is not None and not on_rows]
     brought = reads["b"].compared, reads["b"].tests
     columns = {
-        "v_g": len(join.gathered) * b_cells + sum(map(len, brought)) + on_cells,
-        "v_t": len([number for number in range(len(join.gathered)) if number not in join.ones]) * b_cells
+        "v_g": len(join.gathered) * brought_cells + sum(map(len, brought)) + on_cells,
+        "v_t": len([number for number in range(len(join.gathered)) if number not in join.ones]) * brought_cells
         + sum(map(len, brought))
         + on_cells,
         "v": len(join.summed) * b_cells,

@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from pets.errors import InternalError
 from pets.ids import PartyId
-from pets.plan.crossed import meant, said
+from pets.plan.crossed import meant_of, said
 from pets.spec import dominance
 from pets.spec import moments as taken_apart
-from pets.spec.banded import levels_of, reads
+from pets.spec.banded import across, levels_of, reads
 from pets.spec.canonical import spec_digest
 from pets.spec.cards import Card
 from pets.spec.control import Control, effective
@@ -82,30 +82,35 @@ def _checks(plan: Plan, spec: Spec, query: Query, cards: Mapping[str, Card]) -> 
         against = dominance.rules(wanted, control)
         yield "dominance", safe.dominance, against
         found, tops = ((), ()) if join.rows is None else (join.rows.contributions, join.rows.tops)
-        held = dominance.contributions(wanted, moments, _sizes(spec, a, b))
+        held = dominance.contributions(wanted, moments, _sizes(spec, query, a, b))
         yield "contributions", (found, tops), (held, () if against is None else against.tops)
     else:
         yield from _columns(spec, query, a, b, moments, taken_apart.moments(query, spec))
-    told_apart = prod(len(each.levels) for each in b.dimensions) > MAX_B_CELLS
+    case = across(query.group_by)
+    levels = 1 if case is None else len(case.levels) + 1
+    told_apart = levels * prod(len(each.levels) for each in b.dimensions) > MAX_B_CELLS
     yield "rows", join.rows is None, not (on_rows(query, spec, control) or told_apart)
     yield from _join(spec, a, b, join, moments)
     sides = tuple(prod(len(each.levels) for each in read.dimensions) for read in (a, b))
-    yield "keyed", None if join.keyed is None else (join.keyed.a, join.keyed.b), sides if told_apart else None
+    keyed = None if join.keyed is None else (join.keyed.a, join.keyed.b, join.keyed.levels)
+    yield "keyed", keyed, (*sides, levels) if told_apart else None
     if told_apart:
         yield "one row a person of role b", spec.dataset(b.dataset).max_rows_per_person, 1
     if join.rows is not None:
         yield "rows card", (join.rows.card, join.rows.card_version), ("rep3", cards["rep3"].version)
         yield "condition or none", join.rows.condition is None, query.rows is None
-    if join.rows is not None and query.rows is None:
+    if join.rows is not None and not query.compares:
         yield "nothing compared", (join.rows.pairs, a.compared, b.compared, a.tests, b.tests), ((),) * 5
-    if join.rows is not None and query.rows is not None:
-        yield "condition", said(join.rows, a, b), meant(query.rows, spec, a, b)
+    if join.rows is not None:
+        yield "condition", said(join.rows, a, b), meant_of(query, spec, a, b)
         yield from _compared(join.rows, a, b)
     yield from _derive(spec, query, a, b, safe, derive)
 
 
-def _sizes(spec: Spec, a: Read, b: Read) -> dominance.Sizes:
+def _sizes(spec: Spec, query: Query, a: Read, b: Read) -> dominance.Sizes:
     g, h = (prod(len(levels_of(spec, d.column)) for d in read.dimensions) for read in (a, b))
+    case = across(query.group_by)
+    h *= 1 if case is None else len(levels_of(spec, case))
     if h > MAX_B_CELLS:  # told apart on shares
         g, h = g * h, 1
     return dominance.Sizes(g, h, *(spec.dataset(read.dataset).max_rows_per_person for read in (a, b)))
@@ -189,7 +194,8 @@ def _expected(spec: Spec, read: Read, factor: Factor) -> tuple[Any, ...]:
 
 def _compared(rows: RowFilter, a: Read, b: Read) -> Iterator[Check]:
     """Whatever is compared or tested is used, and listed once."""
-    found = tuple(leaves(rows.condition))
+    branches = () if rows.cased is None else (when for when, _ in rows.cased.branches)
+    found = tuple(leaf for condition in (rows.condition, *branches) for leaf in leaves(condition))
     used = {kind: {leaf.number for leaf in found if leaf.kind == kind} for kind in ("pair", "a", "b")}
     yield "every pair", used["pair"], set(range(len(rows.pairs)))
     yield "pairs once", len(set(rows.pairs)), len(rows.pairs)
@@ -235,7 +241,10 @@ def _sum(a: Read, b: Read, join: HelperJoin, summed: Summed, moment: Moment) -> 
 
 
 def _derive(spec: Spec, query: Query, a: Read, b: Read, safe: AddNoise | Protect, derive: Derive) -> Iterator[Check]:
-    yield "domain", derive.dimensions, (*a.dimensions, *b.dimensions)
+    yield "domain", derive.dimensions[: len(a.dimensions) + len(b.dimensions)], (*a.dimensions, *b.dimensions)
+    behind = [(each.column, each.levels) for each in derive.dimensions[len(a.dimensions) + len(b.dimensions) :]]
+    case = across(query.group_by)
+    yield "CASE over both", behind, [] if case is None else [(case, levels_of(spec, case))]
     names = [moment.name for moment in safe.moments]
     in_order = [each.name for each in safe.ordered] if isinstance(safe, Protect) else []
     of = {output.name: parts for output, parts in taken_apart.statistics(query, spec)}

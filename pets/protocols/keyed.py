@@ -24,7 +24,9 @@ U64 = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Public parameters. ``a``, ``b``: cells of each side. Cell i of a with cell j of b is number i * b + j.
+    """Public parameters. ``a``, ``b``: cells of each side; ``levels`` of a CASE over both tables, 1 without.
+
+    Cell i of a with cell j of b at level l is number (i * b + j) * levels + l.
 
     ``outer``: of which summed columns unmatched rows count as well, in the last cell of b (LEFT JOIN). Role a adds all
     its rows there, matched or not, so those that match are taken off.
@@ -32,20 +34,24 @@ class Shape:
 
     a: int
     b: int
+    levels: int = 1
     outer: tuple[int, ...] = ()
 
     @property
     def cells(self) -> int:
-        return self.a * self.b
+        return self.a * self.b * self.levels
 
     @property
     def bits(self) -> int:
         """Bits of a key."""
         return max(1, (self.cells - 1).bit_length())
 
-    def key(self, of_a: Words, of_b: Words) -> Words:
-        """The number of each row's cell. No message."""
-        return of_a.times(self.b) + of_b
+    def key(self, of_a: Words, of_b: Words, levels: Sequence[Words] = ()) -> Words:
+        """The number of each row's cell; ``levels``: 1 in rows at a level, for each but the first. No message."""
+        whole = (of_a.times(self.b) + of_b).times(self.levels)
+        for number, level in enumerate(levels, 1):
+            whole = whole + level.times(number)
+        return whole
 
 
 def sums(ctx: Context, shape: Shape, key: Words, columns: Sequence[Words]) -> Role[list[Words]]:

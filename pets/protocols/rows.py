@@ -50,6 +50,15 @@ Condition = Leaf | Joint
 
 
 @dataclass(frozen=True, slots=True)
+class Cased:
+    """A level a row: that of the first branch whose condition is true, else ``otherwise``; of so many ``levels``."""
+
+    branches: tuple[tuple[Condition, int], ...]
+    otherwise: int
+    levels: int
+
+
+@dataclass(frozen=True, slots=True)
 class Shape:
     """Public parameters. ``listed``: entries of role a's list; ``brought``: columns of role b.
 
@@ -57,7 +66,8 @@ class Shape:
     ``gathered`` that are factors of sums, but for ``ones``, which are 1 for all that are b's and do not come; then
     compared columns, then tests, and last, where groups are told apart on shares (``keyed``), the number of b's group.
     ``pairs``: number of a compared column of a, an operator, number of one of b.
-    ``summed``: the gathered column and the factor of a, or None.
+    ``summed``: the gathered column and the factor of a, or None. With ``cased`` every gathered column is there once for
+    each level, column c at level l being number c * levels + l; with ``keyed`` the level is part of the key instead.
     """
 
     listed: int
@@ -72,6 +82,7 @@ class Shape:
     checks: int = 0
     ones: frozenset[int] = frozenset()
     keyed: Keyed | None = None
+    cased: Cased | None = None
 
     @property
     def travelling(self) -> tuple[int, ...]:
@@ -94,8 +105,20 @@ class Shape:
         return -(-self.listed // PLANE) * PLANE
 
     @property
+    def levels(self) -> int:
+        """How often a gathered column is there."""
+        return 1 if self.cased is None or self.keyed is not None else self.cased.levels
+
+    @property
+    def filters(self) -> bool:
+        """True if some rows do not count, by their words of check or a condition."""
+        return self.checks > 0 or self.condition is not None
+
+    @property
     def tests_a(self) -> int:
-        return 1 + max((leaf.number for leaf in leaves(self.condition) if leaf.kind == "a"), default=-1)
+        branches = () if self.cased is None else (when for when, _ in self.cased.branches)
+        of_a = (leaf.number for each in (self.condition, *branches) for leaf in leaves(each) if leaf.kind == "a")
+        return 1 + max(of_a, default=-1)
 
     @property
     def ordered(self) -> tuple[int, ...]:
@@ -157,13 +180,17 @@ def filtered(ctx: Context, shape: Shape, brought: Sequence[U64] | None, own: Own
     kept = yield from _kept(ctx, shape, columns, values, tests)
     gathered = {at: columns[_place(shape, shape.checks + place)] for place, at in enumerate(shape.travelling)}
     of_b = columns[_place(shape, shape.brought - 1)]
-    if kept is not None:
-        taken = [*gathered.values(), *([of_b] if shape.masks_key else [])]
-        if taken:
-            both = yield from sharing.multiply(ctx, sharing.joined(*[kept] * len(taken)), sharing.joined(*taken))
-            gathered = {at: both[_place(shape, place)] for place, at in enumerate(gathered)}
-            of_b = both[_place(shape, len(taken) - 1)] if shape.masks_key else of_b
-        gathered |= dict.fromkeys(shape.ones, kept)
+    if kept is not None and (shape.filters or shape.keyed is None):
+        chosen = kept if shape.keyed is None else [_added(kept)]
+        pairs = [(each, level) for each in gathered.values() for level in chosen]
+        pairs += [(of_b, chosen[0])] if shape.masks_key else []
+        numbers = [at * shape.levels + level for at in gathered for level in range(shape.levels)]
+        gathered = {at * shape.levels + level: each for at in shape.ones for level, each in enumerate(chosen)}
+        if pairs:
+            left, right = (sharing.joined(*side) for side in zip(*pairs, strict=True))
+            both = yield from sharing.multiply(ctx, left, right)
+            gathered |= {number: both[_place(shape, place)] for place, number in enumerate(numbers)}
+            of_b = both[_place(shape, len(pairs) - 1)] if shape.masks_key else of_b
     found = [gathered[number] for number, _ in shape.summed]
     if shape.products:
         assert values is not None
@@ -175,26 +202,61 @@ def filtered(ctx: Context, shape: Shape, brought: Sequence[U64] | None, own: Own
             found[at] = product[_place(shape, number)]
     if shape.keyed is not None:
         assert values is not None
-        found.append(shape.keyed.key(values[_place(shape, shape.compared_a + shape.factors_a)], of_b))
+        levels = kept[1:] if shape.cased is not None and kept is not None else ()
+        found.append(shape.keyed.key(values[_place(shape, shape.compared_a + shape.factors_a)], of_b, levels))
     return found
 
 
-def _kept(ctx: Context, shape: Shape, columns: Words, values: Words | None, tests: Bits | None) -> Role[Words | None]:
-    """1 where a row counts, by its words of check and the condition, else 0; None if all rows count that are not 0."""
+def _added(parts: Sequence[Words]) -> Words:
+    whole, *others = parts
+    for other in others:
+        whole = whole + other
+    return whole
+
+
+def _kept(
+    ctx: Context, shape: Shape, columns: Words, values: Words | None, tests: Bits | None
+) -> Role[list[Words] | None]:
+    """1 where a row counts, by its words of check and the condition, else 0; for each level of a CASE, if there is one.
+
+    None if all rows count that are not 0.
+    """
     true: list[Bits] = []
     if shape.checks:
         bits = yield from compare.is_zero(ctx, columns[slice(0, shape.checks * shape.rows)])
         true += [_part(shape, bits, number) for number in range(shape.checks)]
+    bits_of = _Bits(ctx, shape, (yield from _compared(ctx, shape, columns, values)), tests, columns)
     if shape.condition is not None:
-        pairs = yield from _compared(ctx, shape, columns, values)
-        true.append((yield from _Bits(ctx, shape, pairs, tests, columns).of(shape.condition)))
-    if not true:
-        return None
-    whole = true[0]
+        true.append((yield from bits_of.of(shape.condition)))
+    counts = true[0] if true else None
     for other in true[1:]:
-        whole = yield from sharing.conjoin(ctx, whole, other)
-    (kept,) = yield from compare.to_words(ctx, whole)
-    return kept
+        assert counts is not None
+        counts = yield from sharing.conjoin(ctx, counts, other)
+    if shape.cased is not None:
+        return (yield from _levels(ctx, shape, shape.cased, bits_of, counts))
+    return None if counts is None else (yield from compare.to_words(ctx, counts))
+
+
+def _levels(ctx: Context, shape: Shape, cased: Cased, bits_of: "_Bits", counts: Bits | None) -> Role[list[Words]]:
+    """For each level 1 where a row counts and is at it, else 0: no row is at two.
+
+    ``counts``: which rows count; None for all. Of what the branches before have left, each takes its own.
+    """
+    left, at = counts, dict[int, Bits]()
+
+    def put(level: int, bits: Bits) -> None:
+        at[level] = at[level] ^ bits if level in at else bits
+
+    for condition, level in cased.branches:
+        bits = yield from bits_of.of(condition)
+        taken = bits if left is None else (yield from sharing.conjoin(ctx, left, bits))
+        left = sharing.flipped(ctx, bits) if left is None else left ^ taken
+        put(level, taken)
+    assert left is not None
+    put(cased.otherwise, left)
+    words = dict(zip(at, (yield from compare.to_words(ctx, sharing.stacked(*at.values()))), strict=True))
+    nobody = sharing.public(ctx, 0, shape.rows)
+    return [words.get(level, nobody) for level in range(cased.levels)]
 
 
 def _of_a(shape: Shape, own: OwnOfA) -> Sequence[U64]:

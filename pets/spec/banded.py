@@ -1,17 +1,19 @@
-"""Grouping columns that a query makes of the columns of one table: CASE with levels that the query declares.
+"""Grouping columns that a query makes of columns: CASE with levels that the query declares.
 
-The holder of the table evaluates the branches on its own rows, before anything is sent. Its levels are the texts after
-THEN and ELSE, in order, so which of them occur tells nothing; rows on which no branch is true have ELSE, or
-``(missing)`` without one, as SQL's NULL.
+Over columns of one table (``Banded``) its holder evaluates the branches on its own rows, before anything is sent. Over
+columns of both (``BandedAcross``) the three computing parties do, on shares, and nobody learns which level a row has.
+Its levels are the texts after THEN and ELSE, in order, so which of them occur tells nothing; rows on which no branch is
+true have ELSE, or ``(missing)`` without one, as SQL's NULL.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pets.ids import MISSING
+from pets.spec import crossing
 from pets.spec.model import Spec
 from pets.spec.predicate import columns_of, emit_where, on_nulls, quoted_text, worded
-from pets.spec.query import ColumnRef, Predicate, Value
+from pets.spec.query import Across, ColumnRef, Crossing, Own, Predicate, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +26,11 @@ class Banded(ColumnRef):
     @property
     def levels(self) -> tuple[str, ...]:
         """Its declared levels: each once, in the order in which they are first written."""
-        ends = [level for _, level in self.branches] + ([] if self.otherwise is None else [self.otherwise])
-        return tuple(dict.fromkeys(ends))
+        return _levels([level for _, level in self.branches], self.otherwise)
 
     def __str__(self) -> str:
         """What it is, whatever it is called."""
-        parts = " ".join(f"WHEN {worded(when)} THEN {quoted_text(level)}" for when, level in self.branches)
-        end = "" if self.otherwise is None else f" ELSE {quoted_text(self.otherwise)}"
-        return f"{self.dataset}.(CASE {parts}{end} END)"
+        return f"{self.dataset}.{_case([(worded(when), level) for when, level in self.branches], self.otherwise)}"
 
     def of_nulls(self) -> str | None:
         """The level of a row of which every column is NULL; None for ``(missing)``."""
@@ -49,19 +48,70 @@ class Banded(ColumnRef):
         return f"CASE {' '.join(texts)} ELSE {last} END", tuple(values)
 
 
+@dataclass(frozen=True, slots=True)
+class BandedAcross(ColumnRef):
+    """``CASE`` over both tables of a query; ``dataset``: what stands for the two together.
+
+    A branch is taken if it is the first whose condition is true, so conditions have negation at their leaves alone.
+    """
+
+    branches: tuple[tuple[Crossing, str], ...]
+    otherwise: str | None
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """As of ``Banded``."""
+        return _levels([level for _, level in self.branches], self.otherwise)
+
+    def __str__(self) -> str:
+        """What it is, whatever it is called."""
+        return _case([(crossing.said(when), level) for when, level in self.branches], self.otherwise)
+
+    @property
+    def compared(self) -> frozenset[ColumnRef]:
+        """Columns that are compared with one of the other table, and with nothing else."""
+        leaves = [leaf for when, _ in self.branches for leaf in crossing.leaves(when)]
+        pairs = {ref for leaf in leaves if isinstance(leaf, Across) for ref in (leaf.left, leaf.right)}
+        alone = {ref for leaf in leaves if isinstance(leaf, Own) for ref in crossing.columns(leaf)}
+        return frozenset(pairs - alone)
+
+
+Case = Banded | BandedAcross
+"""A grouping column whose levels the query declares."""
+
+
+def _levels(ends: list[str], otherwise: str | None) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([*ends, *([] if otherwise is None else [otherwise])]))
+
+
+def _case(branches: list[tuple[str, str]], otherwise: str | None) -> str:
+    parts = " ".join(f"WHEN {when} THEN {quoted_text(level)}" for when, level in branches)
+    return f"(CASE {parts}{'' if otherwise is None else f' ELSE {quoted_text(otherwise)}'} END)"
+
+
+def across(refs: Iterable[ColumnRef]) -> BandedAcross | None:
+    """The CASE over both tables among grouping columns; there is one at most."""
+    return next((ref for ref in refs if isinstance(ref, BandedAcross)), None)
+
+
 def reads(ref: ColumnRef) -> tuple[str, ...]:
     """The columns of the dataset that a grouping column is made of: itself, or those that its branches look at."""
+    if isinstance(ref, BandedAcross):
+        return ()
     if not isinstance(ref, Banded):
         return (ref.column,)
     return tuple(dict.fromkeys(name for when, _ in ref.branches for name in columns_of(when)))
 
 
 def origins(ref: ColumnRef) -> Iterator[ColumnRef]:
-    """``reads``, as columns of the specification."""
+    """Every column of the specification that a grouping column is made of, of either table."""
+    if isinstance(ref, BandedAcross):
+        yield from dict.fromkeys(column for when, _ in ref.branches for column in crossing.columns(when))
+        return
     yield from (ColumnRef(ref.dataset, name) for name in reads(ref))
 
 
 def levels_of(spec: Spec, ref: ColumnRef) -> tuple[str, ...]:
     """All levels of a grouping column, ``(missing)`` last."""
-    own = ref.levels if isinstance(ref, Banded) else spec.dataset(ref.dataset).columns[ref.column].levels
+    own = ref.levels if isinstance(ref, Case) else spec.dataset(ref.dataset).columns[ref.column].levels
     return (*own, MISSING)

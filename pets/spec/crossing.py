@@ -6,7 +6,7 @@ Source:  three-valued logic as in SQL (ISO/IEC 9075-2, 6.39): of NOT (p AND q) t
 
 from collections.abc import Iterator
 
-from pets.spec.predicate import columns_of
+from pets.spec.predicate import columns_of, renamed, worded
 from pets.spec.query import (
     Across,
     All,
@@ -80,6 +80,24 @@ def without_not(predicate: Predicate) -> Predicate:
             return AnyOf(tuple(without_not(part) for part in parts))
         case _:
             return predicate
+
+
+def said(condition: Crossing) -> str:
+    """A condition in the words of the language, every column with its dataset."""
+    match condition:
+        case Across(left, op, right):
+            return f"{left} {op} {right}"
+        case Own(dataset, predicate):
+            return worded(renamed(predicate, {name: f"{dataset}.{name}" for name in columns_of(predicate)}))
+        case Every(parts):
+            return " AND ".join(f"({said(part)})" if _loose(part, Some) else said(part) for part in parts)
+        case Some(parts):
+            return " OR ".join(f"({said(part)})" if _loose(part, Every) else said(part) for part in parts)
+
+
+def _loose(part: Crossing, kind: type[Every] | type[Some]) -> bool:
+    """True if a part may hold an AND or OR that others do not bind to."""
+    return isinstance(part, kind) or (isinstance(part, Own) and isinstance(part.predicate, All | AnyOf))
 
 
 def all_of(parts: list[Crossing]) -> Crossing | None:

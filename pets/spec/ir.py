@@ -130,7 +130,7 @@ class RowFilter:
     ``condition``: what rows have to satisfy that needs both tables; None if nothing does. ``ordered``: columns whose
     values are put in order, cell by cell. ``contributions``: sums of which the greatest contributions are read.
     ``keyed``: sums are made cell by cell on shares; None if role a's cells are its own knowledge, and role b's are
-    columns of their own.
+    columns of their own. ``cased``: a grouping column over both tables.
     """
 
     card: str
@@ -142,17 +142,36 @@ class RowFilter:
     tops: tuple[int, ...] = ()
     """How many of the greatest contributions are added up: each gives one number a cell and sum."""
     keyed: "Keyed | None" = None
+    cased: "Cased | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cased:
+    """A grouping column over both tables: of the branches the first whose condition is true gives the level.
+
+    Levels by number; ``otherwise`` where no condition is true.
+    """
+
+    branches: tuple[tuple[Condition, int], ...]
+    otherwise: int
+    levels: int
 
 
 @dataclass(frozen=True, slots=True)
 class Keyed:
-    """Groups are told apart on shares: ``a`` and ``b`` cells of each side, cell i of a with j of b number i * b + j.
+    """Groups are told apart on shares: ``a`` and ``b`` cells of each side, and ``levels`` of a CASE over both.
 
-    Role b brings the number of its cell as one more column, the last.
+    Cell i of a, j of b at level l is number (i * b + j) * levels + l. Role b brings the number of its cell as one more
+    column, the last.
     """
 
     a: int
     b: int
+    levels: int
+
+    @property
+    def cells(self) -> int:
+        return self.a * self.b * self.levels
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,8 +277,22 @@ class HelperJoin:
 
     @property
     def b_cells(self) -> int:
-        """Cells of role b's grouping columns that are columns of their own: 1 where groups are told apart on shares."""
+        """Cells that are columns of their own: of role b's grouping columns, by levels of a CASE over both tables.
+
+        1 where groups are told apart on shares.
+        """
         return self.parameter("v") // len(self.summed)
+
+    @property
+    def levels(self) -> int:
+        """Levels of a CASE over both tables that are columns of their own; 1 without."""
+        cased = None if self.rows is None or self.rows.keyed is not None else self.rows.cased
+        return 1 if cased is None else cased.levels
+
+    @property
+    def brought_cells(self) -> int:
+        """Cells of role b's grouping columns, for each of which it brings its columns."""
+        return self.b_cells // self.levels
 
     @property
     def checks(self) -> int:

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from pets.errors import SpecError
 from pets.ids import PartyId
-from pets.spec.banded import levels_of
+from pets.spec.banded import across, levels_of
 from pets.spec.ir import Dimension, Factor
 from pets.spec.model import Dataset, Spec
 from pets.spec.query import LINEAR, ORDER, Aggregate, ColumnRef, Output, Query, Statistic
@@ -68,9 +68,18 @@ def cells(dims: tuple[Dimension, ...]) -> int:
     return prod(len(d.levels) for d in dims)
 
 
+def on_shares(query: Query, spec: Spec) -> tuple[Dimension, ...]:
+    """The grouping column over both tables, if there is one: it comes behind those of the sides."""
+    found = across(query.group_by)
+    return () if found is None else (Dimension(found, levels_of(spec, found)),)
+
+
 def keyed(query: Query, spec: Spec, who: "Roles") -> bool:
-    """True if role b's groups are too many to be a column each: rows are summed by a key that nobody knows."""
-    return cells(dimensions(query, spec, who.b_side)) > MAX_B_CELLS
+    """True if role b's groups are too many to be a column each: rows are summed by a key that nobody knows.
+
+    Levels of a CASE over both tables count with them.
+    """
+    return cells((*dimensions(query, spec, who.b_side), *on_shares(query, spec))) > MAX_B_CELLS
 
 
 def helpers(spec: Spec, query: Query) -> tuple[PartyId, ...]:

@@ -14,6 +14,10 @@ Value = int | Fraction | str | dt.date
 """A literal: whole number, exact decimal, text or date. There are no floats."""
 
 
+BOTH: Final = "both tables"
+"""In the place of a dataset, of what is made of the columns of both; no dataset is called so."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class ColumnRef:
     dataset: str
@@ -204,6 +208,11 @@ class Query:
         return tuple(dict.fromkeys(what for what in asked if what.statistic in ORDER))
 
     @property
+    def compares(self) -> bool:
+        """True if columns of both tables are held against each other: in WHERE, or in a grouping CASE."""
+        return self.rows is not None or any(ref.dataset == BOTH for ref in self.group_by)
+
+    @property
     def by_rows(self) -> bool:
         """True if something is computed on shared rows before they are summed: a condition, or values in order."""
-        return self.rows is not None or bool(self.ordered)
+        return self.compares or bool(self.ordered)

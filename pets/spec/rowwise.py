@@ -22,10 +22,12 @@ def program(join: HelperJoin, listed: int) -> tuple[Used, ...]:
 def _used(join: HelperJoin, rows: int) -> Iterator[Used]:
     """Row by row: ``protocols/rows.py``."""
     assert join.rows is not None
-    h, pairs, keyed = join.b_cells, join.rows.pairs, join.rows.keyed
+    h, pairs, keyed, cased = join.b_cells, join.rows.pairs, join.rows.keyed, join.rows.cased
     factors, compared = len(join.factors_a), 1 + max((pair.a for pair in pairs), default=-1)
     condition = join.rows.condition
-    tests = 1 + max((leaf.number for leaf in leaves(condition) if leaf.kind == "a"), default=-1)
+    branches = () if cased is None else tuple(when for when, _ in cased.branches)
+    of_a = (leaf.number for each in (condition, *branches) for leaf in leaves(each) if leaf.kind == "a")
+    tests = 1 + max(of_a, default=-1)
     ordered = sum(pair.op not in ("=", "<>") for pair in pairs)
     checks = join.checks
     columns = join.parameter("v_g") - len(join.ones)
@@ -40,12 +42,19 @@ def _used(join: HelperJoin, rows: int) -> Iterator[Used]:
         yield _operation("negative", ordered * rows)
     if len(pairs) > ordered:
         yield _operation("is_zero", (len(pairs) - ordered) * rows)
-    if condition is not None or checks:
-        for _ in range(_joints(condition) + max(checks + (condition is not None) - 1, 0)):
+    if filters := checks + (condition is not None):
+        for _ in range(_joints(condition) + filters - 1):
             yield _operation("conjoin", rows)
-        yield _operation("to_words", rows)
-        if travelling := len(join.gathered) * h - len(join.ones) + (keyed is not None and checks > 0):
-            yield _operation("multiply", travelling * rows)
+    if cased is not None:
+        for _ in range(sum(map(_joints, branches)) + len(branches) - (not filters)):
+            yield _operation("conjoin", rows)
+    if filters or cased is not None:
+        levels = 1 if cased is None else len({*(level for _, level in cased.branches), cased.otherwise})
+        yield "to_words", {"n": rows, "bits": levels}
+    travelling = len(join.gathered) * join.brought_cells - len(join.ones)
+    columns = travelling * join.levels + (keyed is not None and checks > 0)
+    if columns and (filters or (cased is not None and keyed is None)):
+        yield _operation("multiply", columns * rows)
     if products := sum(summed.a is not None for summed in join.summed) * h:
         yield _operation("multiply", products * rows)
 
@@ -71,11 +80,8 @@ def _ordered(join: HelperJoin, rows: int) -> Iterator[Used]:
 def _keyed(join: HelperJoin, rows: int) -> Iterator[Used]:
     """Groups told apart: ``protocols/keyed.py``."""
     if (keyed := join.keyed) is not None:
-        cells = keyed.a * keyed.b
-        yield (
-            "summed_by",
-            {"n": rows + cells, "bits": max(1, (cells - 1).bit_length()), "columns": len(join.summed), "groups": cells},
-        )
+        bits, columns = max(1, (keyed.cells - 1).bit_length()), len(join.summed)
+        yield "summed_by", {"n": rows + keyed.cells, "bits": bits, "columns": columns, "groups": keyed.cells}
 
 
 def _contributions(join: HelperJoin, rows: int) -> Iterator[Used]:

@@ -24,6 +24,7 @@ import pyarrow as pa
 
 from pets.ids import MISSING
 from pets.plan.cost import join_of
+from pets.spec.banded import Case
 from pets.spec.ir import AddNoise, Factor, Plan, Read
 from pets.spec.model import Column, Dataset, Spec
 from pets.spec.query import Aggregate as Asked
@@ -110,7 +111,14 @@ def expected(spec: Spec, query: Query, tables: Mapping[str, Rows]) -> dict[tuple
     """
     outputs = query.outputs
     levels = [
-        (*spec.dataset(o.what.dataset).columns[o.what.column].levels, MISSING)
+        (
+            *(
+                o.what.levels
+                if isinstance(o.what, Case)
+                else spec.dataset(o.what.dataset).columns[o.what.column].levels
+            ),
+            MISSING,
+        )
         for o in outputs
         if not isinstance(o.what, Asked)
     ]

@@ -1,9 +1,10 @@
-"""CASE as a grouping column: branches that each look at one table, and the levels that they give."""
+"""CASE as a grouping column: conditions on one table or on both, and the levels that they give."""
 
 from sqlglot import exp
 
 from pets.ids import MISSING
-from pets.spec.banded import Banded
+from pets.spec.banded import Banded, BandedAcross, Case
+from pets.spec.query import BOTH
 from pets.spec.sql.names import Names, columns_in
 from pets.spec.sql.where import Conditions
 
@@ -12,28 +13,27 @@ MAX_LEVEL = 200
 """Letters of a level, as of one that is declared."""
 
 
-def banded(names: Names, node: exp.Case, name: str) -> Banded:
+def banded(names: Names, node: exp.Case, name: str) -> Case:
     """Bind ``CASE WHEN condition THEN 'level' ... [ELSE 'level'] END``; ``name``: what it is called in the result.
 
-    Raises: SpecError sql.cross-table if it looks at two tables; sql.unsupported, sql.literal, and what a condition of
-            WHERE raises.
+    Raises: SpecError sql.unsupported, sql.literal, and what a condition of WHERE raises.
     """
     tree = names.tree
     tree.only(node, "ifs", "default")
     refs = [(column, names.resolve(column)) for column in columns_in(node)]
     if not refs:
         raise tree.refuse("sql.unsupported", node, "CASE without a column", advice=_WRITE)
-    other = next((ref for _, ref in refs if ref.dataset != refs[0][1].dataset), None)
-    if other is not None:
-        raise tree.refuse("sql.cross-table", node, str(refs[0][1]), other=str(other))
-    conditions = Conditions(names)
-    branches = []
-    for branch in node.args["ifs"]:
+    conditions, branches = Conditions(names), node.args["ifs"]
+    for branch in branches:
         tree.only(branch, "this", "true")
-        branches.append((conditions.predicate(branch.this), _level(names, branch.args["true"])))
+    levels = [_level(names, branch.args["true"]) for branch in branches]
     default = node.args.get("default")
     otherwise = None if default is None or type(default) is exp.Null else _level(names, default)
-    return Banded(refs[0][1].dataset, name, tuple(branches), otherwise)
+    if any(ref.dataset != refs[0][1].dataset for _, ref in refs):
+        across = [conditions.across(branch.this) for branch in branches]
+        return BandedAcross(BOTH, name, tuple(zip(across, levels, strict=True)), otherwise)
+    own = [conditions.predicate(branch.this) for branch in branches]
+    return Banded(refs[0][1].dataset, name, tuple(zip(own, levels, strict=True)), otherwise)
 
 
 def _level(names: Names, node: exp.Expression) -> str:

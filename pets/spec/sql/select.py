@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from pets.spec.banded import Banded
+from pets.spec.banded import Banded, BandedAcross, Case
 from pets.spec.query import Aggregate, ColumnRef, Output, Statistic
 from pets.spec.sql.bands import banded
 from pets.spec.sql.names import Names
@@ -231,6 +231,10 @@ class Selected:
                 problem, advice = "is in SELECT and not in GROUP BY", "add it to GROUP BY, or take a statistic of it"
                 path = f"computation.sql: output {output.name} <- {output.what}"
                 raise self.tree.refuse("sql.group", node, str(output.what), problem=problem, advice=advice, path=path)
+        over_both = [(o, node) for o, node in outputs if isinstance(o.what, BandedAcross)]
+        if len(over_both) > 1:
+            construct, advice = "a second CASE over both tables", "write one CASE with a level for each combination"
+            raise self.tree.refuse("sql.unsupported", over_both[1][1], construct, advice=advice)
         return tuple(grouped)
 
     def matched(self, outputs: Sequence[tuple[Output, exp.Expression]]) -> None:
@@ -240,6 +244,8 @@ class Selected:
         """
         right = self.names.sides[1].dataset.name
         for output, node in outputs:
+            if isinstance(output.what, BandedAcross):
+                raise self.tree.refuse("sql.outer-across", node, "SELECT")
             if isinstance(output.what, Banded) and output.what.dataset == right and output.what.of_nulls() is not None:
                 problem = f"gives a level to rows without a match in {right}, which its holder does not see"
                 advice = "leave ELSE and IS NULL out: such rows are at (missing)"
@@ -256,7 +262,7 @@ class Selected:
             return what
         if type(node) is exp.Case:
             wanted = banded(self.names, node, "")
-            same = (output.what for output in outputs if isinstance(output.what, Banded))
+            same = (output.what for output in outputs if isinstance(output.what, Case))
             return next((band for band in same if replace(band, column="") == wanted), replace(wanted, column="band"))
         if not isinstance(node, exp.Column):
             raise self.tree.outside(node)
