@@ -60,17 +60,18 @@ def crossing(asked: Asked) -> Found:
     """Rows are compared one by one: role b has one beside each of role a, and persons are counted before that."""
     if not asked.query.compares or (roles := asked.roles) is None:
         return
+    place = "WHERE" if asked.query.rows is not None else "CASE"
     left, right = asked.tables
     a, b = (left, right) if roles.a_side == "left" else (right, left)
     if b.max_rows_per_person > 1:
         yield (
-            "computation.sql: WHERE",
+            f"computation.sql: {place}",
             f"compares rows of {a.name} and {b.name}, and a person may have several in both",
             "prepare one row a person in one of the two, and write max_rows_per_person = 1",
         )
     elif a.max_rows_per_person > 1 and any(moment.left.people or moment.right.people for moment in asked.summed):
         yield (
-            "computation.sql: WHERE",
+            f"computation.sql: {place}",
             f"decides by rows of {a.name}, of which a person may have several, and persons are counted",
             "count rows and release with noise, or prepare one row a person",
         )

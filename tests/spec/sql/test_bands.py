@@ -140,8 +140,9 @@ def test_the_audit_says_that_it_cannot_hold_it_against_other_tables(tmp_path: Pa
 @pytest.mark.parametrize(
     ("case", "code"),
     [
-        ("CASE WHEN a.ia > b.ib THEN 'x' END", "sql.cross-table"),
-        ("CASE WHEN a.ia > 0 THEN 'x' WHEN b.ib > 0 THEN 'y' END", "sql.cross-table"),
+        ("CASE WHEN a.ia + b.ib > 1 THEN 'x' END", "sql.unsupported"),
+        ("CASE WHEN a.KEY = b.KEY THEN 'x' END", "sql.cross-type"),
+        ("CASE WHEN a.ia > b.ib THEN 1 END", "sql.unsupported"),
         ("CASE a.ia WHEN 1 THEN 'x' END", "sql.unsupported"),
         ("CASE WHEN a.ia > 0 THEN 1 END", "sql.unsupported"),
         ("CASE WHEN a.ia > 0 THEN NULL ELSE 'x' END", "sql.unsupported"),
