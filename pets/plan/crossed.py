@@ -120,7 +120,9 @@ Said = tuple[object, ...]
 
 
 def said(rows: RowFilter, a: Read, b: Read) -> Said:
-    """What the numbers of a plan's condition and CASE stand for. Raises: IndexError where they stand for nothing."""
+    """What the numbers of a plan's condition and CASE stand for. Raises: IndexError, KeyError where they stand for
+    nothing.
+    """
 
     def of(condition: Condition) -> Said:
         match condition:
@@ -129,7 +131,7 @@ def said(rows: RowFilter, a: Read, b: Read) -> Said:
                 left, right = a.compared[pair.a], b.compared[pair.b]
                 return ("pair", left.column, left.factor, pair.op, right.column, right.factor)
             case Leaf(kind, number):
-                read = a if kind == "a" else b
+                read = {"a": a, "b": b}[kind]
                 return ("test", read.dataset, read.tests[number])
             case AllLeaves(parts):
                 return ("all", *map(of, parts))
