@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pets import regression
+from pets import logistic, regression
 from pets.formulas import FORMULAS, ROOTS, ratio, worth
 from pets.spec.control import Control
-from pets.spec.ir import Derived, Moment, Protect, ShownOrder
+from pets.spec.ir import Derived, Moment, Protect, ShownFit, ShownOrder
 from pets.spec.query import LINEAR, Statistic
 
 I64 = npt.NDArray[np.int64]
@@ -31,6 +31,8 @@ class Shown:
     there: dict[int, Flags]
     ordered: tuple[tuple[ShownOrder, I64, Flags], ...]
     """Order statistics: the number of steps above the base, 0 where there is no value, and where it is shown."""
+    fits: tuple[tuple[ShownFit, I64, Flags], ...] = ()
+    """Logistic models: their numbers (2 p + 1, cells), and where they are shown."""
 
 
 def moments_of(safe: Protect, opened: I64) -> Shown:
@@ -39,7 +41,7 @@ def moments_of(safe: Protect, opened: I64) -> Shown:
     rows = np.ascontiguousarray(opened.reshape(-1, h, g).transpose(0, 2, 1)).reshape(len(opened), -1)
     values, there = {}, {}
     control = Control(safe.min_count, "hidden", safe.round_to, safe.rounding)
-    first = len(safe.shown) + len(safe.ordered)
+    first = len(safe.shown) + len(safe.rows)
     for place, each in enumerate(safe.shown):
         own = rows[place]
         there[each.moment] = rows[first + each.rests_on] == 1
@@ -48,7 +50,11 @@ def moments_of(safe: Protect, opened: I64) -> Shown:
         (each, rows[len(safe.shown) + place], rows[first + each.rests_on] == 1)
         for place, each in enumerate(safe.ordered)
     )
-    return Shown(safe.moments, values, there, ordered)
+    fits, begin = [], len(safe.shown) + len(safe.ordered)
+    for fit in safe.fits:
+        fits.append((fit, rows[begin : begin + fit.numbers], rows[first + fit.rests_on] == 1))
+        begin += fit.numbers
+    return Shown(safe.moments, values, there, ordered, tuple(fits))
 
 
 def _counts(bands: I64, control: Control) -> tuple[I64, I64, I64]:
@@ -71,6 +77,8 @@ def statistic(output: Derived, moments: Shown) -> tuple[Any, Any, Any]:
     """One column of the table, with the bounds that rounding leaves; missing wherever anything of it is withheld."""
     if output.ordered is not None:
         return _order(*moments.ordered[output.ordered])
+    if output.fit is not None:
+        return (_fitted(output, *moments.fits[output.fit]),) * 3
     shown = there(output, moments)
     kind = Statistic(output.statistic)
     if len(output.moments) == 1:
@@ -91,6 +99,8 @@ def there(output: Derived, moments: Shown) -> Flags:
     """Where a column of the table is shown: in the cells in which everything that it is made of is."""
     if output.ordered is not None:
         return moments.ordered[output.ordered][2]
+    if output.fit is not None:
+        return moments.fits[output.fit][2]
     return np.asarray(np.logical_and.reduce([moments.there[number] for number in output.moments]))
 
 
@@ -114,6 +124,13 @@ def _order(of: ShownOrder, steps: I64, there: Flags) -> tuple[Any, Any, Any]:
     if scale != 1:
         columns = tuple(np.array([int(x) * scale.numerator / scale.denominator for x in each]) for each in columns)
     return _masked(columns[0], known), _masked(columns[1], known), _masked(columns[2], known)
+
+
+def _fitted(output: Derived, fit: ShownFit, numbers: I64, there: Flags) -> npt.NDArray[np.float64]:
+    """One number of a logistic model, cell by cell; missing where withheld, or where columns do not determine it."""
+    kind, cells = Statistic(output.statistic), zip(numbers.T.tolist(), there.tolist(), strict=True)
+    found = [logistic.estimates(fit, own, shown=shown).number(kind, output.of or 0) for own, shown in cells]
+    return np.array(found, np.float64)
 
 
 def _mean(numbers: Sequence[int], moments: Shown) -> tuple[Any, Any, Any]:

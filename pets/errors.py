@@ -240,6 +240,15 @@ CODES: Final[dict[str, Code]] = {
         "columns that are compared across tables reach 2^{bits}, in units of the finer one",
         "declare a narrower range, or fewer places",
     ),
+    "leak.fit-rows": Code(
+        "a logistic regression of {rows} rows: sums over them need words of more than 64 bits from {most} on",
+        "lower max_rows",
+    ),
+    "leak.fit-range": Code(
+        "{column} has a range of more than 2^{bits} units of its last place, which is all that sums over so many rows "
+        "leave room for",
+        "declare a narrower range, or fewer places",
+    ),
     "leak.order-range": Code(
         "{column}: its values are not rounded to a step, or are 2^30 steps apart or more",
         "write its step in round_values_to, or declare a narrower range",

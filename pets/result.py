@@ -16,6 +16,7 @@ import numpy.typing as npt
 from pets import derive
 from pets.errors import ReceiptError
 from pets.ids import WITHHELD, PartyId
+from pets.logistic import Model, model
 from pets.party import opening
 from pets.party.config import read_directory
 from pets.party.evidence import PartyKeys
@@ -100,6 +101,10 @@ class Result:
     def counts(self, name: str | None = None) -> Counts:
         """A column of counts, for chi-square, odds ratio, relative risk and survival; ``name`` if there are several."""
         return released_counts(self.plan, self.to_pandas(), name)
+
+    def logistic(self, name: str | None = None) -> Model:
+        """A logistic regression: a table of its terms, odds ratios, ``explain``; ``name`` if there are several."""
+        return model(self.plan, self.review.spec, derive.table(self.plan, self.opened), self.opened.tolist(), name)
 
     @property
     def disclosure(self) -> str:

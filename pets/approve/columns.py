@@ -5,7 +5,8 @@ to recipients and purposes. All rules on a column that apply to a release are ta
 them leaves is allowed: the order does not matter, the strictest wins, and a rule beside others never allows more. Where
 no rule applies nothing is allowed: a column without rules, a recipient or a purpose that no rule is for.
 
-Minimum, maximum and quantiles show a value of one person. No named rule leaves them; only a list that names them does.
+Minimum, maximum and quantiles show a value of one person, and a logistic model rests on everybody's. No named rule
+leaves them; only a list that names them does.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,7 +20,7 @@ from pets.spec.banded import origins
 from pets.spec.crossing import columns
 from pets.spec.model import Model, San, Spec, Text
 from pets.spec.predicate import columns_of
-from pets.spec.query import LINEAR, Aggregate, ColumnRef, Query, Statistic
+from pets.spec.query import COUNTED, FITTED, LINEAR, Aggregate, ColumnRef, Query, Statistic
 
 
 class Use(StrEnum):
@@ -37,9 +38,10 @@ class Use(StrEnum):
     MINIMUM = "min"
     MAXIMUM = "max"
     QUANTILE = "quantile"
+    LOGISTIC = "logistic"
 
 
-BY_NAME: Final = frozenset({Use.MINIMUM, Use.MAXIMUM, Use.QUANTILE})
+BY_NAME: Final = frozenset({Use.MINIMUM, Use.MAXIMUM, Use.QUANTILE, Use.LOGISTIC})
 """What nothing allows but a list that names it."""
 
 _ALL: Final = frozenset(Use) - BY_NAME
@@ -86,6 +88,7 @@ UseName = Literal[
     "min",
     "max",
     "quantile",
+    "logistic",
 ]
 
 
@@ -180,6 +183,7 @@ _STATISTIC_USE: Final[Mapping[Statistic, Use]] = {
     Statistic.REGR_SLOPE: Use.RELATION,
     Statistic.REGR_INTERCEPT: Use.RELATION,
     **dict.fromkeys(LINEAR, Use.RELATION),
+    **dict.fromkeys(COUNTED | FITTED, Use.LOGISTIC),
     Statistic.MINIMUM: Use.MINIMUM,
     Statistic.MAXIMUM: Use.MAXIMUM,
     Statistic.MEDIAN: Use.QUANTILE,

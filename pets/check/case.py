@@ -61,8 +61,8 @@ class Case:
     outputs: Mapping[str, tuple[str, ...]]
     leaving: Mapping[str, Item]
     """What becomes of the sums that leave, with noise or under disclosure control, by their names."""
-    ordered: Mapping[str, tuple[str, Item]]
-    """Order statistics by name: the sum whose summands are put in order, and the column."""
+    ordered: Mapping[str, tuple[str, frozenset[Item]]]
+    """Order statistics and models by name: a sum whose summands they are made of, and their columns."""
     by_cell: bool
     """What three parties compute on rows they compute cell by cell of both tables."""
     controlled: bool
@@ -111,6 +111,11 @@ def case_of(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Case:
     else:
         bindings |= {"v_c": (), "v_k": ()}
     in_order = safe.ordered if isinstance(safe, Protect) else ()
+    models = safe.fits if isinstance(safe, Protect) else ()
+    fitted = () if join.rows is None else join.rows.fits
+    on_rows = {each.name: (moments[each.values].name, frozenset({column(str(each.column))})) for each in in_order}
+    for each, fit in zip(models, fitted, strict=True):
+        on_rows[each.name] = (moments[fit.y].name, frozenset(column(str(ref)) for ref in each.columns))
     shown = {each.moment for each in safe.shown} if isinstance(safe, Protect) else set(range(len(moments)))
     leaves = protected if isinstance(safe, Protect) else noised
     return Case(
@@ -124,12 +129,14 @@ def case_of(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Case:
         outputs={
             each.name: (in_order[each.ordered].name,)
             if each.ordered is not None
+            else (models[each.fit].name,)
+            if each.fit is not None
             else tuple(moments[number].name for number in each.moments)
             for each in derive.outputs
         },
         leaving={moment.name: leaves(moment.name) for number, moment in enumerate(moments) if number in shown}
-        | {each.name: leaves(each.name) for each in in_order},
-        ordered={each.name: (moments[each.values].name, column(str(each.column))) for each in in_order},
+        | {name: leaves(name) for name in on_rows},
+        ordered=on_rows,
         by_cell=bool(in_order or (join.rows is not None and join.rows.contributions)),
         controlled=isinstance(safe, Protect),
         computed=join.rows is not None,

@@ -36,7 +36,7 @@ from pets.ids import PartyId
 from pets.spec.ir import HelperJoin, NoisedColumn, Protect, Read
 from pets.spec.joins import choice
 from pets.spec.predicate import worded
-from pets.spec.query import LINEAR, Aggregate, Query, Statistic
+from pets.spec.query import LINEAR, LOGISTIC, Aggregate, Query, Statistic
 
 # -- safe settings ----------------------------------------------------------------------------------------------------
 
@@ -234,6 +234,16 @@ STATISTICS: Final = {
     Statistic.LINEAR_ERROR: "standard error of the coefficient in the linear regression (y, x1, ...)",
     Statistic.LINEAR_T: "t of the coefficient in the linear regression (y, x1, ...)",
     Statistic.LINEAR_P: "p of the coefficient, two-sided, in the linear regression (y, x1, ...)",
+    Statistic.LOGISTIC_ROWS: "rows of the logistic regression (y, x1, ...)",
+    Statistic.LOGISTIC_ONES: "rows on which y is 1, of the logistic regression (y, x1, ...)",
+    Statistic.LOGISTIC_STEP: "how far the last step went, in standard errors, of the logistic regression (y, x1, ...)",
+    Statistic.LOGISTIC_COEFFICIENT: "coefficient in the logistic regression (y, x1, ...)",
+    Statistic.LOGISTIC_ERROR: "standard error of the coefficient in the logistic regression (y, x1, ...)",
+    Statistic.LOGISTIC_Z: "z of the coefficient in the logistic regression (y, x1, ...)",
+    Statistic.LOGISTIC_P: "p of the coefficient, two-sided, in the logistic regression (y, x1, ...)",
+    Statistic.LOGISTIC_LOWER: "lower end of the 95 % range of the coefficient in the logistic regression (y, x1, ...)",
+    Statistic.LOGISTIC_UPPER: "upper end of the 95 % range of the coefficient in the logistic regression (y, x1, ...)",
+    Statistic.LOGISTIC_ODDS: "odds ratio of the coefficient in the logistic regression (y, x1, ...)",
     Statistic.MINIMUM: "least value",
     Statistic.MAXIMUM: "greatest value",
     Statistic.MEDIAN: "median",
@@ -244,7 +254,7 @@ STATISTICS: Final = {
 def described(what: Aggregate) -> str:
     """A statistic in words, with the columns that it is of."""
     words = STATISTICS[what.statistic]
-    if what.statistic in LINEAR and what.statistic not in (Statistic.LINEAR_ROWS, Statistic.LINEAR_R2):
+    if what.statistic in LINEAR | LOGISTIC and "coefficient" in words:
         words = words.replace("coefficient", f"coefficient of {what.columns[what.of]}" if what.of else "intercept")
     return f"{words} of {', '.join(map(str, what.columns))}" if what.columns else words
 

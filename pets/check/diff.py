@@ -281,6 +281,8 @@ def asked(output: Output) -> str:
             return f"COUNT(DISTINCT {arguments})"
         case Statistic.QUANTILE:
             return f"{name}({arguments}, {output.what.at})"
+    if output.what.iterations:
+        arguments += f", {output.what.iterations} steps"
     if output.what.of:
         return f"{name}({arguments}) of {output.what.columns[output.what.of]}"
     return f"{name}({arguments})"

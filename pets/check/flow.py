@@ -23,7 +23,7 @@ from functools import cache
 from itertools import combinations
 from typing import Final
 
-from pets.check import labels, rules, terms, thresholds
+from pets.check import labels, rules, terms, thresholds, trends
 from pets.check.budget import run_loss
 from pets.check.labels import (
     MATCHES,
@@ -55,9 +55,9 @@ from pets.spec.joins import JOINS
 from pets.spec.model import Leakage, Spec
 from pets.spec.protected import held_sums
 from pets.spec.protected import protected as guarded
-from pets.spec.query import ORDER, Aggregate, ColumnRef, Query
+from pets.spec.query import FITTED, ORDER, Aggregate, ColumnRef, Query
 
-PARTS: Final = (rules, terms, thresholds)
+PARTS: Final = (rules, terms, thresholds, trends)
 """Where the registered rules are, besides here."""
 
 RELEASE: Final = "release"
@@ -104,8 +104,8 @@ class Table:
 class Sum:
     """A moment: its name and the measures in it. ``shown``: it leaves; else it is only held against a minimum.
 
-    ``ordered``: no moment but an order statistic, and the name of the moment whose summands are put in order for it:
-    who has that moment exactly, which nobody in the model has, has had all its summands.
+    ``ordered``: no moment but an order statistic or a model, and the name of the moment whose summands are put in order
+    or fitted for it: who has that moment exactly, which nobody in the model has, has had all its summands.
     """
 
     name: str
@@ -152,7 +152,7 @@ class Subject:
 
     @property
     def moments(self) -> tuple[Sum, ...]:
-        """The sums that are sums: not order statistics."""
+        """The sums that are sums: not what is computed on rows."""
         return tuple(each for each in self.sums if not each.ordered)
 
     @property
@@ -187,6 +187,14 @@ def subject(spec: Spec, query: Query) -> Subject:
         )
         for what in query.ordered
     )
+    sums += tuple(
+        Sum(
+            taken_apart.fit_name(what),
+            frozenset(what.columns),
+            ordered=taken_apart.products_of(what, query, spec, what.columns[:1]).name,
+        )
+        for what in query.fitted
+    )
     held = control is not None and bool(held_sums(query, spec, control))
     of_a = [moment.left if roles.a_side == "left" else moment.right for moment in parts]
     sides = {role: query.left if side == "left" else query.right for role, side in roles.sides.items()}
@@ -219,7 +227,9 @@ def cards_of(join: Card, safe: Card) -> tuple[Card, Card]:
 
 
 def _made_of(what: Aggregate, moments: tuple[str, ...]) -> tuple[str, ...]:
-    """What a statistic of the table is derived from: sums, or an order statistic as it is."""
+    """What a statistic of the table is derived from: sums, an order statistic as it is, or a model."""
+    if what.statistic in FITTED:
+        return (taken_apart.fit_name(what),)
     return (taken_apart.order_name(what),) if what.statistic in ORDER else moments
 
 

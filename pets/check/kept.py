@@ -95,6 +95,7 @@ def _counts(step: Protect) -> Grid:
     for number, count in enumerate(step.counts):
         on = [step.moments[s.moment].name for s in step.shown if number in step.sets[s.rests_on]]
         on += [each.name for each in step.ordered if number in step.sets[each.rests_on]]
+        on += [each.name for each in step.fits if number in step.sets[each.rests_on]]
         empty = "yes" if count.may_be_empty else "no"
         rows.append((count.name, str(step.min_count), empty, ", ".join(on)))
     return Grid(

@@ -89,7 +89,7 @@ def close(case: Case, marks: Marks) -> None:
         if sums:
             least = min((_mark(marks, case.leaving[each]) for each in sums), key=lambda mark: mark.rank)
             _raise(marks, [released(name)], least)
-    inside = dict(case.sums) | {name: frozenset({item}) for name, (_, item) in case.ordered.items()}
+    inside = dict(case.sums) | {name: items for name, (_, items) in case.ordered.items()}
     told = {name: mark for name in inside if (mark := _told(case, marks, name)).rank > Mark.HELD.rank}
     for name, mark in told.items():
         _raise(marks, inside[name], mark)

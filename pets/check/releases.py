@@ -175,9 +175,10 @@ def _rows(space: Space, query: Query, tables: Mapping[str, Dataset]) -> int:
 def _parts(space: Space, rows: int | None, what: Aggregate, query: Query, spec: Spec) -> Iterator[Part]:
     """What is opened for one aggregate: a mean opens its count as well, a correlation six sums of the same rows.
 
-    A median or another value of one person is of the rows that its column's sum would be of. Whatever is told of rows
-    tells how many they are, more or less: a sum of zeros and ones, or of rows that WHERE or clamping leaves one value,
-    is a count. So each is about a count, too.
+    A median or another value of one person is of the rows that its column's sum would be of, and a logistic model of
+    those that a sum of the product of its columns would be of. Whatever is told of rows tells how many they are, more
+    or less: a sum of zeros and ones, or of rows that WHERE or clamping leaves one value, is a count. So each is about
+    a count, too.
     """
     tables = {name: spec.dataset(name) for name in (query.left, query.right)}
     there = _text(space, _there(space, rows, what, query, tables))

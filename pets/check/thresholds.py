@@ -16,10 +16,7 @@ from pets.spec.lines import MAX_LINED
 from pets.spec.moments import Side
 from pets.spec.ordering import PERSONS_A_PLACE, fits
 from pets.spec.protected import MAX_PARTS, PLAIN, by_person, follows, held_sums, overlapping, width
-from pets.spec.query import LINEAR, ORDER, Aggregate, ColumnRef, Statistic
-
-FREEDOM: Final = 10
-"""Least degrees of freedom of a regression: rows less coefficients."""
+from pets.spec.query import LOGISTIC, ORDER, Aggregate, ColumnRef, Statistic
 
 SIDES: Final[tuple[Side, Side]] = ("left", "right")
 
@@ -41,32 +38,11 @@ def statistic(asked: Asked) -> Found:
     if asked.control is None or asked.control.round_to == 1:
         return
     for output in asked.query.outputs:
-        if isinstance(output.what, Aggregate) and output.what.statistic not in PLAIN:
+        if isinstance(output.what, Aggregate) and output.what.statistic not in PLAIN | LOGISTIC:
             yield (
                 f"computation.sql: {output.name}",
                 f"{output.what.statistic.value} cannot be made with counts rounded to {asked.control.round_to}",
                 "write round_to = 1, ask for COUNT, SUM and AVG only, or release with noise",
-            )
-
-
-@rule("control.freedom")
-def freedom(asked: Asked) -> Found:
-    """A regression with few degrees of freedom nearly shows the records that it fits (ACRO 1.0.2: at least 10)."""
-    if asked.control is None:
-        return
-    seen = set()
-    for output in asked.query.outputs:
-        what = output.what
-        if not isinstance(what, Aggregate) or what.statistic not in LINEAR or what.columns in seen:
-            continue
-        seen.add(what.columns)
-        many, least = len(what.columns) - 1, len(what.columns) + FREEDOM
-        if asked.control.min_count < least:
-            yield (
-                f"computation.sql: {output.name}",
-                f"a regression of {asked.control.min_count} persons on {many} column{'s' * (many > 1)} would have "
-                f"{asked.control.min_count - len(what.columns)} degrees of freedom, and at least {FREEDOM} are needed",
-                f"write min_count = {least}, or fewer regressors",
             )
 
 
@@ -188,7 +164,7 @@ def flag(asked: Asked) -> Found:
         return
     for output in asked.query.outputs:
         what = output.what
-        if not isinstance(what, Aggregate) or what.statistic in ORDER:
+        if not isinstance(what, Aggregate) or what.statistic in ORDER | LOGISTIC:  # control.logistic
             continue
         for ref in what.columns:
             if ref.column == asked.spec.dataset(ref.dataset).key:

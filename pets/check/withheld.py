@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from pets.spec.control import Control, effective
 from pets.spec.model import Spec
-from pets.spec.moments import order_name
+from pets.spec.moments import fit_name, order_name
 from pets.spec.protected import protected
 from pets.spec.query import Query
 
@@ -69,6 +69,7 @@ def _rests(spec: Spec, query: Query) -> dict[str, frozenset[str]]:
     found = protected(query, spec, control)
     rests = {found.moments[each.moment].name: each.rests_on for each in found.shown}
     rests |= {order_name(each.what): each.rests_on for each in found.ordered}
+    rests |= {fit_name(each.what): each.rests_on for each in found.fits}
     return {name: frozenset(map(found.name, found.sets[own])) for name, own in rests.items()}
 
 

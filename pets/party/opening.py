@@ -28,7 +28,7 @@ def words(plan: Plan) -> int:
     """Words of each final share."""
     join, safe = plan.join, plan.protection
     if isinstance(safe, Protect):
-        return (len(safe.shown) + len(safe.ordered) + len(safe.sets)) * safe.parameter("g") * safe.parameter("h")
+        return (len(safe.shown) + len(safe.rows) + len(safe.sets)) * safe.parameter("g") * safe.parameter("h")
     return join.parameter("v") * join.parameter("g")
 
 

@@ -3,6 +3,7 @@
 All of it happens at the holder, before anything is sent, by the numbers of the plan alone.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -13,10 +14,11 @@ from pets.errors import SourceError
 from pets.kernels import columns, noise, rows, tags
 from pets.kernels.prf import Stream
 from pets.party.sources import Table
-from pets.protocols import control, dominance, helper_join_b, keyed, ordered
+from pets.protocols import control, dominance, helper_join_b, keyed, modelled, ordered
 from pets.protocols import rows as rows_protocol
 from pets.protocols.helper_join import PeopleOfB, RowsOfA, Shape, Sizes
 from pets.protocols.rep3.groups import Rank
+from pets.protocols.rep3.logistic import Design
 from pets.spec import ir
 from pets.spec.cards import load_cards
 from pets.spec.ir import AddNoise, Factor, HelperJoin, Protect, Read
@@ -147,6 +149,23 @@ def against_shape(join: HelperJoin) -> dominance.Shape | None:
     return dominance.Shape(rows.rows, join.parameter("g"), h, columns, join.rows.tops, last)
 
 
+def models_of(join: HelperJoin) -> tuple[modelled.Model, ...]:
+    """The logistic models that three parties fit, from the plan."""
+    rows = rows_shape(join)
+    if join.rows is None or rows is None:
+        return ()
+    return tuple(
+        modelled.Model(
+            each.count,
+            each.y,
+            each.xs,
+            each.bases,
+            Design(rows.rows, each.spans, each.iterations, **dataclasses.asdict(each.numbers)),
+        )
+        for each in join.rows.fits
+    )
+
+
 def _condition(condition: ir.Condition) -> rows_protocol.Condition:
     if isinstance(condition, ir.Leaf):
         return rows_protocol.Leaf(condition.kind, condition.number)
@@ -168,7 +187,7 @@ def control_shape(step: Protect) -> control.Shape:
         band=step.round_to,
         upwards=step.rounding == "midpoint",
         lines=tuple(tuple(tuple((n % h) * g + n // h for n in block) for block in line) for line in step.lines),
-        ordered=tuple(each.rests_on for each in step.ordered),
+        ordered=step.rows,
         against=_rules(step.dominance),
     )
 

@@ -416,7 +416,8 @@ class Session:
         before, after = (self._family(keys, ring[(me + step) % 3]) for step in (2, 1))
         ctx = control.context(me, before, after, (roles[ring[0]], roles[ring[1]], roles[ring[2]]))
         if rows is not None:
-            on_rows = helper_join.OnRows(rows, ctx, prepare.order_shape(plan.join), prepare.against_shape(plan.join))
+            shapes = (prepare.order_shape(plan.join), prepare.against_shape(plan.join), prepare.models_of(plan.join))
+            on_rows = helper_join.OnRows(rows, ctx, *shapes)
         share = yield from self._play_join(keys, brought, noise, on_rows)
         if isinstance(safe, Protect):
             statistics, tops = ((), ()) if on_rows is None else (on_rows.found, on_rows.tops)

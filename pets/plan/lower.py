@@ -14,12 +14,13 @@ from pets.check.noised import noised_columns, plain
 from pets.errors import LeakError, SpecError
 from pets.ids import PartyId
 from pets.plan.crossed import ROWS_CARD, filtered, greatest
-from pets.spec import dominance
+from pets.spec import dominance, rowwise
 from pets.spec import moments as taken_apart
 from pets.spec.banded import across, reads
 from pets.spec.canonical import spec_digest
 from pets.spec.cards import Card, load_cards
 from pets.spec.control import Control, effective
+from pets.spec.fitting import fits
 from pets.spec.ir import (
     AddNoise,
     Derive,
@@ -37,6 +38,7 @@ from pets.spec.ir import (
     Protect,
     Read,
     RowFilter,
+    ShownFit,
     ShownOrder,
     Sorted,
     Summed,
@@ -47,7 +49,7 @@ from pets.spec.model import Dataset, Leakage, Spec, quantity
 from pets.spec.moments import MAX_B_CELLS, Roles, Side
 from pets.spec.ordering import sorts
 from pets.spec.protected import Protected, protected
-from pets.spec.query import LINEAR, ORDER, Aggregate, Query
+from pets.spec.query import FITTED, LINEAR, ORDER, Aggregate, Query
 
 RELEASE_CARD = "release"
 CONTROL_CARD = "disclosure_control"
@@ -114,7 +116,7 @@ def lower(spec: Spec, query: Query) -> Plan:
     if guarded is not None and control is not None:
         in_order, statistics = sorts(spec, guarded, control)
     against = None if guarded is None or control is None else dominance.rules(guarded, control)
-    if in_order or keyed is not None or against is not None:
+    if in_order or keyed is not None or against is not None or query.fitted:
         rows = rows or RowFilter(ROWS_CARD, load_cards()[ROWS_CARD].version, (), None)
         rows = replace(rows, ordered=in_order, keyed=keyed)
     g, h = (g, h * levels) if keyed is None else (keyed.cells, 1)
@@ -125,6 +127,10 @@ def lower(spec: Spec, query: Query) -> Plan:
         raise SpecError("spec.protocol", path="security.protocol", protocol=protocol)
     card = load_cards()[protocol]
     join = _join(spec, roles, read_a, read_b, moments, g, h, card, rows, noised=guarded is None)
+    models: tuple[ShownFit, ...] = ()
+    if guarded is not None and guarded.fits and join.rows is not None:
+        fitted, models = fits(spec, guarded, rowwise.rows_of(card.names(dict(join.public))["n_list_a"]))
+        join = replace(join, rows=replace(join.rows, fits=fitted))
     _check_range(card, join, moments, columns, table_a, table_b)
     safe: AddNoise | Protect
     if control is None or guarded is None:
@@ -139,9 +145,9 @@ def lower(spec: Spec, query: Query) -> Plan:
         )
     else:
         cut = lines(query, spec, control)
-        safe = _protect(join, read_b, moments, guarded, control, statistics, against, cut, g, h)
+        safe = _protect(join, read_b, moments, guarded, control, statistics, models, against, cut, g, h)
     opened = Open(out="opened", of=safe.out, to=roles.result)
-    table = _derive(spec, query, opened.out, (*dims_a, *dims_b, *over_both), moments, statistics)
+    table = _derive(spec, query, opened.out, (*dims_a, *dims_b, *over_both), moments, statistics, models)
     return Plan(spec=spec_digest(spec), steps=(read_a, read_b, join, safe, opened, table))
 
 
@@ -152,6 +158,7 @@ def _protect(
     guarded: Protected,
     control: Control,
     statistics: tuple[ShownOrder, ...],
+    models: tuple[ShownFit, ...],
     against: Dominance | None,
     cut: Lines,
     g: int,
@@ -184,7 +191,7 @@ def _protect(
             ("e", sum(count.may_be_empty for count in guarded.counts)),
             ("q", len(guarded.sets)),
             ("m", max(map(len, guarded.sets))),
-            ("o", len(guarded.shown) + len(statistics)),
+            ("o", len(guarded.shown) + len(statistics) + sum(each.numbers for each in models)),
             ("c", rounded),
             ("d", control.round_to),
             ("s_d", 0 if against is None else len(against.held)),
@@ -197,6 +204,7 @@ def _protect(
         ),
         ordered=statistics,
         dominance=against,
+        fits=models,
     )
 
 
@@ -396,6 +404,7 @@ def _derive(
     dims: tuple[Dimension, ...],
     summed: tuple[Moment, ...],
     statistics: tuple[ShownOrder, ...],
+    models: tuple[ShownFit, ...],
 ) -> Derive:
     numbers = {moment.name: number for number, moment in enumerate(summed)}
     of = {output.name: names for output, names in taken_apart.statistics(query, spec)}
@@ -404,6 +413,10 @@ def _derive(
         if isinstance(output.what, Aggregate) and output.what.statistic in ORDER:
             name, kind = taken_apart.order_name(output.what), output.what.statistic.value
             outputs.append(Derived(output.name, kind, ordered=[each.name for each in statistics].index(name)))
+        elif isinstance(output.what, Aggregate) and output.what.statistic in FITTED:
+            name, kind = taken_apart.fit_name(output.what), output.what.statistic.value
+            place = [each.name for each in models].index(name)
+            outputs.append(Derived(output.name, kind, of=output.what.of, fit=place))
         elif isinstance(output.what, Aggregate):
             moments = tuple(numbers[name] for name in of[output.name])
             of_which = output.what.of if output.what.statistic in LINEAR else None

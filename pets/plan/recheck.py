@@ -64,6 +64,12 @@ def subject_of(plan: Plan, spec: Spec) -> flow.Subject:
     )
     in_order = safe.ordered if isinstance(safe, Protect) else ()
     sums += tuple(flow.Sum(each.name, frozenset({each.column}), ordered=names[each.values]) for each in in_order)
+    models = safe.fits if isinstance(safe, Protect) else ()
+    fitted = () if plan.join.rows is None else plan.join.rows.fits
+    sums += tuple(
+        flow.Sum(each.name, frozenset(each.columns), ordered=names[fit.y])
+        for each, fit in zip(models, fitted, strict=True)
+    )
     return flow.Subject(
         parties=tuple(PartyId(party.name) for party in spec.parties),
         roles=parties_of(plan),
@@ -72,9 +78,11 @@ def subject_of(plan: Plan, spec: Spec) -> flow.Subject:
         released=tuple(
             flow.Released(
                 output.name,
-                tuple(names[number] for number in output.moments)
-                if output.ordered is None
-                else (in_order[output.ordered].name,),
+                (in_order[output.ordered].name,)
+                if output.ordered is not None
+                else (models[output.fit].name,)
+                if output.fit is not None
+                else tuple(names[number] for number in output.moments),
             )
             for output in derive.outputs
         ),
@@ -166,7 +174,7 @@ def _control_sizes(safe: Protect, g: int, h: int) -> None:
         "e": len([count for count in safe.counts if count.may_be_empty]),
         "q": len(safe.sets),
         "m": max(len(numbers) for numbers in safe.sets),
-        "o": len(safe.shown) + len(safe.ordered),
+        "o": len(safe.shown) + len(safe.rows),
         "c": 0 if safe.round_to == 1 else len([each for each in safe.shown if each.rounded]),
         "d": safe.round_to,
         **_comparisons(safe),

@@ -11,19 +11,20 @@ from typing import Any, Final
 from pets.errors import InternalError
 from pets.ids import PartyId
 from pets.plan.crossed import meant_of, said
-from pets.spec import dominance
+from pets.spec import dominance, rowwise
 from pets.spec import moments as taken_apart
 from pets.spec.banded import across, levels_of, reads
 from pets.spec.canonical import spec_digest
 from pets.spec.cards import Card
 from pets.spec.control import Control, effective
+from pets.spec.fitting import fits
 from pets.spec.ir import AddNoise, Derive, Factor, HelperJoin, Moment, Open, Plan, Protect, Read, RowFilter, Summed
 from pets.spec.lines import lines
 from pets.spec.model import Spec
 from pets.spec.moments import SideMoment
 from pets.spec.ordering import sorts
 from pets.spec.protected import Protected, on_rows, protected
-from pets.spec.query import LINEAR, ORDER, Aggregate, Query
+from pets.spec.query import FITTED, LINEAR, ORDER, Aggregate, Query
 from pets.spec.rowwise import leaves
 from pets.spec.sql import bind
 
@@ -84,6 +85,10 @@ def _checks(plan: Plan, spec: Spec, query: Query, cards: Mapping[str, Card]) -> 
         found, tops = ((), ()) if join.rows is None else (join.rows.contributions, join.rows.tops)
         held = dominance.contributions(wanted, moments, _sizes(spec, query, a, b))
         yield "contributions", (found, tops), (held, () if against is None else against.tops)
+        listed = cards[join.card].names(dict(join.public))["n_list_a"]
+        fitted, models = fits(spec, wanted, rowwise.rows_of(listed))
+        yield "models", () if join.rows is None else join.rows.fits, fitted
+        yield "numbers of models", safe.fits, models
     else:
         yield from _columns(spec, query, a, b, moments, taken_apart.moments(query, spec))
     case = across(query.group_by)
@@ -247,19 +252,21 @@ def _derive(spec: Spec, query: Query, a: Read, b: Read, safe: AddNoise | Protect
     yield "CASE over both", behind, [] if case is None else [(case, levels_of(spec, case))]
     names = [moment.name for moment in safe.moments]
     in_order = [each.name for each in safe.ordered] if isinstance(safe, Protect) else []
+    models = [each.name for each in safe.fits] if isinstance(safe, Protect) else []
     of = {output.name: parts for output, parts in taken_apart.statistics(query, spec)}
-    said = [(o.name, o.statistic, o.dimension, o.moments, o.of, o.ordered) for o in derive.outputs]
+    said = [(o.name, o.statistic, o.dimension, o.moments, o.of, o.ordered, o.fit) for o in derive.outputs]
     meant = [
         (
             o.name,
             o.what.statistic.value,
             None,
             tuple(names.index(name) for name in of[o.name]),
-            o.what.of if o.what.statistic in LINEAR else None,
+            o.what.of if o.what.statistic in LINEAR | FITTED else None,
             in_order.index(taken_apart.order_name(o.what)) if o.what.statistic in ORDER else None,
+            models.index(taken_apart.fit_name(o.what)) if o.what.statistic in FITTED else None,
         )
         if isinstance(o.what, Aggregate)
-        else (o.name, "dimension", o.what, (), None, None)
+        else (o.name, "dimension", o.what, (), None, None, None)
         for o in query.outputs
     ]
     yield "outputs", said, meant

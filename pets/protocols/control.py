@@ -72,7 +72,7 @@ class Shape:
     lines: tuple[tuple[tuple[int, ...], ...], ...] = ()
     """Lines whose totals are known, each cut into blocks of cells, numbered as in a column: b-cell * g + a-cell."""
     ordered: tuple[int, ...] = ()
-    """The set that each order statistic rests on; they are shown behind the sums, as they come."""
+    """The set that each number computed on rows rests on; they are shown behind the sums, as they come."""
     against: dominance.Rules = dominance.NONE
     """What is held against rules on contributions; in ``sets`` the held sums have numbers behind those of counts."""
 
@@ -111,8 +111,8 @@ def protect(
 ) -> Role[None]:
     """Play party ``ctx.me`` of three: from shares of sums to shares of what may be shown, which go to the result party.
 
-    Shapes:  ``statistics`` and ``contributions``: shares of order statistics, and what ``dominance.greatest`` gives,
-             (h * g,) each, that all three have computed before;
+    Shapes:  ``statistics`` and ``contributions``: shares of what is computed on rows, and what ``dominance.greatest``
+             gives, (h * g,) each, that all three have computed before;
              own (moments * h, g) uint64 at the first two, None at the third; ``before`` and ``after`` are the key
              families that this party has with the party before it and the one after.
     Sizes:   first and second exchange Cf and Cs; then the operation ``protect`` of the card.
@@ -134,7 +134,7 @@ def protect(
         enough = yield from known_totals.also_withheld(ctx, shape, counts, enough)
     (flags,) = yield from compare.to_words(ctx, enough)
     if len(statistics) != len(shape.ordered):
-        raise InternalError("internal.bug", where="order statistics that are taken over")
+        raise InternalError("internal.bug", where="numbers of rows that are taken over")
     values = yield from _bands(ctx, shape, columns)
     values += [_padded(each, shape.rows) for each in statistics]
     chosen = sharing.joined(*(flags[_place(shape, number)] for number in shape.rests_on))

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pets.errors import InternalError, PeerError
 from pets.kernels import columns, join, lists, noise, permute, prf, tags
 from pets.kernels.tags import Kind
-from pets.protocols import dominance, keyed, ordered, rows
+from pets.protocols import dominance, keyed, modelled, ordered, rows
 from pets.protocols.base import Array, Role, Send, receive, receive_columns
 from pets.protocols.rep3.sharing import Context, Words
 from pets.secret import Secret
@@ -114,14 +114,15 @@ class RowsOfA:
 class OnRows:
     """What the three parties compute on rows before they are summed, and this party's part in it.
 
-    ``found``: this party's shares of order statistics come to stand here, for disclosure control to take over, and in
-    ``tops`` those of the greatest contributions.
+    ``found``: this party's shares of order statistics and then of models come to stand here, for disclosure control to
+    take over, and in ``tops`` those of the greatest contributions.
     """
 
     shape: rows.Shape
     ctx: Context
     order: ordered.Shape | None = None
     against: dominance.Shape | None = None
+    models: tuple[modelled.Model, ...] = ()
     found: list[Words] = field(default_factory=list)
     tops: list[Words] = field(default_factory=list)
 
@@ -139,6 +140,8 @@ class OnRows:
             factors, own_cell = None if own is None else own.factors, cell if key is None else None
             brings = dominance.Own(own_cell, factors)
             self.tops.extend((yield from dominance.greatest(self.ctx, self.against, columns, brings, key)))
+        for model in self.models:
+            self.found.extend((yield from modelled.numbers(self.ctx, model, columns)))
         if self.shape.keyed is not None and key is not None:
             columns = yield from keyed.sums(self.ctx, self.shape.keyed, key, columns)
         return columns

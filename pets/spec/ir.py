@@ -129,8 +129,8 @@ class RowFilter:
 
     ``condition``: what rows have to satisfy that needs both tables; None if nothing does. ``ordered``: columns whose
     values are put in order, cell by cell. ``contributions``: sums of which the greatest contributions are read.
-    ``keyed``: sums are made cell by cell on shares; None if role a's cells are its own knowledge, and role b's are
-    columns of their own. ``cased``: a grouping column over both tables.
+    ``fits``: logistic models of all rows. ``keyed``: sums are made cell by cell on shares; None if role a's cells are
+    its own knowledge, and role b's are columns of their own. ``cased``: a grouping column over both tables.
     """
 
     card: str
@@ -141,6 +141,7 @@ class RowFilter:
     contributions: tuple["Contributions", ...] = ()
     tops: tuple[int, ...] = ()
     """How many of the greatest contributions are added up: each gives one number a cell and sum."""
+    fits: tuple["Fit", ...] = ()
     keyed: "Keyed | None" = None
     cased: "Cased | None" = None
 
@@ -220,6 +221,45 @@ class Sorted:
     whole: int
     places: tuple[Place, ...]
     statistics: tuple[Ordered, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FitNumbers:
+    """Bits of a logistic model: after the point of rows and of weights, pairs of sums of squares, and what is cut off.
+
+    What each stands for says ``protocols/rep3/logistic.py``, why it is so large docs/adr/0026-logistic-regression.md.
+    """
+
+    fraction: int
+    weight: int
+    pairs: int
+    normal: int
+    slope: int
+    ahead: int
+    closer: int
+    step: int
+    onto: int
+    gain: int
+    squared: int
+    lift: int
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A logistic model of y, fitted to all rows on which none of its columns is NULL, in ``iterations`` steps.
+
+    ``count``, ``y``, ``xs``: numbers of the moments that are sums of ones, of y and of each other column over these
+    rows. A column's value less its base is from -2^span to 2^span, in units of its last place.
+    """
+
+    count: int
+    y: int
+    xs: tuple[int, ...]
+    bases: tuple[int, ...]
+    spans: tuple[int, ...]
+    iterations: int
+    numbers: FitNumbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,6 +444,27 @@ class Dominance:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownFit:
+    """A logistic model that is shown if all counts of the set ``rests_on`` are enough: all its numbers, or none.
+
+    ``columns``: y, then the others. What is shown are coefficients of the intercept and of each, their standard errors,
+    and how far the last step went: 2 p + 1 numbers for p coefficients. A column's coefficient is that of ``widths`` of
+    its units, and the intercept that of ``bases``.
+    """
+
+    name: str
+    columns: tuple[ColumnRef, ...]
+    rests_on: int
+    bases: tuple[Fraction, ...]
+    widths: tuple[Fraction, ...]
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers are shown of it."""
+        return 2 * len(self.columns) + 1
+
+
+@dataclass(frozen=True, slots=True)
 class Protect:
     """Disclosure control before anything is opened (card disclosure_control).
 
@@ -414,6 +475,7 @@ class Protect:
     ``ordered``: order statistics, as the join's ``rows`` compute them, one after another; shown behind the moments.
     ``dominance``: rules on the contributions that the join's ``rows`` read; in ``sets`` a sum that is held against
     them has a number behind those of the counts.
+    ``fits``: logistic models, as these compute them; shown behind order statistics.
     """
 
     out: str
@@ -432,6 +494,12 @@ class Protect:
     public: tuple[tuple[str, int], ...]
     ordered: tuple[ShownOrder, ...] = ()
     dominance: Dominance | None = None
+    fits: tuple[ShownFit, ...] = ()
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """The set of each number that is computed on rows, in the order in which they are shown behind the moments."""
+        return (*(each.rests_on for each in self.ordered), *(f.rests_on for f in self.fits for _ in range(f.numbers)))
 
     def parameter(self, name: str) -> int:
         return dict(self.public)[name]
@@ -452,7 +520,8 @@ class Derived:
 
     ``moments`` in the order that ``statistic`` takes (see derive.py): for AVG (sum, count), for VAR (sum of squares,
     sum, count), for two columns (sum y*x, sum y, sum x, sum y*y, sum x*x, count), each that the statistic needs.
-    Of a linear regression as ``regression.fit`` takes them; ``of``: the regressor from 1, or 0 for the intercept.
+    Of a linear regression as ``regression.fit`` takes them; ``of``: the regressor from 1, or 0 for the intercept, of a
+    logistic one, too.
     """
 
     name: str
@@ -462,6 +531,8 @@ class Derived:
     of: int | None = None
     ordered: int | None = None
     """Of an order statistic: its place in ``Protect.ordered``."""
+    fit: int | None = None
+    """Of a logistic model: its place in ``Protect.fits``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from pets.ids import PartyId
 from pets.spec.banded import across, levels_of
 from pets.spec.ir import Dimension, Factor
 from pets.spec.model import Dataset, Spec
-from pets.spec.query import LINEAR, ORDER, Aggregate, ColumnRef, Output, Query, Statistic
+from pets.spec.query import FITTED, LINEAR, ORDER, Aggregate, ColumnRef, Output, Query, Statistic
 
 Side = Literal["left", "right"]
 
@@ -151,8 +151,12 @@ _TWO_COLUMNS: Final = {
 
 def moments_of(what: Aggregate, query: Query, spec: Spec) -> tuple[SideMoment, ...]:
     """Moments of one aggregate. A statistic of several columns ignores rows on which one is NULL, as SQL does."""
-    if what.statistic in ORDER:
+    if what.statistic in ORDER | FITTED:
         return ()  # made of rows, not of sums
+    if what.statistic is Statistic.LOGISTIC_ROWS:
+        return (_moment(query, spec, (), what.columns),)
+    if what.statistic is Statistic.LOGISTIC_ONES:
+        return (products_of(what, query, spec, what.columns[:1]),)
     if what.statistic is Statistic.COUNT_ROWS:
         return (_moment(query, spec, (), ()),)
     if what.statistic is Statistic.COUNT_PEOPLE:
@@ -176,6 +180,17 @@ def moments_of(what: Aggregate, query: Query, spec: Spec) -> tuple[SideMoment, .
 def values_of(what: Aggregate, query: Query, spec: Spec) -> SideMoment:
     """Of an order statistic: the moment whose summands are the values that are put in order."""
     return _moment(query, spec, what.columns, what.columns)
+
+
+def products_of(what: Aggregate, query: Query, spec: Spec, columns: tuple[ColumnRef, ...]) -> SideMoment:
+    """Of a logistic model: the sum of the product of some of its columns, over the rows that it is fitted to."""
+    return _moment(query, spec, columns, what.columns)
+
+
+def fit_name(what: Aggregate) -> str:
+    """What a logistic model is called where moments are: ``logistic(stays.died; homes.rent, stays.age)``."""
+    y, *xs = what.columns
+    return f"logistic({y}; {', '.join(map(str, xs))}; {what.iterations} steps)"
 
 
 def order_name(what: Aggregate) -> str:

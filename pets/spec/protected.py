@@ -10,6 +10,7 @@ such sets are a forest (``_forest``), every count of persons that follows from t
 the next larger one. Else it is a sum of *parts* (``_parts``), the persons of whom the query sees the same things.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -19,7 +20,7 @@ from pets.spec.control import Control
 from pets.spec.ir import PersonCount, ShownMoment
 from pets.spec.model import Spec
 from pets.spec.moments import SideMoment
-from pets.spec.query import ORDER, Aggregate, ColumnRef, Query, Statistic
+from pets.spec.query import FITTED, ORDER, Aggregate, ColumnRef, Query, Statistic
 
 PLAIN: Final = frozenset(
     {Statistic.COUNT_ROWS, Statistic.COUNT_VALUES, Statistic.COUNT_PEOPLE, Statistic.SUM, Statistic.AVG, *ORDER}
@@ -55,6 +56,17 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class GuardedFit:
+    """A logistic model: numbers of the moments of ones, of y and of each other column, and the set it rests on."""
+
+    what: Aggregate
+    count: int
+    y: int
+    xs: tuple[int, ...]
+    rests_on: int
+
+
+@dataclass(frozen=True, slots=True)
 class Protected:
     """All that is summed, in order: what the query asks for, then what is only counted. Sets and counts of ``Protect``.
 
@@ -66,6 +78,7 @@ class Protected:
     sets: tuple[tuple[int, ...], ...]
     shown: tuple[ShownMoment, ...]
     ordered: tuple[Guarded, ...]
+    fits: tuple[GuardedFit, ...]
     held: tuple[Held, ...] = ()
 
     def name(self, number: int) -> str:
@@ -79,8 +92,8 @@ class Protected:
 class _Asked:
     """One moment that is shown: the count that it rests on, and whose values have to be there for it.
 
-    ``order``: the values of the moment are put in order, and it is not shown itself. ``held``: against rules on
-    contributions.
+    ``order``: the values of the moment are put in order, and it is not shown itself. ``fit``: a model of it is fitted,
+    and likewise. ``held``: against rules on contributions.
     """
 
     moment: SideMoment
@@ -90,9 +103,12 @@ class _Asked:
     flag: bool
     order: Aggregate | None = None
     held: bool = False
+    fit: Aggregate | None = None
 
     @property
     def name(self) -> str:
+        if self.fit is not None:
+            return taken_apart.fit_name(self.fit)
         return self.moment.name if self.order is None else taken_apart.order_name(self.order)
 
 
@@ -124,6 +140,9 @@ def protected(query: Query, spec: Spec, control: Control) -> Protected:
     summed = {each.moment.name: each.moment for each in asked}
     for each in asked:
         summed.setdefault(each.support.name, each.support)
+        for column in _regressors(each.fit):
+            moment = taken_apart.products_of(each.fit, query, spec, (column,))  # type: ignore[arg-type]
+            summed.setdefault(moment.name, moment)
     beside = _beside(asked, query, spec) if follows(control) else {}
     rests: dict[str, tuple[str, ...]] = {}
     found: dict[str, PersonCount] = {}
@@ -156,17 +175,28 @@ def protected(query: Query, spec: Spec, control: Control) -> Protected:
     shown = tuple(
         ShownMoment(numbers[each.moment.name], distinct.index(sets[each.name]), is_count(each.moment) or each.flag)
         for each in asked
-        if each.order is None
+        if each.order is None and each.fit is None
     )
     ordered = tuple(
         Guarded(each.order, numbers[each.moment.name], numbers[each.support.name], distinct.index(sets[each.name]))
         for each in asked
         if each.order is not None
     )
+    fits = tuple(
+        GuardedFit(
+            each.fit,
+            numbers[each.support.name],
+            numbers[each.moment.name],
+            tuple(numbers[taken_apart.products_of(each.fit, query, spec, (x,)).name] for x in _regressors(each.fit)),
+            distinct.index(sets[each.name]),
+        )
+        for each in asked
+        if each.fit is not None
+    )
     against = tuple(
         Held(numbers[each.moment.name], numbers[each.support.name], places[each.support.name]) for each in held
     )
-    return Protected(tuple(summed.values()), tuple(found.values()), distinct, shown, ordered, against)
+    return Protected(tuple(summed.values()), tuple(found.values()), distinct, shown, ordered, fits, against)
 
 
 def held_sums(query: Query, spec: Spec, control: Control) -> tuple[SideMoment, ...]:
@@ -182,13 +212,23 @@ def on_rows(query: Query, spec: Spec, control: Control | None) -> bool:
 
 def _added_up(each: _Asked, query: Query, spec: Spec, control: Control) -> _Asked:
     """Under rules on contributions, all that a person adds to a sum stands on one of its rows in each cell."""
-    if not control.on_contributions or each.order is not None or each.flag or is_count(each.moment):
+    if (
+        not control.on_contributions
+        or each.order is not None
+        or each.fit is not None
+        or each.flag
+        or is_count(each.moment)
+    ):
         return each
     left, right = (
         replace(factor, together=spec.dataset(name).max_rows_per_person > 1)
         for name, factor in ((query.left, each.moment.left), (query.right, each.moment.right))
     )
     return replace(each, moment=replace(each.moment, left=left, right=right), held=True)
+
+
+def _regressors(what: Aggregate | None) -> tuple[ColumnRef, ...]:
+    return () if what is None else what.columns[1:]
 
 
 def follows(control: Control) -> bool:
@@ -215,9 +255,38 @@ def _of_itself(each: _Asked, query: Query, spec: Spec, control: Control) -> Iter
     if each.support.outer and spec.dataset(query.right).party in control.local:
         matched = taken_apart.contributors(query, spec, (*each.columns, _key(query, spec)))
         yield _Linear(matched.name, ((matched, 1),))
+    if each.fit is not None:
+        for columns in tables_of(each.fit, spec):
+            yield from _cells(each.fit, columns, query, spec)
     if each.flag:
         yield _Linear(f"{each.moment.name}, those who are 1", ((each.moment, 1),))
         yield _Linear(f"{each.moment.name}, those who are 0", ((each.support, 1), (each.moment, -1)))
+
+
+def tables_of(what: Aggregate, spec: Spec) -> tuple[tuple[ColumnRef, ...], ...]:
+    """Of a logistic model: tables of y and columns of 0 and 1 that its numbers could give away, each by its columns.
+
+    That of y and one such column follows if it is the only regressor; with others its odds are what a coefficient is
+    about. Two regressors that are both 0 or 1 have eight numbers for eight cells.
+    """
+    y, *xs = what.columns
+    flags = [x for x in xs if width((x.dataset, x.column), spec) <= 1]
+    if len(flags) == len(xs) == 2:
+        return ((y, *flags),)
+    return tuple((y, x) for x in flags) or ((y,),)
+
+
+def _cells(what: Aggregate, columns: tuple[ColumnRef, ...], query: Query, spec: Spec) -> Iterator[_Linear]:
+    """Persons in each cell of a table of columns of 0 and 1: sums of products, with those in more cells taken off."""
+    for cell in itertools.product((1, 0), repeat=len(columns)):
+        ones = tuple(column for column, value in zip(columns, cell, strict=True) if value)
+        zeros = [column for column, value in zip(columns, cell, strict=True) if not value]
+        terms = []
+        for count in range(len(zeros) + 1):
+            for more in itertools.combinations(zeros, count):
+                terms.append((taken_apart.products_of(what, query, spec, (*ones, *more)), (-1) ** count))
+        named = ", ".join(f"{column} is {value}" for column, value in zip(columns, cell, strict=True))
+        yield _Linear(f"{named} in {taken_apart.fit_name(what)}", tuple(terms))
 
 
 def _second_rows(each: _Asked, asked: Iterable[_Asked], query: Query, spec: Spec) -> Iterator[_Linear]:
@@ -334,6 +403,12 @@ def _asked(query: Query, spec: Spec) -> list[_Asked]:
                 values = taken_apart.values_of(output.what, query, spec)
                 one = _Asked(values, support, columns, _present(query, support), False, output.what)
                 found.setdefault(one.name, one)
+            if output.what.statistic in FITTED:
+                (what,) = (each for each in query.fitted if of_one_model(each, output.what))
+                support = taken_apart.contributors(query, spec, what.columns)
+                y = taken_apart.products_of(what, query, spec, what.columns[:1])
+                one = _Asked(y, support, what.columns, _present(query, support), False, fit=what)
+                found.setdefault(one.name, one)
             for moment in taken_apart.moments_of(output.what, query, spec):
                 columns = output.what.columns
                 support = taken_apart.contributors(query, spec, columns)
@@ -341,6 +416,11 @@ def _asked(query: Query, spec: Spec) -> list[_Asked]:
                 one = _Asked(moment, support, columns, present, is_flag(moment, query, spec))
                 found.setdefault(moment.name, one)
     return list(found.values())
+
+
+def of_one_model(one: Aggregate, other: Aggregate) -> bool:
+    """True if two numbers are those of one logistic model."""
+    return (one.columns, one.iterations) == (other.columns, other.iterations)
 
 
 def _present(query: Query, support: SideMoment) -> frozenset[str]:

@@ -5,7 +5,7 @@ have the type of their column, and a predicate touches one dataset only.
 """
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
 from typing import Final, Literal
@@ -134,6 +134,16 @@ class Statistic(StrEnum):
     LINEAR_ERROR = "linear_error"
     LINEAR_T = "linear_t"
     LINEAR_P = "linear_p"
+    LOGISTIC_ROWS = "logistic_rows"
+    LOGISTIC_ONES = "logistic_ones"
+    LOGISTIC_STEP = "logistic_step"
+    LOGISTIC_COEFFICIENT = "logistic_coefficient"
+    LOGISTIC_ERROR = "logistic_error"
+    LOGISTIC_Z = "logistic_z"
+    LOGISTIC_P = "logistic_p"
+    LOGISTIC_LOWER = "logistic_lower"
+    LOGISTIC_UPPER = "logistic_upper"
+    LOGISTIC_ODDS = "logistic_odds"
     MINIMUM = "min"
     MAXIMUM = "max"
     MEDIAN = "median"
@@ -153,6 +163,28 @@ LINEAR: Final = frozenset(
 """What one LINEAR_REGRESSION(y, x1, x2, ...) gives: rows, R squared, and four numbers for each coefficient."""
 
 
+COUNTED: Final = frozenset({Statistic.LOGISTIC_ROWS, Statistic.LOGISTIC_ONES})
+"""What one LOGISTIC_REGRESSION(y, x1, x2, ...) counts: rows, and those on which y is 1."""
+
+FITTED: Final = frozenset(
+    {
+        Statistic.LOGISTIC_STEP,
+        Statistic.LOGISTIC_COEFFICIENT,
+        Statistic.LOGISTIC_ERROR,
+        Statistic.LOGISTIC_Z,
+        Statistic.LOGISTIC_P,
+        Statistic.LOGISTIC_LOWER,
+        Statistic.LOGISTIC_UPPER,
+        Statistic.LOGISTIC_ODDS,
+    }
+)
+"""What it fits on rows: how far the last step went, and seven numbers for each coefficient."""
+
+
+LOGISTIC: Final = COUNTED | FITTED
+"""What one LOGISTIC_REGRESSION(y, x1, x2, ...) gives."""
+
+
 ORDER: Final = frozenset({Statistic.MINIMUM, Statistic.MAXIMUM, Statistic.MEDIAN, Statistic.QUANTILE})
 """Order statistics: each is the value of one person, or between those of two."""
 
@@ -161,15 +193,17 @@ ORDER: Final = frozenset({Statistic.MINIMUM, Statistic.MAXIMUM, Statistic.MEDIAN
 class Aggregate:
     """One aggregate. ``columns``: none for COUNT(*), the person id for COUNT_PEOPLE, else one or two measures.
 
-    Of a linear regression y, then all regressors in the order of their names; ``of`` is the one whose coefficient it
-    is, from 1, or 0 for the intercept and for what is of all of them.
-    ``at``: of a quantile, the share of values that it is not below; between 0 and 1.
+    Of a regression y, then all regressors in the order of their names; ``of`` is the one whose coefficient it is, from
+    1, or 0 for the intercept and for what is of all of them.
+    ``at``: of a quantile, the share of values that it is not below; between 0 and 1. ``iterations``: of what a logistic
+    regression fits, its steps.
     """
 
     statistic: Statistic
     columns: tuple[ColumnRef, ...] = ()
     of: int = 0
     at: Fraction | None = None
+    iterations: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,11 +242,18 @@ class Query:
         return tuple(dict.fromkeys(what for what in asked if what.statistic in ORDER))
 
     @property
+    def fitted(self) -> tuple[Aggregate, ...]:
+        """The logistic models that are asked for, each once: as its last step."""
+        asked = (output.what for output in self.outputs if isinstance(output.what, Aggregate))
+        models = (replace(what, statistic=Statistic.LOGISTIC_STEP, of=0) for what in asked if what.statistic in FITTED)
+        return tuple(dict.fromkeys(models))
+
+    @property
     def compares(self) -> bool:
         """True if columns of both tables are held against each other: in WHERE, or in a grouping CASE."""
         return self.rows is not None or any(ref.dataset == BOTH for ref in self.group_by)
 
     @property
     def by_rows(self) -> bool:
-        """True if something is computed on shared rows before they are summed: a condition, or values in order."""
-        return self.compares or bool(self.ordered)
+        """True if something is computed on shared rows before they are summed: a condition, an order, or a model."""
+        return self.compares or bool(self.ordered) or bool(self.fitted)

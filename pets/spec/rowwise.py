@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from pets.spec import fitting
 from pets.spec.ir import Condition, HelperJoin, Leaf, Sorted
 
 PLANE = 64
@@ -15,8 +16,14 @@ def program(join: HelperJoin, listed: int) -> tuple[Used, ...]:
     """The operations of ``protocols/rows.py`` on a list of ``listed`` entries; none if nothing is computed on rows."""
     if join.rows is None:
         return ()
-    rows = -(-listed // PLANE) * PLANE
-    return (*_used(join, rows), *_ordered(join, rows), *_contributions(join, rows), *_keyed(join, rows))
+    rows = rows_of(listed)
+    fits = (used for fit in join.rows.fits for used in fitting.operations(fit, rows))
+    return (*_used(join, rows), *_ordered(join, rows), *_contributions(join, rows), *fits, *_keyed(join, rows))
+
+
+def rows_of(listed: int) -> int:
+    """Entries of a list, up to a whole number of planes."""
+    return -(-listed // PLANE) * PLANE
 
 
 def _used(join: HelperJoin, rows: int) -> Iterator[Used]:

@@ -95,7 +95,7 @@ class Direct:
             for me, (before, after) in enumerate(beside)
         ]
         on_rows = prepare.rows_shape(join)
-        more = (prepare.order_shape(join), prepare.against_shape(join))
+        more = (prepare.order_shape(join), prepare.against_shape(join), prepare.models_of(join))
         computing = [None if on_rows is None else hj.OnRows(on_rows, ctx, *more) for ctx in ring]
 
         def with_control(me: int, role: Role[Any]) -> Role[Any]:

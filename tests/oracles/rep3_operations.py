@@ -13,6 +13,7 @@ from pets.protocols.rep3 import (
     fixed,
     groups,
     linear,
+    logistic,
     products,
     quantiles,
     ratio,
@@ -190,12 +191,6 @@ def _least_squares(ctx: Context, x: Words, *, columns: int, bits: int, turns: in
     return [*(yield from regression.least_squares(ctx, design, _columns(x, columns), x))]
 
 
-def _logistic_turn(ctx: Context, x: Words, *, columns: int, bits: int, turns: int, cut: int) -> Role[Any]:
-    design = Design(x.rows, columns, bits, _least(columns, bits, turns))
-    assert design.cut == cut
-    return [*(yield from regression.logistic(ctx, design, _columns(x, columns), x, 1))]
-
-
 def _deviations(ctx: Context, x: Words, *, columns: int, cut: int) -> Role[Any]:
     design = Design(x.rows, columns, 20, 2)
     whole = sharing.joined(*_columns(x, columns * columns))[slice(0, columns * columns)]
@@ -259,9 +254,8 @@ MADE: Mapping[str, Made] = {
     "least_squares": Made(
         _least_squares, 1, _by(columns=(1, 3), bits=(20, 16), turns=(5, 7), cut=(13, 5)), rows=(100,)
     ),
-    "logistic_turn": Made(
-        _logistic_turn, 1, _by(columns=(1, 3), bits=(20, 16), turns=(5, 7), cut=(13, 5)), rows=(100,)
-    ),
+    "limited": Made(lambda ctx, x, *, bits: logistic.limited(ctx, x, 2**61), 1, _bits(1)),
+    "scale_of": Made(lambda ctx, x, *, bits: ratio.scale_of(ctx, x, bits, 1), 1, _bits(2, 4, 6, 34, 60)),
     "deviations": Made(_deviations, 1, _by(columns=(1, 3), cut=(0, 5)), rows=(1, 64)),
     "inner_products": Made(lambda ctx, x, y, *, bits: products.inner_products(ctx, x, y, 1), 2, _bits(1)),
 }

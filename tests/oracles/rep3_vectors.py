@@ -1,5 +1,6 @@
 """Vectors of rep3: ``python -m tests.oracles.rep3_vectors`` writes protocols/rep3/vectors; the tests replay them."""
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from pets.protocols.rep3 import (
     fixed,
     groups,
     linear,
+    logistic,
     order,
     products,
     quantiles,
@@ -27,6 +29,7 @@ from pets.protocols.rep3 import (
 )
 from pets.protocols.rep3.sharing import PARTIES, Bits, Context, Words
 from pets.secret import Secret
+from pets.spec import fitting
 from pets.spec.cards import cards_folder, load_cards
 from tests.oracles.play import Key, Transcript, play
 from tests.oracles.rep3_operations import greater_of
@@ -97,7 +100,7 @@ FIXED: Mapping[str, Callable[..., Role[Words]]] = {
     "least_squares, deviations": lambda ctx, x, y: _fitted(ctx),
     "logistic": lambda ctx, x, y: _logistic(ctx),
 }
-"""Of ratio.py, fixed.py, linear.py and regression.py."""
+"""Of ratio.py, fixed.py, linear.py, regression.py and logistic.py."""
 
 DESIGN = regression.Design(rows=ROWS, columns=2, fraction=14, least=4)
 
@@ -109,8 +112,10 @@ def _fitted(ctx: Context) -> Role[Words]:
 
 
 def _logistic(ctx: Context) -> Role[Words]:
-    columns = [_numbers(ctx, 2**14, 2**14, 2**14), _numbers(ctx, -(2**14), 0, 2**14)]
-    return (yield from regression.logistic(ctx, DESIGN, columns, _numbers(ctx, 0, 1, 1), 1))[0]
+    numbers = dataclasses.asdict(fitting.numbers_of(ROWS, 2))
+    design = logistic.Design(rows=ROWS, spans=(0,), iterations=2, **numbers)
+    there, y, x = _numbers(ctx, 1, 1, 1), _numbers(ctx, 0, 1, 0), _numbers(ctx, 0, 1, 1)
+    return (yield from logistic.fitted(ctx, design, there, y, [x]))
 
 
 GROUPS: Mapping[str, Callable[..., Role[Words]]] = {

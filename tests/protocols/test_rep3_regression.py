@@ -31,46 +31,6 @@ def words(x: F64) -> Any:
     return np.round(x * UNIT).astype(np.int64)
 
 
-def reweighted(x: F64, y: F64, iterations: int) -> tuple[F64, F64]:
-    """IRLS in doubles: coefficients, and covariances of the last step."""
-    b, covariance = np.zeros(x.shape[1]), np.zeros(0)
-    for _ in range(iterations):
-        mean = 1 / (1 + np.exp(-x @ b))
-        covariance = np.linalg.inv((x * (mean * (1 - mean))[:, None]).T @ x)
-        b = b + covariance @ (x.T @ (y - mean))
-    return b, covariance
-
-
-def test_a_logistic_model_and_its_standard_errors() -> None:
-    """Six steps: coefficients to 8 units of 2^-18, standard errors to a two-thousandth."""
-    x, valid = pooled(1)
-    rng = np.random.default_rng(2)
-    y = (rng.random(DESIGN.rows) < 1 / (1 + np.exp(-x @ [-0.5, 1.5, 0.8, -2.0]))) * valid
-    x = words(x) / UNIT
-    b, covariance = reweighted(x, y, 6)
-
-    def act(ctx: Context, y: Words, *columns: Words) -> Role[list[Words]]:
-        found, inverse = yield from regression.logistic(ctx, DESIGN, columns, y, 6)
-        return [found, (yield from regression.deviations(ctx, DESIGN, inverse, 2 - DESIGN.scale))]
-
-    got = run(act, y, *words(x).T).signed.reshape(2, -1) / UNIT
-    assert np.abs(got[0] - b).max() * UNIT < 8
-    assert np.abs(got[1] / np.sqrt(np.diag(covariance)) - 1).max() < 5e-4
-
-
-def test_one_column_that_separates_nothing() -> None:
-    """An intercept alone: the logit of the mean."""
-    design = Design(rows=200, columns=1, fraction=20, least=6)
-    y = np.arange(200) % 4 == 0
-    ones = np.full(200, 2**20)
-    got = run(lambda c, y, x: one(regression.logistic(c, design, [x], y, 5)), y, ones).signed / 2.0**20
-    assert abs(got[0] - np.log(1 / 3)) < 4 / 2**20
-
-
-def one(role: Role[tuple[Words, Words]]) -> Role[Words]:
-    return (yield from role)[0]
-
-
 def test_least_squares_and_their_inverse() -> None:
     """Coefficients to 8 units of 2^-18 in each of three draws; the inverse to a thousandth."""
     for seed in range(3):
@@ -126,7 +86,3 @@ def test_other_shapes_are_refused_before_anything_is_sent() -> None:
     for columns in ([column], [column, short]):
         with pytest.raises(ValueError, match="design"):
             run(lambda c, y, *x: regression.least_squares(c, design, x, y), column, *columns)
-    with pytest.raises(ValueError, match="design"):
-        run(lambda c, y, *x: regression.logistic(c, design, x, y, 1), short, column, column)
-    with pytest.raises(ValueError, match="iteration"):
-        run(lambda c, y, *x: regression.logistic(c, design, x, y, 0), column, column, column)

@@ -64,8 +64,8 @@ EXPECTED = {
     "inverted, solved": lambda x, y: [725, -558 % WORD],  # 725.08 and -557.75
     # mean 4000 and half of 8000 - 1000; roots of a third and of a half, times 2^14
     "least_squares, deviations": lambda x, y: [4000, 3500, 9459, 11585],
-    # a step of Newton from 0: 1/2 over 3/4 and 1 over 2/4, times 2^14
-    "logistic": lambda x, y: [10923, 32768],
+    # two of Newton's steps from 0, times 2^16: -205477.3, 205477.3; 202254.7, 222479.0; the last one's square is 138.6
+    "logistic": lambda x, y: [-205477 % WORD, 205477, 202254, 222479, 139],
     "starts": lambda x, y: [1, 1, 1],
     "fronted": lambda x, y: [x[1], x[2], x[0]],
     "grouped": lambda x, y: [1, 0, (x[0] + x[1]) % WORD, 0, x[0], 0, x[1], 0],

@@ -51,11 +51,20 @@ def inverted(ctx: Context, a: Words, *, size: int, fraction: int, least: int) ->
     Sizes:   ``turns`` times two products of matrices and their ``shifted``; 2 (5 + ceil(log2 fraction)) rounds each.
     Learned: nothing. Raises: ValueError on another shape or range.
     """
-    count = turns(size, fraction, least)
+    return (yield from approached(ctx, a, size=size, fraction=fraction, turns=turns(size, fraction, least)))
+
+
+def approached(ctx: Context, a: Words, *, size: int, fraction: int, turns: int) -> Role[Words]:
+    """The same after so many turns, at most 2^(turns + 1) whatever A is.
+
+    Raises: ValueError on another shape, or if products leave the words.
+    """
     _check(a, size * size)
+    if 2 * fraction + turns > _WIDEST:
+        raise ValueError("products that leave the words: fewer bits after the point, or turns")
     twice = _unit(ctx, size, 2 ** (fraction + 1))
     x = twice - a
-    for _ in range(count):
+    for _ in range(turns):
         near = yield from _product(ctx, a, x, size, fraction)
         x = yield from _product(ctx, x, twice - near, size, fraction)
     return x

@@ -131,6 +131,20 @@ def root(ctx: Context, x: Words, bits: int) -> Role[Words]:
     return found + (yield from reached(ctx, x - square, steps))
 
 
+def scale_of(ctx: Context, x: Words, bits: int, power: int) -> Role[Words]:
+    """2^(power e) for the e with which x 4^e is from 2^(bits - 2) to below 2^bits; 0 where x is 0. 0 <= x < 2^bits.
+
+    Public:  ``bits`` from 2 to 64, even; ``power``, which changes nothing that is sent.
+    Sizes:   ``to_bits``, half a plane of ``and`` a bit, ``all_before`` and ``to_words`` of half as many planes; 5 +
+             ceil(log2 bits) + ceil(log2(bits / 2)) rounds.
+    Learned: nothing. Raises: ValueError on ``bits`` out of range. A row out of range gives garbage.
+    """
+    if not 2 <= bits <= 64 or bits % 2:
+        raise ValueError("pairs of bits, 1 to 32 of them")
+    none_above = yield from _leading_pairs(ctx, x, bits)
+    return _weighted(ctx, none_above, [power * at for at in range(bits // 2)])
+
+
 def reached(ctx: Context, x: Words, marks: list[Words]) -> Role[Words]:
     """How many of the marks x is not below. Sizes: ``negative`` and ``to_words`` of a row a mark; 9 rounds."""
     below = yield from negative(ctx, joined(*(x - mark for mark in marks)))

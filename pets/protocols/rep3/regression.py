@@ -1,4 +1,4 @@
-"""Regressions on columns that nobody knows: least squares, and the logistic model by reweighted least squares.
+"""Regressions on columns that nobody knows: least squares and their standard errors; logistic.py has another model.
 
 Columns are fixed point with |x| <= 1, which a plan sees to by declared ranges; one of ones is the intercept. Rows that
 do not count hold 0 in every column, and in y. How many do is not told. Sums are divided by 2^k >= rows times columns
@@ -72,41 +72,10 @@ def least_squares(ctx: Context, design: Design, columns: Sequence[Words], y: Wor
     return first + (yield from _ahead(ctx, design, x, y - fitted, inverse, 0)), inverse
 
 
-def logistic(
-    ctx: Context, design: Design, columns: Sequence[Words], y: Words, iterations: int
-) -> Role[tuple[Words, Words]]:
-    """Coefficients of a logistic model of y, 0 or 1, after so many steps from 0, and the inverse of 4 X^T W X / 2^k.
-
-    The inverse is that of the last step: four times it, over 2^k, is the covariance of the coefficients. |x b| < 2^12.
-
-    Shapes:  as ``least_squares``; y is 0 or 1 as a whole number.
-    Errors:  a row's part of the gradient is off by less than 1.1 units of the last place, on the average by nothing;
-             that moves coefficients by the inverse times it. An error of a step is made good by the next.
-    Sizes:   a step: ``inner_product``, ``shifted``, ``sigmoid`` and ``product`` of a row, ``product`` of a row and
-             column, three products of matrices, ``inverted`` and ``_ahead``.
-    Learned: nothing; the number of steps is public, and nothing tells if it was needed.
-    Raises:  ValueError on other shapes, or no iteration.
-    """
-    _check(design, columns, y)
-    if iterations < 1:
-        raise ValueError("one iteration at least")
-    x, fraction = joined(*columns), design.fraction
-    coefficients, inverse = public(ctx, 0, design.columns), public(ctx, 0, 1)
-    for _ in range(iterations):
-        score = yield from _scores(ctx, design, columns, coefficients, 0)
-        mean = yield from fixed.sigmoid(ctx, score, fraction)
-        weight = mean - (yield from fixed.product(ctx, mean, mean, fraction))
-        weighted = yield from fixed.product(ctx, joined(*([weight] * design.columns)), x, fraction)
-        inverse = yield from _inverse(ctx, design, weighted, x, 2)
-        residue = y.times(2**fraction) - mean
-        coefficients = coefficients + (yield from _ahead(ctx, design, x, residue, inverse, 2))
-    return coefficients, inverse
-
-
 def deviations(ctx: Context, design: Design, inverse: Words, variance: int) -> Role[Words]:
     """Standard errors: roots of the diagonal of an inverse times 2^variance, rounded down to ``fraction`` bits.
 
-    Shapes:  inverse (columns * columns,); result (columns,). For a logistic model ``variance`` is 2 - scale.
+    Shapes:  inverse (columns * columns,); result (columns,).
     Sizes:   those of ``ratio.root`` of 60 bits, and of ``shifted`` if ``fraction`` + variance < 0.
     Learned: nothing. Raises: ValueError on a variance for which a diagonal of 1 has no root in words.
     """

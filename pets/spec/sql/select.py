@@ -3,14 +3,15 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Final
 
 from sqlglot import exp
 
 from pets.spec.banded import Banded, BandedAcross, Case
-from pets.spec.query import Aggregate, ColumnRef, Output, Statistic
+from pets.spec.fitting import ITERATIONS, LEAST_ITERATIONS, MOST_ITERATIONS
+from pets.spec.query import FITTED, Aggregate, ColumnRef, Output, Statistic
 from pets.spec.sql.bands import banded
 from pets.spec.sql.names import Names
 from pets.spec.sql.scan import refuse
@@ -41,20 +42,45 @@ _TWO: Final[Mapping[type | str, Statistic]] = {
     "COVAR": Statistic.COVAR_SAMP,
 }
 
-_OF_EACH: Final[Mapping[str, Statistic]] = {
-    "": Statistic.LINEAR_COEFFICIENT,
-    "_se": Statistic.LINEAR_ERROR,
-    "_t": Statistic.LINEAR_T,
-    "_p": Statistic.LINEAR_P,
-}
-"""What a regression gives for each coefficient, by the end of the column's name."""
-
 MAX_REGRESSORS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Regression:
+    """What a regression gives, by the end of the column's name: of all its columns, and of each coefficient."""
+
+    whole: Mapping[str, Statistic]
+    each: Mapping[str, Statistic]
+
+
+_REGRESSIONS: Final[Mapping[str, Regression]] = {
+    "LINEAR_REGRESSION": Regression(
+        {"n": Statistic.LINEAR_ROWS, "r2": Statistic.LINEAR_R2},
+        {
+            "": Statistic.LINEAR_COEFFICIENT,
+            "_se": Statistic.LINEAR_ERROR,
+            "_t": Statistic.LINEAR_T,
+            "_p": Statistic.LINEAR_P,
+        },
+    ),
+    "LOGISTIC_REGRESSION": Regression(
+        {"n": Statistic.LOGISTIC_ROWS, "ones": Statistic.LOGISTIC_ONES, "step": Statistic.LOGISTIC_STEP},
+        {
+            "": Statistic.LOGISTIC_COEFFICIENT,
+            "_se": Statistic.LOGISTIC_ERROR,
+            "_z": Statistic.LOGISTIC_Z,
+            "_p": Statistic.LOGISTIC_P,
+            "_lower": Statistic.LOGISTIC_LOWER,
+            "_upper": Statistic.LOGISTIC_UPPER,
+            "_odds": Statistic.LOGISTIC_ODDS,
+        },
+    ),
+}
 
 
 def is_regression(node: exp.Expression) -> bool:
     """True for a call that makes several columns of the result."""
-    return type(node) is exp.Anonymous and node.name.upper() == "LINEAR_REGRESSION"
+    return type(node) is exp.Anonymous and node.name.upper() in _REGRESSIONS
 
 
 class Selected:
@@ -102,9 +128,14 @@ class Selected:
         yield _default_name(what) if given is None else given, what
 
     def regression(self, node: exp.Expression) -> Iterator[tuple[str, Aggregate]]:
-        """``LINEAR_REGRESSION(y, x1, x2, ...)``: the columns that it makes, by the end of their names, in order."""
+        """``LINEAR_REGRESSION(y, x1, x2, ...)`` or ``LOGISTIC_REGRESSION(y, x1, x2, ... [, steps])``: the columns that
+        it makes, by the end of their names, in order.
+        """
         self.tree.only(node, "this", "expressions")
         (_, name), arguments = self.tree.called(node), list(node.expressions)
+        made, iterations = _REGRESSIONS[node.name.upper()], 0
+        if made.whole["n"] is Statistic.LOGISTIC_ROWS:
+            iterations = self.steps(node, arguments)
         if not 2 <= len(arguments) <= 1 + MAX_REGRESSORS:
             problem = f"takes a column and 1 to {MAX_REGRESSORS} regressors, not {len(arguments)} columns"
             raise self.tree.refuse("sql.argument", node, name, problem=problem, advice=f"write {name}(y, x1, x2)")
@@ -112,15 +143,29 @@ class Selected:
         if len({y, *xs}) != len(arguments):
             raise self.tree.refuse("sql.argument", node, name, problem="has one column twice", advice="leave it out")
         columns = (y, *sorted(xs))
-        yield "n", Aggregate(Statistic.LINEAR_ROWS, columns)
-        yield "r2", Aggregate(Statistic.LINEAR_R2, columns)
+        for end, statistic in made.whole.items():
+            yield end, Aggregate(statistic, columns, iterations=iterations if statistic in FITTED else 0)
         alike = Counter(ref.column.lower() for ref in xs)
         for ref in (None, *xs):
             own = "intercept" if ref is None else ref.column
             if ref is not None and alike[own.lower()] > 1:
                 own = f"{ref.dataset}_{own}"
-            for end, statistic in _OF_EACH.items():
-                yield own + end, Aggregate(statistic, columns, columns.index(ref) if ref is not None else 0)
+            for end, statistic in made.each.items():
+                of = columns.index(ref) if ref is not None else 0
+                yield own + end, Aggregate(statistic, columns, of, iterations=iterations)
+
+    def steps(self, node: exp.Expression, arguments: list[exp.Expression]) -> int:
+        """The steps of a logistic regression: the last argument, if it is a number, which is taken off."""
+        last = bare(arguments[-1]) if arguments else node
+        if type(last) is not exp.Literal or last.is_string:
+            return ITERATIONS
+        arguments.pop()
+        steps = int(last.this) if re.fullmatch(r"[1-9]\d?", last.this, re.ASCII) else 0
+        if not LEAST_ITERATIONS <= steps <= MOST_ITERATIONS:
+            problem = f"takes {LEAST_ITERATIONS} to {MOST_ITERATIONS} steps"
+            advice = f"leave the number out: then it takes {ITERATIONS}"
+            raise self.tree.refuse("sql.argument", node, self.tree.called(node)[1], problem=problem, advice=advice)
+        return steps
 
     def aggregate(self, node: exp.Expression) -> Aggregate:
         """A statistic: its class or, where the parser has none, its name is listed."""

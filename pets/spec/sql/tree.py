@@ -15,8 +15,8 @@ from pets.errors import SpecError
 from pets.spec.sql.scan import Token, find, refuse, scan
 
 STATISTICS: Final = (
-    "COUNT, SUM, AVG, VAR, STDDEV, CORR, COVAR, REGR_SLOPE, REGR_INTERCEPT, LINEAR_REGRESSION, MEDIAN, QUANTILE_DISC, "
-    "MIN and MAX"
+    "COUNT, SUM, AVG, VAR, STDDEV, CORR, COVAR, REGR_SLOPE, REGR_INTERCEPT, LINEAR_REGRESSION, LOGISTIC_REGRESSION, "
+    "MEDIAN, QUANTILE_DISC, MIN and MAX"
 )
 
 _PARTS: Final[Mapping[str, tuple[str, str]]] = {
