@@ -35,6 +35,7 @@ from pets.check.kept import withheld
 from pets.ids import PartyId
 from pets.spec.ir import HelperJoin, NoisedColumn, Protect, Read
 from pets.spec.joins import choice
+from pets.spec.moments import moments_of
 from pets.spec.predicate import worded
 from pets.spec.query import LINEAR, LOGISTIC, Aggregate, Query, Statistic
 
@@ -267,7 +268,11 @@ def _table_of(review: Checked, query: Query) -> Grid:
     kept = "" if query.having is None else ", before HAVING"
     for output in query.outputs:
         if isinstance(output.what, Aggregate):
-            how = "computed from noised sums" if control is None else _how(control)
+            how = (
+                "computed from noised sums"
+                if control is None
+                else _how(control, _is_held(review, control, output.what))
+            )
             rows.append((output.name, described(output.what), how))
         else:
             rows.append((output.name, f"group of {output.what}", "all declared levels, also empty ones"))
@@ -279,10 +284,19 @@ def _table_of(review: Checked, query: Query) -> Grid:
     )
 
 
-def _how(control: Protect) -> str:
-    """What happens to a statistic under disclosure control."""
+def _how(control: Protect, held: bool) -> str:
+    """What happens to a statistic under disclosure control. ``held``: against rules on single contributions, too."""
     rounded = f", counts rounded to {control.round_to}" if control.round_to > 1 else ""
-    return f"where at least {control.min_count} persons contribute{rounded}"
+    few = ", no few of them nearly all of it" if held else ""
+    return f"where at least {control.min_count} persons contribute{few}{rounded}"
+
+
+def _is_held(review: Checked, control: Protect, what: Aggregate) -> bool:
+    """True if a sum that a statistic is made of is held against rules on single contributions."""
+    if control.dominance is None or review.query is None:
+        return False
+    held = {control.moments[number].name for number, _ in control.dominance.held}
+    return any(moment.name in held for moment in moments_of(what, review.query, review.spec))
 
 
 def _rounding(review: Checked, column: NoisedColumn) -> str:

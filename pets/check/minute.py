@@ -62,7 +62,8 @@ def _how(review: Checked) -> str:
     if control is None:
         return "with noise in every number"
     rounded = f", counts rounded to {control.round_to}" if control.round_to > 1 else ""
-    return f"without groups of fewer than {people(control.min_count)}{rounded}"
+    few = " and sums that few persons make up" if control.dominance is not None else ""
+    return f"without groups of fewer than {people(control.min_count)}{few}{rounded}"
 
 
 def _signers(spec: Spec) -> tuple[str, ...]:
