@@ -118,7 +118,7 @@ def audit(tables: Sequence[Released], totals: Sequence[Totals] = ()) -> Audit:
 
 
 def _about(table: Released) -> frozenset[str]:
-    return frozenset({table.query.left, table.query.right})
+    return frozenset(table.query.tables)
 
 
 @dataclass(frozen=True, slots=True)

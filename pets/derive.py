@@ -79,7 +79,7 @@ class Moments:
 
     def unit(self, number: int) -> int:
         """What one unit of the sum is in last places of the multiplied columns."""
-        return self.columns[number].moment.a.unit * self.columns[number].moment.b.unit
+        return prod(factor.unit for factor in self.columns[number].moment.factors)
 
     def worth(self, number: int) -> Fraction:
         return worth(self.columns[number].moment)

@@ -20,7 +20,7 @@ from pets.ids import PartyId
 from pets.party.database import PostgresSource
 from pets.party.relation import whole
 from pets.party.sources import FileSource, FrameSource, Source
-from pets.spec.joins import MODE_A, MODE_B
+from pets.spec.joins import MODE_A, MODE_B, STAR
 from pets.spec.model import DESIGN, Spec
 from pets.spec.parse import parse_toml, spec_of
 from pets.spec.sql import bind
@@ -61,8 +61,9 @@ def draft(
 
     ``control``:         disclosure control of an exact table instead of noise: {"preset": "ons-10"}, or any other
                          fields of [release.disclosure_control]. ``epsilon`` and ``weights`` say nothing then.
-    ``helper_epsilon``:  of the helper's noisy count of matches; None for a helper that learns declared sizes only.
-    ``on``:              the person id: a column that both tables have, or table to column; found if only one is common.
+    ``helper_epsilon``:  of the helper's noisy count of matches; None for a helper that learns declared sizes only, as
+                         it does where three tables are joined.
+    ``on``:              the person id: a column that all tables have, or table to column; found if only one is common.
     ``rows_per_person``: the most rows that count of one person, for all tables or by table; the greatest number that
                          occurs if it is left out. More rows are truncated.
     ``columns``:         declarations that replace what is read off, by table and column.
@@ -70,14 +71,16 @@ def draft(
     Raises:              ConfigError config.local that says what is missing.
     """
     used = [table for table in given if re.search(rf"\b{re.escape(table.name)}\b", sql, re.IGNORECASE)]
-    if len(used) != 2:
+    if len(used) not in (2, 3):
         names = ", ".join(table.name for table in given)
         problem = (
-            f"the query names {len(used)} of the tables {names}; it takes two, as in FROM one JOIN other USING (id)"
+            f"the query names {len(used)} of the tables {names}; it takes two, as in FROM one JOIN other USING (id), "
+            "or three"
         )
         raise ConfigError("config.local", problem=problem)
     frames = {table.name: _frame(table.source) for table in used}
     keys = _keys(used, frames, on)
+    counted = helper_epsilon if len(used) == 2 else None
     helpers = [party for party in parties if party not in {table.party for table in used}]
     if not helpers:
         raise ConfigError("config.local", problem='there is no helper: add a party without tables, "helper": {}')
@@ -113,9 +116,9 @@ def draft(
         "security": {
             "adversary": "semi-honest",
             "corrupt": 1,
-            "protocol": MODE_B if helper_epsilon is None else MODE_A,
+            "protocol": STAR if len(used) > 2 else MODE_B if counted is None else MODE_A,
             "leakage": [
-                *(() if helper_epsilon is None else (_match_count(helpers[0], helper_epsilon, helper_delta),)),
+                *(() if counted is None else (_match_count(helpers[0], counted, helper_delta),)),
                 {
                     "learner": "everyone",
                     "item": "row_count",
@@ -188,11 +191,10 @@ def _keys(used: Sequence[Given], frames: Mapping[str, pd.DataFrame], on: Any) ->
         return {table.name: str(on[table.name]) for table in used}
     if on is not None:
         return {table.name: str(on) for table in used}
-    first, second = (set(map(str, frames[table.name].columns)) for table in used)
-    common = sorted(first & second)
+    common = sorted(set.intersection(*(set(map(str, frames[table.name].columns)) for table in used)))
     if len(common) != 1:
-        found = ", ".join(common) or "none"
-        raise ConfigError("config.local", problem=f"columns of both tables: {found}; name the person id with on=")
+        found, those = ", ".join(common) or "none", "both" if len(used) == 2 else "all"
+        raise ConfigError("config.local", problem=f"columns of {those} tables: {found}; name the person id with on=")
     return {table.name: common[0] for table in used}
 
 

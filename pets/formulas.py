@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from math import sqrt
+from math import prod, sqrt
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ Ratio = tuple[Any, Any]
 
 def worth(moment: Moment) -> Fraction:
     """What one last place of the product of the columns of a moment is worth."""
-    return moment.scale / (moment.a.unit * moment.b.unit)
+    return moment.scale / prod(factor.unit for factor in moment.factors)
 
 
 def _avg(m: Sequence[Any]) -> Ratio:

@@ -56,7 +56,7 @@ class Released:
     @property
     def rows_of_one(self) -> int:
         """The most rows after the join that one person may have."""
-        return prod(self.spec.dataset(name).max_rows_per_person for name in (self.query.left, self.query.right))
+        return prod(self.spec.dataset(name).max_rows_per_person for name in self.query.tables)
 
     def numbers(self, name: str) -> dict[Cell, Number]:
         """One column of the table, for every cell that its levels make."""

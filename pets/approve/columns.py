@@ -198,7 +198,7 @@ def uses_of(query: Query, spec: Spec) -> dict[ColumnRef, dict[Use, str]]:
     def note(column: ColumnRef, use: Use, place: str) -> None:
         uses.setdefault(column, {}).setdefault(use, f"{place} <- {column}")
 
-    for dataset, where in ((query.left, query.where_left), (query.right, query.where_right)):
+    for dataset, where in query.conditions:
         note(ColumnRef(dataset, spec.dataset(dataset).key), Use.JOIN, "JOIN")
         for name in columns_of(where) if where is not None else ():
             note(ColumnRef(dataset, name), Use.FILTER, "WHERE")

@@ -27,7 +27,7 @@ from pets.check.labels import Finding
 from pets.check.legal import why_not_lowered
 from pets.errors import ConfigError
 from pets.spec.control import Control, effective, stated, strictest
-from pets.spec.joins import JOINS, protocol_of
+from pets.spec.joins import JOINS, STAR, protocol_of
 from pets.spec.model import Knobs, Model, Name, PartyName, Quantity, San, Spec, Text, frozen, quantity
 from pets.spec.query import ColumnRef, Query
 from pets.spec.sql import bind
@@ -262,7 +262,7 @@ def permitting(spec: Spec, party: str, approvers: Iterable[Approver], *, k: int 
             period="year",
             recipients=tuple(spec.party(name).san for name in spec.release.to),
             purposes=spec.purpose.dpv,
-            protocols=JOINS,
+            protocols=(*JOINS, STAR),
             adversaries=("semi-honest",),
             min_count=1 if spec.release.disclosure_control is not None else None,
         ),

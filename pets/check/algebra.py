@@ -112,7 +112,7 @@ class Words:
                 return self.expand(self.shared(term, at).value, at)
             case Call("values" | "local" | "noise" as kind, (str(role), str(index))):
                 return self._one(Atom(kind, (role,), at.index(index)))
-            case Call("computed", (str(index),)):
+            case Call("computed", (str(index), *_)):
                 return self._one(Atom("computed", (), at.index(index)))
             case Call("mask", (str(key), str(label), str(index))):
                 return self._one(Atom("mask", (key, label), at.index(index)))

@@ -90,7 +90,23 @@ def split_epsilon(epsilon: Fraction, names: Iterable[str], weights: Mapping[str,
     return {name: epsilon * weight / whole for name, weight in shares.items()}
 
 
-def sensitivity(a: Factor, b: Factor, outer: bool, *, k_a: int, k_b: int, g: int, h: int, b_grouped: bool) -> int:
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """The third table of a join: its factor of a moment, rows a person, cells of its grouping."""
+
+    factor: Factor
+    k: int
+    h: int
+
+    @property
+    def norm(self) -> int:
+        """What one person's rows add up to at most, over all cells."""
+        return min(self.k, self.h) if self.factor.people else self.k * self.factor.bound
+
+
+def sensitivity(
+    a: Factor, b: Factor, outer: bool, *, k_a: int, k_b: int, g: int, h: int, b_grouped: bool, d: Beside | None = None
+) -> int:
     """Greatest sum over all cells of the change that one person's rows make to the moment ``a`` times ``b``.
 
     Units:  multiples of ``a.unit * b.unit``; ``k_a``, ``k_b`` rows a person, ``g``, ``h`` cells of the grouping.
@@ -98,9 +114,14 @@ def sensitivity(a: Factor, b: Factor, outer: bool, *, k_a: int, k_b: int, g: int
             norms, and nothing if the person is absent on one side. Unmatched (``outer``) rows of a weigh 1 in the
             cell ``(missing)`` of b: a person who enters b takes them out there and puts them into levels instead, which
             moves ``k_b + 1`` (persons: at most all ``h`` cells); without grouping columns of b in and out is one cell.
+            Of three tables it is the product of three norms.
     Bound:  attained whenever a row of the greatest absolute value may occur.
     """
     norm_a = min(k_a, g) if a.people else k_a * a.bound
+    if d is not None:
+        if outer:
+            raise ValueError("three tables are joined where all match")
+        norm_a *= d.norm
     if not outer:
         return norm_a * (min(k_b, h) if b.people else k_b * b.bound)
     if b.values or b.present:
@@ -129,23 +150,25 @@ def coarse(
     b_grouped: bool,
     epsilon: Fraction,
     name: str,
-) -> tuple[Factor, Factor, int]:
+    d: Beside | None = None,
+) -> tuple[tuple[Factor, ...], int]:
     """Give the factors the finest rounding units (1, 2, 5, 10, 20 ...) that keep sensitivity / epsilon at most 2^20.
 
     The values are rounded before the join, row by row; noise in multiples of a unit on finer sums would publish the sum
     modulo the unit exactly. The factor with more steps left is the next to be made coarser.
 
-    Returns: both factors and the sensitivity in the new units.
+    Returns: the factors of a, b and d, if there is one, and the sensitivity in the new units.
     Raises:  LeakError ``dp.scale`` if no unit helps.
     """
-    units = [1, 1]
-    plain = (a, b)
+    plain = (a, b) if d is None else (a, b, d.factor)
+    units = [1] * len(plain)
     while True:
         now = [rounded(factor, unit) for factor, unit in zip(plain, units, strict=True)]
-        width = sensitivity(now[0], now[1], outer, k_a=k_a, k_b=k_b, g=g, h=h, b_grouped=b_grouped)
+        beside = None if d is None else replace(d, factor=now[2])
+        width = sensitivity(now[0], now[1], outer, k_a=k_a, k_b=k_b, g=g, h=h, b_grouped=b_grouped, d=beside)
         if Fraction(width) <= MAX_SCALE * epsilon:
-            return now[0], now[1], width
-        side = max((0, 1), key=lambda i: (now[i].bound if now[i].values else 0, -i))
+            return tuple(now), width
+        side = max(range(len(plain)), key=lambda i: (now[i].bound if now[i].values else 0, -i))
         if not plain[side].values or now[side].bound <= 1:
             raise LeakError("dp.scale", column=name)
         units[side] = _next_unit(units[side])

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from math import prod
 from typing import Final, TypeVar
 
 from pets.check.algebra import Binding, Monomial, Words
-from pets.check.labels import Item, column, noised, protected
+from pets.check.labels import Item, column, meetings, noised, protected
 from pets.ids import PartyId
 from pets.spec.banded import reads
 from pets.spec.cards import Card
@@ -79,6 +80,13 @@ class Case:
     """The sum that a summed column belongs to."""
 
     @cached_property
+    def meetings(self) -> Mapping[str, tuple[Item, Item]]:
+        """For each role whose table is joined to role a's: who is in both, and how many rows match."""
+        others = [role for role in self.sides if role != "a"]
+        found = meetings([side.dataset for side in self.sides.values()])
+        return dict(zip(others, found, strict=True))
+
+    @cached_property
     def monomials(self) -> Mapping[Monomial, set[str]]:
         """The monomials of which the sums are made, with the names of those that they belong to."""
         found: dict[Monomial, set[str]] = {}
@@ -105,6 +113,9 @@ def case_of(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Case:
     of_a = [reads[join.a].factors[number] for number in join.factors_a]
     persons = any(factor.people or factor.together for factor in of_a)
     sides = {"a": _side(reads[join.a], spec, persons), "b": _side(reads[join.b], spec, False)}
+    roles = {"a": join.role_a, "b": join.role_b, "helper": join.helper, "result": opened.to}
+    if join.third is not None:
+        sides["d"], roles["d"] = _side(reads[join.third.read], spec, False), join.third.role
     bindings = _bindings(join) | ({"r": ()} if isinstance(safe, Protect) else {})
     if join.rows is not None:
         bindings |= {"x": (), "z": (), "p": (), "v_m": (), "v_c" if join.keyed is not None else "v_k": ()}
@@ -120,10 +131,14 @@ def case_of(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Case:
     leaves = protected if isinstance(safe, Protect) else noised
     return Case(
         parties=tuple(PartyId(party.name) for party in spec.parties),
-        roles={"a": join.role_a, "b": join.role_b, "helper": join.helper, "result": opened.to},
+        roles=roles,
         sides=sides,
         sums={
-            moment.name: frozenset((*sides["a"].items(moment.a.present), *sides["b"].items(moment.b.present)))
+            moment.name: frozenset(
+                item
+                for side, factor in zip(sides.values(), moment.factors, strict=True)
+                for item in side.items(factor.present)
+            )
             for moment in moments
         },
         outputs={
@@ -145,7 +160,7 @@ def case_of(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Case:
         release=release,
         words=Words(made, bindings, computed=join.rows is not None, keyed=join.keyed is not None),
         columns=bindings,
-        names={at.index("summed"): moments[at.index("summed") // _cells(join)].name for at in bindings["v"]},
+        names={at.index("summed"): moments[at.index("summed") // prod(_cells(join))].name for at in bindings["v"]},
     )
 
 
@@ -164,16 +179,18 @@ def _side(read: Read, spec: Spec, counted: bool) -> Side:
     return Side(read.dataset, read.party, key, names, summed, groups, filters, counted, crossed)
 
 
-def _cells(join: HelperJoin) -> int:
-    return min(CELLS, join.brought_cells)
+def _cells(join: HelperJoin) -> tuple[int, int]:
+    """Cells of role b, and of role d, that are expanded."""
+    return min(CELLS, join.brought_cells), min(CELLS, join.d_cells)
 
 
 def _bindings(join: HelperJoin) -> dict[str, tuple[Binding, ...]]:
     """The columns of the plan, by the formulas that count them on the card."""
-    cells = _cells(join)
+    cells, of_d = _cells(join)
     more = join.parameter("v_g") - len(join.gathered) * join.brought_cells
+    third = join.third
     summed: list[Binding] = []
-    for each, cell in product(join.summed, range(cells)):
+    for each, cell, _ in product(join.summed, range(cells), range(of_d)):
         factor = None if each.a is None else each.a
         place = None if each.a is None else sum(at.product is not None for at in summed)
         summed.append(Binding(each.gathered * cells + cell, factor, place, len(summed)))
@@ -193,6 +210,12 @@ def _bindings(join: HelperJoin) -> dict[str, tuple[Binding, ...]]:
             for cell in range(cells)
         )
         + tuple(Binding(gathered=len(join.gathered) * cells + number) for number in range(more)),
+        "d_t": tuple(
+            Binding(gathered=number * of_d + cell)
+            for number in range(0 if third is None else len(third.gathered))
+            if third is not None and number not in third.ones
+            for cell in range(of_d)
+        ),
         "checks": (Binding(check=0),),
         "v_m": tuple(summed),
         "v_c": tuple(summed),

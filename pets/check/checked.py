@@ -116,7 +116,8 @@ def people(number: int) -> str:
 
 
 def roles_of(review: Checked, join: HelperJoin) -> dict[str, PartyId]:
-    return {"a": join.role_a, "b": join.role_b, "helper": join.helper, "result": review.spec.result_party}
+    roles = {"a": join.role_a, "b": join.role_b, "helper": join.helper, "result": review.spec.result_party}
+    return roles if join.third is None else {**roles, "d": join.third.role}
 
 
 def helper_width(join: HelperJoin) -> Fraction:

@@ -130,13 +130,13 @@ def _picture(review: Checked, join: HelperJoin, forecast: Forecast, carries: Map
     for message in forecast.messages:
         if message.sender != message.receiver and message.size:
             flows.setdefault((message.sender, message.receiver), []).append(message)
-    keeps = {p: "keeps its records" + ", gets the table" * (p == spec.result_party) for p in (join.role_a, join.role_b)}
+    holders = {"a": join.role_a, "b": join.role_b} | ({} if join.third is None else {"d": join.third.role})
     boxes = [
-        ("a", join.role_a, keeps[join.role_a]),
-        ("b", join.role_b, keeps[join.role_b]),
-        ("helper", join.helper, "brings no records"),
+        (role, party, "keeps its records" + ", gets the table" * (party == spec.result_party))
+        for role, party in holders.items()
     ]
-    if spec.result_party not in (join.role_a, join.role_b):
+    boxes.append(("helper", join.helper, "brings no records"))
+    if spec.result_party not in holders.values():
         boxes.append(("result", spec.result_party, "gets the protected table" if exact else "gets the noised table"))
     return Picture(
         "Who sends what to whom in one run. Records stay where they are.",
@@ -305,7 +305,7 @@ def _rounding(review: Checked, column: NoisedColumn) -> str:
         return "-"
     tables = [review.spec.dataset(s.dataset) for s in review.plan.steps if isinstance(s, Read)]
     words = []
-    for factor, table in zip((column.moment.a, column.moment.b), tables, strict=True):
+    for factor, table in zip(column.moment.factors, tables, strict=True):
         if factor.unit > 1:
             of = [table.columns[name] for name in factor.values]
             step = about(Fraction(factor.unit, prod(10**each.places for each in of)))

@@ -122,10 +122,7 @@ def facts(spec: Spec) -> Facts:
         columns = noised.noised_columns(spec, query, roles) if effective(spec) is None else ()
     except PetsError as error:
         return Facts(spec, digest, error.text)
-    rows = {
-        table: population(where, spec.dataset(table))
-        for table, where in ((query.left, query.where_left), (query.right, query.where_right))
-    }
+    rows = {table: population(where, spec.dataset(table)) for table, where in query.conditions}
     if (
         query.rows is not None
     ):  # a condition on both tables selects rows of their join, and is compared as it is written
@@ -216,11 +213,13 @@ def _population(old: Facts, new: Facts) -> Iterator[Reason]:
         yield Reason("computation.sql: GROUP BY", "incomparable", told)
     if old.roles is not None and new.roles is not None and _cast(old.roles) != _cast(new.roles):
         told = f"{new.roles.a} plays role a and {new.roles.b} role b of the protocol, which was the other way"
+        if new.query.third is not None:
+            told = "the holders play other roles of the protocol than before"
         yield Reason("computation.sql: FROM", "incomparable", told)
 
 
-def _cast(roles: taken_apart.Roles) -> tuple[str, str, str]:
-    return roles.a, roles.b, roles.helper
+def _cast(roles: taken_apart.Roles) -> tuple[str | None, ...]:
+    return roles.a, roles.b, roles.d, roles.helper
 
 
 def _join(query: Query) -> str:
@@ -338,12 +337,12 @@ _EPSILON: Final = "release.differential_privacy"
 
 def _key(column: NoisedColumn) -> tuple[object, ...]:
     moment = column.moment
-    return (moment.name, moment.outer, *((f.values, f.present, f.people) for f in (moment.a, moment.b)))
+    return (moment.name, moment.outer, *((f.values, f.present, f.people) for f in moment.factors))
 
 
 def _units(column: NoisedColumn) -> tuple[object, ...]:
     moment = column.moment
-    return (moment.scale, *((f.unit, f.bound) for f in (moment.a, moment.b)))
+    return (moment.scale, *((f.unit, f.bound) for f in moment.factors))
 
 
 def _matrix(old: Cells, new: Cells) -> Iterator[Reason]:

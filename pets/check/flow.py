@@ -26,8 +26,6 @@ from typing import Final
 from pets.check import labels, rules, terms, thresholds, trends
 from pets.check.budget import run_loss
 from pets.check.labels import (
-    MATCHES,
-    MEMBERSHIP,
     Coalition,
     Fact,
     Finding,
@@ -51,7 +49,7 @@ from pets.spec.banded import reads
 from pets.spec.cards import EVERYONE, Card, Learns, load_cards
 from pets.spec.control import effective
 from pets.spec.handover import joined, placed
-from pets.spec.joins import JOINS
+from pets.spec.joins import joins_of
 from pets.spec.model import Leakage, Spec
 from pets.spec.protected import held_sums
 from pets.spec.protected import protected as guarded
@@ -144,6 +142,13 @@ class Subject:
     by_cell: bool = False
 
     @property
+    def meetings(self) -> tuple[tuple[tuple[Table, Table], Item, Item], ...]:
+        """Role a's table with each other one: who is in both, and how many rows match."""
+        first, *others = self.tables.values()
+        found = labels.meetings([table.dataset for table in self.tables.values()])
+        return tuple(((first, other), *items) for other, items in zip(others, found, strict=True))
+
+    @property
     def absent(self) -> frozenset[str]:
         """Numbers of columns on the join's card that are zero: messages that are not sent."""
         if self.computed:
@@ -172,7 +177,7 @@ def subject(spec: Spec, query: Query) -> Subject:
             m.name,
             frozenset(
                 ColumnRef(table, name)
-                for table, factor in ((query.left, m.left), (query.right, m.right))
+                for table, factor in zip(query.tables, m.factors, strict=True)
                 for name in factor.present
             ),
             m.name in {each.name for each in asked},
@@ -196,15 +201,16 @@ def subject(spec: Spec, query: Query) -> Subject:
         for what in query.fitted
     )
     held = control is not None and bool(held_sums(query, spec, control))
-    of_a = [moment.left if roles.a_side == "left" else moment.right for moment in parts]
-    sides = {role: query.left if side == "left" else query.right for role, side in roles.sides.items()}
+    of_a = [moment.of(roles.a_side) for moment in parts]
+    sides = {role: taken_apart.table_of(query, side) for role, side in roles.sides.items()}
     by_person = any(factor.people or factor.together for factor in of_a)
     counted = spec.dataset(sides["a"]).max_rows_per_person > 1 and by_person
     tables = {role: _table(spec, query, name, sums, role == "a" and counted) for role, name in sides.items()}
     names = {output.name: moments for output, moments in taken_apart.statistics(query, spec)}
     return Subject(
         parties=tuple(PartyId(party.name) for party in spec.parties),
-        roles={"a": roles.a, "b": roles.b, "helper": roles.helper, "result": roles.result},
+        roles={"a": roles.a, "b": roles.b, "helper": roles.helper, "result": roles.result}
+        | ({} if roles.d is None else {"d": roles.d}),
         tables=tables,
         sums=sums,
         released=tuple(
@@ -258,9 +264,9 @@ def _table(spec: Spec, query: Query, dataset: str, sums: tuple[Sum, ...], counte
 def _learned(about: Subject, item: str, grade: Grade) -> tuple[Item, ...]:
     """The rows that a card's word stands for. What is inside a table is learned with the rows that WHERE lets pass."""
     if item == "match_count":
-        return (MATCHES,)
+        return tuple(count for _, _, count in about.meetings)
     if item == "match":
-        return (MEMBERSHIP,)
+        return tuple(who for _, who, _ in about.meetings)
     if item == "row_count":
         return tuple(table.size for table in about.tables.values())
     if item == "sums":
@@ -326,7 +332,7 @@ def declared_by(about: Subject, entry: Leakage) -> Iterator[Fact]:
     """What one item of the declared leakage allows somebody to learn."""
     grade = Grade.NOISED if entry.noised is not None else Grade.SIZE
     if entry.item == "match_count":
-        items = [MATCHES]
+        items = [count for _, _, count in about.meetings]
     else:
         items = [table.size for table in about.tables.values() if table.dataset in entry.of]
     for learner in about.parties if entry.learner == EVERYONE else (PartyId(entry.learner),):
@@ -376,7 +382,8 @@ def knowledge(
 
 def held_by_three(about: Subject) -> tuple[str, ...]:
     """What each of the three has a share of while they compute together."""
-    rows = ("a.values", "b.values", "b.groups", "match") if about.computed else ()
+    others = tuple(f"{role}.{what}" for role in about.tables if role != "a" for what in ("values", "groups"))
+    rows = ("a.values", *others, "match") if about.computed else ()
     if about.keyed or about.by_cell:  # a's cells, too
         rows = (*rows, "a.groups")
     return (*rows, *(("sums",) if about.controlled else ()))
@@ -391,11 +398,13 @@ def _close(about: Subject, marks: dict[Item, Mark]) -> None:
 
     tables = tuple(about.tables.values())
     whole = {column(ColumnRef(t.dataset, name)) for t in tables for name in t.columns}
-    keys = {item for t in tables for item in t.items(frozenset({t.key}))}
-    if all(marks.get(item) is Mark.VISIBLE for item in keys):
-        raise_to(MEMBERSHIP, Mark.VISIBLE)
-        raise_to(MATCHES, Mark.SIZE)
-    if all(marks.get(item) is Mark.VISIBLE for item in whole):
+    for pair, who, count in about.meetings:
+        if all(marks.get(item) is Mark.VISIBLE for table in pair for item in table.items(frozenset({table.key}))):
+            raise_to(who, Mark.VISIBLE)
+            raise_to(count, Mark.SIZE)
+    summed = {item for t in tables for item in t.items((t.values | t.groups | t.crossed) - {t.key})}
+    rows = all(marks.get(item) is Mark.VISIBLE for item in (*(who for _, who, _ in about.meetings), *summed))
+    if rows or all(marks.get(item) is Mark.VISIBLE for item in whole):
         for each in about.moments:
             raise_to(exact(each.name), Mark.AGGREGATE)
     leaving = dict(about.leaving)
@@ -423,11 +432,12 @@ def _close(about: Subject, marks: dict[Item, Mark]) -> None:
         for table in tables:
             for item in table.items(table.groups | table.filters | table.crossed | {table.key}):
                 raise_to(item, most)
-    counted = marks.get(MATCHES, Mark.NEVER)
-    if counted.rank > Mark.HELD.rank:
-        for table in tables:
-            for item in table.items(table.filters | {table.key}):
-                raise_to(item, counted)
+    for pair, _, count in about.meetings:
+        counted = marks.get(count, Mark.NEVER)
+        if counted.rank > Mark.HELD.rank:
+            for table in pair:
+                for item in table.items(table.filters | {table.key}):
+                    raise_to(item, counted)
 
 
 # -- the matrix -------------------------------------------------------------------------------------------------------
@@ -476,8 +486,8 @@ def _rows(about: Subject) -> Iterator[Item]:
     for table in tables:
         yield from table.items(frozenset(table.columns))
     yield from (table.tags for table in tables)
-    yield MEMBERSHIP
-    yield MATCHES
+    yield from (who for _, who, _ in about.meetings)
+    yield from (count for _, _, count in about.meetings)
     yield from (table.size for table in tables)
     yield from (exact(each.name) for each in about.moments)
     yield from (leaves for _, leaves in about.leaving)
@@ -489,7 +499,8 @@ def _rows(about: Subject) -> Iterator[Item]:
 
 def _subject(asked: Asked) -> tuple[Subject, tuple[Card, ...]] | None:
     """The subject and its cards, if the roles and the protocol are clear."""
-    if asked.roles is None or not asked.measured or asked.protocol not in JOINS or asked.protocol not in asked.cards:
+    able = joins_of(asked.query)
+    if asked.roles is None or not asked.measured or asked.protocol not in able or asked.protocol not in asked.cards:
         return None
     if asked.spec.release.differential_privacy is not None and asked.control is not None:
         return None

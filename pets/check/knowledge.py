@@ -15,8 +15,6 @@ from itertools import combinations
 
 from pets.check.case import Case, case_of
 from pets.check.labels import (
-    MATCHES,
-    MEMBERSHIP,
     Coalition,
     Finding,
     Item,
@@ -59,10 +57,11 @@ def marks_of(seen: View) -> Marks:
         if side.holder in seen.parties:
             _raise(marks, (*side.items(side.columns), tags(side.dataset, side.key)), Mark.VISIBLE)
         _raise(marks, [size(side.dataset)], Mark.SIZE)
-    if seen.joint and seen.placed:
-        _raise(marks, [MEMBERSHIP], Mark.VISIBLE)
-    if seen.count is not Mark.NEVER:
-        _raise(marks, [MATCHES], seen.count)
+    for role, (who, count) in case.meetings.items():
+        if role in seen.matched & seen.placed:
+            _raise(marks, [who], Mark.VISIBLE)
+        if role in seen.counts:
+            _raise(marks, [count], seen.counts[role])
     _raise(marks, map(exact, seen.exact), Mark.AGGREGATE)
     _raise(marks, map(noised, seen.noised), Mark.NOISED)
     if case.roles["result"] in seen.parties:
@@ -76,10 +75,14 @@ def marks_of(seen: View) -> Marks:
 def close(case: Case, marks: Marks) -> None:
     """The closure rules C1 to C6 of docs/rules: what follows from marks, whoever has them."""
     sides = tuple(case.sides.values())
-    if all(marks.get(item) is Mark.VISIBLE for side in sides for item in side.items([side.key])):
-        _raise(marks, [MEMBERSHIP], Mark.VISIBLE)
-        _raise(marks, [MATCHES], Mark.SIZE)
-    if all(marks.get(item) is Mark.VISIBLE for side in sides for item in side.items(side.columns)):
+    for role, (who, count) in case.meetings.items():
+        pair = (case.sides["a"], case.sides[role])
+        if all(marks.get(item) is Mark.VISIBLE for side in pair for item in side.items([side.key])):
+            _raise(marks, [who], Mark.VISIBLE)
+            _raise(marks, [count], Mark.SIZE)
+    joined = [i for side in sides for i in side.items((side.summed | side.groups | side.crossed) - {side.key})]
+    rows = all(marks.get(item) is Mark.VISIBLE for item in (*(who for who, _ in case.meetings.values()), *joined))
+    if rows or all(marks.get(item) is Mark.VISIBLE for side in sides for item in side.items(side.columns)):
         _raise(marks, map(exact, case.sums), Mark.AGGREGATE)
     for name, leaves in case.leaving.items():
         made_of = case.ordered[name][0] if name in case.ordered else name
@@ -95,9 +98,10 @@ def close(case: Case, marks: Marks) -> None:
         _raise(marks, inside[name], mark)
         for side in sides:
             _raise(marks, side.items(side.groups | side.filters | side.crossed | {side.key}), mark)
-    if _mark(marks, MATCHES).rank > Mark.HELD.rank:
-        for side in sides:
-            _raise(marks, side.items(side.filters | {side.key}), _mark(marks, MATCHES))
+    for role, (_, count) in case.meetings.items():
+        if _mark(marks, count).rank > Mark.HELD.rank:
+            for side in (case.sides["a"], case.sides[role]):
+                _raise(marks, side.items(side.filters | {side.key}), _mark(marks, count))
 
 
 def _told(case: Case, marks: Marks, name: str) -> Mark:
@@ -125,7 +129,7 @@ def _held(seen: View) -> Marks:
         if what == "sums":
             _raise(marks, map(exact, seen.case.sums), Mark.HELD)
         elif what == "match":
-            _raise(marks, [MEMBERSHIP], Mark.HELD)
+            _raise(marks, [who for who, _ in seen.case.meetings.values()], Mark.HELD)
         elif side is not None and what == "keys":
             _raise(marks, [tags(side.dataset, side.key)], Mark.HELD)
         elif side is not None:
@@ -149,7 +153,8 @@ def depends(case: Case, term: Term) -> frozenset[tuple[str, str]]:
         case Call("local", (str(role), _)):
             return frozenset({(role, "values")})
         case Call("computed", _):
-            return frozenset({*((role, "values") for role in case.sides), ("b", "groups"), ("", "match")})
+            groups = ((role, "groups") for role in case.sides if role != "a")
+            return frozenset({*((role, "values") for role in case.sides), *groups, ("", "match")})
         case Call("values" | "keys" | "groups" as what, (str(role), *_)):
             return frozenset({(role, what)})
         case Call("checks", (_, str(role))):
@@ -291,7 +296,7 @@ def _allowed(case: Case, spec: Spec, parties: frozenset[PartyId]) -> Marks:
 
 def _named(case: Case, entry: Leakage) -> Iterator[Item]:
     if entry.item == "match_count":
-        yield MATCHES
+        yield from (count for _, count in case.meetings.values())
     else:
         yield from (size(side.dataset) for side in case.sides.values() if side.dataset in entry.of)
 
@@ -322,8 +327,8 @@ def _items(case: Case) -> Iterator[Item]:
     for side in sides:
         yield from side.items(side.columns)
     yield from (tags(side.dataset, side.key) for side in sides)
-    yield MEMBERSHIP
-    yield MATCHES
+    yield from (who for who, _ in case.meetings.values())
+    yield from (count for _, count in case.meetings.values())
     yield from (size(side.dataset) for side in sides)
     yield from map(exact, case.sums)
     yield from case.leaving.values()

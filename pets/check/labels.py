@@ -5,7 +5,7 @@ an approver reads of the facts: a row for every value, a column for every party 
 checker is any function ``judge(spec, query, cards) -> Verdict``; two of them are compared on ``Matrix`` alone.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Literal, NamedTuple, NoReturn
@@ -82,6 +82,20 @@ class Item(NamedTuple):
 
 MEMBERSHIP: Final = Item("membership", "which persons are in both tables")
 MATCHES: Final = Item("count", "number of matched rows")
+
+
+def meetings(datasets: Sequence[str]) -> tuple[tuple[Item, Item], ...]:
+    """For each table that is joined to the first: who is in both, and how many rows match."""
+    first, *others = datasets
+    if len(others) == 1:
+        return ((MEMBERSHIP, MATCHES),)
+    return tuple(
+        (
+            Item("membership", f"which persons are in both {first} and {other}"),
+            Item("count", f"number of rows of {first} that match in {other}"),
+        )
+        for other in others
+    )
 
 
 def column(ref: object) -> Item:

@@ -206,7 +206,7 @@ def _sentences(parts: Iterable[str]) -> str:
 def _collusion(review: Checked, join: HelperJoin) -> tuple[str, ...]:
     roles: dict[str, PartyId] = roles_of(review, join)
     tables = {"a": "", "b": ""}
-    for role, step in (("a", join.a), ("b", join.b)):
+    for role, step in (("a", join.a), ("b", join.b), *(() if join.third is None else (("d", join.third.read),))):
         read = next(s for s in review.plan.steps if getattr(s, "out", "") == step) if review.plan else None
         tables[role] = getattr(read, "dataset", "")
     out: dict[str, list[str]] = {}
@@ -217,6 +217,10 @@ def _collusion(review: Checked, join: HelperJoin) -> tuple[str, ...]:
             if entry.beyond_model and len(parties) > 1:
                 out.setdefault(listed(parties), []).append(entry.sentence.format_map(tables))
     lines = [f"{who}: {_sentences(dict.fromkeys(what))}" for who, what in out.items()]
-    both = listed(sorted((join.role_a, join.role_b), key=lambda party: order[party]))
-    lines.insert(0, f"{both}: both tables, as two holders who show each other their records always can.")
+    holders = (join.role_a, join.role_b, *(() if join.third is None else (join.third.role,)))
+    both = listed(sorted(holders, key=lambda party: order[party]))
+    told = "both tables, as two holders who show each other their records always can."
+    if join.third is not None:
+        told = "all tables, or any two of them theirs, as holders who show each other their records always can."
+    lines.insert(0, f"{both}: {told}")
     return tuple(lines)

@@ -173,9 +173,9 @@ def _cheats(review: Checked) -> str:
         if tables and len(column.parties) == 1:
             alone.append(f"{column.label} could see every record of {listed(tables)}")
         elif tables:
-            pairs.append(f"{' with '.join(column.parties)} all of {listed(tables)}")
+            pairs.append(f"{' with '.join(column.parties)} {_how_much(review, column, tables)}")
     told = ". ".join(alone) or "No party alone can read another's records"
-    pairs.append(f"{' with '.join(holders)} both tables")
+    pairs.append(f"{' with '.join(holders)} {'both' if len(holders) == 2 else 'all'} tables")
     spoil = "" if spec.security.adversary == "malicious" else " One party alone can spoil the result, unnoticed."
     return f"{told}. Together they can see more: {', '.join(pairs)}.{spoil}"
 
@@ -185,6 +185,18 @@ def _strange(review: Checked, column: Coalition) -> tuple[str, ...]:
     rows = [row for row in review.verdict.matrix.rows if row.kind == "column"]
     seen = (row.value.partition(".")[0] for row in rows if row.cells[column.label] is Mark.VISIBLE)
     return tuple(name for name in dict.fromkeys(seen) if review.spec.dataset(name).party not in column.parties)
+
+
+def _how_much(review: Checked, column: Coalition, tables: tuple[str, ...]) -> str:
+    """All of tables, only who is in them, or only what they say of people who are found."""
+    of: dict[str, list[str]] = {}
+    for name in tables:
+        rows = [row for row in review.verdict.matrix.rows if row.kind == "column" and row.value.startswith(f"{name}.")]
+        seen = {row.value for row in rows if row.cells[column.label] is Mark.VISIBLE}
+        key = f"{name}.{review.spec.dataset(name).key}" in seen
+        how = "all of" if key and len(seen) == len(rows) else "who is in" if key else "records of people found in"
+        of.setdefault(how, []).append(name)
+    return " and ".join(f"{how} {listed(names)}" for how, names in of.items())
 
 
 def validity(spec: Spec) -> str:

@@ -3,14 +3,16 @@
 The plan is made with them, and two specifications are compared on them: a release is these columns and nothing else.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
+from math import prod
 from typing import Final
 
 from pets.check import budget
 from pets.errors import LeakError, SpecError
 from pets.spec import moments as taken_apart
-from pets.spec.ir import Factor, Moment, NoisedColumn
+from pets.spec.ir import Dimension, Factor, Moment, NoisedColumn
 from pets.spec.model import Dataset, Spec, quantity
 from pets.spec.query import Query
 
@@ -29,31 +31,29 @@ def noised_columns(spec: Spec, query: Query, roles: taken_apart.Roles) -> tuple[
     found = taken_apart.moments(query, spec)
     if not found:
         raise SpecError("spec.no-aggregate")
-    left, right = spec.dataset(query.left), spec.dataset(query.right)
-    left_is_a = roles.a_side == "left"
-    table_a, table_b = (left, right) if left_is_a else (right, left)
-    dims_b = taken_apart.dimensions(query, spec, roles.b_side)
-    g, h = taken_apart.cells(taken_apart.dimensions(query, spec, roles.a_side)), taken_apart.cells(dims_b)
+    tables = {role: spec.dataset(taken_apart.table_of(query, side)) for role, side in roles.sides.items()}
+    dims = {role: taken_apart.dimensions(query, spec, side) for role, side in roles.sides.items()}
     shares = budget.split_epsilon(quantity(privacy.epsilon), [m.name for m in found], privacy.weights)
     columns = []
     for moment in found:
-        plain_a, plain_b = (moment.left, moment.right) if left_is_a else (moment.right, moment.left)
-        a, b, sensitivity = budget.coarse(
-            _one_row(plain_a, table_a),
-            _one_row(plain_b, table_b),
+        own = {role: _one_row(moment.of(side), tables[role]) for role, side in roles.sides.items()}
+        factors, sensitivity = budget.coarse(
+            own["a"],
+            own["b"],
             moment.outer,
-            k_a=table_a.max_rows_per_person,
-            k_b=table_b.max_rows_per_person,
-            g=g,
-            h=h,
-            b_grouped=bool(dims_b),
+            k_a=tables["a"].max_rows_per_person,
+            k_b=tables["b"].max_rows_per_person,
+            g=taken_apart.cells(dims["a"]),
+            h=taken_apart.cells(dims["b"]),
+            b_grouped=bool(dims["b"]),
             epsilon=shares[moment.name],
             name=moment.name,
+            d=beside(own["d"], tables["d"], dims["d"]) if "d" in own else None,
         )
         ratio = shares[moment.name] / sensitivity
         if max(ratio.numerator, ratio.denominator) > MAX_TERM:
             raise LeakError("dp.digits", path="release.differential_privacy.epsilon", column=moment.name)
-        summed = Moment(moment.name, a, b, moment.outer, _scale(table_a, a, table_b, b))
+        summed = _moment(moment, factors, tuple(tables.values()))
         columns.append(NoisedColumn(summed, sensitivity, shares[moment.name]))
     return tuple(columns)
 
@@ -62,19 +62,26 @@ def plain(
     spec: Spec, query: Query, roles: taken_apart.Roles, found: tuple[taken_apart.SideMoment, ...]
 ) -> tuple[Moment, ...]:
     """The moments of a table without noise, in units of the last place: nothing is made coarser."""
-    left, right = spec.dataset(query.left), spec.dataset(query.right)
-    swapped = roles.a_side != "left"
-    table_a, table_b = (right, left) if swapped else (left, right)
+    tables = {role: spec.dataset(taken_apart.table_of(query, side)) for role, side in roles.sides.items()}
     moments = []
     for moment in found:
-        of_a, of_b = (moment.right, moment.left) if swapped else (moment.left, moment.right)
-        a, b = _one_row(of_a, table_a), replace(_one_row(of_b, table_b), together=False)  # b adds up by person anyway
-        moments.append(Moment(moment.name, a, b, moment.outer, _scale(table_a, a, table_b, b)))
+        a, *others = (_one_row(moment.of(side), tables[role]) for role, side in roles.sides.items())
+        factors = (a, *(replace(other, together=False) for other in others))  # they add up by person anyway
+        moments.append(_moment(moment, factors, tuple(tables.values())))
     return tuple(moments)
 
 
-def _scale(table_a: Dataset, a: Factor, table_b: Dataset, b: Factor) -> Fraction:
-    return Fraction(a.unit * b.unit, _places(table_a, a) * _places(table_b, b))
+def beside(factor: Factor, table: Dataset, dims: tuple[Dimension, ...]) -> budget.Beside:
+    """What the sensitivity depends on of a third table."""
+    return budget.Beside(factor, table.max_rows_per_person, taken_apart.cells(dims))
+
+
+def _moment(moment: taken_apart.SideMoment, factors: Sequence[Factor], tables: Sequence[Dataset]) -> Moment:
+    """A moment by roles: a, b and, of three tables, d."""
+    a, b, *third = factors
+    places = prod(_places(table, factor) for table, factor in zip(tables, factors, strict=True))
+    scale = Fraction(prod(factor.unit for factor in factors), places)
+    return Moment(moment.name, a, b, moment.outer, scale, *third)
 
 
 def _one_row(factor: Factor, table: Dataset) -> Factor:

@@ -1,4 +1,4 @@
-"""The picture of who sends what to whom, as SVG that needs nothing else. Four places, one for each role."""
+"""The picture of who sends what to whom, as SVG that needs nothing else. A place for each role."""
 
 from dataclasses import dataclass
 from html import escape
@@ -14,6 +14,7 @@ _BOX: Final = {
     "b": (690, 24, 250, 92),
     "helper": (355, 236, 250, 92),
     "result": (355, 420, 250, 92),
+    "d": (690, 560, 250, 92),
 }
 """x, y, width and height of each role's box."""
 _ONE_LINE: Final = 18
@@ -40,13 +41,17 @@ _WAYS: Final = {
     ("helper", "result"): _Line(((480, 328), (480, 408)), (494, 364), "start"),
     ("a", "result"): _Line(((52, 116), (52, 466), (343, 466)), (66, 488), "start"),
     ("b", "result"): _Line(((908, 116), (908, 466), (617, 466)), (894, 488), "end"),
+    ("d", "helper"): _Line(((690, 606), (640, 606), (640, 318), (617, 318)), (654, 540), "start"),
+    ("a", "d"): _Line(((52, 116), (52, 640), (678, 640)), (66, 662), "start"),
+    ("b", "d"): _Line(((908, 116), (908, 548)), (894, 500), "end"),
+    ("helper", "d"): _Line(((430, 328), (430, 590), (678, 590)), (444, 572), "start"),
 }
 
 
 def svg(picture: Picture) -> str:
     """Draw it. Roles that one party shares are one box; arrows are thicker where more is sent."""
     role_of = {party: role for role, party, _ in picture.boxes}
-    height = 530 if "result" in role_of.values() else 350
+    height = 680 if "d" in role_of.values() else 530 if "result" in role_of.values() else 350
     told = "; ".join(words(picture))
     parts = [
         f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-labelledby="flow-t flow-d" class="flow">',

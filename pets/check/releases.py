@@ -98,7 +98,7 @@ class Entry:
 def release_of(spec: Spec, query: Query) -> Release:
     """Read off a specification and its query what its releases are about."""
     space, terms = Space(), spec.release
-    tables = {name: spec.dataset(name) for name in (query.left, query.right)}
+    tables = {name: spec.dataset(name) for name in query.tables}
     try:
         whole = _rows(space, query, tables)
     except Undecided:
@@ -146,7 +146,7 @@ def populations(spec: Spec, query: Query) -> tuple[str, Mapping[str, str]]:
     Texts as in ``Part.population``: those of two tables are equal if they are about the same rows.
     """
     space = Space()
-    tables = {name: spec.dataset(name) for name in (query.left, query.right)}
+    tables = {name: spec.dataset(name) for name in query.tables}
     try:
         whole = _rows(space, query, tables)
     except Undecided:
@@ -160,16 +160,16 @@ def populations(spec: Spec, query: Query) -> tuple[str, Mapping[str, str]]:
 
 def _rows(space: Space, query: Query, tables: Mapping[str, Dataset]) -> int:
     """The rows after the join."""
-    left, right = (
-        space.of(where, tables[name])
-        for name, where in ((query.left, query.where_left), (query.right, query.where_right))
-    )
+    left, *others = (space.of(where, tables[name]) for name, where in query.conditions)
     pair = _matched(space, tables)
     if query.rows is not None:  # whom it selects only the records know: one more column that says so
         pair = space.both(pair, space.named(f"{ACROSS}{_digest(plain(query.rows))}", "yes"))
     if query.join == "inner":
-        return space.both(left, space.both(pair, right))
-    return space.both(left, space.either(space.without(EVERY, pair), right))
+        whole = space.both(left, pair)
+        for other in others:
+            whole = space.both(whole, other)
+        return whole
+    return space.both(left, space.either(space.without(EVERY, pair), others[0]))
 
 
 def _parts(space: Space, rows: int | None, what: Aggregate, query: Query, spec: Spec) -> Iterator[Part]:
@@ -180,16 +180,12 @@ def _parts(space: Space, rows: int | None, what: Aggregate, query: Query, spec: 
     or less: a sum of zeros and ones, or of rows that WHERE or clamping leaves one value, is a count. So each is about
     a count, too.
     """
-    tables = {name: spec.dataset(name) for name in (query.left, query.right)}
+    tables = {name: spec.dataset(name) for name in query.tables}
     there = _text(space, _there(space, rows, what, query, tables))
     yield Part(family=COUNTED, population=there, prepared="")
     for moment in moments_of(what, query, spec) or (values_of(what, query, spec),):
         columns = sorted(
-            {
-                ColumnRef(name, c)
-                for name, f in ((query.left, moment.left), (query.right, moment.right))
-                for c in f.values
-            }
+            {ColumnRef(name, c) for name, f in zip(query.tables, moment.factors, strict=True) for c in f.values}
         )
         kind = ("relation " if len(columns) > 1 else VALUE) + " ".join(map(str, columns)) if columns else COUNTED
         prepared = _digest([_range(tables, ref) for ref in columns]) if columns else ""

@@ -203,7 +203,7 @@ def _data(review: Checked) -> Section:
 
 
 def _use(query: Query | None, spec: Spec, dataset: Dataset, name: str) -> str:
-    if query is None or dataset.name not in (query.left, query.right):
+    if query is None or dataset.name not in query.tables:
         return "nothing"
     uses = ["find the same person"] if name == dataset.key else []
     if name in {own.column for ref in query.group_by for own in origins(ref) if own.dataset == dataset.name}:

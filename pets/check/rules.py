@@ -36,9 +36,9 @@ class Asked:
     cards: Mapping[str, Card]
 
     @property
-    def tables(self) -> tuple[Dataset, Dataset]:
-        """The tables of the query, left and right."""
-        return self.spec.dataset(self.query.left), self.spec.dataset(self.query.right)
+    def tables(self) -> tuple[Dataset, ...]:
+        """The tables of the query, in its order."""
+        return tuple(self.spec.dataset(name) for name in self.query.tables)
 
     @property
     def holders(self) -> frozenset[str]:
@@ -136,8 +136,8 @@ def touched(query: Query, spec: Spec, dataset: str) -> tuple[str, ...]:
 
 def filters(query: Query, dataset: str, *, alone: bool = False) -> frozenset[str]:
     """Columns of a dataset that WHERE looks at: beside columns of the other table, too, unless ``alone``."""
-    where = query.where_left if dataset == query.left else query.where_right
-    own = frozenset(columns_of(where)) if where is not None and dataset in (query.left, query.right) else frozenset()
+    where = query.where(dataset)
+    own = frozenset(columns_of(where)) if where is not None else frozenset()
     return own if alone else own | crossed(query, dataset)
 
 
@@ -229,20 +229,25 @@ def alike_levels(asked: Asked) -> Found:
 
 @rule("spec.one-holder")
 def one_holder(asked: Asked) -> Found:
-    """A joint query joins tables of two organisations."""
-    left, right = asked.tables
-    if left.party == right.party:
-        yield (
-            f"dataset.{right.name}.party",
-            f"{left.party} holds both tables, so there is nothing to compute jointly",
-            "let it compute the table by itself",
-        )
+    """A joint query joins tables of two organisations, or three tables of three."""
+    tables = asked.tables
+    for number, table in enumerate(tables):
+        if table.party in {earlier.party for earlier in tables[:number]}:
+            yield (
+                f"dataset.{table.name}.party",
+                f"{table.party} holds both tables, so there is nothing to compute jointly"
+                if len(tables) == 2
+                else f"{table.party} holds two of the tables, and each is another holder's",
+                "let it compute the table by itself"
+                if len(tables) == 2
+                else f"let {table.party} join its own tables into one, and join that with the third",
+            )
 
 
 @rule("spec.helper")
 def one_helper(asked: Asked) -> Found:
     """Exactly one computing party holds no table of the query."""
-    if len(asked.helpers) != 1 and len(asked.holders) == 2:
+    if len(asked.helpers) != 1 and len(asked.holders) == len(asked.tables):
         yield (
             "party",
             f"the join needs exactly one computing party that holds none of its tables, found "
@@ -298,7 +303,7 @@ def same_domain(asked: Asked) -> Found:
 @rule("leak.helper-holds-data")
 def helper_holds_data(asked: Asked) -> Found:
     """A helper with records of its own is an input party, and two input parties together see everything."""
-    for name in asked.helpers if len(asked.holders) == 2 else ():
+    for name in asked.helpers if len(asked.holders) == len(asked.tables) else ():
         if "input" in asked.spec.party(name).roles:
             yield (
                 f"party.{name}.roles",
@@ -369,7 +374,7 @@ def idle_party(asked: Asked) -> Found:
 def idle_dataset(asked: Asked) -> Found:
     """Approval of a table that the query does not touch is approval for nothing, or for something unsaid."""
     for dataset in asked.spec.datasets:
-        if dataset.name not in (asked.query.left, asked.query.right):
+        if dataset.name not in asked.query.tables:
             yield (f"dataset.{dataset.name}", f"the query does not touch {dataset.name}", "leave it out")
 
 

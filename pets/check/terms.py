@@ -7,13 +7,13 @@ from datetime import timedelta
 from fractions import Fraction
 from typing import Final, TypedDict
 
-from pets.check import budget
+from pets.check import budget, noised
 from pets.check.rules import Asked, Found, rule
 from pets.errors import PetsError
 from pets.spec import moments as taken_apart
 from pets.spec.cards import EVERYONE
 from pets.spec.ir import Dimension, Factor
-from pets.spec.joins import JOINS
+from pets.spec.joins import JOINS, STAR, joins_of
 from pets.spec.model import DESIGN, DifferentialPrivacy, Spec, quantity
 
 MAX_WINDOW: Final = timedelta(days=5 * 366)
@@ -58,7 +58,7 @@ def exact_release(asked: Asked) -> Found:
 @rule("spec.crossing")
 def crossing(asked: Asked) -> Found:
     """Rows are compared one by one: role b has one beside each of role a, and persons are counted before that."""
-    if not asked.query.compares or (roles := asked.roles) is None:
+    if not asked.query.compares or (roles := asked.roles) is None or len(asked.tables) > 2:
         return
     place = "WHERE" if asked.query.rows is not None else "CASE"
     left, right = asked.tables
@@ -122,22 +122,24 @@ def scale(asked: Asked) -> Found:
         return
     known = {name: weight for name, weight in privacy.weights.items() if name in {m.name for m in found}}
     shares = budget.split_epsilon(quantity(privacy.epsilon), [m.name for m in found], known)
-    left, right = asked.tables
-    a, b = (left, right) if roles.a_side == "left" else (right, left)
-    dims_a, dims_b = (taken_apart.dimensions(asked.query, asked.spec, s) for s in (roles.a_side, roles.b_side))
+    sides = roles.sides
+    tables = {role: asked.spec.dataset(taken_apart.table_of(asked.query, side)) for role, side in sides.items()}
+    dims = {role: taken_apart.dimensions(asked.query, asked.spec, side) for role, side in sides.items()}
     sizes = _Sizes(
-        k_a=a.max_rows_per_person,
-        k_b=b.max_rows_per_person,
-        g=taken_apart.cells(dims_a),
-        h=taken_apart.cells(dims_b),
-        b_grouped=bool(dims_b),
+        k_a=tables["a"].max_rows_per_person,
+        k_b=tables["b"].max_rows_per_person,
+        g=taken_apart.cells(dims["a"]),
+        h=taken_apart.cells(dims["b"]),
+        b_grouped=bool(dims["b"]),
     )
     for m in found:
-        plain = (m.left, m.right) if roles.a_side == "left" else (m.right, m.left)
+        own = {role: m.of(side) for role, side in sides.items()}
+        third = noised.beside(own["d"], tables["d"], dims["d"]) if "d" in own else None
         try:
-            budget.coarse(*plain, m.outer, epsilon=shares[m.name], name=m.name, **sizes)
+            budget.coarse(own["a"], own["b"], m.outer, epsilon=shares[m.name], name=m.name, d=third, **sizes)
         except PetsError as error:
-            width = budget.sensitivity(_coarsest(plain[0]), _coarsest(plain[1]), m.outer, **sizes)
+            least_d = None if third is None else replace(third, factor=_coarsest(third.factor))
+            width = budget.sensitivity(_coarsest(own["a"]), _coarsest(own["b"]), m.outer, d=least_d, **sizes)
             least = _least_epsilon(width, shares[m.name], privacy)
             hint = f'write epsilon = "{least}" or more, raise the weight of this column, or lower max_rows_per_person'
             yield ("release.differential_privacy.epsilon", error.text.removeprefix("dp.scale: "), hint)
@@ -202,10 +204,18 @@ def b_cells(asked: Asked) -> Found:
     """Every cell of role b's own grouping is one more column on the wire; many need one row a person there."""
     if (roles := asked.roles) is None or not taken_apart.keyed(asked.query, asked.spec, roles):
         return
-    dims = taken_apart.dimensions(asked.query, asked.spec, roles.b_side)
-    table = asked.query.left if roles.b_side == "left" else asked.query.right
-    if asked.spec.dataset(table).max_rows_per_person > 1:
-        most = taken_apart.MAX_B_CELLS
+    others = [side for role, side in roles.sides.items() if role != "a"]
+    dims = tuple(d for side in others for d in taken_apart.dimensions(asked.query, asked.spec, side))
+    table = " and ".join(taken_apart.table_of(asked.query, side) for side in others)
+    most = taken_apart.MAX_B_CELLS
+    if len(others) > 1:
+        yield (
+            f"computation.sql: GROUP BY <- {', '.join(str(d.column) for d in dims)}",
+            f"{table} are grouped into {taken_apart.cells(dims)} cells together, {h_of(dims)}; the most of two such "
+            f"tables beside a third is {most}",
+            "group by fewer columns of these tables, or by coarser ones",
+        )
+    elif asked.spec.dataset(table).max_rows_per_person > 1:
         yield (
             f"computation.sql: GROUP BY <- {', '.join(str(d.column) for d in dims)}",
             f"{table}, of which a person may have several rows, is grouped into {taken_apart.cells(dims)} cells, "
@@ -225,12 +235,16 @@ def h_of(dims: tuple[Dimension, ...]) -> str:
 @rule("spec.protocol")
 def protocol(asked: Asked) -> Found:
     """The protocol has a card here, and it is one that joins."""
-    if asked.protocol not in JOINS:
+    able = joins_of(asked.query)
+    if asked.protocol not in able:
         known = asked.protocol in asked.cards
+        what = "does not join three tables" if asked.query.third is not None else "does not join two tables"
+        if asked.protocol not in (*JOINS, STAR):
+            what = "does not join tables"
         yield (
             "security.protocol",
-            f"{asked.protocol} {'does not join tables' if known else 'has no card in this installation'}",
-            f"write {' or '.join(JOINS)}, or leave the choice to the planner",
+            f"{asked.protocol} {what if known else 'has no card in this installation'}",
+            f"write {' or '.join(able)}" + (", or leave the choice to the planner" if able == JOINS else ""),
         )
 
 

@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Iterator
 from fractions import Fraction
 from math import prod
-from typing import Final
 
 from pets.check.budget import exact
 from pets.check.rules import Asked, Found, rule
@@ -13,12 +12,9 @@ from pets.spec.banded import across
 from pets.spec.control import Control
 from pets.spec.dominance import below_zero
 from pets.spec.lines import MAX_LINED
-from pets.spec.moments import Side
 from pets.spec.ordering import PERSONS_A_PLACE, fits
 from pets.spec.protected import MAX_PARTS, PLAIN, by_person, follows, held_sums, overlapping, width
 from pets.spec.query import LOGISTIC, ORDER, Aggregate, ColumnRef, Statistic
-
-SIDES: Final[tuple[Side, Side]] = ("left", "right")
 
 
 @rule("control.and-noise")
@@ -58,6 +54,12 @@ def dominance(asked: Asked) -> Found:
     if control is None or not asked.measured:
         return
     held = held_sums(asked.query, asked.spec, control)
+    if held and asked.query.third is not None:
+        yield (
+            f"release.disclosure_control <- {', '.join(moment.name for moment in held)}",
+            "rules on contributions are not held where three tables are joined",
+            "ask for counts only, or choose a preset without such a rule (ons-10)",
+        )
     for moment in held:
         for name in below_zero(moment, asked.query, asked.spec):
             yield (
@@ -66,7 +68,7 @@ def dominance(asked: Asked) -> Found:
                 "declare its range from 0, ask for counts only, or choose a preset without such a rule (ons-10)",
             )
     for one, other in itertools.combinations(held, 2):
-        if (one.left.values, one.right.values) == (other.left.values, other.right.values):
+        if [factor.values for factor in one.factors] == [factor.values for factor in other.factors]:
             yield (
                 f"release.disclosure_control <- {one.name}, {other.name}",
                 "one sum less the other is a sum over those who lack a value, and of it nobody compares contributions",
@@ -92,7 +94,8 @@ def known_totals(asked: Asked) -> Found:
     grouped = {str(ref) for ref in asked.query.group_by}
     for column in sorted({name for names in control.known_totals for name in names} - grouped):
         yield path, f"{column} does not divide this table", "name grouping columns of the query, as dataset.column"
-    cells = prod(taken_apart.cells(taken_apart.dimensions(asked.query, asked.spec, side)) for side in SIDES)
+    sides = taken_apart.SIDES[: len(asked.query.tables)]
+    cells = prod(taken_apart.cells(taken_apart.dimensions(asked.query, asked.spec, side)) for side in sides)
     if cells > MAX_LINED:
         yield path, f"the table has {cells} cells, and at most {MAX_LINED} can be in lines", "group by less"
 

@@ -31,11 +31,12 @@ class View:
     """Permutations that it found out without holding their key."""
     tables: set[tuple[str, ...]] = field(default_factory=set)
     """Tables that nothing hides from it, by the key of their tokens and their role."""
-    joint: bool = False
-    """It knows which place of the one list is which of the other."""
-    placed: bool = False
-    """It knows whose places those are, or their order among the rows."""
-    count: Mark = Mark.NEVER
+    matched: set[str] = field(default_factory=set)
+    """It knows which place of role a's list is which of these roles' lists."""
+    placed: set[str] = field(default_factory=set)
+    """Of these it knows whose places those are, or their order among the rows."""
+    counts: dict[str, Mark] = field(default_factory=dict)
+    """How many rows match, by the role whose table they match in."""
 
     roles: frozenset[str] = field(init=False)
     seen: tuple[Message, ...] = field(init=False)
@@ -48,6 +49,19 @@ class View:
         self.roles = frozenset(role for role, party in self.case.roles.items() if party in self.parties)
         self.seen = tuple(m for m in join.messages if {m.receiver, *_makers(m)} & self.roles)
         self.keys = frozenset(key.name for key in join.keys if self.roles & set(key.holders))
+
+    @property
+    def joint(self) -> bool:
+        """It knows which place of the one list is which of every other."""
+        return self.matched >= set(self.case.sides) - {"a"}
+
+    def match_all(self) -> None:
+        """Note that it is joint."""
+        self.matched |= set(self.case.sides) - {"a"}
+
+    def counted(self, role: str, mark: Mark) -> None:
+        """Note a count of the rows that match in a role's table; one that tells less than another adds nothing."""
+        self.counts[role] = max(self.counts.get(role, Mark.NEVER), mark, key=lambda each: each.rank)
 
     def holds(self, key: str) -> bool:
         return key in self.keys
@@ -68,7 +82,8 @@ class View:
         """Grows with everything that is learned."""
         names = (self.values, self.persons, self.groups, self.noise, self.exact, self.noised)
         sets = len(self.orders) + len(self.tables)
-        return sum(len(found) for found in names) + sets + self.joint + self.placed + self.count.rank
+        counts = sum(mark.rank for mark in self.counts.values())
+        return sum(len(found) for found in names) + sets + len(self.matched) + len(self.placed) + counts
 
 
 def _makers(message: Message) -> set[str]:
@@ -84,7 +99,7 @@ def view(case: Case, parties: frozenset[PartyId]) -> View:
         known |= own
     if case.computed and len(seen.roles & {"a", "b", "helper"}) > 1:  # K16: two of three have all parts
         seen.values.update(case.sides)
-        seen.joint = True
+        seen.match_all()
     while True:
         _lists(seen)
         before = seen.size
@@ -111,7 +126,7 @@ def _lists(seen: View) -> None:
                 # a list of nobody shows which they are
                 dummies.setdefault(key, []).append(_inside(inside, "dummies") if filled else set())
             case "match" if not hidden:
-                seen.joint = True  # K6
+                seen.match_all()  # K6
             case Call("ends", (Call("groups", (str(role),)),)) if not hidden:
                 seen.groups.add(role)  # K7
     for key, role in seen.tables:  # K14: tokens that read nothing but zeros, or nothing that fits, are in no table
@@ -120,14 +135,17 @@ def _lists(seen: View) -> None:
         lists.setdefault(key, {})[role] = False
         dummies.setdefault(key, []).append(set())
     for key, found in lists.items():
-        if len(found) > 1:  # K5
-            seen.joint = True
-            seen.placed = seen.placed or not all(found.values())
+        for role in (set(found) - {"a"}) if len(found) > 1 else ():  # K5
+            seen.matched.add(role)
+            if not all(found.values()):
+                seen.placed.add(role)
             padded = any(not seen.holds(each) for each in set.intersection(*dummies[key]))
-            seen.count = max(seen.count, Mark.NOISED if padded else Mark.SIZE, key=lambda mark: mark.rank)
-    if seen.joint and seen.values:
-        seen.count = max(seen.count, Mark.SIZE, key=lambda mark: mark.rank)  # K5: dummies have no value
-    seen.placed = seen.placed or (seen.joint and bool(seen.roles & set(seen.case.sides)))
+            seen.counted(role, Mark.NOISED if padded else Mark.SIZE)
+    for role in seen.matched:
+        if seen.values:
+            seen.counted(role, Mark.SIZE)  # K5: dummies have no value
+        if seen.roles & set(seen.case.sides):
+            seen.placed.add(role)
 
 
 def _resolved(case: Case, term: Term) -> Term:
@@ -273,13 +291,13 @@ def _opened(seen: View, number: int, plain: list[bool]) -> None:
         seen.tables.add(atom.of)
     elif not plain[number] and atom.kind == "computed":
         seen.values.update(seen.case.sides)
-        seen.joint = True
+        seen.match_all()
     elif atom.kind == "noise":  # under a map, or in a product, that nothing hides
         seen.noise.add(atom.of[0])
     elif plain[number] and atom.kind in ("permute", "order"):
         seen.orders.add(atom.of)
     elif plain[number] and atom.kind == "gather" and atom.of[0] == "match":
-        seen.joint = True
+        seen.match_all()
     elif plain[number] and atom.kind in ("gather", "sum_cells"):
         seen.groups.add("a")
     for each in atom.inner:

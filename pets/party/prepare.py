@@ -14,14 +14,14 @@ from pets.errors import SourceError
 from pets.kernels import columns, noise, rows, tags
 from pets.kernels.prf import Stream
 from pets.party.sources import Table
-from pets.protocols import control, dominance, helper_join_b, keyed, modelled, ordered
+from pets.protocols import control, dominance, helper_join_b, keyed, modelled, ordered, star_join
 from pets.protocols import rows as rows_protocol
 from pets.protocols.helper_join import PeopleOfB, RowsOfA, Shape, Sizes
 from pets.protocols.rep3.groups import Rank
 from pets.protocols.rep3.logistic import Design
 from pets.spec import ir
 from pets.spec.cards import load_cards
-from pets.spec.ir import AddNoise, Factor, HelperJoin, Protect, Read
+from pets.spec.ir import AddNoise, Factor, HelperJoin, Protect, Read, Third
 
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
@@ -30,8 +30,28 @@ U64 = npt.NDArray[np.uint64]
 def shape_of(join: HelperJoin) -> Shape | helper_join_b.Shape:
     """The parameters of the protocol, from the plan: b-cell h of gathered or summed column c is number c * H + h."""
     names = load_cards()[join.card].names(dict(join.public))
-    b_cells = names["v"] // len(join.summed)
-    summed = tuple((s.gathered * b_cells + h, s.a) for s in join.summed for h in range(b_cells))
+    summed = tuple((of_b, of_a) for of_b, _, of_a in join.products)
+    if join.third is not None:
+        return star_join.Shape(
+            n_a=names["n_a"],
+            n_b=names["n_b"],
+            g=names["g"],
+            k=names["k"],
+            t=names["t"],
+            n_list_a=names["n_list_a"],
+            n_list_b=names["n_list_b"],
+            x=0,
+            v_g=names["v_g"],
+            summed=summed,
+            fixed_ids=join.fixed_ids,
+            ones=frozenset(join.ones),
+            third=names["third"],
+            n_d=names["n_d"],
+            n_list_d=names["n_list_d"],
+            d_g=names["d_g"],
+            ones_d=frozenset(join.third.ones),
+            third_d=names["third_d"],
+        )
     if join.card == helper_join_b.PROTOCOL:
         return helper_join_b.Shape(
             n_a=names["n_a"],
@@ -71,27 +91,28 @@ def rows_shape(join: HelperJoin) -> rows_protocol.Shape | None:
     """What three parties compute on each row, from the plan; None if nothing is."""
     if join.rows is None:
         return None
-    h, levels = join.brought_cells, join.levels
+    of_d = None if join.third is None else _beside(join, join.third)
     return rows_protocol.Shape(
         listed=load_cards()[join.card].names(dict(join.public))["n_list_a"],
-        brought=join.checks + join.parameter("v_g") - len(join.ones),
-        gathered=len(join.gathered) * h,
+        brought=join.checks + join.parameter("v_g") - len(join.ones) + (0 if of_d is None else len(of_d.travelling)),
+        gathered=len(join.gathered) * (join.b_cells // join.d_cells),
         compared_a=1 + max((pair.a for pair in join.rows.pairs), default=-1),
         compared_b=1 + max((pair.b for pair in join.rows.pairs), default=-1),
         pairs=tuple((pair.a, pair.op, pair.b) for pair in join.rows.pairs),
         condition=None if join.rows.condition is None else _condition(join.rows.condition),
         factors_a=len(join.factors_a),
-        summed=tuple(
-            ((s.gathered * h + cell) * levels + level, s.a)
-            for s in join.summed
-            for cell in range(h)
-            for level in range(levels)
-        ),
+        summed=tuple((of_b, of_a) for of_b, _, of_a in join.products),
         checks=join.checks,
         ones=frozenset(join.ones),
         keyed=_keyed(join),
         cased=_cased(join.rows),
+        third=of_d,
     )
+
+
+def _beside(join: HelperJoin, third: Third) -> rows_protocol.Beside:
+    factors = tuple(of_d for _, of_d, _ in join.products if of_d is not None)
+    return rows_protocol.Beside(len(third.gathered) * third.cells, frozenset(third.ones), factors)
 
 
 def _cased(rows: ir.RowFilter) -> rows_protocol.Cased | None:
@@ -226,12 +247,14 @@ def rows_of_a(read: Read, join: HelperJoin, shape: Sizes, table: Table, own: Str
 
 
 def people_of_b(read: Read, join: HelperJoin, shape: Sizes, table: Table, own: Stream) -> PeopleOfB:
-    """What role b brings: each person once, every factor summed over the person's rows in each of b's cells.
+    """What role b brings, or role d: each person once, every factor summed over the person's rows in each of its cells.
 
     Raises: SourceError source.rows-per-person if there are more rows a person and the plan does not truncate.
     """
     occurrence = _number(read, table, own)
-    b_cells, cells = join.brought_cells, table.cell
+    b_cells, brought, cells = join.brought_cells, join.gathered, table.cell
+    if join.third is not None and read.out == join.third.read:
+        b_cells, brought = join.third.cells, join.third.gathered
     if join.keyed is not None:  # one row a person: the number of its cell goes along
         table = replace(table, cell=np.zeros_like(cells))
     sums: list[I64] = []
@@ -239,7 +262,7 @@ def people_of_b(read: Read, join: HelperJoin, shape: Sizes, table: Table, own: S
         by_row = _factor(factor, table, b_cells, occurrence)
         sums.append(rows.per_person_sums(table.person, table.cell, b_cells, by_row, occurrence))
     values: list[I64] = []
-    for gathered in join.gathered:
+    for gathered in brought:
         for cell in range(b_cells):
             column = sums[gathered.factor][:, cell]
             less = gathered.outer and cell == b_cells - 1 and join.keyed is None

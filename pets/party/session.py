@@ -19,7 +19,7 @@ from pets.party.drive import Tick, drive
 from pets.party.sources import Table
 from pets.plan.cost import parties_of, ring_of
 from pets.plan.review import Reviewed
-from pets.protocols import control, helper_join, helper_join_b
+from pets.protocols import control, helper_join, helper_join_b, star_join
 from pets.protocols.base import Role
 from pets.secret import Secret
 from pets.spec.ir import HelperJoin, Protect, Read
@@ -37,8 +37,8 @@ WATCH_S: Final = 0.05
 REASON_S: Final = 2.0
 """How long a party whose connection was cut waits for the word of the peer that says why."""
 
-_ROLE_OF_KEY: Final = {"a": ("ab", "ac"), "b": ("ab", "bc"), "helper": ("ac", "bc")}
-_ROLES: Final = ("a", "b", "helper")
+_ROLE_OF_KEY: Final = {"a": ("ab", "ac", "ad"), "b": ("ab", "bc"), "helper": ("ac", "bc"), "d": ("ad",)}
+_ROLES: Final = ("a", "b", "helper", "d")
 
 
 class Carrier(Protocol):
@@ -129,7 +129,7 @@ class Session:
         self._labels = gate.labels_of(reviewed.plan)
         self._shape = prepare.shape_of(self._join)
         self._roles = roles_of(reviewed)
-        self._role = next(role for role in _ROLES if self._roles[role] == party)
+        self._role = next(role for role in _ROLES if self._roles.get(role) == party)
         self._peers = tuple(name for name in reviewed.spec.computing if name != party)
         self._own_agreed = to_agree(reviewed, self._shape, cover)
         self._private = {peer: Secret(entropy(32)) for peer in self._peers}
@@ -230,7 +230,9 @@ class Session:
             thread.start()
         # How long the sampler takes tells of what it drew: so not between the start of a run and its hello, where peers
         # could time it, but beside their hellos and the reading of rows.
-        noise = prepare.noise_of(self.reviewed.plan.protection, self._shape, prf.Stream(self._noise_seed))
+        noise = None
+        if self._role != "d":
+            noise = prepare.noise_of(self.reviewed.plan.protection, self._shape, prf.Stream(self._noise_seed))
         brought = self._own_rows()
         if brought is not None:
             self._tick("records", 0, 0.0)
@@ -366,10 +368,12 @@ class Session:
         return hello.run_id([*bodies, self._result_hello.body])
 
     def _keys(self, run_id: bytes) -> dict[str, prf.KeyFamily]:
-        """The two key families of this party's pairs. A peer whose key agrees on nothing is refused."""
+        """The key families of this party's pairs. A peer whose key agrees on nothing is refused."""
         families = {}
         order = self.reviewed.spec.computing
         for pair in _ROLE_OF_KEY[self._role]:
+            if "d" in pair and "d" not in self._roles:
+                continue
             members = [self._roles["helper" if letter == "c" else letter] for letter in pair]
             peer = next(name for name in members if name != self.party)
             try:
@@ -412,6 +416,9 @@ class Session:
             yield from self._play_join(keys, brought, noise, on_rows)
             return
         roles = {party: role for role, party in self._roles.items() if role in _ROLES}
+        if self.party not in ring:  # role d of a join of three tables sends its own, and computes nothing
+            yield from self._play_join(keys, brought, noise, on_rows)
+            return
         me = ring.index(self.party)
         before, after = (self._family(keys, ring[(me + step) % 3]) for step in (2, 1))
         ctx = control.context(me, before, after, (roles[ring[0]], roles[ring[1]], roles[ring[2]]))
@@ -433,6 +440,8 @@ class Session:
         """The join alone; what is returned is this party's share of the sums, where another protocol takes it over."""
         if brought is None and self._role != "helper":
             raise InternalError("internal.bug", where="a party without rows plays an input role")
+        if isinstance(self._shape, star_join.Shape):
+            return (yield from self._play_star(self._shape, keys, brought, noise, on_rows))
         if isinstance(self._shape, helper_join_b.Shape):
             return (yield from self._play_mode_b(self._shape, keys, brought, noise, on_rows))
         if isinstance(brought, helper_join.RowsOfA):
@@ -457,9 +466,30 @@ class Session:
             return None
         return (yield from helper_join_b.helper(shape, keys["ac"], keys["bc"], noise, on_rows))
 
+    def _play_star(
+        self,
+        shape: star_join.Shape,
+        keys: Mapping[str, prf.KeyFamily],
+        brought: helper_join.RowsOfA | helper_join.PeopleOfB | None,
+        noise: prepare.U64 | None,
+        on_rows: helper_join.OnRows | None,
+    ) -> Role[prepare.U64 | None]:
+        if self._role == "d" and isinstance(brought, helper_join.PeopleOfB):
+            yield from star_join.party_d(shape, brought, keys["ad"])
+            return None
+        if on_rows is None:
+            raise InternalError("internal.bug", where="three tables are joined and nothing is computed on rows")
+        if isinstance(brought, helper_join.RowsOfA):
+            families = (keys["ab"], keys["ad"], keys["ac"])
+            return (yield from star_join.party_a(shape, brought, *families, noise, on_rows))
+        if isinstance(brought, helper_join.PeopleOfB):
+            yield from star_join.party_b(shape, brought, keys["ab"], keys["bc"], noise, on_rows)
+            return None
+        return (yield from star_join.helper(shape, keys["ac"], keys["bc"], noise, on_rows))
+
     def _family(self, keys: Mapping[str, prf.KeyFamily], peer: PartyId) -> prf.KeyFamily:
         """The keys that this party shares with ``peer``."""
-        other = next(role for role in _ROLES if self._roles[role] == peer)
+        other = next(role for role in _ROLES if self._roles.get(role) == peer)
         letters = sorted({"helper": "c"}.get(role, role) for role in (self._role, other))
         return keys["".join(letters)]
 

@@ -74,7 +74,8 @@ class Forecast:
 def parties_of(plan: Plan) -> dict[str, PartyId]:
     """Which party plays which role of the join card."""
     join = join_of(plan)
-    return {"a": join.role_a, "b": join.role_b, "helper": join.helper, "result": opening_of(plan).to}
+    parties = {"a": join.role_a, "b": join.role_b, "helper": join.helper, "result": opening_of(plan).to}
+    return parties if join.third is None else {**parties, "d": join.third.role}
 
 
 def join_of(plan: Plan) -> HelperJoin:

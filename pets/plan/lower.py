@@ -14,6 +14,7 @@ from pets.check.noised import noised_columns, plain
 from pets.errors import LeakError, SpecError
 from pets.ids import PartyId
 from pets.plan.crossed import ROWS_CARD, filtered, greatest
+from pets.plan.star import is_ones, with_third
 from pets.spec import dominance, rowwise
 from pets.spec import moments as taken_apart
 from pets.spec.banded import across, reads
@@ -43,7 +44,7 @@ from pets.spec.ir import (
     Sorted,
     Summed,
 )
-from pets.spec.joins import JOINS, MODE_B, protocol_of
+from pets.spec.joins import MODE_B, STAR, joins_of, protocol_of
 from pets.spec.lines import Lines, lines
 from pets.spec.model import Dataset, Leakage, Spec, quantity
 from pets.spec.moments import MAX_B_CELLS, Roles, Side
@@ -86,24 +87,32 @@ def lower(spec: Spec, query: Query) -> Plan:
     dims_a = taken_apart.dimensions(query, spec, roles.a_side)
     dims_b = taken_apart.dimensions(query, spec, roles.b_side)
     g, h = taken_apart.cells(dims_a), taken_apart.cells(dims_b)
+    dims_d = () if roles.d_side is None else taken_apart.dimensions(query, spec, roles.d_side)
+    h_d = taken_apart.cells(dims_d)
     over_both = taken_apart.on_shares(query, spec)
     levels = taken_apart.cells(over_both)
     keyed = Keyed(g, h, levels) if taken_apart.keyed(query, spec, roles) else None
-    if keyed is not None and _dataset(spec, query, roles.b_side).max_rows_per_person > 1:
-        name = _dataset(spec, query, roles.b_side).name
-        raise SpecError("spec.b-cells", dataset=name, cells=h, most=MAX_B_CELLS)
+    if keyed is not None and (roles.d_side or _dataset(spec, query, roles.b_side).max_rows_per_person > 1):
+        names = [_dataset(spec, query, side).name for role, side in roles.sides.items() if role != "a"]
+        raise SpecError("spec.b-cells", dataset=" and ".join(names), cells=h * h_d, most=MAX_B_CELLS)
+    h *= h_d
     if g * h * levels > MAX_CELLS:
-        named = ", ".join(str(d.column) for d in (*dims_a, *dims_b, *over_both))
+        named = ", ".join(str(d.column) for d in (*dims_a, *dims_b, *dims_d, *over_both))
         path = f"computation.sql: GROUP BY <- {named}"
         raise SpecError("spec.cells", path=path, cells=g * h * levels, most=MAX_CELLS)
-    table_a, table_b = _dataset(spec, query, roles.a_side), _dataset(spec, query, roles.b_side)
+    tables = tuple(_dataset(spec, query, side) for side in roles.sides.values())
     control = effective(spec)
     columns = noised_columns(spec, query, roles) if control is None else ()
     guarded = None if control is None else protected(query, spec, control)
     moments = tuple(c.moment for c in columns) if guarded is None else plain(spec, query, roles, guarded.moments)
-    read_a = _read(spec, query, roles.a_side, roles.a, dims_a, tuple(m.a for m in moments), per_person=False)
-    read_b = _read(spec, query, roles.b_side, roles.b, dims_b, tuple(m.b for m in moments), per_person=True)
+    read_a = _read(spec, query, roles.a_side, roles.a, dims_a, tuple(m.a for m in moments), "rows_a")
+    read_b = _read(spec, query, roles.b_side, roles.b, dims_b, tuple(m.b for m in moments), "people_b")
+    read_d: Read | None = None
     rows: RowFilter | None = None
+    if roles.d_side is not None and roles.d is not None:
+        factors_d = tuple(m.d for m in moments if m.d is not None)
+        read_d = _read(spec, query, roles.d_side, roles.d, dims_d, factors_d, "people_d")
+        rows = RowFilter(ROWS_CARD, load_cards()[ROWS_CARD].version, (), None)
     if query.compares:
         case = across(query.group_by)
         conditions = [query.rows, *(when for when, _ in (() if case is None else case.branches))]
@@ -116,22 +125,28 @@ def lower(spec: Spec, query: Query) -> Plan:
     if guarded is not None and control is not None:
         in_order, statistics = sorts(spec, guarded, control)
     against = None if guarded is None or control is None else dominance.rules(guarded, control)
+    if against is not None and read_d is not None:
+        raise SpecError("spec.three-dominance", path="release.disclosure_control")
     if in_order or keyed is not None or against is not None or query.fitted:
         rows = rows or RowFilter(ROWS_CARD, load_cards()[ROWS_CARD].version, (), None)
         rows = replace(rows, ordered=in_order, keyed=keyed)
     g, h = (g, h * levels) if keyed is None else (keyed.cells, 1)
     if rows is not None and guarded is not None and against is not None:
-        sizes = dominance.Sizes(g, h, table_a.max_rows_per_person, table_b.max_rows_per_person)
+        sizes = dominance.Sizes(g, h, tables[0].max_rows_per_person, tables[1].max_rows_per_person)
         rows = replace(rows, tops=against.tops, contributions=dominance.contributions(guarded, moments, sizes))
-    if (protocol := protocol_of(spec)) not in JOINS:
+    if (protocol := protocol_of(spec)) not in joins_of(query):
         raise SpecError("spec.protocol", path="security.protocol", protocol=protocol)
     card = load_cards()[protocol]
-    join = _join(spec, roles, read_a, read_b, moments, g, h, card, rows, noised=guarded is None)
+    join = _join(spec, roles, read_a, read_b, moments, g, h // h_d, card, rows, noised=guarded is None)
+    if read_d is not None:
+        join = with_third(join, read_d, moments, h_d)
     models: tuple[ShownFit, ...] = ()
     if guarded is not None and guarded.fits and join.rows is not None:
         fitted, models = fits(spec, guarded, rowwise.rows_of(card.names(dict(join.public))["n_list_a"]))
         join = replace(join, rows=replace(join.rows, fits=fitted))
-    _check_range(card, join, moments, columns, table_a, table_b)
+    reads = (read_a, read_b) if read_d is None else (read_a, read_b, read_d)
+    _check_lists(card, dict(join.public), reads)
+    _check_range(card, join, moments, columns, tables)
     safe: AddNoise | Protect
     if control is None or guarded is None:
         release = load_cards()[RELEASE_CARD]
@@ -145,15 +160,15 @@ def lower(spec: Spec, query: Query) -> Plan:
         )
     else:
         cut = lines(query, spec, control)
-        safe = _protect(join, read_b, moments, guarded, control, statistics, models, against, cut, g, h)
+        safe = _protect(join, reads, moments, guarded, control, statistics, models, against, cut, g, h)
     opened = Open(out="opened", of=safe.out, to=roles.result)
-    table = _derive(spec, query, opened.out, (*dims_a, *dims_b, *over_both), moments, statistics, models)
-    return Plan(spec=spec_digest(spec), steps=(read_a, read_b, join, safe, opened, table))
+    table = _derive(spec, query, opened.out, (*dims_a, *dims_b, *dims_d, *over_both), moments, statistics, models)
+    return Plan(spec=spec_digest(spec), steps=(*reads, join, safe, opened, table))
 
 
 def _protect(
     join: HelperJoin,
-    read_b: Read,
+    reads: tuple[Read, ...],
     moments: tuple[Moment, ...],
     guarded: Protected,
     control: Control,
@@ -167,7 +182,8 @@ def _protect(
     """Disclosure control by the three parties of the join: the two that hold shares of the sums, and the third."""
     card = load_cards()[CONTROL_CARD]
     rounded = sum(each.rounded for each in guarded.shown) if control.round_to > 1 else 0
-    rows = load_cards()[join.card].names(dict(join.public))["n_list_a"] * read_b.rows_per_person
+    rows = load_cards()[join.card].names(dict(join.public))["n_list_a"]
+    rows *= prod(read.rows_per_person for read in reads[1:])
     dominance.check_range(against, moments, rows)
     return Protect(
         out="protected",
@@ -214,7 +230,7 @@ def _planes(count: int) -> int:
 
 
 def _dataset(spec: Spec, query: Query, side: Side) -> Dataset:
-    return spec.dataset(query.left if side == "left" else query.right)
+    return spec.dataset(taken_apart.table_of(query, side))
 
 
 def _read(
@@ -224,8 +240,7 @@ def _read(
     party: PartyId,
     dims: tuple[Dimension, ...],
     factors: tuple[Factor, ...],
-    *,
-    per_person: bool,
+    out: str,
 ) -> Read:
     table = _dataset(spec, query, side)
     distinct = tuple(dict.fromkeys(factors))
@@ -233,17 +248,17 @@ def _read(
     for factor in distinct:
         used += [*factor.values, *factor.present]
     return Read(
-        out="rows_a" if not per_person else "people_b",
+        out=out,
         party=party,
         dataset=table.name,
         columns=tuple(dict.fromkeys(used)),
-        where=query.where_left if side == "left" else query.where_right,
+        where=query.where(table.name),
         dimensions=dims,
         factors=distinct,
         max_rows=table.max_rows,
         rows_per_person=table.max_rows_per_person,
         truncate=table.truncate,
-        per_person=per_person,
+        per_person=out != "rows_a",
     )
 
 
@@ -290,16 +305,15 @@ def _join(
     public["v_m"] = len(summed) * h if rows is None else 0
     public["v_c"] = 0 if rows is None or keyed is not None else len(summed) * h
     public["v_k"] = 0 if keyed is None else len(summed) * h
-    if card.id == MODE_B:
-        ones = tuple(number for number, each in enumerate(gathered) if own == 1 and _is_ones(read_b, each))
+    if card.id in (MODE_B, STAR):
+        ones = tuple(number for number, each in enumerate(gathered) if own == 1 and is_ones(read_b, each))
         public["v_t"] = public["v_g"] - len(ones)
         public["v_p"] = sum(each.gathered not in ones for each in summed) * h if rows is None else 0
     else:
         epsilon, delta, public["s"] = _dummies(spec, roles.helper, read_a.rows_per_person)
         public["z"] = len({each.gathered for each in products}) * h
         public["p"] = len(products) * h
-    public = {name: public[name] for name in card.public}
-    _check_lists(card, public, read_a, read_b)
+    public = {name: public[name] for name in card.public if name in public}
     return HelperJoin(
         out="sums",
         card=card.id,
@@ -322,13 +336,6 @@ def _join(
     )
 
 
-def _is_ones(read_b: Read, gathered: Gathered) -> bool:
-    """True if a column of b is 1 for every person that b lists, whatever its rows are."""
-    factor = read_b.factors[gathered.factor]
-    once = factor.people or read_b.rows_per_person == 1
-    return once and not gathered.outer and not factor.values and not factor.present
-
-
 def _dummies(spec: Spec, helper: PartyId, rows_per_person: int) -> tuple[Fraction, Fraction, int]:
     """Epsilon and delta of the helper's count, and half the number of slots for dummies."""
     leak = match_count(spec, helper)
@@ -344,14 +351,14 @@ def _dummies(spec: Spec, helper: PartyId, rows_per_person: int) -> tuple[Fractio
     return epsilon, delta, slots
 
 
-def _check_lists(card: Card, public: Mapping[str, int], read_a: Read, read_b: Read) -> None:
+def _check_lists(card: Card, public: Mapping[str, int], reads: tuple[Read, ...]) -> None:
     """Lists are short enough for positions of 32 bits; in mode B for its chance of a wrong match, too."""
     names = card.names(public)
     longest, most = names["n_list_a"] + names["n_list_b"], MAX_LIST
-    if card.id == MODE_B:
-        longest, most = max(names["n_list_a"], names["n_list_b"]), MAX_READ
+    if card.id in (MODE_B, STAR):
+        longest, most = max(names["n_list_a"], names["n_list_b"], names.get("n_list_d", 0)), MAX_READ
     if longest >= most:
-        path = f"dataset.{read_a.dataset}.max_rows, dataset.{read_b.dataset}.max_rows"
+        path = ", ".join(f"dataset.{read.dataset}.max_rows" for read in reads)
         raise SpecError("spec.rows", path=path, rows=longest, most=most)
 
 
@@ -368,8 +375,7 @@ def _check_range(
     join: HelperJoin,
     moments: tuple[Moment, ...],
     columns: tuple[NoisedColumn, ...],
-    table_a: Dataset,
-    table_b: Dataset,
+    tables: tuple[Dataset, ...],
 ) -> None:
     """Nothing that a holder computes, before or after rounding, leaves 64 bits, whatever its records are.
 
@@ -379,20 +385,22 @@ def _check_range(
     rows = card.names(dict(join.public))["n_list_a"]
     noise = {column.moment.name: 3 * NOISE_TAIL * (column.sensitivity / column.epsilon) for column in columns}
     for moment in moments:
-        for factor, table in ((moment.a, table_a), (moment.b, table_b)):
+        for factor, table in zip(moment.factors, tables, strict=True):
             product = prod(max(abs(end) for end in table.columns[name].scaled_range) for name in factor.values)
             if product + factor.unit >= 2**RANGE_BITS:
-                raise LeakError("dp.range", path=_way(moment, table_a, table_b), column=moment.name, bits=RANGE_BITS)
+                raise LeakError("dp.range", path=_way(moment, tables), column=moment.name, bits=RANGE_BITS)
             if factor.unit >= MAX_UNIT:
                 raise LeakError("dp.scale", column=moment.name)
-        greatest = rows * moment.a.bound * moment.b.bound * table_b.max_rows_per_person
+        greatest = rows * moment.a.bound
+        for factor, table in zip(moment.factors[1:], tables[1:], strict=True):
+            greatest *= factor.bound * table.max_rows_per_person
         if greatest + noise.get(moment.name, 0) >= 2**RANGE_BITS:
-            raise LeakError("dp.range", path=_way(moment, table_a, table_b), column=moment.name, bits=RANGE_BITS)
+            raise LeakError("dp.range", path=_way(moment, tables), column=moment.name, bits=RANGE_BITS)
 
 
-def _way(moment: Moment, table_a: Dataset, table_b: Dataset) -> str:
+def _way(moment: Moment, tables: tuple[Dataset, ...]) -> str:
     """From a sum back to the measures in it."""
-    sides = ((table_a, moment.a), (table_b, moment.b))
+    sides = tuple(zip(tables, moment.factors, strict=True))
     names = dict.fromkeys(f"{table.name}.{name}" for table, factor in sides for name in factor.values)
     return f"computation.sql: {moment.name} <- {', '.join(names)}"
 

@@ -17,7 +17,7 @@ from pets.plan.cost import join_of, parties_of
 from pets.plan.wiring import check_wiring
 from pets.spec.banded import levels_of, reads
 from pets.spec.cards import Card
-from pets.spec.ir import AddNoise, Derive, HelperJoin, Moment, NoisedColumn, Plan, Protect, Read
+from pets.spec.ir import AddNoise, Derive, Factor, HelperJoin, Moment, NoisedColumn, Plan, Protect, Read
 from pets.spec.model import Spec, quantity
 from pets.spec.predicate import columns_of
 from pets.spec.query import ColumnRef
@@ -55,7 +55,7 @@ def subject_of(plan: Plan, spec: Spec) -> flow.Subject:
             moment.name,
             frozenset(
                 ColumnRef(reads[role].dataset, name)
-                for role, factor in (("a", moment.a), ("b", moment.b))
+                for role, factor in zip(reads, moment.factors, strict=True)
                 for name in factor.present
             ),
             number in shown,
@@ -97,7 +97,8 @@ def subject_of(plan: Plan, spec: Spec) -> flow.Subject:
 def _reads(plan: Plan) -> dict[str, Read]:
     join = join_of(plan)
     by_out = {step.out: step for step in plan.steps if isinstance(step, Read)}
-    return {"a": by_out[join.a], "b": by_out[join.b]}
+    reads = {"a": by_out[join.a], "b": by_out[join.b]}
+    return reads if join.third is None else {**reads, "d": by_out[join.third.read]}
 
 
 def _counts_persons(plan: Plan) -> bool:
@@ -134,6 +135,7 @@ def _sizes(plan: Plan, join: HelperJoin, spec: Spec) -> None:
     brought_cells, b_cells = (1 if on_cells else b_cells), b_cells * levels
     if on_cells:
         g, b_cells = g * b_cells, 1
+    h = b_cells * (_cells(reads["d"], spec) if "d" in reads else 1)
     products = [summed for summed in join.summed if summed.a is not None and not on_rows]
     brought = reads["b"].compared, reads["b"].tests
     columns = {
@@ -141,19 +143,26 @@ def _sizes(plan: Plan, join: HelperJoin, spec: Spec) -> None:
         "v_t": len([number for number in range(len(join.gathered)) if number not in join.ones]) * brought_cells
         + sum(map(len, brought))
         + on_cells,
-        "v": len(join.summed) * b_cells,
-        "v_m": 0 if on_rows else len(join.summed) * b_cells,
-        "v_c": len(join.summed) * b_cells if on_rows and not on_cells else 0,
+        "v": len(join.summed) * h,
+        "v_m": 0 if on_rows else len(join.summed) * h,
+        "v_c": len(join.summed) * h if on_rows and not on_cells else 0,
         "v_k": len(join.summed) if on_cells else 0,
         "x": 0 if on_rows else len(join.factors_a),
         "z": len({summed.gathered for summed in products}) * b_cells,
         "p": len(products) * b_cells,
         "v_p": 0 if on_rows else len([summed for summed in join.summed if summed.gathered not in join.ones]) * b_cells,
-        "r": len(join.summed) * b_cells if isinstance(plan.protection, AddNoise) else 0,
+        "r": len(join.summed) * h if isinstance(plan.protection, AddNoise) else 0,
     }
     expected = {"n_a": table_a.max_rows, "n_b": table_b.max_rows, "g": g, "g_l": ends, "k": table_a.max_rows_per_person}
     if join.card == "helper_join_b":
         expected |= {name: columns[name] for name in ("v_g", "v_t", "v", "v_m", "v_c", "v_k", "x", "v_p", "r")}
+    elif join.third is not None:
+        d_cells = _cells(reads["d"], spec)
+        columns["d_g"] = len(join.third.gathered) * d_cells
+        columns["d_t"] = len({*range(len(join.third.gathered))} - {*join.third.ones}) * d_cells
+        expected = {"n_a": table_a.max_rows, "n_b": table_b.max_rows}
+        expected |= {"n_d": spec.dataset(reads["d"].dataset).max_rows, "g": g, "k": table_a.max_rows_per_person}
+        expected |= {name: columns[name] for name in ("v_g", "v_t", "d_g", "d_t", "v", "v_c", "r")}
     else:
         expected["s"] = budget.dummy_slots(join.helper_epsilon, join.helper_delta, table_a.max_rows_per_person)
         expected |= {name: columns[name] for name in ("v_g", "v", "v_m", "v_c", "v_k", "x", "z", "p", "r")}
@@ -161,7 +170,7 @@ def _sizes(plan: Plan, join: HelperJoin, spec: Spec) -> None:
         if got != (name, value):
             raise InternalError("plan.sizes", name=name, got=got, expected=value)
     if isinstance(plan.protection, Protect):
-        _control_sizes(plan.protection, g, b_cells)
+        _control_sizes(plan.protection, g, h)
 
 
 def _control_sizes(safe: Protect, g: int, h: int) -> None:
@@ -223,7 +232,7 @@ def _match_count(join: HelperJoin, spec: Spec) -> None:
         (item for item in spec.security.leakage if item.learner == join.helper and item.item == "match_count"), None
     )
     declared = (quantity(leak.noised.epsilon), quantity(leak.noised.delta)) if leak and leak.noised else None
-    if join.card == "helper_join_b":
+    if join.card in ("helper_join_b", "star_join"):
         declared = (Fraction(0), Fraction(0))  # there is no count
     if declared != (join.helper_epsilon, join.helper_delta):
         raise InternalError(
@@ -234,12 +243,16 @@ def _match_count(join: HelperJoin, spec: Spec) -> None:
 def _bounds(plan: Plan, moment: Moment, spec: Spec) -> None:
     """What one row adds to a sum at most follows from the declared ranges."""
     reads = _reads(plan)
-    for factor, role in ((moment.a, "a"), (moment.b, "b")):
+    for role, factor in zip(reads, moment.factors, strict=True):
         table, greatest = spec.dataset(reads[role].dataset), 1
         for name in factor.values:
             greatest *= max(1, *(abs(end) for end in table.columns[name].scaled_range))
         if (greatest + factor.unit // 2) // factor.unit != factor.bound:
             raise InternalError("plan.noise", column=moment.name, problem="another bound of a factor")
+
+
+def _beside(factor: Factor, read: Read, spec: Spec) -> budget.Beside:
+    return budget.Beside(factor, spec.dataset(read.dataset).max_rows_per_person, _cells(read, spec))
 
 
 def _covers(plan: Plan, column: NoisedColumn, spec: Spec) -> None:
@@ -255,6 +268,7 @@ def _covers(plan: Plan, column: NoisedColumn, spec: Spec) -> None:
         g=_cells(reads["a"], spec),
         h=_cells(reads["b"], spec),
         b_grouped=bool(reads["b"].dimensions),
+        d=None if column.moment.d is None else _beside(column.moment.d, reads["d"], spec),
     )
     if column.sensitivity != needed:
         raise InternalError("plan.noise", column=column.moment.name, problem="another sensitivity")

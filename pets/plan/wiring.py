@@ -18,7 +18,21 @@ from pets.spec.canonical import spec_digest
 from pets.spec.cards import Card
 from pets.spec.control import Control, effective
 from pets.spec.fitting import fits
-from pets.spec.ir import AddNoise, Derive, Factor, HelperJoin, Moment, Open, Plan, Protect, Read, RowFilter, Summed
+from pets.spec.ir import (
+    AddNoise,
+    Derive,
+    Factor,
+    Gathered,
+    HelperJoin,
+    Moment,
+    Open,
+    Plan,
+    Protect,
+    Read,
+    RowFilter,
+    Summed,
+    Third,
+)
 from pets.spec.lines import lines
 from pets.spec.model import Spec
 from pets.spec.moments import SideMoment
@@ -37,6 +51,12 @@ Check = tuple[str, Any, Any]
 _STEPS: Final[dict[tuple[type, ...], tuple[str, ...]]] = {
     (Read, Read, HelperJoin, AddNoise, Open, Derive): ("rows_a", "people_b", "sums", "noised", "opened", "table"),
     (Read, Read, HelperJoin, Protect, Open, Derive): ("rows_a", "people_b", "sums", "protected", "opened", "table"),
+    (Read, Read, Read, HelperJoin, AddNoise, Open, Derive): (
+        *("rows_a", "people_b", "people_d", "sums", "noised", "opened", "table"),
+    ),
+    (Read, Read, Read, HelperJoin, Protect, Open, Derive): (
+        *("rows_a", "people_b", "people_d", "sums", "protected", "opened", "table"),
+    ),
 }
 """The steps of a plan, and what each calls what it gives."""
 
@@ -54,8 +74,9 @@ def check_wiring(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> None:
 
 
 def _checks(plan: Plan, spec: Spec, query: Query, cards: Mapping[str, Card]) -> Iterator[Check]:
-    a, b, join, safe, opened, derive = plan.steps
+    a, b, *third, join, safe, opened, derive = plan.steps
     assert isinstance(a, Read) and isinstance(b, Read) and isinstance(join, HelperJoin)
+    reads = (a, b, *(read for read in third if isinstance(read, Read)))
     assert isinstance(safe, AddNoise | Protect) and isinstance(opened, Open) and isinstance(derive, Derive)
     control = effective(spec)
     yield "format", plan.format, 1
@@ -63,18 +84,21 @@ def _checks(plan: Plan, spec: Spec, query: Query, cards: Mapping[str, Card]) -> 
     yield "of", (join.a, join.b, safe.of, opened.of, derive.of), (a.out, b.out, join.out, safe.out, opened.out)
     yield "out", tuple(step.out for step in plan.steps), _STEPS[tuple(type(step) for step in plan.steps)]
     yield "protection", isinstance(safe, Protect), control is not None
-    yield "per_person", (a.per_person, b.per_person), (False, True)
-    yield "tables", {a.dataset, b.dataset}, {query.left, query.right}
+    yield "per_person", tuple(read.per_person for read in reads), (False, *(True for _ in reads[1:]))
+    yield "tables", sorted(read.dataset for read in reads), sorted(query.tables)
+    yield "third or none", join.third is None, len(reads) == 2
+    if join.third is not None:
+        yield "third", (join.third.read, join.third.role), (reads[2].out, reads[2].party)
     if query.join == "left":
         yield "preserved side", a.dataset, query.left
     moments = safe.moments
     yield from _cards(spec, join, safe, cards)
-    yield from _parties(spec, a, b, join, safe, opened)
-    for read in (a, b):
+    yield from _parties(spec, reads, join, safe, opened)
+    for read in reads:
         yield from _read(spec, query, read)
     if isinstance(safe, Protect) and control is not None:
         wanted = protected(query, spec, control)
-        yield from _columns(spec, query, a, b, moments, wanted.moments)
+        yield from _columns(spec, query, reads, moments, wanted.moments)
         yield from _control(safe, wanted, control)
         yield "lines", safe.lines, lines(query, spec, control)
         in_order, statistics = sorts(spec, wanted, control)
@@ -85,17 +109,24 @@ def _checks(plan: Plan, spec: Spec, query: Query, cards: Mapping[str, Card]) -> 
         found, tops = ((), ()) if join.rows is None else (join.rows.contributions, join.rows.tops)
         held = dominance.contributions(wanted, moments, _sizes(spec, query, a, b))
         yield "contributions", (found, tops), (held, () if against is None else against.tops)
+        yield "parameters", {name for name, _ in join.public}, set(cards[join.card].public)
         listed = cards[join.card].names(dict(join.public))["n_list_a"]
         fitted, models = fits(spec, wanted, rowwise.rows_of(listed))
         yield "models", () if join.rows is None else join.rows.fits, fitted
         yield "numbers of models", safe.fits, models
     else:
-        yield from _columns(spec, query, a, b, moments, taken_apart.moments(query, spec))
+        yield from _columns(spec, query, reads, moments, taken_apart.moments(query, spec))
     case = across(query.group_by)
     levels = 1 if case is None else len(case.levels) + 1
-    told_apart = levels * prod(len(each.levels) for each in b.dimensions) > MAX_B_CELLS
+    others = levels * prod(len(each.levels) for read in reads[1:] for each in read.dimensions)
+    told_apart = join.third is None and others > MAX_B_CELLS
+    yield "cells of b", told_apart or others <= MAX_B_CELLS, True
     yield "rows", join.rows is None, not (on_rows(query, spec, control) or told_apart)
     yield from _join(spec, a, b, join, moments)
+    if join.third is not None:
+        yield from _third(spec, reads[2], join, join.third, moments)
+    else:
+        yield "no factor of d", {summed.d for summed in join.summed} | {moment.d for moment in moments}, {None}
     sides = tuple(prod(len(each.levels) for each in read.dimensions) for read in (a, b))
     keyed = None if join.keyed is None else (join.keyed.a, join.keyed.b, join.keyed.levels)
     yield "keyed", keyed, (*sides, levels) if told_apart else None
@@ -109,7 +140,7 @@ def _checks(plan: Plan, spec: Spec, query: Query, cards: Mapping[str, Card]) -> 
     if join.rows is not None:
         yield "condition", said(join.rows, a, b), meant_of(query, spec, a, b)
         yield from _compared(join.rows, a, b)
-    yield from _derive(spec, query, a, b, safe, derive)
+    yield from _derive(spec, query, reads, safe, derive)
 
 
 def _sizes(spec: Spec, query: Query, a: Read, b: Read) -> dominance.Sizes:
@@ -123,7 +154,7 @@ def _sizes(spec: Spec, query: Query, a: Read, b: Read) -> dominance.Sizes:
 
 def _control(safe: Protect, wanted: Protected, control: Control) -> Iterator[Check]:
     """What is shown, and what it rests on, is what the specification asks for, to the letter."""
-    yield "unit", {factor.unit for moment in safe.moments for factor in (moment.a, moment.b)}, {1}
+    yield "unit", {factor.unit for moment in safe.moments for factor in moment.factors}, {1}
     yield "counts", safe.counts, wanted.counts
     yield "sets", safe.sets, wanted.sets
     yield "shown", safe.shown, wanted.shown
@@ -142,10 +173,14 @@ def _cards(spec: Spec, join: HelperJoin, safe: AddNoise | Protect, cards: Mappin
         yield "card_version", step.card_version, cards[step.card].version
 
 
-def _parties(spec: Spec, a: Read, b: Read, join: HelperJoin, safe: AddNoise | Protect, opened: Open) -> Iterator[Check]:
-    for read, role in ((a, join.role_a), (b, join.role_b)):
+def _parties(
+    spec: Spec, reads: tuple[Read, ...], join: HelperJoin, safe: AddNoise | Protect, opened: Open
+) -> Iterator[Check]:
+    roles = (join.role_a, join.role_b, *(() if join.third is None else (join.third.role,)))
+    for read, role in zip(reads, roles, strict=True):
         yield "party", (read.party, role), (spec.dataset(read.dataset).party,) * 2
-    others = [party for party in spec.computing if party not in (a.party, b.party)]
+    yield "holders", len(set(roles)), len(roles)
+    others = [party for party in spec.computing if party not in roles]
     yield "helper", [join.helper], others
     order = (join.role_a, join.helper, join.role_b) if isinstance(safe, Protect) else None
     yield "parties", safe.parties, order or (join.role_a, join.role_b, join.helper)
@@ -154,7 +189,7 @@ def _parties(spec: Spec, a: Read, b: Read, join: HelperJoin, safe: AddNoise | Pr
 
 def _read(spec: Spec, query: Query, read: Read) -> Iterator[Check]:
     table = spec.dataset(read.dataset)
-    yield "where", read.where, query.where_left if read.dataset == query.left else query.where_right
+    yield "where", read.where, query.where(read.dataset)
     yield "dimensions", [d.column for d in read.dimensions], [r for r in query.group_by if r.dataset == read.dataset]
     for dimension in read.dimensions:
         yield "levels", dimension.levels, levels_of(spec, dimension.column)
@@ -170,21 +205,21 @@ def _read(spec: Spec, query: Query, read: Read) -> Iterator[Check]:
 
 
 def _columns(
-    spec: Spec, query: Query, a: Read, b: Read, moments: tuple[Moment, ...], parts: tuple[SideMoment, ...]
+    spec: Spec, query: Query, reads: tuple[Read, ...], moments: tuple[Moment, ...], parts: tuple[SideMoment, ...]
 ) -> Iterator[Check]:
     """Each column is one moment of the query, in its order, whatever unit it is rounded to."""
     yield "summed columns", [moment.name for moment in moments], [part.name for part in parts]
-    yield "factors of a", set(a.factors), {moment.a for moment in moments}
-    yield "factors of b", set(b.factors), {moment.b for moment in moments}
+    for place, read in enumerate(reads):
+        yield "factors", set(read.factors), {moment.factors[place] for moment in moments}
     for moment, part in zip(moments, parts, strict=True):
-        factors = {query.left: part.left, query.right: part.right}
+        factors = dict(zip(query.tables, part.factors, strict=True))
         scale = 1
-        for read, factor in ((a, moment.a), (b, moment.b)):
+        for read, factor in zip(reads, moment.factors, strict=True):
             yield "factor", _meaning(factor), _expected(spec, read, factors[read.dataset])
             yield "unit", factor.unit >= 1 and (factor.unit == 1 or bool(factor.values)), True
             scale *= prod(10 ** spec.dataset(read.dataset).columns[name].places for name in factor.values)
         yield "outer", moment.outer, part.outer
-        yield "scale", moment.scale * scale, moment.a.unit * moment.b.unit
+        yield "scale", moment.scale * scale, prod(factor.unit for factor in moment.factors)
 
 
 def _meaning(factor: Factor) -> tuple[Any, ...]:
@@ -222,17 +257,29 @@ def _join(spec: Spec, a: Read, b: Read, join: HelperJoin, moments: tuple[Moment,
     yield "every factor", {s.a for s in join.summed} - {None}, set(range(len(join.factors_a)))
     outer = [(n, a.factors.index(m.a)) for n, m in enumerate(moments) if m.outer]
     yield "local_a", list(join.local_a), outer
-    yield "ones", set(join.ones), _ones(spec, b, join)
+    yield "ones", set(join.ones), _ones(spec, b, join, join.gathered)
     key = spec.dataset(a.dataset).columns[spec.dataset(a.dataset).key]
     yield "fixed_ids", join.fixed_ids, key.scheme == "nhs-number"
 
 
-def _ones(spec: Spec, b: Read, join: HelperJoin) -> set[int]:
-    """Columns of b that need not travel in mode B: nothing is in them but that the person is there."""
-    if join.card != "helper_join_b" or (b.dimensions and join.keyed is None):
+def _third(spec: Spec, d: Read, join: HelperJoin, third: Third, moments: tuple[Moment, ...]) -> Iterator[Check]:
+    """What role d brings: each of its columns once, and each sum is multiplied with the one that it means."""
+    cells = prod(len(levels_of(spec, dimension.column)) for dimension in d.dimensions)
+    yield "cells of d", third.cells, cells
+    yield "gathered of d", len(set(third.gathered)), len(third.gathered)
+    yield "every gathered of d", {summed.d for summed in join.summed}, set(range(len(third.gathered)))
+    for summed, moment in zip(join.summed, moments, strict=True):
+        of_d = None if summed.d is None else third.gathered[summed.d]
+        yield "factor of d", None if of_d is None else (d.factors[of_d.factor], of_d.outer), (moment.d, False)
+    yield "ones of d", set(third.ones), _ones(spec, d, join, third.gathered)
+
+
+def _ones(spec: Spec, b: Read, join: HelperJoin, gathered: tuple[Gathered, ...]) -> set[int]:
+    """Columns of b that need not travel in mode B, or of d: nothing is in them but that the person is there."""
+    if join.card not in ("helper_join_b", "star_join") or (b.dimensions and join.keyed is None):
         return set()
     alone = spec.dataset(b.dataset).max_rows_per_person == 1
-    factors = [(number, b.factors[each.factor]) for number, each in enumerate(join.gathered) if not each.outer]
+    factors = [(number, b.factors[each.factor]) for number, each in enumerate(gathered) if not each.outer]
     return {number for number, f in factors if (f.people or alone) and (f.values, f.present) == ((), ())}
 
 
@@ -245,9 +292,12 @@ def _sum(a: Read, b: Read, join: HelperJoin, summed: Summed, moment: Moment) -> 
         yield "multiplied factor", join.factors_a[summed.a], a.factors.index(moment.a)
 
 
-def _derive(spec: Spec, query: Query, a: Read, b: Read, safe: AddNoise | Protect, derive: Derive) -> Iterator[Check]:
-    yield "domain", derive.dimensions[: len(a.dimensions) + len(b.dimensions)], (*a.dimensions, *b.dimensions)
-    behind = [(each.column, each.levels) for each in derive.dimensions[len(a.dimensions) + len(b.dimensions) :]]
+def _derive(
+    spec: Spec, query: Query, reads: tuple[Read, ...], safe: AddNoise | Protect, derive: Derive
+) -> Iterator[Check]:
+    own = tuple(dimension for read in reads for dimension in read.dimensions)
+    yield "domain", derive.dimensions[: len(own)], own
+    behind = [(each.column, each.levels) for each in derive.dimensions[len(own) :]]
     case = across(query.group_by)
     yield "CASE over both", behind, [] if case is None else [(case, levels_of(spec, case))]
     names = [moment.name for moment in safe.moments]

@@ -101,17 +101,13 @@ def party_a(
     own_cell, rows = rows.cell, in_no_order(shape, rows)
     bounds, first = bounds_of_cells(shape, rows.cell)
     at = lists.list_positions(rows.cell, first, q)
-    tokens, checks = _entries_of_a(shape, rows, ab, at, q, bounds, first)
+    tokens, checks = entries_of_a(shape, rows, ab, at, q, bounds, first)
     yield Send("helper", "T", tokens)
     last = (bounds[1:] - 1).astype(np.int64)
     position = permute.permutation(ab.key("rho2", purpose="permutation"), shape.n_list_a)[last]
     yield Send("helper", "M8", position)
-    places = okvs.Places(tokens, shape.third)
-    del tokens
-    read = [okvs.read(prf.words(ab.key("rc", 0), shape.slots), places) - checks]
-    for column in shape.travelling:
-        read.append(okvs.read(prf.words(ab.key("r", column), shape.slots), places))
-    del places, checks
+    read = masks_read_by_a(shape, tokens, checks, ab)
+    del tokens, checks
     cell_at = lists.cells_by_position(bounds, q)
     if on_rows is not None:
         own, cell = own_in_list(shape, at, rows, own_cell)
@@ -148,17 +144,7 @@ def party_b(
     Trust:   semi-honest, one corrupt party of three; a lying peer is not caught.
     Raises:  RunError run.table if the table cannot be written: a chance of 2^-39 that says nothing of the records.
     """
-    tokens, checks = _entries_of_b(shape, people, ab)
-    try:
-        writer = okvs.Writer(tokens, shape.third)
-    except okvs.Unsolvable as error:
-        raise RunError("run.table") from error
-    del tokens
-    yield Send("helper", "Pc", columns.minus_words(writer.write(checks), ab.key("rc", 0)))
-    for place, column in enumerate(shape.travelling):
-        words = np.tile(people.values[column].view(np.uint64), shape.k)
-        yield Send("helper", "P", columns.minus_words(writer.write(words), ab.key("r", column)), place)
-    del writer
+    yield from tables_of_b(shape, people, ab)
 
     if on_rows is None:
         matched = yield from marked(_matched(shape, Context(2, _zeros(bc, ab), roles=PARTIES)), MARK)
@@ -194,11 +180,8 @@ def helper(
     tokens = yield from receive("a", "T")
     position = yield from receive("a", "M8")
     check_positions(position, shape.n_list_a, "M8")
-    places = okvs.Places(tokens, shape.third)
-    read = [okvs.read((yield from receive("b", "Pc")), places)]
-    for place in range(len(shape.travelling)):
-        read.append(okvs.read((yield from receive("b", "P", place)), places))
-    del tokens, places
+    read = yield from tables_read_by_helper(shape, tokens)
+    del tokens
 
     if on_rows is None:
         yield from marked(_matched(shape, Context(1, _zeros(ac, bc), roles=PARTIES), read), MARK)
@@ -210,6 +193,45 @@ def helper(
         yield from computed_by_helper(shape, computed, bc)
         sums = yield from receive_columns("b", "M6c", shape.v)
     return (yield from released_by_helper(shape, sums, position, ac, noise_c))
+
+
+def tables_of_b(
+    shape: Shape, people: PeopleOfB, ab: prf.KeyFamily, labels: tuple[str, str] = ("Pc", "P")
+) -> Role[None]:
+    """Send the helper a table of words of check, and one of each column that travels, masked with keys of a and b.
+
+    Raises: RunError run.table if it cannot be written.
+    """
+    tokens, checks = _entries_of_b(shape, people, ab)
+    try:
+        writer = okvs.Writer(tokens, shape.third)
+    except okvs.Unsolvable as error:
+        raise RunError("run.table") from error
+    del tokens
+    yield Send("helper", labels[0], columns.minus_words(writer.write(checks), ab.key("rc", 0)))
+    for place, column in enumerate(shape.travelling):
+        words = np.tile(people.values[column].view(np.uint64), shape.k)
+        yield Send("helper", labels[1], columns.minus_words(writer.write(words), ab.key("r", column)), place)
+
+
+def masks_read_by_a(shape: Shape, tokens: U8, checks: U64, ab: prf.KeyFamily) -> list[U64]:
+    """Role a's summand of what its tokens read: of the words of check, less its own, and of columns that travel."""
+    places = okvs.Places(tokens, shape.third)
+    read = [okvs.read(prf.words(ab.key("rc", 0), shape.slots), places) - checks]
+    for column in shape.travelling:
+        read.append(okvs.read(prf.words(ab.key("r", column), shape.slots), places))
+    return read
+
+
+def tables_read_by_helper(
+    shape: Shape, tokens: U8, sender: str = "b", labels: tuple[str, str] = ("Pc", "P")
+) -> Role[list[U64]]:
+    """The helper's summand: the tables that ``sender`` sends, read at a's tokens."""
+    places = okvs.Places(tokens, shape.third)
+    read = [okvs.read((yield from receive(sender, labels[0])), places)]
+    for place in range(len(shape.travelling)):
+        read.append(okvs.read((yield from receive(sender, labels[1], place)), places))
+    return read
 
 
 # -- on shares --------------------------------------------------------------------------------------------------------
@@ -258,7 +280,7 @@ def _matched(
 # -- lists ------------------------------------------------------------------------------------------------------------
 
 
-def _entries_of_a(
+def entries_of_a(
     shape: Shape, rows: RowsOfA, ab: prf.KeyFamily, at: U32, q: U32, bounds: I64, first: I64
 ) -> tuple[U8, U64]:
     """Tokens and words of check of list T of the card: real rows, in cell 0 the padding, and a sentinel in each cell.

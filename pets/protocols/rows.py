@@ -68,6 +68,7 @@ class Shape:
     ``pairs``: number of a compared column of a, an operator, number of one of b.
     ``summed``: the gathered column and the factor of a, or None. With ``cased`` every gathered column is there once for
     each level, column c at level l being number c * levels + l; with ``keyed`` the level is part of the key instead.
+    ``third``: what a third table brings, if there is one.
     """
 
     listed: int
@@ -83,6 +84,7 @@ class Shape:
     ones: frozenset[int] = frozenset()
     keyed: Keyed | None = None
     cased: Cased | None = None
+    third: "Beside | None" = None
 
     @property
     def travelling(self) -> tuple[int, ...]:
@@ -128,6 +130,23 @@ class Shape:
     @property
     def products(self) -> tuple[tuple[int, int], ...]:
         return tuple((of_b, of_a) for of_b, of_a in self.summed if of_a is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """The columns of a third table, behind all of role b: ``gathered`` but for ``ones``, which do not come.
+
+    ``factors``: for each summed column, the one of these that it is multiplied with.
+    """
+
+    gathered: int
+    ones: frozenset[int]
+    factors: tuple[int, ...]
+
+    @property
+    def travelling(self) -> tuple[int, ...]:
+        """Gathered columns that come, in order."""
+        return tuple(number for number in range(self.gathered) if number not in self.ones)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -192,9 +211,11 @@ def filtered(ctx: Context, shape: Shape, brought: Sequence[U64] | None, own: Own
             gathered |= {number: both[_place(shape, place)] for place, number in enumerate(numbers)}
             of_b = both[_place(shape, len(pairs) - 1)] if shape.masks_key else of_b
     found = [gathered[number] for number, _ in shape.summed]
+    if shape.third is not None:
+        found = yield from _beside(ctx, shape, shape.third, found, columns)
     if shape.products:
         assert values is not None
-        left = sharing.joined(*(gathered[number] for number, _ in shape.products))
+        left = sharing.joined(*(found[at] for at, (_, of_a) in enumerate(shape.summed) if of_a is not None))
         right = sharing.joined(*(values[_place(shape, shape.compared_a + of_a)] for _, of_a in shape.products))
         product = yield from sharing.multiply(ctx, left, right)
         numbers = [at for at, (_, of_a) in enumerate(shape.summed) if of_a is not None]
@@ -212,6 +233,21 @@ def _added(parts: Sequence[Words]) -> Words:
     for other in others:
         whole = whole + other
     return whole
+
+
+def _beside(ctx: Context, shape: Shape, third: Beside, found: Sequence[Words], columns: Words) -> Role[list[Words]]:
+    """What is left of role b times the column of the third table: each pair once, however often it is summed."""
+    pairs = [(of_b, of_d) for (of_b, _), of_d in zip(shape.summed, third.factors, strict=True)]
+    first = shape.brought - len(third.travelling)
+    places = {number: first + place for place, number in enumerate(third.travelling)}
+    left = dict(zip(pairs, found, strict=True))
+    wanted = [pair for pair in left if pair[1] in places]
+    if wanted:
+        mine = sharing.joined(*(left[pair] for pair in wanted))
+        theirs = sharing.joined(*(columns[_place(shape, places[of_d])] for _, of_d in wanted))
+        both = yield from sharing.multiply(ctx, mine, theirs)
+        left |= {pair: both[_place(shape, number)] for number, pair in enumerate(wanted)}
+    return [left[pair] for pair in pairs]
 
 
 def _kept(

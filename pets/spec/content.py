@@ -18,7 +18,7 @@ KINDS: Mapping[str, str] = {"word": "words", "u32": "places"}
 _WORDS = frozenset({"values", "local", "noise", "mask", "zero", "share", "part", "checks", "computed"})
 
 COMPUTED = frozenset({"a.values", "b.values", "b.groups", MATCH})
-"""What three parties compute on rows is made of: both sides' values beside each other."""
+"""What three parties compute on rows is made of: both sides' values beside each other; more roles if they are named."""
 
 
 def wanted(element: str) -> str:
@@ -76,8 +76,8 @@ def carried(term: Term, terms: Mapping[str, tuple[Term, ...]]) -> frozenset[str]
             return frozenset({f"{role}.values", f"{role}.groups"})
         case Call("values" | "local", (str(role), _)):
             return frozenset({f"{role}.values"})
-        case Call("computed", _):
-            return COMPUTED
+        case Call("computed", (_, *more)):
+            return COMPUTED.union(*({f"{role}.values", f"{role}.groups"} for role in more))
         case Call("keys", (str(role),)) | Call("checks", (_, str(role))):
             return frozenset({f"{role}.key"})
         case Call("part", (_, str(name), _)):

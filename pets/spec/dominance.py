@@ -87,7 +87,7 @@ def _too_wide(moment: Moment, what: str) -> LeakError:
 def below_zero(moment: SideMoment, query: Query, spec: Spec) -> tuple[str, ...]:
     """Columns whose range makes what one row adds to a sum negative, by themselves or in a product; not in squares."""
     found = []
-    for table, factor in ((query.left, moment.left), (query.right, moment.right)):
+    for table, factor in zip(query.tables, moment.factors, strict=True):
         for name in dict.fromkeys(factor.values):
             low, _ = spec.dataset(table).columns[name].scaled_range
             if factor.values.count(name) % 2 and low < 0:

@@ -44,6 +44,7 @@ class Moment:
     ``outer``: unmatched rows of the preserved side (always role a) count as joined to one row of NULLs, for which b is
     1 and whose level of every grouping column of b is ``(missing)``.
     ``scale``: what one unit of the sum is worth, in units of the product of the original columns.
+    ``d``: in a join of three tables, the factor of the third.
     """
 
     name: str
@@ -51,6 +52,12 @@ class Moment:
     b: Factor
     outer: bool
     scale: Fraction
+    d: Factor | None = None
+
+    @property
+    def factors(self) -> tuple[Factor, ...]:
+        """Of role a, of role b, and of role d if there is one."""
+        return (self.a, self.b) if self.d is None else (self.a, self.b, self.d)
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,10 +282,28 @@ class Gathered:
 
 @dataclass(frozen=True, slots=True)
 class Summed:
-    """One moment in the join: ``gathered`` column, times factor ``a`` of role a unless that is 1 on every row."""
+    """One moment in the join: ``gathered`` column, times factor ``a`` of role a unless that is 1 on every row.
+
+    ``d``: in a join of three tables, the gathered column of the third that it is multiplied with.
+    """
 
     gathered: int
     a: int | None
+    d: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Third:
+    """The third table of a join (card star_join): what role d brings, as ``HelperJoin`` says it of role b.
+
+    ``read``: its step; ``cells``: of its grouping columns.
+    """
+
+    read: str
+    role: PartyId
+    gathered: tuple[Gathered, ...]
+    ones: tuple[int, ...]
+    cells: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,10 +339,11 @@ class HelperJoin:
     helper_delta: Fraction
     public: tuple[tuple[str, int], ...]
     rows: RowFilter | None = None
+    third: Third | None = None
 
     @property
     def b_cells(self) -> int:
-        """Cells that are columns of their own: of role b's grouping columns, by levels of a CASE over both tables.
+        """Cells that are columns of their own: of grouping columns of role b and of role d, and of a CASE over both.
 
         1 where groups are told apart on shares.
         """
@@ -332,12 +358,31 @@ class HelperJoin:
     @property
     def brought_cells(self) -> int:
         """Cells of role b's grouping columns, for each of which it brings its columns."""
-        return self.b_cells // self.levels
+        return self.b_cells // self.levels // self.d_cells
+
+    @property
+    def d_cells(self) -> int:
+        """Cells of role d's grouping columns; 1 without a third table."""
+        return 1 if self.third is None else self.third.cells
 
     @property
     def checks(self) -> int:
         """Words of check of each row, where computing on rows begins with finding out what matches (mode B)."""
-        return 1 if self.rows is not None and "v_t" in dict(self.public) else 0
+        if self.rows is None or "v_t" not in dict(self.public):
+            return 0
+        return 1 if self.third is None else 2
+
+    @property
+    def products(self) -> tuple[tuple[int, int | None, int | None], ...]:
+        """What each summed column is the product of: the columns of b and of d, cell by cell, and the factor of a."""
+        h, levels = self.brought_cells, self.levels
+        return tuple(
+            ((s.gathered * h + of_b) * levels + level, None if s.d is None else s.d * self.d_cells + of_d, s.a)
+            for s in self.summed
+            for of_b in range(h)
+            for level in range(levels)
+            for of_d in range(self.d_cells)
+        )
 
     @property
     def keyed(self) -> Keyed | None:

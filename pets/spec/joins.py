@@ -5,12 +5,22 @@ from typing import Final
 
 from pets.spec.cards import EVERYONE
 from pets.spec.model import Spec
+from pets.spec.query import Query
 
 MODE_A: Final = "helper_join_a"
 MODE_B: Final = "helper_join_b"
 
 JOINS: Final = (MODE_A, MODE_B)
 """Protocols that can run a two-table join, the cheapest first: mode B moves about twice the bytes, and tells less."""
+
+
+STAR: Final = "star_join"
+"""The protocol that joins three tables. It tells what mode B tells."""
+
+
+def joins_of(query: Query) -> tuple[str, ...]:
+    """The protocols that can run a query."""
+    return JOINS if query.third is None else (STAR,)
 
 
 @dataclass(frozen=True, slots=True)

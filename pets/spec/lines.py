@@ -32,9 +32,9 @@ def lines(query: Query, spec: Spec, control: Control) -> Lines:
     if not control.known_totals:
         return ()
     roles = taken_apart.roles(spec, query)
-    dims = [d for side in (roles.a_side, roles.b_side) for d in taken_apart.dimensions(query, spec, side)]
+    dims = [d for side in roles.sides.values() for d in taken_apart.dimensions(query, spec, side)]
     finest = [place for place, d in enumerate(dims) if str(d.column) in control.known_totals[-1]]
-    possible = {side: _possible(query, spec, side) for side in ("left", "right")}
+    possible = {side: _possible(query, spec, side) for side in roles.sides.values()}
     found: dict[tuple[str, ...], list[tuple[int, bool]]] = {}
     for number, levels in enumerate(product(*(d.levels for d in dims))):
         cell = dict(zip(dims, levels, strict=True))
@@ -62,8 +62,8 @@ def _possible(query: Query, spec: Spec, side: Side) -> tuple[tuple[Dimension, ..
     compared leave everything possible.
     """
     dims = taken_apart.dimensions(query, spec, side)
-    name = query.left if side == "left" else query.right
-    dataset, where = spec.dataset(name), query.where_left if side == "left" else query.where_right
+    name = taken_apart.table_of(query, side)
+    dataset, where = spec.dataset(name), query.where(name)
     unmatched = (MISSING,) * len(dims) if side == "right" and query.join == "left" else None
     found = set()
     space = Space()

@@ -17,7 +17,7 @@ from pets.spec.ir import Dimension, Factor
 from pets.spec.model import Dataset, Spec
 from pets.spec.query import FITTED, LINEAR, ORDER, Aggregate, ColumnRef, Output, Query, Statistic
 
-Side = Literal["left", "right"]
+Side = Literal["left", "right", "third"]
 
 MAX_B_CELLS: Final = 32
 """Cells of role b's own grouping columns that are one more gathered and summed column each (protocols.md 1.13).
@@ -27,7 +27,7 @@ If there are more, the three parties tell groups apart on shares (``keyed``)."""
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """Who does what in a two-table join with a helper."""
+    """Who does what in a join with a helper: of two tables, or of three, the last of which is role d's."""
 
     a_side: Side
     b_side: Side
@@ -35,11 +35,14 @@ class Roles:
     b: PartyId
     helper: PartyId
     result: PartyId
+    d_side: Side | None = None
+    d: PartyId | None = None
 
     @property
     def sides(self) -> dict[str, Side]:
         """The side of the query that each holder's role has."""
-        return {"a": self.a_side, "b": self.b_side}
+        two: dict[str, Side] = {"a": self.a_side, "b": self.b_side}
+        return two if self.d_side is None else {**two, "d": self.d_side}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +58,30 @@ class SideMoment:
     left: Factor
     right: Factor
     outer: bool
+    third: Factor | None = None
+
+    @property
+    def factors(self) -> tuple[Factor, ...]:
+        """In the order of the query's tables."""
+        return (self.left, self.right) if self.third is None else (self.left, self.right, self.third)
+
+    def of(self, side: Side) -> Factor:
+        """The factor of a side that the query has."""
+        return self.factors[SIDES.index(side)]
+
+
+SIDES: Final[tuple[Side, ...]] = ("left", "right", "third")
+"""In the order of the query's tables."""
+
+
+def table_of(query: Query, side: Side) -> str:
+    """The table of a side that the query has."""
+    return query.tables[SIDES.index(side)]
 
 
 def dimensions(query: Query, spec: Spec, side: Side) -> tuple[Dimension, ...]:
     """The grouping columns of one side in the order of GROUP BY, each with all its levels, ``(missing)`` last."""
-    dataset = spec.dataset(query.left if side == "left" else query.right)
+    dataset = spec.dataset(table_of(query, side))
     return tuple(Dimension(ref, levels_of(spec, ref)) for ref in query.group_by if ref.dataset == dataset.name)
 
 
@@ -77,14 +99,16 @@ def on_shares(query: Query, spec: Spec) -> tuple[Dimension, ...]:
 def keyed(query: Query, spec: Spec, who: "Roles") -> bool:
     """True if role b's groups are too many to be a column each: rows are summed by a key that nobody knows.
 
-    Levels of a CASE over both tables count with them.
+    Levels of a CASE over both tables count with them. Of three tables those of b and d together: then there is no other
+    way, and it is refused.
     """
-    return cells((*dimensions(query, spec, who.b_side), *on_shares(query, spec))) > MAX_B_CELLS
+    others = (d for role, side in who.sides.items() if role != "a" for d in dimensions(query, spec, side))
+    return cells((*others, *on_shares(query, spec))) > MAX_B_CELLS
 
 
 def helpers(spec: Spec, query: Query) -> tuple[PartyId, ...]:
-    """Computing parties that hold neither table of the query. A well-formed specification has exactly one."""
-    holders = {spec.dataset(query.left).party, spec.dataset(query.right).party}
+    """Computing parties that hold no table of the query. A well-formed specification has exactly one."""
+    holders = {spec.dataset(name).party for name in query.tables}
     return tuple(name for name in spec.computing if name not in holders)
 
 
@@ -95,11 +119,16 @@ def roles(spec: Spec, query: Query) -> Roles:
     multiply the columns on the wire; else the side named in FROM. Where rows are computed on before they are summed,
     for a condition across tables or because groups are many on both sides, role b has one row a person, if either has.
 
+    Of three tables role a has the one with the largest group domain, or else that with most rows a person; b and d have
+    the others in the order of the query.
+
     Raises: SpecError unless exactly one computing party holds no table of the query (``check_query`` says it first).
     """
     found = helpers(spec, query)
     if len(found) != 1:
         raise SpecError("spec.helper", found=", ".join(found) or "none")
+    if query.third is not None:
+        return _three(spec, query, found[0])
     of_left, of_right = (cells(dimensions(query, spec, side)) for side in ("left", "right"))
     swap = query.join == "inner" and of_right > of_left
     by_rows = query.by_rows or (query.join == "inner" and min(of_left, of_right) > MAX_B_CELLS)
@@ -110,6 +139,18 @@ def roles(spec: Spec, query: Query) -> Roles:
     if swap:
         return Roles("right", "left", right, left, found[0], spec.result_party)
     return Roles("left", "right", left, right, found[0], spec.result_party)
+
+
+def _three(spec: Spec, query: Query, helper: PartyId) -> Roles:
+    def worth(side: Side) -> tuple[int, int]:
+        most = spec.dataset(table_of(query, side)).max_rows_per_person
+        domain = cells(dimensions(query, spec, side))
+        return (most, domain) if query.ordered else (domain, most)
+
+    first = max(SIDES, key=worth)
+    second, last = (side for side in SIDES if side != first)
+    a, b, d = (PartyId(spec.dataset(table_of(query, side)).party) for side in (first, second, last))
+    return Roles(first, second, a, b, helper, spec.result_party, last, d)
 
 
 def moments(query: Query, spec: Spec) -> tuple[SideMoment, ...]:
@@ -200,10 +241,9 @@ def order_name(what: Aggregate) -> str:
 
 
 def _moment(query: Query, spec: Spec, values: tuple[ColumnRef, ...], present: tuple[ColumnRef, ...]) -> SideMoment:
-    left = _factor(spec.dataset(query.left), values, present)
-    right = _factor(spec.dataset(query.right), values, present)
+    made = [_factor(spec.dataset(name), values, present) for name in query.tables]
     outer = query.join == "left" and all(ref.dataset == query.left for ref in present)
-    factors = ((query.left, left), (query.right, right))
+    factors = tuple(zip(query.tables, made, strict=True))
     names = [f"{table}.{column}" for table, factor in factors for column in factor.values]
     others = [
         f"{table}.{column}" for table, factor in factors for column in factor.present if column not in factor.values
@@ -214,9 +254,9 @@ def _moment(query: Query, spec: Spec, values: tuple[ColumnRef, ...], present: tu
             name += f" where {', '.join(others)} present"
     else:
         name = f"count({others[0]})"
-    if query.join == "left" and not outer and right.is_one:
+    if query.join == "left" and not outer and made[1].is_one:
         name += " where matched"
-    return SideMoment(name, left, right, outer)
+    return SideMoment(name, made[0], made[1], outer, *made[2:])
 
 
 def contributors(query: Query, spec: Spec, columns: tuple[ColumnRef, ...]) -> SideMoment:
@@ -224,14 +264,15 @@ def contributors(query: Query, spec: Spec, columns: tuple[ColumnRef, ...]) -> Si
 
     Where neither side has two rows of one person that is a count of rows, and summed once.
     """
-    if spec.dataset(query.left).max_rows_per_person == spec.dataset(query.right).max_rows_per_person == 1:
+    if all(spec.dataset(name).max_rows_per_person == 1 for name in query.tables):
         return _moment(query, spec, (), columns)
-    left, right = (_factor(spec.dataset(name), (), columns) for name in (query.left, query.right))
+    made = [_factor(spec.dataset(name), (), columns) for name in query.tables]
     outer = query.join == "left" and all(ref.dataset == query.left for ref in columns)
     name = "people" if outer or query.join == "inner" else "people where matched"
-    present = [f"{table}.{c}" for table, f in ((query.left, left), (query.right, right)) for c in f.present]
+    present = [f"{table}.{c}" for table, f in zip(query.tables, made, strict=True) for c in f.present]
     name += f", {', '.join(present)} present" if present else ""
-    return SideMoment(name, replace(left, people=True), replace(right, people=True), outer)
+    first, second, *third = (replace(factor, people=True) for factor in made)
+    return SideMoment(name, first, second, outer, *third)
 
 
 def _people(query: Query, spec: Spec, who: ColumnRef) -> SideMoment:

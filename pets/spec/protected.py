@@ -13,6 +13,7 @@ the next larger one. Else it is a sum of *parts* (``_parts``), the persons of wh
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Final
 
 from pets.spec import moments as taken_apart
@@ -114,12 +115,13 @@ class _Asked:
 
 def is_count(moment: SideMoment) -> bool:
     """True if a moment counts rows or persons, whatever has to be there for it."""
-    return not (moment.left.values or moment.right.values)
+    return not any(factor.values for factor in moment.factors)
 
 
 def is_flag(moment: SideMoment, query: Query, spec: Spec) -> bool:
     """True if a moment is the sum of one column that is 0 or 1: a count of those on whom it is 1."""
-    values = [(query.left, name) for name in moment.left.values] + [(query.right, name) for name in moment.right.values]
+    factors = zip(query.tables, moment.factors, strict=True)
+    values = [(table, name) for table, factor in factors for name in factor.values]
     return len(values) == 1 and width(values[0], spec) <= 1
 
 
@@ -131,7 +133,7 @@ def width(column: tuple[str, str], spec: Spec) -> int:
 
 def by_person(query: Query, spec: Spec) -> bool:
     """True if nobody has two rows on either side: then counts of rows are counts of persons."""
-    return all(spec.dataset(name).max_rows_per_person == 1 for name in (query.left, query.right))
+    return all(spec.dataset(name).max_rows_per_person == 1 for name in query.tables)
 
 
 def protected(query: Query, spec: Spec, control: Control) -> Protected:
@@ -220,11 +222,12 @@ def _added_up(each: _Asked, query: Query, spec: Spec, control: Control) -> _Aske
         or is_count(each.moment)
     ):
         return each
-    left, right = (
+    left, right, *third = (
         replace(factor, together=spec.dataset(name).max_rows_per_person > 1)
-        for name, factor in ((query.left, each.moment.left), (query.right, each.moment.right))
+        for name, factor in zip(query.tables, each.moment.factors, strict=True)
     )
-    return replace(each, moment=replace(each.moment, left=left, right=right), held=True)
+    moment = replace(each.moment, left=left, right=right, third=third[0] if third else None)
+    return replace(each, moment=moment, held=True)
 
 
 def _regressors(what: Aggregate | None) -> tuple[ColumnRef, ...]:
@@ -295,7 +298,7 @@ def _second_rows(each: _Asked, asked: Iterable[_Asked], query: Query, spec: Spec
     Few second rows are of few persons, and so are few that are missing. With two at most each is a count of persons.
     """
     if is_count(each.moment) and each.moment != each.support and any(o.moment == each.support for o in asked):
-        most = spec.dataset(query.left).max_rows_per_person * spec.dataset(query.right).max_rows_per_person
+        most = prod(spec.dataset(name).max_rows_per_person for name in query.tables)
         yield _Linear(f"{each.moment.name} less {each.support.name}", ((each.moment, 1), (each.support, -1)))
         name = f"{most} times {each.support.name} less {each.moment.name}"
         yield _Linear(name, ((each.support, most), (each.moment, -1)))
@@ -425,6 +428,6 @@ def of_one_model(one: Aggregate, other: Aggregate) -> bool:
 
 def _present(query: Query, support: SideMoment) -> frozenset[str]:
     """What has to be there for a row to count: values that may be NULL, and a match where rows without one count."""
-    names = {f"{query.left}.{name}" for name in support.left.present}
-    names |= {f"{query.right}.{name}" for name in support.right.present}
+    factors = zip(query.tables, support.factors, strict=True)
+    names = {f"{table}.{name}" for table, factor in factors for name in factor.present}
     return frozenset(names | ({MATCHED} if query.join == "left" and not support.outer else set()))

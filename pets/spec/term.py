@@ -56,7 +56,7 @@ HEADS: Final[Mapping[str, tuple[str, ...]]] = {
     "part": ("key", "shared", "index"),
     "checks": ("key", "role"),
     "table": ("key", "list", "term"),
-    "computed": ("index",),
+    "computed": ("index", "role*"),
     "permute": ("order", "term"),
     "order": ("order", "term"),
     "gather": ("term", "term"),
@@ -88,6 +88,7 @@ INDEX: Final[Mapping[str, str]] = {
     "v_m": "summed",
     "v_c": "summed",
     "v_k": "summed",
+    "d_t": "gathered",
 }
 """What the columns of a message are counted by, from the formula of their number. One column has no index."""
 

@@ -176,7 +176,7 @@ def test_no_value_rounds_beyond_the_bound(unit: int) -> None:
 
 
 def test_a_column_that_needs_no_rounding_gets_none() -> None:
-    a, b, width = coarse(
+    (a, b), width = coarse(
         X, ONE, False, k_a=4, k_b=1, g=5, h=1, b_grouped=False, epsilon=Fraction(1, 3), name="sum(a.x)"
     )
     assert (a.unit, b.unit, width) == (1, 1, 12)
@@ -184,7 +184,7 @@ def test_a_column_that_needs_no_rounding_gets_none() -> None:
 
 def test_rounding_is_the_finest_that_the_sampler_can_carry() -> None:
     wide = Factor(values=("x", "x"), present=("x",), bound=144_000_000)
-    a, b, width = coarse(
+    (a, b), width = coarse(
         wide, ONE, False, k_a=4, k_b=1, g=5, h=1, b_grouped=False, epsilon=Fraction(1, 3), name="sum(a.x*a.x)"
     )
     assert (a.unit, b.unit) == (2_000, 1)
@@ -197,7 +197,7 @@ def test_rounding_is_the_finest_that_the_sampler_can_carry() -> None:
 
 def test_both_factors_of_a_product_are_rounded_evenly() -> None:
     left, right = (Factor(values=(c,), present=(c,), bound=1_000_000) for c in "xy")
-    a, b, width = coarse(left, right, False, k_a=1, k_b=1, g=1, h=1, b_grouped=False, epsilon=Fraction(1), name="p")
+    (a, b), width = coarse(left, right, False, k_a=1, k_b=1, g=1, h=1, b_grouped=False, epsilon=Fraction(1), name="p")
     assert (a.unit, b.unit, a.bound, b.bound, width) == (1_000, 1_000, 1_000, 1_000, 1_000_000)
 
 

@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 from pets.check import flow, rules
-from pets.check.labels import Fact, Grade, Mark, Matrix
+from pets.check.labels import MATCHES, MEMBERSHIP, Fact, Grade, Mark, Matrix
 from pets.errors import LeakError, SpecError
 from pets.ids import PartyId
 from pets.spec.cards import Card, Learns
@@ -171,7 +171,7 @@ def test_a_larger_coalition_knows_no_less(file: Path, cards: Mapping[str, Card])
 def test_one_more_fact_lowers_no_mark(spec: Spec, query: Query, cards: Mapping[str, Card]) -> None:
     about, both = flow.subject(spec, query), _join_and_release(cards)
     learned = flow.facts(about, both)
-    everything = {fact.item for fact in learned} | {flow.MEMBERSHIP, flow.MATCHES}
+    everything = {fact.item for fact in learned} | {MEMBERSHIP, MATCHES}
     for party, item, grade in itertools.product(about.parties, sorted(everything), Grade):
         coalition = frozenset({party})
         before = flow.knowledge(about, both, learned, coalition)

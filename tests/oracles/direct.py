@@ -19,7 +19,7 @@ from pets.party.snapshot import take
 from pets.party.sources import FrameSource, Snapshot, Table
 from pets.plan.cost import join_of
 from pets.plan.lower import lower
-from pets.protocols import control
+from pets.protocols import control, star_join
 from pets.protocols import helper_join as hj
 from pets.protocols import helper_join_b as mode_b
 from pets.protocols.base import Role
@@ -76,13 +76,20 @@ class Direct:
         shown, enough = control.open_shown(prepare.control_shape(self.plan.protection), *parts)
         return np.concatenate([shown, enough.astype(np.int64)])
 
-    def played(self, *, seed: int = 1, noise: bool = False, keep: Mapping[str, Change] | None = None) -> Transcript:
-        """All messages of a run, and what every role returned."""
+    def played(
+        self,
+        *,
+        seed: int = 1,
+        noise: bool = False,
+        keep: Mapping[str, Change] | None = None,
+        alter: Callable[[Any, Any], Any] = lambda key, array: array,
+    ) -> Transcript:
+        """All messages of a run, and what every role returned. ``alter``: what becomes of a message on its way."""
         join, safe = join_of(self.plan), self.plan.protection
         shape = prepare.shape_of(join)
         reads = {step.out: step for step in self.plan.steps if isinstance(step, Read)}
-        change = {"a": _same, "b": _same} | dict(keep or {})
-        own = {role: stream(seed, role) for role in "ab"}
+        change = {"a": _same, "b": _same, "d": _same} | dict(keep or {})
+        own = {role: stream(seed, role) for role in "abd"}
         rows = prepare.rows_of_a(reads[join.a], join, shape, change["a"](self.tables[join.a]), own["a"])
         people = prepare.people_of_b(reads[join.b], join, shape, change["b"](self.tables[join.b]), own["b"])
         words: Any = [None] * 3 if isinstance(safe, Protect) else np.zeros((3, shape.v, shape.g), np.uint64)
@@ -109,6 +116,25 @@ class Direct:
         result: Role[Any] = hj.result(shape)
         if isinstance(safe, Protect):
             result = control.result(prepare.control_shape(safe), ("a", "helper", "b"))
+        if isinstance(shape, star_join.Shape) and join.third is not None:
+            read = join.third.read
+            others = prepare.people_of_b(reads[read], join, shape, change["d"](self.tables[read]), own["d"])
+            assert computing[0] is not None and computing[1] is not None and computing[2] is not None
+            families_a = (keys["ab@a"], keys["ad@a"], keys["ac@a"])
+            star = star_join
+            return play(
+                {
+                    "a": with_control(0, star.party_a(shape, rows, *families_a, words[0], computing[0])),
+                    "b": with_control(
+                        2, star.party_b(shape, people, keys["ab@b"], keys["bc@b"], words[1], computing[2])
+                    ),
+                    "d": star.party_d(shape, others, keys["ad@d"]),
+                    "helper": with_control(1, star.helper(shape, keys["ac@c"], keys["bc@c"], words[2], computing[1])),
+                    "result": result,
+                },
+                seed=seed,
+                alter=alter,
+            )
         code: Any = mode_b if isinstance(shape, mode_b.Shape) else hj
         return play(
             {
@@ -118,6 +144,7 @@ class Direct:
                 "result": result,
             },
             seed=seed,
+            alter=alter,
         )
 
     def table(self, opened: np.ndarray) -> pd.DataFrame:

@@ -141,6 +141,8 @@ class Audited(prf.KeyFamily):
 
 
 PAIRS = {"ab": ("A", "B"), "ac": ("A", "C"), "bc": ("B", "C")}
+WITH_D = {**PAIRS, "ad": ("A", "D")}
+"""The pairs of a join of three tables: role d agrees on keys with role a alone."""
 
 
 def families(seed: int, run: str | None = None, *, protocol: str = hj.PROTOCOL, **other: int) -> dict[str, Audited]:
@@ -151,7 +153,7 @@ def families(seed: int, run: str | None = None, *, protocol: str = hj.PROTOCOL, 
     """
     run_id = hashlib.sha256(f"run {seed if run is None else run}".encode()).digest()
     out = {}
-    for pair, (first, second) in PAIRS.items():
+    for pair, (first, second) in WITH_D.items():
         shared = hashlib.sha256(f"{other.get(pair, seed)} {pair}".encode()).digest()
         for holder in pair:
             out[f"{pair}@{holder}"] = Audited(

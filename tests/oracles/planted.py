@@ -362,7 +362,8 @@ def _second_mask(text: str) -> str:
 
 def sweep(text: str = TEXT) -> dict[str, str]:
     """Every small edit of the card: another receiver or one more, one holder more, another family, a summand less."""
-    roles, found = ("a", "b", "helper", "result"), {}
+    roles, found = re.findall(r'^(\w+) = "(?:input|computing|result)', text, re.MULTILINE), {}
+    families = sorted(set(re.findall(r'name = "(s_\w\w)"', text)))
     for label in re.findall(r'label = "(\w+)"', text):
         sender, receiver = _ends(label, text)
         for role in roles:
@@ -377,7 +378,7 @@ def sweep(text: str = TEXT) -> dict[str, str]:
     terms = re.findall(r'^term = "(.*)"$', text, re.MULTILINE)
     for call in sorted(set(re.findall(r"(?:mask|zero|perm|dummies)\([^()]*\)", " ".join(terms)))):
         own = re.findall(r"s_\w\w", call)[0]
-        for key in ("s_ab", "s_ac", "s_bc"):
+        for key in families:
             if key != own:
                 found[f"{call} from {key}"] = text.replace(call, call.replace(own, key))
     for term in terms:

@@ -21,11 +21,11 @@ _LEVELS = ("north", "it's", 'ü "x"', "0", "1.0", "中", "a b", "NULL", "😀", 
 
 @dataclass(frozen=True)
 class World:
-    """Two tables of two holders. ``rows`` are raw, as a holder brings them."""
+    """Two tables of two holders, or three of three. ``rows`` are raw, as a holder brings them."""
 
-    datasets: tuple[dict[str, Any], dict[str, Any]]
+    datasets: tuple[dict[str, Any], ...]
     rows: dict[str, Rows]
-    keys: tuple[str, str]
+    keys: tuple[str, ...]
     normalise: tuple[str, ...]
     epsilon: str
 
@@ -66,7 +66,8 @@ def spec_of(world: World, sql: str, *, result: str = "office", only: Sequence[se
         kept = {n: c for n, c in dataset["columns"].items() if only is None or n in only[place]}
         datasets.append(dataset | {"columns": kept})
     parties = []
-    for name in PARTIES:
+    three = len(world.datasets) > 2
+    for name in (PARTIES[0], PARTIES[1], *(table["party"] for table in world.datasets[2:]), *PARTIES[2:]):
         roles = {"helper": ("computing",), "office": ("result",)}.get(name, ("input", "computing"))
         if name == result != "office":
             roles = (*roles, "result")
@@ -96,9 +97,9 @@ def spec_of(world: World, sql: str, *, result: str = "office", only: Sequence[se
             },
             "party": tuple(parties),
             "dataset": tuple(datasets),
-            "legal": {"board": legal, "council": legal},
+            "legal": {table["party"]: legal for table in world.datasets},
             "linkage": {
-                "on": {"stays": world.keys[0], "homes": world.keys[1]},
+                "on": {table["name"]: key for table, key in zip(world.datasets, world.keys, strict=True)},
                 "normalise": world.normalise,
                 "version": "1",
             },
@@ -110,10 +111,18 @@ def spec_of(world: World, sql: str, *, result: str = "office", only: Sequence[se
             "security": {
                 "adversary": "semi-honest",
                 "corrupt": 1,
-                "protocol": "helper_join_a",
+                "protocol": "star_join" if three else "helper_join_a",
                 "leakage": (
-                    {"learner": "helper", "item": "match_count", "noised": {"epsilon": "1", "delta": "2^-20"}},
-                    {"learner": "everyone", "item": "row_count", "of": ("stays", "homes"), "as": "declared maximum"},
+                    *(
+                        {"learner": "helper", "item": "match_count", "noised": {"epsilon": "1", "delta": "2^-20"}}
+                        for _ in range(0 if three else 1)
+                    ),
+                    {
+                        "learner": "everyone",
+                        "item": "row_count",
+                        "of": tuple(table["name"] for table in world.datasets),
+                        "as": "declared maximum",
+                    },
                 ),
             },
             "validity": {"not_before": today, "not_after": today + dt.timedelta(300), "max_runs": 1000},

@@ -1,4 +1,4 @@
-"""FROM, JOIN, ON and WHERE: which two tables meet, and which rows of each take part."""
+"""FROM, JOIN, ON and WHERE: which tables meet, and which rows of each take part."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -9,9 +9,9 @@ from pets.errors import SpecError
 from pets.spec.crossing import all_of
 from pets.spec.model import Spec
 from pets.spec.predicate import both, on_nulls
-from pets.spec.query import Crossing, Predicate, Query
+from pets.spec.query import BOTH, Crossing, Predicate, Query
 from pets.spec.sql.having import Having
-from pets.spec.sql.names import Names, Side, near
+from pets.spec.sql.names import Names, Side, columns_in, near
 from pets.spec.sql.scan import find, refuse
 from pets.spec.sql.select import Selected
 from pets.spec.sql.tree import Tree
@@ -21,44 +21,63 @@ from pets.spec.sql.where import Conditions, Part, conjuncts
 def joint_query(spec: Spec) -> Query:
     """The query of a specification. Raises SpecError ``sql.*``."""
     tree = Tree(spec.computation.sql)
-    source, join = _source_and_join(tree)
-    sides = (_side(tree, spec, source), _side(tree, spec, join.this))
-    _two_tables(tree, join, sides)
-    outer = _is_left(tree, join, sides)
-    names = Names(tree, spec, sides, _merged_key(tree, join, sides))
+    source, joins = _source_and_joins(tree)
+    sides = tuple(_side(tree, spec, table) for table in (source, *(join.this for join in joins)))
+    _distinct(tree, joins, sides)
+    outer = _is_left(tree, joins, sides)
+    names = Names(tree, spec, sides, _merged_key(tree, joins, sides))
     rows = _Rows(names, outer=outer)
-    on_left, on_right, on_rows = rows.on(join)
+    on, on_rows = rows.on(joins)
     where = tree.select.args.get("where")
-    where_left, where_right, where_rows, note = rows.where(None if where is None else where.this)
+    own, where_rows, note = rows.where(None if where is None else where.this)
+    wheres = [both(first, second) for first, second in zip(on, own, strict=True)]
+    if len(sides) > 2 and (on_rows or where_rows):
+        problem = "compares columns of several tables, and three are joined"
+        advice = "compare columns with values, or join two tables"
+        raise tree.refuse("sql.tables", where or joins[-1], "WHERE", problem=problem, advice=advice)
     selected = Selected(names)
     outputs = selected.outputs(tree.select)
     if outer and not note:
         selected.matched(outputs)
     named = tuple(output for output, _ in outputs)
-    return Query(
+    grouped = selected.group_by(tree.select, outputs)
+    if len(sides) > 2 and any(ref.dataset == BOTH for ref in grouped):
+        problem, advice = "looks at several tables, and three are joined", "look at columns of one table"
+        raise tree.refuse("sql.tables", tree.select, "CASE", problem=problem, advice=advice)
+    query = Query(
         left=sides[0].dataset.name,
         right=sides[1].dataset.name,
         join="left" if outer and not note else "inner",
         outputs=named,
-        group_by=selected.group_by(tree.select, outputs),
-        where_left=both(on_left, where_left),
-        where_right=both(on_right, where_right),
+        group_by=grouped,
+        where_left=wheres[0],
+        where_right=wheres[1],
         rows=all_of([*on_rows, *where_rows]),
         notes=note,
         having=Having(names, named, selected.aggregate).condition(tree.select.args.get("having")),
+        third=sides[2].dataset.name if len(sides) > 2 else None,
+        where_third=wheres[2] if len(sides) > 2 else None,
     )
+    if query.third is not None and query.fitted:
+        problem, advice = "is fitted to rows of two tables, and three are joined", "take it out, or join two tables"
+        raise tree.refuse("sql.tables", tree.select, "LOGISTIC_REGRESSION", problem=problem, advice=advice)
+    return query
 
 
-def _source_and_join(tree: Tree) -> tuple[exp.Expression, exp.Join]:
+MOST: Final = 3
+"""Tables of a query."""
+
+
+def _source_and_joins(tree: Tree) -> tuple[exp.Expression, list[exp.Join]]:
     source, joins = tree.select.args.get("from_"), tree.select.args.get("joins") or []
     if source is None or not joins:
         start, construct = find(tree.tokens, "FROM") or 0, "SELECT" if source is None else "FROM"
         advice = "write FROM one JOIN other ON one.id = other.id"
         raise refuse("sql.tables", tree.text, start, construct, problem="a joint query has two tables", advice=advice)
-    if len(joins) > 1:
-        problem = "a joint query has two tables"
-        raise tree.refuse("sql.tables", joins[1], "a third table", problem=problem, advice="join two tables")
-    return source.this, joins[0]
+    if len(joins) >= MOST:
+        problem = "a joint query has two tables, or three"
+        raise tree.refuse("sql.tables", joins[MOST - 1], "a fourth table", problem=problem, advice="join three tables")
+    return source.this, list(joins)
 
 
 def _side(tree: Tree, spec: Spec, table: exp.Expression) -> Side:
@@ -79,48 +98,64 @@ def _side(tree: Tree, spec: Spec, table: exp.Expression) -> Side:
     return Side(alias.this.this, dataset)
 
 
-def _two_tables(tree: Tree, join: exp.Join, sides: tuple[Side, Side]) -> None:
-    left, right = sides
-    if left.dataset.name == right.dataset.name:
-        problem = "a table is not joined with itself"
-        raise tree.refuse("sql.tables", join, right.dataset.name, problem=problem, advice="name two datasets")
-    if left.alias.lower() == right.alias.lower():
-        problem = "both tables have this name"
-        raise tree.refuse("sql.tables", join, right.alias, problem=problem, advice="give one another name")
+def _distinct(tree: Tree, joins: Sequence[exp.Join], sides: tuple[Side, ...]) -> None:
+    for number, (join, own) in enumerate(zip(joins, sides[1:], strict=True), 1):
+        for other in sides[:number]:
+            if other.dataset.name == own.dataset.name:
+                problem = "a table is not joined with itself"
+                raise tree.refuse("sql.tables", join, own.dataset.name, problem=problem, advice="name two datasets")
+            if other.alias.lower() == own.alias.lower():
+                problem = "two tables have this name"
+                raise tree.refuse("sql.tables", join, own.alias, problem=problem, advice="give one another name")
 
 
-def _is_left(tree: Tree, join: exp.Join, sides: tuple[Side, Side]) -> bool:
-    """True for a LEFT JOIN, False for an inner one; everything else is refused."""
-    said = " ".join(str(join.args[part]).upper() for part in ("method", "side", "kind") if join.args.get(part))
-    if said not in ("", "INNER", "LEFT", "LEFT OUTER"):
-        advice = "write JOIN or LEFT JOIN" + ("; exchange the two tables" if said.startswith("RIGHT") else "")
-        found = find(tree.tokens, *said.split(" "))
-        start = tree.at(join) if found is None else found
-        raise refuse("sql.unsupported", tree.text, start, f"{said} JOIN", advice=advice)
-    tree.only(join, "this", "on", "using", "method", "side", "kind")
-    if not join.args.get("on") and not join.args.get("using"):
-        problem, advice = "the tables are joined on nothing", f"write JOIN ... ON {_keys(sides)}"
-        raise tree.refuse("sql.join", join, sides[1].alias, problem=problem, advice=advice)
-    return said.startswith("LEFT")
+def _is_left(tree: Tree, joins: Sequence[exp.Join], sides: tuple[Side, ...]) -> bool:
+    """True for a LEFT JOIN of two tables, False for inner ones; everything else is refused."""
+    found = False
+    for number, join in enumerate(joins, 1):
+        said = " ".join(str(join.args[part]).upper() for part in ("method", "side", "kind") if join.args.get(part))
+        if said not in ("", "INNER", "LEFT", "LEFT OUTER"):
+            advice = "write JOIN or LEFT JOIN" + ("; exchange the two tables" if said.startswith("RIGHT") else "")
+            place = find(tree.tokens, *said.split(" "))
+            start = tree.at(join) if place is None else place
+            raise refuse("sql.unsupported", tree.text, start, f"{said} JOIN", advice=advice)
+        tree.only(join, "this", "on", "using", "method", "side", "kind")
+        if not join.args.get("on") and not join.args.get("using"):
+            problem, advice = "the tables are joined on nothing", f"write JOIN ... ON {_keys(sides, number)}"
+            raise tree.refuse("sql.join", join, sides[number].alias, problem=problem, advice=advice)
+        if said.startswith("LEFT") and len(joins) > 1:
+            problem = "keeps rows without a match, and three tables are joined"
+            raise tree.refuse("sql.tables", join, "LEFT JOIN", problem=problem, advice="write JOIN, or join two tables")
+        found = found or said.startswith("LEFT")
+    return found
 
 
-def _merged_key(tree: Tree, join: exp.Join, sides: tuple[Side, Side]) -> str | None:
-    using = join.args.get("using")
-    if not using:
-        return None
-    named: str = using[0].name.lower()
-    if len(using) != 1 or any(side.dataset.key.lower() != named for side in sides):
-        problem, advice = "this is not the person id of both tables", f"write ON {_keys(sides)}"
-        raise tree.refuse("sql.join", using[0], "USING", problem=problem, advice=advice)
-    return named
+def _merged_key(tree: Tree, joins: Sequence[exp.Join], sides: tuple[Side, ...]) -> str | None:
+    """The key that USING makes one column of all tables: every join has it, or none."""
+    merged: str | None = None
+    for number, join in enumerate(joins, 1):
+        using = join.args.get("using")
+        if not using:
+            continue
+        merged = using[0].name.lower()
+        if len(using) != 1 or any(side.dataset.key.lower() != merged for side in sides):
+            problem, advice = "this is not the person id of all tables", f"write ON {_keys(sides, number)}"
+            if len(sides) == 2:
+                problem = "this is not the person id of both tables"
+            raise tree.refuse("sql.join", using[0], "USING", problem=problem, advice=advice)
+        if not all(other.args.get("using") for other in joins):
+            problem, advice = "is in one join and not in the other", f"write ON {_keys(sides, number)}"
+            raise tree.refuse("sql.join", using[0], "USING", problem=problem, advice=advice)
+    return merged
 
 
-def _keys(sides: tuple[Side, Side]) -> str:
-    return " = ".join(f"{side.alias}.{side.dataset.key}" for side in sides)
+def _keys(sides: tuple[Side, ...], number: int = 1) -> str:
+    """The equality that a join is on: the first table's person id and that of its own."""
+    return " = ".join(f"{side.alias}.{side.dataset.key}" for side in (sides[0], sides[number]))
 
 
-def _linked(sides: tuple[Side, Side]) -> str:
-    """The value of ``linkage.on`` that names the person ids of both tables, as TOML."""
+def _linked(sides: tuple[Side, ...]) -> str:
+    """The value of ``linkage.on`` that names the person ids of all tables, as TOML."""
     keys = {side.dataset.name: side.dataset.key for side in sides}
     if len(set(keys.values())) == 1:
         return f'"{sides[0].dataset.key}"'
@@ -137,27 +172,43 @@ class _Rows:
         self.outer: Final = outer
         self.conditions: Final = Conditions(names)
 
-    def on(self, join: exp.Join) -> tuple[Predicate | None, Predicate | None, list[Crossing]]:
-        """Hold that the join is on the person ids; give the further conditions of ON by table."""
+    def on(self, joins: Sequence[exp.Join]) -> tuple[list[Predicate | None], list[Crossing]]:
+        """Hold that every join is on the person ids; give the further conditions of ON by table."""
+        others: list[exp.Expression] = []
+        for number, join in enumerate(joins, 1):
+            others += self._others(join, number)
+        self._agrees_with_linkage()
+        parts, crossing = self.conditions.split(others, "ON")
+        if self.outer and parts[0]:
+            raise self.tree.refuse("sql.outer-on", parts[0][0][0], self.names.sides[0].alias)
+        if self.outer and crossing:
+            raise self.tree.refuse("sql.outer-across", crossing[0][0], "ON")
+        return [_conjunction(each) for each in parts], [condition for _, condition in crossing]
+
+    def _others(self, join: exp.Join, number: int) -> list[exp.Expression]:
+        """The conditions of ON beside one equality of the person ids of this join's table and of one before it."""
         parts, others = list(conjuncts(join.args.get("on"))), []
         for node in parts:
             with self.names.way(node, "ON"):
-                if not self._is_key_equality(node):
+                if not self._is_key_equality(node, number):
                     others.append(node)
         if len(parts) - len(others) + bool(join.args.get("using")) != 1:
-            problem, advice = "tables are joined on their person ids, once", f"write ON {_keys(self.names.sides)}"
+            problem, advice = (
+                "tables are joined on their person ids, once",
+                f"write ON {_keys(self.names.sides, number)}",
+            )
             where = {"problem": problem, "advice": advice, "path": "computation.sql: ON"}
             raise self.tree.refuse("sql.join", join.args.get("on"), "ON", **where)
-        self._agrees_with_linkage()
-        left, right, crossing = self.conditions.split(others, "ON")
-        if self.outer and left:
-            raise self.tree.refuse("sql.outer-on", left[0][0], self.names.sides[0].alias)
-        if self.outer and crossing:
-            raise self.tree.refuse("sql.outer-across", crossing[0][0], "ON")
-        return _conjunction(left), _conjunction(right), [condition for _, condition in crossing]
+        return others
 
-    def _is_key_equality(self, node: exp.Expression) -> bool:
+    def _is_key_equality(self, node: exp.Expression, number: int) -> bool:
         """True for ``a.id = b.id``; two other columns of two tables are refused, anything else is a condition."""
+        earlier = [side.dataset.name for side in self.names.sides[:number]]
+        own = self.names.sides[number].dataset.name
+        for column in columns_in(node):
+            if (ref := self.names.resolve(column)).dataset not in (*earlier, own):
+                problem, advice = "is of a table that is joined later", "write it into WHERE"
+                raise self.tree.refuse("sql.join", column, str(ref), problem=problem, advice=advice)
         if type(node) is not exp.EQ or not (type(node.this) is type(node.expression) is exp.Column):
             return False
         columns = (node.this, node.expression)
@@ -166,8 +217,14 @@ class _Rows:
             return False
         for ref, column in zip(refs, columns, strict=True):
             if self.names.column(ref).role != "person id":
-                problem, advice = "tables are joined on their person ids only", f"write ON {_keys(self.names.sides)}"
+                problem, advice = (
+                    "tables are joined on their person ids only",
+                    f"write ON {_keys(self.names.sides, number)}",
+                )
                 raise self.tree.refuse("sql.join", column, str(ref), problem=problem, advice=advice)
+        if own not in (refs[0].dataset, refs[1].dataset):
+            problem, advice = "does not join this table", f"write ON {_keys(self.names.sides, number)}"
+            raise self.tree.refuse("sql.join", node, str(refs[0]), problem=problem, advice=advice)
         return True
 
     def _agrees_with_linkage(self) -> None:
@@ -183,16 +240,15 @@ class _Rows:
             problem = "joins person ids of different schemes"
             raise SpecError("spec.field", path="linkage.on", problem=problem, advice="join ids of one scheme")
 
-    def where(
-        self, node: exp.Expression | None
-    ) -> tuple[Predicate | None, Predicate | None, list[Crossing], tuple[str, ...]]:
-        """Conditions by table, those on both, and a note if they make a LEFT JOIN an inner one.
+    def where(self, node: exp.Expression | None) -> tuple[list[Predicate | None], list[Crossing], tuple[str, ...]]:
+        """Conditions by table, those on several, and a note if they make a LEFT JOIN an inner one.
 
         A condition on the right table after a LEFT JOIN also judges unmatched rows, whose columns are all NULL. If it
         refuses them the join is inner. If it keeps them it cannot be run at the holder, and is refused.
         """
-        left, right, crossing = self.conditions.split(list(conjuncts(node)), "WHERE")
+        parts, crossing = self.conditions.split(list(conjuncts(node)), "WHERE")
         note: tuple[str, ...] = ()
+        right = parts[1]
         if self.outer and crossing and not right:
             raise self.tree.refuse("sql.outer-across", crossing[0][0], "WHERE")
         if self.outer and right:
@@ -202,7 +258,7 @@ class _Rows:
             note = (
                 f"WHERE has a condition on {table} that no unmatched row meets: LEFT JOIN is the same as JOIN here",
             )
-        return _conjunction(left), _conjunction(right), [condition for _, condition in crossing], note
+        return [_conjunction(each) for each in parts], [condition for _, condition in crossing], note
 
 
 def _conjunction(parts: Sequence[Part]) -> Predicate | None:

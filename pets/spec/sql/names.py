@@ -29,7 +29,7 @@ class Side:
 class Names:
     """What a name in the query stands for. ``merged`` is the key that USING makes one column of both tables."""
 
-    def __init__(self, tree: Tree, spec: Spec, sides: tuple[Side, Side], merged: str | None) -> None:
+    def __init__(self, tree: Tree, spec: Spec, sides: tuple[Side, ...], merged: str | None) -> None:
         self.tree: Final = tree
         self.spec: Final = spec
         self.sides: Final = sides
@@ -45,7 +45,7 @@ class Names:
         self.tree.only(node, "this", "table")
         sides = self._sides_of(node)
         found = [ref for side in sides if (ref := side.ref(node.name))]
-        if len(found) == 2 and self.merged != node.name.lower():
+        if len(found) > 1 and self.merged != node.name.lower():
             raise self.tree.refuse("sql.ambiguous", node, node.name, meanings=" or ".join(map(str, found)))
         if not found:
             written = f"{node.table}.{node.name}" if node.table else node.name
@@ -77,7 +77,7 @@ class Names:
             raise SpecError(error.code, **{"path": f"computation.sql: {' <- '.join(steps)}", **error.fields}) from error
 
     def _sides_of(self, node: exp.Column) -> Sequence[Side]:
-        """The table that a column is written with, or both."""
+        """The table that a column is written with, or all."""
         if not node.table:
             return self.sides
         sides = [side for side in self.sides if side.alias.lower() == node.table.lower()]

@@ -56,9 +56,9 @@ class Conditions:
 
     def split(
         self, conditions: Sequence[exp.Expression], place: str
-    ) -> tuple[list[Part], list[Part], list[tuple[exp.Expression, Crossing]]]:
-        """Conditions by table, and those that touch both. ``place``: WHERE or ON, for the way in a refusal."""
-        parts: tuple[list[Part], list[Part]] = ([], [])
+    ) -> tuple[tuple[list[Part], ...], list[tuple[exp.Expression, Crossing]]]:
+        """Conditions by table, and those that touch several. ``place``: WHERE or ON, for the way in a refusal."""
+        parts: dict[str, list[Part]] = {side.dataset.name: [] for side in self.names.sides}
         crossing: list[tuple[exp.Expression, Crossing]] = []
         for node in conditions:
             with self.names.way(node, place):
@@ -67,8 +67,8 @@ class Conditions:
                     crossing.append((node, self.across(node)))
                     continue
                 predicate = self.predicate(node)  # refuses a condition without a column
-            parts[refs[0].dataset != self.names.sides[0].dataset.name].append((node, predicate))
-        return (*parts, crossing)
+            parts[refs[0].dataset].append((node, predicate))
+        return tuple(parts.values()), crossing
 
     def across(self, node: exp.Expression) -> Crossing:
         """A condition on both tables: comparisons of their columns, and conditions on one of them, in any order."""

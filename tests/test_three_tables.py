@@ -1,0 +1,344 @@
+"""Three tables of three holders: what comes out is what the author's SQL gives; what is sent tells nobody anything."""
+
+import random
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pets.errors import PetsError, SpecError
+from pets.local import local_network
+from pets.party import gate
+from pets.plan.cost import forecast, parties_of
+from pets.plan.review import review
+from pets.spec.cards import load_cards
+from pets.spec.model import Spec
+from pets.spec.sql import bind
+from tests.oracles import random_queries as drawn
+from tests.oracles import sql, three_tables
+from tests.oracles.direct import Direct, freeze, only
+from tests.protocols.test_helper_join import altered
+from tests.test_controlled import spec_of as controlled
+from tests.test_queries import rounds
+
+QUERIES = 3
+ROLES = ("a", "b", "d", "helper")
+
+
+def frozen(found: drawn.World, folder: Path) -> tuple[dict[str, Any], dict[str, sql.Rows]]:
+    whole = drawn.spec_of(found, "SELECT COUNT(*) FROM stays a JOIN homes b ON a.x = b.x")
+    rows = {d.name: sql.counted(whole, d, found.rows[d.name]) for d in whole.datasets}
+    return freeze(whole, found.rows, folder), rows
+
+
+def run_world(seed: int, folder: Path) -> list[Direct]:
+    """Hold queries over one world against DuckDB."""
+    found = three_tables.world(seed)
+    snapshots, rows = frozen(found, folder)
+    ran: list[Direct] = []
+    for number in range(8 * QUERIES):
+        text = three_tables.ask(1000 * seed + number, found)
+        try:
+            direct = Direct.of(drawn.spec_of(found, text), snapshots)
+        except SpecError as error:
+            assert error.code == "spec.b-cells", text
+            continue
+        ran.append(direct)
+        if not rounds(direct):
+            expected = sql.expected(direct.spec, direct.query, rows)
+            wrong = sql.differences(direct.spec, direct.query, expected, direct.table(direct.opened(seed=number)))
+            assert not wrong, f"{text}\n{wrong}"
+        if len(ran) == QUERIES:
+            break
+    return ran
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_what_comes_out_is_what_the_author_s_sql_gives(seed: int, tmp_path: Path) -> None:
+    assert run_world(seed, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(100, 250))
+def test_many_queries(seed: int, tmp_path: Path) -> None:
+    run_world(seed, tmp_path)
+
+
+# -- exact tables -----------------------------------------------------------------------------------------------------
+
+
+def people(seed: int) -> drawn.World:
+    """Three tables with one row a person, few groups, gaps."""
+    draw = random.Random(f"three people {seed}")
+    tables, rows = [], {}
+    for (name, party), side in zip(three_tables.TABLES, "abc", strict=True):
+        columns: dict[str, Any] = {
+            "id": {"role": "person id", "scheme": "text"},
+            "d" + side: {"role": "dimension", "type": "category", "levels": ("n", "s")},
+            "x" + side: {"role": "measure", "type": "integer", "min": -7, "max": 40},
+        }
+        rows[name] = [
+            {
+                "id": f"p{person}",
+                "d" + side: draw.choice(["n", "s", "s", None]),
+                "x" + side: draw.choice([None, *range(-7, 41)]),
+            }
+            for person in range(90)
+            if draw.random() < 0.85
+        ]
+        table = {"name": name, "party": party, "max_rows_per_person": 1, "max_rows": 90, "truncate": False}
+        tables.append({**table, "columns": columns})
+    return drawn.World(tuple(tables), rows, ("id", "id", "id"), (), "1")
+
+
+JOINED = "FROM stays a JOIN homes b ON a.id = b.id JOIN schools c ON a.id = c.id"
+EXACT = (
+    ("SELECT a.da, c.dc, COUNT(*) AS n, SUM(b.xb) AS s " + JOINED + " GROUP BY a.da, c.dc", {"min_count": 6}),
+    ("SELECT b.db, c.dc, COUNT(*) AS n " + JOINED + " GROUP BY b.db, c.dc", {"min_count": 5, "zeros": "shown"}),
+    ("SELECT a.da, COUNT(*) AS n " + JOINED + " WHERE c.xc > -7 GROUP BY a.da", {"min_count": 8, "round_to": 5}),
+    (
+        "SELECT c.dc, MEDIAN(c.xc) AS m, MAX(b.xb) AS t " + JOINED + " GROUP BY c.dc",
+        {"min_count": 6, "round_values_to": {"schools.xc": 1, "homes.xb": 1}},
+    ),
+)
+
+
+@pytest.mark.parametrize("which", range(len(EXACT)))
+def test_exact_tables_show_what_enough_persons_of_all_three_are_in(which: int, tmp_path: Path) -> None:
+    found = people(which)
+    snapshots, rows = frozen(found, tmp_path)
+    text, control = EXACT[which]
+    spec = controlled(found, text, control)
+    assert review(spec).accepted, [f.text for f in review(spec).verdict.errors]
+    direct = Direct.of(spec, snapshots)
+    frame = direct.table(direct.opened(seed=which))
+    asked = [output.name for output in direct.query.outputs if output.name in ("n", "s", "m", "t")]
+    by = [output.name for output in direct.query.outputs if output.name not in asked]
+    counted = text.replace("SUM(b.xb)", "COUNT(b.xb)").replace("MEDIAN(c.xc)", "COUNT(c.xc)")
+    counts = controlled(found, counted.replace("MAX(b.xb)", "COUNT(b.xb)"), {"min_count": control["min_count"]})
+    values, persons = (sql.expected(each, bind(each), rows) for each in (spec, counts))
+    seen: Counter[str] = Counter()
+    for _, row in frame.iterrows():
+        cell = tuple(str(row[name]) for name in by)
+        for place, name in enumerate(asked):
+            few = persons[cell][place] < control["min_count"]
+            if few and not (persons[cell][place] == 0 and control.get("zeros") == "shown"):
+                assert pd.isna(row[name]), (cell, name)
+                seen["withheld"] += 1
+            elif not pd.isna(row[name]):  # else another count is too small beside it
+                base = control.get("round_to", 1) if name == "n" else 1
+                assert row[name] == (values[cell][place] + base // 2) // base * base, (cell, name)
+                seen["shown"] += 1
+    assert seen["shown"] and (seen["withheld"] or which > 1), seen
+
+
+# -- what is sent -----------------------------------------------------------------------------------------------------
+
+
+def one(folder: Path, seed: int = 3) -> Direct:
+    found = three_tables.world(seed)
+    text = "SELECT a.d0a, c.d0c, COUNT(*) AS n, SUM(c.ic) AS s, CORR(a.ea, c.ec) AS r, SUM(b.wb) AS w FROM stays a "
+    text += "JOIN homes b ON a.{} = b.{} JOIN schools c ON b.{} = c.{} GROUP BY a.d0a, c.d0c"
+    a, b, c = found.keys
+    return Direct.of(drawn.spec_of(found, text.format(a, b, b, c)), frozen(found, folder)[0])
+
+
+def test_what_is_sent_is_what_gate_and_forecast_say(tmp_path: Path) -> None:
+    direct = one(tmp_path)
+    transcript, plan = direct.played(seed=1), direct.plan
+    found = forecast(plan, load_cards())
+    assert sum(message.size for message in found.messages) == found.size == transcript.bytes()
+    named = {r: party if r != "result" else f"{party}:result" for r, party in parties_of(plan).items()}
+    for role in ROLES:
+        projected = [
+            (e.role, e.label, e.slot.column, e.count)
+            for e in gate.project_plan(plan, named, role)  # type: ignore[arg-type]
+            if e.sending
+        ]
+        assert projected == [(k[1], k[2], k[3], len(array)) for k, array in transcript.sent if k[0] == role]
+
+
+def test_traffic_and_tokens_do_not_depend_on_who_is_in_the_tables(tmp_path: Path) -> None:
+    """Whoever matches, in one table, in both or in none: sizes stay, and tokens are as distinct as ever."""
+    direct = one(tmp_path)
+    shapes = set()
+    for keep in ({}, {"a": _none}, {"b": _none}, {"d": _none}, {"a": _none, "b": _none, "d": _none}):
+        transcript = direct.played(seed=1, keep=keep)
+        shapes.add(str(transcript.shape_of_traffic()))
+        lists = [transcript.array(label) for label in ("T", "Td")]
+        for tokens in lists:
+            assert len(np.unique(tokens, axis=0)) == len(tokens)
+        assert not {bytes(t) for t in lists[0]} & {bytes(t) for t in lists[1]}
+    assert len(shapes) == 1
+
+
+def test_role_d_receives_nothing_and_the_helper_s_words_are_as_good_as_random(tmp_path: Path) -> None:
+    transcript = one(tmp_path).played(seed=2)
+    assert not [key for key, _ in transcript.sent if key[1] == "d"]
+    assert {key[1] for key, _ in transcript.sent if key[0] == "d"} == {"helper"}
+    for key, array in transcript.sent:
+        if key[1] == "helper" and key[2] in ("Pc", "P", "Pdc", "Pd"):
+            assert not np.any(array < np.uint64(2**32)), "a slot that is 0 or a value shows"
+
+
+def test_a_second_run_shares_no_token_and_no_slot_with_the_first(tmp_path: Path) -> None:
+    direct = one(tmp_path)
+    first, second = direct.played(seed=1), direct.played(seed=2)
+    for label in ("T", "Td", "Pc", "Pdc"):
+        one_run, other = ({row.tobytes() for row in run.array(label)} for run in (first, second))
+        assert not one_run & other
+
+
+def _none(table: Any) -> Any:
+    return only(table, np.zeros(table.rows, bool))
+
+
+def test_a_wrong_place_ends_the_run(tmp_path: Path) -> None:
+    direct = one(tmp_path)
+    with pytest.raises(PetsError, match=r"peer\.positions"):
+        direct.played(seed=1, alter=altered("M8", np.zeros_like))
+
+
+# -- the specification ------------------------------------------------------------------------------------------------
+
+
+def asking(text: str, found: drawn.World | None = None) -> Spec:
+    return drawn.spec_of(found or people(0), text)
+
+
+def test_both_checkers_agree_and_accept() -> None:
+    for seed in range(12):
+        found = three_tables.world(seed)
+        reviewed = review(drawn.spec_of(found, three_tables.ask(seed, found)))  # raises where they differ
+        assert {f.rule for f in reviewed.verdict.errors} <= {"spec.b-cells"}
+
+
+def test_who_learns_what() -> None:
+    """Nobody in the model anything; role d with the helper who is in a's table and no more; a with d nothing of b."""
+    text = "SELECT a.da, COUNT(*) AS n, SUM(b.xb) AS s, SUM(c.xc) AS t " + JOINED + " GROUP BY a.da"
+    found = review(asking(text))
+    matrix, roles = found.verdict.matrix, parties_of(found.plan)  # type: ignore[arg-type]
+    assert (roles["a"], roles["b"], roles["d"]) == ("board", "council", "trust")
+    assert {matrix.mark(f"{t}.id", "helper") for t in ("stays", "homes", "schools")} == {"-"}
+    for table in ("homes", "schools"):
+        assert matrix.mark(f"number of rows of stays that match in {table}", "helper") == "-"
+        assert matrix.mark(f"which persons are in both stays and {table}", "helper") == "H"
+    assert matrix.mark("stays.id", "trust+helper") == "V"
+    for value in ("stays.da", "homes.xb", "homes.id"):
+        assert matrix.mark(value, "trust+helper") in ("H", "-")
+    for pair in ("board+trust", "council+trust"):
+        other = "homes.xb" if pair.startswith("board") else "stays.da"
+        assert matrix.mark(other, pair) in ("H", "-")
+    assert matrix.mark("which persons are in both stays and homes", "board+trust") in ("H", "-")
+    assert matrix.mark("which persons are in both stays and schools", "board+council") == "V"
+    assert matrix.mark("schools.xc", "board+council") == "V", "two of the three that compute"
+    assert matrix.mark("schools.id", "board+council") != "V"
+
+
+REFUSED = (
+    ("SELECT COUNT(*) AS n FROM stays a LEFT JOIN homes b ON a.id = b.id JOIN schools c ON a.id = c.id", "sql.tables"),
+    ("SELECT COUNT(*) AS n FROM stays a JOIN homes b ON a.id = b.id LEFT JOIN schools c ON a.id = c.id", "sql.tables"),
+    ("SELECT COUNT(*) AS n " + JOINED + " WHERE a.xa > b.xb", "sql.tables"),
+    ("SELECT COUNT(*) AS n " + JOINED + " WHERE b.xb > c.xc OR a.da = 'n'", "sql.tables"),
+    ("SELECT CASE WHEN a.xa > b.xb THEN 'm' END AS z, COUNT(*) AS n " + JOINED + " GROUP BY z", "sql.tables"),
+    ("SELECT LOGISTIC_REGRESSION(a.xa, b.xb) AS fit " + JOINED, "sql.tables"),
+    ("SELECT COUNT(*) AS n FROM stays a JOIN homes b ON a.id = c.id JOIN schools c ON a.id = c.id", "sql.join"),
+    ("SELECT COUNT(*) AS n FROM stays a JOIN homes b ON a.id = b.id JOIN schools c ON a.id = b.id", "sql.join"),
+    ("SELECT COUNT(*) AS n FROM stays a JOIN homes b ON a.id = b.id JOIN schools c ON a.xa = c.xc", "sql.join"),
+    ("SELECT COUNT(*) AS n FROM stays a JOIN homes b USING (id) JOIN schools c ON a.id = c.id", "sql.join"),
+    ("SELECT COUNT(*) AS n FROM stays a JOIN homes b ON a.id = b.id JOIN stays c ON a.id = c.id", "sql.tables"),
+    ("SELECT COUNT(*) AS n FROM stays a JOIN homes b ON a.id = b.id JOIN schools a ON b.id = a.id", "sql.tables"),
+    (
+        "SELECT COUNT(*) AS n " + JOINED + " JOIN homes e ON a.id = e.id",
+        "sql.tables",
+    ),
+)
+
+
+@pytest.mark.parametrize(("text", "code"), REFUSED)
+def test_what_three_tables_do_not_take_is_refused_by_name(text: str, code: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        bind(asking(text))
+    assert caught.value.code == code and caught.value.fields["advice"]
+
+
+def test_conditions_of_on_are_those_of_where() -> None:
+    on = "SELECT COUNT(*) AS n FROM stays a JOIN homes b ON a.id = b.id AND b.xb > 3 JOIN schools c ON b.id = c.id AND "
+    one_way, other = (
+        bind(asking(t))
+        for t in (
+            on + "a.xa < 2 AND c.dc = 'n'",
+            "SELECT COUNT(*) AS n " + JOINED + " WHERE c.dc = 'n' AND b.xb > 3 AND a.xa < 2",
+        )
+    )
+    assert one_way == other
+
+
+@pytest.mark.parametrize(("protocol", "hint"), [("helper_join_a", "star_join"), (None, "star_join")])
+def test_another_protocol_is_refused(protocol: str | None, hint: str) -> None:
+    spec = asking("SELECT COUNT(*) AS n " + JOINED)
+    spec = spec.model_copy(update={"security": spec.security.model_copy(update={"protocol": protocol})})
+    (error,) = [f for f in review(spec).verdict.errors if f.rule == "spec.protocol"]
+    assert hint in error.hint
+
+
+def test_two_tables_take_another_protocol() -> None:
+    spec = asking("SELECT COUNT(*) AS n FROM stays a JOIN homes b ON a.id = b.id")
+    assert "spec.protocol" in {f.rule for f in review(spec).verdict.errors}
+
+
+def test_two_tables_of_one_holder_are_refused() -> None:
+    found = people(0)
+    tables = (found.datasets[0], found.datasets[1], {**found.datasets[2], "party": "board"})
+    spec = asking("SELECT COUNT(*) AS n " + JOINED)
+    datasets = tuple(d.model_copy(update={"party": t["party"]}) for d, t in zip(spec.datasets, tables, strict=True))
+    errors = review(spec.model_copy(update={"datasets": datasets})).verdict.errors
+    assert "spec.one-holder" in {f.rule for f in errors}
+
+
+def test_b_cells_are_those_of_both_tables_together() -> None:
+    found = people(0)
+    for table, side in zip(found.datasets, "abc", strict=True):
+        table["columns"]["d" + side]["levels"] = tuple("nsabcd")
+    spec = asking("SELECT a.da, b.db, c.dc, COUNT(*) AS n " + JOINED + " GROUP BY a.da, b.db, c.dc", found)
+    assert [f.rule for f in review(spec).verdict.errors] == ["spec.b-cells"]
+
+
+# -- a whole run ------------------------------------------------------------------------------------------------------
+
+
+def test_a_whole_run_gives_the_table(tmp_path: Path) -> None:
+    """Four servers in memory, their approvals, sealed rows, gates: what the roles alone give. All holders pay."""
+    found = people(5)
+    text, control = EXACT[0]
+    spec = controlled(found, text, control)
+    direct = Direct.of(spec, frozen(found, tmp_path)[0])
+    raw = {d.name: sql.arrow(d, found.rows[d.name]) for d in spec.datasets}
+    tables = {d.party: {d.name: raw[d.name]} for d in spec.datasets}
+    net = local_network({**tables, "helper": {}})
+    table = net.run(spec).to_pandas()
+    expected = direct.table(direct.opened(seed=1))
+    pd.testing.assert_frame_equal(table[list(expected)], expected, check_dtype=False, check_categorical=False)
+
+
+def test_a_draft_of_three_tables_runs() -> None:
+    frames = {
+        "board": {"stays": pd.DataFrame({"id": [f"p{i}" for i in range(60)], "x": range(60)})},
+        "council": {"homes": pd.DataFrame({"id": [f"p{i}" for i in range(20, 80)], "d": ["n", "s"] * 30})},
+        "trust": {"schools": pd.DataFrame({"id": [f"p{i}" for i in range(0, 70, 2)], "y": range(35)})},
+    }
+    net = local_network({**frames, "helper": {}})
+    text = "SELECT d, COUNT(*) AS n, SUM(x) AS s, SUM(y) AS t FROM stays JOIN homes USING (id) JOIN schools USING (id)"
+    draft = net.draft(f"{text} GROUP BY d", control={"min_count": 5})
+    assert draft.spec.security.protocol == "star_join"
+    got = net.run(draft.spec).to_pandas().set_index("d")
+    assert got.loc["n", ["n", "s", "t"]].tolist() == [20, sum(range(20, 60, 2)), sum(range(10, 30))]
+    assert pd.isna(got.loc["s", "n"])
+
+
+def test_all_holders_are_charged() -> None:
+    spec = asking("SELECT COUNT(*) AS n " + JOINED)
+    assert set(review(spec).verdict.losses) == {"stays", "homes", "schools"}
