@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from math import prod
 from typing import Any, Final
 
-from pets.errors import InternalError
+from pets.errors import InternalError, SpecError
 from pets.ids import PartyId
 from pets.plan.crossed import meant_of, said
 from pets.spec import dominance, rowwise
@@ -69,7 +69,7 @@ def check_wiring(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> None:
         for field, got, expected in _checks(plan, spec, bind(spec), cards):
             if got != expected:
                 raise InternalError("plan.wiring", field=field)
-    except (AttributeError, IndexError, KeyError, StopIteration, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, KeyError, SpecError, StopIteration, TypeError, ValueError) as error:
         raise InternalError("plan.wiring", field=f"a reference ({type(error).__name__})") from error
 
 
