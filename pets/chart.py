@@ -22,9 +22,9 @@ from pets.ids import MISSING, WITHHELD
 
 _COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A8A00")
 _GREY: Final = "#9AA3AD"
-_SOFT: Final = "#52606D"
-_INK: Final = "#1F2933"
-_RULE: Final = "#E3E7EB"
+SOFT: Final = "#52606D"
+INK: Final = "#1F2933"
+RULE: Final = "#E3E7EB"
 _ZERO: Final = "#9AA3AD"
 
 MAX_PANELS: Final = 4
@@ -83,7 +83,7 @@ def chart(
     """
     places = _places(frame, grouping)
     panels = list(statistics)[:MAX_PANELS]
-    heads = ["\n".join(_fold(name, _TITLE_WIDTH)) for name in panels]
+    heads = ["\n".join(fold(name, _TITLE_WIDTH)) for name in panels]
     left = 0.35 + _LETTER * max(len(line) for row in places.rows for line in row.split("\n"))
     width = max(left + _PANEL * len(panels) + 0.2, 6.4)
     legend_columns = max(1, int((width - 0.3) / (_LETTER * (max(map(len, places.colours)) + 5))))
@@ -100,15 +100,13 @@ def chart(
     for axis, name, head in zip(axes, panels, heads, strict=True):
         gone = np.zeros(len(frame), bool) if withheld is None else withheld[name].to_numpy(bool)
         _panel(axis, frame, name, places, gone)
-        axis.set_title(head, loc="left", fontsize=10.5, color=_INK, pad=6)
+        axis.set_title(head, loc="left", fontsize=10.5, color=INK, pad=6)
     axes[0].set_yticks(range(len(places.rows)), places.rows)
     for label, row in zip(axes[0].get_yticklabels(), places.rows, strict=True):
-        label.set_color(_GREY if MISSING in row else _INK)
+        label.set_color(_GREY if MISSING in row else INK)
     axes[0].set_ylim(len(places.rows) - 0.5, -0.5)
 
-    figure.text(
-        0.15 / width, 1 - 0.16 / height, "\n".join(titles), fontsize=13, fontweight="bold", color=_INK, va="top"
-    )
+    figure.text(0.15 / width, 1 - 0.16 / height, "\n".join(titles), fontsize=13, fontweight="bold", color=INK, va="top")
     if legend:
         figure.legend(
             *axes[0].get_legend_handles_labels(),
@@ -117,12 +115,12 @@ def chart(
             ncols=legend_columns,
             frameon=False,
             fontsize=9,
-            labelcolor=_INK,
+            labelcolor=INK,
             handletextpad=0.2,
             columnspacing=1.2,
             borderaxespad=0.2,
         )
-    figure.text(0.15 / width, 0.12 / height, "\n".join(notes), fontsize=8, color=_SOFT, va="bottom")
+    figure.text(0.15 / width, 0.12 / height, "\n".join(notes), fontsize=8, color=SOFT, va="bottom")
     figure.subplots_adjust(
         left=left / width,
         right=1 - 0.25 / width,
@@ -150,7 +148,7 @@ def _places(frame: pd.DataFrame, grouping: Sequence[str]) -> _Places:
     colours = list(dict.fromkeys(tints)) or [""]
     return _Places(
         row=[number.get(label, -1) for label in labels],
-        rows=["\n".join(_fold(row, _LABEL_WIDTH)) for row in rows],
+        rows=["\n".join(fold(row, _LABEL_WIDTH)) for row in rows],
         colour=[colours.index(tint) for tint in tints],
         colours=colours,
         shown=sum(label in number for label in labels),
@@ -166,7 +164,7 @@ def _cut(frame: pd.DataFrame, places: _Places, statistics: Sequence[str]) -> str
     return "".join(parts)
 
 
-def _fold(text: str, width: int) -> list[str]:
+def fold(text: str, width: int) -> list[str]:
     """Three lines at most, of ``width`` letters: folded at blanks and underscores, broken where there are none."""
     lines: list[str] = []
     for word in text.replace("_", "_\0").replace(" ", " \0").split("\0"):
@@ -194,9 +192,9 @@ def _panel(axis: Any, frame: pd.DataFrame, name: str, places: _Places, withheld:
         for part, alpha in ((mine & known & ~lost, 1.0), (mine & known & lost, 0.45)):
             axis.hlines(y[part], low[part], high[part], color=paint, linewidth=2.2, alpha=0.4 * alpha)
             axis.plot(value[part], y[part], "o", ms=5, color=paint, alpha=alpha, mec="white", mew=0.6)
-        axis.plot([], [], "o", ms=5, color=paint, label="\n".join(_fold(label, _LABEL_WIDTH)))
+        axis.plot([], [], "o", ms=5, color=paint, label="\n".join(fold(label, _LABEL_WIDTH)))
     for number in range(1, len(places.rows)):
-        axis.axhline(number - 0.5, color=_RULE, linewidth=0.8)
+        axis.axhline(number - 0.5, color=RULE, linewidth=0.8)
     _scale(axis, value[known & (row >= 0)], low[known & (row >= 0)], high[known & (row >= 0)])
     start = axis.get_xlim()[0]
     for place, gone in zip(y[~known & (row >= 0)], withheld[~known & (row >= 0)], strict=True):
@@ -206,8 +204,8 @@ def _panel(axis: Any, frame: pd.DataFrame, name: str, places: _Places, withheld:
 
 def _scale(axis: Any, value: Any, low: Any, high: Any) -> None:
     """Keep the axis on the values: a cell whose interval dwarfs all values must not squash the others."""
-    axis.tick_params(length=0, labelsize=9, colors=_INK)
-    axis.grid(axis="x", color=_RULE, linewidth=0.8)
+    axis.tick_params(length=0, labelsize=9, colors=INK)
+    axis.grid(axis="x", color=RULE, linewidth=0.8)
     axis.set_axisbelow(True)
     for side in axis.spines.values():
         side.set_visible(False)

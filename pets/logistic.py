@@ -4,22 +4,27 @@ Nothing here tells more than the released numbers do. Source of the formulas: Mc
 Models, 1989, section 4.4 (Wald's z and intervals); Hosmer, Lemeshow, Sturdivant, Applied Logistic Regression, 2013.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import exp, nan, sqrt
-from typing import TYPE_CHECKING, Final, Literal
+from math import exp, floor, inf, log10, nan, sqrt
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from scipy.special import ndtr, ndtri
 
 from pets.errors import StatisticsError
+from pets.ids import WITHHELD
 from pets.spec.fitting import BOUND, GAIN, MOST_GAIN, STEP
 from pets.spec.ir import Derive, Plan, Protect, ShownFit
 from pets.spec.model import Spec
 from pets.spec.query import ColumnRef, Statistic
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
+
+    from pets.forest import Panel
 
 LEVEL: Final = 0.95
 """Of confidence intervals."""
@@ -27,7 +32,18 @@ LEVEL: Final = 0.95
 SETTLED: Final = 1 / 32
 """A last step shorter than this, in standard errors, has come to the end."""
 
+_MANY: Final = 10_000
+"""Odds ratios from here on are written in powers of ten."""
+
 State = Literal["settled", "moving", "undetermined", "withheld"]
+
+_SAID: Final[Mapping[State, str]] = {
+    "withheld": ": withheld",
+    "undetermined": ": not determined by these columns",
+    "moving": ": not settled, more steps would change it",
+    "settled": "",
+}
+"""Behind the outcome, in a picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +162,60 @@ class Model:
         ]
         return pd.DataFrame(lines).set_index("term")
 
+    @property
+    def panel(self) -> "Panel":
+        """What a picture shows of it: odds ratios of its columns, with their intervals."""
+        from pets.forest import Line, Panel
+
+        lines = tuple(
+            Line(name, unit, *self.odds_ratio(name), f"{odds} ({ends})" if ends else odds)
+            for name, unit, odds, ends, *_ in list(self.written())[1:]
+        )
+        return Panel(f"odds of {self.outcome}{_SAID[self.state]}", lines)
+
+    def written(self) -> Iterator[tuple[str, str, str, str, str, str, str]]:
+        """Each term as text: name, what it is for, odds ratio, its interval, coefficient, standard error, p."""
+        for term, unit in zip(self.estimates.terms, self.units, strict=True):
+            if self.state in ("withheld", "undetermined"):
+                open_ = WITHHELD if self.state == "withheld" else "–"
+                yield term.name, unit, open_, "", open_, open_, open_
+                continue
+            ratio, low, high = (_power(each) for each in (term.coefficient, term.bound(-1), term.bound(1)))
+            fine = places(0, term.error)
+            odds, *ends = (
+                f"{each:.3g}" if high >= _MANY else f"{each:.{places(low, high)}f}" for each in (ratio, low, high)
+            )
+            yield (
+                term.name,
+                unit,
+                odds,
+                " to ".join(ends),
+                f"{term.coefficient:.{fine}f}".replace("-", "\u2212"),
+                f"{term.error:.{fine}f}",
+                "< 0.001" if term.p < 0.001 else f"{term.p:.3f}",
+            )
+
+    def plot(self, path: "str | Path | None" = None) -> Any:
+        """Draw the odds ratios; write the picture to ``path`` if given. Returns the matplotlib figure."""
+        from pets.forest import forest
+
+        figure = forest([self.panel], title=f"Logistic regression of {self.outcome}", note=self.note())
+        if path is not None:
+            figure.savefig(path)
+        return figure
+
+    def note(self) -> str:
+        """One line under a picture: how many contribute."""
+        if self.rows is None or self.ones is None:
+            return "Too few persons contribute, or too few with or without the outcome."
+        counted = f"{self.rows:,} persons contribute; for {self.ones:,} the outcome is 1."
+        return f"{counted} Lines: {LEVEL:.0%} confidence intervals."
+
+    def _repr_html_(self) -> str:
+        from pets.notebook import model_html
+
+        return model_html(self)
+
     def odds_ratio(self, term: str, per: float = 1.0) -> tuple[float, float, float]:
         """By what the odds are multiplied for ``per`` units more, and its confidence interval.
 
@@ -223,6 +293,12 @@ def model(plan: Plan, spec: Spec, frame: "pd.DataFrame", opened: Sequence[Sequen
     units = ("where all columns are at their bases", *(_unit(spec, ref) for ref in fit.columns[1:]))
     bases = tuple(f"{float(base):g}" for base in fit.bases)
     return Model(fit.columns[0], found, units, bases, rows, ones, plan.join.rows.fits[number].iterations)
+
+
+def places(low: float, high: float) -> int:
+    """Decimal places of which two tell the ends of an interval apart: two at least, six at most."""
+    width = high - low
+    return max(2, min(6, 1 - floor(log10(width)))) if 0 < width < inf else 2
 
 
 def _unit(spec: Spec, ref: ColumnRef) -> str:

@@ -6,9 +6,12 @@ A fragment that needs nothing beside it and runs nothing; its style reaches no o
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from math import floor, isfinite, log10
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pets.ids import WITHHELD
+
+if TYPE_CHECKING:
+    from pets.logistic import Model
 
 MAX_ROWS: Final = 50
 """A longer table shows its first rows and says how many there are."""
@@ -58,6 +61,31 @@ def table_html(
     return (
         f'<div class="pets-result"><style>{_STYLE}</style><table><caption>{escape(title)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{below}</div>"
+    )
+
+
+def model_html(model: "Model", *, title: str = "", notes: Sequence[str] = ()) -> str:
+    """A logistic regression: a line for each term, and below what the numbers say."""
+    head = "".join(
+        f'<th scope="{scope}"{span} class="number">{name}</th>'
+        for name, scope, span in (
+            ("odds ratio", "colgroup", ' colspan="2"'),
+            ("coefficient", "col", ""),
+            ("standard error", "col", ""),
+            ("p", "col", ""),
+        )
+    )
+    rows = []
+    for name, unit, odds, ends, coefficient, error, p in model.written():
+        beside = f'<span class="range">{escape(unit)}</span>'
+        numbers = "".join(f'<td class="number">{escape(each)}</td>' for each in (coefficient, error, p))
+        rows.append(f'<tr><th scope="row">{escape(name)} {beside}</th>{_pair(odds, ends)}{numbers}</tr>')
+    first, *said = model.explain().split("\n")
+    below = "".join(f"<p>{escape(note)}</p>" for note in (*said, *notes))
+    return (
+        f'<div class="pets-result"><style>{_STYLE}</style><table><caption>{escape(title or first)}</caption>'
+        f'<thead><tr><th scope="col"></th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+        f"{f'<p>{escape(first)}</p>' if title else ''}{below}</div>"
     )
 
 

@@ -25,6 +25,7 @@ from pets.spec.canonical import canonical, plain
 from pets.spec.control import effective
 from pets.spec.ir import Plan
 from pets.spec.parse import parse_toml
+from pets.spec.query import LOGISTIC, Statistic
 from pets.statistics import Counts
 from pets.statistics import counts as released_counts
 
@@ -106,6 +107,13 @@ class Result:
         """A logistic regression: a table of its terms, odds ratios, ``explain``; ``name`` if there are several."""
         return model(self.plan, self.review.spec, derive.table(self.plan, self.opened), self.opened.tolist(), name)
 
+    def _models(self) -> tuple[list[Model], tuple[str, ...]]:
+        """The logistic regressions of the table, and what else it has."""
+        outputs = [o for o in derive.derive_step(self.plan).outputs if o.dimension is None]
+        names = [o.name.removesuffix("_step") for o in outputs if o.statistic == Statistic.LOGISTIC_STEP.value]
+        others = tuple(o.name for o in outputs if o.statistic not in {each.value for each in LOGISTIC})
+        return [self.logistic(name) for name in names], others
+
     @property
     def disclosure(self) -> str:
         """The disclosure report as text."""
@@ -158,15 +166,24 @@ class Result:
     def plot(self, path: str | Path | None = None) -> Any:
         """Draw the table; write it to ``path`` as PNG (or by its ending) if given. Returns the matplotlib figure."""
         from pets.chart import chart  # matplotlib takes a second to load, and makes files when it is first loaded
+        from pets.forest import forest
 
-        figure = chart(
-            self.to_pandas(),
-            title=self.review.spec.title,
-            note=self.note(),
-            grouping=self.grouping,
-            statistics=self.statistics,
-            withheld=self.withheld,
-        )
+        fitted, others = self._models()
+        if fitted and not others:
+            figure = forest(
+                [each.panel for each in fitted],
+                title=self.review.spec.title,
+                note=" ".join(model.note() for model in fitted),
+            )
+        else:
+            figure = chart(
+                self.to_pandas(),
+                title=self.review.spec.title,
+                note=self.note() + " Models have pictures of their own: logistic(...).plot()." * bool(fitted),
+                grouping=self.grouping,
+                statistics=others,
+                withheld=self.withheld,
+            )
         if path is not None:
             figure.savefig(path)
         return figure
@@ -199,21 +216,28 @@ class Result:
         return folder
 
     def _repr_html_(self) -> str:
-        from pets.notebook import table_html
+        from pets.notebook import model_html, table_html
 
+        fitted, others = self._models()
         sent = self.review.settled().forecast.size
         foot = (
             f"Specification {self.review.digest[:16]}…, receipts signed by {', '.join(self.receipts)}; "
             f"{self.seconds:.2f} s, {sent:,} bytes between the parties."
         )
-        return table_html(
-            self.to_pandas(),
-            title=self.review.spec.title,
-            grouping=self.grouping,
-            statistics=self.statistics,
-            notes=(self.note(), foot),
-            withheld=self.withheld,
-        )
+        parts = [model_html(model, title=self.review.spec.title, notes=(self.note(), foot)) for model in fitted]
+        if others:
+            parts.insert(
+                0,
+                table_html(
+                    self.to_pandas(),
+                    title=self.review.spec.title,
+                    grouping=self.grouping,
+                    statistics=others,
+                    notes=(self.note(), foot),
+                    withheld=self.withheld,
+                ),
+            )
+        return "".join(parts)
 
     def __repr__(self) -> str:
         return f"Result({self.review.spec.title!r}, {derive.cells(self.plan)} cells, {self.seconds:.2f} s)"

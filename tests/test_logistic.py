@@ -243,6 +243,10 @@ def test_a_whole_run_gives_the_model_and_says_what_it_means(tmp_path: Path) -> N
     assert "odds of the outcome are multiplied by" in said and "causes the other" in said
     assert not result.withheld.any(axis=None)
     assert "stays.born is 1930" in said and "logistic(stays.died" in result.disclosure
+    page = result._repr_html_()
+    assert page.count("<table>") == 2 and "fit_intercept" not in page and "stays.born" in page
+    assert [axis.get_title(loc="left") for axis in result.plot().axes] == ["n"], "the model has a picture of its own"
+    assert model.plot(tmp_path / "model.png").axes and (tmp_path / "model.png").stat().st_size > 10_000
     with pytest.raises(StatisticsError):
         result.logistic("other")
 
