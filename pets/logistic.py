@@ -310,8 +310,8 @@ def _unit(spec: Spec, ref: ColumnRef) -> str:
 
 
 def _power(value: float) -> float:
-    """e to a power, to six digits; infinite where it leaves floats."""
-    return _steady(exp(value)) if value < 700 else float("inf") if value == value else nan
+    """e to a power, to six digits; NaN where it leaves floats, or is of none."""
+    return _steady(exp(value)) if value < 700 else nan
 
 
 def _steady(value: float) -> float:

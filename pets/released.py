@@ -65,7 +65,7 @@ class Released:
     def kind(self, what: Aggregate) -> Kind | None:
         """What a statistic counts or adds up; None for one that says nothing of counts by itself."""
         match what.statistic:
-            case Statistic.COUNT_ROWS | Statistic.COUNT_VALUES:
+            case Statistic.COUNT_ROWS | Statistic.COUNT_VALUES | Statistic.LINEAR_ROWS | Statistic.LOGISTIC_ROWS:
                 return "rows"
             case Statistic.COUNT_PEOPLE:
                 return "people" if self.rows_of_one > 1 else "rows"

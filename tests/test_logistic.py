@@ -14,12 +14,13 @@ from pets import logistic
 from pets.approve.columns import RULES, Use, allowed, uses_of
 from pets.check import diff
 from pets.check.releases import release_of
-from pets.errors import SpecError, StatisticsError
+from pets.errors import PeerError, SpecError, StatisticsError
 from pets.local import local_network
 from pets.party import gate, prepare
 from pets.plan.cost import forecast
 from pets.plan.review import review
 from pets.protocols import control
+from pets.secret import Secret
 from pets.spec import fitting
 from pets.spec.cards import load_cards
 from pets.spec.ir import Protect, ShownFit
@@ -199,6 +200,13 @@ def test_what_is_sent_is_what_gate_and_forecast_say_and_shows_nothing(tmp_path: 
             if e.sending
         ]
         assert projected == [(k[1], k[2], k[3], len(array)) for k, array in transcript.sent if k[0] == role]
+    sequence = gate.project_plan(plan, named, "a")  # type: ignore[arg-type]
+    passage = gate.Gate(sequence, opening=Secret(bytes(32)))
+    for expected in {each.label: each for each in passage.incoming}.values():
+        for size in (expected.size - 1, expected.size + 8):
+            with pytest.raises(PeerError):
+                passage.read(expected, memoryview(bytes(size)))
+    passage.close()
     nobody = direct.played(keep=dict.fromkeys("ab", _none))
     assert nobody.shape_of_traffic() == transcript.shape_of_traffic()
     (fit,) = plan.join.rows.fits  # type: ignore[union-attr]
