@@ -235,8 +235,9 @@ class Model:
         lines = [what, f"{self.rows} persons contribute; for {self.ones} of them {self.outcome} is 1."]
         if self.state == "undetermined":
             lines.append(
-                "These columns do not determine coefficients: one follows from others, hardly varies within its "
-                "declared range, or tells the outcome outright. Leave one out, or declare narrower ranges."
+                "These columns do not determine coefficients: one follows from others, hardly varies beside its "
+                "distance from 0, or tells the outcome outright. Leave one out, or declare ranges that begin where "
+                "values do."
             )
             return "\n".join(lines)
         if self.state == "moving":

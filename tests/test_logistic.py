@@ -232,10 +232,13 @@ def _none(table: Any) -> Any:
 
 
 def test_a_whole_run_gives_the_model_and_says_what_it_means(tmp_path: Path) -> None:
-    """Servers in memory, policies that grant the use by name, sealed rows, a table that is computed again."""
+    """Servers in memory, in mode B; policies that grant the use by name, sealed rows, a table computed again."""
     made = world(5, 220, rate=0.0)
     text = f"SELECT COUNT(*) AS n, LOGISTIC_REGRESSION(a.died, a.born, b.change) AS fit {FROM}"
     spec = spec_of(made, text, CONTROL)
+    (_, *others) = spec.security.leakage  # in mode B, whose helper is told no count
+    security = spec.security.model_copy(update={"protocol": "helper_join_b", "leakage": tuple(others)})
+    spec = spec.model_copy(update={"security": security})
     raw = {d.name: sql.arrow(d, made.rows[d.name]) for d in spec.datasets}
     net = local_network({"board": {"stays": raw["stays"]}, "council": {"homes": raw["homes"]}, "helper": {}})
     result = net.run(spec)

@@ -31,7 +31,7 @@ BOUND: Final = 8
 SPREAD: Final = 12
 """Bits that the weights of a step may be smaller than at the first."""
 
-TURNS: Final = 14
+TURNS: Final = 15
 """How often an inverse is brought nearer."""
 
 STEP: Final = 16
@@ -42,6 +42,9 @@ GAIN: Final = 10
 
 MOST_GAIN: Final = 20
 """It is 2^20 of these at the most; 2^21 more stand for equations without a good solution."""
+
+MOST_LEAST: Final = 12
+"""An inverse is good for eigenvalues from 2^-12; where rows have 18 bits only from 2^-11."""
 
 MOST_BITS: Final = 20
 LEAST_BITS: Final = 18
@@ -86,9 +89,9 @@ def measure(spec: Spec, column: ColumnRef) -> tuple[int, int]:
     """The base that a column's values are taken off, and the bits of what remains, in units of its last place."""
     low, high = spec.dataset(column.dataset).columns[column.column].scaled_range
     base = 0
-    if low > 0 and 2 * low > high:
+    if low > 0 and 3 * low > high:
         base = low
-    elif high < 0 and 2 * high < low:
+    elif high < 0 and 3 * high < low:
         base = high
     return base, (max(high - base, base - low, 1) - 1).bit_length()
 
@@ -120,6 +123,7 @@ def numbers_of(rows: int, columns: int) -> FitNumbers:
         squared=gain + fraction - GAIN,
         lift=2 * root - fraction - unit,
         left=root - STEP,
+        least=MOST_LEAST if fraction > LEAST_BITS else MOST_LEAST - 1,
     )
 
 

@@ -232,7 +232,8 @@ class Sorted:
 
 @dataclass(frozen=True, slots=True)
 class FitNumbers:
-    """Bits of a logistic model: after the point of rows and of weights, pairs of sums of squares, and what is cut off.
+    """Bits of a logistic model: after the point of rows and of weights, pairs of sums of squares, what is cut off, and
+    minus the logarithm of the least eigenvalue that an inverse is good for.
 
     What each stands for says ``protocols/rep3/logistic.py``, why it is so large docs/adr/0026-logistic-regression.md.
     """
@@ -250,6 +251,7 @@ class FitNumbers:
     squared: int
     lift: int
     left: int
+    least: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,17 +160,17 @@ def test_numbers_leave_no_word(columns: int) -> None:
             "matrix": at.weight + 2 * q - 2,
             "scaled gradient": k + gradient + q - 1,
             "gradient of the weights": k - q + 25 - p + ahead + at.closer + 10,
-            "step": p + 14 + 3 + f + ahead,
+            "step": p + 15 + 3 + f + ahead,
             "scaled step": 9 + q - 1 + step,
             "length": k + gain + f + 9 + p,
-            "variance": f + 14 + 1 + 10 + at.lift,
+            "variance": f + 15 + 1 + 10 + at.lift,
             "error": 30 + q - 1,
             "score": 8 + (columns - 1).bit_length() + 2 * f,
         }
         assert {name: size for name, size in sizes.items() if size > 61} == {}, (bits, columns)
         assert k + 24 <= 2 * q and 18 <= f <= 20 and columns * 2**8 < 2**12
         assert f + unit + at.lift == 2 * (at.left + 16), "a root of what is doubled"
-        assert linear.turns(columns, f, logistic.LEAST) <= logistic.TURNS
+        assert linear.turns(columns, f, at.least) <= logistic.TURNS
         assert 2 * f + logistic.TURNS <= 59
         Design(2 ** (bits - 1), (f,) * (columns - 1), 6, **dataclasses.asdict(at))
 

@@ -37,11 +37,8 @@ BOUND: Final = 8
 SPREAD: Final = 12
 """Bits that the weights of a step may be smaller than at the first."""
 
-LEAST: Final = 11
-"""An inverse is good for eigenvalues down to 2^-11 of a scaled matrix, whose eigenvalues add up to less than 1."""
-
-TURNS: Final = 14
-"""How often an inverse is brought nearer: ``linear.turns`` for 2 to 9 columns, 18 to 20 bits and LEAST."""
+TURNS: Final = 15
+"""How often an inverse is brought nearer: at least ``linear.turns`` for every design."""
 
 STEP: Final = 16
 """Coefficients and standard errors are rounded to multiples of 2^-16."""
@@ -59,8 +56,9 @@ class Design:
 
     ``fraction``: bits after the point of rows; ``weight``: of weights; ``pairs``: of bits that sums of squares have.
     The others are bits that are cut off: of matrices (``normal``), of the gradient (``slope``, ``ahead``, ``closer``),
-    of a step (``step``, ``onto``), of its length (``gain``, ``squared``), of errors (``left``); ``lift`` is how
-    many are put on before their roots are taken.
+    of a step (``step``, ``onto``), of its length (``gain``, ``squared``), of errors (``left``); ``lift`` is how many
+    are put on before their roots are taken. ``least``: an inverse is good for eigenvalues from 2^-least of a scaled
+    matrix, whose eigenvalues add up to less than 1.
     """
 
     rows: int
@@ -79,6 +77,7 @@ class Design:
     squared: int
     lift: int
     left: int
+    least: int
 
     def __post_init__(self) -> None:
         cuts = (self.normal, self.slope, self.ahead, self.closer, self.step, self.onto, self.gain, self.squared)
@@ -200,7 +199,7 @@ class _Model:
         square = yield from matrix_product(ctx, gradient, last.after - last.before, p)
         square = yield from nearest(ctx, square, design.squared)
         square = yield from limited(ctx, square, 2**MOST_GAIN)
-        below = yield from negative(ctx, _total(diagonal) - public(ctx, 2 ** (design.fraction + LEAST - 1), 1))
+        below = yield from negative(ctx, _total(diagonal) - public(ctx, (2**design.least - 1) * 2**design.fraction, 1))
         (bad,) = yield from to_words(ctx, flipped(ctx, below))
         return joined(b, deviation, square + bad.times(2 ** (MOST_GAIN + 1)))
 
