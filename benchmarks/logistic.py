@@ -2,9 +2,9 @@
 
     python -m benchmarks.logistic [--size ROWS] [--json] [--runs N] [--mode b]
 
-``ROWS`` people on each side, 60 % of them on both, one row each; an outcome of 0 or 1 and an age at one holder, a rent
-and a flag at the other; eight steps. Servers, clock and bytes are those of ``benchmarks.join``. What is released is held
-against statsmodels on the joined rows, which is the peer: coefficients to a hundredth of their standard errors.
+``ROWS`` people on each side, 60 % of them on both, one row each; an outcome of 0 or 1 and an age at one holder, a
+rent and a flag at the other; eight steps. Servers, clock and bytes are those of ``benchmarks.join``. What is released
+is held against statsmodels on the joined rows, which is the peer: coefficients to a hundredth of their standard errors.
 """
 
 import statistics
