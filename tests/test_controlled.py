@@ -146,8 +146,9 @@ def reference(
     dimensions = {str(d.column): d.levels for d in derive.dimensions}
     statistics = joined.statistics(direct.spec, direct.query)
     rows = joined.rows(direct.spec, direct.query, tables, [d.column for d in derive.dimensions], meets)
-    most = direct.spec.dataset(direct.query.left).max_rows_per_person
-    most *= direct.spec.dataset(direct.query.right).max_rows_per_person
+    most = 1
+    for name in direct.query.tables:
+        most *= direct.spec.dataset(name).max_rows_per_person
     return statistics, protect(rows, dimensions, list(dict.fromkeys(statistics.values())), control, most_rows=most)
 
 

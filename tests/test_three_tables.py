@@ -9,18 +9,33 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pets.approve.columns import uses_of
+from pets.check import flow
+from pets.check.diff import compare
+from pets.check.differencing import Terms, judge
+from pets.check.noised import noised_columns
+from pets.check.releases import Entry, release_of
 from pets.errors import PetsError, SpecError
+from pets.kernels import okvs, permute, prf, tags
 from pets.local import local_network
-from pets.party import gate
+from pets.party import gate, prepare
 from pets.plan.cost import forecast, parties_of
 from pets.plan.review import review
+from pets.protocols import helper_join, rows
+from pets.protocols.rep3.sharing import Words
 from pets.spec.cards import load_cards
+from pets.spec.ir import Read
 from pets.spec.model import Spec
+from pets.spec.moments import roles
+from pets.spec.query import ColumnRef
 from pets.spec.sql import bind
 from tests.oracles import random_queries as drawn
 from tests.oracles import sql, three_tables
-from tests.oracles.direct import Direct, freeze, only
-from tests.protocols.test_helper_join import altered
+from tests.oracles.direct import Direct, freeze, only, stream
+from tests.oracles.helper_join import families
+from tests.oracles.play import Transcript
+from tests.protocols.test_helper_join import LENGTHS, altered
+from tests.test_controlled import compared
 from tests.test_controlled import spec_of as controlled
 from tests.test_queries import rounds
 
@@ -37,7 +52,7 @@ def frozen(found: drawn.World, folder: Path) -> tuple[dict[str, Any], dict[str, 
 def run_world(seed: int, folder: Path) -> list[Direct]:
     """Hold queries over one world against DuckDB."""
     found = three_tables.world(seed)
-    snapshots, rows = frozen(found, folder)
+    snapshots, own = frozen(found, folder)
     ran: list[Direct] = []
     for number in range(8 * QUERIES):
         text = three_tables.ask(1000 * seed + number, found)
@@ -48,7 +63,7 @@ def run_world(seed: int, folder: Path) -> list[Direct]:
             continue
         ran.append(direct)
         if not rounds(direct):
-            expected = sql.expected(direct.spec, direct.query, rows)
+            expected = sql.expected(direct.spec, direct.query, own)
             wrong = sql.differences(direct.spec, direct.query, expected, direct.table(direct.opened(seed=number)))
             assert not wrong, f"{text}\n{wrong}"
         if len(ran) == QUERIES:
@@ -109,7 +124,7 @@ EXACT = (
 @pytest.mark.parametrize("which", range(len(EXACT)))
 def test_exact_tables_show_what_enough_persons_of_all_three_are_in(which: int, tmp_path: Path) -> None:
     found = people(which)
-    snapshots, rows = frozen(found, tmp_path)
+    snapshots, own = frozen(found, tmp_path)
     text, control = EXACT[which]
     spec = controlled(found, text, control)
     assert review(spec).accepted, [f.text for f in review(spec).verdict.errors]
@@ -119,7 +134,7 @@ def test_exact_tables_show_what_enough_persons_of_all_three_are_in(which: int, t
     by = [output.name for output in direct.query.outputs if output.name not in asked]
     counted = text.replace("SUM(b.xb)", "COUNT(b.xb)").replace("MEDIAN(c.xc)", "COUNT(c.xc)")
     counts = controlled(found, counted.replace("MAX(b.xb)", "COUNT(b.xb)"), {"min_count": control["min_count"]})
-    values, persons = (sql.expected(each, bind(each), rows) for each in (spec, counts))
+    values, persons = (sql.expected(each, bind(each), own) for each in (spec, counts))
     seen: Counter[str] = Counter()
     for _, row in frame.iterrows():
         cell = tuple(str(row[name]) for name in by)
@@ -133,6 +148,49 @@ def test_exact_tables_show_what_enough_persons_of_all_three_are_in(which: int, t
                 assert row[name] == (values[cell][place] + base // 2) // base * base, (cell, name)
                 seen["shown"] += 1
     assert seen["shown"] and (seen["withheld"] or which > 1), seen
+
+
+def exact_world(seed: int, folder: Path) -> Counter[str]:
+    """Hold exact releases of one world against the reference of disclosure control in the clear."""
+    found = three_tables.for_exact(seed)
+    snapshots, own = frozen(found, folder)
+    draw = random.Random(f"three controlled {seed}")
+    seen: Counter[str] = Counter()
+    for number in range(40):
+        text = three_tables.ask_exact(draw)
+        control: dict[str, Any] = {"min_count": draw.choice([2, 3, 5]), "zeros": draw.choice(["shown", "hidden"])}
+        if draw.random() < 0.3:
+            control |= {"round_to": draw.choice([2, 3]), "rounding": draw.choice(["nearest", "midpoint"])}
+        if draw.random() < 0.3:
+            control["holder"] = ({"party": draw.choice(["board", "trust"]), "min_count": 2, "appetite": "local"},)
+        if draw.random() < 0.2 and "WHERE" not in text:  # whose empty cells the reference does not know
+            control["known_totals"] = ((),)
+        spec = controlled(found, text, control)
+        errors = [
+            f for f in flow.judge(spec, bind(spec), load_cards()).errors if not f.rule.startswith(("legal", "gb"))
+        ]
+        if errors:
+            seen[errors[0].rule] += 1
+            continue
+        seen["run"] += 1
+        seen += compared(Direct.of(spec, snapshots), own, number)
+        if seen["run"] == QUERIES:
+            break
+    return seen
+
+
+def test_exact_releases_are_what_the_reference_shows(tmp_path: Path) -> None:
+    seen: Counter[str] = Counter()
+    for seed in range(9):
+        seen += exact_world(seed, tmp_path / str(seed))
+    assert seen["run"] == 9 * QUERIES and min(seen["shown"], seen["withheld"]) > 10
+    assert not {"flag", "rounded", "mean", "known totals", "local"} - seen.keys(), seen
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(100, 160))
+def test_many_exact_releases_are_what_the_reference_shows(seed: int, tmp_path: Path) -> None:
+    exact_world(seed, tmp_path)
 
 
 # -- what is sent -----------------------------------------------------------------------------------------------------
@@ -200,6 +258,113 @@ def test_a_wrong_place_ends_the_run(tmp_path: Path) -> None:
     direct = one(tmp_path)
     with pytest.raises(PetsError, match=r"peer\.positions"):
         direct.played(seed=1, alter=altered("M8", np.zeros_like))
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Direct, Transcript, dict[int, list[Words]]]:
+    """A run with values of all three tables, and what each of the three has of the computed rows, by its number."""
+    direct = one(tmp_path_factory.mktemp("terms"))
+    kept: dict[int, list[Words]] = {}
+    real = rows.filtered
+
+    def noting(ctx: Any, *args: Any) -> Any:
+        kept[ctx.me] = yield from real(ctx, *args)
+        return kept[ctx.me]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(helper_join.rows, "filtered", noting)
+        transcript = direct.played(seed=5)
+    return direct, transcript, kept
+
+
+def listed(direct: Direct) -> dict[str, int]:
+    return load_cards()["star_join"].names(dict(direct.plan.join.public))
+
+
+Played = tuple[Direct, Transcript, dict[int, list[Words]]]
+
+
+def test_tables_under_their_masks_are_read_by_the_tokens_of_their_persons(played: Played) -> None:
+    """Pc, P, Pdc and Pd less nothing but the masks that the card says; T and Td have tokens of keys of their own."""
+    direct, transcript, _ = played
+    keys, names, join = families(5), listed(direct), direct.plan.join
+    assert join.third is not None
+    q = permute.permutation(keys["ab@a"].key("q", purpose="permutation"), names["n_list_a"])
+    reads = {step.out: step for step in direct.plan.steps if isinstance(step, Read)}
+    for read, pair, label, tables, third in (
+        (join.b, "ab", "T", ("Pc", "P"), "third"),
+        (join.third.read, "ad", "Td", ("Pdc", "Pd"), "third_d"),
+    ):
+        family, shape = keys[f"{pair}@a"], prepare.shape_of(join)
+        people = prepare.people_of_b(reads[read], join, shape, direct.tables[read], stream(5, pair[1]))
+        tokens, checks = (
+            tags.tag_rows(
+                family.key(key, purpose="tags"),
+                tags.id_blocks(
+                    people.ids,
+                    fixed=join.fixed_ids,
+                    key=None if join.fixed_ids else family.key("idhash", purpose="hash of identifiers"),
+                ),
+                np.ones(len(people.ids), np.uint16),
+                width=width,
+            )
+            for key, width in (("tag", 16), ("check", 8))
+        )
+        places, slots = okvs.Places(tokens, names[third]), 3 * names[third] + 56
+        unmasked = transcript.array(tables[0]) + prf.words(family.key("rc", 0), slots)
+        assert np.array_equal(okvs.read(unmasked, places), checks.reshape(-1).view(np.uint64))
+        shape_of = shape.of_d if label == "Td" else shape  # type: ignore[union-attr]
+        for place, column in enumerate(shape_of.travelling):  # type: ignore[union-attr]
+            unmasked = transcript.array(tables[1], place) + prf.words(family.key("r", column), slots)
+            assert np.array_equal(okvs.read(unmasked, places).view(np.int64), people.values[column])
+        of_a = prepare.rows_of_a(reads[join.a], join, shape, direct.tables[join.a], stream(5, "a"))
+        here = {row.tobytes() for row in tags.tag_rows(
+            family.key("tag", purpose="tags"),
+            tags.id_blocks(of_a.ids, fixed=join.fixed_ids,
+                           key=None if join.fixed_ids else family.key("idhash", purpose="hash of identifiers")),
+            of_a.occurrence, width=16)}  # fmt: skip
+        sent = [row.tobytes() for row in transcript.array(label)]
+        assert here <= set(sent) and len(sent) == names["n_list_a"] == len(q)
+
+
+def test_the_messages_that_end_it_are_their_terms(played: Played) -> None:
+    """Mr with what a has is computed - mask(s_bc, rows); M6c is made of that mask, in b's orders, under r2."""
+    direct, transcript, kept = played
+    keys, n = families(5), listed(direct)["n_list_a"]
+    q = permute.permutation(keys["ab@a"].key("q", purpose="permutation"), n)
+    rho2 = permute.permutation(keys["ab@a"].key("rho2", purpose="permutation"), n)
+    for column in range(listed(direct)["v"]):
+        mask = prf.words(keys["bc@c"].key("rows", column), n)
+        own, third = kept[0][column], kept[1][column]
+        computed = (own.own + own.next + third.next)[:n]
+        assert np.array_equal(own.own[:n] + own.next[:n] + transcript.array("Mr", column), computed - mask)
+        running = np.cumsum(mask[q], dtype=np.uint64)
+        placed = np.empty_like(running)
+        placed[rho2] = running
+        assert np.array_equal(transcript.array("M6c", column), placed - prf.words(keys["ab@b"].key("r2", column), n))
+
+
+def test_a_part_of_a_row_is_no_value_to_who_has_it(played: Played) -> None:
+    """No part of any of the three is small, as the values are; a and the helper together have what it takes."""
+    for mine in played[2].values():
+        for column in mine:
+            for part in (column.own, column.next):
+                assert not np.any(part < np.uint64(2**32)), "a part shows a value"
+
+
+@pytest.mark.parametrize("what", LENGTHS)
+@pytest.mark.parametrize(
+    "label", ["T", "Td", "M8", "Pc", "P", "Pdc", "Pd", "two", "in", "mul", "Mr", "M6c", "Mn", "M7a"]
+)
+def test_a_wrong_count_is_refused_before_it_is_read(label: str, what: str, small: Direct) -> None:
+    with pytest.raises(PetsError) as caught:
+        small.played(seed=1, alter=altered(label, LENGTHS[what]), gates=True)
+    assert caught.value.code == "peer.bad-length"
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Direct:
+    return one(tmp_path_factory.mktemp("small"))
 
 
 # -- the specification ------------------------------------------------------------------------------------------------
@@ -305,6 +470,66 @@ def test_b_cells_are_those_of_both_tables_together() -> None:
         table["columns"]["d" + side]["levels"] = tuple("nsabcd")
     spec = asking("SELECT a.da, b.db, c.dc, COUNT(*) AS n " + JOINED + " GROUP BY a.da, b.db, c.dc", found)
     assert [f.rule for f in review(spec).verdict.errors] == ["spec.b-cells"]
+
+
+# -- what else looks at a query ---------------------------------------------------------------------------------------
+
+
+def test_two_specifications_are_compared_with_the_rows_of_all_three() -> None:
+    control = {"min_count": 5}
+    base = controlled(people(0), "SELECT a.da, COUNT(*) AS n, SUM(b.xb) AS s " + JOINED + " GROUP BY a.da", control)
+    less = controlled(people(0), "SELECT a.da, COUNT(*) AS n " + JOINED + " GROUP BY a.da", control)
+    other = controlled(people(0), "SELECT a.da, COUNT(*) AS n " + JOINED + " WHERE c.dc = 'n' GROUP BY a.da", control)
+    assert compare(base, less).relation == "narrower"
+    assert compare(less, other).relation == "incomparable"
+    reasons = [r for r in compare(less, other).reasons if r.sentence.startswith("other rows of schools")]
+    assert [r.direction for r in reasons] == ["incomparable"]
+    swapped = "FROM schools c JOIN homes b ON c.id = b.id JOIN stays a ON a.id = b.id"
+    same = controlled(people(0), "SELECT a.da, COUNT(*) AS n " + swapped + " GROUP BY a.da", control)
+    assert compare(less, same).relation != "equal", "the third holder is another one"
+
+
+def entry(text: str, control: dict[str, Any]) -> Entry:
+    spec = controlled(people(0), text, control)
+    return Entry(text, release_of(spec, bind(spec)), {"stays": "1", "homes": "1", "schools": "1"})
+
+
+@pytest.mark.parametrize("holder", ["board", "council", "trust"])
+def test_the_guard_takes_a_third_table_for_other_rows(holder: str) -> None:
+    """The same three tables in other words pass; with a condition on the third, or without it, it may be few less."""
+    control = {"min_count": 10}
+    text = "SELECT a.da, COUNT(*) AS n " + JOINED
+    whole = entry(text + " GROUP BY a.da", control)
+    in_other_words = "SELECT x.da, COUNT(*) AS m FROM schools z JOIN stays x ON x.id = z.id JOIN homes y ON y.id = z.id"
+    terms = Terms(holder=holder, minimum=10)
+    assert not judge([whole], entry(in_other_words + " GROUP BY x.da", control), terms)
+    fewer = entry(text + " WHERE c.xc < 39 GROUP BY a.da", control)
+    assert {s.rule for s in judge([whole], fewer, terms)} >= {"difference"}
+    two = entry("SELECT a.da, COUNT(*) AS n FROM stays a JOIN homes b ON a.id = b.id GROUP BY a.da", control)
+    found = {s.rule for s in judge([two], whole, terms)}
+    assert found >= {"difference"} if holder != "trust" else not found
+
+
+def test_policies_see_what_is_done_with_columns_of_the_third_table() -> None:
+    query = bind(asking("SELECT c.dc, SUM(c.xc) AS s " + JOINED + " WHERE c.xc > 3 GROUP BY c.dc"))
+    uses = uses_of(query, asking("SELECT COUNT(*) AS n " + JOINED))
+    assert {use.value for use in uses[ColumnRef("schools", "xc")]} == {"sum", "filter"}
+    assert {use.value for use in uses[ColumnRef("schools", "dc")]} == {"group by"}
+    assert {use.value for use in uses[ColumnRef("schools", "id")]} == {"join"}
+
+
+def test_noise_is_for_one_person_in_all_three() -> None:
+    """The sensitivity of a sum is the product of what one person adds in each table; rounding units are in it, too."""
+    found = three_tables.for_exact(0)
+    for table, most in zip(found.datasets, (3, 2, 2), strict=True):
+        table["max_rows_per_person"] = most
+    spec = asking("SELECT a.da, b.db, c.dc, COUNT(*) AS n, SUM(c.xc) AS s, COUNT(DISTINCT a.id) AS p " + JOINED
+                  + " GROUP BY a.da, b.db, c.dc", found)  # fmt: skip
+    columns = {c.moment.name: c for c in noised_columns(spec, bind(spec), roles(spec, bind(spec)))}
+    assert columns["count(*)"].sensitivity == 3 * 2 * 2
+    assert columns["people"].sensitivity == 3 * 2 * 2, "a row in as many groups"
+    most = spec.dataset("schools").columns["xc"].max
+    assert columns["sum(schools.xc)"].sensitivity == 3 * 2 * 2 * int(most)
 
 
 # -- a whole run ------------------------------------------------------------------------------------------------------

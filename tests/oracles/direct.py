@@ -14,10 +14,10 @@ import pandas as pd
 
 from pets import derive
 from pets.kernels.prf import Stream
-from pets.party import prepare, sources
+from pets.party import gate, prepare, sources
 from pets.party.snapshot import take
 from pets.party.sources import FrameSource, Snapshot, Table
-from pets.plan.cost import join_of
+from pets.plan.cost import join_of, parties_of
 from pets.plan.lower import lower
 from pets.protocols import control, star_join
 from pets.protocols import helper_join as hj
@@ -29,6 +29,7 @@ from pets.spec.model import Spec
 from pets.spec.query import Query
 from pets.spec.sql import bind
 from tests.oracles import sql
+from tests.oracles.gated import OPENING, gated
 from tests.oracles.helper_join import families
 from tests.oracles.play import Transcript, play
 
@@ -83,8 +84,21 @@ class Direct:
         noise: bool = False,
         keep: Mapping[str, Change] | None = None,
         alter: Callable[[Any, Any], Any] = lambda key, array: array,
+        gates: bool = False,
     ) -> Transcript:
-        """All messages of a run, and what every role returned. ``alter``: what becomes of a message on its way."""
+        """All messages of a run, and what every role returned. ``alter``: what becomes of a message on its way.
+
+        ``gates``: each role behind its gate, as in a party.
+        """
+
+        def behind(role: str, honest: Role[Any]) -> Role[Any]:
+            if not gates:
+                return honest
+            named = {
+                name: party if name != "result" else f"{party}:result" for name, party in parties_of(self.plan).items()
+            }
+            return gated(honest, gate.Gate(gate.project_plan(self.plan, named, role), opening=OPENING))  # type: ignore[arg-type]
+
         join, safe = join_of(self.plan), self.plan.protection
         shape = prepare.shape_of(join)
         reads = {step.out: step for step in self.plan.steps if isinstance(step, Read)}
@@ -124,13 +138,18 @@ class Direct:
             star = star_join
             return play(
                 {
-                    "a": with_control(0, star.party_a(shape, rows, *families_a, words[0], computing[0])),
-                    "b": with_control(
-                        2, star.party_b(shape, people, keys["ab@b"], keys["bc@b"], words[1], computing[2])
-                    ),
-                    "d": star.party_d(shape, others, keys["ad@d"]),
-                    "helper": with_control(1, star.helper(shape, keys["ac@c"], keys["bc@c"], words[2], computing[1])),
-                    "result": result,
+                    role: behind(role, own_role)
+                    for role, own_role in {
+                        "a": with_control(0, star.party_a(shape, rows, *families_a, words[0], computing[0])),
+                        "b": with_control(
+                            2, star.party_b(shape, people, keys["ab@b"], keys["bc@b"], words[1], computing[2])
+                        ),
+                        "d": star.party_d(shape, others, keys["ad@d"]),
+                        "helper": with_control(
+                            1, star.helper(shape, keys["ac@c"], keys["bc@c"], words[2], computing[1])
+                        ),
+                        "result": result,
+                    }.items()
                 },
                 seed=seed,
                 alter=alter,

@@ -65,3 +65,46 @@ def ask(seed: int, found: drawn.World) -> str:
     if by:
         lines.append("GROUP BY " + ", ".join(by))
     return "\n".join(lines)
+
+
+def for_exact(seed: int) -> drawn.World:
+    """Three tables with few groups, gaps, ties, zeros and ones, and in some of them two rows a person."""
+    draw = random.Random(f"three exact {seed}")
+    datasets: list[dict[str, Any]] = []
+    rows: dict[str, Rows] = {}
+    for (name, party), side in zip(TABLES, "abc", strict=True):
+        most = draw.choice([1, 1, 2])
+        columns: dict[str, Any] = {
+            "id": {"role": "person id", "scheme": "text"},
+            "d" + side: {"role": "dimension", "type": "category", "levels": ("n", "s")},
+            "f" + side: {"role": "measure", "type": "integer", "min": 0, "max": 1},
+            "x" + side: {"role": "measure", "type": "integer", "min": -3, "max": draw.choice([9, 40])},
+            "r" + side: {"role": "measure", "type": "integer", "min": 0, "max": 9, "required": True},
+        }
+        rows[name] = [
+            {
+                "id": f"p{person}",
+                "d" + side: draw.choice(["n", "s", None]),
+                "f" + side: draw.choice([0, 1, 1, None]),
+                "x" + side: draw.choice([None, *range(-3, 9)]),
+                "r" + side: draw.randint(0, 9),
+            }
+            for person in range(24)
+            if draw.random() < 0.85
+            for _ in range(draw.randint(1, most))
+        ]
+        table = {"name": name, "party": party, "max_rows_per_person": most, "max_rows": 60, "truncate": False}
+        datasets.append({**table, "columns": columns})
+    return drawn.World(tuple(datasets), rows, ("id", "id", "id"), (), "1")
+
+
+def ask_exact(draw: random.Random) -> str:
+    """One to three statistics of columns of all three tables, by up to three columns."""
+    by = draw.sample(["a.da", "b.db", "c.dc"], draw.choice([0, 1, 1, 2]))
+    measures = draw.sample([f"{side}.{kind}{side}" for side in "abc" for kind in "fxr"], 3)
+    some = ["COUNT(*)", "COUNT(DISTINCT b.id)", *(f"{f}({m})" for m in measures for f in ("SUM", "AVG", "COUNT"))]
+    some.append(f"CORR({measures[0]}, {measures[1]})")
+    names = [f"{text} AS s{number}" for number, text in enumerate(draw.sample(some, draw.choice([1, 2, 3])))]
+    where = draw.choice(["", "", " WHERE c.xc > -2", " WHERE b.db = 'n' AND a.ra < 8"])
+    text = f"SELECT {', '.join([*by, *names])} FROM stays a JOIN homes b ON a.id = b.id JOIN schools c ON b.id = c.id"
+    return text + where + (f" GROUP BY {', '.join(by)}" if by else "")
