@@ -206,11 +206,6 @@ CODES: Final[dict[str, Code]] = {
         "name a protocol that does, or leave the choice to the planner",
         "INVALID_ARGUMENT",
     ),
-    "spec.three-dominance": Code(
-        "{path}: rules on contributions are not held where three tables are joined",
-        "ask for counts only, or take the rules on dominance and p % out",
-        "INVALID_ARGUMENT",
-    ),
     "spec.no-noise": Code(
         "nothing protects the released table: [release.differential_privacy] is missing",
         "add epsilon and neighbours under [release.differential_privacy]",

@@ -54,12 +54,6 @@ def dominance(asked: Asked) -> Found:
     if control is None or not asked.measured:
         return
     held = held_sums(asked.query, asked.spec, control)
-    if held and asked.query.third is not None:
-        yield (
-            f"release.disclosure_control <- {', '.join(moment.name for moment in held)}",
-            "rules on contributions are not held where three tables are joined",
-            "ask for counts only, or choose a preset without such a rule (ons-10)",
-        )
     for moment in held:
         for name in below_zero(moment, asked.query, asked.spec):
             yield (

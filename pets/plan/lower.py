@@ -125,14 +125,12 @@ def lower(spec: Spec, query: Query) -> Plan:
     if guarded is not None and control is not None:
         in_order, statistics = sorts(spec, guarded, control)
     against = None if guarded is None or control is None else dominance.rules(guarded, control)
-    if against is not None and read_d is not None:
-        raise SpecError("spec.three-dominance", path="release.disclosure_control")
     if in_order or keyed is not None or against is not None or query.fitted:
         rows = rows or RowFilter(ROWS_CARD, load_cards()[ROWS_CARD].version, (), None)
         rows = replace(rows, ordered=in_order, keyed=keyed)
     g, h = (g, h * levels) if keyed is None else (keyed.cells, 1)
     if rows is not None and guarded is not None and against is not None:
-        sizes = dominance.Sizes(g, h, tables[0].max_rows_per_person, tables[1].max_rows_per_person)
+        sizes = dominance.Sizes(g, h, tuple(table.max_rows_per_person for table in tables))
         rows = replace(rows, tops=against.tops, contributions=dominance.contributions(guarded, moments, sizes))
     if (protocol := protocol_of(spec)) not in joins_of(query):
         raise SpecError("spec.protocol", path="security.protocol", protocol=protocol)

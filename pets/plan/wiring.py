@@ -4,7 +4,7 @@
 and the cards. What the sizes and the noise must be is in ``recheck``.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from typing import Any, Final
 
@@ -107,7 +107,7 @@ def _checks(plan: Plan, spec: Spec, query: Query, cards: Mapping[str, Card]) -> 
         against = dominance.rules(wanted, control)
         yield "dominance", safe.dominance, against
         found, tops = ((), ()) if join.rows is None else (join.rows.contributions, join.rows.tops)
-        held = dominance.contributions(wanted, moments, _sizes(spec, query, a, b))
+        held = dominance.contributions(wanted, moments, _sizes(spec, query, reads))
         yield "contributions", (found, tops), (held, () if against is None else against.tops)
         yield "parameters", {name for name, _ in join.public}, set(cards[join.card].public)
         listed = cards[join.card].names(dict(join.public))["n_list_a"]
@@ -143,13 +143,14 @@ def _checks(plan: Plan, spec: Spec, query: Query, cards: Mapping[str, Card]) -> 
     yield from _derive(spec, query, reads, safe, derive)
 
 
-def _sizes(spec: Spec, query: Query, a: Read, b: Read) -> dominance.Sizes:
-    g, h = (prod(len(levels_of(spec, d.column)) for d in read.dimensions) for read in (a, b))
+def _sizes(spec: Spec, query: Query, reads: Sequence[Read]) -> dominance.Sizes:
+    g, *others = (prod(len(levels_of(spec, d.column)) for d in read.dimensions) for read in reads)
+    h = prod(others)
     case = across(query.group_by)
     h *= 1 if case is None else len(levels_of(spec, case))
     if h > MAX_B_CELLS:  # told apart on shares
         g, h = g * h, 1
-    return dominance.Sizes(g, h, *(spec.dataset(read.dataset).max_rows_per_person for read in (a, b)))
+    return dominance.Sizes(g, h, tuple(spec.dataset(read.dataset).max_rows_per_person for read in reads))
 
 
 def _control(safe: Protect, wanted: Protected, control: Control) -> Iterator[Check]:

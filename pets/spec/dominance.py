@@ -13,6 +13,7 @@ Source:  tests/oracles/control.py, ``dominated``, the rules in the clear, which 
 """
 
 from dataclasses import dataclass
+from math import prod
 from typing import Final
 
 from pets.errors import LeakError
@@ -39,42 +40,41 @@ def rules(guarded: Protected, control: Control) -> Dominance | None:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Cells of the grouping columns of roles a and b, and how many rows a person has at most at each."""
+    """Cells of the grouping columns of role a, and of all others; most rows of a person in each table, a's first."""
 
     g: int
     h: int
-    rows_a: int
-    rows_b: int
+    rows: tuple[int, ...]
 
 
 def contributions(guarded: Protected, moments: tuple[Moment, ...], sizes: Sizes) -> tuple[Contributions, ...]:
     """Of each sum that is held: which columns its rows have, and how great what a person adds may be.
 
-    Where a person has several rows at role b, or none and is counted all the same, it may add to several of b's cells:
-    then its row is spread, one for each of them.
+    Where a person has several rows at another role, or none and is counted all the same, it may add to several of their
+    cells: then its row is spread, one for each of them.
 
     Raises: LeakError leak.dominance-range if a cell with a contribution leaves ``RANGE_BITS``.
     """
     found = []
     for each in guarded.held:
         moment = moments[each.moment]
-        most = moment.a.bound * moment.b.bound * sizes.rows_a * sizes.rows_b
+        most = prod(factor.bound for factor in moment.factors) * prod(sizes.rows)
         bits = (most + 1).bit_length()
         if 2 * sizes.g * sizes.h << bits >= 2**RANGE_BITS:
             raise _too_wide(moment, "what one person adds, beside its group,")
-        spread = sizes.h > 1 and (sizes.rows_b > 1 or moment.outer)
+        spread = sizes.h > 1 and (max(sizes.rows[1:]) > 1 or moment.outer)
         found.append(Contributions(each.moment, each.support, bits, spread))
     return tuple(found)
 
 
 def check_range(rules: Dominance | None, moments: tuple[Moment, ...], rows: int) -> None:
-    """``rows``: of both tables together, at most. Raises: LeakError leak.dominance-range if 62 bits do not do."""
+    """``rows``: of all tables together, at most. Raises: LeakError leak.dominance-range if 62 bits do not do."""
     if rules is None:
         return
     factor = max([whole for _, _, whole in rules.shares] + list(rules.p or ()))
     for number, _ in rules.held:
         moment = moments[number]
-        if factor * rows * moment.a.bound * moment.b.bound >= 2**RANGE_BITS:
+        if factor * rows * prod(each.bound for each in moment.factors) >= 2**RANGE_BITS:
             raise _too_wide(moment, f"{factor} times its greatest possible sum")
 
 
