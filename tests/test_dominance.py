@@ -26,6 +26,7 @@ from pets.spec.sql import bind
 from tests.check.test_mode_b import in_mode_b
 from tests.oracles import random_queries as drawn
 from tests.oracles import sql
+from tests.oracles.control import dominated
 from tests.oracles.direct import Direct, freeze, only
 from tests.test_controlled import reference, spec_of
 
@@ -220,6 +221,35 @@ def test_what_is_sent_is_what_gate_and_forecast_say_whoever_dominates(tmp_path: 
         assert projected == [(k[1], k[2], k[3], len(array)) for k, array in transcript.sent if k[0] == role]
     nobody = direct.played(seed=1, keep=dict.fromkeys("ab", _none))
     assert nobody.shape_of_traffic() == transcript.shape_of_traffic()
+
+
+@pytest.mark.parametrize("by", ["a.da, b.db", "a.da"])
+@pytest.mark.parametrize("mode_b", [False, True], ids=["mode A", "mode B"])
+def test_groups_that_both_tables_decide_have_greatest_of_their_own(by: str, mode_b: bool, tmp_path: Path) -> None:
+    """A CASE over both, whose levels are columns of their own, against the clear rules."""
+    seed = next(n for n in range(50) if {table["max_rows_per_person"] for table in skewed(n).datasets} == {1})
+    found = skewed(seed)
+    case = "CASE WHEN a.ra <= b.rb THEN 'low' WHEN a.ra > 10 THEN 'high' ELSE 'other' END AS level"
+    text = f"SELECT {case}, {by}, SUM(a.xa) AS s FROM stays a JOIN homes b ON a.id = b.id GROUP BY level, {by}"
+    spec = spec_of(found, text, {"min_count": 1, "dominance": ({"largest": 1, "percent": 80},), "zeros": "shown"})
+    spec, control = in_mode_b(spec) if mode_b else spec, effective(spec)
+    assert control is not None and review(spec).accepted
+    whole = drawn.spec_of(found, "SELECT COUNT(*) FROM stays a JOIN homes b ON a.x = b.x")
+    direct = Direct.of(spec, freeze(whole, found.rows, tmp_path))
+    added: dict[tuple[str, ...], list[int]] = {}
+    homes = {row["id"]: row for row in found.rows["homes"]}
+    for a in found.rows["stays"]:
+        if (b := homes.get(a["id"])) is not None and a["xa"] is not None:
+            level = "low" if a["ra"] <= b["rb"] else "high" if a["ra"] > 10 else "other"
+            groups = (a["da"], b["db"])[: 1 + by.count(",")]
+            added.setdefault((level, *(str(one or "(missing)") for one in groups)), []).append(a["xa"])
+    frame, seen = direct.table(direct.opened(seed=1)), Counter[bool]()
+    for _, row in frame.iterrows():
+        own = sorted(added.get(tuple(map(str, row.iloc[: 2 + by.count(",")])), []), reverse=True)
+        gone = dominated(own, control)
+        assert pd.isna(row["s"]) if gone else row["s"] == sum(own)
+        seen[gone] += bool(own)
+    assert seen[True] and seen[False], seen
 
 
 def _none(table: Any) -> Any:

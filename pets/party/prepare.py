@@ -95,7 +95,7 @@ def rows_shape(join: HelperJoin) -> rows_protocol.Shape | None:
     return rows_protocol.Shape(
         listed=load_cards()[join.card].names(dict(join.public))["n_list_a"],
         brought=join.checks + join.parameter("v_g") - len(join.ones) + (0 if of_d is None else len(of_d.travelling)),
-        gathered=len(join.gathered) * (join.b_cells // join.d_cells),
+        gathered=len(join.gathered) * join.brought_cells,
         compared_a=1 + max((pair.a for pair in join.rows.pairs), default=-1),
         compared_b=1 + max((pair.b for pair in join.rows.pairs), default=-1),
         pairs=tuple((pair.a, pair.op, pair.b) for pair in join.rows.pairs),
