@@ -23,6 +23,7 @@ from pets.spec.cards import load_cards
 from pets.spec.control import Control, effective
 from pets.spec.ir import Open, Protect
 from pets.spec.sql import bind
+from tests import test_three_tables as three
 from tests.check.test_mode_b import in_mode_b
 from tests.oracles import random_queries as drawn
 from tests.oracles import sql
@@ -250,6 +251,52 @@ def test_groups_that_both_tables_decide_have_greatest_of_their_own(by: str, mode
         assert pd.isna(row["s"]) if gone else row["s"] == sum(own)
         seen[gone] += bool(own)
     assert seen[True] and seen[False], seen
+
+
+def by_person(text: str, rows: dict[str, sql.Rows]) -> dict[tuple[str, ...], Counter[str]]:
+    """What each person adds to SUM(a.xa * ...) in each cell of da, db and dc: the product of what its rows come to."""
+    found: dict[tuple[str, ...], Counter[str]] = {}
+    for a in rows["stays"]:
+        for b in rows["homes"]:
+            for c in rows["schools"]:
+                if a["id"] == b["id"] == c["id"] and a["xa"] is not None:
+                    cell = tuple(str(one or "(missing)") for one in (a["da"], b["db"], c["dc"]))
+                    found.setdefault(cell, Counter())[a["id"]] += a["xa"]
+    return found
+
+
+@pytest.mark.parametrize("several", ["stays", "homes", "schools"])
+def test_few_persons_who_have_most_of_a_sum_of_three_tables_withhold_it(several: str, tmp_path: Path) -> None:
+    """Also where a person has several rows in one of them, so that it is in several cells, or several times in one."""
+    found, draw = three.people(7), random.Random(several)
+    rows = {name: [dict(row) for row in own] for name, own in found.rows.items()}
+    for row in rows["stays"]:
+        row["xa"] = draw.choice([None, 0, 1, 2, draw.choice([3, 40])])
+    side = {"stays": "a", "homes": "b", "schools": "c"}[several]
+    rows[several] += [{**row, "d" + side: draw.choice(["n", "s"])} for row in rows[several] if draw.random() < 0.6]
+    tables = []
+    for table in found.datasets:
+        columns = {n: {**c, "min": 0} if n[0] == "x" else c for n, c in table["columns"].items()}
+        many = {"max_rows_per_person": 2, "max_rows": 180} if table["name"] == several else {}
+        rows[table["name"]] = [{n: 0 if n in ("xb", "xc") else v for n, v in r.items()} for r in rows[table["name"]]]
+        tables.append({**table, "columns": columns, **many})
+    world = drawn.World(tuple(tables), rows, ("id", "id", "id"), (), "1")
+    rules = {"dominance": ({"largest": 2, "percent": 70},), "p_percent": 10}
+    text = f"SELECT a.da, b.db, c.dc, SUM(a.xa) AS s {three.JOINED} GROUP BY a.da, b.db, c.dc"
+    spec = spec_of(world, text, {"min_count": 3, **rules})
+    assert review(spec).accepted, [f.text for f in review(spec).verdict.errors]
+    snapshots, counted = three.frozen(world, tmp_path)
+    direct = Direct.of(spec, snapshots)
+    frame, held = direct.table(direct.opened(seed=3)), effective(spec)
+    assert held is not None
+    expected, seen = by_person(text, counted), Counter[str]()
+    for _, row in frame.iterrows():
+        added = sorted(expected.get(tuple(map(str, row[["da", "db", "dc"]])), Counter()).values(), reverse=True)
+        few, most = len(added) < 3, dominated(added, held)
+        assert pd.isna(row["s"]) == (few or most)
+        assert few or most or row["s"] == sum(added)
+        seen["few" if few else "dominated" if most else "shown"] += 1
+    assert min(seen[kind] for kind in ("few", "dominated", "shown")) > 0, seen
 
 
 def _none(table: Any) -> Any:
