@@ -106,6 +106,9 @@ def read(folder: Path) -> Released:
     if any(isinstance(ref, Case) for ref in query.group_by):
         problem = "it is grouped by CASE, whose levels the audit cannot hold against columns of other tables"
         raise AuditError("audit.table", file=folder.name, problem=problem)
+    if any(isinstance(output.what, Aggregate) and output.what.when for output in query.outputs):
+        problem = "it has CASE inside a statistic, whose rows the audit cannot hold against those of other tables"
+        raise AuditError("audit.table", file=folder.name, problem=problem)
     grouping = _grouping(query, path)
     statistics = [output.name for output in query.outputs if isinstance(output.what, Aggregate)]
     cells: dict[Cell, dict[str, Number]] = {}

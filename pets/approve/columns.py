@@ -209,6 +209,9 @@ def uses_of(query: Query, spec: Spec) -> dict[ColumnRef, dict[Use, str]]:
             for column in output.what.columns:
                 statistic = output.what.statistic
                 note(column, _STATISTIC_USE[statistic], f"output {output.name} <- {statistic.value}")
+            for own in output.what.when:
+                for name in columns_of(own.predicate):
+                    note(ColumnRef(own.dataset, name), Use.GROUP, f"output {output.name} <- CASE")
         else:
             for column in origins(output.what):
                 note(column, Use.GROUP, f"output {output.name}")

@@ -124,7 +124,7 @@ def sensitivity(
         norm_a *= d.norm
     if not outer:
         return norm_a * (min(k_b, h) if b.people else k_b * b.bound)
-    if b.values or b.present:
+    if b.narrowed:
         raise ValueError("an unmatched row has no values on the other side")
     if b.people:
         return norm_a * (min(k_b + 1, h) if b_grouped else 1)

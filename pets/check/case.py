@@ -137,7 +137,7 @@ def case_of(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Case:
             moment.name: frozenset(
                 item
                 for side, factor in zip(sides.values(), moment.factors, strict=True)
-                for item in side.items(factor.present)
+                for item in side.items(factor.touches)
             )
             for moment in moments
         },
@@ -170,7 +170,7 @@ def _step(plan: Plan, kind: type[Kind]) -> Kind:
 
 def _side(read: Read, spec: Spec, counted: bool) -> Side:
     key = read.columns[0]
-    summed = frozenset(name for factor in read.factors for name in factor.present)
+    summed = frozenset(name for factor in read.factors for name in factor.touches)
     crossed = frozenset((*(c.column for c in read.compared), *(n for test in read.tests for n in columns_of(test))))
     groups = frozenset(name for dimension in read.dimensions for name in reads(dimension.column))
     filters = frozenset(columns_of(read.where)) if read.where is not None else frozenset()

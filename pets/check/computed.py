@@ -1,6 +1,7 @@
 """How it is computed and what is released: the sections Safe settings and Safe outputs of the report."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 from math import prod
 from typing import Final
@@ -33,6 +34,7 @@ from pets.check.checked import (
 )
 from pets.check.kept import withheld
 from pets.ids import PartyId
+from pets.spec.crossing import said
 from pets.spec.ir import HelperJoin, NoisedColumn, Protect, Read
 from pets.spec.joins import choice
 from pets.spec.moments import moments_of
@@ -253,7 +255,9 @@ STATISTICS: Final = {
 
 
 def described(what: Aggregate) -> str:
-    """A statistic in words, with the columns that it is of."""
+    """A statistic in words, with the columns that it is of, and the rows that count."""
+    if what.when:
+        return f"{described(replace(what, when=()))} where {' and '.join(map(said, what.when))}"
     words = STATISTICS[what.statistic]
     if what.statistic in LINEAR | LOGISTIC and "coefficient" in words:
         words = words.replace("coefficient", f"coefficient of {what.columns[what.of]}" if what.of else "intercept")

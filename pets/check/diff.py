@@ -19,7 +19,7 @@ is a table with a column less if its epsilon goes to the others.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NoReturn
 
 from pets.check import flow, noised
@@ -33,6 +33,7 @@ from pets.spec import moments as taken_apart
 from pets.spec.canonical import spec_digest
 from pets.spec.cards import load_cards
 from pets.spec.control import effective
+from pets.spec.crossing import said
 from pets.spec.ir import NoisedColumn
 from pets.spec.model import Dataset, Spec
 from pets.spec.population import Space, Undecided
@@ -270,6 +271,9 @@ def asked(output: Output) -> str:
     """What a column of the table is, whatever it is called: ``AVG(stays.minutes)``, ``COUNT(*)``, ``homes.tenure``."""
     if isinstance(output.what, ColumnRef):
         return str(output.what)
+    if output.what.when:
+        plain = asked(replace(output, what=replace(output.what, when=())))
+        return f"{plain} where {' and '.join(map(said, output.what.when))}"
     name, arguments = output.what.statistic.value.upper(), ", ".join(map(str, _arguments(output.what)))
     match output.what.statistic:
         case Statistic.COUNT_ROWS:
@@ -337,7 +341,7 @@ _EPSILON: Final = "release.differential_privacy"
 
 def _key(column: NoisedColumn) -> tuple[object, ...]:
     moment = column.moment
-    return (moment.name, moment.outer, *((f.values, f.present, f.people) for f in moment.factors))
+    return (moment.name, moment.outer, *((f.values, f.present, f.people, f.when) for f in moment.factors))
 
 
 def _units(column: NoisedColumn) -> tuple[object, ...]:

@@ -178,7 +178,7 @@ def subject(spec: Spec, query: Query) -> Subject:
             frozenset(
                 ColumnRef(table, name)
                 for table, factor in zip(query.tables, m.factors, strict=True)
-                for name in factor.present
+                for name in factor.touches
             ),
             m.name in {each.name for each in asked},
         )
@@ -219,7 +219,7 @@ def subject(spec: Spec, query: Query) -> Subject:
             )
             for output in query.outputs
         ),
-        products=counted or any(factor.values or factor.present for factor in of_a),
+        products=counted or any(factor.narrowed for factor in of_a),
         controlled=control is not None,
         computed=query.by_rows or held or taken_apart.keyed(query, spec, roles),
         keyed=taken_apart.keyed(query, spec, roles),

@@ -201,6 +201,10 @@ def _there(space: Space, rows: int | None, what: Aggregate, query: Query, tables
             rows = space.both(rows, _matched(space, tables))
         if ref.column != tables[ref.dataset].key:
             rows = space.both(rows, space.present(tables[ref.dataset], ref.column))
+    for own in what.when:
+        if query.join == "left" and own.dataset == query.right:
+            rows = space.both(rows, _matched(space, tables))
+        rows = space.both(rows, space.of(own.predicate, tables[own.dataset]))
     return rows
 
 

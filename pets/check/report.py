@@ -213,6 +213,10 @@ def _use(query: Query | None, spec: Spec, dataset: Dataset, name: str) -> str:
         for o in query.outputs
     ):
         uses.append("count persons" if name == dataset.key else "add up")
+    if any(
+        name == ref.column for o in query.outputs for ref in rules.conditions(o.what) if ref.dataset == dataset.name
+    ):
+        uses.append("choose what is added up")
     in_case = {own.column for ref in query.group_by if ref.dataset == BOTH for own in origins(ref)}
     if name in rules.filters(query, dataset.name, alone=name in in_case):
         uses.append("choose rows, at its holder")

@@ -129,6 +129,7 @@ def touched(query: Query, spec: Spec, dataset: str) -> tuple[str, ...]:
     used = {table.key, *filters(query, dataset)}
     for output in query.outputs:
         refs = output.what.columns if isinstance(output.what, Aggregate) else tuple(origins(output.what))
+        refs = (*refs, *conditions(output.what))
         used |= {ref.column for ref in refs if ref.dataset == dataset}
     used |= {name for ref in query.group_by if ref.dataset == dataset for name in reads(ref)}
     return tuple(name for name in table.columns if name in used)
@@ -148,6 +149,12 @@ def crossed(query: Query, dataset: str) -> frozenset[str]:
     return frozenset(ref.column for ref in own if ref.dataset == dataset)
 
 
+def conditions(what: ColumnRef | Aggregate) -> tuple[ColumnRef, ...]:
+    """Columns that a CASE inside a statistic looks at, each once."""
+    when = what.when if isinstance(what, Aggregate) else ()
+    return tuple(dict.fromkeys(ColumnRef(own.dataset, name) for own in when for name in columns_of(own.predicate)))
+
+
 # -- what a column may be used for ------------------------------------------------------------------------------------
 
 
@@ -158,6 +165,8 @@ def _uses(query: Query) -> Iterator[tuple[str, ColumnRef, str]]:
             use = "count people" if output.what.statistic is Statistic.COUNT_PEOPLE else "aggregate"
             for ref in output.what.columns:
                 yield f"output {output.name} <- {output.what.statistic.value} <- {ref}", ref, use
+            for ref in conditions(output.what):
+                yield f"output {output.name} <- CASE <- {ref}", ref, "band"
         else:
             use = "band" if isinstance(output.what, Case) else "output"
             alone = output.what.compared if isinstance(output.what, BandedAcross) else frozenset()

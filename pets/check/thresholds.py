@@ -212,7 +212,7 @@ def complement(asked: Asked) -> Found:
     if control is None or not asked.measured or by_person(asked.query, asked.spec) or not follows(control):
         return
     names = {
-        taken_apart.contributors(asked.query, asked.spec, output.what.columns).name
+        taken_apart.contributors(asked.query, asked.spec, output.what.needs).name
         for output in asked.query.outputs
         if isinstance(output.what, Aggregate)
     }

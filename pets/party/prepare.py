@@ -299,16 +299,17 @@ def _number(read: Read, table: Table, own: Stream) -> npt.NDArray[np.uint16]:
 
 
 def _factor(factor: Factor, table: Table, cells: int, occurrence: npt.NDArray[np.uint16]) -> I64:
+    flags = [*(table.present[name] for name in factor.present), *(table.chosen[each] for each in factor.when)]
     if factor.people:
         there = occurrence
-        for name in factor.present:
-            there = np.where(table.present[name], there, 0).astype(np.uint16)
+        for each in flags:
+            there = np.where(each, there, 0).astype(np.uint16)
         return rows.first_in_cell(table.person, table.cell, cells, there)
     if factor.together:
         there, alone = occurrence, replace(factor, together=False)
-        for name in factor.present:
-            there = np.where(table.present[name], there, 0).astype(np.uint16)
+        for each in flags:
+            there = np.where(each, there, 0).astype(np.uint16)
         by_row = _factor(alone, table, cells, occurrence)
         return rows.together_in_cell(table.person, table.cell, cells, by_row, there)
     values: Sequence[I64] = [table.values[name] for name in factor.values]
-    return rows.factor_rows(values, [table.present[name] for name in factor.present], factor.unit, len(table.person))
+    return rows.factor_rows(values, flags, factor.unit, len(table.person))

@@ -35,7 +35,7 @@ from pets.spec import ir
 from pets.spec.banded import Banded, reads
 from pets.spec.model import Column, Dataset
 from pets.spec.predicate import columns_of, emit_where
-from pets.spec.query import Value
+from pets.spec.query import Predicate, Value
 
 U8Array = npt.NDArray[np.uint8]
 U32Array = npt.NDArray[np.uint32]
@@ -244,6 +244,7 @@ class Table:
     present   (n,) bool, by column
     compared  (n,) int64 for each compared column of the step, times its factor; 0 where NULL
     tests     (n,) bool for each test of the step: where its condition is true
+    chosen    (n,) bool for each condition of a factor: where it is true
     """
 
     ids: U8Array
@@ -254,6 +255,7 @@ class Table:
     present: Mapping[str, BoolArray]
     compared: tuple[I64Array, ...] = ()
     tests: tuple[BoolArray, ...] = ()
+    chosen: Mapping[Predicate, BoolArray] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -306,19 +308,24 @@ def _touched(what: ir.Read) -> tuple[list[str], list[str]]:
     return list(values), list(present)
 
 
+def _chosen(what: ir.Read) -> list[Predicate]:
+    """The conditions of factors, each once, in order."""
+    return list(dict.fromkeys(each for factor in what.factors for each in factor.when))
+
+
 def _fetch(snapshot: Snapshot, what: ir.Read, dataset: Dataset) -> Any:
     """The file's columns that a step needs, as they are stored, of the rows that pass WHERE."""
     file = snapshot.file.parent.resolve() / snapshot.file.name
     stored = _stored(what)
     bands = {i: d.column for i, d in enumerate(what.dimensions) if isinstance(d.column, Banded)}
-    if (
-        what.where is None and not what.compared and not what.tests and not bands
-    ):  # the engine would take twice as long over what it need not look at
+    tests = [*what.tests, *_chosen(what)]
+    if what.where is None and not (what.compared or tests or bands):
+        # the engine would take twice as long over what it need not look at
         with pq.ParquetFile(file) as opened:
             return opened.read(columns=stored)
     # Inside, the file's columns under names that no specification can give; beside them those that WHERE names.
     inner = [f'{quoted(name)} AS "#{i}"' for i, name in enumerate(stored)]
-    conditions = [*what.tests, *([] if what.where is None else [what.where])]
+    conditions = [*tests, *([] if what.where is None else [what.where])]
     looked_at = [*(c for condition in conditions for c in columns_of(condition)), *chain(*map(reads, bands.values()))]
     named = dict.fromkeys(looked_at)
     inner += [f"{original(c, dataset.columns[c])} AS {quoted(c)}" for c in named]
@@ -326,7 +333,7 @@ def _fetch(snapshot: Snapshot, what: ir.Read, dataset: Dataset) -> Any:
     listed = [f'"#{i}" AS {quoted(name)}' for i, name in enumerate(stored)]
     listed += [f'"x{i}"' for i in range(len(what.compared))]
     literals: list[Value] = []
-    for i, test in enumerate(what.tests):
+    for i, test in enumerate(tests):
         text, values = emit_where(test)
         listed.append(f'CASE WHEN {text} THEN 1 ELSE 0 END::UTINYINT AS "t{i}"')
         literals += values
@@ -403,8 +410,14 @@ def _arrays(table: Any, snapshot: Snapshot, what: ir.Read, dataset: Dataset) -> 
         values={c: _numbers(table[f"m_{c}"], np.dtype(np.int64)) for c in values},
         present={c: _is_there(table[f"m_{c}"]) for c in present},
         compared=tuple(_numbers(table[f"x{i}"], np.dtype(np.int64)) for i in range(len(what.compared))),
-        tests=tuple(_numbers(table[f"t{i}"], np.dtype(np.uint8)) == 1 for i in range(len(what.tests))),
+        tests=tuple(_true(table, i) for i in range(len(what.tests))),
+        chosen={each: _true(table, i) for i, each in enumerate(_chosen(what), len(what.tests))},
     )
+
+
+def _true(table: Any, test: int) -> BoolArray:
+    flags: BoolArray = _numbers(table[f"t{test}"], np.dtype(np.uint8)) == 1
+    return flags
 
 
 def _numbers(column: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:

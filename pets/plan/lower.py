@@ -244,7 +244,7 @@ def _read(
     distinct = tuple(dict.fromkeys(factors))
     used = [table.key, *(name for d in dims for name in reads(d.column))]
     for factor in distinct:
-        used += [*factor.values, *factor.present]
+        used += factor.touches
     return Read(
         out=out,
         party=party,

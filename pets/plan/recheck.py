@@ -56,7 +56,7 @@ def subject_of(plan: Plan, spec: Spec) -> flow.Subject:
             frozenset(
                 ColumnRef(reads[role].dataset, name)
                 for role, factor in zip(reads, moment.factors, strict=True)
-                for name in factor.present
+                for name in factor.touches
             ),
             number in shown,
         )
@@ -107,7 +107,7 @@ def _counts_persons(plan: Plan) -> bool:
 
 
 def _table(read: Read, spec: Spec, counted: bool) -> flow.Table:
-    values = frozenset(name for factor in read.factors for name in factor.present)
+    values = frozenset(name for factor in read.factors for name in factor.touches)
     groups = frozenset(name for dimension in read.dimensions for name in reads(dimension.column))
     filters = frozenset(columns_of(read.where)) if read.where is not None else frozenset()
     crossed = frozenset((*(c.column for c in read.compared), *(n for test in read.tests for n in columns_of(test))))

@@ -34,4 +34,4 @@ def is_ones(read: Read, gathered: Gathered) -> bool:
     """True if a column of role b, or of d, is 1 for every person that it lists, whatever its rows are."""
     factor = read.factors[gathered.factor]
     once = factor.people or read.rows_per_person == 1
-    return once and not gathered.outer and not factor.values and not factor.present
+    return once and not gathered.outer and not factor.narrowed

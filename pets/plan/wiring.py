@@ -198,7 +198,7 @@ def _read(spec: Spec, query: Query, read: Read) -> Iterator[Check]:
     yield "rows_per_person", read.rows_per_person, table.max_rows_per_person
     yield "truncate", read.truncate, table.truncate
     used = {name for d in read.dimensions for name in reads(d.column)} | {
-        name for f in read.factors for name in f.present
+        name for f in read.factors for name in f.touches
     }
     used |= {compared.column for compared in read.compared}
     yield "columns", (read.columns[0], sorted(read.columns[1:])), (table.key, sorted(used))
@@ -224,13 +224,13 @@ def _columns(
 
 
 def _meaning(factor: Factor) -> tuple[Any, ...]:
-    return factor.values, factor.present, factor.people, factor.together
+    return factor.values, factor.present, factor.people, factor.together, factor.when
 
 
 def _expected(spec: Spec, read: Read, factor: Factor) -> tuple[Any, ...]:
     several = spec.dataset(read.dataset).max_rows_per_person > 1
     together = factor.together and several and not read.per_person
-    return factor.values, factor.present, factor.people and several, together
+    return factor.values, factor.present, factor.people and several, together, factor.when
 
 
 def _compared(rows: RowFilter, a: Read, b: Read) -> Iterator[Check]:
@@ -281,7 +281,7 @@ def _ones(spec: Spec, b: Read, join: HelperJoin, gathered: tuple[Gathered, ...])
         return set()
     alone = spec.dataset(b.dataset).max_rows_per_person == 1
     factors = [(number, b.factors[each.factor]) for number, each in enumerate(gathered) if not each.outer]
-    return {number for number, f in factors if (f.people or alone) and (f.values, f.present) == ((), ())}
+    return {number for number, f in factors if (f.people or alone) and (f.values, f.present, f.when) == ((), (), ())}
 
 
 def _sum(a: Read, b: Read, join: HelperJoin, summed: Summed, moment: Moment) -> Iterator[Check]:

@@ -10,18 +10,19 @@ from fractions import Fraction
 from typing import Literal
 
 from pets.ids import PartyId, SpecDigest
-from pets.spec.query import ColumnRef, Predicate
+from pets.spec.query import ColumnRef, Predicate, columns_of
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Factor:
     """A function of one row of one side: the product of ``values``, or 1 if there are none.
 
-    It is 0 where a column of ``present`` (a superset of ``values``) is NULL. With ``people`` it is 1 on one row of each
-    person in each cell and 0 on that person's other rows of the cell (role a), or 1 whatever the number of rows (role
-    b). With ``together`` (role a) one of a person's rows in each cell has the sum over all of them, and the others 0.
-    Values are integers in units of the last place, rounded half up to multiples of ``unit`` and divided by it;
-    ``bound`` is the greatest absolute value that remains, for one row that is not added up with others.
+    It is 0 where a column of ``present`` (a superset of ``values``) is NULL, or a condition of ``when`` is not true.
+    With ``people`` it is 1 on one row of each person in each cell and 0 on that person's other rows of the cell (role
+    a), or 1 whatever the number of rows (role b). With ``together`` (role a) one of a person's rows in each cell has
+    the sum over all of them, and the others 0. Values are integers in units of the last place, rounded half up to
+    multiples of ``unit`` and divided by it; ``bound`` is the greatest absolute value that remains, for one row that is
+    not added up with others.
     """
 
     values: tuple[str, ...] = ()
@@ -30,11 +31,22 @@ class Factor:
     unit: int = 1
     bound: int = 1
     together: bool = False
+    when: tuple[Predicate, ...] = ()
 
     @property
     def is_one(self) -> bool:
         """True if the factor is 1 on every row: it needs no product."""
-        return not (self.values or self.present or self.people or self.together)
+        return not (self.narrowed or self.people or self.together)
+
+    @property
+    def narrowed(self) -> bool:
+        """True if it is not 1, or nothing, on some row for what is in the row."""
+        return bool(self.values or self.present or self.when)
+
+    @property
+    def touches(self) -> tuple[str, ...]:
+        """Every column that it looks at, each once."""
+        return tuple(dict.fromkeys((*self.present, *(name for each in self.when for name in columns_of(each)))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from pets.ids import PartyId
 from pets.spec.banded import across, levels_of
 from pets.spec.ir import Dimension, Factor
 from pets.spec.model import Dataset, Spec
-from pets.spec.query import FITTED, LINEAR, ORDER, Aggregate, ColumnRef, Output, Query, Statistic
+from pets.spec.predicate import worded
+from pets.spec.query import FITTED, LINEAR, ORDER, Aggregate, ColumnRef, Output, Own, Query, Statistic
 
 Side = Literal["left", "right", "third"]
 
@@ -199,12 +200,12 @@ def moments_of(what: Aggregate, query: Query, spec: Spec) -> tuple[SideMoment, .
     if what.statistic is Statistic.LOGISTIC_ONES:
         return (products_of(what, query, spec, what.columns[:1]),)
     if what.statistic is Statistic.COUNT_ROWS:
-        return (_moment(query, spec, (), ()),)
+        return (_moment(query, spec, (), what.when),)
     if what.statistic is Statistic.COUNT_PEOPLE:
-        return (_people(query, spec, what.columns[0]),)
+        return (_people(query, spec, what),)
     if what.statistic in _ONE_COLUMN:
         (x,) = what.columns
-        return tuple(_moment(query, spec, (x,) * part.count("x"), (x,)) for part in _ONE_COLUMN[what.statistic])
+        return tuple(_moment(query, spec, (x,) * part.count("x"), what.needs) for part in _ONE_COLUMN[what.statistic])
     if what.statistic is Statistic.LINEAR_ROWS:
         return (_moment(query, spec, (), what.columns),)
     if what.statistic in LINEAR:
@@ -240,7 +241,11 @@ def order_name(what: Aggregate) -> str:
     return f"{what.statistic.value}({what.columns[0]}{share})"
 
 
-def _moment(query: Query, spec: Spec, values: tuple[ColumnRef, ...], present: tuple[ColumnRef, ...]) -> SideMoment:
+Needs = tuple[ColumnRef | Own, ...]
+"""What has to hold of a row for it to count: columns that are not NULL, conditions that are true."""
+
+
+def _moment(query: Query, spec: Spec, values: tuple[ColumnRef, ...], present: Needs) -> SideMoment:
     made = [_factor(spec.dataset(name), values, present) for name in query.tables]
     outer = query.join == "left" and all(ref.dataset == query.left for ref in present)
     factors = tuple(zip(query.tables, made, strict=True))
@@ -253,14 +258,23 @@ def _moment(query: Query, spec: Spec, values: tuple[ColumnRef, ...], present: tu
         if others:
             name += f" where {', '.join(others)} present"
     else:
-        name = f"count({others[0]})"
+        name, others = f"count({others[0]})", []
+    if conditions := _said(factors):
+        name += f"{', ' if others else ' where '}{conditions}"
     if query.join == "left" and not outer and made[1].is_one:
         name += " where matched"
     return SideMoment(name, made[0], made[1], outer, *made[2:])
 
 
-def contributors(query: Query, spec: Spec, columns: tuple[ColumnRef, ...]) -> SideMoment:
-    """The persons of a cell on whom none of these columns is NULL: those who contribute to a statistic of them.
+def _said(factors: tuple[tuple[str, Factor], ...]) -> str:
+    """The conditions of factors in words; empty if there are none."""
+    return ", ".join(f"{table}.({worded(each)})" for table, factor in factors for each in factor.when)
+
+
+def contributors(query: Query, spec: Spec, columns: Needs) -> SideMoment:
+    """The persons of a cell on whom none of these columns is NULL, and who meet the conditions among them.
+
+    They contribute to a statistic that needs so much.
 
     Where neither side has two rows of one person that is a count of rows, and summed once.
     """
@@ -271,21 +285,26 @@ def contributors(query: Query, spec: Spec, columns: tuple[ColumnRef, ...]) -> Si
     name = "people" if outer or query.join == "inner" else "people where matched"
     present = [f"{table}.{c}" for table, f in zip(query.tables, made, strict=True) for c in f.present]
     name += f", {', '.join(present)} present" if present else ""
+    if conditions := _said(tuple(zip(query.tables, made, strict=True))):
+        name += f" where {conditions}"
     first, second, *third = (replace(factor, people=True) for factor in made)
     return SideMoment(name, first, second, outer, *third)
 
 
-def _people(query: Query, spec: Spec, who: ColumnRef) -> SideMoment:
+def _people(query: Query, spec: Spec, what: Aggregate) -> SideMoment:
     """Persons of a cell."""
-    return contributors(query, spec, (who,) if who.dataset == query.right else ())
+    (who,) = what.columns
+    return contributors(query, spec, (*((who,) if who.dataset == query.right else ()), *what.when))
 
 
-def _factor(dataset: Dataset, values: tuple[ColumnRef, ...], present: tuple[ColumnRef, ...]) -> Factor:
+def _factor(dataset: Dataset, values: tuple[ColumnRef, ...], present: Needs) -> Factor:
     """The factor of one side. Required columns and joined ids have no NULLs and need no place in ``present``."""
     own = tuple(sorted(ref.column for ref in values if ref.dataset == dataset.name))
-    need = {ref.column for ref in present if ref.dataset == dataset.name and _may_be_null(dataset, ref.column)}
+    mine = [each for each in present if each.dataset == dataset.name]
+    need = {each.column for each in mine if isinstance(each, ColumnRef) and _may_be_null(dataset, each.column)}
+    when = tuple(dict.fromkeys(each.predicate for each in mine if isinstance(each, Own)))
     bound = prod(max(1, *map(abs, dataset.columns[column].scaled_range)) for column in own)  # noise of scale 0 is none
-    return Factor(values=own, present=tuple(sorted(need | set(own))), bound=bound)
+    return Factor(values=own, present=tuple(sorted(need | set(own))), bound=bound, when=when)
 
 
 def _may_be_null(dataset: Dataset, column: str) -> bool:

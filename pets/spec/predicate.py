@@ -7,14 +7,18 @@ Nothing of the author's text is left here. A holder's engine gets SQL that ``emi
 import datetime as dt
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Final, Literal, assert_never
 
+from pets.spec import query
 from pets.spec.canonical import MAX_INTEGER
 from pets.spec.model import Column
 from pets.spec.query import All, AnyOf, Compare, In, IsNull, Not, Predicate, Value
+
+columns_of = query.columns_of
+"""Every column a predicate reads, in order, with repetitions."""
 
 MAX_TEXT: Final = 1_000
 ORDERED: Final = ("integer", "decimal", "date")
@@ -105,20 +109,6 @@ def _date(written: Written) -> dt.date:
         return dt.date.fromisoformat(written.text)
     except ValueError as error:
         raise Misfit("is a day that does not exist", advice) from error
-
-
-def columns_of(predicate: Predicate) -> Iterator[str]:
-    """Every column a predicate reads, in order, with repetitions."""
-    match predicate:
-        case Compare(column=column) | In(column=column) | IsNull(column=column):
-            yield column
-        case Not(part=part):
-            yield from columns_of(part)
-        case All(parts=parts) | AnyOf(parts=parts):
-            for part in parts:
-                yield from columns_of(part)
-        case _:
-            assert_never(predicate)
 
 
 def on_nulls(predicate: Predicate) -> bool | None:

@@ -20,8 +20,10 @@ from pets.spec import moments as taken_apart
 from pets.spec.control import Control
 from pets.spec.ir import PersonCount, ShownMoment
 from pets.spec.model import Spec
-from pets.spec.moments import SideMoment
-from pets.spec.query import FITTED, ORDER, Aggregate, ColumnRef, Query, Statistic
+from pets.spec.moments import Needs, SideMoment
+from pets.spec.population import EVERY, NONE, Space, Undecided
+from pets.spec.predicate import worded
+from pets.spec.query import FITTED, ORDER, Aggregate, ColumnRef, Own, Query, Statistic
 
 PLAIN: Final = frozenset(
     {Statistic.COUNT_ROWS, Statistic.COUNT_VALUES, Statistic.COUNT_PEOPLE, Statistic.SUM, Statistic.AVG, *ORDER}
@@ -99,7 +101,7 @@ class _Asked:
 
     moment: SideMoment
     support: SideMoment
-    columns: tuple[ColumnRef, ...]
+    columns: Needs
     present: frozenset[str]
     flag: bool
     order: Aggregate | None = None
@@ -316,8 +318,8 @@ def _beside(asked: Iterable[_Asked], query: Query, spec: Spec) -> dict[frozenset
     """By what has to be there for a statistic: the counts that follow from its own and those of the others."""
     supports = {each.present: (each.support, each.columns) for each in asked}
     found: dict[frozenset[str], tuple[_Linear, ...]] = {}
-    for group in _connected(tuple(present for present in supports if present)):
-        if _forest(group):
+    for group, forest in _groups({own: needs for own, (_, needs) in supports.items()}):
+        if forest:
             for own in group:
                 found[own] = tuple(
                     _Linear(f"{wide.name} less {supports[own][0].name}", ((wide, 1), (supports[own][0], -1)))
@@ -329,14 +331,62 @@ def _beside(asked: Iterable[_Asked], query: Query, spec: Spec) -> dict[frozenset
             counted = dict(_unions({own: supports[own][1] for own in group}))
             counts = {own: taken_apart.contributors(query, spec, columns) for own, columns in counted.items()}
             counts |= {none: supports[none][0] for none in nobody_lacks}
-            found |= dict.fromkeys(group, tuple(_parts(counts)))
+            never = _Never(query, spec, counted)
+            found |= dict.fromkeys(group, tuple(_parts(counts, never)))
     return found
+
+
+def _groups(supports: Mapping[frozenset[str], Needs]) -> Iterator[tuple[tuple[frozenset[str], ...], bool]]:
+    """The sets that have to do with each other, and whether they are a forest.
+
+    Conditions may exclude or imply each other and what columns lack, whatever columns they are of: with one among them
+    all sets go together, and by parts.
+    """
+    sets = tuple(filter(None, supports))
+    if any(isinstance(each, Own) for needs in supports.values() for each in needs):
+        yield sets, False
+        return
+    yield from ((group, _forest(group)) for group in _connected(sets))
+
+
+class _Never:
+    """Parts of the persons that nobody is in by what the conditions say: their count, 0, is known to all."""
+
+    def __init__(self, query: Query, spec: Spec, needs: Mapping[frozenset[str], Needs]) -> None:
+        self._query, self._spec, self._space = query, spec, Space()
+        self._needs: Final = needs
+
+    def __call__(self, own: frozenset[str], larger: Iterable[frozenset[str]]) -> bool:
+        """True if no row can have all of a set and of none of the larger ones all."""
+        try:
+            rows = self._rows(self._needs.get(own, ()))
+            for other in larger:
+                rows = self._space.without(rows, self._rows(self._needs.get(other, ())))
+        except Undecided:
+            return False
+        return rows == NONE
+
+    def _rows(self, needs: Needs) -> int:
+        space, query = self._space, self._query
+        rows = EVERY
+        for name, where in query.conditions:
+            if name == query.left or query.join == "inner":
+                rows = space.both(rows, space.of(where, self._spec.dataset(name)))
+        for each in needs:
+            table = self._spec.dataset(each.dataset)
+            if query.join == "left" and each.dataset == query.right:  # which rows match nobody knows beforehand
+                rows = space.both(rows, space.named(MATCHED, "yes"))
+            if isinstance(each, Own):
+                rows = space.both(rows, space.of(each.predicate, table))
+            elif each.column != table.key and not table.columns[each.column].required:
+                rows = space.both(rows, space.present(table, each.column))
+        return rows
 
 
 def overlapping(query: Query, spec: Spec) -> int:
     """Into how many parts a query divides the persons whose values it uses; 0 where it need not divide them."""
     supports = {each.present: each.columns for each in _asked(query, spec)}
-    groups = [group for group in _connected(tuple(filter(None, supports))) if not _forest(group)]
+    groups = [group for group, forest in _groups(supports) if not forest]
     return max((len(dict(_unions({own: supports[own] for own in group}))) for group in groups), default=0)
 
 
@@ -363,8 +413,8 @@ def _forest(sets: tuple[frozenset[str], ...]) -> bool:
 
 
 def _unions(
-    sets: Mapping[frozenset[str], tuple[ColumnRef, ...]],
-) -> Iterator[tuple[frozenset[str], tuple[ColumnRef, ...]]]:
+    sets: Mapping[frozenset[str], Needs],
+) -> Iterator[tuple[frozenset[str], Needs]]:
     """All unions of these sets with their columns, up to ``MAX_PARTS`` and one more."""
     found = dict(sets)
     waiting = list(sets)
@@ -377,7 +427,7 @@ def _unions(
     yield from found.items()
 
 
-def _parts(counts: Mapping[frozenset[str], SideMoment]) -> Iterator[_Linear]:
+def _parts(counts: Mapping[frozenset[str], SideMoment], never: "_Never") -> Iterator[_Linear]:
     """The persons who have all of one set and not all of any larger one: its count less those of the larger parts.
 
     Any count that follows from those of the sets is a sum of these: they are the finest that can be told apart.
@@ -391,6 +441,8 @@ def _parts(counts: Mapping[frozenset[str], SideMoment]) -> Iterator[_Linear]:
                 for name, factor in inner.items():
                     terms[name] = terms.get(name, 0) - factor
         own[present] = {name: factor for name, factor in terms.items() if factor}
+        if never(present, [larger for larger in counts if present < larger]):
+            continue
         yield _Linear(
             f"{counts[present].name}, and nothing more", tuple((moments[n], f) for n, f in own[present].items())
         )
@@ -401,7 +453,7 @@ def _asked(query: Query, spec: Spec) -> list[_Asked]:
     for output in query.outputs:
         if isinstance(output.what, Aggregate):
             if output.what.statistic in ORDER:
-                columns = output.what.columns
+                columns = output.what.needs
                 support = taken_apart.contributors(query, spec, columns)
                 values = taken_apart.values_of(output.what, query, spec)
                 one = _Asked(values, support, columns, _present(query, support), False, output.what)
@@ -413,7 +465,7 @@ def _asked(query: Query, spec: Spec) -> list[_Asked]:
                 one = _Asked(y, support, what.columns, _present(query, support), False, fit=what)
                 found.setdefault(one.name, one)
             for moment in taken_apart.moments_of(output.what, query, spec):
-                columns = output.what.columns
+                columns = output.what.needs
                 support = taken_apart.contributors(query, spec, columns)
                 present = _present(query, support)
                 one = _Asked(moment, support, columns, present, is_flag(moment, query, spec))
@@ -428,6 +480,7 @@ def of_one_model(one: Aggregate, other: Aggregate) -> bool:
 
 def _present(query: Query, support: SideMoment) -> frozenset[str]:
     """What has to be there for a row to count: values that may be NULL, and a match where rows without one count."""
-    factors = zip(query.tables, support.factors, strict=True)
+    factors = tuple(zip(query.tables, support.factors, strict=True))
     names = {f"{table}.{name}" for table, factor in factors for name in factor.present}
+    names |= {f"{table}.({worded(each)})" for table, factor in factors for each in factor.when}
     return frozenset(names | ({MATCHED} if query.join == "left" and not support.outer else set()))

@@ -5,10 +5,11 @@ have the type of their column, and a predicate touches one dataset only.
 """
 
 import datetime as dt
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
-from typing import Final, Literal
+from typing import Final, Literal, assert_never
 
 Value = int | Fraction | str | dt.date
 """A literal: whole number, exact decimal, text or date. There are no floats."""
@@ -73,6 +74,20 @@ class AnyOf:
 
 
 Predicate = Compare | In | IsNull | Not | All | AnyOf
+
+
+def columns_of(predicate: Predicate) -> Iterator[str]:
+    """Every column a predicate reads, in order, with repetitions."""
+    match predicate:
+        case Compare(column=column) | In(column=column) | IsNull(column=column):
+            yield column
+        case Not(part=part):
+            yield from columns_of(part)
+        case All(parts=parts) | AnyOf(parts=parts):
+            for part in parts:
+                yield from columns_of(part)
+        case _:
+            assert_never(predicate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +212,8 @@ class Aggregate:
     1, or 0 for the intercept and for what is of all of them.
     ``at``: of a quantile, the share of values that it is not below; between 0 and 1. ``iterations``: of what a logistic
     regression fits, its steps.
+    ``when``: only rows count of which these conditions are true, each on one table, at most one of each: what CASE says
+    inside a statistic.
     """
 
     statistic: Statistic
@@ -204,6 +221,12 @@ class Aggregate:
     of: int = 0
     at: Fraction | None = None
     iterations: int = 0
+    when: tuple[Own, ...] = ()
+
+    @property
+    def needs(self) -> "tuple[ColumnRef | Own, ...]":
+        """What has to hold of a row for it to count: columns that are not NULL, conditions that are true."""
+        return (*self.columns, *self.when)
 
 
 @dataclass(frozen=True, slots=True)

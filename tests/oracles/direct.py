@@ -192,6 +192,7 @@ def only(table: Table, keep: np.ndarray) -> Table:
         present={name: column[keep] for name, column in table.present.items()},
         compared=tuple(column[keep] for column in table.compared),
         tests=tuple(flags[keep] for flags in table.tests),
+        chosen={each: flags[keep] for each, flags in table.chosen.items()},
     )
 
 

@@ -9,13 +9,16 @@ from typing import Final
 
 from sqlglot import exp
 
+from pets.errors import SpecError
 from pets.spec.banded import Banded, BandedAcross, Case
 from pets.spec.fitting import ITERATIONS, LEAST_ITERATIONS, MOST_ITERATIONS
-from pets.spec.query import FITTED, Aggregate, ColumnRef, Output, Statistic
+from pets.spec.predicate import both, on_nulls
+from pets.spec.query import FITTED, ORDER, Aggregate, ColumnRef, Output, Own, Predicate, Statistic
 from pets.spec.sql.bands import banded
 from pets.spec.sql.names import Names
 from pets.spec.sql.scan import refuse
 from pets.spec.sql.tree import Tree, bare
+from pets.spec.sql.where import Conditions, conjuncts
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}", re.ASCII)
 
@@ -176,6 +179,10 @@ class Selected:
             return self.quantile(node)
         if kind not in _ONE and kind not in _TWO:
             raise self.tree.outside(node)
+        if kind in _ONE and _ONE[kind] not in ORDER and type(node) is not exp.Anonymous:
+            case = bare(node.this)
+            if type(case) is exp.Case:
+                return self.conditional(node, case, _ONE[kind])
         (_, name), wanted = self.tree.called(node), 1 if kind in _ONE else 2
         if type(node) is exp.Anonymous:
             self.tree.only(node, "this", "expressions")
@@ -208,6 +215,10 @@ class Selected:
         if type(inner) is exp.Distinct:
             self.tree.only(inner, "expressions")
             columns = [bare(part) for part in inner.expressions]
+            when: tuple[Own, ...] = ()
+            if len(columns) == 1 and isinstance(columns[0], exp.Case):
+                when, then = self.condition(columns[0], Statistic.COUNT_PEOPLE)
+                columns = [bare(then)]
             counted = [self.names.resolve(column) for column in columns if isinstance(column, exp.Column)]
             if len(inner.expressions) != 1 or not counted or self.names.column(counted[0]).role != "person id":
                 side = self.names.sides[0]
@@ -215,8 +226,52 @@ class Selected:
                 raise self.tree.refuse(
                     "sql.argument", node, "COUNT(DISTINCT ...)", problem="counts people", advice=advice
                 )
-            return Aggregate(Statistic.COUNT_PEOPLE, (counted[0],))
+            return Aggregate(Statistic.COUNT_PEOPLE, (counted[0],), when=when)
+        case = bare(inner)
+        if isinstance(case, exp.Case):
+            return self.conditional(node, case, Statistic.COUNT_VALUES)
         return Aggregate(Statistic.COUNT_VALUES, (self.measure(inner, node, "COUNT"),))
+
+    def conditional(self, node: exp.Expression, case: exp.Case, statistic: Statistic) -> Aggregate:
+        """A statistic of ``CASE WHEN condition THEN measure END``: of the rows of which the condition is true.
+
+        With 1 after THEN, COUNT and SUM count rows; a SUM is the same with ELSE 0.
+        """
+        when, then = self.condition(case, statistic)
+        one = bare(then)
+        if isinstance(one, exp.Literal) and not one.is_string and one.this == "1":
+            if statistic not in (Statistic.COUNT_VALUES, Statistic.SUM):
+                raise self._inside(case, "of a number", "take COUNT or SUM of it, or name a measure after THEN")
+            return Aggregate(Statistic.COUNT_ROWS, when=when)
+        return Aggregate(statistic, (self.measure(then, node, self.tree.called(node)[1]),), when=when)
+
+    def condition(self, case: exp.Case, statistic: Statistic) -> tuple[tuple[Own, ...], exp.Expression]:
+        """The conditions of a CASE inside a statistic, by table, and what stands after THEN."""
+        self.tree.only(case, "ifs", "default")
+        branches, default = case.args["ifs"], case.args.get("default")
+        if len(branches) != 1:
+            raise self._inside(case, "with several WHEN", "write one WHEN, with AND and OR, or group by a CASE")
+        zero = isinstance(default, exp.Literal) and not default.is_string and default.this == "0"
+        if not (default is None or isinstance(default, exp.Null) or (zero and statistic is Statistic.SUM)):
+            advice = "leave ELSE out: rows that do not meet the condition do not count"
+            raise self._inside(case, "with ELSE", f"{advice}; a SUM may have ELSE 0")
+        (branch,) = branches
+        self.tree.only(branch, "this", "true")
+        by_side, crossing = Conditions(self.names).split(list(conjuncts(branch.this)), "CASE")
+        if crossing:
+            advice = "group by a CASE over both tables, and take the statistic of each group"
+            raise self._inside(case, "over columns of several tables", advice)
+        found = []
+        for side, parts in zip(self.names.sides, by_side, strict=True):
+            whole: Predicate | None = None
+            for _, predicate in parts:
+                whole = both(whole, predicate)
+            if whole is not None:
+                found.append(Own(side.dataset.name, whole))
+        return tuple(found), branch.args["true"]
+
+    def _inside(self, case: exp.Case, what: str, advice: str) -> SpecError:
+        return self.tree.refuse("sql.unsupported", case, f"CASE {what} inside a statistic", advice=advice)
 
     def quantile(self, node: exp.Expression) -> Aggregate:
         """``QUANTILE_DISC(measure, 0.25)``: the least value that a share of all do not exceed."""
@@ -289,6 +344,9 @@ class Selected:
         """
         right = self.names.sides[1].dataset.name
         for output, node in outputs:
+            for own in output.what.when if isinstance(output.what, Aggregate) else ():
+                if own.dataset == right and on_nulls(own.predicate) is True:
+                    raise self.tree.refuse("sql.outer-where", node, self.names.sides[1].alias)
             if isinstance(output.what, BandedAcross):
                 raise self.tree.refuse("sql.outer-across", node, "SELECT")
             if isinstance(output.what, Banded) and output.what.dataset == right and output.what.of_nulls() is not None:

@@ -48,7 +48,10 @@ _NODES: Final[Mapping[type, tuple[str, str]]] = {
     exp.Literal: ("a value on its own", "leave it out, or compare a column with it"),
     exp.TryCast: ("TRY_CAST", "write DATE '2026-01-31' for a date"),
     exp.Cast: ("CAST", "write DATE '2026-01-31' for a date; other casts are not in the language"),
-    exp.Case: ("CASE", "group by it, as CASE WHEN ... THEN 'level' ... END AS name, or prepare it in the dataset"),
+    exp.Case: (
+        "CASE",
+        "group by it, as CASE WHEN ... THEN 'level' ... END AS name, or write it inside SUM",
+    ),
     exp.Concat: ("text after text", "write one text in single quotes"),
 }
 

@@ -164,15 +164,6 @@ def test_what_is_no_grouping_column_is_refused_by_name(case: str, code: str) -> 
     assert caught.value.code == code
 
 
-@pytest.mark.parametrize(
-    "select", ["SUM(CASE WHEN a.ia > 0 THEN 1 ELSE 0 END)", "COUNT(CASE WHEN a.ia > 0 THEN 1 END)"]
-)
-def test_case_inside_statistics_is_not_in_the_language(select: str) -> None:
-    with pytest.raises(SpecError) as caught:
-        bind(small(f"SELECT {select} AS n {keys()}"))
-    assert (caught.value.code, caught.value.fields["construct"]) == ("sql.unsupported", "CASE")
-
-
 def test_rows_without_a_match_have_no_level_and_else_would_give_them_one() -> None:
     text = f"SELECT CASE WHEN b.ib < 3 THEN 'few' ELSE 'many' END AS much, COUNT(*) AS n {keys()} GROUP BY much"
     left = text.replace(" JOIN ", " LEFT JOIN ")
