@@ -95,7 +95,7 @@ def writes(args):
     return isinstance(path, str) and isinstance(mode, str) and any(c in mode for c in "wax+") and path != os.devnull
 import importlib, pkgutil, pets
 for found in pkgutil.walk_packages(pets.__path__, "pets."):
-    if not found.name.endswith("__main__") and found.name != "pets.chart":  # matplotlib lists fonts when first loaded
+    if not found.name.endswith("__main__") and found.name not in ("pets.chart", "pets.forest"):  # fonts are listed
         importlib.import_module(found.name)
 handlers = [h for name in [None, *logging.root.manager.loggerDict] if not name or name.startswith("pets")
             for h in logging.getLogger(name).handlers]

@@ -253,13 +253,50 @@ def test_a_whole_run_gives_the_model_and_says_what_it_means(tmp_path: Path) -> N
     assert f"{len(own)} persons contribute; for {int(own.died.sum())} of them stays.died is 1." in said
     assert "odds of the outcome are multiplied by" in said and "causes the other" in said
     assert not result.withheld.any(axis=None)
-    assert "stays.born is 1930" in said and "logistic(stays.died" in result.disclosure
+    assert "stays.born is 1930" in said
+    assert "all or none, fitted to rows that nobody reads" in " ".join(result.disclosure.split())
     page = result._repr_html_()
     assert page.count("<table>") == 2 and "fit_intercept" not in page and "stays.born" in page
     assert [axis.get_title(loc="left") for axis in result.plot().axes] == ["n"], "the model has a picture of its own"
     assert model.plot(tmp_path / "model.png").axes and (tmp_path / "model.png").stat().st_size > 10_000
     with pytest.raises(StatisticsError):
         result.logistic("other")
+
+
+def three_tables() -> tuple[dict[str, dict[str, pd.DataFrame]], str]:
+    """An outcome and a column at one holder, a column at each of two others; some persons are in two tables only."""
+    rng = np.random.default_rng(2)
+    n = 300
+    age, rent, income = rng.integers(16, 90, n), rng.integers(0, 4000, n), rng.integers(0, 500, n)
+    score = 0.03 * (age - 50) - rent / 2000 + (income - 250) / 250
+    died = (rng.random(n) < 1 / (1 + np.exp(-score))).astype(int)
+    ids = [f"p{number}" for number in range(n)]
+    stays = pd.DataFrame({"id": ids, "died": died, "age": age}).iloc[:280]
+    homes = pd.DataFrame({"id": ids, "rent": rent}).iloc[10:]
+    pay = pd.DataFrame({"id": ids, "income": income}).iloc[:290]
+    tables = {"nhs": {"stays": stays}, "council": {"homes": homes}, "tax": {"pay": pay}}
+    join = "FROM stays JOIN homes USING (id) JOIN pay USING (id)"
+    return tables, f"SELECT LOGISTIC_REGRESSION(died, age, rent, income, 6) AS fit {join}"
+
+
+def test_a_model_of_three_tables_is_accepted_by_both_checkers() -> None:
+    tables, text = three_tables()
+    draft = local_network({**tables, "helper": {}}).draft(text, control=CONTROL)
+    found = draft.check()  # raises where the two differ
+    assert found.accepted and found.plan is not None and found.plan.join.card == "star_join"
+
+
+@pytest.mark.long
+def test_a_model_of_three_tables_is_that_of_the_joined_rows() -> None:
+    tables, text = three_tables()
+    net = local_network({**tables, "helper": {}})
+    model = net.run(net.draft(text, control=CONTROL)).logistic()
+    own = tables["nhs"]["stays"].merge(tables["council"]["homes"], on="id").merge(tables["tax"]["pay"], on="id")
+    wanted = sm.Logit(own.died, sm.add_constant(own[["age", "rent", "income"]])).fit(disp=0)
+    found = model.table["coefficient"]
+    assert model.rows == len(own)
+    for name, column in (("stays.age", "age"), ("homes.rent", "rent"), ("pay.income", "income")):
+        assert abs(found[name] - wanted.params[column]) < 0.01 * wanted.bse[column]
 
 
 # -- what is made of the numbers --------------------------------------------------------------------------------------

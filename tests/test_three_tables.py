@@ -409,7 +409,6 @@ REFUSED = (
     ("SELECT COUNT(*) AS n " + JOINED + " WHERE a.xa > b.xb", "sql.tables"),
     ("SELECT COUNT(*) AS n " + JOINED + " WHERE b.xb > c.xc OR a.da = 'n'", "sql.tables"),
     ("SELECT CASE WHEN a.xa > b.xb THEN 'm' END AS z, COUNT(*) AS n " + JOINED + " GROUP BY z", "sql.tables"),
-    ("SELECT LOGISTIC_REGRESSION(a.xa, b.xb) AS fit " + JOINED, "sql.tables"),
     ("SELECT COUNT(*) AS n FROM stays a JOIN homes b ON a.id = c.id JOIN schools c ON a.id = c.id", "sql.join"),
     ("SELECT COUNT(*) AS n FROM stays a JOIN homes b ON a.id = b.id JOIN schools c ON a.id = b.id", "sql.join"),
     ("SELECT COUNT(*) AS n FROM stays a JOIN homes b ON a.id = b.id JOIN schools c ON a.xa = c.xc", "sql.join"),

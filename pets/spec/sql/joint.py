@@ -44,7 +44,7 @@ def joint_query(spec: Spec) -> Query:
     if len(sides) > 2 and any(ref.dataset == BOTH for ref in grouped):
         problem, advice = "looks at several tables, and three are joined", "look at columns of one table"
         raise tree.refuse("sql.tables", tree.select, "CASE", problem=problem, advice=advice)
-    query = Query(
+    return Query(
         left=sides[0].dataset.name,
         right=sides[1].dataset.name,
         join="left" if outer and not note else "inner",
@@ -58,10 +58,6 @@ def joint_query(spec: Spec) -> Query:
         third=sides[2].dataset.name if len(sides) > 2 else None,
         where_third=wheres[2] if len(sides) > 2 else None,
     )
-    if query.third is not None and query.fitted:
-        problem, advice = "is fitted to rows of two tables, and three are joined", "take it out, or join two tables"
-        raise tree.refuse("sql.tables", tree.select, "LOGISTIC_REGRESSION", problem=problem, advice=advice)
-    return query
 
 
 MOST: Final = 3
