@@ -36,10 +36,10 @@ def _rules(step: Protect, asked: DisclosureControl) -> tuple[tuple[str, str], ..
         pairs.append(("Single contributions", _contributions(step.dominance)))
     for each in step.fits:
         told = (
-            f"Of {each.name} the coefficients, their standard errors and the length of the last step leave, all or none, "
-            "fitted to rows that nobody reads. Persons with the outcome and without, and in each cell that it makes with "
-            "a column of 0 and 1, have to be enough. Coefficients are of everybody together: somebody whose values are "
-            "far from all others' moves them more than others do."
+            f"Of {each.name} the coefficients, their standard errors and the length of the last step leave, all or "
+            "none, fitted to rows that nobody reads. Persons with the outcome and without, and in each cell that it "
+            "makes with a column of 0 and 1, have to be enough. Coefficients are of everybody together: somebody whose "
+            "values are far from all others' moves them more than others do."
         )
         pairs.append(("A model", told))
     if step.lines:
