@@ -53,17 +53,26 @@ that holds.
 """
 
 
+DRAW: Final = 2_000
+"""Nanoseconds for the noise of one released number, all parties' parts of it together on two cores."""
+
+
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Messages in the order of the card, their bytes (frame headers apart) and rounds, hello included."""
+    """Messages in the order of the card, their bytes (frame headers apart) and rounds, hello included.
+
+    ``drawn``: numbers that are released with noise.
+    """
 
     messages: tuple[Traffic, ...]
     size: int
     rounds: int
+    drawn: int = 0
 
     def milliseconds(self, setting: Setting = ONE_MACHINE) -> int:
         """How long a run takes on warm servers, from the client's call to the table: within a factor of two."""
-        return START + self.rounds * setting.round_trip // 1_000 + self.size * (WORK + setting.byte) // 10**9
+        drawing = self.drawn * DRAW // 10**6
+        return START + drawing + self.rounds * setting.round_trip // 1_000 + self.size * (WORK + setting.byte) // 10**9
 
     @property
     def times(self) -> tuple[tuple[str, int], ...]:
@@ -106,7 +115,8 @@ def forecast(plan: Plan, cards: Mapping[str, Card]) -> Forecast:
     rounds += len(on_rows) + (1 if on_rows else 0) + len(on_sums)  # and one in which a gets the part that it lacks
     computed = (*_computed(on_rows, ring, turn), *_computed(on_sums, ring, max(m.round for m in own)))
     size += sum(message.size for message in computed)
-    return Forecast((*own, *computed), size, rounds)
+    drawn = 0 if isinstance(safe, Protect) else join.parameter("r") * join.parameter("g")
+    return Forecast((*own, *computed), size, rounds, drawn)
 
 
 def ring_of(plan: Plan) -> tuple[PartyId, PartyId, PartyId]:

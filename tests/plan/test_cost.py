@@ -41,6 +41,7 @@ def test_forecast_times_grow_with_bytes_rounds_and_distance() -> None:
     for setting in SETTINGS:
         assert few.milliseconds(setting) < more.milliseconds(setting) < many.milliseconds(setting)
     assert few.milliseconds(ONE_MACHINE) < few.milliseconds(BETWEEN_SITES)
+    assert Forecast((), 10**6, 5, drawn=400_000).milliseconds() == few.milliseconds() + 800
     assert dict(few.times)[ONE_MACHINE.name] == few.milliseconds()
 
 
