@@ -232,6 +232,15 @@ def test_counts_of_persons_that_follow_are_held_against_the_minimum() -> None:
     assert any("xa > 1" in name and "nothing more" in name and "xa > 3" not in name for name in inside)
 
 
+def test_a_condition_on_what_is_summed_would_undo_rounding() -> None:
+    """Of values from 99 to 101 an exact sum tells how many there are."""
+    text = "SELECT {}(CASE WHEN a.xa > 3 THEN {} END) AS n FROM stays a JOIN homes b ON a.id = b.id"
+    for statistic, column, wanted in (("SUM", "a.xa", True), ("COUNT", "a.xa", False), ("SUM", "b.xb", False)):
+        spec = controlled.spec_of(controlled.world(1), text.format(statistic, column), {"min_count": 10, "round_to": 5})
+        said = [f for f in review(spec).verdict.errors if f.rule == "control.range" and "<- CASE <-" in f.path]
+        assert bool(said) is wanted, (statistic, column)
+
+
 def test_an_exact_table_shows_who_meets_a_condition_only_if_enough_do_and_enough_do_not() -> None:
     people = [f"p{number}" for number in range(120)]
     left = pd.DataFrame({"id": people, "ward": ["n"] * 60 + ["s"] * 60, "cost": range(120)})

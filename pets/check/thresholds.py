@@ -4,9 +4,10 @@ import itertools
 from collections.abc import Iterator
 from fractions import Fraction
 from math import prod
+from typing import Final
 
 from pets.check.budget import exact
-from pets.check.rules import Asked, Found, rule
+from pets.check.rules import Asked, Found, conditions, rule
 from pets.spec import moments as taken_apart
 from pets.spec.banded import across
 from pets.spec.control import Control
@@ -139,6 +140,19 @@ def far_from_zero(asked: Asked) -> Found:
                 f"that is rounded to {asked.control.round_to}",
                 "take a typical value off it, so that its range has 0 in it, group by it, or write round_to = 1",
             )
+    for output in asked.query.outputs:
+        what = output.what
+        if isinstance(what, Aggregate) and what.statistic not in _COUNTS:
+            for ref in dict.fromkeys(each for each in conditions(what) if each in what.columns):
+                yield (
+                    f"computation.sql: {output.name} <- CASE <- {ref}",
+                    f"its condition says how large {ref} is, and its sum, which is exact, divided by that may give the "
+                    f"count that is rounded to {asked.control.round_to}",
+                    "take a condition on another column, group by a CASE, or write round_to = 1",
+                )
+
+
+_COUNTS: Final = frozenset({Statistic.COUNT_ROWS, Statistic.COUNT_VALUES, Statistic.COUNT_PEOPLE})
 
 
 def _measures(asked: Asked) -> Iterator[ColumnRef]:
