@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from pets.approve.columns import uses_of
+from pets.audit import audit
 from pets.check import flow
 from pets.check.diff import compare
 from pets.check.differencing import Terms, judge
@@ -19,10 +20,13 @@ from pets.errors import PetsError, SpecError
 from pets.kernels import okvs, permute, prf, tags
 from pets.local import local_network
 from pets.party import gate, prepare
+from pets.party.evidence import verify_evidence
 from pets.plan.cost import forecast, parties_of
 from pets.plan.review import review
 from pets.protocols import helper_join, rows
 from pets.protocols.rep3.sharing import Words
+from pets.released import read
+from pets.result import evidence_keys, recompute
 from pets.spec.cards import load_cards
 from pets.spec.ir import Read
 from pets.spec.model import Spec
@@ -290,13 +294,13 @@ def test_tables_under_their_masks_are_read_by_the_tokens_of_their_persons(played
     keys, names, join = families(5), listed(direct), direct.plan.join
     assert join.third is not None
     q = permute.permutation(keys["ab@a"].key("q", purpose="permutation"), names["n_list_a"])
-    reads = {step.out: step for step in direct.plan.steps if isinstance(step, Read)}
-    for read, pair, label, tables, third in (
+    reads = {each.out: each for each in direct.plan.steps if isinstance(each, Read)}
+    for step, pair, label, tables, third in (
         (join.b, "ab", "T", ("Pc", "P"), "third"),
         (join.third.read, "ad", "Td", ("Pdc", "Pd"), "third_d"),
     ):
         family, shape = keys[f"{pair}@a"], prepare.shape_of(join)
-        people = prepare.people_of_b(reads[read], join, shape, direct.tables[read], stream(5, pair[1]))
+        people = prepare.people_of_b(reads[step], join, shape, direct.tables[step], stream(5, pair[1]))
         tokens, checks = (
             tags.tag_rows(
                 family.key(key, purpose="tags"),
@@ -535,17 +539,32 @@ def test_noise_is_for_one_person_in_all_three() -> None:
 
 
 def test_a_whole_run_gives_the_table(tmp_path: Path) -> None:
-    """Four servers in memory, their approvals, sealed rows, gates: what the roles alone give. All holders pay."""
+    """Four servers in memory, approvals, sealed rows, gates: what the roles alone give, with evidence that is verified.
+
+    No message has an identifier in it, or a number of the table that is withheld; an audit of the table passes.
+    """
     found = people(5)
+    for rows_of in found.rows.values():
+        for row in rows_of:
+            row["id"] = f"PERSON-{row['id']}"
     text, control = EXACT[0]
     spec = controlled(found, text, control)
     direct = Direct.of(spec, frozen(found, tmp_path)[0])
     raw = {d.name: sql.arrow(d, found.rows[d.name]) for d in spec.datasets}
     tables = {d.party: {d.name: raw[d.name]} for d in spec.datasets}
     net = local_network({**tables, "helper": {}})
-    table = net.run(spec).to_pandas()
-    expected = direct.table(direct.opened(seed=1))
+    result = net.run(spec, record=True)
+    table, expected = result.to_pandas(), direct.table(direct.opened(seed=1))
     pd.testing.assert_frame_equal(table[list(expected)], expected, check_dtype=False, check_categorical=False)
+    folder = result.save(tmp_path / "table.csv")
+    assert verify_evidence(folder, keys=evidence_keys(folder / "directory.toml"), recompute=recompute(result.toml))
+    assert sorted(each.stem for each in (folder / "receipts").iterdir()) == ["board", "council", "helper", "trust"]
+    audit([read(folder)]).require()
+    assert not any(b"PERSON-" in bytes(message.body) for message in result.transcript)
+    assert {message.to for message in result.transcript if message.sender == "trust"} == {"helper"}
+    assert not [message for message in result.transcript if message.to == "trust"]
+    final = [message for message in result.transcript if str(message.to).endswith(":result")]
+    assert {message.sender for message in final} == {"board", "council", "helper"}
 
 
 def test_a_draft_of_three_tables_runs() -> None:
