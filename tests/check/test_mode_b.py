@@ -51,7 +51,10 @@ def both(spec: Spec, cards: Mapping[str, Card]) -> tuple[bool, bool, tuple[str, 
 # -- what is told -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("file", corpus.PASS, ids=lambda file: file.stem)
+TWO = [file for file in corpus.PASS if file.stem != "three_tables"]
+
+
+@pytest.mark.parametrize("file", TWO, ids=lambda file: file.stem)
 def test_every_accepted_specification_is_accepted_without_the_count(file: corpus.Path) -> None:
     """In mode B the matrix is that of mode A, but nobody in the model, and no holder with others, has the count."""
     spec = corpus.parse_toml(file.read_text())
