@@ -299,6 +299,37 @@ def test_few_persons_who_have_most_of_a_sum_of_three_tables_withhold_it(several:
     assert min(seen[kind] for kind in ("few", "dominated", "shown")) > 0, seen
 
 
+@pytest.mark.parametrize("condition", ["a.ra > 0", "b.rb > 0"])
+@pytest.mark.parametrize("several", [1, 3], ids=["one row a person", "several"])
+def test_a_person_adds_what_its_rows_add_that_meet_the_condition(condition: str, several: int, tmp_path: Path) -> None:
+    """A CASE inside a sum, of either holder: what stands on one of a person's rows are those rows, in the right cell."""
+    most = (several, 1)
+    worlds = map(skewed, range(90))
+    found = next(one for one in worlds if tuple(table["max_rows_per_person"] for table in one.datasets) == most)
+    text = f"SELECT a.da, b.db, SUM(CASE WHEN {condition} THEN a.xa END) AS s FROM stays a JOIN homes b ON a.id = b.id"
+    spec = spec_of(
+        found, f"{text} GROUP BY a.da, b.db", {"min_count": 1, "dominance": ({"largest": 1, "percent": 80},)}
+    )
+    control = effective(spec)
+    assert control is not None and review(spec).accepted, [f.text for f in review(spec).verdict.errors]
+    whole = drawn.spec_of(found, "SELECT COUNT(*) FROM stays a JOIN homes b ON a.x = b.x")
+    direct = Direct.of(spec, freeze(whole, found.rows, tmp_path))
+    added: dict[tuple[str, ...], Counter[str]] = {}
+    homes = {row["id"]: row for row in found.rows["homes"]}
+    for a in found.rows["stays"]:
+        b = homes.get(a["id"])
+        if b is not None and a["xa"] is not None and (a["ra"] if "a." in condition else b["rb"]) > 0:
+            cell = tuple(str(one or "(missing)") for one in (a["da"], b["db"]))
+            added.setdefault(cell, Counter())[a["id"]] += a["xa"]
+    frame, seen = direct.table(direct.opened(seed=1)), Counter[bool]()
+    for _, row in frame.iterrows():
+        own = sorted(added.get((str(row["da"]), str(row["db"])), Counter()).values(), reverse=True)
+        gone = not own or dominated(own, control)
+        assert pd.isna(row["s"]) if gone else row["s"] == sum(own)
+        seen[gone] += bool(own)
+    assert seen[True] and seen[False], seen
+
+
 def _none(table: Any) -> Any:
     return only(table, np.zeros(table.rows, bool))
 

@@ -66,8 +66,8 @@ def dominance(asked: Asked) -> Found:
         if [factor.values for factor in one.factors] == [factor.values for factor in other.factors]:
             yield (
                 f"release.disclosure_control <- {one.name}, {other.name}",
-                "one sum less the other is a sum over those who lack a value, and of it nobody compares contributions",
-                "ask for one of the two, or declare the columns required",
+                "one sum less the other is a sum over other persons or rows, and of it nobody compares contributions",
+                "ask for one of the two, or declare the columns that may lack values required",
             )
     if held and control.known_totals:
         yield (
