@@ -28,6 +28,11 @@ from pets.spec.write import to_toml
 
 ANALYST: Final = "analyst"
 MAX_LEVELS: Final = 1000
+"""Values of a column of text up to which they are its levels, without being grouped by."""
+
+MAX_GROUPED: Final = 10_000
+"""Levels of a column that is grouped by."""
+
 MAX_PLACES: Final = 4
 NAME_OF_COLUMN: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 
@@ -272,7 +277,7 @@ def _column(values: pd.Series, in_group: bool, table: str, name: str) -> dict[st
     if pd.api.types.is_datetime64_any_dtype(values) or (len(present) and isinstance(present.iloc[0], dt.date)):
         return {"role": "filter only", "type": "date"}
     levels = sorted({_text(value) for value in present})
-    if len(levels) > MAX_LEVELS:
+    if len(levels) > (MAX_GROUPED if in_group else MAX_LEVELS):
         if in_group:
             raise ConfigError("config.local", problem=f"{table}.{name} has {len(levels)} levels to group by")
         return {"role": "filter only", "type": "text"}

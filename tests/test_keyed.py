@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import pets
-from pets.errors import SpecError
+from pets.errors import ConfigError, SpecError
 from pets.kernels import prf
 from pets.party import gate
 from pets.plan import wiring
@@ -221,6 +221,20 @@ def test_a_whole_run_gives_every_cell_and_no_message_shows_a_value(tables: tuple
         body = bytes(message.body)
         assert b"PERSON-" not in body
         assert len(body) % 8 or not words & {body[at : at + 8] for at in range(0, len(body), 8)}
+
+
+def test_a_draft_declares_thousands_of_levels_to_group_by(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    left, right = (table.copy() for table in tables)
+    right["ward"] = [f"w{number % 2000:04}" for number in range(len(right))]
+    net = pets.local_network({"board": {"a": left}, "council": {"h": right}, "helper": {}})
+    draft = net.draft(SQL.format("JOIN"), control={"min_count": 5})
+    assert len(draft.spec.dataset("h").columns["ward"].levels) == 2000
+    assert review(draft.spec).settled().plan.join.keyed is not None
+    people = [f"PERSON-{number}" for number in range(12_000)]
+    more = pd.DataFrame({"id": people, "ward": people})
+    net = pets.local_network({"board": {"a": left}, "council": {"h": more}, "helper": {}})
+    with pytest.raises(ConfigError):
+        net.draft(SQL.format("JOIN"), control={"min_count": 5})
 
 
 def test_unmatched_rows_of_a_left_join_are_missing_at_the_other(
