@@ -302,7 +302,7 @@ def test_few_persons_who_have_most_of_a_sum_of_three_tables_withhold_it(several:
 @pytest.mark.parametrize("condition", ["a.ra > 0", "b.rb > 0"])
 @pytest.mark.parametrize("several", [1, 3], ids=["one row a person", "several"])
 def test_a_person_adds_what_its_rows_add_that_meet_the_condition(condition: str, several: int, tmp_path: Path) -> None:
-    """A CASE inside a sum, of either holder: what stands on one of a person's rows are those rows, in the right cell."""
+    """A CASE inside a sum, of either holder: its rows that meet it stand on one of them."""
     most = (several, 1)
     worlds = map(skewed, range(90))
     found = next(one for one in worlds if tuple(table["max_rows_per_person"] for table in one.datasets) == most)
