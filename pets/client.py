@@ -90,7 +90,7 @@ class Network:
         self.deadline_s = deadline_s
 
     def submit(self, spec: "Spec | Draft | str | Path") -> SpecDigest:
-        """Send a specification to every party that computes; each checks it alone. Returns its digest.
+        """Send a specification to every party that computes or brings rows; each checks it alone. Returns its digest.
 
         Raises: the first refusal, with ``at`` naming the party.
         """
@@ -98,7 +98,7 @@ class Network:
         reviewed = found.settled()
         author = reviewed.spec.purpose.author
         envelope = approvals.submit(digest=reviewed.digest, author=author, key=self.analyst.key)
-        for party in reviewed.spec.computing:
+        for party in reviewed.spec.servers:
             got = self.server(party).submit(toml.encode(), envelope)
             if (got.digest, got.plan_digest) != (reviewed.digest, reviewed.plan_digest):
                 raise RunError("run.other-plan", peer=party)
@@ -177,7 +177,7 @@ class _Run:
         self._lock = threading.Lock()
 
     def play(self) -> Result:
-        parties = self._reviewed.spec.computing
+        parties = self._reviewed.spec.servers
         evidence = {party: dict(self._server(party).evidence(self._reviewed.digest).files) for party in parties}
         self._cover = agreed_cover(self._reviewed.digest, evidence)
         within = f"covering/{self._cover}/" if self._cover else ""
@@ -223,7 +223,7 @@ class _Run:
 
     def _start(self, parties: Sequence[PartyId], envelopes: tuple[bytes, ...]) -> bytes:
         """Start at all parties at once; their hellos and ours give the run id."""
-        shape = prepare.shape_of(self._reviewed.plan.join)
+        shape = prepare.shape_of(self._reviewed.plan)
         own = hello.make(to_agree(self._reviewed, shape, self._cover), os.urandom(16), {})
         request = StartRequest(self._handle, self._reviewed.digest, own.body, envelopes)
         for party in parties:
@@ -232,7 +232,8 @@ class _Run:
         for party in parties:
             body = self._starts[party].result()
             hello.compare(own.agreed, hello.read(body, peer=party).agreed, peer=party)
-            bodies.append(body)
+            if party in self._reviewed.spec.computing:
+                bodies.append(body)
         return hello.run_id([*bodies, own.body])
 
     def _receive(self, run_id: bytes) -> dict[PartyId, opening.U64]:

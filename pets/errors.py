@@ -201,6 +201,11 @@ CODES: Final[dict[str, Code]] = {
         'give one party without a dataset the role "computing"',
         "INVALID_ARGUMENT",
     ),
+    "spec.shared": Code(
+        "{path}: {problem}, which no protocol does for tables of several holders",
+        "ask for it of tables of one holder each, or leave it out",
+        "INVALID_ARGUMENT",
+    ),
     "spec.protocol": Code(
         "{path}: {protocol} does not join tables",
         "name a protocol that does, or leave the choice to the planner",

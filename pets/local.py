@@ -129,12 +129,13 @@ class LocalNetwork(Network):
 
     def _all_here(self, spec: Spec) -> None:
         """A party or a table that the network does not have is the caller's slip, so say which before anything runs."""
-        for party in spec.computing:
+        for party in spec.servers:
             if party not in self._tables:
                 raise ConfigError("config.local", problem=f"the specification names {party}, which is not here")
         for dataset in spec.datasets:
-            if dataset.name not in self._tables[PartyId(dataset.party)]:
-                raise ConfigError("config.local", problem=f"{dataset.party} has no table {dataset.name}")
+            for party in sorted(dataset.parties):
+                if dataset.name not in self._tables[party]:
+                    raise ConfigError("config.local", problem=f"{party} has no table {dataset.name}")
 
 
 def _source(table: Any) -> Source:
@@ -183,7 +184,7 @@ class World:
         """Sign for every party, as its approvers would after reading the report."""
         validity = self._found.spec.validity
         for party, key in self._keys.items():
-            if party not in self._found.spec.computing:
+            if party not in self._found.spec.servers:
                 continue
             envelope = approvals.approve(
                 digest=self._found.digest,
@@ -289,7 +290,7 @@ class _Wires:
 
     def result_link(self, run_id: bytes, senders: Sequence[PartyId], reviewed: Reviewed) -> Link:
         endpoint = result_endpoint(reviewed)
-        return self.network(run_id, [*reviewed.spec.computing, endpoint]).link(endpoint)
+        return self.network(run_id, [*reviewed.spec.servers, endpoint]).link(endpoint)
 
     def carrier(self, party: PartyId, nodes: Mapping[PartyId, PartyNode]) -> "_Carrier":
         return _Carrier(self, party, nodes)
@@ -313,4 +314,4 @@ class _Carrier:
         self.nodes[peer].abort(Caller(san_of(self.party), self.party), run_id, code)
 
     def link(self, run_id: bytes, peers: Sequence[PartyId], result: PartyId, collector: PartyId) -> Link:
-        return self.wires.network(run_id, [self.party, *peers, result]).link(self.party)
+        return self.wires.network(run_id, [*self.nodes, result]).link(self.party)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pets.errors import SpecError
-from pets.plan.cost import forecast
+from pets.plan.cost import forecast, join_card
 from pets.plan.review import review
 from pets.protocols import codec
 from pets.protocols import helper_join as hj
@@ -164,7 +164,7 @@ def test_the_forecast_is_the_card_s_cost(path: Path) -> None:
     found = review(parse_toml(path.read_text(encoding="utf-8"))).require()
     made = forecast(found.plan, load_cards())
     assert sum(each.size for each in made.messages) == made.size
-    card = load_cards()[found.plan.join.card]
+    card = join_card(found.plan)
     listed = [m.label for m in card.messages]
     told = [each.label for each in made.messages if each.term]
     assert told[: len(listed)] == listed or found.plan.protection.card == "disclosure_control"

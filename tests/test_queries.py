@@ -347,7 +347,7 @@ def test_two_parties_noise_is_discrete_laplace(tmp_path: Path) -> None:
     """Whoever of the three leaves its part out, or knows it, faces the full declared noise of the two others."""
     direct, _ = wide_domain(tmp_path, 800)
     step = next(step for step in direct.plan.steps if isinstance(step, AddNoise))
-    shape = prepare.shape_of(join_of(direct.plan))
+    shape = prepare.shape_of(direct.plan)
     parts = [
         np.concatenate([prepare.noise_of(step, shape, stream(seed, f"noise {party}")) for seed in range(3)], axis=1)
         for party in range(3)

@@ -459,7 +459,7 @@ def test_two_tables_of_one_holder_are_refused() -> None:
     found = people(0)
     tables = (found.datasets[0], found.datasets[1], {**found.datasets[2], "party": "board"})
     spec = asking("SELECT COUNT(*) AS n " + JOINED)
-    datasets = tuple(d.model_copy(update={"party": t["party"]}) for d, t in zip(spec.datasets, tables, strict=True))
+    datasets = tuple(d.model_copy(update={"one_party": t["party"]}) for d, t in zip(spec.datasets, tables, strict=True))
     errors = review(spec.model_copy(update={"datasets": datasets})).verdict.errors
     assert "spec.one-holder" in {f.rule for f in errors}
 

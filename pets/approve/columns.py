@@ -228,7 +228,7 @@ def needed(query: Query, spec: Spec, party: str) -> dict[str, dict[str, tuple[Ru
     """
     rules: dict[str, dict[str, tuple[Rule, ...]]] = {}
     for column, uses in sorted(uses_of(query, spec).items()):
-        if spec.dataset(column.dataset).party == party:
+        if party in spec.dataset(column.dataset).parties:
             rule = ColumnRule(
                 allow=tuple(use.value for use in Use if use in uses),
                 recipients=tuple(spec.party(name).san for name in spec.release.to),

@@ -274,7 +274,7 @@ def permitting(spec: Spec, party: str, approvers: Iterable[Approver], *, k: int 
                 for name, column in dataset.columns.items()
             }
             for dataset in spec.datasets
-            if dataset.party == party
+            if party in dataset.parties
         },
     )
 
@@ -317,7 +317,7 @@ def _error(rule: str, path: str, message: str, hint: str) -> Finding:
 
 
 def _own(policy: Policy, spec: Spec) -> list[str]:
-    return [dataset.name for dataset in spec.datasets if dataset.party == policy.party]
+    return [dataset.name for dataset in spec.datasets if policy.party in dataset.parties]
 
 
 def _noise(policy: Policy, spec: Spec, query: Query) -> Iterator[Finding]:
@@ -415,7 +415,7 @@ def _adversary(policy: Policy, spec: Spec, query: Query) -> Iterator[Finding]:
 
 def _max_rows(policy: Policy, spec: Spec, query: Query) -> Iterator[Finding]:
     for name in _own(policy, spec):
-        if spec.dataset(name).max_rows < policy.limits.min_max_rows:
+        if spec.dataset(name).rows_of(policy.party) < policy.limits.min_max_rows:
             message = f"the declared size of {name} is below {policy.limits.min_max_rows}, the floor of {policy.party}"
             yield _error("max-rows", f"dataset.{name}.max_rows", message, "declare a larger max_rows")
 
@@ -435,7 +435,7 @@ def _days(policy: Policy, spec: Spec, query: Query) -> Iterator[Finding]:
 
 def _columns(policy: Policy, spec: Spec, query: Query) -> Iterator[Finding]:
     for column, uses in sorted(uses_of(query, spec).items()):
-        if spec.dataset(column.dataset).party != policy.party:
+        if policy.party not in spec.dataset(column.dataset).parties:
             continue
         rules = policy.columns.get(column.dataset, {}).get(column.column)
         path = f"dataset.{column.dataset}.columns.{column.column}"

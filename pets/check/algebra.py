@@ -35,7 +35,7 @@ class Atom(NamedTuple):
     kind: str
     of: tuple[str, ...]
     """Role of values, local and noise; key and label of masks (of a share of zero: zero) and of orders; places; key and
-    role of words of check and of tables."""
+    role of words of check and of tables; role and lists of numbers."""
     column: int = 0
     inner: Monomial = ()
 
@@ -53,6 +53,8 @@ class Binding:
     product: int | None = None
     summed: int | None = None
     check: int | None = None
+    word: int | None = None
+    end: int | None = None
 
     def index(self, name: str) -> int:
         """The number of the column that an index says; 0 where a message has one column only."""
@@ -120,6 +122,8 @@ class Words:
                 return self._one(Atom("mask", (key, "zero"), at.index(index)))
             case Call("checks", (str(key), str(role))):
                 return self._one(Atom("checks", (key, role)))
+            case Call("numbers", (str(index), *lists)):
+                return self._one(Atom("numbers", _lists(lists), at.index(index)))
             case Call("table", (str(key), Call("keys", (str(role),)), inner)):
                 return self._map("table", (key, role), self.expand(inner, at))
             case Call("part", (str(key), str(name), str(index))):
@@ -244,6 +248,15 @@ class Words:
 
     def _each(self, words: Polynomial, one: Callable[[Monomial], Atom]) -> Polynomial:
         return _sum((c, self._one(one(inner))) for inner, c in words.items())
+
+
+def _lists(lists: Iterable[Term]) -> tuple[str, ...]:
+    """What stands in words that hold lists: the role, and of it keys or groups."""
+    found = [(str(each.args[0]), each.head) for each in lists if isinstance(each, Call) and each.args]
+    roles = {role for role, _ in found}
+    if len(roles) != 1 or not {head for _, head in found} <= {"keys", "groups"}:
+        raise ValueError("hold lists of no role, or of two")
+    return (*roles, *(head for _, head in found))
 
 
 def _running(term: Term) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:

@@ -3,22 +3,23 @@
 Read off the plan and its cards. Of the specification only the order of parties and of columns is read.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from math import prod
 from typing import Final, TypeVar
 
 from pets.check.algebra import Binding, Monomial, Words
-from pets.check.labels import Item, column, meetings, noised, protected
+from pets.check.labels import Item, column, meetings, noised, protected, shared_ids, size, tags
 from pets.ids import PartyId
 from pets.spec.banded import reads
 from pets.spec.cards import Card
-from pets.spec.handover import joined, placed
-from pets.spec.ir import Derive, HelperJoin, Open, Plan, Protect, Read
+from pets.spec.handover import joined, placed, released_by
+from pets.spec.ir import Derive, Factor, HelperJoin, Moment, Open, Plan, Protect, Read
 from pets.spec.model import Spec
 from pets.spec.predicate import columns_of
+from pets.spec.repeated import many, role_of, shown, with_so_many
 
 CELLS: Final = 2
 """Cells of role b's grouping that are expanded: all are alike, and two show whatever is used twice."""
@@ -41,6 +42,21 @@ class Side:
     """Persons are told apart by a product: what is masked as values depends on the person and on the groups."""
     crossed: frozenset[str] = frozenset()
     """Columns of a condition across tables: they travel masked, and decide only after the matching."""
+    shared: bool = False
+    """It is ``holder``'s part of a table of many holders."""
+
+    @property
+    def part(self) -> str:
+        return f" of {self.holder}" if self.shared else ""
+
+    @property
+    def ids(self) -> Item:
+        """Its identifiers in the form in which they travel."""
+        return shared_ids(f"{self.dataset}.{self.key}{self.part}") if self.shared else tags(self.dataset, self.key)
+
+    @property
+    def size(self) -> Item:
+        return size(f"{self.dataset}{self.part}")
 
     @property
     def masked(self) -> frozenset[str]:
@@ -48,7 +64,17 @@ class Side:
         return own | self.groups | {self.key} if self.counted else own
 
     def items(self, names: Iterable[str]) -> Iterator[Item]:
-        return (column(f"{self.dataset}.{name}") for name in names)
+        return (column(f"{self.dataset}.{name}{self.part}") for name in names)
+
+
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """A table, with role a's: who is in both, and how many rows match. Its ``roles`` bring it."""
+
+    roles: frozenset[str]
+    sides: tuple[Side, ...]
+    who: Item
+    count: Item
 
 
 @dataclass(frozen=True)
@@ -78,13 +104,36 @@ class Case:
     """The columns of the plan, by the formulas that count them on the card."""
     names: Mapping[int, str]
     """The sum that a summed column belongs to."""
+    shared: bool = False
+    """Tables have any number of holders, of whom some stand for all."""
+
+    @property
+    def three(self) -> tuple[str, ...]:
+        """The roles that compute together."""
+        return ("first", "second", "third") if self.shared else ("a", "b", "helper")
+
+    @property
+    def grouped(self) -> frozenset[str]:
+        """The roles whose own cells the sums are made by."""
+        return frozenset(role for role in self.sides if role == "a" or (self.shared and role.startswith("left")))
 
     @cached_property
-    def meetings(self) -> Mapping[str, tuple[Item, Item]]:
-        """For each role whose table is joined to role a's: who is in both, and how many rows match."""
-        others = [role for role in self.sides if role != "a"]
+    def meetings(self) -> tuple[Meeting, ...]:
+        """Each table that is joined to the first, with what there is to learn of the two."""
+        if self.shared:  # whatever matches is between all parts of both
+            ((who, count),) = meetings(list(dict.fromkeys(side.dataset for side in self.sides.values())))
+            return (Meeting(self.others, tuple(self.sides.values()), who, count),)
         found = meetings([side.dataset for side in self.sides.values()])
-        return dict(zip(others, found, strict=True))
+        first = self.sides["a"]
+        return tuple(
+            Meeting(frozenset({role}), (first, self.sides[role]), who, count)
+            for role, (who, count) in zip((role for role in self.sides if role != "a"), found, strict=True)
+        )
+
+    @property
+    def others(self) -> frozenset[str]:
+        """The roles whose tables are joined to role a's."""
+        return frozenset(self.sides) - {"a"}
 
     @cached_property
     def monomials(self) -> Mapping[Monomial, set[str]]:
@@ -108,15 +157,26 @@ def case_of(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Case:
     opened, derive = _step(plan, Open), _step(plan, Derive)
     moments = safe.moments
     made, release = cards[join.card], cards[safe.card]
+    held = _held(plan, opened.to)
+    if held:
+        made = with_so_many(made, {role: sum(name.startswith(role) for name in held) for role in many(made)})
     if isinstance(safe, Protect):  # the shares go on: one list of messages, under one set of names
         made, release = joined(made, release), placed(made, release)
+    else:
+        release = released_by(made, release)
     of_a = [reads[join.a].factors[number] for number in join.factors_a]
     persons = any(factor.people or factor.together for factor in of_a)
-    sides = {"a": _side(reads[join.a], spec, persons), "b": _side(reads[join.b], spec, False)}
-    roles = {"a": join.role_a, "b": join.role_b, "helper": join.helper, "result": opened.to}
+    if held:
+        sides = {role: replace(_side(read, spec, False), holder=who, shared=True) for role, (read, who) in held.items()}
+        cast = dict(zip(("first", "second", "third"), (join.role_a, join.helper, join.role_b), strict=True))
+        cast = {role: side.holder for role, side in sides.items()} | cast | {"result": opened.to}
+    else:
+        sides = {"a": _side(reads[join.a], spec, persons), "b": _side(reads[join.b], spec, False)}
+        cast = {"a": join.role_a, "b": join.role_b, "helper": join.helper, "result": opened.to}
     if join.third is not None:
-        sides["d"], roles["d"] = _side(reads[join.third.read], spec, False), join.third.role
-    bindings = _bindings(join) | ({"r": ()} if isinstance(safe, Protect) else {})
+        sides["d"], cast["d"] = _side(reads[join.third.read], spec, False), join.third.role
+    counted = [reads[join.a].factors[number].people for number in join.factors_a] if held else None
+    bindings = _bindings(join, counted) | ({"r": ()} if isinstance(safe, Protect) else {})
     if join.rows is not None:
         bindings |= {"x": (), "z": (), "p": (), "v_m": (), "v_c" if join.keyed is not None else "v_k": ()}
     else:
@@ -130,14 +190,12 @@ def case_of(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Case:
     shown = {each.moment for each in safe.shown} if isinstance(safe, Protect) else set(range(len(moments)))
     leaves = protected if isinstance(safe, Protect) else noised
     return Case(
-        parties=tuple(PartyId(party.name) for party in spec.parties),
-        roles=roles,
+        parties=tuple(PartyId(party.name) for party in spec.parties if not held or party.name in cast.values()),
+        roles=cast,
         sides=sides,
         sums={
             moment.name: frozenset(
-                item
-                for side, factor in zip(sides.values(), moment.factors, strict=True)
-                for item in side.items(factor.touches)
+                item for role, side in sides.items() for item in side.items(_factor(moment, role).touches)
             )
             for moment in moments
         },
@@ -161,7 +219,24 @@ def case_of(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Case:
         words=Words(made, bindings, computed=join.rows is not None, keyed=join.keyed is not None),
         columns=bindings,
         names={at.index("summed"): moments[at.index("summed") // prod(_cells(join))].name for at in bindings["v"]},
+        shared=bool(held),
     )
+
+
+def _factor(moment: Moment, role: str) -> Factor:
+    """A role's factor of a sum; every holder of a part of a table has the table's."""
+    number = {"a": 0, "l": 0, "b": 1, "r": 1, "d": 2}[role[0]]
+    return moment.factors[number]
+
+
+def _held(plan: Plan, to: PartyId) -> dict[str, tuple[Read, PartyId]]:
+    """Of tables of any number of holders: those who stand for all of them, by role, and what they read."""
+    return {
+        role_of(role, number): (read, party)
+        for role, read in zip(("left", "right"), plan.reads, strict=False)
+        if read.holders is not None
+        for number, party in enumerate(shown(read.parties, to))
+    }
 
 
 def _step(plan: Plan, kind: type[Kind]) -> Kind:
@@ -176,7 +251,7 @@ def _side(read: Read, spec: Spec, counted: bool) -> Side:
     filters = frozenset(columns_of(read.where)) if read.where is not None else frozenset()
     used = {key, *summed, *groups, *filters, *crossed}
     names = tuple(name for name in spec.dataset(read.dataset).columns if name in used)
-    return Side(read.dataset, read.party, key, names, summed, groups, filters, counted, crossed)
+    return Side(read.dataset, read.parties[0], key, names, summed, groups, filters, counted, crossed)
 
 
 def _cells(join: HelperJoin) -> tuple[int, int]:
@@ -184,21 +259,28 @@ def _cells(join: HelperJoin) -> tuple[int, int]:
     return min(CELLS, join.brought_cells), min(CELLS, join.d_cells)
 
 
-def _bindings(join: HelperJoin) -> dict[str, tuple[Binding, ...]]:
-    """The columns of the plan, by the formulas that count them on the card."""
+def _bindings(join: HelperJoin, counted: Sequence[bool] | None = None) -> dict[str, tuple[Binding, ...]]:
+    """The columns of the plan, by the formulas that count them on the card.
+
+    ``counted``: under shared_join, for each factor of a whether it tells a person's first row, which no values do.
+    """
     cells, of_d = _cells(join)
     more = join.parameter("v_g") - len(join.gathered) * join.brought_cells
     third = join.third
     summed: list[Binding] = []
     for each, cell, _ in product(join.summed, range(cells), range(of_d)):
-        factor = None if each.a is None else each.a
-        place = None if each.a is None else sum(at.product is not None for at in summed)
+        factor = None if each.a is None or (counted is not None and counted[each.a]) else each.a
+        place = None if factor is None else sum(at.product is not None for at in summed)
         summed.append(Binding(each.gathered * cells + cell, factor, place, len(summed)))
     products = tuple(at for at in summed if at.product is not None)
     return {
         "1": (Binding(),),
         "v_g": tuple(Binding(gathered=number) for number in range(len(join.gathered) * cells + more)),
-        "x": tuple(Binding(factor=number) for number in range(len(join.factors_a))),
+        "x": tuple(
+            Binding(factor=number) for number in range(len(join.factors_a)) if counted is None or not counted[number]
+        ),
+        "words": tuple(Binding(word=number) for number in range(2)),
+        "ends": (Binding(end=0),),
         "z": tuple(Binding(gathered=number) for number in sorted({at.index("gathered") for at in products})),
         "p": products,
         "v": tuple(summed),

@@ -7,15 +7,20 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Final, Protocol
 
-from pets.check.labels import Verdict
+from pets.check.blocks import listed
+from pets.check.labels import Row, Verdict
 from pets.ids import PartyId, PlanDigest, SpecDigest
 from pets.spec.cards import Card
-from pets.spec.handover import joined, placed
+from pets.spec.handover import joined, placed, released_by
 from pets.spec.ir import AddNoise, HelperJoin, NoisedColumn, Plan, Protect
 from pets.spec.joins import protocol_of
 from pets.spec.model import Spec
 from pets.spec.operations import Use
 from pets.spec.query import Query
+from pets.spec.repeated import HOLDERS, role_of, with_so_many
+
+FEW: Final = 4
+"""So many parties are named one by one."""
 
 TAIL: Final = Fraction(3604, 1000)
 """The noise of three parties (NB(3/2) - NB(3/2)) stays within this many scales in 95 of 100 draws."""
@@ -96,7 +101,8 @@ def cards_of(review: Checked) -> tuple[Card, ...]:
     if join is None or review.plan is None:
         return () if join is None else (join,)
     safe = review.cards[review.plan.protection.card]
-    return (join, safe) if safe.takes_over is None else (joined(join, safe), placed(join, safe))
+    join = with_so_many(join, {role: len(r.parties) for role, r in zip(HOLDERS, review.plan.reads, strict=False)})
+    return (join, released_by(join, safe)) if safe.takes_over is None else (joined(join, safe), placed(join, safe))
 
 
 def card_ids(review: Checked) -> tuple[str, ...]:
@@ -116,8 +122,42 @@ def people(number: int) -> str:
 
 
 def roles_of(review: Checked, join: HelperJoin) -> dict[str, PartyId]:
-    roles = {"a": join.role_a, "b": join.role_b, "helper": join.helper, "result": review.spec.result_party}
-    return roles if join.third is None else {**roles, "d": join.third.role}
+    if not join.shared:
+        roles = {"a": join.role_a, "b": join.role_b, "helper": join.helper, "result": review.spec.result_party}
+        return roles if join.third is None else {**roles, "d": join.third.role}
+    held = zip(HOLDERS, review.plan.reads, strict=True) if review.plan else ()
+    roles = {role_of(role, number): party for role, read in held for number, party in enumerate(read.parties)}
+    three = {"first": join.role_a, "second": join.helper, "third": join.role_b}
+    return roles | three | {"result": review.spec.result_party}
+
+
+def several(parties: Sequence[str]) -> str:
+    """Parties in prose: all of a few, of many how many and the first and the last."""
+    if len(parties) <= FEW:
+        return listed(parties)
+    return f"{len(parties)} parties ({parties[0]}, {parties[1]} ... {parties[-1]})"
+
+
+def holders_of(spec: Spec, dataset: str) -> str:
+    """Who brings a table, in prose."""
+    parties = spec.holders(dataset)
+    return full_name(spec, parties[0]) if len(parties) == 1 else several(parties)
+
+
+def place_of(spec: Spec, row: Row) -> tuple[str, str, PartyId]:
+    """Of a row of the matrix about a column: its table, its name, and who holds what the row is about."""
+    dataset, _, rest = row.value.partition(".")
+    name, _, holder = rest.removesuffix(" as tags").removesuffix(" in shares").partition(" of ")
+    return dataset, name, PartyId(holder) if holder else spec.dataset(dataset).party
+
+
+def alike(review: Checked, party: str) -> str:
+    """Whom a party stands for in the matrix, in brackets; empty if for nobody else."""
+    for dataset in review.spec.datasets if review.plan is not None and review.plan.join.shared else ():
+        others = len(dataset.parties) - 1
+        if party in dataset.parties and others:
+            return f" (and each of {others} more who hold {dataset.name})"
+    return ""
 
 
 def helper_width(join: HelperJoin) -> Fraction:

@@ -1,6 +1,6 @@
 """How it is computed and what is released: the sections Safe settings and Safe outputs of the report."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from math import prod
@@ -31,6 +31,7 @@ from pets.check.checked import (
     noise_of,
     protect_of,
     roles_of,
+    several,
 )
 from pets.check.kept import withheld
 from pets.ids import PartyId
@@ -40,6 +41,7 @@ from pets.spec.joins import choice
 from pets.spec.moments import moments_of
 from pets.spec.predicate import worded
 from pets.spec.query import LINEAR, LOGISTIC, Aggregate, Query, Statistic
+from pets.spec.repeated import HOLDERS
 
 # -- safe settings ----------------------------------------------------------------------------------------------------
 
@@ -68,7 +70,7 @@ def settings(review: Checked) -> Section:
             ("Sources", "; ".join(card.source)),
         ]
     if join is not None:
-        pairs.append(("Roles", ", ".join(f"{role}: {party}" for role, party in roles_of(review, join).items())))
+        pairs.append(("Roles", ", ".join(f"{role}: {party}" for role, party in _cast(review, join).items())))
     if forecast is not None:
         pairs.append(("Cost of a run", f"{size(forecast.size)} in {forecast.rounds} rounds"))
         told = "; ".join(f"about {duration(ms)} with {where}" for where, ms in forecast.times)
@@ -80,14 +82,47 @@ def settings(review: Checked) -> Section:
                 "Every message of a run. A server sends nothing else, and takes nothing else.",
                 ("Message", "Round", "From", "To", "What is inside", "Size"),
                 tuple(
-                    (m.label, str(m.round), m.sender, m.receiver, _inside(inside[m.label], review), size(m.size))
-                    for m in forecast.messages
-                    if m.size and m.sender != m.receiver
+                    (label, str(turn), sender, receiver, _inside(inside[first], review), size(total))
+                    for label, turn, sender, receiver, first, total in _folded(review, forecast)
                 ),
                 numbers=frozenset({5}),
             )
         )
     return Section("settings", "Safe settings", "How is it computed, and what is sent to whom?", tuple(blocks))
+
+
+def _cast(review: Checked, join: HelperJoin) -> dict[str, str]:
+    """Who plays which role; those who play one role that many play together."""
+    if not join.shared or review.plan is None:
+        return {role: str(party) for role, party in roles_of(review, join).items()}
+    held = {role: several(read.parties) for role, read in zip(HOLDERS, review.plan.reads, strict=True)}
+    return held | {role: str(party) for role, party in roles_of(review, join).items() if role[-1].isalpha()}
+
+
+def _folded(review: Checked, forecast: Forecast) -> Iterator[tuple[str, int, str, str, str, int]]:
+    """Label, round, sender, receiver, the label of one of them, bytes: messages of all who play one role are one."""
+    group = {party: role for role, parties in _groups(review).items() for party in parties}
+    total: dict[tuple[str, int, str, str], tuple[str, int]] = {}
+    for m in forecast.messages:
+        if m.size and m.sender != m.receiver:
+            many = m.sender in group
+            key = (
+                m.label.rstrip("0123456789") if many else m.label,
+                m.round,
+                group.get(m.sender, m.sender),
+                m.receiver,
+            )
+            first, size = total.get(key, (m.label, 0))
+            total[key] = first, size + m.size
+    for (label, turn, sender, receiver), (first, size) in total.items():
+        yield label, turn, sender, receiver, first, size
+
+
+def _groups(review: Checked) -> dict[str, tuple[PartyId, ...]]:
+    """Those who hold a table together, by how they are called together; nobody where each plays a role alone."""
+    if review.plan is None or not review.plan.join.shared:
+        return {}
+    return {several(read.parties): read.parties for read in review.plan.reads}
 
 
 _COMPUTED: Final = ("shares",)
@@ -113,6 +148,8 @@ def _inside(carries: tuple[str, ...], review: Checked) -> str:
         return "one of three parts of what may be shown: random alone, the protected table together"
     if "sums" in carries and protect_of(review) is not None:
         return "one share of every sum, masked: random numbers to the receiver"
+    if any(item.endswith(".key") for item in carries) and _groups(review):
+        return "person ids as numbers, masked: random numbers to the receiver"
     if any(item.endswith(".key") for item in carries):
         return "codes in place of person ids, under a key that the receiver does not have"
     if "sums" in carries:
@@ -128,6 +165,8 @@ def _inside(carries: tuple[str, ...], review: Checked) -> str:
 
 def _picture(review: Checked, join: HelperJoin, forecast: Forecast, carries: Mapping[str, tuple[str, ...]]) -> Picture:
     spec, exact = review.spec, protect_of(review) is not None
+    if join.shared:
+        return _picture_of_many(review, join, forecast, carries)
     flows: dict[tuple[PartyId, PartyId], list[Message]] = {}
     for message in forecast.messages:
         if message.sender != message.receiver and message.size:
@@ -148,6 +187,40 @@ def _picture(review: Checked, join: HelperJoin, forecast: Forecast, carries: Map
                 sender, receiver, sum(m.size for m in sent), _short({c for m in sent for c in carries[m.label]}, exact)
             )
             for (sender, receiver), sent in flows.items()
+        ),
+    )
+
+
+def _picture_of_many(
+    review: Checked, join: HelperJoin, forecast: Forecast, carries: Mapping[str, tuple[str, ...]]
+) -> Picture:
+    """All who hold a table are one box."""
+    spec, exact = review.spec, protect_of(review) is not None
+    to, groups = spec.result_party, _groups(review)
+    flows: dict[tuple[str, str], tuple[int, set[str]]] = {}
+    for _, _, sender, receiver, label, total in _folded(review, forecast):
+        way = (sender, receiver)
+        before, inside = flows.get(way, (0, set()))
+        flows[way] = before + total, inside | set(carries[label])
+    boxes = [
+        (role, PartyId(name), "keep their records" + ", one gets the table" * (to in parties))
+        for role, (name, parties) in zip(HOLDERS, groups.items(), strict=True)
+    ]
+    three = {"first": join.role_a, "second": join.helper, "third": join.role_b}
+    boxes += [(role, party, "brings no records") for role, party in three.items()]
+    if to not in three.values():
+        boxes.append(("result", to, "gets the protected table" if exact else "gets the noised table"))
+    return Picture(
+        "Who sends what to whom in one run. Records stay where they are.",
+        tuple(boxes),
+        tuple(
+            Flow(
+                PartyId(sender),
+                PartyId(receiver),
+                total,
+                "masked rows" if sender in groups else _short(inside, exact),
+            )
+            for (sender, receiver), (total, inside) in flows.items()
         ),
     )
 

@@ -62,7 +62,7 @@ def declared(review: Checked) -> Declared | None:
         return None
     about = flow.subject(spec, query)
     safe = review.cards[flow.CONTROL if about.controlled else flow.RELEASE]
-    cards = flow.cards_of(review.cards[protocol], safe)
+    cards = flow.cards_of(flow.join_card(review.cards[protocol], about), safe)
     allowed = flow.declared(about, spec)
     items = [*_computed(about, cards, allowed, spec), *_for_nothing(about, cards, spec)]
     cells, bare = 0, []

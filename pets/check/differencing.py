@@ -238,10 +238,10 @@ class _Judgement:
 
         Tables of two other organisations match whom they match: no query of an author chooses the difference.
         """
-        shared = {t.dataset for t in one.records if t.party == self.terms.holder} & {t.dataset for t in two.records}
+        shared = {t.dataset for t in one.records if self.terms.holder in t.parties} & {t.dataset for t in two.records}
         if not shared:
             return False
-        others = [{(t.party, t.dataset) for t in r.records if t.dataset not in shared} for r in (one, two)]
+        others = [{(p, t.dataset) for t in r.records if t.dataset not in shared for p in t.parties} for r in (one, two)]
         return others[0] == others[1] or bool({p for p, _ in others[0]} & {p for p, _ in others[1]})
 
     def _compare(self, past: Entry, mine: Part, theirs: Part) -> bool:

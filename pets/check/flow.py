@@ -18,7 +18,7 @@ How a coalition's knowledge of a value comes about, strongest first:
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import combinations
 from typing import Final
@@ -41,25 +41,30 @@ from pets.check.labels import (
     protected,
     released,
 )
-from pets.check.protection import made, opened
+from pets.check.protection import made, opened, taken
 from pets.check.rules import Asked, Found, rule
 from pets.ids import PartyId
 from pets.spec import moments as taken_apart
 from pets.spec.banded import reads
 from pets.spec.cards import EVERYONE, Card, Learns, load_cards
 from pets.spec.control import effective
-from pets.spec.handover import joined, placed
+from pets.spec.handover import joined, placed, released_by
+from pets.spec.ir import Factor
 from pets.spec.joins import joins_of
 from pets.spec.model import Leakage, Spec
 from pets.spec.protected import held_sums
 from pets.spec.protected import protected as guarded
 from pets.spec.query import FITTED, ORDER, Aggregate, ColumnRef, Query
+from pets.spec.repeated import many, role_of, shown, with_so_many
 
 PARTS: Final = (rules, terms, thresholds, trends)
 """Where the registered rules are, besides here."""
 
 RELEASE: Final = "release"
 CONTROL: Final = "disclosure_control"
+
+SHARED_ROLES: Final = ("first", "second", "third")
+"""Who computes where tables have any number of holders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,16 @@ class Table:
     filters: frozenset[str]
     counted: bool
     crossed: frozenset[str] = frozenset()
+    shared: bool = False
+    """A part of a table of many holders: ``party``'s own."""
+
+    @property
+    def part(self) -> str:
+        """What tells the parts of a table of many holders apart."""
+        return f" of {self.party}" if self.shared else ""
+
+    def item(self, name: str) -> Item:
+        return column(f"{ColumnRef(self.dataset, name)}{self.part}")
 
     @property
     def masked(self) -> frozenset[str]:
@@ -87,15 +102,17 @@ class Table:
         return own | self.groups | {self.key} if self.counted else own
 
     def items(self, names: frozenset[str]) -> Iterator[Item]:
-        return (column(ColumnRef(self.dataset, name)) for name in self.columns if name in names)
+        return (self.item(name) for name in self.columns if name in names)
 
     @property
     def tags(self) -> Item:
+        if self.shared:
+            return labels.shared_ids(f"{self.dataset}.{self.key}{self.part}")
         return labels.tags(self.dataset, self.key)
 
     @property
     def size(self) -> Item:
-        return labels.size(self.dataset)
+        return labels.size(f"{self.dataset}{self.part}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,17 +157,28 @@ class Subject:
     computed: bool = False
     keyed: bool = False
     by_cell: bool = False
+    shared: bool = False
+    """The tables have any number of holders, of whom some stand for all, and the three that compute hold nothing."""
 
     @property
-    def meetings(self) -> tuple[tuple[tuple[Table, Table], Item, Item], ...]:
+    def three(self) -> tuple[PartyId, ...]:
+        """Those who compute together."""
+        return tuple(self.roles[role] for role in (SHARED_ROLES if self.shared else ("a", "b", "helper")))
+
+    @property
+    def meetings(self) -> tuple[tuple[tuple[Table, ...], Item, Item], ...]:
         """Role a's table with each other one: who is in both, and how many rows match."""
-        first, *others = self.tables.values()
-        found = labels.meetings([table.dataset for table in self.tables.values()])
-        return tuple(((first, other), *items) for other, items in zip(others, found, strict=True))
+        tables = tuple(self.tables.values())
+        found = labels.meetings(list(dict.fromkeys(table.dataset for table in tables)))
+        if self.shared:
+            return tuple((tables, *items) for items in found)
+        return tuple(((tables[0], other), *items) for other, items in zip(tables[1:], found, strict=True))
 
     @property
     def absent(self) -> frozenset[str]:
         """Numbers of columns on the join's card that are zero: messages that are not sent."""
+        if self.shared:
+            return frozenset() if self.products else frozenset({"x"})
         if self.computed:
             return frozenset({"x", "z", "p", "v_m", "v_c" if self.keyed else "v_k"})
         return frozenset({"v_c", "v_k"}) if self.products else frozenset({"x", "z", "p", "v_c", "v_k"})
@@ -202,6 +230,8 @@ def subject(spec: Spec, query: Query) -> Subject:
     )
     held = control is not None and bool(held_sums(query, spec, control))
     of_a = [moment.of(roles.a_side) for moment in parts]
+    if roles.shared:
+        return _shared_subject(spec, query, roles, sums, of_a)
     sides = {role: taken_apart.table_of(query, side) for role, side in roles.sides.items()}
     by_person = any(factor.people or factor.together for factor in of_a)
     counted = spec.dataset(sides["a"]).max_rows_per_person > 1 and by_person
@@ -213,12 +243,7 @@ def subject(spec: Spec, query: Query) -> Subject:
         | ({} if roles.d is None else {"d": roles.d}),
         tables=tables,
         sums=sums,
-        released=tuple(
-            Released(
-                output.name, _made_of(output.what, names[output.name]) if isinstance(output.what, Aggregate) else ()
-            )
-            for output in query.outputs
-        ),
+        released=_released(query, names),
         products=counted or any(factor.narrowed for factor in of_a),
         controlled=control is not None,
         computed=query.by_rows or held or taken_apart.keyed(query, spec, roles),
@@ -227,9 +252,48 @@ def subject(spec: Spec, query: Query) -> Subject:
     )
 
 
+def _released(query: Query, names: Mapping[str, tuple[str, ...]]) -> tuple[Released, ...]:
+    return tuple(
+        Released(output.name, _made_of(output.what, names[output.name]) if isinstance(output.what, Aggregate) else ())
+        for output in query.outputs
+    )
+
+
+def _shared_subject(
+    spec: Spec, query: Query, roles: taken_apart.Roles, sums: tuple[Sum, ...], of_a: list[Factor]
+) -> Subject:
+    """The subject of a join of tables of any number of holders: of each table some stand for all."""
+    sides = {"left": roles.a_side, "right": roles.b_side}
+    tables: dict[str, Table] = {}
+    for role, side in sides.items():
+        name = query.left if side == "left" else query.right
+        one = _table(spec, query, name, sums, False)
+        for number, party in enumerate(shown(spec.holders(name), roles.result)):
+            tables[role_of(role, number)] = replace(one, party=party, shared=True)
+    cast = {role: table.party for role, table in tables.items()}
+    cast |= dict(zip(SHARED_ROLES, (roles.a, roles.helper, roles.b), strict=True)) | {"result": roles.result}
+    return Subject(
+        parties=tuple(PartyId(party.name) for party in spec.parties if party.name in cast.values()),
+        roles=cast,
+        tables=tables,
+        sums=sums,
+        released=_released(query, {output.name: m for output, m in taken_apart.statistics(query, spec)}),
+        products=any(not factor.people and factor.narrowed for factor in of_a),
+        controlled=effective(spec) is not None,
+        shared=True,
+    )
+
+
+def join_card(card: Card, about: Subject) -> Card:
+    """The card of the join with as many parties of each role as the subject has."""
+    return with_so_many(card, {role: sum(name.startswith(role) for name in about.tables) for role in many(card)})
+
+
 def cards_of(join: Card, safe: Card) -> tuple[Card, Card]:
     """The cards of a run in one set of roles: where disclosure control takes over, the join ends with its messages."""
-    return (join, safe) if safe.takes_over is None else (joined(join, safe), placed(join, safe))
+    if safe.takes_over is None:
+        return join, released_by(join, safe)
+    return joined(join, safe), placed(join, safe)
 
 
 def _made_of(what: Aggregate, moments: tuple[str, ...]) -> tuple[str, ...]:
@@ -241,13 +305,14 @@ def _made_of(what: Aggregate, moments: tuple[str, ...]) -> tuple[str, ...]:
 
 def _table(spec: Spec, query: Query, dataset: str, sums: tuple[Sum, ...], counted: bool) -> Table:
     table = spec.dataset(dataset)
+    party = min(table.parties) if table.several else table.party
     values = frozenset(ref.column for each in sums for ref in each.columns if ref.dataset == dataset)
     groups = frozenset(name for ref in query.group_by if ref.dataset == dataset for name in reads(ref))
     filters, crossed = rules.filters(query, dataset, alone=True), rules.crossed(query, dataset)
     used = {table.key, *values, *groups, *filters, *crossed}
     return Table(
         dataset=dataset,
-        party=PartyId(table.party),
+        party=party,
         key=table.key,
         columns=tuple(name for name in table.columns if name in used),
         values=values,
@@ -360,9 +425,10 @@ def knowledge(
                 for item in (row for name in message.carries for row in _carried(about, name)):
                     raise_to(item, Mark.HELD)
         if card.program is not None and coalition & {about.roles[role] for role in card.program.parties}:
-            for item in (row for name in made(card, absent=about.absent) for row in _carried(about, name)):
+            inside = (*made(card, absent=about.absent), *taken(card, absent=about.absent))
+            for item in (row for name in inside for row in _carried(about, name)):
                 raise_to(item, Mark.HELD)
-    if coalition & {about.roles[role] for role in ("a", "b", "helper")}:
+    if coalition & set(about.three):
         for item in (row for name in held_by_three(about) for row in _carried(about, name)):
             raise_to(item, Mark.HELD)
     for table in about.tables.values():
@@ -397,9 +463,9 @@ def _close(about: Subject, marks: dict[Item, Mark]) -> None:
             marks[item] = mark
 
     tables = tuple(about.tables.values())
-    whole = {column(ColumnRef(t.dataset, name)) for t in tables for name in t.columns}
-    for pair, who, count in about.meetings:
-        if all(marks.get(item) is Mark.VISIBLE for table in pair for item in table.items(frozenset({table.key}))):
+    whole = {t.item(name) for t in tables for name in t.columns}
+    for together, who, count in about.meetings:
+        if all(marks.get(item) is Mark.VISIBLE for t in together for item in t.items(frozenset({t.key}))):
             raise_to(who, Mark.VISIBLE)
             raise_to(count, Mark.SIZE)
     summed = {item for t in tables for item in t.items((t.values | t.groups | t.crossed) - {t.key})}
@@ -427,7 +493,7 @@ def _close(about: Subject, marks: dict[Item, Mark]) -> None:
             for name in {ref.column for ref in each.columns}:
                 for table in tables:
                     if name in table.values:
-                        raise_to(column(ColumnRef(table.dataset, name)), seen)
+                        raise_to(table.item(name), seen)
     if most is not Mark.NEVER:
         for table in tables:
             for item in table.items(table.groups | table.filters | table.crossed | {table.key}):
@@ -456,6 +522,8 @@ def within_model(about: Subject, cards: tuple[Card, ...], coalition: frozenset[P
 
 def coalitions(about: Subject, cards: tuple[Card, ...]) -> tuple[Coalition, ...]:
     """The columns: each party alone, every larger coalition within the model, and all other pairs beyond it."""
+    if about.shared:
+        return _of_many(about, cards)
     active = [party for party in about.parties if party in about.roles.values()]
     sets = [group for size in range(2, len(active) + 1) for group in combinations(active, size)]
     inside = [Coalition(group) for group in sets if within_model(about, cards, frozenset(group))]
@@ -464,6 +532,24 @@ def coalitions(about: Subject, cards: tuple[Card, ...]) -> tuple[Coalition, ...]
         for group in sets
         if len(group) == 2 and not within_model(about, cards, frozenset(group))
     ]
+    return (*(Coalition((party,)) for party in about.parties), *inside, *outside)
+
+
+def _of_many(about: Subject, cards: tuple[Card, ...]) -> tuple[Coalition, ...]:
+    """The same where any number of parties hold the tables: all of them but one of each table, with one of the three.
+
+    What fewer learn, these do. The result party is with them, as the three that compute may each be with it.
+    """
+    others = {table.party for role, table in about.tables.items() if not role.endswith("1")} | {about.roles["result"]}
+
+    def ordered(parties: set[PartyId]) -> tuple[PartyId, ...]:
+        return tuple(party for party in about.parties if party in parties)
+
+    wide = [others | {party} for party in about.three]
+    pairs = [set(pair) for pair in combinations(about.three, 2)]
+    larger = [Coalition(ordered(s), not within_model(about, cards, frozenset(s))) for s in (*wide, *pairs)]
+    inside = [each for each in larger if not each.beyond_model]
+    outside = [each for each in larger if each.beyond_model]
     return (*(Coalition((party,)) for party in about.parties), *inside, *outside)
 
 
@@ -504,8 +590,11 @@ def _subject(asked: Asked) -> tuple[Subject, tuple[Card, ...]] | None:
         return None
     if asked.spec.release.differential_privacy is not None and asked.control is not None:
         return None
+    if asked.roles.shared and asked.not_shared:
+        return None
     about = subject(asked.spec, asked.query)
-    return about, cards_of(asked.cards[asked.protocol], asked.cards[CONTROL if about.controlled else RELEASE])
+    join = join_card(asked.cards[asked.protocol], about)
+    return about, cards_of(join, asked.cards[CONTROL if about.controlled else RELEASE])
 
 
 @rule("leak.undeclared")

@@ -25,8 +25,6 @@ from pets.check.labels import (
     exact,
     noised,
     released,
-    size,
-    tags,
 )
 from pets.check.view import View, view
 from pets.errors import InternalError
@@ -49,19 +47,18 @@ def marks_of(seen: View) -> Marks:
     case, marks = seen.case, _held(seen)
     for role, side in case.sides.items():
         if role in seen.persons:
-            _raise(marks, (*side.items({side.key, *side.filters}), tags(side.dataset, side.key)), Mark.VISIBLE)
+            _raise(marks, (*side.items({side.key, *side.filters}), side.ids), Mark.VISIBLE)
         if role in seen.values:
             _raise(marks, side.items(side.masked | side.groups | side.filters), Mark.VISIBLE)
         if role in seen.groups:
             _raise(marks, side.items(side.groups), Mark.VISIBLE)
         if side.holder in seen.parties:
-            _raise(marks, (*side.items(side.columns), tags(side.dataset, side.key)), Mark.VISIBLE)
-        _raise(marks, [size(side.dataset)], Mark.SIZE)
-    for role, (who, count) in case.meetings.items():
-        if role in seen.matched & seen.placed:
-            _raise(marks, [who], Mark.VISIBLE)
-        if role in seen.counts:
-            _raise(marks, [count], seen.counts[role])
+            _raise(marks, (*side.items(side.columns), side.ids), Mark.VISIBLE)
+        _raise(marks, [side.size], Mark.SIZE)
+    for meeting in case.meetings:
+        if meeting.roles <= seen.matched and meeting.roles & seen.placed:
+            _raise(marks, [meeting.who], Mark.VISIBLE)
+        _raise(marks, [meeting.count], seen.count(meeting.roles))
     _raise(marks, map(exact, seen.exact), Mark.AGGREGATE)
     _raise(marks, map(noised, seen.noised), Mark.NOISED)
     if case.roles["result"] in seen.parties:
@@ -75,13 +72,12 @@ def marks_of(seen: View) -> Marks:
 def close(case: Case, marks: Marks) -> None:
     """The closure rules C1 to C6 of docs/rules: what follows from marks, whoever has them."""
     sides = tuple(case.sides.values())
-    for role, (who, count) in case.meetings.items():
-        pair = (case.sides["a"], case.sides[role])
-        if all(marks.get(item) is Mark.VISIBLE for side in pair for item in side.items([side.key])):
-            _raise(marks, [who], Mark.VISIBLE)
-            _raise(marks, [count], Mark.SIZE)
+    for meeting in case.meetings:
+        if all(marks.get(item) is Mark.VISIBLE for side in meeting.sides for item in side.items([side.key])):
+            _raise(marks, [meeting.who], Mark.VISIBLE)
+            _raise(marks, [meeting.count], Mark.SIZE)
     joined = [i for side in sides for i in side.items((side.summed | side.groups | side.crossed) - {side.key})]
-    rows = all(marks.get(item) is Mark.VISIBLE for item in (*(who for who, _ in case.meetings.values()), *joined))
+    rows = all(marks.get(item) is Mark.VISIBLE for item in (*(meeting.who for meeting in case.meetings), *joined))
     if rows or all(marks.get(item) is Mark.VISIBLE for side in sides for item in side.items(side.columns)):
         _raise(marks, map(exact, case.sums), Mark.AGGREGATE)
     for name, leaves in case.leaving.items():
@@ -98,10 +94,10 @@ def close(case: Case, marks: Marks) -> None:
         _raise(marks, inside[name], mark)
         for side in sides:
             _raise(marks, side.items(side.groups | side.filters | side.crossed | {side.key}), mark)
-    for role, (_, count) in case.meetings.items():
-        if _mark(marks, count).rank > Mark.HELD.rank:
-            for side in (case.sides["a"], case.sides[role]):
-                _raise(marks, side.items(side.filters | {side.key}), _mark(marks, count))
+    for meeting in case.meetings:
+        if (mark := _mark(marks, meeting.count)).rank > Mark.HELD.rank:
+            for side in meeting.sides:
+                _raise(marks, side.items(side.filters | {side.key}), mark)
 
 
 def _told(case: Case, marks: Marks, name: str) -> Mark:
@@ -117,7 +113,12 @@ def _held(seen: View) -> Marks:
     program = seen.case.join.program
     if program is not None and seen.roles & set(program.parties):
         made_of.append(_of_name(seen.case, program.makes))
-    if seen.roles & {"a", "b", "helper"}:  # what three compute on, each has a share of
+        made_of += [
+            depends(seen.case, m.meaning)
+            for m in seen.case.join.messages
+            if m.label in program.takes and seen.case.columns[m.columns.text]
+        ]
+    if seen.roles & set(seen.case.three):  # what three compute on, each has a share of
         if seen.case.computed:
             made_of.append(depends(seen.case, Call("computed", ("summed",))))
         if seen.case.by_cell or seen.case.keyed:  # a's cells, too
@@ -129,9 +130,9 @@ def _held(seen: View) -> Marks:
         if what == "sums":
             _raise(marks, map(exact, seen.case.sums), Mark.HELD)
         elif what == "match":
-            _raise(marks, [who for who, _ in seen.case.meetings.values()], Mark.HELD)
+            _raise(marks, [meeting.who for meeting in seen.case.meetings], Mark.HELD)
         elif side is not None and what == "keys":
-            _raise(marks, [tags(side.dataset, side.key)], Mark.HELD)
+            _raise(marks, [side.ids], Mark.HELD)
         elif side is not None:
             _raise(marks, side.items(side.masked if what == "values" else side.groups), Mark.HELD)
     return marks
@@ -282,7 +283,7 @@ def _allowed(case: Case, spec: Spec, parties: frozenset[PartyId]) -> Marks:
     marks: Marks = {}
     for side in case.sides.values():
         if side.holder in parties:
-            _raise(marks, (*side.items(side.columns), tags(side.dataset, side.key)), Mark.VISIBLE)
+            _raise(marks, (*side.items(side.columns), side.ids), Mark.VISIBLE)
     asked = spec.release.disclosure_control if case.controlled else spec.release.differential_privacy
     if parties & {PartyId(name) for name in spec.release.to} and asked is not None:
         _raise(marks, case.leaving.values(), Mark.AGGREGATE if case.controlled else Mark.NOISED)
@@ -296,18 +297,35 @@ def _allowed(case: Case, spec: Spec, parties: frozenset[PartyId]) -> Marks:
 
 def _named(case: Case, entry: Leakage) -> Iterator[Item]:
     if entry.item == "match_count":
-        yield from (count for _, count in case.meetings.values())
+        yield from (meeting.count for meeting in case.meetings)
     else:
-        yield from (size(side.dataset) for side in case.sides.values() if side.dataset in entry.of)
+        yield from (side.size for side in case.sides.values() if side.dataset in entry.of)
 
 
 def _coalitions(case: Case) -> Iterator[Coalition]:
     """The columns of the matrix: single parties, larger sets within the model, pairs beyond it."""
     yield from (Coalition((party,)) for party in case.parties)
+    if case.shared:
+        yield from _coalitions_of_many(case)
+        return
     active = [party for party in case.parties if party in case.roles.values()]
     larger = [each for count in range(2, len(active) + 1) for each in combinations(active, count)]
     yield from (Coalition(each) for each in larger if _within(case, each))
     yield from (Coalition(each, beyond_model=True) for each in larger if len(each) == 2 and not _within(case, each))
+
+
+def _coalitions_of_many(case: Case) -> Iterator[Coalition]:
+    """Where some holders stand for all: every one but the first of each table, with the result party and one computer.
+
+    Whatever set of parties withstands less has a computer more; whatever set of fewer parties knows less.
+    """
+    first = {case.roles[role] for role in case.sides if role.endswith("1")}
+    fixed = ({side.holder for side in case.sides.values()} - first) | {case.roles["result"]}
+    computers = [case.roles[role] for role in case.three]
+    asked = [fixed | {party} for party in computers] + [{one, two} for one, two in combinations(computers, 2)]
+    found = [tuple(party for party in case.parties if party in each) for each in asked]
+    yield from (Coalition(each) for each in found if _within(case, each))
+    yield from (Coalition(each, beyond_model=True) for each in found if not _within(case, each))
 
 
 def _within(case: Case, parties: tuple[PartyId, ...]) -> bool:
@@ -326,10 +344,10 @@ def _items(case: Case) -> Iterator[Item]:
     sides = tuple(case.sides.values())
     for side in sides:
         yield from side.items(side.columns)
-    yield from (tags(side.dataset, side.key) for side in sides)
-    yield from (who for who, _ in case.meetings.values())
-    yield from (count for _, count in case.meetings.values())
-    yield from (size(side.dataset) for side in sides)
+    yield from (side.ids for side in sides)
+    yield from (meeting.who for meeting in case.meetings)
+    yield from (meeting.count for meeting in case.meetings)
+    yield from (side.size for side in sides)
     yield from map(exact, case.sums)
     yield from case.leaving.values()
     yield from map(released, case.outputs)

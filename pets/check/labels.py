@@ -107,6 +107,11 @@ def tags(dataset: str, key: str) -> Item:
     return Item("tags", f"{dataset}.{key} as tags")
 
 
+def shared_ids(ref: str) -> Item:
+    """Identifiers of a table of many holders, in shares."""
+    return Item("tags", f"{ref} in shares")
+
+
 def size(dataset: str) -> Item:
     return Item("size", f"greatest number of rows of {dataset}")
 

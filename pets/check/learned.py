@@ -8,13 +8,24 @@ from collections.abc import Iterable
 from typing import Final
 
 from pets.check.blocks import Block, Grid, Line, Marks, Points, Section, Text, about, listed, plural
-from pets.check.checked import Checked, cards_of, full_name, helper_width, join_of, protect_of, roles_of
+from pets.check.checked import (
+    Checked,
+    alike,
+    cards_of,
+    full_name,
+    helper_width,
+    join_of,
+    place_of,
+    protect_of,
+    roles_of,
+)
 from pets.check.declared import Declared, Named
 from pets.check.labels import Coalition, Mark, Row
 from pets.ids import PartyId
 from pets.spec.cards import EVERYONE
 from pets.spec.ir import HelperJoin
 from pets.spec.joins import protocol_of
+from pets.spec.repeated import HOLDERS, role_of
 
 # -- who learns what --------------------------------------------------------------------------------------------------
 
@@ -36,9 +47,10 @@ def matrix(review: Checked) -> Section:
     for row in matrix.rows:
         heading, name, holder = _HEADINGS.get(row.kind, ""), row.value, ""
         if row.kind in ("column", "tags"):
-            dataset, _, column_name = row.value.partition(".")
-            holder = spec.dataset(dataset).party
-            name = column_name if row.kind == "column" else row.value.removesuffix(" as tags")
+            dataset, column_name, holder = place_of(spec, row)
+            name = column_name if row.kind == "column" else f"{dataset}.{column_name}"
+            if row.kind == "tags" and spec.dataset(dataset).several:
+                name += f" of {holder}"
             heading = heading or f"Columns of {dataset} ({holder})"
         elif row.kind == "released":
             holder = spec.result_party
@@ -46,9 +58,9 @@ def matrix(review: Checked) -> Section:
         own = frozenset(c.label for c in matrix.columns if holder in c.parties and not (told and c.beyond_model))
         groups.setdefault(heading, []).append(Line(name, row, own))
     sentences = tuple(
-        Points(full_name(review.spec, column.parties[0]), _told(review, column))
+        Points(f"{full_name(spec, column.parties[0])}{alike(review, column.parties[0])}", _told(review, column))
         for column in matrix.columns
-        if len(column.parties) == 1
+        if len(column.parties) == 1 and not _again(review, column.parties[0])
     )
     return Section(
         "matrix",
@@ -56,11 +68,29 @@ def matrix(review: Checked) -> Section:
         "What does each party see, alone or together with others?",
         (
             *sentences,
+            *_stand_in(review),
             Marks(matrix, tuple((heading, tuple(lines)) for heading, lines in groups.items())),
             Text(_checkers(review)),
         ),
         within=True,
     )
+
+
+def _stand_in(review: Checked) -> tuple[Text, ...]:
+    """Of tables of many holders: who stands for whom in the table of marks."""
+    if review.plan is None or not review.plan.join.shared:
+        return ()
+    told = (
+        "Those who hold a table are alike. So of each table the marks show one of whom others learn, and one of them."
+    )
+    return (Text(f"{told} Of several together they show the most that the protocol withstands."),)
+
+
+def _again(review: Checked, party: str) -> bool:
+    """True for the second who stands for all holders of a table, unless it gets the result: the same is told of it."""
+    if review.plan is None or not review.plan.join.shared or party == review.spec.result_party:
+        return False
+    return any(party in read.parties[1:] for read in review.plan.reads)
 
 
 def _checkers(review: Checked) -> str:
@@ -130,10 +160,10 @@ def _told(review: Checked, column: Coalition) -> tuple[str, ...]:
     party, label = column.parties[0], column.label
     by: dict[Mark, list[Row]] = {mark: [row for row in matrix.rows if row.cells[label] is mark] for mark in Mark}
     out = []
-    own = [d.name for d in spec.datasets if d.party == party]
+    own = [d.name for d in spec.datasets if party in d.parties]
     if own:
         out.append(f"Keeps its own records of {listed(own)} and sees them, as before.")
-    strange = [r.value for r in by[Mark.VISIBLE] if r.kind == "column" and r.value.split(".")[0] not in own]
+    strange = [r.value for r in by[Mark.VISIBLE] if r.kind == "column" and place_of(spec, r)[2] != party]
     if strange:
         out.append(f"Sees the values of {listed(strange)}.")
     tables = [row.value for row in by[Mark.NOISED] if row.kind == "released"]
@@ -147,9 +177,12 @@ def _told(review: Checked, column: Coalition) -> tuple[str, ...]:
         out.append("Knows the declared greatest number of rows of each table. Never the true number of another's.")
     held = by[Mark.HELD]
     kinds = []
-    if tags := [row.value.removesuffix(" as tags") for row in held if row.kind == "tags"]:
-        kinds.append(f"codes for {listed(tags)}")
-    if values := [row.value for row in held if row.kind == "column"]:
+    if tags := [row for row in held if row.kind == "tags"]:
+        if join is not None and join.shared:
+            kinds.append(f"shares of {listed(_names(review, tags))}")
+        else:
+            kinds.append(f"codes for {listed(row.value.removesuffix(' as tags') for row in tags)}")
+    if values := _names(review, (row for row in held if row.kind == "column")):
         kinds.append(f"masked values of {listed(values)}")
     if any(row.kind == "membership" for row in held):
         kinds.append("masked positions of matches")
@@ -157,9 +190,18 @@ def _told(review: Checked, column: Coalition) -> tuple[str, ...]:
         kinds.append("one share of each sum")
     if kinds:
         out.append(f"Holds, and cannot read: {listed(kinds)}.")
-    if never := [row.value for row in by[Mark.NEVER] if row.kind == "column"]:
-        out.append(f"Never has, in any form: {listed(never)}.")
+    if never := _names(review, (row for row in by[Mark.NEVER] if row.kind == "column")):
+        of = " of others" if join is not None and join.shared and own else ""
+        out.append(f"Never has, in any form{of}: {listed(never)}.")
     return tuple(out)
+
+
+def _names(review: Checked, rows: Iterable[Row]) -> list[str]:
+    """Columns by name; a column of a table of many holders once, whosever part."""
+    if review.plan is None or not review.plan.join.shared:
+        return [row.value for row in rows]
+    places = (place_of(review.spec, row) for row in rows)
+    return list(dict.fromkeys(f"{dataset}.{name}" for dataset, name, _ in places))
 
 
 def limits(review: Checked) -> Section:
@@ -205,10 +247,10 @@ def _sentences(parts: Iterable[str]) -> str:
 
 def _collusion(review: Checked, join: HelperJoin) -> tuple[str, ...]:
     roles: dict[str, PartyId] = roles_of(review, join)
-    tables = {"a": "", "b": ""}
-    for role, step in (("a", join.a), ("b", join.b), *(() if join.third is None else (("d", join.third.read),))):
-        read = next(s for s in review.plan.steps if getattr(s, "out", "") == step) if review.plan else None
-        tables[role] = getattr(read, "dataset", "")
+    reads = review.plan.reads if review.plan else ()
+    tables = dict(zip(("a", "b", "d"), (read.dataset for read in reads), strict=False))
+    for role, read in zip(HOLDERS, reads, strict=False):
+        tables |= {role_of(role, number): read.dataset for number in range(len(read.parties))}
     out: dict[str, list[str]] = {}
     order: dict[str, int] = {party.name: place for place, party in enumerate(review.spec.parties)}
     for card in cards_of(review):
@@ -217,6 +259,9 @@ def _collusion(review: Checked, join: HelperJoin) -> tuple[str, ...]:
             if entry.beyond_model and len(parties) > 1:
                 out.setdefault(listed(parties), []).append(entry.sentence.format_map(tables))
     lines = [f"{who}: {_sentences(dict.fromkeys(what))}" for who, what in out.items()]
+    if join.shared:
+        lines.insert(0, "All holders: both tables, as holders who show each other their records always can.")
+        return tuple(lines)
     holders = (join.role_a, join.role_b, *(() if join.third is None else (join.third.role,)))
     both = listed(sorted(holders, key=lambda party: order[party]))
     told = "both tables, as two holders who show each other their records always can."

@@ -56,7 +56,7 @@ class Ground:
 
     @property
     def tables(self) -> tuple[Dataset, ...]:
-        return tuple(dataset for dataset in self.spec.datasets if dataset.party == self.party)
+        return tuple(dataset for dataset in self.spec.datasets if self.party in dataset.parties)
 
     @property
     def article6(self) -> str:

@@ -9,7 +9,19 @@ from typing import Final
 
 from pets.check import budget, legal
 from pets.check.blocks import about, day, grouped, listed, odds, plural
-from pets.check.checked import Checked, cells_of, full_name, helper_name, helper_width, join_of, people, protect_of
+from pets.check.checked import (
+    Checked,
+    cells_of,
+    full_name,
+    helper_name,
+    helper_width,
+    holders_of,
+    join_of,
+    people,
+    place_of,
+    protect_of,
+    several,
+)
 from pets.check.computed import described
 from pets.check.labels import Coalition, Mark, Row
 from pets.spec.model import Spec
@@ -42,7 +54,10 @@ def _whole(review: Checked) -> Iterator[tuple[str, str]]:
     yield "Who brings what?", f"{_brings(spec)} No record leaves its holder in readable form."
     gets = f"{full_name(spec, spec.result_party)}: that table, {_how(review)}. Nobody else gets a result."
     yield "Who gets what?", f"{gets}{_nothing(review)}"
-    if join is not None:
+    if join is not None and join.shared:
+        three = listed(full_name(spec, party) for party in (join.role_a, join.helper, join.role_b))
+        yield "What do those who compute see?", f"{three}: random numbers. Nobody learns how many rows match."
+    elif join is not None:
         sees = "sees codes for person ids, and masked numbers. It can read neither"
         learns = "It does not learn how many rows match."
         if join.helper_epsilon:
@@ -53,7 +68,7 @@ def _whole(review: Checked) -> Iterator[tuple[str, str]]:
     yield "Until when, how often?", validity(spec)
     yield "At what cost in privacy?", _price(review)
     yield SIGN, _SIGN.format(grouped(review.digest))
-    yield REFUSE, _REFUSE.format(listed(_signers(spec)))
+    yield REFUSE, _REFUSE.format(several(_signers(spec)) if _many(review) else listed(_signers(spec)))
 
 
 def _how(review: Checked) -> str:
@@ -76,7 +91,7 @@ def _nothing(review: Checked) -> str:
     spec, matrix = review.spec, review.verdict.matrix
     kept = [
         holder
-        for holder in dict.fromkeys(d.party for d in spec.datasets)
+        for holder in _shown(review)
         if all(
             row.cells[holder].rank <= Mark.HELD.rank
             for row in matrix.rows
@@ -84,14 +99,26 @@ def _nothing(review: Checked) -> str:
         )
     ]
     whose, s = ("each other's", "") if len(kept) > 1 else ("the other's", "s")
-    nothing = f" Of {whose} records, {listed(kept)} learn{s} nothing." if kept else ""
+    names = "the holders" if len(kept) == len(_shown(review)) and _many(review) else listed(kept)
+    nothing = f" Of {whose} records, {names} learn{s} nothing." if kept else ""
     return nothing + " All know the declared sizes." * any(row.kind == "size" for row in matrix.rows)
 
 
 def _own(row: Row, holder: str, spec: Spec) -> bool:
     """True for a column of the holder's own table, also as codes."""
-    table = row.value.partition(".")[0]
-    return row.kind in ("column", "tags") and spec.dataset(table).party == holder
+    return row.kind in ("column", "tags") and place_of(spec, row)[2] == holder
+
+
+def _many(review: Checked) -> bool:
+    """True if the tables may have any number of holders."""
+    return review.plan is not None and review.plan.join.shared
+
+
+def _shown(review: Checked) -> tuple[str, ...]:
+    """The holders that the matrix has columns of."""
+    spec, columns = review.spec, {column.label for column in review.verdict.matrix.columns}
+    every = dict.fromkeys(party for d in spec.datasets for party in spec.holders(d.name))
+    return tuple(party for party in every if party in columns or not _many(review))
 
 
 _UNPROTECTED: Final = (
@@ -157,7 +184,7 @@ def _computed(review: Checked) -> str:
 
 def _brings(spec: Spec) -> str:
     return " ".join(
-        f"{full_name(spec, d.party)}: {d.name}, up to {plural(d.max_rows, 'row')} with "
+        f"{holders_of(spec, d.name)}: {d.name}, up to {plural(d.max_rows, 'row')} with "
         f"{plural(len(d.columns), 'column')}."
         for d in spec.datasets
     )
@@ -166,16 +193,19 @@ def _brings(spec: Spec) -> str:
 def _cheats(review: Checked) -> str:
     """Whoever sees another holder's records, alone or in pairs beyond the model, by the matrix."""
     spec, matrix = review.spec, review.verdict.matrix
-    holders = list(dict.fromkeys(d.party for d in spec.datasets))
+    holders = list(dict.fromkeys(party for d in spec.datasets for party in spec.holders(d.name)))
     alone, pairs = [], []
     for column in matrix.columns:
         tables = _strange(review, column)
         if tables and len(column.parties) == 1:
             alone.append(f"{column.label} could see every record of {listed(tables)}")
         elif tables:
-            pairs.append(f"{' with '.join(column.parties)} {_how_much(review, column, tables)}")
+            how = f"all of {listed(tables)}" if _many(review) else _how_much(review, column, tables)
+            pairs.append(f"{'any two who compute' if _many(review) else ' with '.join(column.parties)} {how}")
     told = ". ".join(alone) or "No party alone can read another's records"
-    pairs.append(f"{' with '.join(holders)} {'both' if len(holders) == 2 else 'all'} tables")
+    pairs = list(dict.fromkeys(pairs))
+    who = "all holders" if _many(review) else " with ".join(holders)
+    pairs.append(f"{who} {'both' if len(spec.datasets) == 2 else 'all'} tables")
     spoil = "" if spec.security.adversary == "malicious" else " One party alone can spoil the result, unnoticed."
     return f"{told}. Together they can see more: {', '.join(pairs)}.{spoil}"
 
@@ -183,8 +213,8 @@ def _cheats(review: Checked) -> str:
 def _strange(review: Checked, column: Coalition) -> tuple[str, ...]:
     """Tables of which a coalition sees records, and that none of its members holds."""
     rows = [row for row in review.verdict.matrix.rows if row.kind == "column"]
-    seen = (row.value.partition(".")[0] for row in rows if row.cells[column.label] is Mark.VISIBLE)
-    return tuple(name for name in dict.fromkeys(seen) if review.spec.dataset(name).party not in column.parties)
+    seen = (place_of(review.spec, row) for row in rows if row.cells[column.label] is Mark.VISIBLE)
+    return tuple(dict.fromkeys(name for name, _, holder in seen if holder not in column.parties))
 
 
 def _how_much(review: Checked, column: Coalition, tables: tuple[str, ...]) -> str:

@@ -73,14 +73,23 @@ def made(card: Card, *, absent: frozenset[str]) -> tuple[str, ...]:
     return tuple(sorted(carried(card.program.makes, terms)))
 
 
+def taken(card: Card, *, absent: frozenset[str]) -> tuple[str, ...]:
+    """The items of the messages whose content goes into a card's program; none if it takes none."""
+    labels = () if card.program is None else card.program.takes
+    sent = (message for message in card.messages if message.label in labels and message.columns.text not in absent)
+    return tuple(sorted({item for message in sent for item in message.carries}))
+
+
 def _together(card: Card, *, absent: frozenset[str]) -> Iterator[Learns]:
-    """Rule P9: any two parties of a program have all parts of what it makes, row by row."""
-    items = made(card, absent=absent)
+    """Rule P9: any two parties of a program have all parts of what it makes, or takes, row by row."""
+    items = tuple(
+        item for item in dict.fromkeys((*made(card, absent=absent), *taken(card, absent=absent))) if item != SUMS
+    )
     parties = () if card.program is None else card.program.parties
     for who in combinations(parties, 2):
         for item in items:
-            grade = "membership" if item == "match" else "record"
-            yield Learns(who, item, grade, False, "what operations on shares make, by two of its three parts")
+            grade = "membership" if item == "match" or item.endswith(".key") else "record"
+            yield Learns(who, item, grade, False, "what operations on shares are made of, by two of its three parts")
         if "match" in items:
             yield Learns(who, "match_count", "count", False, "how many rows match, by two of three parts")
 

@@ -48,7 +48,7 @@ class Part(Model):
 class Records(Model):
     """A table that a release reads. ``prepared``: digest of what decides which rows there are besides the query.
 
-    ``drawn``: of people with many rows, some are drawn anew in each run.
+    ``drawn``: of people with many rows, some are drawn anew in each run. ``party``: its holder, or all with "+".
     """
 
     dataset: str
@@ -56,6 +56,10 @@ class Records(Model):
     refresh: str
     prepared: str
     drawn: bool
+
+    @property
+    def parties(self) -> frozenset[str]:
+        return frozenset(self.party.split("+"))
 
 
 class Release(Model):
@@ -115,7 +119,7 @@ def release_of(spec: Spec, query: Query) -> Release:
         records=tuple(
             Records(
                 dataset=name,
-                party=table.party,
+                party="+".join(sorted(table.parties)),
                 refresh=table.refresh,
                 prepared=_digest(_prepared(spec, table)),
                 drawn=table.truncate,

@@ -22,11 +22,12 @@ from pets.check.blocks import (
     listed,
     plural,
 )
-from pets.check.checked import Checked, card_ids, full_name
+from pets.check.checked import Checked, card_ids, holders_of, several
 from pets.check.declared import declared
 from pets.check.labels import Verdict
 from pets.check.minute import minute, validity
 from pets.spec.banded import origins
+from pets.spec.joins import SHARED
 from pets.spec.model import Dataset, Spec
 from pets.spec.query import BOTH, Aggregate, Query
 
@@ -115,12 +116,17 @@ def _projects(review: Checked) -> Section:
         *(("processing_agreement", "Processing agreement"), ("not_personal_from", "No longer personal from")),
     )
     holders = tuple(spec.legal)
+    texts = {p: [str(getattr(spec.legal[p], field) or "not stated") for field, _ in fields] for p in holders}
+    texts = {p: [*text, f"{spec.legal[p].dpia.id}: {spec.legal[p].dpia.outcome}"] for p, text in texts.items()}
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for party, text in texts.items():
+        alike.setdefault((*text, "" if _shared(spec) else party), []).append(party)
+    columns = tuple(several(parties) for parties in alike.values())
     rows = [
-        (label, *(str(getattr(spec.legal[party], field) or "not stated") for party in holders))
-        for field, label in fields
-        if any(getattr(spec.legal[party], field) for party in holders)
+        (label, *said)
+        for label, *said in zip((*(label for _, label in fields), "DPIA", ""), *alike, strict=True)
+        if label and any(each != "not stated" for each in said)
     ]
-    rows.append(("DPIA", *(f"{spec.legal[p].dpia.id}: {spec.legal[p].dpia.outcome}" for p in holders)))
     return Section(
         "projects",
         "Safe projects",
@@ -134,19 +140,32 @@ def _projects(review: Checked) -> Section:
                     ("Author", purpose.author),
                 )
             ),
-            Grid("Legal ground, as each party states it", ("", *holders), tuple(rows)),
+            Grid("Legal ground, as each party states it", ("", *columns), tuple(rows)),
             *lawful.said(review.verdict),
         ),
     )
+
+
+def _shared(spec: Spec) -> bool:
+    return any(dataset.several for dataset in spec.datasets) or spec.security.protocol == SHARED
 
 
 def _people(review: Checked) -> Section:
     spec = review.spec
     rows = []
     for party in spec.parties:
-        part = [f"brings {d.name}" for d in spec.datasets if d.party == party.name]
+        part = [
+            f"brings {d.name}"
+            if not d.several
+            else f"brings a part of {d.name}, at most {d.rows_of(party.name):,} rows"
+            for d in spec.datasets
+            if party.name in d.parties
+        ]
         if "computing" in party.roles:
-            part.append("computes" if part else "computes, without records of its own (helper)")
+            helps = (
+                " (helper)" if sum(p.name in spec.computing for p in spec.parties) == 3 and not _shared(spec) else ""
+            )
+            part.append("computes" if part else f"computes, without records of its own{helps}")
         if party.name in spec.release.to:
             part.append("receives the result")
         rows.append((party.name, party.organisation, listed(part), party.san))
@@ -169,13 +188,13 @@ def _data(review: Checked) -> Section:
     spec, query = review.spec, review.query
     blocks: list[Block] = []
     for dataset in spec.datasets:
-        more = (
-            f"no more than {dataset.max_rows_per_person} row{'s' if dataset.max_rows_per_person > 1 else ''} a person"
+        more = f"no more than {dataset.rows_per_person} row{'s' if dataset.rows_per_person > 1 else ''} a person" + (
+            " at each of them" if dataset.several else ""
         )
         over = "of more, a random choice is used" if dataset.truncate else "more are refused"
         blocks.append(
             Text(
-                f"{dataset.name}, held by {full_name(spec, dataset.party)}: at most {dataset.max_rows:,} rows, {more} "
+                f"{dataset.name}, held by {holders_of(spec, dataset.name)}: at most {dataset.max_rows:,} rows, {more} "
                 f"({over}); {'frozen' if dataset.refresh == 'frozen' else 'refreshed ' + dataset.refresh}. "
                 f"What is protected is one {dataset.privacy_unit}."
             )

@@ -18,7 +18,7 @@ from pets.spec.banded import BandedAcross, Case, across, origins, reads
 from pets.spec.cards import Card
 from pets.spec.control import Control, effective
 from pets.spec.crossing import columns
-from pets.spec.joins import protocol_of
+from pets.spec.joins import SHARED, protocol_of
 from pets.spec.model import Dataset, Spec
 from pets.spec.predicate import columns_of
 from pets.spec.protected import protected
@@ -42,12 +42,26 @@ class Asked:
 
     @property
     def holders(self) -> frozenset[str]:
-        return frozenset(table.party for table in self.tables)
+        return frozenset(party for table in self.tables for party in table.parties)
 
     @property
     def roles(self) -> taken_apart.Roles | None:
         """Who plays which role, or nothing if that cannot be said (rule ``spec.helper``)."""
-        return taken_apart.roles(self.spec, self.query) if len(self.helpers) == 1 else None
+        needed = 3 if self.shared else 1
+        return taken_apart.roles(self.spec, self.query) if len(self.helpers) == needed else None
+
+    @property
+    def shared(self) -> bool:
+        """True if three parties that hold nothing are to join the tables."""
+        return self.protocol == SHARED
+
+    @property
+    def not_shared(self) -> str:
+        """What the query asks for that these three do not do; empty if there is nothing, or another protocol joins."""
+        if not self.shared or self.roles is None:
+            return ""
+        factors = [factor for moment in self.summed for factor in (moment.left, moment.right)]
+        return taken_apart.not_shared(self.query, self.spec, self.roles, factors, self.control)
 
     @property
     def helpers(self) -> tuple[PartyId, ...]:
@@ -241,21 +255,37 @@ def one_holder(asked: Asked) -> Found:
     """A joint query joins tables of two organisations, or three tables of three."""
     tables = asked.tables
     for number, table in enumerate(tables):
-        if table.party in {earlier.party for earlier in tables[:number]}:
+        both = sorted(table.parties & {party for earlier in tables[:number] for party in earlier.parties})
+        if both and asked.shared:
+            yield (
+                f"dataset.{table.name}.holders",
+                f"{both[0]} holds a part of both tables, and would play two parts in a run",
+                "let it join these two parts by itself, or give them two servers",
+            )
+        elif both:
             yield (
                 f"dataset.{table.name}.party",
-                f"{table.party} holds both tables, so there is nothing to compute jointly"
+                f"{both[0]} holds both tables, so there is nothing to compute jointly"
                 if len(tables) == 2
-                else f"{table.party} holds two of the tables, and each is another holder's",
+                else f"{both[0]} holds two of the tables, and each is another holder's",
                 "let it compute the table by itself"
                 if len(tables) == 2
-                else f"let {table.party} join its own tables into one, and join that with the third",
+                else f"let {both[0]} join its own tables into one, and join that with the third",
             )
 
 
 @rule("spec.helper")
 def one_helper(asked: Asked) -> Found:
-    """Exactly one computing party holds no table of the query."""
+    """Exactly one computing party holds no table of the query; three where the tables have several holders."""
+    if asked.shared:
+        if len(asked.helpers) != 3:
+            yield (
+                "party",
+                f"tables of several holders need exactly three computing parties that hold none of them, found "
+                f"{', '.join(asked.helpers) or 'none'}",
+                'give three independent parties without a dataset the role "computing", and nobody else',
+            )
+        return
     if len(asked.helpers) != 1 and len(asked.holders) == len(asked.tables):
         yield (
             "party",
@@ -280,6 +310,9 @@ def same_organisation(asked: Asked) -> Found:
              either of them alone, the organisation has together.
     Not here: two holders of one organisation, who have both tables anyway (``spec.one-holder`` for one party).
     """
+    if asked.shared:
+        yield from _same_computers(asked)
+        return
     for helper in asked.helpers if len(asked.helpers) == 1 else ():
         own = _organisation(asked.spec.party(helper).organisation)
         for name in (p.name for p in asked.spec.parties if p.name in asked.holders or p.name in asked.spec.release.to):
@@ -290,6 +323,19 @@ def same_organisation(asked: Asked) -> Found:
                     f"{helper} is the helper and belongs to the same organisation as {name}, which {what}",
                     "choose a helper of another organisation: the secrecy of both tables rests on it",
                 )
+
+
+def _same_computers(asked: Asked) -> Found:
+    """Any two of three who compute have all rows: they are three organisations."""
+    seen: dict[str, str] = {}
+    for name in asked.helpers:
+        first = seen.setdefault(_organisation(asked.spec.party(name).organisation), name)
+        if first != name:
+            yield (
+                f"party.{name}.organisation",
+                f"{first} and {name} both compute and are one organisation, which then has all rows of all holders",
+                "choose three organisations that are independent of each other: the secrecy of all tables rests on it",
+            )
 
 
 @rule("spec.same-domain", "warning")
@@ -312,7 +358,7 @@ def same_domain(asked: Asked) -> Found:
 @rule("leak.helper-holds-data")
 def helper_holds_data(asked: Asked) -> Found:
     """A helper with records of its own is an input party, and two input parties together see everything."""
-    for name in asked.helpers if len(asked.holders) == len(asked.tables) else ():
+    for name in asked.helpers if len(asked.holders) == len(asked.tables) and not asked.shared else ():
         if "input" in asked.spec.party(name).roles:
             yield (
                 f"party.{name}.roles",
@@ -347,6 +393,15 @@ def one_result(asked: Asked) -> Found:
 @rule("spec.holder-computes")
 def holder_computes(asked: Asked) -> Found:
     """The holders of the tables run the protocol themselves: nobody else may have their rows."""
+    if asked.shared:
+        for name in sorted(asked.holders):
+            if "computing" in asked.spec.party(name).roles:
+                yield (
+                    f"party.{name}.roles",
+                    f"{name} holds a table and would compute, too; under {SHARED} those who compute bring no records",
+                    'take the role "computing" away from it',
+                )
+        return
     for name in sorted(asked.holders):
         if "computing" not in asked.spec.party(name).roles:
             yield (

@@ -21,9 +21,14 @@ from pets.spec.model import Dataset, Party, Spec
 # -- who works for whom -----------------------------------------------------------------------------------------------
 
 
+def holders_of(spec: Spec) -> tuple[str, ...]:
+    """Everybody who brings a table or a part of one, table by table."""
+    return tuple(dict.fromkeys(party for dataset in spec.datasets for party in spec.holders(dataset.name)))
+
+
 def _helpers(spec: Spec) -> tuple[Party, ...]:
     """Computing parties that bring no records."""
-    holders = {dataset.party for dataset in spec.datasets}
+    holders = {party for dataset in spec.datasets for party in dataset.parties}
     return tuple(p for p in spec.parties if "computing" in p.roles and p.name not in holders)
 
 
@@ -83,8 +88,7 @@ def agreement(g: Ground) -> Found:
 )
 def transfers(spec: Spec) -> Found:
     abroad = [p.name for p in spec.parties if "computing" in p.roles and p.country not in (None, "GB")]
-    holders = dict.fromkeys(dataset.party for dataset in spec.datasets)
-    for party in holders:
+    for party in holders_of(spec):
         others = [name for name in abroad if name != party]
         if others and blank(spec.legal[party].transfer):
             yield Problem(
@@ -127,7 +131,8 @@ _NOT_COMMERCIAL: Final = frozenset(iris.PURPOSES) - {"dpv:ScientificResearch", "
 )
 def catalogue(spec: Spec) -> Found:
     for table in spec.datasets:
-        yield from _rights(spec, table)
+        for party in spec.holders(table.name):
+            yield from _rights(spec, table, party)
         for place, code in enumerate(table.data_use or ()):
             if why := _against_code(spec, iris.short(code)):
                 yield Problem(
@@ -137,13 +142,13 @@ def catalogue(spec: Spec) -> Found:
                 )
 
 
-def _rights(spec: Spec, table: Dataset) -> Found:
-    legal = spec.legal[table.party]
+def _rights(spec: Spec, table: Dataset, party: str) -> Found:
+    legal = spec.legal[party]
     right = None if table.access_rights is None else iris.short(table.access_rights)
     if table.law is not None and iris.short(table.law) != iris.short(legal.law):
         yield Problem(
             f"dataset.{table.name}.law",
-            f"its catalogue says {table.law}, and legal.{table.party}.law says {legal.law}",
+            f"its catalogue says {table.law}, and legal.{party}.law says {legal.law}",
             "find out which law applies",
         )
     if right == "access-right:PUBLIC" and any(column.sensitivity != "none" for column in table.columns.values()):
@@ -159,8 +164,8 @@ def _rights(spec: Spec, table: Dataset) -> Found:
     ):
         yield Problem(
             f"dataset.{table.name}.access_rights",
-            f"its catalogue restricts access, and {table.party} refers to no agreement or gateway that opens it",
-            f"add agreement or gateway under legal.{table.party}",
+            f"its catalogue restricts access, and {party} refers to no agreement or gateway that opens it",
+            f"add agreement or gateway under legal.{party}",
         )
 
 
@@ -200,7 +205,7 @@ def powers(g: Ground) -> Found:
     "HRA toolkit 5.1",
 )
 def prompts(spec: Spec) -> Found:
-    for party in dict.fromkeys(dataset.party for dataset in spec.datasets):
+    for party in holders_of(spec):
         if blank(spec.legal[party].not_personal_from):
             yield Problem(
                 f"legal.{party}.not_personal_from",

@@ -13,7 +13,7 @@ from pets.errors import PetsError
 from pets.spec import moments as taken_apart
 from pets.spec.cards import EVERYONE
 from pets.spec.ir import Dimension, Factor
-from pets.spec.joins import JOINS, STAR, joins_of
+from pets.spec.joins import JOINS, SHARED, STAR, joins_of
 from pets.spec.model import DESIGN, DifferentialPrivacy, Spec, quantity
 
 MAX_WINDOW: Final = timedelta(days=5 * 366)
@@ -244,7 +244,19 @@ def protocol(asked: Asked) -> Found:
         yield (
             "security.protocol",
             f"{asked.protocol} {what if known else 'has no card in this installation'}",
-            f"write {' or '.join(able)}" + (", or leave the choice to the planner" if able == JOINS else ""),
+            f"write {' or '.join(filter(None, (', '.join(able[:-1]), able[-1])))}"
+            + (", or leave the choice to the planner" if able == JOINS else ""),
+        )
+
+
+@rule("spec.shared")
+def shared(asked: Asked) -> Found:
+    """What is asked of tables of several holders is what three parties that hold none of them can do."""
+    if problem := asked.not_shared:
+        yield (
+            "computation.sql",
+            f"{problem}, which {SHARED} does not do",
+            taken_apart.REMEDIES.get(problem, "ask for it of tables of one holder each, or leave it out"),
         )
 
 

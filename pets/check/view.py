@@ -53,15 +53,19 @@ class View:
     @property
     def joint(self) -> bool:
         """It knows which place of the one list is which of every other."""
-        return self.matched >= set(self.case.sides) - {"a"}
+        return self.matched >= self.case.others
 
     def match_all(self) -> None:
         """Note that it is joint."""
-        self.matched |= set(self.case.sides) - {"a"}
+        self.matched |= self.case.others
 
     def counted(self, role: str, mark: Mark) -> None:
         """Note a count of the rows that match in a role's table; one that tells less than another adds nothing."""
         self.counts[role] = max(self.counts.get(role, Mark.NEVER), mark, key=lambda each: each.rank)
+
+    def count(self, roles: Iterable[str]) -> Mark:
+        """What it knows of how many rows match in the table of these roles."""
+        return max((self.counts.get(role, Mark.NEVER) for role in roles), key=lambda each: each.rank)
 
     def holds(self, key: str) -> bool:
         return key in self.keys
@@ -97,6 +101,11 @@ def view(case: Case, parties: frozenset[PartyId]) -> View:
     own = seen.roles & set(case.sides)  # K1
     for known in (seen.values, seen.persons, seen.groups):
         known |= own
+    program = case.join.program
+    if program is not None and program.takes and len(seen.roles & set(program.parties)) > 1:  # K17
+        for known in (seen.values, seen.persons, seen.groups):
+            known |= set(case.sides)
+        seen.match_all()
     if case.computed and len(seen.roles & {"a", "b", "helper"}) > 1:  # K16: two of three have all parts
         seen.values.update(case.sides)
         seen.match_all()
@@ -183,7 +192,7 @@ def _rows(seen: View, *, granted: bool) -> Iterator[tuple[Polynomial, Source]]:
     ``granted``: orders and the ends of cells are given to everyone for this; else only those who know them use them.
     """
     words = seen.case.words
-    cells = granted or "a" in seen.groups
+    cells = granted or seen.groups >= seen.case.grouped
     yield from _parts(seen, granted=granted, cells=cells)  # first: the masks of parts are there for nothing else
     said = {p for m in seen.case.join.messages if (p := _places(seen.case, m)) is not None}
     matches = sorted(p for p in said if p[0] == "match" and seen.reads_at(p))
@@ -228,7 +237,7 @@ def _solve(seen: View, *, granted: bool) -> None:
     case, atoms = seen.case, seen.case.words.atoms
     sums = case.monomials
     rows = list(_rows(seen, granted=granted))
-    cells = granted or "a" in seen.groups
+    cells = granted or seen.groups >= case.grouped
     known: list[bool] = []
     plain: list[bool] = []
     """All that is in it is known, whatever of its order or places is not."""
@@ -241,6 +250,9 @@ def _solve(seen: View, *, granted: bool) -> None:
             own = seen.holds(atom.of[0])
         elif atom.kind in SECRETS:
             own = atom.of[0] in seen.values
+        elif atom.kind == "numbers":  # of what stands in them
+            role, *lists = atom.of
+            own = all(role in {"keys": seen.persons, "groups": seen.groups}[each] for each in lists)
         elif atom.kind in ("checks", "table"):
             own = seen.holds(atom.of[0]) and atom.of[1] in seen.persons
         elif atom.kind == "computed":  # of both sides' values, beside each other
@@ -287,6 +299,10 @@ def _opened(seen: View, number: int, plain: list[bool]) -> None:
     atom = seen.case.words.atoms[number]
     if not plain[number] and atom.kind in SECRETS:
         seen.values.add(atom.of[0])
+    elif atom.kind == "numbers":
+        role, *lists = atom.of
+        seen.persons |= {role} if "keys" in lists else set()
+        seen.groups |= {role} if "groups" in lists else set()
     elif atom.kind == "table":
         seen.tables.add(atom.of)
     elif not plain[number] and atom.kind == "computed":
@@ -299,7 +315,7 @@ def _opened(seen: View, number: int, plain: list[bool]) -> None:
     elif plain[number] and atom.kind == "gather" and atom.of[0] == "match":
         seen.match_all()
     elif plain[number] and atom.kind in ("gather", "sum_cells"):
-        seen.groups.add("a")
+        seen.groups.update(seen.case.grouped)
     for each in atom.inner:
         _opened(seen, each, plain)
 

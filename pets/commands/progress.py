@@ -33,7 +33,9 @@ def expected_steps(reviewed: "Reviewed") -> dict[PartyId, int]:
     from pets.party import gate
     from pets.party.session import roles_of
 
-    roles, before = roles_of(reviewed), {"a": 2, "b": 2, "helper": 1}
+    roles = roles_of(reviewed)
+    own = {party for read in reviewed.plan.reads for party in read.parties}
+    before = {role: 2 if party in own else 1 for role, party in roles.items() if role != "result"}
     return {roles[role]: extra + len(gate.project_plan(reviewed.plan, roles, role)) for role, extra in before.items()}
 
 

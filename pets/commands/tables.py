@@ -105,7 +105,7 @@ def price(result: "Result") -> Table:
     spent: dict[tuple[str, str], float] = {}
     for one in result.steps:
         spent[one.step, one.party] = spent.get((one.step, one.party), 0.0) + one.seconds
-    parties = result.review.spec.computing
+    parties = result.review.spec.servers
     forecast = result.review.settled().forecast
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, GAP, 0, 0), show_edge=False)
     table.add_column("step", no_wrap=True)

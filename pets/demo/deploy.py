@@ -56,12 +56,13 @@ class Deployment:
 def deploy(folder: Path, spec: Spec, datasets: Mapping[str, Path], *, k: int = 1) -> Deployment:
     """Make the folders of all parties of ``spec`` under ``folder``.
 
-    ``datasets``: the file of each dataset; ``k``: how many of a party's two approvers have to sign.
+    ``datasets``: the file of each dataset, or of one party's part as "party/dataset"; ``k``: how many of a party's two
+    approvers have to sign.
     """
     now = dt.datetime.now(dt.UTC)
     private_folder(folder)
     authority = Authority.create("pets on one host", now=now)
-    endpoints = dict(zip(spec.computing, _free_endpoints(len(spec.computing)), strict=True))
+    endpoints = dict(zip(spec.servers, _free_endpoints(len(spec.servers)), strict=True))
     keys = {party: {f"{role} of {party}": keygen() for role in ROLES} for party in endpoints}
     known = []
     for party in spec.parties:
@@ -94,7 +95,11 @@ def deploy(folder: Path, spec: Spec, datasets: Mapping[str, Path], *, k: int = 1
             for role, (name, key) in zip(ROLES, keys[party_id].items(), strict=True)
         ]
         _rewrite(folder / party_id / "policy.toml", policy_toml(permitting(spec, party_id, approvers, k=k)))
-        own = {d.name: datasets[d.name] for d in spec.datasets if d.party == party_id}
+        own = {
+            d.name: datasets[f"{party_id}/{d.name}" if d.several else d.name]
+            for d in spec.datasets
+            if party_id in d.parties
+        }
         _add_datasets(folder / party_id / "party.toml", own)
     return Deployment(folder, spec, endpoints, keys)
 

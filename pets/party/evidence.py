@@ -222,7 +222,7 @@ def verify_evidence(folder: Path, *, keys: Mapping[str, PartyKeys], recompute: R
     Raises:  ReceiptError that names the first thing that does not.
     """
     spec = _spec(folder)
-    for party in spec.computing:
+    for party in spec.servers:
         if party not in keys:
             raise ReceiptError("receipt.no-key", party=party)
     plan = _bytes(folder / "plan.json")
@@ -251,8 +251,8 @@ def _spec(folder: Path) -> Spec:
 
 
 def _receipts(folder: Path, spec: Spec, keys: Mapping[str, PartyKeys]) -> dict[PartyId, Receipt]:
-    """One receipt of every computing party, and no other file."""
-    expected = {f"{party}.json": party for party in spec.computing}
+    """One receipt of every party that computes or brings rows, and no other file."""
+    expected = {f"{party}.json": party for party in spec.servers}
     for path in sorted((folder / "receipts").glob("*")):
         if path.name not in expected:
             raise ReceiptError("receipt.stray", file=f"receipts/{path.name}")
@@ -275,7 +275,8 @@ def _agree(spec: Spec, plan: bytes, receipts: Mapping[PartyId, Receipt]) -> None
     """All receipts are about the files of this folder, and about the same run."""
     digest, plan_sha256 = spec_digest(spec), sha256(plan).hexdigest()
     first = next(iter(receipts.values()))
-    commitments: dict[str, tuple[str, str]] = {}
+    commitments: dict[tuple[str, str], tuple[str, str]] = {}
+    several = {dataset.name for dataset in spec.datasets if dataset.several}
     for party, receipt in receipts.items():
         if receipt.spec != digest:
             fields = {"file": "spec.toml", "got": digest, "party": party, "expected": receipt.spec}
@@ -287,7 +288,8 @@ def _agree(spec: Spec, plan: bytes, receipts: Mapping[PartyId, Receipt]) -> None
             if getattr(receipt, what) != getattr(first, what):
                 raise ReceiptError("receipt.differs", party=first.party, other=party, what=what)
         for dataset, commitment in receipt.commitments.items():
-            other, value = commitments.setdefault(dataset, (party, commitment))
+            part = (dataset, party if dataset in several else "")  # each holder has its own part
+            other, value = commitments.setdefault(part, (party, commitment))
             if value != commitment:
                 raise ReceiptError("receipt.differs", party=other, other=party, what=f"the commitment to {dataset}")
 
@@ -337,7 +339,7 @@ def _dates(spec: Spec, receipt: Receipt) -> None:
 
 def _charges(spec: Spec, receipt: Receipt) -> None:
     """A holder commits to each of its datasets, and charges each what the specification costs."""
-    own = sorted(dataset.name for dataset in spec.datasets if dataset.party == receipt.party)
+    own = sorted(dataset.name for dataset in spec.datasets if receipt.party in dataset.parties)
     known = {dataset.name for dataset in spec.datasets}
     for dataset in own:
         if dataset not in receipt.commitments:
@@ -446,7 +448,7 @@ def _lines(
         yield f"{party}: receipt is signed by its server; {len(receipt.sent)} messages, {sent} bytes sent"
         yield f"{party}: approved by {', '.join(sorted(approvals[party]))}, valid on {_day(receipt)}"
         for dataset, commitment in sorted(receipt.commitments.items()):
-            if spec.dataset(dataset).party == party:
+            if party in spec.dataset(dataset).parties:
                 yield f"{party}: {dataset} was frozen as {commitment}"
         for spend in receipt.spend:
             cost = run_loss(spec)[spend.dataset]

@@ -41,7 +41,7 @@ class Freezer:
         Raises: SourceError; rows and counts are in its ``local``, for this party's own console.
         """
         datasets = reviewed.spec.datasets
-        own = [d for d in datasets if d.party == self.party and (only is None or d.name in only)]
+        own = [d.part(self.party) for d in datasets if self.party in d.parties and (only is None or d.name in only)]
         return {dataset.name: self._freeze(reviewed, dataset, again=again) for dataset in own}
 
     def versions(self, frozen: Mapping[str, StoredSnapshot]) -> dict[str, str]:

@@ -19,7 +19,7 @@ from blake3 import blake3
 
 from pets.errors import InternalError, PetsError
 from pets.ids import PartyId
-from pets.plan.cost import last_before_rows, ring_of, steps_of_control, steps_on_rows
+from pets.plan.cost import join_card, join_numbers, last_before_rows, ring_of, steps_of_control, steps_on_rows
 from pets.protocols import codec
 from pets.protocols.base import Act, Array, Receive, Send
 from pets.secret import Secret
@@ -111,8 +111,7 @@ def project_plan(plan: Plan, parties: Mapping[str, PartyId], role: str) -> tuple
     the three compute on rows comes between the join's rounds.
     """
     cards, join, safe = load_cards(), plan.join, plan.protection
-    card = cards[join.card]
-    names = card.names(dict(join.public))
+    card, names = join_card(plan), join_numbers(plan)
     if not isinstance(safe, Protect) and join.rows is None:
         return _listed(card, names, parties, role)
     own: dict[str, int] = {}
@@ -139,8 +138,7 @@ def labels_of(plan: Plan) -> dict[int, str]:
 
 def _card_of(plan: Plan) -> Card:
     """The messages of a plan that cards list, of its join and of what takes over."""
-    cards, safe = load_cards(), plan.protection
-    card = cards[plan.join.card]
+    cards, safe, card = load_cards(), plan.protection, join_card(plan)
     return joined(card, cards[safe.card]) if isinstance(safe, Protect) else card
 
 

@@ -23,7 +23,7 @@ NO_DUMMIES = hashlib.sha256(b"").hexdigest()
 RESULT_ENDPOINT = "result"
 """Name under which the result party's client says hello. A party may not be called so beside it."""
 
-MAX_BYTES = 8192
+MAX_BYTES = 1 << 16
 _HEX = re.compile(r"[0-9a-f]*")
 _FIELDS = ("cards", "cover", "dummies", "keys", "pets", "plan", "random", "software", "spec")
 
@@ -120,7 +120,10 @@ def compare(own: Agreed, other: Agreed, *, peer: str) -> None:
 
 
 def run_id(bodies: Sequence[bytes]) -> bytes:
-    """SHA-256 over the length-prefixed hellos: computing parties as the specification orders them, the result last."""
+    """SHA-256 over the length-prefixed hellos: computing parties as the specification orders them, the result last.
+
+    Those of parties that only bring rows are not in it: each of them has what the computing ones bind.
+    """
     digest = hashlib.sha256()
     for body in bodies:
         digest.update(len(body).to_bytes(4, "big"))

@@ -276,7 +276,7 @@ class PartyNode:
         spec = reviewed.spec
         if caller.party != spec.result_party:
             raise RunError("run.not-yours", party=caller.party)
-        if self.party not in spec.computing:
+        if self.party not in spec.servers:
             raise RunError("run.not-yours", party=self.party)
         named = hello.read(request.hello, peer=hello.RESULT_ENDPOINT).agreed.cover
         approved = self._consent.approved(stored, reviewed, request.approvals, named)
@@ -353,7 +353,7 @@ class PartyNode:
         spec = reviewed.spec
 
         def bring(read: Read) -> sources.Table:
-            dataset = spec.dataset(read.dataset)
+            dataset = spec.dataset(read.dataset).part(self.party)
             return sources.read(self._freezer.loaded(frozen[read.dataset]), read, dataset)
 
         parties = frozenset(PartyId(p.name) for p in spec.parties)
@@ -547,7 +547,7 @@ class PartyNode:
     # -- small things -------------------------------------------------------------------------------------------------
 
     def _holds(self, dataset: Dataset) -> bool:
-        return dataset.party == self.party
+        return self.party in dataset.parties
 
     def _own(self, caller: Caller) -> None:
         if caller.party != self.party:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pets.ids import PartyId
 from pets.party import prepare
-from pets.protocols import control, helper_join
+from pets.protocols import control, helper_join, shared_join
 from pets.protocols.base import Role
 from pets.spec.ir import Plan, Protect
 
@@ -42,7 +42,11 @@ def receive(plan: Plan, roles: Mapping[str, PartyId]) -> Role[dict[PartyId, U64]
         names = tuple(next(role for role, party in roles.items() if party == each) for each in safe.parties)
         parts = yield from control.result(prepare.control_shape(safe), (names[0], names[1], names[2]))
         return dict(zip(safe.parties, parts, strict=True))
-    of_a, of_helper = yield from helper_join.result(prepare.shape_of(join))
+    shape = prepare.shape_of(plan)
+    if isinstance(shape, shared_join.Shape):
+        of_a, of_helper = yield from shared_join.result(shape)
+    else:
+        of_a, of_helper = yield from helper_join.result(shape)
     return {join.role_a: of_a.reshape(-1), join.helper: of_helper.reshape(-1)}
 
 

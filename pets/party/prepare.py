@@ -6,6 +6,7 @@ All of it happens at the holder, before anything is sent, by the numbers of the 
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
@@ -14,21 +15,24 @@ from pets.errors import SourceError
 from pets.kernels import columns, noise, rows, tags
 from pets.kernels.prf import Stream
 from pets.party.sources import Table
-from pets.protocols import control, dominance, helper_join_b, keyed, modelled, ordered, star_join
+from pets.protocols import control, dominance, helper_join_b, keyed, modelled, ordered, shared_join, star_join
 from pets.protocols import rows as rows_protocol
 from pets.protocols.helper_join import PeopleOfB, RowsOfA, Shape, Sizes
 from pets.protocols.rep3.groups import Rank
 from pets.protocols.rep3.logistic import Design
 from pets.spec import ir
 from pets.spec.cards import load_cards
-from pets.spec.ir import AddNoise, Factor, HelperJoin, Protect, Read, Third
+from pets.spec.ir import AddNoise, Factor, HelperJoin, Plan, Protect, Read, Third
 
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
 
 
-def shape_of(join: HelperJoin) -> Shape | helper_join_b.Shape:
+def shape_of(plan: Plan) -> Shape | helper_join_b.Shape | shared_join.Shape:
     """The parameters of the protocol, from the plan: b-cell h of gathered or summed column c is number c * H + h."""
+    join = plan.join
+    if join.shared:
+        return _shared_shape(plan)
     names = load_cards()[join.card].names(dict(join.public))
     summed = tuple((of_b, of_a) for of_b, _, of_a in join.products)
     if join.third is not None:
@@ -85,6 +89,66 @@ def shape_of(join: HelperJoin) -> Shape | helper_join_b.Shape:
         keyed=join.keyed is not None,
         dummies=noise.dummy_table(join.helper_epsilon, join.helper_delta, names["k"], names["s"]),
     )
+
+
+def _shared_shape(plan: Plan) -> shared_join.Shape:
+    join, (read_a, read_b), h = plan.join, plan.reads, plan.join.b_cells
+    people = [read_a.factors[number].people for number in join.factors_a]
+    columns = list(accumulate((not each for each in people), initial=0))
+    summed = []
+    for each in join.summed:
+        once = each.a is not None and people[each.a]
+        factor = None if each.a is None or once else columns[each.a]
+        summed += [shared_join.Summed(each.gathered * h + cell, factor, once) for cell in range(h)]
+    return shared_join.Shape(
+        left=tuple(rows for _, rows in read_a.holders or ()),
+        right=tuple(rows for _, rows in read_b.holders or ()),
+        cells=join.parameter("g"),
+        right_cells=h,
+        x=join.parameter("x"),
+        v_g=join.parameter("v_g"),
+        once=frozenset(
+            number * h + cell
+            for number, each in enumerate(join.gathered)
+            if read_b.factors[each.factor].people
+            for cell in range(h)
+        ),
+        summed=tuple(summed),
+        reach=2 ** join.parameter("k_t"),
+        id_bits=join.parameter("k_i"),
+        fixed=join.fixed_ids,
+    )
+
+
+def left_rows(plan: Plan, table: Table, own: Stream) -> shared_join.LeftRows:
+    """What a holder of role a's table brings under shared_join: its rows, with the factors that are multiplied.
+
+    Raises: SourceError source.rows-per-person if there are more rows a person and the plan does not truncate.
+    """
+    join, (read, _) = plan.join, plan.reads
+    occurrence = _number(read, table, own)
+    kept = np.flatnonzero(occurrence)
+    factors = [read.factors[number] for number in join.factors_a]
+    values = [_factor(factor, table, join.parameter("g"), occurrence)[kept] for factor in factors if not factor.people]
+    return shared_join.LeftRows(table.ids[kept], table.cell[kept], values)
+
+
+def right_rows(plan: Plan, table: Table, own: Stream) -> shared_join.RightRows:
+    """What a holder of role b's table brings under shared_join: its rows, each factor once for each cell.
+
+    Raises: SourceError source.rows-per-person if there are more rows a person and the plan does not truncate.
+    """
+    join, (_, read), h = plan.join, plan.reads, plan.join.b_cells
+    occurrence = _number(read, table, own)
+    kept = np.flatnonzero(occurrence)
+    cell = table.cell[kept]
+    values: list[I64] = []
+    for gathered in join.gathered:
+        factor = read.factors[gathered.factor]
+        one = np.ones(kept.size, np.int64)  # of these the first of each person and cell counts
+        column = one if factor.people else _factor(factor, table, h, occurrence)[kept]
+        values += [np.where(cell == number, column, 0) for number in range(h)]
+    return shared_join.RightRows(table.ids[kept], cell, values)
 
 
 def rows_shape(join: HelperJoin) -> rows_protocol.Shape | None:
@@ -276,7 +340,7 @@ def people_of_b(read: Read, join: HelperJoin, shape: Sizes, table: Table, own: S
     return PeopleOfB(table.ids if starts.size == table.rows else tags.take(table.ids, starts), values)
 
 
-def noise_of(step: AddNoise | Protect, shape: Sizes, own: Stream) -> U64 | None:
+def noise_of(step: AddNoise | Protect, shape: Sizes | shared_join.Shape, own: Stream) -> U64 | None:
     """This party's part of the noise of every cell, (v, g) uint64: drawn in one batch before the run begins.
 
     None under disclosure control, which adds none.

@@ -6,7 +6,7 @@ the host only through deadlines. It writes no state; ``node.py`` reserves before
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -17,12 +17,14 @@ from pets.kernels import prf
 from pets.party import gate, hello, prepare
 from pets.party.drive import Tick, drive
 from pets.party.sources import Table
-from pets.plan.cost import parties_of, ring_of
+from pets.plan.cost import join_card, parties_of, ring_of
 from pets.plan.review import Reviewed
-from pets.protocols import control, helper_join, helper_join_b, star_join
+from pets.protocols import control, helper_join, helper_join_b, shared_join, star_join, upload
 from pets.protocols.base import Role
+from pets.protocols.rep3.sharing import Context
 from pets.secret import Secret
 from pets.spec.ir import HelperJoin, Protect, Read
+from pets.spec.model import Spec
 from pets.transport.link import Link
 
 Entropy = Callable[[int], bytes]
@@ -39,6 +41,9 @@ REASON_S: Final = 2.0
 
 _ROLE_OF_KEY: Final = {"a": ("ab", "ac", "ad"), "b": ("ab", "bc"), "helper": ("ac", "bc"), "d": ("ad",)}
 _ROLES: Final = ("a", "b", "helper", "d")
+
+Brought = helper_join.RowsOfA | helper_join.PeopleOfB | shared_join.LeftRows | shared_join.RightRows
+"""What a party that holds a table puts in."""
 
 
 class Carrier(Protocol):
@@ -79,12 +84,20 @@ def roles_of(reviewed: Reviewed) -> dict[str, PartyId]:
     return parties_of(reviewed.plan) | {"result": result_endpoint(reviewed)}
 
 
+def peers_of(spec: Spec, party: PartyId) -> tuple[PartyId, ...]:
+    """With whom a party says hello: who computes with everybody, who only brings rows with those who compute."""
+    others = spec.servers if party in spec.computing else spec.computing
+    return tuple(name for name in others if name != party)
+
+
 def result_endpoint(reviewed: Reviewed) -> PartyId:
     """Name of the result party's client on the network: its own, also where the same party runs a server."""
     return PartyId(f"{reviewed.spec.result_party}:result")
 
 
-def to_agree(reviewed: Reviewed, shape: helper_join.Sizes, cover: SpecDigest | None = None) -> hello.Agreed:
+def to_agree(
+    reviewed: Reviewed, shape: helper_join.Sizes | shared_join.Shape, cover: SpecDigest | None = None
+) -> hello.Agreed:
     """What this party is about to run, for the hello. ``cover``: the older specification whose approvals let it run."""
     dummies = shape.dummies.digest if isinstance(shape, helper_join.Shape) else hello.NO_DUMMIES
     return hello.Agreed(reviewed.digest, reviewed.plan_digest, reviewed.cards, dummies, cover=cover)
@@ -127,10 +140,11 @@ class Session:
         self._run_s = run_s
         self._join: HelperJoin = reviewed.plan.join
         self._labels = gate.labels_of(reviewed.plan)
-        self._shape = prepare.shape_of(self._join)
+        self._shape = prepare.shape_of(reviewed.plan)
         self._roles = roles_of(reviewed)
-        self._role = next(role for role in _ROLES if self._roles.get(role) == party)
-        self._peers = tuple(name for name in reviewed.spec.computing if name != party)
+        self._role = next(role for role, name in self._roles.items() if name == party)
+        self._peers = peers_of(reviewed.spec, party)
+        self._computing = tuple(name for name in self._peers if name in reviewed.spec.computing)
         self._own_agreed = to_agree(reviewed, self._shape, cover)
         self._private = {peer: Secret(entropy(32)) for peer in self._peers}
         self._own_hello = hello.make(
@@ -166,14 +180,14 @@ class Session:
 
     @property
     def peers(self) -> tuple[PartyId, ...]:
-        """The computing parties of the run beside this one: who may say hello."""
+        """The parties of the run that this one deals with: who may say hello."""
         return self._peers
 
     def take_hello(self, peer: PartyId, body: bytes) -> None:
         """A peer's hello. Raises: PeerError peer.hello; RunError run.other-* if it is about to run something else."""
         if peer not in self._peers:
             raise PeerError("peer.hello", peer=peer)
-        read = self._read(body, peer, keys=tuple(name for name in self.reviewed.spec.computing if name != peer))
+        read = self._read(body, peer, keys=peers_of(self.reviewed.spec, peer))
         with self._changed:
             if peer in self._hellos:
                 raise PeerError("peer.hello", peer=peer)
@@ -231,7 +245,7 @@ class Session:
         # How long the sampler takes tells of what it drew: so not between the start of a run and its hello, where peers
         # could time it, but beside their hellos and the reading of rows.
         noise = None
-        if self._role != "d":
+        if self.party in self.reviewed.spec.computing and self._role != "d":
             noise = prepare.noise_of(self.reviewed.plan.protection, self._shape, prf.Stream(self._noise_seed))
         brought = self._own_rows()
         if brought is not None:
@@ -255,7 +269,7 @@ class Session:
                     self._may_go_on()
 
                 drive(
-                    self._play(keys, brought, noise),
+                    self._play(keys, brought, noise, run_id),
                     passage,
                     link,
                     deadline_s=self._deadline_s,
@@ -273,8 +287,11 @@ class Session:
         return outcome
 
     def _conclude(self, link: Link) -> None:
-        """This party's part is over: wait until that of every peer is, so that a run ends in one way everywhere."""
-        left = set(self._peers)
+        """This party's part is over: wait until that of everybody who computes is: so a run ends in one way everywhere.
+
+        Who only brings rows may be gone by then.
+        """
+        left = set(self._computing)
 
         def ask(peer: PartyId) -> None:
             try:
@@ -291,7 +308,7 @@ class Session:
         with self._changed:
             self._played = True
             self._changed.notify_all()
-        for peer in self._peers:
+        for peer in self._computing:
             threading.Thread(target=ask, args=(peer,), daemon=True, name=f"end of {peer}").start()
         with self._changed:
             while True:
@@ -370,17 +387,12 @@ class Session:
     def _keys(self, run_id: bytes) -> dict[str, prf.KeyFamily]:
         """The key families of this party's pairs. A peer whose key agrees on nothing is refused."""
         families = {}
-        order = self.reviewed.spec.computing
-        for pair in _ROLE_OF_KEY[self._role]:
-            if "d" in pair and "d" not in self._roles:
-                continue
-            members = [self._roles["helper" if letter == "c" else letter] for letter in pair]
-            peer = next(name for name in members if name != self.party)
+        for pair, peer in self._pairs():
             try:
                 shared = prf.agree(self._private[peer], self._hellos[peer].keys[self.party])
             except ValueError as error:
                 raise PeerError("peer.hello", peer=peer) from error
-            first, second = sorted(members, key=order.index)
+            first, second = sorted((self.party, peer), key=self.reviewed.spec.servers.index)
             families[pair] = prf.KeyFamily(
                 shared,
                 run_id=run_id,
@@ -391,14 +403,29 @@ class Session:
             )
         return families
 
-    def _own_rows(self) -> helper_join.RowsOfA | helper_join.PeopleOfB | None:
-        read = next(
-            (step for step in self.reviewed.plan.steps if isinstance(step, Read) and step.party == self.party), None
-        )
+    def _pairs(self) -> Iterator[tuple[str, PartyId]]:
+        """The families that this party has a part in, by name, and with whom."""
+        if self._join.shared:
+            for key in join_card(self.reviewed.plan).keys:
+                if self._role in key.holders:
+                    yield key.name, next(self._roles[role] for role in key.holders if role != self._role)
+            return
+        for pair in _ROLE_OF_KEY[self._role]:
+            if "d" in pair and "d" not in self._roles:
+                continue
+            members = [self._roles["helper" if letter == "c" else letter] for letter in pair]
+            yield pair, next(name for name in members if name != self.party)
+
+    def _own_rows(self) -> Brought | None:
+        plan = self.reviewed.plan
+        read = next((step for step in plan.steps if isinstance(step, Read) and self.party in step.parties), None)
         if read is None:
             return None
         table = self._bring(read)
         own = prf.Stream(self._seed)
+        if isinstance(self._shape, shared_join.Shape):
+            to_left = self._role.startswith("left")
+            return prepare.left_rows(plan, table, own) if to_left else prepare.right_rows(plan, table, own)
         if self._role == "a":
             return prepare.rows_of_a(read, self._join, self._shape, table, own)
         return prepare.people_of_b(read, self._join, self._shape, table, own)
@@ -406,22 +433,25 @@ class Session:
     def _play(
         self,
         keys: Mapping[str, prf.KeyFamily],
-        brought: helper_join.RowsOfA | helper_join.PeopleOfB | None,
+        brought: Brought | None,
         noise: prepare.U64 | None,
+        run_id: bytes,
     ) -> Role[None]:
         plan = self.reviewed.plan
-        rows, safe, ring = prepare.rows_shape(plan.join), plan.protection, ring_of(plan)
+        if isinstance(self._shape, shared_join.Shape):
+            yield from self._play_shared(self._shape, keys, brought, noise, run_id[: shared_join.HASH_BYTES])
+            return
+        if isinstance(brought, shared_join.LeftRows | shared_join.RightRows):
+            raise InternalError("internal.bug", where="rows of another protocol")
+        rows, safe = prepare.rows_shape(plan.join), plan.protection
         on_rows: helper_join.OnRows | None = None
         if rows is None and not isinstance(safe, Protect):
             yield from self._play_join(keys, brought, noise, on_rows)
             return
-        roles = {party: role for role, party in self._roles.items() if role in _ROLES}
-        if self.party not in ring:  # role d of a join of three tables sends its own, and computes nothing
+        if self.party not in ring_of(plan):  # role d of a join of three tables sends its own, and computes nothing
             yield from self._play_join(keys, brought, noise, on_rows)
             return
-        me = ring.index(self.party)
-        before, after = (self._family(keys, ring[(me + step) % 3]) for step in (2, 1))
-        ctx = control.context(me, before, after, (roles[ring[0]], roles[ring[1]], roles[ring[2]]))
+        ctx, before, after = self._together(keys)
         if rows is not None:
             shapes = (prepare.order_shape(plan.join), prepare.against_shape(plan.join), prepare.models_of(plan.join))
             on_rows = helper_join.OnRows(rows, ctx, *shapes)
@@ -429,6 +459,44 @@ class Session:
         if isinstance(safe, Protect):
             statistics, tops = ((), ()) if on_rows is None else (on_rows.found, on_rows.tops)
             yield from control.protect(prepare.control_shape(safe), ctx, share, before, after, statistics, tops)
+
+    def _together(self, keys: Mapping[str, prf.KeyFamily]) -> tuple[Context, prf.KeyFamily, prf.KeyFamily]:
+        """This party's part in what the three compute in a run, and its families with the one before and after it."""
+        ring = ring_of(self.reviewed.plan)
+        roles = {party: role for role, party in self._roles.items() if party in ring and role != "result"}
+        me = ring.index(self.party)
+        before, after = (self._family(keys, ring[(me + step) % 3]) for step in (2, 1))
+        return control.context(me, before, after, (roles[ring[0]], roles[ring[1]], roles[ring[2]])), before, after
+
+    def _play_shared(
+        self,
+        shape: shared_join.Shape,
+        keys: Mapping[str, prf.KeyFamily],
+        brought: Brought | None,
+        noise: prepare.U64 | None,
+        hashed_by: bytes,
+    ) -> Role[None]:
+        """This party's part where the tables have any number of holders."""
+        number = int("".join(filter(str.isdigit, self._role)) or 1) - 1
+        if isinstance(brought, shared_join.LeftRows):
+            yield from shared_join.left(shape, number, brought, keys[f"s_l{number + 1}"], hashed_by)
+            return
+        if isinstance(brought, shared_join.RightRows):
+            yield from shared_join.right(shape, number, brought, keys[f"s_r{number + 1}"], hashed_by)
+            return
+        share: prepare.U64 | None = None
+        if self._role == upload.FIRST:
+            lefts = [keys[f"s_l{place + 1}"] for place in range(len(shape.left))]
+            rights = [keys[f"s_r{place + 1}"] for place in range(len(shape.right))]
+            share = yield from shared_join.first(shape, (lefts, rights), keys["s_12"], keys["s_13"], noise)
+        elif self._role == upload.SECOND:
+            share = yield from shared_join.second(shape, keys["s_12"], keys["s_23"], noise)
+        else:
+            yield from shared_join.third(shape, keys["s_13"], keys["s_23"], noise)
+        safe = self.reviewed.plan.protection
+        if isinstance(safe, Protect):
+            ctx, before, after = self._together(keys)
+            yield from control.protect(prepare.control_shape(safe), ctx, share, before, after)
 
     def _play_join(
         self,
@@ -440,6 +508,8 @@ class Session:
         """The join alone; what is returned is this party's share of the sums, where another protocol takes it over."""
         if brought is None and self._role != "helper":
             raise InternalError("internal.bug", where="a party without rows plays an input role")
+        if isinstance(self._shape, shared_join.Shape):
+            raise InternalError("internal.bug", where="a join with a helper of tables of many holders")
         if isinstance(self._shape, star_join.Shape):
             return (yield from self._play_star(self._shape, keys, brought, noise, on_rows))
         if isinstance(self._shape, helper_join_b.Shape):
@@ -489,6 +559,8 @@ class Session:
 
     def _family(self, keys: Mapping[str, prf.KeyFamily], peer: PartyId) -> prf.KeyFamily:
         """The keys that this party shares with ``peer``."""
+        if self._join.shared:
+            return next(keys[name] for name, other in self._pairs() if other == peer)
         other = next(role for role in _ROLES if self._roles.get(role) == peer)
         letters = sorted({"helper": "c"}.get(role, role) for role in (self._role, other))
         return keys["".join(letters)]

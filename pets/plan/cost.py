@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from pets.ids import PartyId
-from pets.spec import handover, operations, rowwise
+from pets.spec import handover, operations, repeated, rowwise
 from pets.spec import program as programs
 from pets.spec.cards import Card, load_cards
 from pets.spec.handover import Cards, joined
 from pets.spec.ir import HelperJoin, Open, Plan, Protect
 from pets.spec.program import Program
+from pets.spec.repeated import HOLDERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +83,31 @@ class Forecast:
 
 def parties_of(plan: Plan) -> dict[str, PartyId]:
     """Which party plays which role of the join card."""
-    join = join_of(plan)
-    parties = {"a": join.role_a, "b": join.role_b, "helper": join.helper, "result": opening_of(plan).to}
-    return parties if join.third is None else {**parties, "d": join.third.role}
+    join, to = join_of(plan), opening_of(plan).to
+    if not join.shared:
+        parties = {"a": join.role_a, "b": join.role_b, "helper": join.helper, "result": to}
+        return parties if join.third is None else {**parties, "d": join.third.role}
+    holders = {
+        repeated.role_of(role, number): party
+        for role, read in zip(HOLDERS, plan.reads, strict=True)
+        for number, party in enumerate(read.parties)
+    }
+    return holders | {"first": join.role_a, "second": join.helper, "third": join.role_b, "result": to}
+
+
+def join_card(plan: Plan) -> Card:
+    """The card of the join, with as many parties of each role as the plan has."""
+    counts = {role: len(read.parties) for role, read in zip(HOLDERS, plan.reads, strict=False)}
+    return repeated.with_so_many(load_cards()[plan.join.card], counts)
+
+
+def join_numbers(plan: Plan) -> dict[str, int]:
+    """All parameters of that card."""
+    join, public = plan.join, dict(plan.join.public)
+    if join.shared:
+        sizes = {role: [rows for _, rows in read.holders or ()] for role, read in zip(HOLDERS, plan.reads, strict=True)}
+        public |= repeated.numbers_of(sizes)
+    return join_card(plan).names(public)
 
 
 def join_of(plan: Plan) -> HelperJoin:
@@ -98,10 +121,13 @@ def opening_of(plan: Plan) -> Open:
 def forecast(plan: Plan, cards: Mapping[str, Card]) -> Forecast:
     """Forecast the traffic of ``plan`` under the cards of its join and of what protects the release."""
     join, safe, parties = plan.join, plan.protection, parties_of(plan)
-    card = cards[join.card]
-    names = card.names(dict(join.public))
+    card, names = join_card(plan), join_numbers(plan)
     size = card.cost.bytes.evaluate(names)
     rounds = card.cost.rounds.evaluate(names) + card.cost.hello_rounds.evaluate(names)
+    if card.program is not None and card.program.apart:
+        steps = list(programs.steps(card.program, cards[card.program.card], names))
+        rounds += len(steps)
+        size += sum(8 * sent.count for step in steps for sent in step)
     ring = (*ring_of(plan), parties["result"])
     if isinstance(safe, Protect):
         control = cards[safe.card]

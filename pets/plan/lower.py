@@ -44,7 +44,7 @@ from pets.spec.ir import (
     Sorted,
     Summed,
 )
-from pets.spec.joins import MODE_B, STAR, joins_of, protocol_of
+from pets.spec.joins import MODE_B, SHARED, STAR, joins_of, protocol_of
 from pets.spec.lines import Lines, lines
 from pets.spec.model import Dataset, Leakage, Spec, quantity
 from pets.spec.moments import MAX_B_CELLS, Roles, Side
@@ -69,6 +69,12 @@ MAX_LIST = 2**32
 
 MAX_READ = 2**24
 """Rows of a, and persons of b by their occurrences, in mode B: each row is taken for b's by chance once in 2^64."""
+
+MAX_KEY = 128
+"""Bits by which rows of many holders are put in order."""
+
+NHS_BITS = 34
+"""Of a number of ten digits."""
 
 MAX_DUMMIES = 2**20
 """Half the number of dummy slots; their law is a table of this size."""
@@ -105,8 +111,10 @@ def lower(spec: Spec, query: Query) -> Plan:
     columns = noised_columns(spec, query, roles) if control is None else ()
     guarded = None if control is None else protected(query, spec, control)
     moments = tuple(c.moment for c in columns) if guarded is None else plain(spec, query, roles, guarded.moments)
-    read_a = _read(spec, query, roles.a_side, roles.a, dims_a, tuple(m.a for m in moments), "rows_a")
-    read_b = _read(spec, query, roles.b_side, roles.b, dims_b, tuple(m.b for m in moments), "people_b")
+    one_a, one_b = (None, None) if roles.shared else (roles.a, roles.b)
+    out_b = "rows_b" if roles.shared else "people_b"
+    read_a = _read(spec, query, roles.a_side, one_a, dims_a, tuple(m.a for m in moments), "rows_a")
+    read_b = _read(spec, query, roles.b_side, one_b, dims_b, tuple(m.b for m in moments), out_b)
     read_d: Read | None = None
     rows: RowFilter | None = None
     if roles.d_side is not None and roles.d is not None:
@@ -135,6 +143,10 @@ def lower(spec: Spec, query: Query) -> Plan:
     if (protocol := protocol_of(spec)) not in joins_of(query):
         raise SpecError("spec.protocol", path="security.protocol", protocol=protocol)
     card = load_cards()[protocol]
+    asked = [factor for moment in moments for factor in moment.factors]
+    problem = taken_apart.not_shared(query, spec, roles, asked, control)
+    if roles.shared and problem:
+        raise SpecError("spec.shared", path="computation.sql", problem=problem)
     join = _join(spec, roles, read_a, read_b, moments, g, h // h_d, card, rows, noised=guarded is None)
     if read_d is not None:
         join = with_third(join, read_d, moments, h_d)
@@ -143,7 +155,8 @@ def lower(spec: Spec, query: Query) -> Plan:
         fitted, models = fits(spec, guarded, rowwise.rows_of(card.names(dict(join.public))["n_list_a"]))
         join = replace(join, rows=replace(join.rows, fits=fitted))
     reads = (read_a, read_b) if read_d is None else (read_a, read_b, read_d)
-    _check_lists(card, dict(join.public), reads)
+    if not join.shared:
+        _check_lists(card, dict(join.public), reads)
     _check_range(card, join, moments, columns, tables)
     safe: AddNoise | Protect
     if control is None or guarded is None:
@@ -180,8 +193,8 @@ def _protect(
     """Disclosure control by the three parties of the join: the two that hold shares of the sums, and the third."""
     card = load_cards()[CONTROL_CARD]
     rounded = sum(each.rounded for each in guarded.shown) if control.round_to > 1 else 0
-    rows = load_cards()[join.card].names(dict(join.public))["n_list_a"]
-    rows *= prod(read.rows_per_person for read in reads[1:])
+    rows = listed_rows(load_cards()[join.card], join)
+    rows *= prod(read.rows_per_person * len(read.parties) for read in reads[1:])
     dominance.check_range(against, moments, rows)
     return Protect(
         out="protected",
@@ -235,7 +248,7 @@ def _read(
     spec: Spec,
     query: Query,
     side: Side,
-    party: PartyId,
+    party: PartyId | None,
     dims: tuple[Dimension, ...],
     factors: tuple[Factor, ...],
     out: str,
@@ -254,9 +267,10 @@ def _read(
         dimensions=dims,
         factors=distinct,
         max_rows=table.max_rows,
-        rows_per_person=table.max_rows_per_person,
+        rows_per_person=table.rows_per_person,
         truncate=table.truncate,
-        per_person=out != "rows_a",
+        per_person=out in ("people_b", "people_d"),
+        holders=None if party is not None else tuple((p, table.rows_of(p)) for p in spec.holders(table.name)),
     )
 
 
@@ -303,6 +317,8 @@ def _join(
     public["v_m"] = len(summed) * h if rows is None else 0
     public["v_c"] = 0 if rows is None or keyed is not None else len(summed) * h
     public["v_k"] = 0 if keyed is None else len(summed) * h
+    if card.id == SHARED:
+        return _shared(spec, roles, read_a, read_b, moments, h, card, public, gathered, summed, factors_a)
     if card.id in (MODE_B, STAR):
         ones = tuple(number for number, each in enumerate(gathered) if own == 1 and is_ones(read_b, each))
         public["v_t"] = public["v_g"] - len(ones)
@@ -332,6 +348,70 @@ def _join(
         public=tuple(public.items()),
         rows=rows,
     )
+
+
+def _shared(
+    spec: Spec,
+    roles: Roles,
+    read_a: Read,
+    read_b: Read,
+    moments: tuple[Moment, ...],
+    h: int,
+    card: Card,
+    public: Mapping[str, int],
+    gathered: tuple[Gathered, ...],
+    summed: tuple[Summed, ...],
+    factors_a: tuple[int, ...],
+) -> HelperJoin:
+    """The join of tables of any number of holders, by three parties that hold none."""
+    table_a, table_b = spec.dataset(read_a.dataset), spec.dataset(read_b.dataset)
+    fixed = table_a.columns[table_a.key].scheme == "nhs-number"
+    holders_a, holders_b = read_a.holders or (), read_b.holders or ()
+    rows = read_a.max_rows + len(holders_a) * public["g"] + read_b.max_rows
+    once = sum(read_b.factors[each.factor].people for each in gathered)
+    persons = bool(once) or any(moment.a.people for moment in moments)
+    numbers = {
+        **public,
+        "h_a": len(holders_a),
+        "h_b": len(holders_b),
+        "k_i": NHS_BITS if fixed else 39 + 2 * ceil_log2(rows),
+        "k_c": ceil_log2(max(public["g"], h)) if persons else 0,
+        "k_d": int(persons),
+        "k_t": ceil_log2(table_a.max_rows_per_person + table_b.max_rows_per_person),
+        "x": sum(not read_a.factors[number].people for number in factors_a),
+        "v_g": len(gathered) * h,
+        "v_o": once * h,
+        "v_p": sum(each.a is not None for each in summed) * h,
+    }
+    numbers = {name: numbers[name] for name in card.public}
+    names = card.names(numbers)
+    if names["n"] >= MAX_READ or names["key"] > MAX_KEY:
+        path = f"dataset.{read_a.dataset}.holders, dataset.{read_b.dataset}.holders"
+        raise SpecError("spec.rows", path=path, rows=names["n"], most=MAX_READ)
+    return HelperJoin(
+        out="sums",
+        card=card.id,
+        card_version=card.version,
+        a=read_a.out,
+        b=read_b.out,
+        role_a=roles.a,
+        role_b=roles.b,
+        helper=roles.helper,
+        gathered=gathered,
+        summed=summed,
+        factors_a=factors_a,
+        local_a=(),
+        ones=(),
+        fixed_ids=fixed,
+        helper_epsilon=Fraction(0),
+        helper_delta=Fraction(0),
+        public=tuple(numbers.items()),
+    )
+
+
+def ceil_log2(number: int) -> int:
+    """Bits that tell so many things apart."""
+    return (number - 1).bit_length()
 
 
 def _dummies(spec: Spec, helper: PartyId, rows_per_person: int) -> tuple[Fraction, Fraction, int]:
@@ -380,7 +460,7 @@ def _check_range(
     What is checked here for the declared ranges cannot depend on records later: a run that failed only for great
     values would tell that there are some.
     """
-    rows = card.names(dict(join.public))["n_list_a"]
+    rows = listed_rows(card, join)
     noise = {column.moment.name: 3 * NOISE_TAIL * (column.sensitivity / column.epsilon) for column in columns}
     for moment in moments:
         for factor, table in zip(moment.factors, tables, strict=True):
@@ -394,6 +474,11 @@ def _check_range(
             greatest *= factor.bound * table.max_rows_per_person
         if greatest + noise.get(moment.name, 0) >= 2**RANGE_BITS:
             raise LeakError("dp.range", path=_way(moment, tables), column=moment.name, bits=RANGE_BITS)
+
+
+def listed_rows(card: Card, join: HelperJoin) -> int:
+    """Entries of the lists of role a's table."""
+    return card.names(dict(join.public))["n_l" if join.shared else "n_list_a"]
 
 
 def _way(moment: Moment, tables: tuple[Dataset, ...]) -> str:

@@ -6,6 +6,7 @@ everything; no author can cause it.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 from itertools import zip_longest
 
@@ -21,6 +22,7 @@ from pets.spec.ir import AddNoise, Derive, Factor, HelperJoin, Moment, NoisedCol
 from pets.spec.model import Spec, quantity
 from pets.spec.predicate import columns_of
 from pets.spec.query import ColumnRef
+from pets.spec.repeated import role_of, shown
 
 
 def recheck(plan: Plan, approved: Matrix, spec: Spec, cards: Mapping[str, Card]) -> None:
@@ -30,7 +32,8 @@ def recheck(plan: Plan, approved: Matrix, spec: Spec, cards: Mapping[str, Card])
     """
     check_wiring(plan, spec, cards)
     join, safe = plan.join, plan.protection
-    found = flow.disclosure(subject_of(plan, spec), flow.cards_of(cards[join.card], cards[safe.card]))
+    about = subject_of(plan, spec)
+    found = flow.disclosure(about, flow.cards_of(flow.join_card(cards[join.card], about), cards[safe.card]))
     if differences := found.differences(approved):
         raise InternalError("plan.matrix-differs", cells="; ".join(differences))
     if isinstance(safe, AddNoise):
@@ -62,6 +65,12 @@ def subject_of(plan: Plan, spec: Spec) -> flow.Subject:
         )
         for number, moment in enumerate(safe.moments)
     )
+    shared = plan.join.shared
+    if shared:
+        cast, tables = _shown(plan, spec)
+    else:
+        cast = parties_of(plan)
+        tables = {role: _table(read, spec, role == "a" and _counts_persons(plan)) for role, read in reads.items()}
     in_order = safe.ordered if isinstance(safe, Protect) else ()
     sums += tuple(flow.Sum(each.name, frozenset({each.column}), ordered=names[each.values]) for each in in_order)
     models = safe.fits if isinstance(safe, Protect) else ()
@@ -71,9 +80,9 @@ def subject_of(plan: Plan, spec: Spec) -> flow.Subject:
         for each, fit in zip(models, fitted, strict=True)
     )
     return flow.Subject(
-        parties=tuple(PartyId(party.name) for party in spec.parties),
-        roles=parties_of(plan),
-        tables={role: _table(read, spec, role == "a" and _counts_persons(plan)) for role, read in reads.items()},
+        parties=tuple(PartyId(party.name) for party in spec.parties if not shared or party.name in cast.values()),
+        roles=cast,
+        tables=tables,
         sums=sums,
         released=tuple(
             flow.Released(
@@ -86,12 +95,24 @@ def subject_of(plan: Plan, spec: Spec) -> flow.Subject:
             )
             for output in derive.outputs
         ),
-        products=bool(join_of(plan).factors_a),
+        products=any(not shared or not reads["a"].factors[number].people for number in join_of(plan).factors_a),
         controlled=isinstance(safe, Protect),
         computed=plan.join.rows is not None,
         keyed=plan.join.keyed is not None,
         by_cell=plan.join.rows is not None and bool(plan.join.rows.ordered or plan.join.rows.contributions),
+        shared=shared,
     )
+
+
+def _shown(plan: Plan, spec: Spec) -> tuple[dict[str, PartyId], dict[str, flow.Table]]:
+    """Roles, and parts of tables, of those who stand for all holders of a table, and of the three that compute."""
+    join, to = plan.join, parties_of(plan)["result"]
+    tables: dict[str, flow.Table] = {}
+    for role, read in zip(("left", "right"), plan.reads, strict=True):
+        for number, party in enumerate(shown(read.parties, to)):
+            tables[role_of(role, number)] = replace(_table(read, spec, False), party=party, shared=True)
+    cast = {role: table.party for role, table in tables.items()}
+    return cast | {"first": join.role_a, "second": join.helper, "third": join.role_b, "result": to}, tables
 
 
 def _reads(plan: Plan) -> dict[str, Read]:
@@ -114,7 +135,7 @@ def _table(read: Read, spec: Spec, counted: bool) -> flow.Table:
     used = {read.columns[0], *values, *groups, *filters, *crossed}
     return flow.Table(
         dataset=read.dataset,
-        party=read.party,
+        party=read.parties[0],
         key=read.columns[0],
         columns=tuple(name for name in spec.dataset(read.dataset).columns if name in used),
         values=values,
@@ -130,6 +151,11 @@ def _sizes(plan: Plan, join: HelperJoin, spec: Spec) -> None:
     reads = _reads(plan)
     table_a, table_b = (spec.dataset(reads[role].dataset) for role in "ab")
     g, b_cells = (_cells(reads[role], spec) for role in "ab")
+    if join.shared:
+        _same_numbers(join, _shared_sizes(plan, join, spec, g, b_cells))
+        if isinstance(plan.protection, Protect):
+            _control_sizes(plan.protection, g, b_cells)
+        return
     on_rows, on_cells = join.rows is not None, join.keyed is not None
     ends, levels = (1 if on_cells else g), 1 if join.rows is None or join.rows.cased is None else join.rows.cased.levels
     brought_cells, b_cells = (1 if on_cells else b_cells), b_cells * levels
@@ -166,11 +192,51 @@ def _sizes(plan: Plan, join: HelperJoin, spec: Spec) -> None:
     else:
         expected["s"] = budget.dummy_slots(join.helper_epsilon, join.helper_delta, table_a.max_rows_per_person)
         expected |= {name: columns[name] for name in ("v_g", "v", "v_m", "v_c", "v_k", "x", "z", "p", "r")}
+    _same_numbers(join, expected)
+    if isinstance(plan.protection, Protect):
+        _control_sizes(plan.protection, g, h)
+
+
+def _same_numbers(join: HelperJoin, expected: Mapping[str, int]) -> None:
     for got, (name, value) in zip_longest(join.public, expected.items(), fillvalue=("public", len(expected))):
         if got != (name, value):
             raise InternalError("plan.sizes", name=name, got=got, expected=value)
-    if isinstance(plan.protection, Protect):
-        _control_sizes(plan.protection, g, h)
+
+
+def _shared_sizes(plan: Plan, join: HelperJoin, spec: Spec, g: int, h: int) -> dict[str, int]:
+    """What a join of tables of many holders is sized by, from the specification."""
+    reads = _reads(plan)
+    tables = [spec.dataset(reads[role].dataset) for role in "ab"]
+    of_a = [reads["a"].factors[number] for number in join.factors_a]
+    of_b = [reads["b"].factors[each.factor] for each in join.gathered]
+    apart = any(factor.people for factor in (*of_a, *of_b))
+    rows = sum(table.max_rows for table in tables) + len(tables[0].parties) * g
+    bits = 34 if tables[0].columns[tables[0].key].scheme == "nhs-number" else 39 + 2 * _bits(rows)
+    return {
+        "n_a": tables[0].max_rows,
+        "n_b": tables[1].max_rows,
+        "h_a": len(tables[0].parties),
+        "h_b": len(tables[1].parties),
+        "g": g,
+        "k_i": bits,
+        "k_c": _bits(max(g, h)) if apart else 0,
+        "k_d": 1 if apart else 0,
+        "k_t": _bits(sum(table.max_rows_per_person for table in tables)),
+        "x": len([factor for factor in of_a if not factor.people]),
+        "v_g": len(join.gathered) * h,
+        "v_o": len([factor for factor in of_b if factor.people]) * h,
+        "v": len(join.summed) * h,
+        "v_p": len([summed for summed in join.summed if summed.a is not None]) * h,
+        "r": len(join.summed) * h if isinstance(plan.protection, AddNoise) else 0,
+    }
+
+
+def _bits(things: int) -> int:
+    """How many bits tell so many things apart."""
+    bits = 0
+    while 2**bits < things:
+        bits += 1
+    return bits
 
 
 def _control_sizes(safe: Protect, g: int, h: int) -> None:
@@ -232,7 +298,7 @@ def _match_count(join: HelperJoin, spec: Spec) -> None:
         (item for item in spec.security.leakage if item.learner == join.helper and item.item == "match_count"), None
     )
     declared = (quantity(leak.noised.epsilon), quantity(leak.noised.delta)) if leak and leak.noised else None
-    if join.card in ("helper_join_b", "star_join"):
+    if join.card != "helper_join_a":
         declared = (Fraction(0), Fraction(0))  # there is no count
     if declared != (join.helper_epsilon, join.helper_delta):
         raise InternalError(

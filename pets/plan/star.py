@@ -24,7 +24,7 @@ def with_third(join: HelperJoin, read: Read, moments: tuple[Moment, ...], cells:
         "d_t": len(gathered) * cells - len(ones),
     }
     public |= {name: public[name] * cells for name in ("v", "v_c", "r")}
-    third = Third(read.out, read.party, gathered, ones, cells)
+    third = Third(read.out, read.parties[0], gathered, ones, cells)
     return replace(
         join, summed=summed, third=third, public=tuple((name, public[name]) for name in load_cards()[join.card].public)
     )

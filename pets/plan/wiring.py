@@ -82,9 +82,11 @@ def _checks(plan: Plan, spec: Spec, query: Query, cards: Mapping[str, Card]) -> 
     yield "format", plan.format, 1
     yield "spec", plan.spec, spec_digest(spec)
     yield "of", (join.a, join.b, safe.of, opened.of, derive.of), (a.out, b.out, join.out, safe.out, opened.out)
-    yield "out", tuple(step.out for step in plan.steps), _STEPS[tuple(type(step) for step in plan.steps)]
+    called = _STEPS[tuple(type(step) for step in plan.steps)]
+    called = tuple("rows_b" if join.shared and name == "people_b" else name for name in called)
+    yield "out", tuple(step.out for step in plan.steps), called
     yield "protection", isinstance(safe, Protect), control is not None
-    yield "per_person", tuple(read.per_person for read in reads), (False, *(True for _ in reads[1:]))
+    yield "per_person", tuple(read.per_person for read in reads), (False, *(not join.shared for _ in reads[1:]))
     yield "tables", sorted(read.dataset for read in reads), sorted(query.tables)
     yield "third or none", join.third is None, len(reads) == 2
     if join.third is not None:
@@ -110,7 +112,7 @@ def _checks(plan: Plan, spec: Spec, query: Query, cards: Mapping[str, Card]) -> 
         held = dominance.contributions(wanted, moments, _sizes(spec, query, reads))
         yield "contributions", (found, tops), (held, () if against is None else against.tops)
         yield "parameters", {name for name, _ in join.public}, set(cards[join.card].public)
-        listed = cards[join.card].names(dict(join.public))["n_list_a"]
+        listed = cards[join.card].names(dict(join.public))["n_l" if join.shared else "n_list_a"]
         fitted, models = fits(spec, wanted, rowwise.rows_of(listed))
         yield "models", () if join.rows is None else join.rows.fits, fitted
         yield "numbers of models", safe.fits, models
@@ -164,10 +166,11 @@ def _control(safe: Protect, wanted: Protected, control: Control) -> Iterator[Che
 
 
 def _cards(spec: Spec, join: HelperJoin, safe: AddNoise | Protect, cards: Mapping[str, Card]) -> Iterator[Check]:
-    holders = {table.party for table in spec.datasets}
+    holders = {party for table in spec.datasets for party in table.parties}
     told = [each for each in spec.security.leakage if each.item == "match_count" and each.learner not in holders]
     counted = any(each.noised is not None for each in told)
-    joined = spec.security.protocol or ("helper_join_a" if counted else "helper_join_b")
+    among = any(table.holders is not None for table in spec.datasets)
+    joined = spec.security.protocol or ("shared_join" if among else "helper_join_a" if counted else "helper_join_b")
     wanted = "disclosure_control" if isinstance(safe, Protect) else "release"
     yield "cards", (join.card, safe.card), (joined, wanted)
     for step in (join, safe):
@@ -177,12 +180,21 @@ def _cards(spec: Spec, join: HelperJoin, safe: AddNoise | Protect, cards: Mappin
 def _parties(
     spec: Spec, reads: tuple[Read, ...], join: HelperJoin, safe: AddNoise | Protect, opened: Open
 ) -> Iterator[Check]:
-    roles = (join.role_a, join.role_b, *(() if join.third is None else (join.third.role,)))
-    for read, role in zip(reads, roles, strict=True):
-        yield "party", (read.party, role), (spec.dataset(read.dataset).party,) * 2
-    yield "holders", len(set(roles)), len(roles)
-    others = [party for party in spec.computing if party not in roles]
-    yield "helper", [join.helper], others
+    for read in reads:
+        wanted = [(PartyId(p.name), spec.dataset(read.dataset)) for p in spec.parties] if join.shared else []
+        said = tuple((party, table.rows_of(party)) for party, table in wanted if party in table.parties)
+        yield "holders", read.holders, said if join.shared else None
+    if join.shared:
+        held = {party for read in reads for party in read.parties}
+        others = [party for party in spec.computing if party not in held]
+        yield "three that hold nothing", [join.role_a, join.helper, join.role_b], others
+        yield "party", tuple(read.party for read in reads), (None, None)
+    else:
+        roles = (join.role_a, join.role_b, *(() if join.third is None else (join.third.role,)))
+        for read, role in zip(reads, roles, strict=True):
+            yield "party", (read.party, role), (spec.dataset(read.dataset).party,) * 2
+        yield "holders", len(set(roles)), len(roles)
+        yield "helper", [join.helper], [party for party in spec.computing if party not in roles]
     order = (join.role_a, join.helper, join.role_b) if isinstance(safe, Protect) else None
     yield "parties", safe.parties, order or (join.role_a, join.role_b, join.helper)
     yield "to", [opened.to], [PartyId(name) for name in spec.release.to]
@@ -195,7 +207,7 @@ def _read(spec: Spec, query: Query, read: Read) -> Iterator[Check]:
     for dimension in read.dimensions:
         yield "levels", dimension.levels, levels_of(spec, dimension.column)
     yield "max_rows", read.max_rows, table.max_rows
-    yield "rows_per_person", read.rows_per_person, table.max_rows_per_person
+    yield "rows_per_person", read.rows_per_person, table.rows_per_person
     yield "truncate", read.truncate, table.truncate
     used = {name for d in read.dimensions for name in reads(d.column)} | {
         name for f in read.factors for name in f.touches

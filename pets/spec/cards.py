@@ -393,8 +393,9 @@ def _check(card: Card, file: str) -> None:
         if message.sender == message.receiver:
             raise SpecError("card.field", file=file, path=path, problem="goes to its own sender")
         width = parse_formula(message.element[6:-1]) if message.element.startswith("bytes[") else None
+        own = {"own"} if "many" in card.roles[message.sender].split(", ") else set()
         for formula in (message.columns, message.count, *([width] if width else [])):
-            _known_names(card, file, path, formula, known)
+            _known_names(card, file, path, formula, known | own)
     _check_terms(card, file)
     if len({m.label for m in card.messages}) != len(card.messages):
         raise SpecError("card.field", file=file, path="message", problem="two messages have one label")
@@ -453,6 +454,8 @@ def _check_program(card: Card, file: str, known: set[str]) -> None:
         if call.args[0] not in card.program.keys or call.args[1] != card.program.makes:
             problem = f"a term speaks of a part that it does not make: {call.args[1]} of {call.args[0]}"
             raise SpecError("card.field", file=file, path="program", problem=problem)
+    if wrong := next((label for label in card.program.takes if all(m.label != label for m in card.messages)), ""):
+        raise SpecError("card.field", file=file, path="program.takes", problem=f"{wrong} is no message of the card")
     for formula in card.program.formulas:
         _known_names(card, file, "program", formula, known)
 

@@ -15,7 +15,7 @@ SUMS = "sums"
 KINDS: Mapping[str, str] = {"word": "words", "u32": "places"}
 """What a term has to be by the element of its message; bytes are tags."""
 
-_WORDS = frozenset({"values", "local", "noise", "mask", "zero", "share", "part", "checks", "computed"})
+_WORDS = frozenset({"values", "local", "noise", "mask", "zero", "share", "part", "checks", "numbers", "computed"})
 
 COMPUTED = frozenset({"a.values", "b.values", "b.groups", MATCH})
 """What three parties compute on rows is made of: both sides' values beside each other; more roles if they are named."""

@@ -74,6 +74,30 @@ def placed(join: Card, after: Card) -> Card:
     )
 
 
+COMPUTERS: Final = {"a": "first", "helper": "second", "b": "third"}
+"""What the roles of a join with a helper are called under shared_join, where those who play them hold nothing."""
+
+
+def released_by(join: Card, release: Card) -> Card:
+    """The card of noise in the roles of the join whose sums it is added to."""
+    if not set(COMPUTERS.values()) <= set(join.roles):
+        return release
+
+    def of(found: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(COMPUTERS.get(role, role) for role in found)
+
+    who = release.adversary
+    return replace(
+        release,
+        roles={COMPUTERS.get(role, role): what for role, what in release.roles.items()},
+        adversary=Adversary(who.behaviour, who.corrupt, of(who.among), of(who.with_result), who.forbidden),
+        learns=tuple(
+            Learns(of(each.who), each.item, each.grade, each.beyond_model, _said(each.sentence, COMPUTERS))
+            for each in release.learns
+        ),
+    )
+
+
 def numbers(join: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
     """All parameters of two cards that go on after each other.
 

@@ -84,13 +84,16 @@ class Dimension:
 class Read:
     """A holder reads, filters and bounds its own table. Nothing leaves.
 
+    Of a table under shared_join each of ``holders`` does, with the greatest number of rows that it brings; there is no
+    ``party`` then, ``max_rows`` is of all together, and ``rows_per_person`` of each.
+
     ``factors`` are the distinct factors that the moments use of this side (a: one value a row; b: summed per person and
     cell of ``dimensions``). ``columns`` is every column the step touches, the key first. ``compared`` and ``tests`` are
     what a condition across tables needs of each row: numbers, and 1 where a condition on this table alone is true.
     """
 
     out: str
-    party: PartyId
+    party: PartyId | None
     dataset: str
     columns: tuple[str, ...]
     where: Predicate | None
@@ -102,6 +105,14 @@ class Read:
     per_person: bool
     compared: tuple["Compared", ...] = ()
     tests: tuple[Predicate, ...] = ()
+    holders: tuple[tuple[PartyId, int], ...] | None = None
+
+    @property
+    def parties(self) -> tuple[PartyId, ...]:
+        """Who reads."""
+        if self.holders is not None:
+            return tuple(party for party, _ in self.holders)
+        return () if self.party is None else (self.party,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,6 +335,9 @@ class Third:
 class HelperJoin:
     """Join and sum per cell with a helper (cards helper_join_a and _b). Result: additive shares at a and the helper.
 
+    Under shared_join the three hold none of the tables: ``role_a``, ``helper`` and ``role_b`` are its first, second and
+    third, and the holders are those of the two ``Read`` steps.
+
     ``public`` are the public parameters by the names of the card; every message count is a formula in them.
     ``gathered`` and ``summed`` are per cell of b's dimensions: b-cell h of column c is number ``c * h_cells + h``.
     ``factors_a``: numbers of role a's factors in its ``Read`` that are multiplied, in the order of ``Summed.a``.
@@ -354,6 +368,11 @@ class HelperJoin:
     public: tuple[tuple[str, int], ...]
     rows: RowFilter | None = None
     third: Third | None = None
+
+    @property
+    def shared(self) -> bool:
+        """True if none of the three holds a table."""
+        return self.card == "shared_join"
 
     @property
     def b_cells(self) -> int:
@@ -626,6 +645,13 @@ class Plan:
     @property
     def join(self) -> HelperJoin:
         return next(step for step in self.steps if isinstance(step, HelperJoin))
+
+    @property
+    def reads(self) -> tuple[Read, ...]:
+        """The reads of role a's table, of role b's, and of role d's if there is one."""
+        by_out = {step.out: step for step in self.steps if isinstance(step, Read)}
+        found = (by_out[self.join.a], by_out[self.join.b])
+        return found if self.join.third is None else (*found, by_out[self.join.third.read])
 
     @property
     def protection(self) -> AddNoise | Protect:

@@ -1,4 +1,7 @@
-"""Which protocol joins the tables: the one that is named, or the cheapest that tells nobody more than is declared."""
+"""Which protocol joins the tables: the one that is named, or the cheapest that tells nobody more than is declared.
+
+Tables of several holders are joined by three parties that hold none of them: no other protocol can.
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -10,8 +13,10 @@ from pets.spec.query import Query
 MODE_A: Final = "helper_join_a"
 MODE_B: Final = "helper_join_b"
 
-JOINS: Final = (MODE_A, MODE_B)
-"""Protocols that can run a two-table join, the cheapest first: mode B moves about twice the bytes, and tells less."""
+SHARED: Final = "shared_join"
+
+JOINS: Final = (MODE_A, MODE_B, SHARED)
+"""Protocols that can join two tables, the cheapest first: mode B moves about twice the bytes, and tells less."""
 
 
 STAR: Final = "star_join"
@@ -39,7 +44,9 @@ def choice(spec: Spec) -> Choice:
     """
     if spec.security.protocol is not None:
         return Choice(spec.security.protocol, "the specification names it")
-    holders = {table.party for table in spec.datasets}
+    if any(table.several for table in spec.datasets):
+        return Choice(SHARED, "a table has several holders")
+    holders = {party for table in spec.datasets for party in table.parties}
     for item in spec.security.leakage:
         known = item.learner == EVERYONE or item.learner not in holders
         if item.item == "match_count" and item.noised is not None and known:

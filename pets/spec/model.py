@@ -10,7 +10,17 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from pets.ids import MISSING, PartyId
 from pets.spec.control import MOST_ROUNDED, PRESETS, PresetName, Rounding, Zeros, control_of, why_weaker
@@ -180,13 +190,19 @@ class Column(Model):
 
 
 class Dataset(Model):
-    """A table that one input party brings. ``max_rows`` is what others learn about its size."""
+    """A table that one input party brings, or that several do, each a part with the same columns.
+
+    ``max_rows`` is what others learn about its size; ``holders`` says it of each part, in the place of ``party`` and
+    ``max_rows``. ``max_rows_per_person`` is of the rows that one party brings.
+    """
 
     name: Name
-    party: PartyName
+    holders: dict[PartyName, Rows] | None = None
+    """Of a table of several parties: each, and the greatest number of rows that it brings."""
+    one_party: PartyName | None = Field(default=None, alias="party", validate_default=True)
     privacy_unit: Literal["person"] = "person"
-    max_rows_per_person: Annotated[int, Field(ge=1, le=1000)]
-    max_rows: Rows
+    rows_per_person: Annotated[int, Field(ge=1, le=1000)] = Field(alias="max_rows_per_person")
+    one_max_rows: Rows | None = Field(default=None, alias="max_rows", validate_default=True)
     truncate: bool = False
     """Keep a random ``max_rows_per_person`` of a person's rows; without it more rows are refused."""
     refresh: Literal["frozen", "each run", "daily", "weekly", "monthly", "quarterly", "yearly"] = "frozen"
@@ -200,6 +216,57 @@ class Dataset(Model):
     """What its catalogue says: the law that applies to it."""
     columns: dict[Name, Column]
 
+    @field_validator("one_party", "one_max_rows", mode="after")
+    @classmethod
+    def _said_once(cls, value: object, info: ValidationInfo) -> object:
+        """Either a party and its rows, or the holders with theirs."""
+        several = info.data.get("holders") is not None
+        if value is None and not several:
+            raise PydanticCustomError("missing", "Field required")
+        if value is not None and several:
+            raise ValueError("holders says it of each of them: leave it out")
+        return value
+
+    @property
+    def parties(self) -> frozenset[PartyId]:
+        """Who brings the table, or a part of it."""
+        return frozenset(PartyId(name) for name in self.holders or (self.one_party or "",))
+
+    @property
+    def party(self) -> PartyId:
+        """The one party that brings the table. Raises: ValueError if there are several."""
+        if self.one_party is None:
+            raise ValueError(f"{self.name} has several holders")
+        return PartyId(self.one_party)
+
+    @property
+    def several(self) -> bool:
+        """True if several parties may bring parts of the table."""
+        return self.holders is not None
+
+    def rows_of(self, party: str) -> int:
+        """The greatest number of rows that one of its parties brings."""
+        if self.holders is not None:
+            return self.holders[party]
+        assert self.one_max_rows is not None
+        return self.one_max_rows
+
+    def part(self, party: str) -> "Dataset":
+        """What one of its parties brings, as a table of its own."""
+        if self.holders is None:
+            return self
+        return self.model_copy(update={"holders": None, "one_party": party, "one_max_rows": self.holders[party]})
+
+    @property
+    def max_rows(self) -> int:
+        """The greatest number of rows of the whole table."""
+        return sum(self.rows_of(party) for party in self.parties)
+
+    @property
+    def max_rows_per_person(self) -> int:
+        """The greatest number of rows of one person in the whole table: it may be at all of its parties."""
+        return self.rows_per_person * len(self.parties)
+
     @property
     def key(self) -> str:
         """Name of the person id column."""
@@ -207,6 +274,8 @@ class Dataset(Model):
 
     @model_validator(mode="after")
     def _one_key(self) -> Self:
+        if self.holders is not None and not self.holders:
+            raise ValueError("holders names nobody")
         if sum(column.role == "person id" for column in self.columns.values()) != 1:
             raise ValueError("needs exactly one column with the role person id")
         folded = [name.lower() for name in self.columns]
@@ -481,6 +550,17 @@ class Spec(Model):
         return tuple(PartyId(p.name) for p in self.parties if "computing" in p.roles)
 
     @property
+    def servers(self) -> tuple[PartyId, ...]:
+        """Parties whose servers take part in a run, in the order of the specification: they compute or bring rows."""
+        holders = {party for dataset in self.datasets for party in dataset.parties}
+        return tuple(PartyId(p.name) for p in self.parties if "computing" in p.roles or p.name in holders)
+
+    def holders(self, dataset: str) -> tuple[PartyId, ...]:
+        """Who brings a table, or a part of it, in the order of the specification."""
+        parties = self.dataset(dataset).parties
+        return tuple(PartyId(p.name) for p in self.parties if p.name in parties)
+
+    @property
     def result_party(self) -> PartyId:
         return PartyId(self.release.to[0])
 
@@ -493,12 +573,13 @@ class Spec(Model):
         if len(set(tables)) != len(tables):
             raise ValueError("datasets need distinct names")
         for dataset in self.datasets:
-            if dataset.party not in names or "input" not in self.party(dataset.party).roles:
-                raise ValueError(f'dataset {dataset.name}: its party needs the role "input"')
+            for party in sorted(dataset.parties):
+                if party not in names or "input" not in self.party(party).roles:
+                    raise ValueError(f'dataset {dataset.name}: its party needs the role "input"')
         for name in self.release.to:
             if name not in names or "result" not in self.party(name).roles:
                 raise ValueError(f'release.to: {name} needs the role "result"')
-        holders = {d.party for d in self.datasets}
+        holders: set[str] = {party for d in self.datasets for party in d.parties}
         for name in sorted(holders - set(self.legal)):
             raise ValueError(f"legal.{name}: an input party states its legal ground")
         for name in sorted(set(self.legal) - set(names)):

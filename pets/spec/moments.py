@@ -6,6 +6,7 @@ Sides are still ``left`` and ``right`` of the query here; ``roles`` says which s
 """
 
 import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Final, Literal
@@ -13,12 +14,19 @@ from typing import Final, Literal
 from pets.errors import SpecError
 from pets.ids import PartyId
 from pets.spec.banded import across, levels_of
+from pets.spec.control import Control
 from pets.spec.ir import Dimension, Factor
+from pets.spec.joins import SHARED, protocol_of
 from pets.spec.model import Dataset, Spec
 from pets.spec.predicate import worded
 from pets.spec.query import FITTED, LINEAR, ORDER, Aggregate, ColumnRef, Output, Own, Query, Statistic
 
 Side = Literal["left", "right", "third"]
+
+VALUED: Final = "counts the persons who have a value in a column that may be empty"
+THREE: Final = "joins three tables"
+REMEDIES: Final = {VALUED: "declare the column required, if it is never empty, or leave its sums and means out"}
+"""What to do about what shared_join does not do, where it is something else than to leave it out."""
 
 MAX_B_CELLS: Final = 32
 """Cells of role b's own grouping columns that are one more gathered and summed column each (protocols.md 1.13).
@@ -28,7 +36,11 @@ If there are more, the three parties tell groups apart on shares (``keyed``)."""
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """Who does what in a join with a helper: of two tables, or of three, the last of which is role d's."""
+    """Who does what in a join of two tables, or of three, the last of which is role d's.
+
+    ``a``, ``b`` and ``helper`` compute: with a helper, a and b hold the first two tables; under shared_join nobody of
+    the three holds any, and they are its first, third and second.
+    """
 
     a_side: Side
     b_side: Side
@@ -38,6 +50,7 @@ class Roles:
     result: PartyId
     d_side: Side | None = None
     d: PartyId | None = None
+    shared: bool = False
 
     @property
     def sides(self) -> dict[str, Side]:
@@ -104,12 +117,15 @@ def keyed(query: Query, spec: Spec, who: "Roles") -> bool:
     way, and it is refused.
     """
     others = (d for role, side in who.sides.items() if role != "a" for d in dimensions(query, spec, side))
-    return cells((*others, *on_shares(query, spec))) > MAX_B_CELLS
+    return cells((*others, *on_shares(query, spec))) > MAX_B_CELLS and not who.shared
 
 
 def helpers(spec: Spec, query: Query) -> tuple[PartyId, ...]:
-    """Computing parties that hold no table of the query. A well-formed specification has exactly one."""
-    holders = {spec.dataset(name).party for name in query.tables}
+    """Computing parties that hold no table of the query.
+
+    A well-formed specification has exactly one, or three where nobody who computes is to hold any.
+    """
+    holders = {party for name in query.tables for party in spec.dataset(name).parties}
     return tuple(name for name in spec.computing if name not in holders)
 
 
@@ -123,20 +139,23 @@ def roles(spec: Spec, query: Query) -> Roles:
     Of three tables role a has the one with the largest group domain, or else that with most rows a person; b and d have
     the others in the order of the query.
 
-    Raises: SpecError unless exactly one computing party holds no table of the query (``check_query`` says it first).
+    Raises: SpecError unless as many computing parties as the protocol needs hold no table of the query
+            (``check_query`` says it first).
     """
-    found = helpers(spec, query)
-    if len(found) != 1:
+    found, shared = helpers(spec, query), protocol_of(spec) == SHARED
+    if len(found) != (3 if shared else 1):
         raise SpecError("spec.helper", found=", ".join(found) or "none")
-    if query.third is not None:
+    if query.third is not None and not shared:  # under shared_join it is refused
         return _three(spec, query, found[0])
     of_left, of_right = (cells(dimensions(query, spec, side)) for side in ("left", "right"))
     swap = query.join == "inner" and of_right > of_left
     by_rows = query.by_rows or (query.join == "inner" and min(of_left, of_right) > MAX_B_CELLS)
     if by_rows and spec.dataset(query.left if swap else query.right).max_rows_per_person > 1:
         swap = spec.dataset(query.right if swap else query.left).max_rows_per_person == 1 and not swap
-    left = PartyId(spec.dataset(query.left).party)
-    right = PartyId(spec.dataset(query.right).party)
+    if shared:
+        sides: tuple[Side, Side] = ("right", "left") if swap else ("left", "right")
+        return Roles(*sides, found[0], found[2], found[1], spec.result_party, shared=True)
+    left, right = spec.dataset(query.left).party, spec.dataset(query.right).party
     if swap:
         return Roles("right", "left", right, left, found[0], spec.result_party)
     return Roles("left", "right", left, right, found[0], spec.result_party)
@@ -152,6 +171,31 @@ def _three(spec: Spec, query: Query, helper: PartyId) -> Roles:
     second, last = (side for side in SIDES if side != first)
     a, b, d = (PartyId(spec.dataset(table_of(query, side)).party) for side in (first, second, last))
     return Roles(first, second, a, b, helper, spec.result_party, last, d)
+
+
+def not_shared(query: Query, spec: Spec, who: "Roles", factors: Iterable[Factor], control: Control | None) -> str:
+    """What a query asks for that shared_join does not do, in words; empty if there is nothing.
+
+    ``control``: what its release is under.
+    """
+    used = tuple(factors)
+    if query.third is not None:
+        return THREE
+    if query.join != "inner":
+        return "keeps rows without a partner (LEFT JOIN)"
+    if query.by_rows:
+        return "compares columns of two tables, puts values in order or fits a model"
+    if control is not None and control.on_contributions and any(factor.values for factor in used):
+        return "holds sums to rules on single contributions (dominance or p_percent)"
+    if control is not None and set(control.local) & {p for d in spec.datasets if d.several for p in d.parties}:
+        return "holds the persons of one of several holders to the minimum by themselves (appetite local)"
+    if any(factor.people and factor.present for factor in used):
+        return VALUED
+    if any(factor.people and factor.when for factor in used):
+        return "counts the persons who meet a condition of a CASE inside a statistic"
+    if (found := cells(dimensions(query, spec, who.b_side))) > MAX_B_CELLS:
+        return f"groups both tables into more than {MAX_B_CELLS} cells, the one with fewer into {found}"
+    return ""
 
 
 def moments(query: Query, spec: Spec) -> tuple[SideMoment, ...]:

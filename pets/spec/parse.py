@@ -22,7 +22,7 @@ from pydantic_core import ErrorDetails
 from pets.errors import SpecError
 from pets.spec.canonical import canonical
 from pets.spec.hidden import HIDDEN, shown
-from pets.spec.model import Spec, frozen
+from pets.spec.model import Dataset, Spec, frozen
 from pets.spec.schema import json_schema
 
 MAX_TOML: Final = 256 * 1024
@@ -69,8 +69,13 @@ _AGREE: Final[Mapping[str, str]] = {
     'its party needs the role "input"': 'give its party the role "input"',
     "exactly one column with the role person id": "give one column of the table this role, and no other",
     "security.leakage: no ": "write a name that the specification declares",
+    "holders says it of each": "take it out: with holders there is neither party nor max_rows",
+    "holders names nobody": "name at least two parties, each with the greatest number of its rows",
 }
 """By a part of the model's own complaint: what to change. The path is in front of it where two keys do not agree."""
+
+_WRITTEN: Final = {name: field.alias for name, field in Dataset.model_fields.items() if field.alias is not None}
+"""How keys of a dataset are written whose fields are called otherwise: what is missing is told by the field."""
 
 _PATTERNS: Final[Mapping[str, str]] = {
     r"^[A-Za-z][A-Za-z0-9_]{0,62}$": "is not a name: a letter, then letters, digits and underscores, at most 63 in all",
@@ -209,9 +214,10 @@ def _problems(error: ValidationError, data: dict[str, Any]) -> list[tuple[Path_,
 def _in_data(detail: ErrorDetails, data: Any) -> tuple[Path_, bool]:
     """The part of a validator's location that exists in the data, and whether that is all of it."""
     path: list[str | int] = []
-    for step in detail["loc"]:
+    for name in detail["loc"]:
+        step = _WRITTEN.get(name, name) if isinstance(name, str) else name
         if not _has(data, step):
-            missing = detail["type"] == "missing" and step == detail["loc"][-1]
+            missing = detail["type"] == "missing" and name == detail["loc"][-1]
             return (*path, step) if missing else tuple(path), missing
         path.append(step)
         data = data[step]

@@ -6,7 +6,7 @@ the card; ``part`` in a term is what the two holders of a family of keys have of
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -23,6 +23,8 @@ class Run:
     operation: str
     n: Formula
     bits: Formula
+    more: Mapping[str, Formula] = field(default_factory=dict)
+    """Other public numbers of the operation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,8 @@ class Program:
     """Operations of card ``card`` by roles ``parties``, after all messages of round ``after``; they make ``makes``.
 
     ``mark``: what their labels begin with in a run, so that they are no other program's.
-    ``keys``: the families of the three pairs, the parties 0 and 2 first, then 0 and 1, then 1 and 2.
+    ``keys``: the families of the three pairs, the parties 0 and 2 first, then 0 and 1, then 1 and 2. ``takes``:
+    messages whose content goes in: any two parties have two of three parts of it.
     """
 
     card: str
@@ -40,10 +43,13 @@ class Program:
     makes: str
     mark: str
     runs: tuple[Run, ...]
+    takes: tuple[str, ...] = ()
+    apart: bool = False
+    """The cost of the card is that of its own messages; what the program sends comes on top."""
 
     @property
     def formulas(self) -> tuple[Formula, ...]:
-        return tuple(formula for run in self.runs for formula in (run.n, run.bits))
+        return tuple(formula for run in self.runs for formula in (run.n, run.bits, *run.more.values()))
 
 
 class Listing(Protocol):
@@ -58,6 +64,7 @@ def steps(program: Program, of: Listing, names: Mapping[str, int]) -> Iterator[t
     """Every step of a program under the numbers of the card that has it; parties are the program's, by number."""
     for run in program.runs:
         public = {"n": run.n.evaluate(names), "bits": run.bits.evaluate(names)}
+        public |= {name: formula.evaluate(names) for name, formula in run.more.items()}
         for step in operations.steps(of.operations, run.operation, of.names(public)):
             yield tuple(replace(each, label=program.mark + each.label) for each in step)
 
@@ -80,6 +87,7 @@ class _Run(_Strict):
     operation: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
     n: str
     bits: str = "1"
+    using: dict[str, str] = {}
 
 
 class ProgramWritten(_Strict):
@@ -91,14 +99,31 @@ class ProgramWritten(_Strict):
     after: Annotated[int, Field(ge=0)]
     makes: str
     mark: Annotated[str, Field(pattern=r"^[a-z]{1,4}$")]
+    takes: list[str] = []
+    apart: bool = False
     step: list[_Run] = Field(min_length=1)
 
 
 def parse_program(written: ProgramWritten) -> Program:
     """Parse the formulas. Raises: SpecError card.formula."""
-    runs = tuple(Run(each.operation, parse_formula(each.n), parse_formula(each.bits)) for each in written.step)
     return Program(
-        written.card, tuple(written.parties), tuple(written.keys), written.after, written.makes, written.mark, runs
+        written.card,
+        tuple(written.parties),
+        tuple(written.keys),
+        written.after,
+        written.makes,
+        written.mark,
+        tuple(
+            Run(
+                each.operation,
+                parse_formula(each.n),
+                parse_formula(each.bits),
+                {name: parse_formula(text) for name, text in each.using.items()},
+            )
+            for each in written.step
+        ),
+        tuple(written.takes),
+        written.apart,
     )
 
 

@@ -257,7 +257,7 @@ class _Linear:
 def _of_itself(each: _Asked, query: Query, spec: Spec, control: Control) -> Iterator[_Linear]:
     """Its contributors; those of a holder that asks for its own; of a 0/1 column, the ones and the others."""
     yield _Linear(each.support.name, ((each.support, 1),))
-    if each.support.outer and spec.dataset(query.right).party in control.local:
+    if each.support.outer and spec.dataset(query.right).parties & set(control.local):
         matched = taken_apart.contributors(query, spec, (*each.columns, _key(query, spec)))
         yield _Linear(matched.name, ((matched, 1),))
     if each.fit is not None:

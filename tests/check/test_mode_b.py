@@ -27,7 +27,7 @@ def in_mode_b(spec: Spec, *, named: bool = True) -> Spec:
     """The specification without a count for the helper, under mode B, which is named or left to the planner."""
     left = tuple(item for item in spec.security.leakage if item.item != "match_count")
     security = spec.security.model_copy(update={"leakage": left, "protocol": MODE_B if named else None})
-    tables = tuple(table.model_copy(update={"max_rows": min(table.max_rows, 10_000)}) for table in spec.datasets)
+    tables = tuple(table.model_copy(update={"one_max_rows": min(table.max_rows, 10_000)}) for table in spec.datasets)
     return spec.model_copy(update={"security": security, "datasets": tables})
 
 
@@ -51,10 +51,11 @@ def both(spec: Spec, cards: Mapping[str, Card]) -> tuple[bool, bool, tuple[str, 
 # -- what is told -----------------------------------------------------------------------------------------------------
 
 
-TWO = [file for file in corpus.PASS if file.stem != "three_tables"]
+OF_TWO = [file for file in corpus.PASS if file.stem != "three_tables" and not file.stem.startswith("many_holders")]
+"""Those that a join of two tables with a helper can run."""
 
 
-@pytest.mark.parametrize("file", TWO, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", OF_TWO, ids=lambda file: file.stem)
 def test_every_accepted_specification_is_accepted_without_the_count(file: corpus.Path) -> None:
     """In mode B the matrix is that of mode A, but nobody in the model, and no holder with others, has the count."""
     spec = corpus.parse_toml(file.read_text())
@@ -144,7 +145,7 @@ def test_mode_a_without_the_count_is_refused_as_before() -> None:
 
 
 def test_lists_too_long_for_its_chance_of_a_wrong_match_are_refused() -> None:
-    tables = tuple(table.model_copy(update={"max_rows": 2**24}) for table in DEMO.datasets)
+    tables = tuple(table.model_copy(update={"one_max_rows": 2**24}) for table in DEMO.datasets)
     found = review(DEMO.model_copy(update={"datasets": tables}))
     assert [finding.rule for finding in found.verdict.errors] == ["spec.rows"]
 

@@ -100,7 +100,7 @@ class Direct:
             return gated(honest, gate.Gate(gate.project_plan(self.plan, named, role), opening=OPENING))  # type: ignore[arg-type]
 
         join, safe = join_of(self.plan), self.plan.protection
-        shape = prepare.shape_of(join)
+        shape = prepare.shape_of(self.plan)
         reads = {step.out: step for step in self.plan.steps if isinstance(step, Read)}
         change = {"a": _same, "b": _same, "d": _same} | dict(keep or {})
         own = {role: stream(seed, role) for role in "abd"}

@@ -14,6 +14,7 @@ from pets.protocols.rep3 import (
     groups,
     linear,
     logistic,
+    order,
     products,
     quantiles,
     ratio,
@@ -69,7 +70,16 @@ def _decayed(ctx: Context, x: Words, *, bits: int) -> Role[Any]:
 RATIOS = tuple({"bits": bits, "digits": digits} for bits in (1, 2, 19, 20, 30) for digits in (1, 2, 3))
 """Widths on both sides of what is done otherwise."""
 
-PARTS = {"sort_compare", "sort_step", "sort_digits", "digit_above", "running_step", "matrix_turn", "ahead"}
+PARTS = {
+    "sort_compare",
+    "sort_step",
+    "sort_digits",
+    "digit_above",
+    "running_step",
+    "running_turn",
+    "matrix_turn",
+    "ahead",
+}
 """Operations of the card that only others use."""
 
 
@@ -105,6 +115,29 @@ def _marked(ctx: Context, x: Words, *, bits: int, points: int, groups: int) -> R
 
 def _leading(ctx: Context, x: Words, *, points: int) -> Role[Any]:
     return (yield from groups.leading(ctx, _starting(ctx, x.rows), points))
+
+
+def _running(ctx: Context, x: Words, *, columns: int, turns: int) -> Role[Any]:
+    reach = x.rows if 2**turns > x.rows else 2**turns
+    assert groups.turns_of(reach, x.rows) == turns
+    return (yield from groups.running(ctx, _starting(ctx, x.rows), _columns(x, columns), reach))
+
+
+def _picked(ctx: Context, x: Words, *, columns: int) -> Role[Any]:
+    return (yield from groups.picked(ctx, _starting(ctx, x.rows), _columns(x, columns), 1))
+
+
+def _sorted_keys(ctx: Context, x: Words, *, bits: int, columns: int) -> Role[Any]:
+    zero = np.zeros(x.rows, np.uint64)
+    keys = [Words(zero, zero)] * -(-bits // 64)
+    _, moved, _ = yield from order.sorted_keys(ctx, keys, bits, _columns(x, columns))
+    return moved
+
+
+def _restored(ctx: Context, x: Words, *, columns: int, groups: int) -> Role[Any]:
+    same = np.arange(x.rows, dtype=np.uint32)
+    passes = tuple(None if ctx.me == (first + 2) % 3 else same for first in range(3))
+    return (yield from order.put_back(ctx, order.Way(passes, same), _columns(x, columns), groups))
 
 
 def greater_of(ctx: Context, earlier: list[Words], later: list[Words]) -> Role[list[Words]]:
@@ -224,6 +257,10 @@ MADE: Mapping[str, Made] = {
     "decayed": Made(_decayed, 1, _bits(31, 40, 52)),
     "decay": Made(lambda ctx, x, *, bits: fixed.decay(ctx, x, bits), 1, _bits(8, 20)),
     "sigmoid": Made(lambda ctx, x, *, bits: fixed.sigmoid(ctx, x, bits), 1, _bits(8, 20)),
+    "sorted_keys": Made(_sorted_keys, 1, _by(bits=(7, 64, 65, 128), columns=(1, 2, 0, 1)), rows=(70, 100)),
+    "restored": Made(_restored, 1, _by(columns=(1, 3), groups=(1, 60)), rows=(64, 100)),
+    "running": Made(_running, 1, _by(columns=(1, 3, 2), turns=(1, 6, 2)), rows=(64,)),
+    "picked": Made(_picked, 1, _by(columns=(1, 3))),
     "starts": Made(lambda ctx, x, *, bits: groups.starts(ctx, x), 1, _bits(1)),
     "arranged": Made(_arranged, 1, _by(columns=(1, 3))),
     "fronted": Made(_fronted, 1, _by(columns=(1, 3))),

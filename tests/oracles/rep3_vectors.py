@@ -127,6 +127,9 @@ GROUPS: Mapping[str, Callable[..., Role[Words]]] = {
     ),
     "leading": lambda ctx, x, y: _last(groups.leading(ctx, _numbers(ctx, 1, 0, 1), 2)),
     "scanned, greater": lambda ctx, x, y: _one(groups.scanned(ctx, _numbers(ctx, 1, 0, 0), [x], greater_of)),
+    "running": lambda ctx, x, y: _one(groups.running(ctx, _numbers(ctx, 1, 0, 0), [x], 2)),
+    "picked": lambda ctx, x, y: _one(groups.picked(ctx, _numbers(ctx, 2, 0, 1), [x], 2)),
+    "sorted_keys, put_back": lambda ctx, x, y: _there_and_back(ctx, x),
     "greatest": lambda ctx, x, y: quantiles.greatest(ctx, x),
     "at_ranks": lambda ctx, x, y: quantiles.at_ranks(ctx, x, _numbers(ctx, 1, -1)),
     "quantiles": lambda ctx, x, y: quantiles.quantiles(ctx, x, _numbers(ctx, 2), [groups.Rank.upper(1, 2)]),
@@ -176,6 +179,14 @@ def _numbers(ctx: Context, *numbers: int) -> Words:
 def _one(role: Role[list[Words]]) -> Role[Words]:
     (found,) = yield from role
     return found
+
+
+def _there_and_back(ctx: Context, x: Words) -> Role[Words]:
+    """In the order of keys 2, 0, 1 above the numbers of rows, and the last two of them back."""
+    keys = _numbers(ctx, 2 << 2, 0 << 2, 1 << 2)  # public numbers are their XOR, too
+    _, (moved,), way = yield from order.sorted_keys(ctx, [keys], 4, [x])
+    (back,) = yield from order.put_back(ctx, way, [moved], 2)
+    return sharing.joined(moved, back)
 
 
 def _last(role: Role[list[Words]]) -> Role[Words]:

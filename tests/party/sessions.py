@@ -150,8 +150,7 @@ class _Noting(Gate):
 def run(reviewed: Reviewed, tables: Mapping[str, Table]) -> Played:
     """One honest run; what came of it, opened, and everything that was on the wire."""
     made = _Run(reviewed)
-    join = join_of(reviewed.plan)
-    shape = prepare.shape_of(join)
+    shape = prepare.shape_of(reviewed.plan)
     agreed = session.to_agree(reviewed, shape)
     own = hello.make(agreed, os.urandom(16), {})
     roles = {party: role for role, party in session.roles_of(reviewed).items()}

@@ -35,7 +35,7 @@ def stream(number: int = 0) -> Stream:
 def parts(toml: str) -> tuple[HelperJoin, Shape, dict[str, Read], AddNoise]:
     plan = reviewed_of(toml).plan
     join = join_of(plan)
-    shape = prepare.shape_of(join)
+    shape = prepare.shape_of(plan)
     reads = {step.dataset: step for step in plan.steps if isinstance(step, Read)}
     return join, shape, reads, next(step for step in plan.steps if isinstance(step, AddNoise))
 

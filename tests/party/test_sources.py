@@ -252,7 +252,7 @@ def test_more_rows_than_one_arrow_batch(tmp_path: Path) -> None:
     rows = 1_100_000
     data = pa.table({"who": pa.array([f"p{i:07d}" for i in range(rows)]), "minutes": np.arange(rows) % 1000})
     columns = {k: v for k, v in declared().columns.items() if k in ("who", "minutes")}
-    small = declared().model_copy(update={"columns": columns, "max_rows": rows})
+    small = declared().model_copy(update={"columns": columns, "one_max_rows": rows})
     table = read(taken(tmp_path, FrameSource(data), small), step(MINUTES), small)
     assert table.person.tolist() == list(range(rows))
     assert (table.values["minutes"] == np.arange(rows) % 1000).all()

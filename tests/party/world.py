@@ -36,7 +36,6 @@ from pets.party.session import result_endpoint, to_agree
 from pets.party.sources import FrameSource, Source
 from pets.party.state import State
 from pets.party.warm import prepare_kernels
-from pets.plan.cost import join_of
 from pets.plan.review import Reviewed, review
 from pets.protocols.helper_join import Shape
 from pets.result import Result
@@ -395,7 +394,7 @@ class World:
 
     def hello(self, reviewed: Reviewed, cover: SpecDigest | None = None) -> bytes:
         """A result party's hello, which may name a specification whose approvals cover this one."""
-        shape = prepare.shape_of(join_of(reviewed.plan))
+        shape = prepare.shape_of(reviewed.plan)
         return hello.make(to_agree(reviewed, shape, cover), os.urandom(16), {}).body
 
     def request(self, reviewed: Reviewed, hello: bytes, handle: str | None = None) -> StartRequest:

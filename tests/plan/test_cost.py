@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from pets.plan.cost import BETWEEN_SITES, ONE_MACHINE, SETTINGS, Forecast, forecast, join_of, parties_of
+from pets.plan.cost import BETWEEN_SITES, ONE_MACHINE, SETTINGS, Forecast, forecast, join_card, join_of, parties_of
 from pets.plan.lower import lower
 from pets.plan.review import review
 from pets.spec.cards import load_cards
 from pets.spec.handover import joined
 from pets.spec.ir import Protect
-from pets.spec.joins import MODE_A, MODE_B
+from pets.spec.joins import MODE_A, MODE_B, SHARED
 from pets.spec.parse import parse_toml
 from pets.spec.sql import bind
 from tests.oracles import random_queries as drawn
@@ -27,9 +27,10 @@ def test_messages_add_up_to_the_card_s_formula_for_all_bytes(file: Path) -> None
     listed = [message.label for message in found.messages if message.term]
     join, after = (load_cards()[step.card] for step in (plan.join, plan.protection))
     exact = isinstance(plan.protection, Protect)
+    join = join_card(plan) if plan.join.shared else join
     assert listed == [m.label for m in (joined(join, after) if exact else join).messages]
-    assert {m.sender for m in found.messages} <= set(spec.computing)
-    computed = exact or plan.join.rows is not None or plan.join.card == MODE_B
+    assert {m.sender for m in found.messages} <= set(spec.servers)
+    computed = exact or plan.join.rows is not None or plan.join.card in (MODE_B, SHARED)
     assert computed == (len(found.messages) > len(listed))
     assert (found.rounds == 5) is not computed
 

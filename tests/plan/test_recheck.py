@@ -20,6 +20,7 @@ from pets.spec.parse import parse_toml
 from pets.spec.sql import bind
 from tests.oracles import random_queries as drawn
 from tests.oracles import three_tables
+from tests.oracles.many import CONTROL, many
 
 CORPUS = Path(__file__).parents[1] / "check" / "should_pass"
 PASS = [
@@ -51,6 +52,15 @@ def specs() -> Iterator[tuple[str, Spec]]:
         "JOIN schools c ON c.{c} = b.{b} WHERE c.nc > 1 GROUP BY a.d0a, b.d0b, c.d1c"
     )
     yield "three tables", drawn.spec_of(world, text.format(a=world.keys[0], b=world.keys[1], c=world.keys[2]))
+    yield "many holders", many(2, 1, sql=MANY)
+    yield "many holders, exact", many(1, 2, sql=MANY, protection=CONTROL, truncate=False, edits=ONCE)
+
+
+MANY = (
+    "SELECT h.tenure, AVG(a.minutes) AS m, COUNT(DISTINCT a.nhs_number) AS n "
+    "FROM attendances a JOIN housing h USING (nhs_number) GROUP BY h.tenure"
+)
+ONCE = (("max_runs = 60", "max_runs = 1"), ('schedule = "monthly"\n', ""))
 
 
 def changes(value: Any, path: str) -> Iterator[tuple[str, Any]]:

@@ -8,7 +8,7 @@ import pytest
 
 from pets.errors import PeerError
 from pets.protocols.base import Role
-from pets.protocols.rep3 import fixed, groups, quantiles, sharing
+from pets.protocols.rep3 import fixed, groups, order, quantiles, sharing
 from pets.protocols.rep3.groups import Rank
 from pets.protocols.rep3.sharing import Context, Words
 from tests.oracles.rep3_operations import greater_of
@@ -234,3 +234,75 @@ def test_quantiles_of_a_column_with_a_secret_count(rows: int) -> None:
 def test_public_numbers_that_do_not_fit_are_refused_before_anything_is_sent(act: Any) -> None:
     with pytest.raises(ValueError, match=r"as many|rank|column"):
         run(act, np.zeros(6, np.int64))
+
+
+# -- sums so far, and rows with public numbers ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rows", SIZES)
+@pytest.mark.parametrize("reach", [1, 2, 3, 7, 200])
+def test_sums_so_far_within_a_group_reach_back_as_far_as_declared(rows: int, reach: int) -> None:
+    """Exact where no group has more rows; else at least the last ``reach`` of them, and none of another group."""
+    key, value, begins, _ = made(rows, rows + reach, keys=max(1, rows // 3))
+    done = run(lambda ctx, b, x, y: groups.running(ctx, b, [x, y], reach), begins, value, key)
+    assert done.rounds == groups.turns_of(reach, rows)
+    group = np.cumsum(begins)
+    window = 2 ** groups.turns_of(reach, rows)
+    for column, found in zip((value, key), np.split(done.signed, 2), strict=True):
+        for row in range(rows):
+            own = [at for at in range(max(0, row - window + 1), row + 1) if group[at] == group[row]]
+            assert int(found[row]) == int(column[own].sum())
+    longest = np.bincount(group).max()
+    if longest <= reach:
+        whole = np.concatenate([np.cumsum(each) for each in np.split(value, np.flatnonzero(begins)[1:])])
+        assert np.array_equal(np.split(done.signed, 2)[0], whole)
+
+
+@pytest.mark.parametrize("rows", [1, 5, 64, 130])
+def test_rows_with_public_numbers_are_found_wherever_they_are(rows: int) -> None:
+    rng = np.random.default_rng(rows)
+    count = max(1, rows // 4)
+    numbers = np.zeros(rows, np.int64)
+    at = rng.permutation(rows)[:count]
+    numbers[at] = np.arange(1, count + 1)
+    x, y = rng.integers(-(2**62), 2**62, (2, rows))
+    done = run(lambda ctx, n, x, y: groups.picked(ctx, n, [x, y], count), numbers, x, y)
+    assert np.array_equal(done.signed, np.concatenate([x[at], y[at]]))
+
+
+@pytest.mark.parametrize(
+    "numbers", [[1, 2, 2, 0], [1, 0, 0, 0], [1, 2, 3, 0], [0, 0, 0, 0], [1, 2, 0, 9], [1, 2, -1, 0]]
+)
+def test_rows_with_other_numbers_than_the_public_ones_are_refused(numbers: list[int]) -> None:
+    with pytest.raises(PeerError, match=r"peer\.positions"):
+        run(lambda ctx, n, x: groups.picked(ctx, n, [x], 2), np.array(numbers), np.zeros(4, np.int64))
+
+
+@pytest.mark.parametrize("rows", [1, 2, 64, 130, 1100])
+@pytest.mark.parametrize("words", [1, 2])
+def test_keys_of_one_or_two_words_put_rows_in_order_and_back(rows: int, words: int) -> None:
+    """Keys as bits under XOR: equal ones keep their order; the last rows come back to where they were."""
+    rng = np.random.default_rng(rows + words)
+    number = (rows - 1).bit_length()
+    high = [int(each) for each in rng.integers(0, 5, rows)]
+    bits = number + 3 if words == 1 else 64 + 3
+    shift = bits - 3
+    whole = [each << shift for each in high]
+    keys = [np.array([(each >> 64 * w) % 2**64 for each in whole], np.uint64) for w in range(words)]
+    x, last = rng.integers(-(2**62), 2**62, rows), rows - rows // 3
+    xor = np.random.default_rng(9)
+    parts = [
+        [a := xor.integers(0, 2**64, rows, np.uint64), b := xor.integers(0, 2**64, rows, np.uint64), key ^ a ^ b]
+        for key in keys
+    ]
+    first, second = (xor.integers(0, 2**64, rows, np.uint64) for _ in range(2))
+    parts.append([first, second, x.view(np.uint64) - first - second])
+
+    def act(ctx: Context, *columns: Words) -> Role[Any]:
+        *shared, payload = columns
+        _, moved, way = yield from order.sorted_keys(ctx, shared, bits, [payload])
+        (back,) = yield from order.put_back(ctx, way, moved, last)
+        return sharing.joined(*moved, back)
+
+    done = run(act, parts=parts)
+    assert np.array_equal(done.signed, np.concatenate([x[np.argsort(high, kind="stable")], x[rows - last :]]))

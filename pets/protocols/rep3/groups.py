@@ -201,6 +201,52 @@ def scanned(ctx: Context, begins: Words, columns: Sequence[Words], combine: Comb
     return values
 
 
+def running(ctx: Context, begins: Words, columns: Sequence[Words], reach: int) -> Role[list[Words]]:
+    """Each row of the columns and those before it in its group, added up, in groups of at most ``reach`` rows.
+
+    In a longer group at least the last ``reach`` rows are, the row itself included.
+
+    Sizes:   with t = ceil(log2 reach): ``mul``: a word a row and column, and one more but for the last time, t times; t
+             rounds. Learned: nothing.
+    """
+    rows, flags, values = begins.rows, begins, list(columns)
+    turns = turns_of(reach, rows)
+    for turn in range(turns):
+        step = 1 << turn
+        goes_on = public(ctx, 1, rows) - flags
+        gains = [_moved(ctx, each, step, 0) for each in values]
+        if turn < turns - 1:
+            gains.append(_moved(ctx, flags, step, 1))
+        taken = yield from multiply(ctx, joined(*([goes_on] * len(gains))), joined(*gains))
+        parts = [taken[slice(at * rows, (at + 1) * rows)] for at in range(len(gains))]
+        values = [old + part for old, part in zip(values, parts[: len(values)], strict=True)]
+        if turn < turns - 1:
+            flags = flags + parts[-1]
+    return values
+
+
+def turns_of(reach: int, rows: int) -> int:
+    """How often ``running`` doubles what it has added up."""
+    return (min(reach, rows) - 1).bit_length()
+
+
+def picked(ctx: Context, numbers: Words, columns: Sequence[Words], count: int) -> Role[list[Words]]:
+    """The rows that have the numbers 1 to ``count``, each once, in that order; all others have the number 0.
+
+    Sizes:   ``move``: a word a row and column, and one more, each way between two parties, three times; ``open``: a
+             word a row; 4 rounds.
+    Learned: nothing: which numbers there are is public, and they are opened after a shuffle.
+    Raises:  PeerError peer.positions if what is opened is anything else.
+    """
+    (hidden, *moved), _ = yield from shuffled(ctx, [numbers, *columns])
+    found = yield from opened(ctx, hidden)
+    at = np.flatnonzero(found)
+    order = np.argsort(found[at], kind="stable")
+    if not np.array_equal(found[at][order], np.arange(1, count + 1, dtype=np.uint64)):
+        raise PeerError("peer.positions", label="open")
+    return [Words(each.own[at[order]], each.next[at[order]]) for each in moved]
+
+
 def summed(x: Words) -> Words:
     """The sum of all rows. Shapes: (n,) gives (1,)."""
     own, following = (np.array([each.sum(dtype=np.uint64)]) for each in (x.own, x.next))

@@ -140,6 +140,28 @@ def put_back(ctx: Context, way: Way, columns: Sequence[Words], last: int) -> Rol
     return table
 
 
+def sorted_keys(
+    ctx: Context, keys: Sequence[Words], bits: int, payload: Sequence[Words] = ()
+) -> Role[tuple[list[Words], list[Words], Way]]:
+    """Rows in ascending order of keys that are shared with XOR, payload with them: keys, payload, and the way back.
+
+    ``keys``: words of 64 bits, the lowest first, ``bits`` in all. The low ceil(log2 n) bits are 0 in every row: they
+    take the row's number, by which equal keys keep their order.
+
+    Sizes:   ``move``: a word a row for each word of the keys and each column, each way three times; then those of
+             ``rank.ranked``. 3 rounds before it.
+    Learned: nothing: what is opened is the order of shuffled rows, which is uniform.
+    Raises:  PeerError peer.positions if what is opened is no order.
+    """
+    number = _count(ctx, keys[0].rows)
+    numbered = [Words(keys[0].own ^ number.own, keys[0].next ^ number.next), *keys[1:]]
+    moved, hidden, orders = yield from _shuffled(ctx, payload, numbered)
+    widths = [min(64, bits - 64 * place) for place in range(len(hidden))]
+    order = yield from ranked(ctx, stacked(*(_planes(each, width) for each, width in zip(hidden, widths, strict=True))))
+    found = [_ordered(each, order) for each in (*hidden, *moved)]
+    return found[: len(hidden)], found[len(hidden) :], Way(orders, order)
+
+
 def _behind(high: Words, bits: int, low: Words) -> Words:
     """Words under sharing with XOR: ``high`` above the ``bits`` bits of ``low``."""
     shift = np.uint64(bits)

@@ -197,14 +197,14 @@ def _placed(
     return zero, shared
 
 
-def from_two(ctx: Context, first: int, part: U64Array | None, rows: int) -> Role[Words]:
-    """Shares of what parties ``first`` and ``first + 1`` hold in two additive parts.
+def from_two(ctx: Context, first: int, part: U64Array | None, rows: int, *, xor: bool = False) -> Role[Words]:
+    """Shares of what parties ``first`` and ``first + 1`` hold in two parts that add up, or XOR.
 
     Sizes:   ``two``: one word a row each way between the two; the third is silent.
     Learned: nothing: each part is masked by a stream that the other lacks.
     Source:  our design (protocols.md 4.4): it takes over where helper_join ends.
     """
-    return Words(*(yield from _from_two(ctx, first, part, rows, xor=False)))
+    return Words(*(yield from _from_two(ctx, first, part, rows, xor=xor)))
 
 
 def planes_from_two(ctx: Context, first: int, part: U64Array | None, bits: int, rows: int) -> Role[Bits]:
