@@ -5,7 +5,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -15,35 +14,25 @@ from pets.check.diff import compare
 from pets.check.differencing import Terms, judge
 from pets.check.noised import noised_columns
 from pets.check.releases import Entry, release_of
-from pets.errors import PetsError, SpecError
-from pets.kernels import okvs, permute, prf, tags
+from pets.errors import SpecError
 from pets.local import local_network
-from pets.party import gate, prepare
 from pets.party.evidence import verify_evidence
-from pets.plan.cost import forecast, parties_of
+from pets.plan.cost import parties_of
 from pets.plan.review import review
-from pets.protocols import helper_join, rows
-from pets.protocols.rep3.sharing import Words
 from pets.released import read
 from pets.result import evidence_keys, recompute
-from pets.spec.cards import load_cards
-from pets.spec.ir import Read
 from pets.spec.model import Spec
 from pets.spec.moments import roles
 from pets.spec.query import ColumnRef
 from pets.spec.sql import bind
 from tests.oracles import random_queries as drawn
 from tests.oracles import sql, three_tables
-from tests.oracles.direct import Direct, freeze, only, stream
-from tests.oracles.helper_join import families
-from tests.oracles.play import Transcript
-from tests.protocols.test_helper_join import LENGTHS, altered
+from tests.oracles.direct import Direct, freeze
 from tests.test_controlled import compared
 from tests.test_controlled import spec_of as controlled
 from tests.test_queries import rounds
 
 QUERIES = 3
-ROLES = ("a", "b", "d", "helper")
 
 
 def frozen(found: drawn.World, folder: Path) -> tuple[dict[str, Any], dict[str, sql.Rows]]:
@@ -192,180 +181,6 @@ def test_exact_releases_are_what_the_reference_shows(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(100, 160))
 def test_many_exact_releases_are_what_the_reference_shows(seed: int, tmp_path: Path) -> None:
     exact_world(seed, tmp_path)
-
-
-# -- what is sent -----------------------------------------------------------------------------------------------------
-
-
-def one(folder: Path, seed: int = 3) -> Direct:
-    found = three_tables.world(seed)
-    text = "SELECT a.d0a, c.d0c, COUNT(*) AS n, SUM(c.ic) AS s, CORR(a.ea, c.ec) AS r, SUM(b.wb) AS w FROM stays a "
-    text += "JOIN homes b ON a.{} = b.{} JOIN schools c ON b.{} = c.{} GROUP BY a.d0a, c.d0c"
-    a, b, c = found.keys
-    return Direct.of(drawn.spec_of(found, text.format(a, b, b, c)), frozen(found, folder)[0])
-
-
-def test_what_is_sent_is_what_gate_and_forecast_say(tmp_path: Path) -> None:
-    direct = one(tmp_path)
-    transcript, plan = direct.played(seed=1), direct.plan
-    found = forecast(plan, load_cards())
-    assert sum(message.size for message in found.messages) == found.size == transcript.bytes()
-    named = {r: party if r != "result" else f"{party}:result" for r, party in parties_of(plan).items()}
-    for role in ROLES:
-        projected = [
-            (e.role, e.label, e.slot.column, e.count)
-            for e in gate.project_plan(plan, named, role)  # type: ignore[arg-type]
-            if e.sending
-        ]
-        assert projected == [(k[1], k[2], k[3], len(array)) for k, array in transcript.sent if k[0] == role]
-
-
-def test_traffic_and_tokens_do_not_depend_on_who_is_in_the_tables(tmp_path: Path) -> None:
-    """Whoever matches, in one table, in both or in none: sizes stay, and tokens are as distinct as ever."""
-    direct = one(tmp_path)
-    shapes = set()
-    for keep in ({}, {"a": _none}, {"b": _none}, {"d": _none}, {"a": _none, "b": _none, "d": _none}):
-        transcript = direct.played(seed=1, keep=keep)
-        shapes.add(str(transcript.shape_of_traffic()))
-        lists = [transcript.array(label) for label in ("T", "Td")]
-        for tokens in lists:
-            assert len(np.unique(tokens, axis=0)) == len(tokens)
-        assert not {bytes(t) for t in lists[0]} & {bytes(t) for t in lists[1]}
-    assert len(shapes) == 1
-
-
-def test_role_d_receives_nothing_and_the_helper_s_words_are_as_good_as_random(tmp_path: Path) -> None:
-    transcript = one(tmp_path).played(seed=2)
-    assert not [key for key, _ in transcript.sent if key[1] == "d"]
-    assert {key[1] for key, _ in transcript.sent if key[0] == "d"} == {"helper"}
-    for key, array in transcript.sent:
-        if key[1] == "helper" and key[2] in ("Pc", "P", "Pdc", "Pd"):
-            assert not np.any(array < np.uint64(2**32)), "a slot that is 0 or a value shows"
-
-
-def test_a_second_run_shares_no_token_and_no_slot_with_the_first(tmp_path: Path) -> None:
-    direct = one(tmp_path)
-    first, second = direct.played(seed=1), direct.played(seed=2)
-    for label in ("T", "Td", "Pc", "Pdc"):
-        one_run, other = ({row.tobytes() for row in run.array(label)} for run in (first, second))
-        assert not one_run & other
-
-
-def _none(table: Any) -> Any:
-    return only(table, np.zeros(table.rows, bool))
-
-
-def test_a_wrong_place_ends_the_run(tmp_path: Path) -> None:
-    direct = one(tmp_path)
-    with pytest.raises(PetsError, match=r"peer\.positions"):
-        direct.played(seed=1, alter=altered("M8", np.zeros_like))
-
-
-@pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Direct, Transcript, dict[int, list[Words]]]:
-    """A run with values of all three tables, and what each of the three has of the computed rows, by its number."""
-    direct = one(tmp_path_factory.mktemp("terms"))
-    kept: dict[int, list[Words]] = {}
-    real = rows.filtered
-
-    def noting(ctx: Any, *args: Any) -> Any:
-        kept[ctx.me] = yield from real(ctx, *args)
-        return kept[ctx.me]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(helper_join.rows, "filtered", noting)
-        transcript = direct.played(seed=5)
-    return direct, transcript, kept
-
-
-def listed(direct: Direct) -> dict[str, int]:
-    return load_cards()["star_join"].names(dict(direct.plan.join.public))
-
-
-Played = tuple[Direct, Transcript, dict[int, list[Words]]]
-
-
-def test_tables_under_their_masks_are_read_by_the_tokens_of_their_persons(played: Played) -> None:
-    """Pc, P, Pdc and Pd less nothing but the masks that the card says; T and Td have tokens of keys of their own."""
-    direct, transcript, _ = played
-    keys, names, join = families(5), listed(direct), direct.plan.join
-    assert join.third is not None
-    q = permute.permutation(keys["ab@a"].key("q", purpose="permutation"), names["n_list_a"])
-    reads = {each.out: each for each in direct.plan.steps if isinstance(each, Read)}
-    for step, pair, label, tables, third in (
-        (join.b, "ab", "T", ("Pc", "P"), "third"),
-        (join.third.read, "ad", "Td", ("Pdc", "Pd"), "third_d"),
-    ):
-        family, shape = keys[f"{pair}@a"], prepare.shape_of(join)
-        people = prepare.people_of_b(reads[step], join, shape, direct.tables[step], stream(5, pair[1]))
-        tokens, checks = (
-            tags.tag_rows(
-                family.key(key, purpose="tags"),
-                tags.id_blocks(
-                    people.ids,
-                    fixed=join.fixed_ids,
-                    key=None if join.fixed_ids else family.key("idhash", purpose="hash of identifiers"),
-                ),
-                np.ones(len(people.ids), np.uint16),
-                width=width,
-            )
-            for key, width in (("tag", 16), ("check", 8))
-        )
-        places, slots = okvs.Places(tokens, names[third]), 3 * names[third] + 56
-        unmasked = transcript.array(tables[0]) + prf.words(family.key("rc", 0), slots)
-        assert np.array_equal(okvs.read(unmasked, places), checks.reshape(-1).view(np.uint64))
-        shape_of = shape.of_d if label == "Td" else shape  # type: ignore[union-attr]
-        for place, column in enumerate(shape_of.travelling):  # type: ignore[union-attr]
-            unmasked = transcript.array(tables[1], place) + prf.words(family.key("r", column), slots)
-            assert np.array_equal(okvs.read(unmasked, places).view(np.int64), people.values[column])
-        of_a = prepare.rows_of_a(reads[join.a], join, shape, direct.tables[join.a], stream(5, "a"))
-        here = {row.tobytes() for row in tags.tag_rows(
-            family.key("tag", purpose="tags"),
-            tags.id_blocks(of_a.ids, fixed=join.fixed_ids,
-                           key=None if join.fixed_ids else family.key("idhash", purpose="hash of identifiers")),
-            of_a.occurrence, width=16)}  # fmt: skip
-        sent = [row.tobytes() for row in transcript.array(label)]
-        assert here <= set(sent) and len(sent) == names["n_list_a"] == len(q)
-
-
-def test_the_messages_that_end_it_are_their_terms(played: Played) -> None:
-    """Mr with what a has is computed - mask(s_bc, rows); M6c is made of that mask, in b's orders, under r2."""
-    direct, transcript, kept = played
-    keys, n = families(5), listed(direct)["n_list_a"]
-    q = permute.permutation(keys["ab@a"].key("q", purpose="permutation"), n)
-    rho2 = permute.permutation(keys["ab@a"].key("rho2", purpose="permutation"), n)
-    for column in range(listed(direct)["v"]):
-        mask = prf.words(keys["bc@c"].key("rows", column), n)
-        own, third = kept[0][column], kept[1][column]
-        computed = (own.own + own.next + third.next)[:n]
-        assert np.array_equal(own.own[:n] + own.next[:n] + transcript.array("Mr", column), computed - mask)
-        running = np.cumsum(mask[q], dtype=np.uint64)
-        placed = np.empty_like(running)
-        placed[rho2] = running
-        assert np.array_equal(transcript.array("M6c", column), placed - prf.words(keys["ab@b"].key("r2", column), n))
-
-
-def test_a_part_of_a_row_is_no_value_to_who_has_it(played: Played) -> None:
-    """No part of any of the three is small, as the values are; a and the helper together have what it takes."""
-    for mine in played[2].values():
-        for column in mine:
-            for part in (column.own, column.next):
-                assert not np.any(part < np.uint64(2**32)), "a part shows a value"
-
-
-@pytest.mark.parametrize("what", LENGTHS)
-@pytest.mark.parametrize(
-    "label", ["T", "Td", "M8", "Pc", "P", "Pdc", "Pd", "two", "in", "mul", "Mr", "M6c", "Mn", "M7a"]
-)
-def test_a_wrong_count_is_refused_before_it_is_read(label: str, what: str, small: Direct) -> None:
-    with pytest.raises(PetsError) as caught:
-        small.played(seed=1, alter=altered(label, LENGTHS[what]), gates=True)
-    assert caught.value.code == "peer.bad-length"
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Direct:
-    return one(tmp_path_factory.mktemp("small"))
 
 
 # -- the specification ------------------------------------------------------------------------------------------------
