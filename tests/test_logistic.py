@@ -352,6 +352,33 @@ def test_it_is_a_use_by_name_that_no_named_rule_leaves() -> None:
     assert Use.LOGISTIC not in allowed(("any use",), "spiffe://x", "dpv:Y")
 
 
+def test_tables_of_flags_are_held_against_the_minimum_cell_by_cell() -> None:
+    """Each flag with the outcome; where there is nothing else, all together, or any two."""
+    made = world(people=5)
+    flags = {f"f{n}": {"role": "measure", "type": "integer", "min": 0, "max": 1} for n in range(4)}
+    homes = {**made.datasets[1], "columns": {**made.datasets[1]["columns"], **flags}}
+    more = drawn.World((made.datasets[0], homes), made.rows, made.keys, (), "1")
+
+    def cells(columns: str) -> list[int]:
+        spec = spec_of(more, f"SELECT LOGISTIC_REGRESSION(a.died, {columns}) AS fit {FROM}", {"min_count": 20})
+        plan = review(spec).require().plan
+        assert isinstance(plan.protection, Protect)
+        (fit,) = plan.protection.fits
+        counts = [plan.protection.counts[n] for n in plan.protection.sets[fit.rests_on]]
+        found: dict[int, int] = {}
+        for count in counts:
+            flags = count.name.count(" is ")
+            found[flags] = found.get(flags, 0) + 1
+        return [found.get(size, 0) for size in range(1, 5)]
+
+    assert cells("b.rent") == [2, 0, 0, 0], "those with the outcome and without"
+    assert cells("b.rent, b.f0, b.f1") == [0, 8, 0, 0]
+    assert cells("b.f0") == [0, 4, 0, 0]
+    assert cells("b.f0, b.f1") == [0, 0, 8, 0]
+    assert cells("b.f0, b.f1, b.damp") == [0, 0, 0, 16]
+    assert cells("b.f0, b.f1, b.f2, b.f3") == [0, 0, 6 * 8, 0]
+
+
 def test_what_it_opens_is_guarded_and_other_steps_are_another_statistic() -> None:
     made = world(people=5)
     one, other, same = (

@@ -36,6 +36,10 @@ MAX_PARTS: Final = 15
 """Sets of values that have to be there, with all their unions, as long as each becomes a sum of the join."""
 
 
+WHOLE_TABLE: Final = 3
+"""Columns of 0 and 1, if they are all regressors of a model, up to which each cell of them has to have enough persons."""
+
+
 @dataclass(frozen=True, slots=True)
 class Guarded:
     """An order statistic: numbers of the moments of its values and of those who have one, and the set it rests on."""
@@ -272,13 +276,16 @@ def tables_of(what: Aggregate, spec: Spec) -> tuple[tuple[ColumnRef, ...], ...]:
     """Of a logistic model: tables of y and columns of 0 and 1 that its numbers could give away, each by its columns.
 
     That of y and one such column follows if it is the only regressor; with others its odds are what a coefficient is
-    about. Two regressors that are both 0 or 1 have eight numbers for eight cells.
+    about. Where there are no other regressors at all, up to three make a table whose cells are hardly more than the
+    numbers that are shown: all of them count. Of more, those of y and any two.
     """
     y, *xs = what.columns
     flags = [x for x in xs if width((x.dataset, x.column), spec) <= 1]
-    if len(flags) == len(xs) == 2:
+    if len(flags) < len(xs):
+        return tuple((y, x) for x in flags) or ((y,),)
+    if len(flags) <= WHOLE_TABLE:
         return ((y, *flags),)
-    return tuple((y, x) for x in flags) or ((y,),)
+    return tuple((y, *pair) for pair in itertools.combinations(flags, 2))
 
 
 def _cells(what: Aggregate, columns: tuple[ColumnRef, ...], query: Query, spec: Spec) -> Iterator[_Linear]:
