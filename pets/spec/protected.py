@@ -37,7 +37,7 @@ MAX_PARTS: Final = 15
 
 
 WHOLE_TABLE: Final = 3
-"""Columns of 0 and 1, if they are all regressors of a model, up to which each cell of them has to have enough persons."""
+"""Columns of 0 and 1, if a model has no other regressors, up to which each cell of them has to have enough persons."""
 
 
 @dataclass(frozen=True, slots=True)
