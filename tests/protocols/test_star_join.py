@@ -124,7 +124,7 @@ def test_tables_under_their_masks_are_read_by_the_tokens_of_their_persons(played
         (join.b, "ab", "T", ("Pc", "P"), "third"),
         (join.third.read, "ad", "Td", ("Pdc", "Pd"), "third_d"),
     ):
-        family, shape = keys[f"{pair}@a"], prepare.shape_of(join)
+        family, shape = keys[f"{pair}@a"], prepare.shape_of(direct.plan)
         people = prepare.people_of_b(reads[step], join, shape, direct.tables[step], stream(5, pair[1]))
         tokens, checks = (
             tags.tag_rows(
