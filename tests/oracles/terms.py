@@ -39,6 +39,8 @@ class At:
     product: int | None = None
     summed: int | None = None
     check: int | None = None
+    word: int | None = None
+    end: int | None = None
 
     def index(self, name: str) -> int:
         if (found := getattr(self, name)) is None:
