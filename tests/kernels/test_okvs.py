@@ -105,7 +105,7 @@ def test_slots_are_evenly_spread_and_independent_of_the_dense_ones() -> None:
 
 def test_sizes_are_those_of_the_card() -> None:
     card = load_cards()["helper_join_b"]
-    public = dict.fromkeys(card.public, 1)
+    public = dict.fromkeys(card.public, 1) | {"v_c": 0, "v_k": 0}
     for keys in (1, 2, 29, 30, 31, 1000, 2**20, 2**24):
         names = card.names(public | {"n_b": keys})
         assert names["third"] == okvs.third_of(keys) == twin.third_of(keys)

@@ -59,6 +59,11 @@ def table_of(read: Read, fixed: bool, like: Draw, draw: random.Random) -> Table:
         present={name: np.array([draw.random() >= like.nulls for _ in people], np.bool_) for name in names},
         compared=tuple(np.array([draw.randint(-9, 9) for _ in people], np.int64) for _ in read.compared),
         tests=tuple(np.array([draw.random() >= like.nulls for _ in people], np.bool_) for _ in read.tests),
+        chosen={
+            each: np.array([draw.random() >= like.nulls for _ in people], np.bool_)
+            for factor in read.factors
+            for each in factor.when
+        },
     )
 
 
