@@ -43,7 +43,7 @@ class At:
     end: int | None = None
 
     def index(self, name: str) -> int:
-        if (found := getattr(self, name)) is None:
+        if (found := getattr(self, name, None)) is None:
             raise Meaningless(f"no {name} here")
         return int(found)
 
