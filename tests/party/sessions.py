@@ -7,7 +7,7 @@ import os
 import random
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,10 @@ from pets.transport.memory import MemoryNetwork, Passing
 
 HANDLE = RunHandle("ab" * 16)
 CARD = load_cards()[MODE_A]
+
+
+Tables = Mapping[tuple[str, Any], Table]
+"""What each holder brings of each dataset."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def table_of(read: Read, fixed: bool, like: Draw, draw: random.Random) -> Table:
     )
 
 
-def draw_tables(reviewed: Reviewed, draw: random.Random) -> dict[str, Table]:
+def draw_tables(reviewed: Reviewed, draw: random.Random) -> Tables:
     """An input of every holder: empty, full or between, all or nobody matched, without or with only NULLs."""
     fixed = join_of(reviewed.plan).fixed_ids
     pool = draw.choice([0.0, 1.0, draw.random()])
@@ -75,11 +79,14 @@ def draw_tables(reviewed: Reviewed, draw: random.Random) -> dict[str, Table]:
     def some() -> float:
         return draw.choice([0.0, 1.0, draw.random()])
 
-    return {
-        step.dataset: table_of(step, fixed, Draw(some(), some(), pool), draw)
-        for step in reviewed.plan.steps
-        if isinstance(step, Read)
-    }
+    found = {}
+    for step in reviewed.plan.steps:
+        if isinstance(step, Read):
+            parts = reviewed.spec.dataset(step.dataset).holders or {step.party: step.max_rows}
+            for party, most in parts.items():
+                own = replace(step, max_rows=most)
+                found[step.dataset, party] = table_of(own, fixed, Draw(some(), some(), pool), draw)
+    return found
 
 
 @dataclass
@@ -131,7 +138,7 @@ class _Run:
         with self.lock:
             if run_id not in self.networks:
                 endpoint = session.result_endpoint(self.reviewed)
-                made = MemoryNetwork([*self.reviewed.spec.computing, endpoint], run_id)
+                made = MemoryNetwork([*self.reviewed.spec.servers, endpoint], run_id)
                 made.taps.append(self.note)
                 self.networks[run_id] = made
             return self.networks[run_id]
@@ -152,7 +159,7 @@ class _Noting(Gate):
         return super().pass_out(act)
 
 
-def run(reviewed: Reviewed, tables: Mapping[str, Table]) -> Played:
+def run(reviewed: Reviewed, tables: Tables) -> Played:
     """One honest run; what came of it, opened, and everything that was on the wire."""
     made = _Run(reviewed)
     shape = prepare.shape_of(reviewed.plan)
@@ -160,13 +167,13 @@ def run(reviewed: Reviewed, tables: Mapping[str, Table]) -> Played:
     own = hello.make(agreed, os.urandom(16), {})
     roles = {party: role for role, party in session.roles_of(reviewed).items()}
     failed: list[BaseException] = []
-    for party in reviewed.spec.computing:
+    for party in reviewed.spec.servers:
         made.sessions[party] = session.Session(
             reviewed,
             party,
             HANDLE,
             carrier=_Carrier(made, party),
-            bring=lambda read: tables[read.dataset],
+            bring=lambda read, party=party: tables[read.dataset, party],  # type: ignore[misc]
             result_hello=own.body,
             entropy=os.urandom,
             deadline_s=30.0,
@@ -180,7 +187,7 @@ def run(reviewed: Reviewed, tables: Mapping[str, Table]) -> Played:
         except BaseException as error:
             failed.append(error)
 
-    threads = [threading.Thread(target=play, args=(party,)) for party in reviewed.spec.computing]
+    threads = [threading.Thread(target=play, args=(party,)) for party in reviewed.spec.servers]
     for thread in threads:
         thread.start()
     bodies = [made.sessions[party].hello_body for party in reviewed.spec.computing]

@@ -254,8 +254,11 @@ def test_the_records_that_are_drawn_are_really_run(monkeypatch: pytest.MonkeyPat
     reviewed, totals = declared(6), set[int]()
     for seed in range(30):
         tables = sessions.draw_tables(reviewed, random.Random(seed))
-        others = {bytes(person) for person in tables["homes"].ids}
-        matched = sum(bytes(person) in others for person in tables["stays"].ids)
+        stays, homes = (
+            next(table for (name, _), table in tables.items() if name == each) for each in ("stays", "homes")
+        )
+        others = {bytes(person) for person in homes.ids}
+        matched = sum(bytes(person) in others for person in stays.ids)
         cells = len(reviewed.plan.steps[1].dimensions[0].levels)  # type: ignore[union-attr]
         assert int(sessions.run(reviewed, tables).opened[:cells].sum()) == matched
         totals.add(matched)
