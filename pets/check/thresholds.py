@@ -7,6 +7,7 @@ from math import prod
 from typing import Final
 
 from pets.check.budget import exact
+from pets.check.narrowed import spans
 from pets.check.rules import Asked, Found, conditions, rule
 from pets.spec import moments as taken_apart
 from pets.spec.banded import across
@@ -14,6 +15,7 @@ from pets.spec.control import Control
 from pets.spec.dominance import below_zero
 from pets.spec.lines import MAX_LINED
 from pets.spec.ordering import PERSONS_A_PLACE, fits
+from pets.spec.population import Undecided
 from pets.spec.protected import MAX_PARTS, PLAIN, by_person, follows, held_sums, overlapping, width
 from pets.spec.query import LOGISTIC, ORDER, Aggregate, ColumnRef, Statistic
 
@@ -125,20 +127,36 @@ def _shown_alike(control: Control, least: int) -> int:
 def far_from_zero(asked: Asked) -> Found:
     """An exact sum of values that are all far from zero, divided by them, gives the count that rounding is to hide.
 
+    Far from zero as declared, or because WHERE or a CASE leaves no others.
+
     Refused if, of as few as the minimum with a mean in the middle of the range, it leaves less open than rounding does.
     """
     if asked.control is None or asked.control.round_to == 1 or not asked.measured:
         return
     for ref in _measures(asked):
         column = asked.spec.dataset(ref.dataset).columns[ref.column]
-        low, high = sorted(map(abs, column.scaled_range))
-        same_sign = column.scaled_range[0] * column.scaled_range[1] > 0
-        if same_sign and asked.control.min_count * (high**2 - low**2) < 2 * low * high * asked.control.round_to:
+        told = f"its sum, which is exact, divided by that gives the count that is rounded to {asked.control.round_to}"
+        try:
+            narrow = next((span for span in spans(asked.query, asked.spec, ref) if _tells(span, asked.control)), None)
+        except Undecided:
             yield (
                 f"computation.sql: SUM <- {ref}",
-                f"{ref} is from {column.min} to {column.max}: its sum, which is exact, divided by that gives the count "
-                f"that is rounded to {asked.control.round_to}",
+                f"the conditions on {ref} are too many to say where they leave it: if near one value, {told}",
+                "ask with fewer conditions on it, or write round_to = 1",
+            )
+            continue
+        if narrow == column.scaled_range:
+            yield (
+                f"computation.sql: SUM <- {ref}",
+                f"{ref} is from {column.min} to {column.max}: {told}",
                 "take a typical value off it, so that its range has 0 in it, group by it, or write round_to = 1",
+            )
+        elif narrow is not None:
+            low, high = (exact(Fraction(end, 10**column.places)) for end in narrow)
+            yield (
+                f"computation.sql: SUM <- {ref}",
+                f"WHERE or a CASE leaves {ref} from {low} to {high}: {told}",
+                "leave more of its range, count only, or write round_to = 1",
             )
     for output in asked.query.outputs:
         what = output.what
@@ -150,6 +168,12 @@ def far_from_zero(asked: Asked) -> Found:
                     f"count that is rounded to {asked.control.round_to}",
                     "take a condition on another column, group by a CASE, or write round_to = 1",
                 )
+
+
+def _tells(span: tuple[int, int], control: Control) -> bool:
+    """True if a sum of values of this range tells their number more closely than rounding does."""
+    low, high = sorted(map(abs, span))
+    return span[0] * span[1] > 0 and control.min_count * (high**2 - low**2) < 2 * low * high * control.round_to
 
 
 _COUNTS: Final = frozenset({Statistic.COUNT_ROWS, Statistic.COUNT_VALUES, Statistic.COUNT_PEOPLE})

@@ -112,6 +112,22 @@ class Space:
         """The columns on which it depends whether a row is in the population."""
         return frozenset(self._node(number).column for number in self._below(one))
 
+    def hull(self, one: int, column: str) -> "tuple[Fraction | None, Fraction | None] | None":
+        """From where to where an ordered column's values lie, the end not included; None where nothing bounds them.
+
+        None for both if no row has a value.
+        """
+        shadow = self.onto(one, frozenset({column}))
+        if shadow in (NONE, EVERY):
+            return None if shadow == NONE else (None, None)
+        node = self._node(shadow)
+        parts: list[tuple[Fraction | None, int]] = [(None, node.rest)]
+        parts += [(Fraction(point), child) for point, child in node.steps]
+        there = [at for at, (_, child) in enumerate(parts) if child != NONE]
+        if not there:
+            return None
+        return parts[there[0]][0], (parts[there[-1] + 1][0] if there[-1] + 1 < len(parts) else None)
+
     # -- making them --------------------------------------------------------------------------------------------------
 
     def of(self, predicate: Predicate | None, dataset: Dataset) -> int:
