@@ -60,10 +60,12 @@ def in_the_clear(sql: str, parts: Parts) -> pd.DataFrame:
 def same(found: pd.DataFrame, true: pd.DataFrame, keys: list[str], numbers: list[str]) -> None:
     """Each group that there is has its numbers; each other group of the domain is withheld, for nobody is in it."""
     expected = {tuple(row[key] for key in keys): row for row in true.to_dict("records")}
+    if not keys and all(pd.isna(number) or number == 0 for number in expected[()].values()):
+        expected = {}  # without GROUP BY, SQL has a row of zeros and NULL for nobody
     for row in found.to_dict("records"):
         group = tuple(row[key] for key in keys)
         for name in numbers:
-            if group in expected and not (len(keys) == 0 and pd.isna(expected[group][name])):
+            if group in expected:
                 assert row[name] == pytest.approx(expected[group][name], rel=1e-12), (group, name)
             else:
                 assert pd.isna(row[name]), (group, name)
