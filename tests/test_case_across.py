@@ -14,15 +14,11 @@ from pets.approve.columns import Use, uses_of
 from pets.check.diff import compare
 from pets.check.releases import release_of
 from pets.errors import AuditError, SpecError
-from pets.party import gate
 from pets.plan import wiring
-from pets.plan.cost import forecast
 from pets.plan.review import review
 from pets.released import read
 from pets.spec import moments
 from pets.spec.banded import BandedAcross, across
-from pets.spec.cards import load_cards
-from pets.spec.ir import HelperJoin
 from pets.spec.model import Spec
 from pets.spec.query import ColumnRef
 from pets.spec.sql import bind
@@ -33,9 +29,10 @@ from tests.check.test_mode_b import in_mode_b
 from tests.oracles import random_queries as drawn
 from tests.oracles import sql
 from tests.oracles.direct import Direct, freeze
+from tests.oracles.projected import as_planned
 from tests.spec.sql.test_bands import keys
 from tests.test_keyed import one_row
-from tests.test_queries import rounds
+from tests.test_queries import agrees
 
 QUERIES = 3
 
@@ -98,10 +95,7 @@ def run_world(seed: int, folder: Path) -> list[Direct]:
         if across(direct.query.group_by) is None:
             continue
         ran.append(direct)
-        if not rounds(direct):
-            opened = direct.opened(seed=number)
-            wrong = sql.differences(spec, direct.query, sql.expected(spec, direct.query, rows), direct.table(opened))
-            assert not wrong, f"{text}\n{wrong}"
+        agrees(direct, rows, number)
         if len(ran) == QUERIES:
             break
     return ran
@@ -131,20 +125,7 @@ def test_what_is_sent_is_what_gate_and_forecast_say(tmp_path: Path) -> None:
     """Operation by operation and byte by byte, from the plan alone."""
     for direct in [*run_world(3, tmp_path / "3"), *run_world(4, tmp_path / "4")]:
         transcript = direct.played(seed=1)
-        found = forecast(direct.plan, load_cards())
-        assert sum(message.size for message in found.messages) == found.size == transcript.bytes()
-        join = next(step for step in direct.plan.steps if isinstance(step, HelperJoin))
-        roles = {"a": join.role_a, "b": join.role_b, "helper": join.helper, "result": direct.plan.steps[-2].to}  # type: ignore[union-attr]
-        named = {role: party if role != "result" else f"{party}:result" for role, party in roles.items()}
-        for role in ("a", "b", "helper"):
-            projected = [
-                (e.role, e.label, e.slot.column, e.count)
-                for e in gate.project_plan(direct.plan, named, role)  # type: ignore[arg-type]
-                if e.sending
-            ]
-            assert projected == [
-                (key[1], key[2], key[3], len(array)) for key, array in transcript.sent if key[0] == role
-            ]
+        as_planned(direct.plan, transcript)
         empty = direct.played(seed=1, keep={"a": crossing._none, "b": crossing._none})
         assert transcript.shape_of_traffic() == empty.shape_of_traffic()
 

@@ -8,16 +8,14 @@ import numpy as np
 import pytest
 
 from pets.errors import SpecError
-from pets.party import gate, prepare
-from pets.plan.cost import forecast
+from pets.party import prepare
 from pets.plan.review import review
-from pets.spec.cards import load_cards
-from pets.spec.ir import HelperJoin
 from tests.check.test_mode_b import in_mode_b
 from tests.oracles import random_queries as drawn
 from tests.oracles import sql
 from tests.oracles.direct import Direct, freeze
-from tests.test_queries import rounds
+from tests.oracles.projected import as_planned
+from tests.test_queries import agrees
 
 QUERIES = 4
 OPS = ("=", "<>", "<", "<=", ">", ">=")
@@ -103,10 +101,7 @@ def run_world(seed: int, folder: Path) -> list[Direct]:
         if direct.query.rows is None:
             continue
         ran.append(direct)
-        if not rounds(direct):
-            opened = direct.opened(seed=number)
-            wrong = sql.differences(spec, direct.query, sql.expected(spec, direct.query, rows), direct.table(opened))
-            assert not wrong, f"{text}\n{wrong}"
+        agrees(direct, rows, number)
         if len(ran) == QUERIES:
             break
     return ran
@@ -128,19 +123,7 @@ def test_what_is_sent_is_what_gate_and_forecast_say(tmp_path: Path) -> None:
     for direct in run_world(3, tmp_path):
         transcript = direct.played(seed=1)
         plan = direct.plan
-        found = forecast(plan, load_cards())
-        assert sum(message.size for message in found.messages) == found.size == transcript.bytes()
-        join = next(step for step in plan.steps if isinstance(step, HelperJoin))
-        roles = {"a": join.role_a, "b": join.role_b, "helper": join.helper, "result": plan.steps[-2].to}  # type: ignore[union-attr]
-        named = {role: party if role != "result" else f"{party}:result" for role, party in roles.items()}
-        for role in ("a", "b", "helper"):
-            projected = [
-                (e.role, e.label, e.slot.column, e.count)
-                for e in gate.project_plan(plan, named, role)  # type: ignore[arg-type]
-                if e.sending
-            ]
-            sent = [(key[1], key[2], key[3], len(array)) for key, array in transcript.sent if key[0] == role]
-            assert projected == sent
+        as_planned(plan, transcript)
 
 
 def test_traffic_does_not_depend_on_who_meets_the_condition(tmp_path: Path) -> None:

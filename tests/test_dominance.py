@@ -15,13 +15,10 @@ import pytest
 from pets import controlled
 from pets.errors import LeakError, SpecError
 from pets.local import local_network
-from pets.party import gate
-from pets.plan.cost import forecast
 from pets.plan.lower import lower
 from pets.plan.review import review
-from pets.spec.cards import load_cards
 from pets.spec.control import Control, effective
-from pets.spec.ir import Open, Protect
+from pets.spec.ir import Protect
 from pets.spec.sql import bind
 from tests import test_three_tables as three
 from tests.check.test_mode_b import in_mode_b
@@ -29,6 +26,7 @@ from tests.oracles import random_queries as drawn
 from tests.oracles import sql
 from tests.oracles.control import dominated
 from tests.oracles.direct import Direct, freeze, only
+from tests.oracles.projected import as_planned
 from tests.test_controlled import reference, spec_of
 
 QUERIES = 4
@@ -209,17 +207,7 @@ def test_what_is_sent_is_what_gate_and_forecast_say_whoever_dominates(tmp_path: 
     whole = drawn.spec_of(found, "SELECT COUNT(*) FROM stays a JOIN homes b ON a.x = b.x")
     direct = Direct.of(spec, freeze(whole, found.rows, tmp_path))
     transcript = direct.played(seed=1)
-    told = forecast(direct.plan, load_cards())
-    assert sum(message.size for message in told.messages) == told.size == transcript.bytes()
-    join, opened = direct.plan.join, next(step for step in direct.plan.steps if isinstance(step, Open))
-    named = {"a": join.role_a, "b": join.role_b, "helper": join.helper, "result": f"{opened.to}:result"}
-    for role in ("a", "b", "helper"):
-        projected = [
-            (e.role, e.label, e.slot.column, e.count)
-            for e in gate.project_plan(direct.plan, named, role)  # type: ignore[arg-type]
-            if e.sending
-        ]
-        assert projected == [(k[1], k[2], k[3], len(array)) for k, array in transcript.sent if k[0] == role]
+    as_planned(direct.plan, transcript)
     nobody = direct.played(seed=1, keep=dict.fromkeys("ab", _none))
     assert nobody.shape_of_traffic() == transcript.shape_of_traffic()
 

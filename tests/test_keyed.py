@@ -12,14 +12,10 @@ import pytest
 import pets
 from pets.errors import ConfigError, SpecError
 from pets.kernels import prf
-from pets.party import gate
 from pets.plan import wiring
-from pets.plan.cost import forecast
 from pets.plan.review import review
 from pets.protocols import helper_join
 from pets.spec import moments
-from pets.spec.cards import load_cards
-from pets.spec.ir import HelperJoin
 from tests import test_controlled as controlled
 from tests import test_crossing as crossing
 from tests import test_order_statistics as in_order
@@ -28,7 +24,8 @@ from tests.oracles import random_queries as drawn
 from tests.oracles import sql
 from tests.oracles.direct import Direct, freeze
 from tests.oracles.helper_join import families
-from tests.test_queries import extreme_world, most_moved, rounds
+from tests.oracles.projected import as_planned
+from tests.test_queries import agrees, extreme_world, most_moved
 
 QUERIES = 4
 
@@ -73,10 +70,7 @@ def run_world(seed: int, folder: Path) -> list[Direct]:
         if direct.plan.join.keyed is None:
             continue
         ran.append(direct)
-        if not rounds(direct):
-            opened = direct.opened(seed=number)
-            wrong = sql.differences(spec, direct.query, sql.expected(spec, direct.query, rows), direct.table(opened))
-            assert not wrong, f"{text}\n{wrong}"
+        agrees(direct, rows, number)
         if len(ran) == QUERIES:
             break
     return ran
@@ -97,20 +91,7 @@ def test_what_is_sent_is_what_gate_and_forecast_say(few: None, tmp_path: Path) -
     """Operation by operation and byte by byte, from the plan alone."""
     for direct in run_world(3, tmp_path):
         transcript = direct.played(seed=1)
-        found = forecast(direct.plan, load_cards())
-        assert sum(message.size for message in found.messages) == found.size == transcript.bytes()
-        join = next(step for step in direct.plan.steps if isinstance(step, HelperJoin))
-        roles = {"a": join.role_a, "b": join.role_b, "helper": join.helper, "result": direct.plan.steps[-2].to}  # type: ignore[union-attr]
-        named = {role: party if role != "result" else f"{party}:result" for role, party in roles.items()}
-        for role in ("a", "b", "helper"):
-            projected = [
-                (e.role, e.label, e.slot.column, e.count)
-                for e in gate.project_plan(direct.plan, named, role)  # type: ignore[arg-type]
-                if e.sending
-            ]
-            assert projected == [
-                (key[1], key[2], key[3], len(array)) for key, array in transcript.sent if key[0] == role
-            ]
+        as_planned(direct.plan, transcript)
 
 
 def test_both_checkers_agree_and_the_plan_is_wired(few: None) -> None:

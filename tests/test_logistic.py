@@ -17,18 +17,17 @@ from pets.check.releases import release_of
 from pets.errors import PeerError, SpecError, StatisticsError
 from pets.local import local_network
 from pets.party import gate, prepare
-from pets.plan.cost import forecast
 from pets.plan.review import review
 from pets.protocols import control
 from pets.secret import Secret
 from pets.spec import fitting
-from pets.spec.cards import load_cards
 from pets.spec.ir import Protect, ShownFit
 from pets.spec.query import FITTED, Aggregate, ColumnRef, Statistic
 from pets.spec.sql import bind
 from tests.oracles import random_queries as drawn
 from tests.oracles import sql
 from tests.oracles.direct import Direct, freeze, only
+from tests.oracles.projected import as_planned, roles_of
 from tests.test_controlled import spec_of
 
 FROM = "FROM stays a JOIN homes b ON a.id = b.id"
@@ -188,19 +187,8 @@ def test_what_is_sent_is_what_gate_and_forecast_say_and_shows_nothing(tmp_path: 
     spec = spec_of(made, f"SELECT LOGISTIC_REGRESSION(a.died, b.rent, 6) AS fit {FROM}", {"min_count": 12})
     direct = Direct.of(spec, freeze(spec, made.rows, tmp_path))
     transcript, other, plan = direct.played(seed=1), direct.played(seed=2), direct.plan
-    found = forecast(plan, load_cards())
-    assert sum(message.size for message in found.messages) == found.size == transcript.bytes()
-    join = plan.join
-    roles = {"a": join.role_a, "b": join.role_b, "helper": join.helper, "result": plan.steps[-2].to}  # type: ignore[union-attr]
-    named = {role: party if role != "result" else f"{party}:result" for role, party in roles.items()}
-    for role in ("a", "b", "helper"):
-        projected = [
-            (e.role, e.label, e.slot.column, e.count)
-            for e in gate.project_plan(plan, named, role)  # type: ignore[arg-type]
-            if e.sending
-        ]
-        assert projected == [(k[1], k[2], k[3], len(array)) for k, array in transcript.sent if k[0] == role]
-    sequence = gate.project_plan(plan, named, "a")  # type: ignore[arg-type]
+    as_planned(plan, transcript)
+    sequence = gate.project_plan(plan, roles_of(plan), "a")
     passage = gate.Gate(sequence, opening=Secret(bytes(32)))
     for expected in {each.label: each for each in passage.incoming}.values():
         for size in (expected.size - 1, expected.size + 8):

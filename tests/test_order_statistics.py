@@ -13,10 +13,7 @@ import pandas as pd
 import pytest
 
 from pets.local import local_network
-from pets.party import gate
-from pets.plan.cost import forecast
 from pets.plan.review import review
-from pets.spec.cards import load_cards
 from pets.spec.control import effective
 from pets.spec.ir import Derive
 from pets.spec.model import Spec
@@ -26,6 +23,7 @@ from tests.check.test_mode_b import in_mode_b
 from tests.oracles import random_queries as drawn
 from tests.oracles import sql
 from tests.oracles.direct import Direct, freeze, only
+from tests.oracles.projected import as_planned
 from tests.test_controlled import spec_of
 
 QUERIES = 3
@@ -192,18 +190,7 @@ def test_what_is_sent_is_what_gate_and_forecast_say(tmp_path: Path) -> None:
     for direct, _ in run_world(11, tmp_path):
         transcript = direct.played(seed=1)
         plan = direct.plan
-        found = forecast(plan, load_cards())
-        assert sum(message.size for message in found.messages) == found.size == transcript.bytes()
-        join = plan.join
-        roles = {"a": join.role_a, "b": join.role_b, "helper": join.helper, "result": plan.steps[-2].to}  # type: ignore[union-attr]
-        named = {role: party if role != "result" else f"{party}:result" for role, party in roles.items()}
-        for role in ("a", "b", "helper"):
-            projected = [
-                (e.role, e.label, e.slot.column, e.count)
-                for e in gate.project_plan(plan, named, role)  # type: ignore[arg-type]
-                if e.sending
-            ]
-            assert projected == [(k[1], k[2], k[3], len(array)) for k, array in transcript.sent if k[0] == role]
+        as_planned(plan, transcript)
         nobody = direct.played(seed=1, keep={"a": _none, "b": _none})
         assert nobody.shape_of_traffic() == transcript.shape_of_traffic()
 
