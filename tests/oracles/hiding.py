@@ -55,8 +55,15 @@ class Form:
     def __mod__(self, _: int) -> "Form":
         return self
 
+    def __xor__(self, other: Any) -> "Form":
+        """Bit by bit: modulo 2 the same as a sum. Whoever uses it masks the word with words of no other sum."""
+        if isinstance(other, Form):
+            return Form(self.value ^ other.value, self.bits ^ other.bits, self.of)
+        return Form(self.value ^ int(other), self.bits, self.of)
+
     __radd__ = __add__
     __rmul__ = __mul__
+    __rxor__ = __xor__
 
 
 @dataclass
@@ -82,10 +89,12 @@ class Seen(Reading):
         return np.array([Form(v, b, self.unknown) for v, b in zip(words.tolist(), bits, strict=True)], object)
 
 
-def received(card: Card, run: Run, coalition: Collection[str], **planted: Any) -> Mapping[tuple[str, int], list[int]]:
+def received(
+    card: Card, run: Run, coalition: Collection[str], reader: type[Seen] = Seen, **planted: Any
+) -> Mapping[tuple[str, int], list[int]]:
     """What a coalition is sent by others, word by word as bits of unknown words, by message and column."""
     keys = {key.name for key in card.keys if set(key.holders) & set(coalition)}
-    seen = Seen(card, run, keys=keys, **planted)
+    seen = reader(card, run, keys=keys, **planted)
     found = {}
     for message in card.messages:
         if message.element == "word" and message.receiver in coalition and message.sender not in coalition:

@@ -1,5 +1,7 @@
 """shared_join against a plaintext twin of its functionality, its card, and peers that send what no honest one does."""
 
+import random
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +14,7 @@ from pets.party import gate
 from pets.plan.cost import listed
 from pets.protocols import helper_join, shared_join
 from pets.protocols.base import Send
+from pets.protocols.rep3.sharing import Words
 from pets.secret import Secret
 from pets.spec.cards import cards_folder
 from tests.oracles import shared_join as oracle
@@ -171,12 +174,39 @@ def test_an_input_party_hears_nothing_and_ends_before_anybody_computes() -> None
     assert {key[1] for key, _ in sent if key[0] in inputs} == {"second"}
 
 
-def test_sizes_do_not_depend_on_records() -> None:
-    """Same declared sizes, other rows: the same messages of the same sizes."""
-    one = case([table((ANN, 0, 5), (BEN, 1, 6))] * 2, [table((ANN, 0, 1))] * 3)
-    other = case([table((CYD, 2, 5), (CYD, 2, 6))] * 2, [table((BEN, 0, 1))] * 3)
-    same = [play(oracle.roles(each, 1, reach=9), seed=1).shape_of_traffic() for each in (one, other)]
-    assert same[0] == same[1]
+def filled(seed: int) -> Case:
+    """Tables of one declared size, 2 and 3 holders: empty or full, one person or many, on one side only or on both."""
+    draw = random.Random(seed)
+    people = [b"%010d" % draw.randrange(10**10) for _ in range(draw.choice([1, 2, 9]))]
+    others = people if draw.random() < 0.7 else [b"%010d" % draw.randrange(10**10) for _ in range(9)]
+
+    def rows(of: list[bytes], cells: int, most: int) -> list[Row]:
+        some = draw.choice([0, most, draw.randrange(most)])
+        return [(draw.choice(of), draw.randrange(cells), (1, draw.randrange(-9, 10))) for _ in range(some)]
+
+    one = case([rows(people, 3, 7) for _ in range(2)], [rows(others, 2, 5) for _ in range(3)], right_cells=2)
+    one.most_left, one.most_right = [7, 7], [5, 5, 5]
+    return one
+
+
+def test_traffic_does_not_depend_on_the_records() -> None:
+    """Same declared sizes, other rows: the same messages of the same sizes, in the same order."""
+    told, sums = set(), set()
+    for seed in range(12):
+        done = play(oracle.roles(filled(seed), 1, reach=32), seed=1)
+        told.add(str([(key, str(array.dtype), array.shape) for key, array in done.sent]))
+        sums.add(opened(done).tobytes())
+    assert len(told) == 1
+    assert len(sums) > 6, "the tables are the same"
+
+
+def test_a_second_run_shares_nothing_with_the_first() -> None:
+    """The same tables under other keys: no word is there again. (Planes of few rows are short words by themselves.)"""
+    runs = [[array for _, array in run(filled(3), seed).sent] for seed in (1, 1, 2)]
+    first, same, other = (np.unique(np.concatenate(arrays)) for arrays in runs)
+    first, same, other = (words[words >> np.uint64(40) > 0] for words in (first, same, other))
+    assert len(first) > 4000 and np.array_equal(first, same)
+    assert not np.intersect1d(first, other).size
 
 
 # -- what one party sees ----------------------------------------------------------------------------------------------
@@ -196,6 +226,61 @@ def test_what_a_computing_party_gets_is_uniform_whatever_the_rows() -> None:
         ones = (found[:, None] >> np.arange(64, dtype=np.uint64) & np.uint64(1)).sum(axis=0)
         assert np.abs(ones - found.size / 2).max() < 6.5 * np.sqrt(found.size / 4)
         assert len(np.unique(found)) == found.size, "no word is masked twice"
+
+
+def noted(patch: pytest.MonkeyPatch) -> dict[tuple[str, int, int], list[Words]]:
+    """Every column that an operation leaves with the three, by operation, turn and column: party by party."""
+    found: dict[tuple[str, int, int], list[Words]] = {}
+    turns: Counter[tuple[str, int]] = Counter()
+
+    def noting(name: str, honest: Any) -> Any:
+        def act(ctx: Any, *given: Any, **named: Any) -> Any:
+            made = yield from honest(ctx, *given, **named)
+            turn = turns[name, ctx.me]
+            turns[name, ctx.me] += 1
+            columns = made if isinstance(made, list) else [made]
+            if name == "sorted_keys":  # keys, then what goes with them
+                columns = [*made[0], *made[1]]
+            for number, column in enumerate(columns):
+                found.setdefault((name, turn, number), []).append(column)
+            return made
+
+        return act
+
+    for name in ("from_two", "sorted_keys", "multiply", "running", "put_back", "picked"):
+        patch.setattr(shared_join, name, noting(name, getattr(shared_join, name)))
+    return found
+
+
+def test_no_part_of_the_three_shows_a_value() -> None:
+    """After every operation: no part is a value, nor as small as values are, and all bits of parts are as good as even.
+
+    False alarm: 64 positions of two parts and of their sum, 3 parties, at 6.5 standard deviations, below 1e-7.
+    """
+    rows = [(b"%010d" % (number // 3), number % 3, (7, 7)) for number in range(200)]
+    one = case([rows, rows], [rows])
+    with pytest.MonkeyPatch.context() as patch:
+        found = noted(patch)
+        run(one)
+    assert {name for name, _, _ in found} == {"from_two", "sorted_keys", "multiply", "running", "put_back", "picked"}
+    of_party: dict[int, list[np.ndarray]] = {}
+    for (name, turn, number), parts in found.items():
+        by_bits = (name, turn) == ("from_two", 0) or (name == "sorted_keys" and number == 0)
+        add = np.bitwise_xor if by_bits else np.add
+        value = add(add(parts[0].own, parts[1].own), parts[2].own)
+        if not by_bits:
+            assert value.view(np.int64).max() < 2**24, "no value is great"
+        for party, part in enumerate(parts):
+            for own in (part.own, part.next, add(part.own, part.next)):
+                assert not np.any(own == value), (name, party)
+                assert not np.any(own < np.uint64(2**32)), (name, party)
+                of_party.setdefault(party, []).append(own)
+    for all_parts in of_party.values():
+        for kind in range(3):
+            words = np.concatenate(all_parts[kind::3])
+            ones = (words[:, None] >> np.arange(64, dtype=np.uint64) & np.uint64(1)).sum(axis=0)
+            assert words.size > 7_000
+            assert np.abs(ones - words.size / 2).max() < 6.5 * np.sqrt(words.size / 4)
 
 
 def test_what_is_opened_of_where_cells_end_is_the_same_set_whatever_the_rows() -> None:
