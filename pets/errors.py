@@ -137,6 +137,9 @@ CODES: Final[dict[str, Code]] = {
     # -- peer: another party broke the protocol (carriage) ------------------------------------------------------------
     "peer.hello": Code("{peer} sent a hello that is none", "compare the versions of both servers", "INVALID_ARGUMENT"),
     "peer.positions": Code("message {label} repeats a position or leaves its range", "start a new run"),
+    "peer.element": Code(
+        "the bytes at place {place} of a list encode no element of the group, or its identity", "start a new run"
+    ),
     "peer.tags": Code("a list of tags is not what the card says: {problem}", "start a new run"),
     "peer.frame": Code("{peer} sent a frame that is none: {problem}", "start a new run", "INVALID_ARGUMENT"),
     "peer.other-run": Code("{peer} sent a frame of another run", "start a new run", "INVALID_ARGUMENT"),
@@ -415,6 +418,10 @@ CODES: Final[dict[str, Code]] = {
     "config.key": Code("{what} is no Ed25519 key: {problem}", "make one with pets keygen", "INVALID_ARGUMENT"),
     "config.key-file": Code("key file {file}: {problem}", "{advice}"),
     "config.local": Code("{problem}", "change what local_network or draft is given"),
+    "config.sodium": Code(
+        "cannot load libsodium: {problem}",
+        "install rbcl as constraints.txt pins it, and let TMPDIR be a folder that programs may be loaded from",
+    ),
     "config.state": Code("state file {file}: {problem}", "{advice}"),
     # -- receipt: the evidence of a run -------------------------------------------------------------------------------
     "receipt.unreadable": Code("{file} cannot be read: {problem}", "fetch the evidence of the run again"),
@@ -571,6 +578,7 @@ CODES: Final[dict[str, Code]] = {
     "internal.big-endian": Code(
         "this host stores numbers big-endian", "run the party on a little-endian host", "INTERNAL"
     ),
+    "internal.scalar": Code("a secret scalar is 0 or not below the order of the group", "report this", "INTERNAL"),
     "internal.data": Code("{file}, which belongs to the demonstration, is missing", "install pets again", "INTERNAL"),
     "internal.bug": Code("internal error in {where}", "report this with the log of this party", "INTERNAL"),
 }
