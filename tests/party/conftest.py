@@ -13,7 +13,7 @@ from pets.plan.review import Review, review
 from pets.spec.canonical import spec_digest
 from pets.spec.model import Spec
 from tests.party.cluster import Cluster, cluster
-from tests.party.world import COMPUTING, World
+from tests.party.world import World
 
 _REVIEWS: dict[str, Review] = {}
 
@@ -50,7 +50,7 @@ def world(make_world: Callable[..., World]) -> World:
 
 def look_over(world: World) -> None:
     """What holds after every test, however its runs ended."""
-    for party in COMPUTING:
+    for party in world.servers:
         log = Log(world.states[party])
         log.verify()
         said = b"".join(entry.body for entry in log.entries()) + "\n".join(world.consoles[party]).encode()

@@ -25,8 +25,6 @@ from pets.transport.memory import Passing
 FRESH = "M0"
 """A label that no card has."""
 
-COMPUTE = ("a", "b", "helper")
-
 
 @dataclass(frozen=True)
 class Subject:
@@ -45,8 +43,13 @@ class Subject:
         return roles_of(self.reviewed)
 
     @cached_property
+    def servers(self) -> tuple[str, ...]:
+        """The roles that parties' servers play: all but the result party's."""
+        return tuple(role for role in self.players if role != gate.RESULT)
+
+    @cached_property
     def _projections(self) -> dict[str, tuple[Expected, ...]]:
-        return {role: gate.project_plan(self.reviewed.plan, self.players, role) for role in COMPUTE}
+        return {role: gate.project_plan(self.reviewed.plan, self.players, role) for role in self.servers}
 
     def projection(self, role: str) -> tuple[Expected, ...]:
         return self._projections[role]
@@ -56,7 +59,7 @@ class Subject:
 
     def steps(self) -> Iterator[tuple[str, Expected]]:
         """Every message of every role, in the classes of its columns: the first and the last one."""
-        for role in COMPUTE:
+        for role in self.servers:
             own = self.sends(role)
             for label in dict.fromkeys(expected.label for expected in own):
                 columns = [expected for expected in own if expected.label == label]
@@ -65,7 +68,7 @@ class Subject:
     @property
     def used(self) -> set[str]:
         """Labels of the messages that the plan sends."""
-        return {each.label for role in COMPUTE for each in self.sends(role)}
+        return {each.label for role in self.servers for each in self.sends(role)}
 
 
 # -- inside a party ---------------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """Every fault at every step of a plan: never on the wire, the run aborted at all parties, and the log names the step.
 
-Five plans: a join that is released with noise; one under disclosure control, with a condition across tables and a
-median, so that rows and cells are computed on by three; both in mode B; and
-one with many groups on both sides, which are told apart on shares.
+Seven plans: a join that is released with noise; one under disclosure control, with a condition across tables and a
+median, so that rows and cells are computed on by three; both in mode B; one with many groups on both sides, which are
+told apart on shares; and tables of several holders, joined by three who hold none, with noise and under control.
 """
 
 from collections.abc import Iterator
@@ -12,13 +12,15 @@ import pandas as pd
 import pytest
 
 from pets.errors import InternalError
+from pets.ids import PartyId
 from pets.party import gate
 from pets.party.gate import Expected
 from pets.spec.cards import load_cards
 from pets.spec.joins import MODE_A
+from pets.spec.repeated import with_so_many
 from tests.party import faults
 from tests.party.trials import Trials, deployed
-from tests.party.world import COMPUTING, SPEC, altered, homes, reviewed_of, stays
+from tests.party.world import BOARD, COUNCIL, HELPER, SPEC, altered, homes, reviewed_of, stays
 
 MANY = (("max_runs = 3", "max_runs = 1000000"), ('schedule = "monthly"', ""))
 NOISE = SPEC[SPEC.index("[release.differential_privacy]") : SPEC.index("[security]")]
@@ -50,6 +52,41 @@ TOMLS["groups"] = altered(
 )
 TOMLS["mode b"] = altered(*MODE_B, base=TOMLS["noised"])
 TOMLS["exact, mode b"] = altered(*MODE_B, base=TOMLS["exact"])
+CLINIC, NORTH, SOUTH = map(PartyId, ("clinic", "north", "south"))
+PARTY = """[[party]]
+name = "{0}"
+organisation = "The {0}"
+roles = ["{1}"]
+san = "spiffe://{0}.example/pets"
+"""
+LEGAL = SPEC[SPEC.index("[legal.council]") : SPEC.index("[linkage]")]
+HELD = (
+    ('roles = ["input", "computing"]', 'roles = ["input"]'),
+    (
+        '[[party]]\nname = "statistics"',
+        "".join(PARTY.format(*each) for each in (("clinic", "input"), ("north", "computing"), ("south", "computing")))
+        + '[[party]]\nname = "statistics"',
+    ),
+    (
+        'party = "board"\nmax_rows_per_person = 2\nmax_rows = 40\n',
+        "max_rows_per_person = 2\n[dataset.holders]\nboard = 12\nclinic = 9\n",
+    ),
+    (
+        'party = "council"\nmax_rows_per_person = 1\nmax_rows = 40\n',
+        "max_rows_per_person = 1\n[dataset.holders]\ncouncil = 12\n",
+    ),
+    ("[linkage]", LEGAL.replace("council", "clinic") + "[linkage]"),
+    ('protocol = "helper_join_a"\n', ""),
+    (LEAKAGE, ""),
+)
+"""Stays that two hold, and three who compute."""
+TOMLS["many holders"] = altered(*HELD, base=TOMLS["noised"])
+TOMLS["many holders, exact"] = altered(
+    *HELD,
+    (NOISE, "[release.disclosure_control]\nmin_count = 3\nround_to = 2\n"),
+    ("min = 0, max = 100 }", "min = 0, max = 100, required = true }"),
+    base=TOMLS["noised"],
+)
 PEOPLE = [f"IDENTITY-{n}" for n in range(9)]
 ROOMY = homes(*((pid, "rent") for pid in PEOPLE[1:])).assign(size=pd.array(range(8), dtype="Int64"))
 LONG = stays(*((pid, "old", 5 * n) for n, pid in enumerate(PEOPLE)))
@@ -57,10 +94,15 @@ SUBJECTS = {name: faults.Subject(reviewed_of(toml)) for name, toml in TOMLS.item
 STEPS = [(name, role, step) for name, subject in SUBJECTS.items() for role, step in subject.steps()]
 """Of each plan, role and label, the first and the last column."""
 
+LONG_ALONE = "many holders, exact"
+"""A plan for the long tests alone: what is new of it is in others, too."""
+
 
 def _ends(last: bool) -> list[tuple[str, str, Expected]]:
     found: dict[tuple[str, str, str], tuple[str, str, Expected]] = {}
     for name, role, step in STEPS:
+        if name == LONG_ALONE:
+            continue
         place = (name, role, step.label)
         found[place] = found.get(place, (name, role, step)) if not last else (name, role, step)
     return list(found.values())
@@ -87,6 +129,14 @@ def deployments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
             options = (exact if "exact" in name else {}) | (
                 {"protocols": ("helper_join_b",)} if "mode b" in name else {}
             )
+            if "many holders" in name:
+                options = {
+                    "tables": {"clinic/stays": stays((PEOPLE[0], "old", 3), (PEOPLE[8], "young", 4))},
+                    "protocols": ("shared_join",),
+                    "holders": {"stays": (BOARD, CLINIC), "homes": (COUNCIL,)},
+                    "computing": (HELPER, NORTH, SOUTH),
+                    "least": 3 if "exact" in name else None,
+                }
             made[name] = stack.enter_context(deployed(folder / name, toml, **options))
         yield made
 
@@ -141,9 +191,13 @@ def test_faults_are_made_for_every_message_of_the_cards() -> None:
     assert SUBJECTS["exact"].used >= {"Mr", "M6c", "Cf", "Cs", "in", "two", "and", "mul", "move", "open", "show"}
     both = SUBJECTS["mode b"].used | SUBJECTS["exact, mode b"].used
     assert both >= of_mode_b
+    counts = {"left": 2, "right": 1}
+    of_many = {message.label for message in with_so_many(load_cards()["shared_join"], counts).messages}
+    assert SUBJECTS["many holders"].used >= of_many | {"jtwo", "jmove", "jand", "jopen", "jmul"}
+    assert SUBJECTS[LONG_ALONE].used >= {"jtwo", "jopen", "two", "and", "show"}
     for name, subject in SUBJECTS.items():
         steps = list(subject.steps())
-        assert {role for role, _ in steps} == set(faults.COMPUTE)
+        assert {role for role, _ in steps} == set(subject.servers)
         assert any(step.slot.column > 0 for _, step in steps)
         for role, step in steps:
             names = [fault.name for fault in faults.faults_of(subject, role, step)]
@@ -153,7 +207,7 @@ def test_faults_are_made_for_every_message_of_the_cards() -> None:
 @pytest.mark.parametrize("name", list(TOMLS))
 def test_without_a_fault_the_same_deployment_still_runs(deployments: dict[str, Trials], name: str) -> None:
     """Last: nothing that the faulty runs left behind is in the way."""
-    assert deployments[name].run() == set(COMPUTING)
+    assert deployments[name].run() == set(deployments[name].world.servers)
 
 
 def test_a_refused_label_that_no_card_has_is_not_repeated() -> None:

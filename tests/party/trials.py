@@ -24,7 +24,7 @@ from pets.protocols.base import Role
 from pets.transport.memory import Passing, Sent
 from tests.party import faults
 from tests.party.conftest import _review, look_over
-from tests.party.world import COMPUTING, World, reviewed_of
+from tests.party.world import World, reviewed_of
 
 
 @contextmanager
@@ -110,7 +110,7 @@ class Trials:
             error, handle, frames = self.fails()
         place = own.index(step) + fault.sent
         assert _sent_by(frames, party) == faults.sizes(own[:place]), fault.name
-        for other in faults.COMPUTE:
+        for other in self.subject.servers:
             self.only_the_plan(frames, other)
         entry = self.aborted(party, handle)
         code = entry["code"]
@@ -119,11 +119,11 @@ class Trials:
         whole = self.subject.projection(role)
         due = whole[min(whole.index(step) + fault.sent, len(whole) - 1)].label
         assert (entry["step"], entry["refused"]) == (due, fault.refused), fault.name
-        for other in faults.COMPUTE:
+        for other in self.subject.servers:
             if other != role:
                 told = self.aborted(self.parties[other], handle)
                 assert (told["code"], told["reason"]) == ("peer.aborted", code), fault.name
-                assert told["peer"] in (*COMPUTING, self.parties["result"])
+                assert told["peer"] in self.parties.values()
                 assert told["step"] in self.subject.used | {"", "records", "hello"}
 
     # -- on the way ---------------------------------------------------------------------------------------------------
@@ -144,9 +144,9 @@ class Trials:
 
         world.hooks.taps += [with_client, faults.tap_of(step, self.parties[role], bent, deliver)]
         error, handle, frames = self.fails()
-        for each in faults.COMPUTE:
+        for each in self.subject.servers:
             self.only_the_plan(frames, each)
-        entries = {each: self.aborted(self.parties[each], handle) for each in faults.COMPUTE}
+        entries = {each: self.aborted(self.parties[each], handle) for each in self.subject.servers}
         met = [(at, code, label) for at, code, label in bent.met if at != "result" and entries[at]["code"] == code]
         if not met:  # the client has met it, and may have stopped the parties before they heard its reason
             (at, code, label) = next(each for each in bent.met if each[0] == "result")

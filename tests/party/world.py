@@ -1,4 +1,4 @@
-"""Three nodes and an analyst in this process, with everything a hostile test wants to reach into.
+"""Three nodes, or as many as asked, and an analyst in this process, with everything a hostile test wants to reach into.
 
 Nodes, sessions, gate, roles and client are the real ones; what a deployment would decide is at hand: the clock, the
 policies, the records, the network of every run with its taps, the hellos on their way, the consoles. State is in files
@@ -10,10 +10,11 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -214,7 +215,8 @@ class Hooks:
 class World:
     """A deployment in memory. ``folder`` keeps snapshots; with ``durable`` also the state of each party.
 
-    ``least``: from how many people on it releases without noise; ``minutes``: rules on that column.
+    ``least``: from how many people on it releases without noise; ``minutes``: rules on that column. ``holders``: who
+    has each dataset; a party's own part of it is the table "party/dataset", if given. ``computing``: who computes.
     """
 
     def __init__(
@@ -231,8 +233,12 @@ class World:
         protocols: Sequence[str] = ("helper_join_a",),
         least: int | None = None,
         minutes: Sequence[str | Mapping[str, Any]] = ("any use",),
+        holders: Mapping[str, Sequence[PartyId]] = MappingProxyType({"stays": (BOARD,), "homes": (COUNCIL,)}),
+        computing: Sequence[PartyId] = COMPUTING,
     ) -> None:
         prepare_kernels()
+        self.holders = holders
+        self.servers = tuple(dict.fromkeys((*computing, *(party for each in holders.values() for party in each))))
         self.protocols, self.least, self.minutes = tuple(protocols), least, tuple(minutes)
         folder.mkdir()
         self.folder = folder
@@ -241,17 +247,17 @@ class World:
         self.cap, self.k, self.durable = cap, k, durable
         self.settings = Settings(deadline_s=deadline_s, run_s=run_s, max_live=max_live)
         self.tables = {"stays": STAYS, "homes": HOMES, **(tables or {})}
-        self.signing = {party: keygen() for party in (*COMPUTING, ANALYST, STRANGER)}
+        self.signing = {party: keygen() for party in (*self.servers, ANALYST, STRANGER)}
         self.people = {
-            party: {f"{first} of {party}": keygen() for first in ("Ann", "Bob", "Cat")} for party in COMPUTING
+            party: {f"{first} of {party}": keygen() for first in ("Ann", "Bob", "Cat")} for party in self.servers
         }
         self.directory = Directory(tuple(self._entry(party) for party in self.signing))
-        self.consoles: dict[PartyId, list[str]] = {party: [] for party in COMPUTING}
+        self.consoles: dict[PartyId, list[str]] = {party: [] for party in self.servers}
         self.networks: dict[bytes, MemoryNetwork] = {}
         self.states: dict[PartyId, State] = {}
         self.nodes: dict[PartyId, PartyNode] = {}
         self._lock = threading.Lock()
-        for party in COMPUTING:
+        for party in self.servers:
             self.open(party)
 
     # -- the deployment -----------------------------------------------------------------------------------------------
@@ -260,10 +266,13 @@ class World:
         """Start a party's node on its state; a durable one finds there what an earlier one left."""
         path = self.folder / f"{party}.sqlite" if self.durable else ":memory:"
         self.states[party] = State(path, clock=lambda: self.now)
+        own = {
+            name: self.tables.get(f"{party}/{name}", self.tables[name])
+            for name, parties in self.holders.items()
+            if party in parties
+        }
         sources: dict[str, Source] = {
-            name: table if isinstance(table, Source) else FrameSource(table)
-            for name, table in self.tables.items()
-            if {"stays": BOARD, "homes": COUNCIL}[name] == party
+            name: table if isinstance(table, Source) else FrameSource(table) for name, table in own.items()
         }
         self.nodes[party] = PartyNode(
             party,
@@ -302,7 +311,6 @@ class World:
             "stays": {"pid": ("join key",), "band": ("any use",), "minutes": self.minutes, "arrival": ("any use",)},
             "homes": {"pid": ("join key",), "tenure": ("any use",), "size": ("any use",)},
         }
-        owner = {"stays": BOARD, "homes": COUNCIL}
         return Policy(
             party=party,
             approval=Approval(
@@ -323,7 +331,7 @@ class World:
                 adversaries=("semi-honest",),
                 min_count=self.least,
             ),
-            columns={name: rules for name, rules in columns.items() if owner[name] == party},
+            columns={name: rules for name, rules in columns.items() if party in self.holders[name]},
         )
 
     def _entry(self, party: PartyId) -> DirectoryParty:
@@ -349,7 +357,7 @@ class World:
 
     def client(self, party: PartyId = ANALYST, *, deadline_s: float = 10.0) -> Network:
         return Network(
-            {one: _Late(self, one, party) for one in COMPUTING},
+            {one: _Late(self, one, party) for one in self.servers},
             Analyst(party, self.signing[party]),
             self._result_link,
             directory_toml="",
@@ -376,7 +384,7 @@ class World:
         return approvals.approve(**{**terms, **changes})
 
     def approve(self, reviewed: Reviewed, *parties: PartyId, who: str = "Ann", **changes: Any) -> None:
-        for party in parties or COMPUTING:
+        for party in parties or self.servers:
             self.nodes[party].approve(self.caller(party), self.approval(reviewed, party, who, **changes))
 
     def revocation(self, reviewed: Reviewed, party: PartyId, key: SigningKey | None = None) -> bytes:
@@ -399,7 +407,7 @@ class World:
 
     def request(self, reviewed: Reviewed, hello: bytes, handle: str | None = None) -> StartRequest:
         """A start request with an approval of every party, made now."""
-        bodies = tuple(self.approval(reviewed, party) for party in COMPUTING)
+        bodies = tuple(self.approval(reviewed, party) for party in self.servers)
         return StartRequest(RunHandle(handle or os.urandom(16).hex()), reviewed.digest, hello, bodies)
 
     # -- what is left behind ------------------------------------------------------------------------------------------
@@ -427,16 +435,16 @@ class World:
 
     # -- the network --------------------------------------------------------------------------------------------------
 
-    def network(self, run_id: bytes, participants: Iterable[PartyId]) -> MemoryNetwork:
+    def network(self, run_id: bytes, endpoint: PartyId) -> MemoryNetwork:
         with self._lock:
             if run_id not in self.networks:
-                self.networks[run_id] = MemoryNetwork(sorted(participants), run_id, record=True)
+                self.networks[run_id] = MemoryNetwork(sorted((*self.servers, endpoint)), run_id, record=True)
                 self.networks[run_id].taps.extend(self.hooks.taps)
             return self.networks[run_id]
 
     def _result_link(self, run_id: bytes, senders: Sequence[PartyId], reviewed: Reviewed) -> Link:
         endpoint = result_endpoint(reviewed)
-        return self.network(run_id, [*reviewed.spec.computing, endpoint]).link(endpoint)
+        return self.network(run_id, endpoint).link(endpoint)
 
 
 @dataclass(frozen=True)
@@ -456,7 +464,7 @@ class _Carrier:
 
     def link(self, run_id: bytes, peers: Sequence[PartyId], result: PartyId, collector: PartyId) -> Link:
         self.world.hooks.link(self.party)
-        return self.world.network(run_id, [self.party, *peers, result]).link(self.party)
+        return self.world.network(run_id, result).link(self.party)
 
 
 class _Late:
