@@ -225,13 +225,15 @@ class Consent:
         today = self.state.clock().date()
         own = self.approved_here(stored, reviewed, old)
         signed = stored if old is None else self.stored(old)
+        claimed: dict[str, list[bytes]] = {}
+        for body in brought:
+            claimed.setdefault(approvals.claim_of(body).party, []).append(body)
         for party in reviewed.spec.parties:
             if party.name == self.party or set(party.roles) == {"result"}:
                 continue
             keys = self.directory.approver_keys(PartyId(party.name))
-            theirs = [body for body in brought if approvals.claim_of(body).party == party.name]
             approvals.verify_peer_approval(
-                theirs,
+                claimed.get(party.name, ()),
                 digest=signed.digest,
                 plan_digest=signed.plan,
                 party=PartyId(party.name),

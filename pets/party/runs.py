@@ -16,7 +16,7 @@ from pets.transport.calls import Event
 Console = Callable[[str], None]
 """Where lines for a party's own people go; they may hold row numbers, and never leave the host."""
 
-EARLY_HELLOS: Final = 64
+EARLY_HELLOS: Final = 512
 EARLY_OF_ONE: Final = 16
 EARLY_S: Final = 30.0
 ALIVE_S: Final = 0.5

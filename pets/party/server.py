@@ -36,8 +36,10 @@ from pets.wire import party_pb2 as wire
 
 LOG: Final = logging.getLogger("pets.party.server")
 
-MAX_CALLS: Final = 128
-"""Calls under way at one time, over all callers: each has a thread."""
+MAX_CALLS: Final = 512
+"""Calls under way at one time, over all callers: each has a thread.
+
+In a run each of dozens of holders may be uploading, or waiting for the run's end."""
 
 CALLER_CALLS: Final = 48
 """Calls under way at one time for one caller."""

@@ -15,12 +15,11 @@ MAX_TEXT: Final = 256 * 1024
 MAX_ENVELOPE: Final = 1024 * 1024
 """Greatest size of a signed envelope."""
 
-MAX_HELLO: Final = 8 * 1024
-"""Greatest size of a hello body."""
+MAX_HELLO: Final = 64 * 1024
+"""Greatest size of a hello body: who computes has a key in it for every holder, of whom there may be dozens."""
 
-MAX_APPROVALS: Final = 64
-"""Most approvals that come with one start."""
-
+MAX_APPROVALS: Final = 1024
+"""Most approvals that come with one start: several of every party, of whom there may be dozens."""
 
 MAX_REQUEST: Final = 4 * 1024 * 1024
 """Greatest size of any request but a frame, all its parts together."""

@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -313,6 +314,16 @@ def test_each_party_verifies_an_approval_of_every_other_party_itself(world: Worl
             world.caller(ANALYST), StartRequest(request.handle, reviewed.digest, request.hello, brought)
         )
     nothing_happened(world, reviewed)
+
+
+def test_an_approval_that_comes_with_a_start_is_read_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many parties there are: with dozens of holders each would else be read as often as there are parties."""
+    reviewed, read, claim_of = world.ready(), Counter[bytes](), approvals.claim_of
+    monkeypatch.setattr(approvals, "claim_of", lambda body: read.update([body]) or claim_of(body))
+    request = world.request(reviewed, world.hello(reviewed))
+    world.nodes[BOARD].start(world.caller(ANALYST), request)
+    world.nodes[BOARD].stop(world.caller(ANALYST), request.handle)
+    assert read == Counter(request.approvals)
 
 
 def spoilt_signature(envelope: bytes) -> bytes:

@@ -11,7 +11,8 @@ import grpc
 import pytest
 
 from pets.errors import ApprovalError, InternalError, LinkError, PeerError, PetsError, RunError
-from pets.ids import RunHandle, SpecDigest
+from pets.ids import PartyId, PlanDigest, RunHandle, SpecDigest
+from pets.party import hello, runs
 from pets.party import server as server_module
 from pets.party.service import Caller, Event, StartRequest
 from pets.transport import refusal
@@ -173,6 +174,18 @@ def test_one_caller_cannot_take_all_calls(node: NotingNode, grid: Grid, monkeypa
     for thread in threads:
         thread.join(5)
     assert remote.describe()
+
+
+def test_a_server_takes_what_a_run_of_dozens_of_holders_brings() -> None:
+    """Two runs at once of 14 and 32 holders, three approvers each, with the longest names: keys, approvals, calls."""
+    names = [PartyId(f"p{number:03}".ljust(63, "x")) for number in range(14 + 32 + 3)]
+    agreed = hello.Agreed(DIGEST, PlanDigest("ab" * 32), "ab" * 32, "ab" * 32, cover=DIGEST)
+    assert len(hello.make(agreed, bytes(16), {name: bytes(32) for name in names[1:]}).body) <= MAX_HELLO
+    assert 3 * len(names) <= MAX_APPROVALS
+    assert MAX_HELLO <= hello.MAX_BYTES
+    uploads, ends, watches = len(names) - 3, len(names) - 1, 2
+    assert 2 * (uploads + ends + watches) <= server_module.MAX_CALLS
+    assert 2 * len(names) <= runs.EARLY_HELLOS
 
 
 def test_an_address_in_use_is_a_clear_refusal(grid: Grid) -> None:
