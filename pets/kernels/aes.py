@@ -11,14 +11,13 @@ Source: FIPS 197; SP 800-38A (CTR, 128-bit big-endian counter from 0); protocols
 
 from typing import Any, Final
 
-import numba
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from pets.kernels.jit import U8Array, U64Array, kernel, load64, store64, typed_intrinsic
+from pets.kernels.jit import U8Array, U64Array, host_features, kernel, load64, store64, typed_intrinsic
 from pets.secret import Secret
 
 KEY_BYTES: Final = 16
@@ -45,16 +44,8 @@ _selected = PORTABLE
 
 
 def features() -> tuple[str, ...]:
-    """Name the back ends that this processor claims to have, best first; `portable` is always the last.
-
-    Portable only if numba's target is given by hand (NUMBA_CPU_NAME, NUMBA_CPU_FEATURES) or compilation is off.
-    """
-    config: Any = numba.config
-    if config.CPU_NAME is not None or config.CPU_FEATURES is not None or config.DISABLE_JIT:
-        return (PORTABLE,)
-    host = dict(binding.get_host_cpu_features())
-    if not config.ENABLE_AVX:
-        host = {name: on for name, on in host.items() if not name.startswith(("avx", "vaes"))}
+    """Name the back ends that this processor claims to have, best first; `portable` is always the last."""
+    host = host_features()
     return tuple(name for name, needed in _NEEDS.items() if all(host.get(feature, False) for feature in needed))
 
 

@@ -4,6 +4,11 @@ Elements are their 32 canonical bytes everywhere outside this package; scalars a
 ``Secret``. Every element that comes in is decoded as RFC 9496 says, which refuses all but one encoding of it, and the
 identity is refused besides: times any scalar it would stay what it is.
 
+Two providers give the same bytes: `ifma`, our own kernel for eight elements at a time on processors with AVX-512 IFMA,
+and `libsodium` for all others. An instruction that the processor lacks would end the process, so nothing is chosen by
+itself: `features()` says what the processor names, whoever starts a party runs `self_test()` in a child process, and
+only then `select()` changes the provider of the process (`pets.party.warm`).
+
 Source: RFC 9496 (group), RFC 9380 (expand_message_xmd), RFC 9497 4.1 (suite ristretto255-SHA512); protocols.md 6.
 """
 
@@ -15,8 +20,8 @@ from typing import Final
 import numpy as np
 
 from pets.errors import InternalError, PeerError
-from pets.kernels import sodium
-from pets.kernels.jit import U8Array
+from pets.kernels import lanes, sodium
+from pets.kernels.jit import U8Array, host_features
 from pets.secret import Secret
 
 POINT_BYTES: Final = 32
@@ -24,7 +29,82 @@ SCALAR_BYTES: Final = 32
 UNIFORM_BYTES: Final = 64
 """What is uniform and as long makes an element, or a scalar, whose distance from uniform is below 2**-250."""
 
+IFMA: Final = "ifma"
+LIBSODIUM: Final = "libsodium"
+
+_PROVIDERS: Final = {IFMA: lanes, LIBSODIUM: sodium}
+_NEEDS: Final = {IFMA: ("avx512f", "avx512ifma"), LIBSODIUM: ()}
+"""Processor features, best provider first."""
+
 _MAX_TAG: Final = 255
+
+_selected = LIBSODIUM
+
+
+def features() -> tuple[str, ...]:
+    """Name the providers that this processor claims to have, best first; `libsodium` is always the last."""
+    host = host_features()
+    return tuple(name for name, needed in _NEEDS.items() if all(host.get(feature, False) for feature in needed))
+
+
+def select(provider: str) -> None:
+    """Use `provider` from now on, in the whole process. Run `self_test` in a child process first."""
+    global _selected
+    if provider not in features():
+        raise ValueError(f"no provider {provider} of the group on this processor")
+    _selected = provider
+
+
+def selected() -> str:
+    """Name the provider in use; `libsodium` until `select` says otherwise."""
+    return _selected
+
+
+_TESTED: Final = 3 * lanes.LANES + 3
+_ANSWERS: Final = (
+    bytes.fromhex("64d37aed22a27f5191de1c1d69fadb899d8862b58eb4220029e036ec4c1f6706"),
+    bytes.fromhex("609a0ae68c15a3cf6903766461307e5c8bb2f95e7e6550e1ffa2dc99e412803c"),
+    bytes.fromhex("5ebcea5ee37023ccb9fc2d2019f9d7737be85591ae8652ffa9ef0f4d37063b0e"),
+    bytes.fromhex("7ec6578ae5120958eb2db1745758ff379e77cb64fe77b0b2d8cc917ea0869c7e"),
+)
+"""Of the input 00: a factor, its product with the hash, another factor, its product with that. RFC 9497, A.1.1."""
+
+
+def self_test(provider: str) -> None:
+    """Compare `provider` with known answers in every lane, with libsodium's bytes, and show it what to refuse.
+
+    Raises RuntimeError. Source: RFC 9497, appendix A.1.1, test vector 1.
+    """
+    uniform = _expanded([b"\0"] * _TESTED, b"HashToGroup-OPRFV1-\x00-ristretto255-SHA512")
+    points = _tested(provider, "from_uniform", uniform)
+    for factor, expected in (_ANSWERS[:2], _ANSWERS[2:]):
+        points = _tested(provider, "multiply", points, factor)
+        if any(row.tobytes() != expected for row in points):
+            raise RuntimeError(f"provider {provider} of the group fails RFC 9497")
+    for count in (1, lanes.LANES - 1, _TESTED):
+        uniform = _expanded([b"%d" % number for number in range(count)], b"self-test")
+        points = _tested(LIBSODIUM, "from_uniform", uniform)
+        if not np.array_equal(_tested(provider, "from_uniform", uniform), points):
+            raise RuntimeError(f"provider {provider} of the group hashes to other elements than libsodium")
+        factor = sodium.reduced(uniform[0].tobytes())
+        if not np.array_equal(
+            _tested(provider, "multiply", points, factor), _tested(LIBSODIUM, "multiply", points, factor)
+        ):
+            raise RuntimeError(f"provider {provider} of the group has other products than libsodium")
+        for place in range(count):
+            refused = points.copy()
+            refused[place, 0] ^= 1  # odd, so nobody's encoding
+            out = np.empty_like(refused)
+            if _PROVIDERS[provider].multiply(refused, np.frombuffer(factor, np.uint8), out) != place:
+                raise RuntimeError(f"provider {provider} of the group takes what encodes no element")
+
+
+def _tested(provider: str, name: str, rows: U8Array, factor: bytes | None = None) -> U8Array:
+    out = np.empty((len(rows), POINT_BYTES), np.uint8)
+    arguments = (rows, out) if factor is None else (rows, np.frombuffer(factor, np.uint8), out)
+    if getattr(_PROVIDERS[provider], name)(*arguments) != len(rows):
+        raise RuntimeError(f"provider {provider} of the group refuses elements")
+    return out
 
 
 def new_scalar(entropy: Secret[bytes]) -> Secret[bytes]:
@@ -67,7 +147,7 @@ def multiply(points: U8Array, scalar: Secret[bytes]) -> U8Array:
     _in_range(scalar)
     factor = np.frombuffer(scalar.expose("multiply by it"), np.uint8)
     out = np.empty(points.shape, np.uint8)
-    place = sodium.multiply(np.ascontiguousarray(points), factor, out)
+    place = _PROVIDERS[_selected].multiply(np.ascontiguousarray(points), factor, out)
     if place != len(points):
         raise PeerError("peer.element", place=place)
     return out
@@ -76,7 +156,7 @@ def multiply(points: U8Array, scalar: Secret[bytes]) -> U8Array:
 def _mapped(uniform: U8Array) -> U8Array:
     """The one-way map of RFC 9496, 4.3.4, on each row of 64 bytes."""
     out = np.empty((len(uniform), POINT_BYTES), np.uint8)
-    if sodium.from_uniform(uniform, out) != len(uniform):
+    if _PROVIDERS[_selected].from_uniform(uniform, out) != len(uniform):
         raise InternalError("internal.bug", where="a hash, which is the identity of the group")
     return out
 

@@ -5,13 +5,13 @@ shapes, types and lengths; inside there is no allocation, and no branch on anyth
 stream of a key. Words meet words only: numba turns `uint64 + int` into a float.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -30,6 +30,20 @@ Number = Any
 def kernel(function: F) -> F:
     """Compile on first call, without the interpreter lock, cached on disk."""
     return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+
+
+def host_features() -> Mapping[str, bool]:
+    """What the processor claims to have, by LLVM's names of features.
+
+    Nothing, if numba's target is given by hand (NUMBA_CPU_NAME, NUMBA_CPU_FEATURES) or compilation is off.
+    """
+    config: Any = numba.config
+    if config.CPU_NAME is not None or config.CPU_FEATURES is not None or config.DISABLE_JIT:
+        return {}
+    host = dict(binding.get_host_cpu_features())
+    if not config.ENABLE_AVX:
+        host = {name: on for name, on in host.items() if not name.startswith(("avx", "vaes"))}
+    return host
 
 
 def inlined(function: F) -> F:

@@ -1,9 +1,14 @@
-"""ristretto255: the vectors of the RFCs, bad encodings, edges, and the integers of tests/oracles/ristretto.py."""
+"""ristretto255 by each provider: the vectors of the RFCs, bad encodings, edges, the integers of tests/oracles."""
 
 import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -19,6 +24,19 @@ TAG = b"pets/1-dhpsi-" + bytes(32)
 OPRF_TAG = b"HashToGroup-OPRFV1-\x00-ristretto255-SHA512"
 
 U8 = npt.NDArray[np.uint8]
+
+
+@pytest.fixture(autouse=True)
+def libsodium_again() -> Iterator[None]:
+    yield
+    curve.select(curve.LIBSODIUM)
+
+
+@pytest.fixture(params=curve.features())
+def provider(request: pytest.FixtureRequest) -> str:
+    """Run a test once for each provider that this processor has."""
+    curve.select(request.param)
+    return str(request.param)
 
 
 def rows(encodings: list[bytes]) -> U8:
@@ -42,12 +60,14 @@ def test_every_entry_of_the_vectors_is_counted() -> None:
     assert header["entries"] - len(VECTORS["refused"]) == header["valid"]
 
 
+@pytest.mark.usefixtures("provider")
 def test_multiples_of_the_generator_rfc_9496_a1() -> None:
     for factor, expected in enumerate(VECTORS["multiples"][1:], start=1):
         assert curve.multiply(rows([BASE]), scalar(factor)).tobytes().hex() == expected
         assert ristretto.decode(BASE).times(factor).encode().hex() == expected  # type: ignore[union-attr]
 
 
+@pytest.mark.usefixtures("provider")
 @pytest.mark.parametrize("encoding", VECTORS["refused"])
 def test_encodings_that_rfc_9496_a2_refuses(encoding: str) -> None:
     assert ristretto.decode(bytes.fromhex(encoding)) is None
@@ -57,6 +77,7 @@ def test_encodings_that_rfc_9496_a2_refuses(encoding: str) -> None:
     assert encoding[:16] not in str(caught.value)
 
 
+@pytest.mark.usefixtures("provider")
 def test_one_way_map_rfc_9496_a3() -> None:
     uniform = rows([bytes.fromhex(entry["uniform"]) for entry in VECTORS["uniform"]])
     found = curve._mapped(uniform)
@@ -75,6 +96,7 @@ def test_expanded_messages_rfc_9380_k3() -> None:
         assert found.tobytes().hex() == entry["uniform"]
 
 
+@pytest.mark.usefixtures("provider")
 def test_blinded_and_evaluated_elements_rfc_9497_a1() -> None:
     for entry in VECTORS["blinded"]:
         hashed = curve.hash_to_group([bytes.fromhex(entry["input"])], tag=OPRF_TAG)
@@ -117,6 +139,7 @@ def refused_encodings() -> dict[str, bytes]:
     return {name: e for name, e in encodings.items() if ristretto.decode(e) is None or not any(e)}
 
 
+@pytest.mark.usefixtures("provider")
 def test_bad_encodings_are_refused() -> None:
     bad = refused_encodings()
     assert len(bad) >= 45
@@ -126,6 +149,7 @@ def test_bad_encodings_are_refused() -> None:
         assert caught.value.fields["place"] == 9, name
 
 
+@pytest.mark.usefixtures("provider")
 def test_the_first_of_several_bad_elements_is_named() -> None:
     good = some_elements(1000, 1)
     for places in ([0], [7], [8], [999], [3, 500], [63, 64, 65], list(range(1000))):
@@ -136,6 +160,7 @@ def test_the_first_of_several_bad_elements_is_named() -> None:
         assert caught.value.fields["place"] == places[0]
 
 
+@pytest.mark.usefixtures("provider")
 @pytest.mark.parametrize("value", [0, ristretto.ORDER, ristretto.ORDER + 1, 2**252 * 2, 2**255, 2**256 - 1])
 def test_scalars_out_of_range_are_refused(value: int) -> None:
     with pytest.raises(InternalError) as caught:
@@ -164,6 +189,7 @@ def test_tags_of_the_hash_have_a_length(tag: bytes) -> None:
         curve.hash_to_group([b"x"], tag=tag)
 
 
+@pytest.mark.usefixtures("provider")
 @pytest.mark.parametrize("half", [0, 1, 5, 2**200])
 def test_a_hash_that_is_the_identity_is_refused(half: int) -> None:
     """The map takes t and sqrt(-1) / t to an element and its negative, and 0 to the identity."""
@@ -199,6 +225,7 @@ EDGES += [ristretto.ORDER - i for i in (1, 2, 8, 16)] + [(ristretto.ORDER + 1) /
 EDGES += [int(d * 63, 16) for d in "123456789abcdef" if int(d * 63, 16) < ristretto.ORDER]
 
 
+@pytest.mark.usefixtures("provider")
 @pytest.mark.parametrize("factor", EDGES)
 def test_edge_scalars_equal_integers(factor: int) -> None:
     points = rows([BASE, *(row.tobytes() for row in some_elements(2, 4))])
@@ -206,6 +233,7 @@ def test_edge_scalars_equal_integers(factor: int) -> None:
     assert [row.tobytes() for row in curve.multiply(points, scalar(factor))] == expected
 
 
+@pytest.mark.usefixtures("provider")
 def test_one_keeps_and_its_negative_negates() -> None:
     points = some_elements(20, 5)
     assert np.array_equal(curve.multiply(points, scalar(1)), points)
@@ -213,12 +241,14 @@ def test_one_keeps_and_its_negative_negates() -> None:
     assert np.array_equal(back, points)
 
 
+@pytest.mark.usefixtures("provider")
 def test_scalars_commute() -> None:
     points = some_elements(33, 6)
     a, b = (curve.new_scalar(Secret(bytes([i]) * 64)) for i in (1, 2))
     assert np.array_equal(curve.multiply(curve.multiply(points, a), b), curve.multiply(curve.multiply(points, b), a))
 
 
+@pytest.mark.usefixtures("provider")
 @pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 15, 16, 17, 1000])
 def test_batches_of_any_size_equal_single_ones(count: int) -> None:
     strings = [b"%d" % i for i in range(count)]
@@ -232,6 +262,7 @@ def test_batches_of_any_size_equal_single_ones(count: int) -> None:
         assert np.array_equal(found[i : i + 1], curve.multiply(points[i : i + 1], factor))
 
 
+@pytest.mark.usefixtures("provider")
 def test_views_and_read_only_arrays_are_taken() -> None:
     points = some_elements(40, 7)
     expected = curve.multiply(points, scalar(5))
@@ -240,11 +271,13 @@ def test_views_and_read_only_arrays_are_taken() -> None:
     assert np.array_equal(curve.multiply(points, scalar(5)), expected)
 
 
+@pytest.mark.usefixtures("provider")
 def test_hashes_differ_by_tag_and_string() -> None:
     found = {curve.hash_to_group([s], tag=t).tobytes() for s in (b"", b"a", b"aa") for t in (b"t", b"ta", b"a")}
     assert len(found) == 9
 
 
+@pytest.mark.usefixtures("provider")
 def test_edge_field_elements_map_as_integers_do() -> None:
     edges = [
         0,
@@ -270,6 +303,7 @@ def test_edge_field_elements_map_as_integers_do() -> None:
     assert [row.tobytes() for row in found] == [ristretto.from_uniform(u).encode() for u in uniform]
 
 
+@pytest.mark.usefixtures("provider")
 def test_strings_that_may_be_elements_are_judged_as_integers_judge_them() -> None:
     rng = np.random.default_rng(8)
     tried = rng.integers(0, 256, (200, 32), dtype=np.uint8)
@@ -282,3 +316,136 @@ def test_strings_that_may_be_elements_are_judged_as_integers_judge_them() -> Non
         if ristretto.decode(row.tobytes()) is None:
             with pytest.raises(PeerError):
                 curve.multiply(tried[place : place + 1], scalar(3))
+
+
+# -- equal to libsodium ------------------------------------------------------------------------------------------------
+
+
+def both_ways(points: U8, factor: Secret[bytes]) -> tuple[U8, U8]:
+    found = []
+    for name in (curve.features()[0], curve.LIBSODIUM):
+        curve.select(name)
+        found.append(curve.multiply(points, factor))
+    return found[0], found[1]
+
+
+def require_equal_bytes(count: int, scalars: int) -> None:
+    strings = [b"%d" % i for i in range(count)]
+    hashed = []
+    for name in (curve.features()[0], curve.LIBSODIUM):
+        curve.select(name)
+        hashed.append(curve.hash_to_group(strings, tag=b"equal %d" % count))
+    assert np.array_equal(*hashed)
+    part = -(-count // scalars)
+    for i in range(scalars):
+        factor = curve.new_scalar(Secret((b"scalar %d" % i).ljust(64, b"\5")))
+        assert np.array_equal(*both_ways(hashed[0][i * part : (i + 1) * part], factor))
+
+
+def test_ten_thousand_elements_equal_libsodium_s() -> None:
+    require_equal_bytes(10_000, 100)
+
+
+@pytest.mark.long
+def test_three_hundred_thousand_elements_equal_libsodium_s() -> None:
+    require_equal_bytes(300_000, 3_000)
+
+
+def test_random_strings_are_refused_by_both_or_by_none() -> None:
+    rng = np.random.default_rng(9)
+    tried = rng.integers(0, 256, (2000, 32), dtype=np.uint8)
+    tried[:, 31] &= 0x7F
+    tried[::2, 0] &= 0xFE
+    tried[: len(VECTORS["refused"])] = rows([bytes.fromhex(encoding) for encoding in VECTORS["refused"]])
+    factor = np.frombuffer(scalar(7).expose("test"), np.uint8)
+    refused = []
+    for name in curve.features():
+        judged = curve._PROVIDERS[name].multiply
+        out = np.empty((1, 32), np.uint8)
+        refused.append([judged(row.reshape(1, 32), factor, out) for row in tried])
+    assert all(found == refused[0] for found in refused)
+    assert 100 < sum(refused[0]) < 400
+
+
+def others_run_meanwhile(work: Callable[[], object]) -> bool:
+    """Whether this thread gets on while another one is inside `work`, asked often enough to be no accident."""
+    done = threading.Event()
+    interval = sys.getswitchinterval()
+    counted = 0
+    sys.setswitchinterval(100)  # no thread is made to give up the lock
+    try:
+        thread = threading.Thread(target=lambda: (work(), done.set()))
+        thread.start()
+        while not done.wait(0.0005):
+            counted += 1
+        thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    return counted > 2
+
+
+@pytest.mark.usefixtures("provider")
+def test_batches_give_up_the_interpreter_lock() -> None:
+    uniform = np.random.default_rng(1).integers(0, 256, (10_000, 64), dtype=np.uint8)
+    assert others_run_meanwhile(lambda: curve._mapped(uniform))
+    points, factor = curve._mapped(uniform[:3000]), scalar(2**251)
+    assert others_run_meanwhile(lambda: curve.multiply(points, factor))
+
+
+# -- the choice of a provider ------------------------------------------------------------------------------------------
+
+
+def test_libsodium_is_what_a_process_starts_with() -> None:
+    code = "from pets.kernels import curve; print(curve.selected())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert done.stdout == "libsodium\n"
+
+
+@pytest.mark.parametrize("name", curve.features())
+def test_self_test_passes(name: str) -> None:
+    curve.self_test(name)
+
+
+@pytest.mark.parametrize("part", ["from_uniform", "multiply"])
+def test_self_test_notices_a_wrong_lane(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One bit of one element in nine is wrong."""
+    name = curve.features()[0]
+    right = getattr(curve._PROVIDERS[name], part)
+
+    def wrong(*arguments: U8) -> int:
+        place = right(*arguments)
+        arguments[-1][8::9, 3] ^= 1
+        return int(place)
+
+    monkeypatch.setattr(curve._PROVIDERS[name], part, wrong)
+    with pytest.raises(RuntimeError, match=f"provider {name}"):
+        curve.self_test(name)
+
+
+def test_self_test_notices_what_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = curve.features()[0]
+    right = curve._PROVIDERS[name].multiply
+
+    def wrong(points: U8, factor: U8, out: U8) -> int:
+        right(points, factor, out)
+        return len(points)
+
+    monkeypatch.setattr(curve._PROVIDERS[name], "multiply", wrong)
+    with pytest.raises(RuntimeError, match="encodes no element"):
+        curve.self_test(name)
+
+
+def test_a_provider_that_the_processor_lacks_cannot_be_selected(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = {"avx512f": True, "avx512ifma": False}
+    monkeypatch.setattr("llvmlite.binding.get_host_cpu_features", lambda: host)
+    assert curve.features() == (curve.LIBSODIUM,)
+    with pytest.raises(ValueError, match="no provider ifma"):
+        curve.select(curve.IFMA)
+    host["avx512ifma"] = True
+    assert curve.features() == (curve.IFMA, curve.LIBSODIUM)
+
+
+@pytest.mark.parametrize("setting", ["CPU_NAME", "CPU_FEATURES", "DISABLE_JIT"])
+def test_a_target_given_by_hand_means_libsodium(setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numba.config, setting, "x86-64" if setting != "DISABLE_JIT" else 1)
+    assert curve.features() == (curve.LIBSODIUM,)

@@ -1,9 +1,7 @@
-"""libsodium out of rbcl's wheel: loaded from memory or from a private folder, nothing left behind, no lock held."""
+"""libsodium out of rbcl's wheel: loaded from memory or from a private folder, nothing left behind."""
 
 import subprocess
 import sys
-import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -92,31 +90,6 @@ def test_what_is_no_library_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_reduction_takes_64_bytes() -> None:
     with pytest.raises(ValueError, match="64 bytes"):
         sodium.reduced(bytes(32))
-
-
-def others_run_meanwhile(work: Callable[[], object]) -> bool:
-    """Whether this thread gets on while another one is inside `work`, asked often enough to be no accident."""
-    done = threading.Event()
-    interval = sys.getswitchinterval()
-    counted = 0
-    sys.setswitchinterval(100)  # no thread is made to give up the lock
-    try:
-        thread = threading.Thread(target=lambda: (work(), done.set()))
-        thread.start()
-        while not done.wait(0.0005):
-            counted += 1
-        thread.join()
-    finally:
-        sys.setswitchinterval(interval)
-    return counted > 5
-
-
-def test_batches_give_up_the_interpreter_lock() -> None:
-    uniform = np.random.default_rng(1).integers(0, 256, (2000, 64), dtype=np.uint8)
-    out = np.empty((2000, 32), np.uint8)
-    assert others_run_meanwhile(lambda: sodium.from_uniform(uniform, out))
-    factor = np.frombuffer(bytes(31) + b"\1", np.uint8)
-    assert others_run_meanwhile(lambda: sodium.multiply(out, factor, np.empty_like(out)))
 
 
 def test_arrays_that_do_not_fit_are_refused() -> None:
