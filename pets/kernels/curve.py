@@ -95,16 +95,23 @@ def self_test(provider: str) -> None:
             refused = points.copy()
             refused[place, 0] ^= 1  # odd, so nobody's encoding
             out = np.empty_like(refused)
-            if _PROVIDERS[provider].multiply(refused, np.frombuffer(factor, np.uint8), out) != place:
+            if _PROVIDERS[provider].multiply(_given(refused), np.frombuffer(factor, np.uint8), out) != place:
                 raise RuntimeError(f"provider {provider} of the group takes what encodes no element")
 
 
 def _tested(provider: str, name: str, rows: U8Array, factor: bytes | None = None) -> U8Array:
     out = np.empty((len(rows), POINT_BYTES), np.uint8)
-    arguments = (rows, out) if factor is None else (rows, np.frombuffer(factor, np.uint8), out)
+    arguments = (_given(rows), out) if factor is None else (_given(rows), np.frombuffer(factor, np.uint8), out)
     if getattr(_PROVIDERS[provider], name)(*arguments) != len(rows):
         raise RuntimeError(f"provider {provider} of the group refuses elements")
     return out
+
+
+def _given(rows: U8Array) -> U8Array:
+    """The rows as each kernel is given them: contiguous and read-only, so that each is compiled once."""
+    given = np.ascontiguousarray(rows).view()
+    given.flags.writeable = False
+    return given
 
 
 def new_scalar(entropy: Secret[bytes]) -> Secret[bytes]:
@@ -147,7 +154,7 @@ def multiply(points: U8Array, scalar: Secret[bytes]) -> U8Array:
     _in_range(scalar)
     factor = np.frombuffer(scalar.expose("multiply by it"), np.uint8)
     out = np.empty(points.shape, np.uint8)
-    place = _PROVIDERS[_selected].multiply(np.ascontiguousarray(points), factor, out)
+    place = _PROVIDERS[_selected].multiply(_given(points), factor, out)
     if place != len(points):
         raise PeerError("peer.element", place=place)
     return out
@@ -156,7 +163,7 @@ def multiply(points: U8Array, scalar: Secret[bytes]) -> U8Array:
 def _mapped(uniform: U8Array) -> U8Array:
     """The one-way map of RFC 9496, 4.3.4, on each row of 64 bytes."""
     out = np.empty((len(uniform), POINT_BYTES), np.uint8)
-    if _PROVIDERS[_selected].from_uniform(uniform, out) != len(uniform):
+    if _PROVIDERS[_selected].from_uniform(_given(uniform), out) != len(uniform):
         raise InternalError("internal.bug", where="a hash, which is the identity of the group")
     return out
 

@@ -89,6 +89,11 @@ def _added(work: U64Array, addend: Number) -> None:
 
 
 @kernel
+def _digit_added(work: U64Array, masks: U64Array, digit: Number) -> None:
+    ifma.add_digit(work, masks, digit)
+
+
+@kernel
 def _multiplied(work: U64Array, masks: U64Array) -> None:
     """The point times the scalar whose digits the masks are."""
     ifma.as_addend(work, ifma.TABLE)
@@ -100,7 +105,7 @@ def _multiplied(work: U64Array, masks: U64Array) -> None:
         for _ in range(3):
             _doubled(work)
         _doubled_with_t(work)
-        ifma.add_digit(work, masks, DIGITS - 1 - turn)
+        _digit_added(work, masks, DIGITS - 1 - turn)
 
 
 @inlined
@@ -219,8 +224,12 @@ def _map_all(uniform: U8Array, out: U8Array, work: U64Array) -> Number:
 def multiply(points: U8Array, scalar: U8Array, out: U8Array) -> int:
     """As `pets.kernels.sodium.multiply`: the place of the first element that is refused, or their number."""
     masks = np.empty((DIGITS, ifma.MASKS), np.uint64)
+    work = scratch()
     _masks_of(scalar, masks)
-    return int(_multiply_all(points, masks, out, scratch()))
+    place = int(_multiply_all(points, masks, out, work))
+    masks.fill(0)
+    work.fill(0)
+    return place
 
 
 def from_uniform(uniform: U8Array, out: U8Array) -> int:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from pets.kernels import aes, columns, digits, join, lists, noise, okvs, permute, prf, rows, shares, tags
+from pets.kernels import aes, columns, curve, digits, join, lists, noise, okvs, permute, prf, rows, shares, tags
 from pets.kernels.jit import U64Array
 from pets.protocols import helper_join, helper_join_b
 from pets.protocols.base import Array, Receive, Role, Send
@@ -28,6 +28,7 @@ STEPS: Final = len(_MODULES) + 2
 
 _lock = threading.Lock()
 _ready = False
+_group_ready = False
 
 
 def prepare_kernels(say: Callable[[str], None] = lambda line: None) -> str:
@@ -38,7 +39,7 @@ def prepare_kernels(say: Callable[[str], None] = lambda line: None) -> str:
             return aes.selected()
         require_little_endian()
         for backend in aes.features():
-            if backend == "portable" or _passes(backend):
+            if backend == aes.PORTABLE or _passes("aes", backend):
                 aes.select(backend)
                 break
         for module in _MODULES:
@@ -54,9 +55,27 @@ def prepare_kernels(say: Callable[[str], None] = lambda line: None) -> str:
     return aes.selected()
 
 
-def _passes(backend: str) -> bool:
+def prepare_group() -> str:
+    """Select the best provider of the group of intersections that passes its self-test. Returns its name.
+
+    Apart from ``prepare_kernels``, because few runs need it, and it compiles for some seconds on a new machine.
+    """
+    global _group_ready
+    with _lock:
+        if _group_ready:
+            return curve.selected()
+        for provider in curve.features():
+            if provider == curve.LIBSODIUM or _passes("curve", provider):
+                curve.self_test(provider)  # here too: it compiles every kernel of the provider, or loads it
+                curve.select(provider)
+                break
+        _group_ready = True
+    return curve.selected()
+
+
+def _passes(module: str, backend: str) -> bool:
     """Whether the self-test of a back end succeeds in a process of its own."""
-    code = f"from pets.kernels import aes; aes.self_test({backend!r})"
+    code = f"from pets.kernels import {module}; {module}.self_test({backend!r})"
     try:
         tried = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, timeout=_TRY_S, check=False, stdin=subprocess.DEVNULL

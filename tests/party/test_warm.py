@@ -89,3 +89,36 @@ SORT = textwrap.dedent(
 def test_a_sort_and_a_comparison_compile_nothing_that_the_warm_up_did_not() -> None:
     done = subprocess.run([sys.executable, "-c", SORT], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+GROUP = textwrap.dedent(
+    """
+    import numpy as np
+    from pets.kernels import curve, lanes, sodium
+    from pets.party import warm
+    from pets.secret import Secret
+
+    assert warm.prepare_group() == curve.features()[0] == curve.selected() == warm.prepare_group()
+    kernels = {
+        f"{module.__name__}.{name}": value
+        for module in (lanes, sodium)
+        for name, value in vars(module).items()
+        if hasattr(value, "py_func") and not value.targetoptions.get("forceinline")
+    }
+    before = {name: set(kernel.signatures) for name, kernel in kernels.items()}
+    factor = curve.new_scalar(Secret(bytes(range(64))))
+    points = curve.hash_to_group([b"%d" % i for i in range(21)], tag=b"a test")
+    received = np.frombuffer(points.tobytes(), np.uint8).reshape(points.shape)
+    assert np.array_equal(curve.multiply(points, factor), curve.multiply(received, factor))
+    curve.multiply(received[::2], factor)
+    late = {name: set(kernel.signatures) - before[name] for name, kernel in kernels.items()}
+    assert not any(late.values()), late
+    called = [name for name, signatures in before.items() if signatures and name.endswith("_all")]
+    assert len(called) == 2 * len(curve.features()), before
+    """
+)
+
+
+def test_the_group_compiles_nothing_that_its_warm_up_did_not() -> None:
+    done = subprocess.run([sys.executable, "-c", GROUP], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
