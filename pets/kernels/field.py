@@ -83,31 +83,34 @@ class Field:
         return self._carried(self.opposite(a))
 
     def mul(self, a: Element, b: Element) -> Element:
-        """Takes limbs below 2^52."""
+        """Takes limbs below 2^52. High halves count twice: 52 bits are one more than a limb has."""
         m = self.machine
-        low, high = [m.constant(0)] * 10, [m.constant(0)] * 10
-        for i in range(LIMBS):
-            for j in range(LIMBS):
-                low[i + j] = m.low(low[i + j], a[i], b[j])
-                high[i + j + 1] = m.high(high[i + j + 1], a[i], b[j])
-        return self._folded([m.add(x, m.left(y, 1)) for x, y in zip(low, high, strict=True)])
+        columns = []
+        for k in range(10):
+            total = m.constant(0)
+            for i in range(max(0, k - LIMBS), min(LIMBS, k)):
+                total = m.high(total, a[i], b[k - 1 - i])
+            total = m.left(total, 1)
+            for i in range(max(0, k - LIMBS + 1), min(LIMBS, k + 1)):
+                total = m.low(total, a[i], b[k - i])
+            columns.append(total)
+        return self._folded(columns)
 
     def square(self, a: Element) -> Element:
         """Takes limbs below 2^52. As `mul`, but each product of two different limbs is made once and counts twice."""
         m = self.machine
-        low, high = [m.constant(0)] * 10, [m.constant(0)] * 10
-        for i in range(LIMBS):
-            for j in range(i + 1, LIMBS):
-                low[i + j] = m.low(low[i + j], a[i], a[j])
-                high[i + j + 1] = m.high(high[i + j + 1], a[i], a[j])
         columns = []
         for k in range(10):
+            total = m.constant(0)
+            for i in range(max(0, k - LIMBS), k // 2):
+                total = m.high(total, a[i], a[k - 1 - i])
+            total = m.left(total, 1)
+            for i in range(max(0, k - LIMBS + 1), (k + 1) // 2):
+                total = m.low(total, a[i], a[k - i])
             if k % 2:  # the high half of a square has weight two, as a mixed product has
-                total = m.add(m.high(low[k], a[k // 2], a[k // 2]), m.left(high[k], 1))
-                columns.append(m.left(total, 1))
+                columns.append(m.left(m.high(total, a[k // 2], a[k // 2]), 1))
             else:
-                total = m.left(m.add(low[k], m.left(high[k], 1)), 1)
-                columns.append(m.low(total, a[k // 2], a[k // 2]))
+                columns.append(m.low(m.left(total, 1), a[k // 2], a[k // 2]))
         return self._folded(columns)
 
     def select(self, mask: Word, yes: Element, no: Element) -> Element:

@@ -16,7 +16,7 @@ from pets.kernels import ifma
 from pets.kernels.field import LIMB_BITS
 from pets.kernels.jit import Number, U8Array, U64Array, inlined, kernel, load64, store64
 
-FORMULAS: Final = "33a45df72efcb54b9c0a444530bcf0c1ca808ebf310443e3b4579c88b3962336"
+FORMULAS: Final = "fc38855b21f79b80021fb14a06da2ef1b8ca74bcb2955d94225132deb0ff1d9f"
 """SHA-256 of field.py, points.py and ifma.py: numba keeps machine code by this file alone, so it changes with them."""
 
 LANES: Final = ifma.LANES
