@@ -20,7 +20,7 @@ from pets.plan.review import review
 from pets.spec.control import Control, effective
 from pets.spec.ir import Protect
 from pets.spec.sql import bind
-from tests import test_three_tables as three
+from tests import test_several_tables as three
 from tests.check.test_mode_b import in_mode_b
 from tests.oracles import random_queries as drawn
 from tests.oracles import sql

@@ -108,7 +108,7 @@ def test_the_queries_drawn_use_every_construct() -> None:
                     *["some rows"] * any(len(row) and set(row) - {0, None} for row in sql.run_sql(spec, rows)),
                 ]
             )
-    wanted = {"inner", "left", "role a is left", "role a is right", "where left", "where right", "inner by WHERE"}
+    wanted = {"inner", "left", "role a is 0", "role a is 1", "where left", "where right", "inner by WHERE"}
     wanted |= {"rounded", "persons", *(f"grouped by {n}" for n in range(3)), *Statistic}
     wanted -= LINEAR | ORDER | LOGISTIC  # test_regression.py, test_order_statistics.py, test_logistic.py
     assert not wanted - seen.keys()

@@ -8,10 +8,11 @@ sizes. A moment over persons is a sum of independent contributions, so its sensi
 difference of two contributions of one person; tests/check/test_budget.py enumerates them all on small domains.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
+from math import prod
 from typing import Final
 
 from pets.errors import LeakError
@@ -92,7 +93,7 @@ def split_epsilon(epsilon: Fraction, names: Iterable[str], weights: Mapping[str,
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """The third table of a join: its factor of a moment, rows a person, cells of its grouping."""
+    """A further table of a join: its factor of a moment, rows a person, cells of its grouping."""
 
     factor: Factor
     k: int
@@ -105,7 +106,16 @@ class Beside:
 
 
 def sensitivity(
-    a: Factor, b: Factor, outer: bool, *, k_a: int, k_b: int, g: int, h: int, b_grouped: bool, d: Beside | None = None
+    a: Factor,
+    b: Factor,
+    outer: bool,
+    *,
+    k_a: int,
+    k_b: int,
+    g: int,
+    h: int,
+    b_grouped: bool,
+    beside: Sequence[Beside] = (),
 ) -> int:
     """Greatest sum over all cells of the change that one person's rows make to the moment ``a`` times ``b``.
 
@@ -114,14 +124,13 @@ def sensitivity(
             norms, and nothing if the person is absent on one side. Unmatched (``outer``) rows of a weigh 1 in the
             cell ``(missing)`` of b: a person who enters b takes them out there and puts them into levels instead, which
             moves ``k_b + 1`` (persons: at most all ``h`` cells); without grouping columns of b in and out is one cell.
-            Of three tables it is the product of three norms.
+            Of more tables it is the product of their norms.
     Bound:  attained whenever a row of the greatest absolute value may occur.
     """
     norm_a = min(k_a, g) if a.people else k_a * a.bound
-    if d is not None:
-        if outer:
-            raise ValueError("three tables are joined where all match")
-        norm_a *= d.norm
+    if beside and outer:
+        raise ValueError("more than two tables are joined where all match")
+    norm_a *= prod(each.norm for each in beside)
     if not outer:
         return norm_a * (min(k_b, h) if b.people else k_b * b.bound)
     if b.narrowed:
@@ -150,22 +159,22 @@ def coarse(
     b_grouped: bool,
     epsilon: Fraction,
     name: str,
-    d: Beside | None = None,
+    beside: Sequence[Beside] = (),
 ) -> tuple[tuple[Factor, ...], int]:
     """Give the factors the finest rounding units (1, 2, 5, 10, 20 ...) that keep sensitivity / epsilon at most 2^20.
 
     The values are rounded before the join, row by row; noise in multiples of a unit on finer sums would publish the sum
     modulo the unit exactly. The factor with more steps left is the next to be made coarser.
 
-    Returns: the factors of a, b and d, if there is one, and the sensitivity in the new units.
+    Returns: the factors of a, b and further tables, and the sensitivity in the new units.
     Raises:  LeakError ``dp.scale`` if no unit helps.
     """
-    plain = (a, b) if d is None else (a, b, d.factor)
+    plain = (a, b, *(each.factor for each in beside))
     units = [1] * len(plain)
     while True:
         now = [rounded(factor, unit) for factor, unit in zip(plain, units, strict=True)]
-        beside = None if d is None else replace(d, factor=now[2])
-        width = sensitivity(now[0], now[1], outer, k_a=k_a, k_b=k_b, g=g, h=h, b_grouped=b_grouped, d=beside)
+        further = [replace(each, factor=factor) for each, factor in zip(beside, now[2:], strict=True)]
+        width = sensitivity(now[0], now[1], outer, k_a=k_a, k_b=k_b, g=g, h=h, b_grouped=b_grouped, beside=further)
         if Fraction(width) <= MAX_SCALE * epsilon:
             return tuple(now), width
         side = max(range(len(plain)), key=lambda i: (now[i].bound if now[i].values else 0, -i))

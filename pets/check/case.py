@@ -19,7 +19,8 @@ from pets.spec.handover import joined, placed, released_by
 from pets.spec.ir import Derive, Factor, HelperJoin, Moment, Open, Plan, Protect, Read
 from pets.spec.model import Spec
 from pets.spec.predicate import columns_of
-from pets.spec.repeated import many, role_of, shown, with_so_many
+from pets.spec.repeated import BESIDE, many, own_of, role_of, shown, with_so_many
+from pets.spec.term import OWN_COLUMNS
 
 CELLS: Final = 2
 """Cells of role b's grouping that are expanded: all are alike, and two show whatever is used twice."""
@@ -158,8 +159,8 @@ def case_of(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Case:
     moments = safe.moments
     made, release = cards[join.card], cards[safe.card]
     held = _held(plan, opened.to)
-    if held:
-        made = with_so_many(made, {role: sum(name.startswith(role) for name in held) for role in many(made)})
+    further = {role_of(BESIDE, number): each for number, each in enumerate(join.beside)}
+    made = with_so_many(made, {role: sum(name.startswith(role) for name in (*held, *further)) for role in many(made)})
     if isinstance(safe, Protect):  # the shares go on: one list of messages, under one set of names
         made, release = joined(made, release), placed(made, release)
     else:
@@ -173,8 +174,8 @@ def case_of(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Case:
     else:
         sides = {"a": _side(reads[join.a], spec, persons), "b": _side(reads[join.b], spec, False)}
         cast = {"a": join.role_a, "b": join.role_b, "helper": join.helper, "result": opened.to}
-    if join.third is not None:
-        sides["d"], cast["d"] = _side(reads[join.third.read], spec, False), join.third.role
+    for role, beside in further.items():
+        sides[role], cast[role] = _side(reads[beside.read], spec, False), beside.role
     counted = [reads[join.a].factors[number].people for number in join.factors_a] if held else None
     bindings = _bindings(join, counted) | ({"r": ()} if isinstance(safe, Protect) else {})
     if join.rows is not None:
@@ -225,8 +226,9 @@ def case_of(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Case:
 
 def _factor(moment: Moment, role: str) -> Factor:
     """A role's factor of a sum; every holder of a part of a table has the table's."""
-    number = {"a": 0, "l": 0, "b": 1, "r": 1, "d": 2}[role[0]]
-    return moment.factors[number]
+    if role.startswith(BESIDE):
+        return moment.others[int(role.removeprefix(BESIDE)) - 1]
+    return moment.a if role == "a" or role.startswith("left") else moment.b
 
 
 def _held(plan: Plan, to: PartyId) -> dict[str, tuple[Read, PartyId]]:
@@ -254,9 +256,9 @@ def _side(read: Read, spec: Spec, counted: bool) -> Side:
     return Side(read.dataset, read.parties[0], key, names, summed, groups, filters, counted, crossed)
 
 
-def _cells(join: HelperJoin) -> tuple[int, int]:
-    """Cells of role b, and of role d, that are expanded."""
-    return min(CELLS, join.brought_cells), min(CELLS, join.d_cells)
+def _cells(join: HelperJoin) -> tuple[int, ...]:
+    """Cells of role b, and of each further one, that are expanded."""
+    return min(CELLS, join.brought_cells), *(min(CELLS, each.cells) for each in join.beside)
 
 
 def _bindings(join: HelperJoin, counted: Sequence[bool] | None = None) -> dict[str, tuple[Binding, ...]]:
@@ -264,11 +266,12 @@ def _bindings(join: HelperJoin, counted: Sequence[bool] | None = None) -> dict[s
 
     ``counted``: under shared_join, for each factor of a whether it tells a person's first row, which no values do.
     """
-    cells, of_d = _cells(join)
+    cells, *of_others = _cells(join)
     more = join.parameter("v_g") - len(join.gathered) * join.brought_cells
-    third = join.third
     summed: list[Binding] = []
-    for each, cell, _ in product(join.summed, range(cells), range(of_d)):
+    copies = cells * prod(of_others)
+    for each, number in product(join.summed, range(copies)):
+        cell = number // prod(of_others)
         factor = None if each.a is None or (counted is not None and counted[each.a]) else each.a
         place = None if factor is None else sum(at.product is not None for at in summed)
         summed.append(Binding(each.gathered * cells + cell, factor, place, len(summed)))
@@ -292,14 +295,16 @@ def _bindings(join: HelperJoin, counted: Sequence[bool] | None = None) -> dict[s
             for cell in range(cells)
         )
         + tuple(Binding(gathered=len(join.gathered) * cells + number) for number in range(more)),
-        "d_t": tuple(
-            Binding(gathered=number * of_d + cell)
-            for number in range(0 if third is None else len(third.gathered))
-            if third is not None and number not in third.ones
-            for cell in range(of_d)
-        ),
         "checks": (Binding(check=0),),
         "v_m": tuple(summed),
         "v_c": tuple(summed),
         "v_k": tuple(summed),
+    } | {
+        own_of(OWN_COLUMNS, role_of(BESIDE, place)): tuple(
+            Binding(gathered=number * of_d + cell)
+            for number in range(len(each.gathered))
+            if number not in each.ones
+            for cell in range(of_d)
+        )
+        for place, (each, of_d) in enumerate(zip(join.beside, of_others, strict=True))
     }

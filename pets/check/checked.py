@@ -17,7 +17,7 @@ from pets.spec.joins import protocol_of
 from pets.spec.model import Spec
 from pets.spec.operations import Use
 from pets.spec.query import Query
-from pets.spec.repeated import HOLDERS, role_of, with_so_many
+from pets.spec.repeated import BESIDE, HOLDERS, counts_of, role_of, with_so_many
 
 FEW: Final = 4
 """So many parties are named one by one."""
@@ -101,7 +101,7 @@ def cards_of(review: Checked) -> tuple[Card, ...]:
     if join is None or review.plan is None:
         return () if join is None else (join,)
     safe = review.cards[review.plan.protection.card]
-    join = with_so_many(join, {role: len(r.parties) for role, r in zip(HOLDERS, review.plan.reads, strict=False)})
+    join = with_so_many(join, counts_of(review.plan))
     return (join, released_by(join, safe)) if safe.takes_over is None else (joined(join, safe), placed(join, safe))
 
 
@@ -124,7 +124,7 @@ def people(number: int) -> str:
 def roles_of(review: Checked, join: HelperJoin) -> dict[str, PartyId]:
     if not join.shared:
         roles = {"a": join.role_a, "b": join.role_b, "helper": join.helper, "result": review.spec.result_party}
-        return roles if join.third is None else {**roles, "d": join.third.role}
+        return roles | {role_of(BESIDE, number): each.role for number, each in enumerate(join.beside)}
     held = zip(HOLDERS, review.plan.reads, strict=True) if review.plan else ()
     roles = {role_of(role, number): party for role, read in held for number, party in enumerate(read.parties)}
     three = {"first": join.role_a, "second": join.helper, "third": join.role_b}

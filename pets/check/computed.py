@@ -41,7 +41,7 @@ from pets.spec.joins import choice
 from pets.spec.moments import moments_of
 from pets.spec.predicate import worded
 from pets.spec.query import LINEAR, LOGISTIC, Aggregate, Query, Statistic
-from pets.spec.repeated import HOLDERS
+from pets.spec.repeated import BESIDE, HOLDERS, role_of
 
 # -- safe settings ----------------------------------------------------------------------------------------------------
 
@@ -171,7 +171,9 @@ def _picture(review: Checked, join: HelperJoin, forecast: Forecast, carries: Map
     for message in forecast.messages:
         if message.sender != message.receiver and message.size:
             flows.setdefault((message.sender, message.receiver), []).append(message)
-    holders = {"a": join.role_a, "b": join.role_b} | ({} if join.third is None else {"d": join.third.role})
+    holders = {"a": join.role_a, "b": join.role_b} | {
+        role_of(BESIDE, number): each.role for number, each in enumerate(join.beside)
+    }
     boxes = [
         (role, party, "keeps its records" + ", gets the table" * (party == spec.result_party))
         for role, party in holders.items()

@@ -214,13 +214,13 @@ def _population(old: Facts, new: Facts) -> Iterator[Reason]:
         yield Reason("computation.sql: GROUP BY", "incomparable", told)
     if old.roles is not None and new.roles is not None and _cast(old.roles) != _cast(new.roles):
         told = f"{new.roles.a} plays role a and {new.roles.b} role b of the protocol, which was the other way"
-        if new.query.third is not None:
+        if new.query.others:
             told = "the holders play other roles of the protocol than before"
         yield Reason("computation.sql: FROM", "incomparable", told)
 
 
-def _cast(roles: taken_apart.Roles) -> tuple[str | None, ...]:
-    return roles.a, roles.b, roles.d, roles.helper
+def _cast(roles: taken_apart.Roles) -> tuple[str, ...]:
+    return roles.a, roles.b, *roles.ds, roles.helper
 
 
 def _join(query: Query) -> str:

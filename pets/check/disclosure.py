@@ -29,6 +29,8 @@ NARROWEST: Final = 72
 _BULLETS: Final = {"good": "+", "bad": "!", "warn": "!", "plain": "-"}
 _TERM: Final = 26
 """The widest first column of a list of terms."""
+_NAME: Final = 20
+"""Columns that a name of the matrix has at least."""
 
 
 def render(review: Checked, *, width: int | None = None, brief: bool = False) -> str:
@@ -127,8 +129,18 @@ class _Layout:
         """The matrix under numbered columns; a mark in brackets is of what the column's parties hold anyway."""
         parties = marks.matrix.columns
         lines = [f"{i:>3}  {c.label}{'  (beyond the model)' * c.beyond_model}" for i, c in enumerate(parties, 1)]
+        tables = -(-len(parties) // ((self.width - 2 - _NAME) // 4))  # of so many columns as there is room for
+        most = -(-len(parties) // tables)
+        for first in range(0, len(parties), most):
+            lines += self.marks_of(marks, range(first, min(first + most, len(parties))))
+        legend = [*((mark.value, mark.meaning) for mark in Mark), ("(V)", OWN)]
+        return [*lines, "", *(line for sign, said in legend for line in self.fold(said, f"  {sign:<5}"))]
+
+    def marks_of(self, marks: Marks, numbers: range) -> list[str]:
+        """The lines of the matrix with some of its columns, from number 0."""
+        parties = marks.matrix.columns[numbers.start : numbers.stop]
         room = self.width - 4 * len(parties) - 2
-        lines += ["", " " * room + "".join(f"{i:>3} " for i in range(1, len(parties) + 1))]
+        lines = ["", " " * room + "".join(f"{i + 1:>3} " for i in numbers)]
         for heading, entries in marks.groups:
             lines += self.fold(heading)
             for entry in entries:
@@ -140,8 +152,7 @@ class _Layout:
                     for c in parties
                 )
                 lines += [*folded[:-1], pad(folded[-1], room) + cells]
-        legend = [*((mark.value, mark.meaning) for mark in Mark), ("(V)", OWN)]
-        return [*lines, "", *(line for sign, said in legend for line in self.fold(said, f"  {sign:<5}"))]
+        return lines
 
 
 OWN: Final = "visible, and its own: records it holds, or the table that is released to it"

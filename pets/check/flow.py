@@ -55,7 +55,7 @@ from pets.spec.model import Leakage, Spec
 from pets.spec.protected import held_sums
 from pets.spec.protected import protected as guarded
 from pets.spec.query import FITTED, ORDER, Aggregate, ColumnRef, Query
-from pets.spec.repeated import many, role_of, shown, with_so_many
+from pets.spec.repeated import BESIDE, many, role_of, shown, with_so_many
 
 PARTS: Final = (rules, terms, thresholds, trends)
 """Where the registered rules are, besides here."""
@@ -240,7 +240,7 @@ def subject(spec: Spec, query: Query) -> Subject:
     return Subject(
         parties=tuple(PartyId(party.name) for party in spec.parties),
         roles={"a": roles.a, "b": roles.b, "helper": roles.helper, "result": roles.result}
-        | ({} if roles.d is None else {"d": roles.d}),
+        | {role_of(BESIDE, number): party for number, party in enumerate(roles.ds)},
         tables=tables,
         sums=sums,
         released=_released(query, names),
@@ -266,7 +266,7 @@ def _shared_subject(
     sides = {"left": roles.a_side, "right": roles.b_side}
     tables: dict[str, Table] = {}
     for role, side in sides.items():
-        name = query.left if side == "left" else query.right
+        name = taken_apart.table_of(query, side)
         one = _table(spec, query, name, sums, False)
         for number, party in enumerate(shown(spec.holders(name), roles.result)):
             tables[role_of(role, number)] = replace(one, party=party, shared=True)

@@ -25,7 +25,7 @@ from pets.ids import PartyId
 from pets.spec.cards import EVERYONE
 from pets.spec.ir import HelperJoin
 from pets.spec.joins import protocol_of
-from pets.spec.repeated import HOLDERS, role_of
+from pets.spec.repeated import BESIDE, HOLDERS, role_of
 
 # -- who learns what --------------------------------------------------------------------------------------------------
 
@@ -248,7 +248,8 @@ def _sentences(parts: Iterable[str]) -> str:
 def _collusion(review: Checked, join: HelperJoin) -> tuple[str, ...]:
     roles: dict[str, PartyId] = roles_of(review, join)
     reads = review.plan.reads if review.plan else ()
-    tables = dict(zip(("a", "b", "d"), (read.dataset for read in reads), strict=False))
+    further = [role_of(BESIDE, number) for number in range(len(join.beside))]
+    tables = dict(zip(("a", "b", *further), (read.dataset for read in reads), strict=False))
     for role, read in zip(HOLDERS, reads, strict=False):
         tables |= {role_of(role, number): read.dataset for number in range(len(read.parties))}
     out: dict[str, list[str]] = {}
@@ -262,10 +263,10 @@ def _collusion(review: Checked, join: HelperJoin) -> tuple[str, ...]:
     if join.shared:
         lines.insert(0, "All holders: both tables, as holders who show each other their records always can.")
         return tuple(lines)
-    holders = (join.role_a, join.role_b, *(() if join.third is None else (join.third.role,)))
+    holders = (join.role_a, join.role_b, *(each.role for each in join.beside))
     both = listed(sorted(holders, key=lambda party: order[party]))
     told = "both tables, as two holders who show each other their records always can."
-    if join.third is not None:
+    if join.beside:
         told = "all tables, or any two of them theirs, as holders who show each other their records always can."
     lines.insert(0, f"{both}: {told}")
     return tuple(lines)

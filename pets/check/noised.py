@@ -48,7 +48,7 @@ def noised_columns(spec: Spec, query: Query, roles: taken_apart.Roles) -> tuple[
             b_grouped=bool(dims["b"]),
             epsilon=shares[moment.name],
             name=moment.name,
-            d=beside(own["d"], tables["d"], dims["d"]) if "d" in own else None,
+            beside=tuple(beside(own[role], tables[role], dims[role]) for role in own if role not in ("a", "b")),
         )
         ratio = shares[moment.name] / sensitivity
         if max(ratio.numerator, ratio.denominator) > MAX_TERM:
@@ -72,16 +72,16 @@ def plain(
 
 
 def beside(factor: Factor, table: Dataset, dims: tuple[Dimension, ...]) -> budget.Beside:
-    """What the sensitivity depends on of a third table."""
+    """What the sensitivity depends on of a further table."""
     return budget.Beside(factor, table.max_rows_per_person, taken_apart.cells(dims))
 
 
 def _moment(moment: taken_apart.SideMoment, factors: Sequence[Factor], tables: Sequence[Dataset]) -> Moment:
-    """A moment by roles: a, b and, of three tables, d."""
-    a, b, *third = factors
+    """A moment by roles: a, b and those of further tables."""
+    a, b, *others = factors
     places = prod(_places(table, factor) for table, factor in zip(tables, factors, strict=True))
     scale = Fraction(prod(factor.unit for factor in factors), places)
-    return Moment(moment.name, a, b, moment.outer, scale, *third)
+    return Moment(moment.name, a, b, moment.outer, scale, tuple(others))
 
 
 def _one_row(factor: Factor, table: Dataset) -> Factor:

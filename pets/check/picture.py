@@ -7,6 +7,7 @@ from typing import Final
 from pets.check.blocks import Flow, Picture, size
 from pets.check.fold import fold
 from pets.check.style import PAPER
+from pets.spec.repeated import BESIDE
 
 _WIDTH: Final = 960
 _BOX: Final = {
@@ -14,7 +15,6 @@ _BOX: Final = {
     "b": (690, 24, 250, 92),
     "helper": (355, 236, 250, 92),
     "result": (355, 420, 250, 92),
-    "d": (690, 560, 250, 92),
     "left": (20, 24, 250, 92),
     "right": (690, 24, 250, 92),
     "first": (20, 236, 250, 92),
@@ -46,10 +46,6 @@ _WAYS: Final = {
     ("helper", "result"): _Line(((480, 328), (480, 408)), (494, 364), "start"),
     ("a", "result"): _Line(((52, 116), (52, 466), (343, 466)), (66, 488), "start"),
     ("b", "result"): _Line(((908, 116), (908, 466), (617, 466)), (894, 488), "end"),
-    ("d", "helper"): _Line(((690, 606), (640, 606), (640, 318), (617, 318)), (654, 526), "start"),
-    ("a", "d"): _Line(((52, 116), (52, 640), (678, 640)), (66, 662), "start"),
-    ("b", "d"): _Line(((908, 116), (908, 548)), (894, 500), "end"),
-    ("helper", "d"): _Line(((430, 328), (430, 590), (678, 590)), (444, 572), "start"),
     ("left", "second"): _Line(((270, 70), (420, 70), (420, 224)), (408, 96), "end"),
     ("right", "second"): _Line(((690, 70), (540, 70), (540, 224)), (552, 96), "start"),
     ("first", "second"): _Line(((270, 258), (343, 258)), (306, 170), "middle"),
@@ -64,10 +60,40 @@ _WAYS: Final = {
 }
 
 
+_STEP: Final = 150
+"""How far the boxes of further tables stand below each other."""
+
+
+def _place(role: str) -> tuple[int, int, int, int]:
+    """The box of a role; those of further tables (d1, d2 ...) stand below each other, under all others."""
+    further = _further(role)
+    return _BOX[role] if further is None else (690, 560 + _STEP * further, 250, 92)
+
+
+def _way(sender: str, receiver: str, tables: int) -> _Line:
+    """The way from one role to another; ``tables``: how many further ones.
+
+    They only send, and to the helper only: their ways join, right of all that it sends.
+    """
+    further = _further(sender)
+    if further is not None and receiver == "helper":
+        y = 606 + _STEP * further
+        return _Line(((690, y), (640, y), (640, 318), (617, 318)), (626, y - 14), "end")
+    way = _WAYS[sender, receiver]
+    return _Line(way.points, (466, 364), "end") if tables and (sender, receiver) == ("helper", "result") else way
+
+
+def _further(role: str) -> int | None:
+    """Which of the further tables a role has, from number 0; None for other roles."""
+    number = role.removeprefix(BESIDE)
+    return int(number) - 1 if role.startswith(BESIDE) and number.isdigit() else None
+
+
 def svg(picture: Picture) -> str:
     """Draw it. Roles that one party shares are one box; arrows are thicker where more is sent."""
     role_of = {party: role for role, party, _ in picture.boxes}
-    height = 680 if "d" in role_of.values() else 530 if "result" in role_of.values() else 350
+    further = sum(_further(role) is not None for role in role_of.values())
+    height = 530 + _STEP * further if further else 530 if "result" in role_of.values() else 350
     told = "; ".join(words(picture))
     parts = [
         f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-labelledby="flow-t flow-d" class="flow">',
@@ -76,7 +102,7 @@ def svg(picture: Picture) -> str:
         'markerUnits="userSpaceOnUse" orient="auto"><path d="M0 0 10 5 0 10z"/></marker></defs>',
     ]
     most = max((flow.size for flow in picture.flows), default=1)
-    parts += [_arrow(flow, _WAYS[role_of[flow.sender], role_of[flow.receiver]], most) for flow in picture.flows]
+    parts += [_arrow(flow, _way(role_of[flow.sender], role_of[flow.receiver], further), most) for flow in picture.flows]
     parts += [_box(role, party, what) for role, party, what in picture.boxes]
     return "".join([*parts, "</svg>"])
 
@@ -111,7 +137,7 @@ def _arrow(flow: Flow, way: _Line, most: int) -> str:
 
 def _box(role: str, party: str, what: str) -> str:
     """A box. A long name has up to three smaller lines, which is room for every name that a party may have."""
-    x, y, width, height = _BOX[role]
+    x, y, width, height = _place(role)
     middle = x + width // 2
     short = len(party) <= _ONE_LINE
     lines = [party] if short else fold(party, _LINE)

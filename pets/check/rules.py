@@ -60,7 +60,7 @@ class Asked:
         """What the query asks for that these three do not do; empty if there is nothing, or another protocol joins."""
         if not self.shared or self.roles is None:
             return ""
-        factors = [factor for moment in self.summed for factor in (moment.left, moment.right)]
+        factors = [factor for moment in self.summed for factor in moment.factors]
         return taken_apart.not_shared(self.query, self.spec, self.roles, factors, self.control)
 
     @property
@@ -252,7 +252,7 @@ def alike_levels(asked: Asked) -> Found:
 
 @rule("spec.one-holder")
 def one_holder(asked: Asked) -> Found:
-    """A joint query joins tables of two organisations, or three tables of three."""
+    """A joint query joins tables of two organisations, or each table of another one."""
     tables = asked.tables
     for number, table in enumerate(tables):
         both = sorted(table.parties & {party for earlier in tables[:number] for party in earlier.parties})
@@ -270,7 +270,7 @@ def one_holder(asked: Asked) -> Found:
                 else f"{both[0]} holds two of the tables, and each is another holder's",
                 "let it compute the table by itself"
                 if len(tables) == 2
-                else f"let {both[0]} join its own tables into one, and join that with the third",
+                else f"let {both[0]} join its own tables into one, and join that with the others",
             )
 
 

@@ -62,7 +62,7 @@ def crossing(asked: Asked) -> Found:
         return
     place = "WHERE" if asked.query.rows is not None else "CASE"
     left, right = asked.tables
-    a, b = (left, right) if roles.a_side == "left" else (right, left)
+    a, b = (left, right) if roles.a_side == taken_apart.LEFT else (right, left)
     if b.max_rows_per_person > 1:
         yield (
             f"computation.sql: {place}",
@@ -134,12 +134,12 @@ def scale(asked: Asked) -> Found:
     )
     for m in found:
         own = {role: m.of(side) for role, side in sides.items()}
-        third = noised.beside(own["d"], tables["d"], dims["d"]) if "d" in own else None
+        further = tuple(noised.beside(own[role], tables[role], dims[role]) for role in own if role not in ("a", "b"))
         try:
-            budget.coarse(own["a"], own["b"], m.outer, epsilon=shares[m.name], name=m.name, d=third, **sizes)
+            budget.coarse(own["a"], own["b"], m.outer, epsilon=shares[m.name], name=m.name, beside=further, **sizes)
         except PetsError as error:
-            least_d = None if third is None else replace(third, factor=_coarsest(third.factor))
-            width = budget.sensitivity(_coarsest(own["a"]), _coarsest(own["b"]), m.outer, d=least_d, **sizes)
+            least_of = tuple(replace(each, factor=_coarsest(each.factor)) for each in further)
+            width = budget.sensitivity(_coarsest(own["a"]), _coarsest(own["b"]), m.outer, beside=least_of, **sizes)
             least = _least_epsilon(width, shares[m.name], privacy)
             hint = f'write epsilon = "{least}" or more, raise the weight of this column, or lower max_rows_per_person'
             yield ("release.differential_privacy.epsilon", error.text.removeprefix("dp.scale: "), hint)
@@ -211,8 +211,8 @@ def b_cells(asked: Asked) -> Found:
     if len(others) > 1:
         yield (
             f"computation.sql: GROUP BY <- {', '.join(str(d.column) for d in dims)}",
-            f"{table} are grouped into {taken_apart.cells(dims)} cells together, {h_of(dims)}; the most of two such "
-            f"tables beside a third is {most}",
+            f"{table} are grouped into {taken_apart.cells(dims)} cells together, {h_of(dims)}; the most of all "
+            f"tables but the first is {most}",
             "group by fewer columns of these tables, or by coarser ones",
         )
     elif asked.spec.dataset(table).max_rows_per_person > 1:
@@ -238,7 +238,7 @@ def protocol(asked: Asked) -> Found:
     able = joins_of(asked.query)
     if asked.protocol not in able:
         known = asked.protocol in asked.cards
-        what = "does not join three tables" if asked.query.third is not None else "does not join two tables"
+        what = "does not join more than two tables" if asked.query.others else "does not join two tables"
         if asked.protocol not in (*JOINS, STAR):
             what = "does not join tables"
         yield (

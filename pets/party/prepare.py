@@ -15,6 +15,7 @@ from pets.errors import SourceError
 from pets.kernels import columns, noise, rows, tags
 from pets.kernels.prf import Stream
 from pets.party.sources import Table
+from pets.plan.cost import join_numbers
 from pets.protocols import control, dominance, helper_join_b, keyed, modelled, ordered, shared_join, star_join
 from pets.protocols import rows as rows_protocol
 from pets.protocols.helper_join import PeopleOfB, RowsOfA, Shape, Sizes
@@ -22,7 +23,8 @@ from pets.protocols.rep3.groups import Rank
 from pets.protocols.rep3.logistic import Design
 from pets.spec import ir
 from pets.spec.cards import load_cards
-from pets.spec.ir import AddNoise, Factor, HelperJoin, Plan, Protect, Read, Third
+from pets.spec.ir import AddNoise, Factor, HelperJoin, Plan, Protect, Read
+from pets.spec.repeated import BESIDE, own_of, role_of
 
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
@@ -33,9 +35,9 @@ def shape_of(plan: Plan) -> Shape | helper_join_b.Shape | shared_join.Shape:
     join = plan.join
     if join.shared:
         return _shared_shape(plan)
-    names = load_cards()[join.card].names(dict(join.public))
+    names = join_numbers(plan)
     summed = tuple((of_b, of_a) for of_b, _, of_a in join.products)
-    if join.third is not None:
+    if join.beside:
         return star_join.Shape(
             n_a=names["n_a"],
             n_b=names["n_b"],
@@ -50,11 +52,15 @@ def shape_of(plan: Plan) -> Shape | helper_join_b.Shape | shared_join.Shape:
             fixed_ids=join.fixed_ids,
             ones=frozenset(join.ones),
             third=names["third"],
-            n_d=names["n_d"],
-            n_list_d=names["n_list_d"],
-            d_g=names["d_g"],
-            ones_d=frozenset(join.third.ones),
-            third_d=names["third_d"],
+            beside=tuple(
+                star_join.Beside(
+                    n=read.max_rows,
+                    columns=len(each.gathered) * each.cells,
+                    ones=frozenset(each.ones),
+                    third=names[own_of("third_d", role_of(BESIDE, number))],
+                )
+                for number, (each, read) in enumerate(zip(join.beside, plan.reads[2:], strict=True))
+            ),
         )
     if join.card == helper_join_b.PROTOCOL:
         return helper_join_b.Shape(
@@ -155,10 +161,10 @@ def rows_shape(join: HelperJoin) -> rows_protocol.Shape | None:
     """What three parties compute on each row, from the plan; None if nothing is."""
     if join.rows is None:
         return None
-    of_d = None if join.third is None else _beside(join, join.third)
+    of_others = tuple(_beside(join, place) for place in range(len(join.beside)))
     return rows_protocol.Shape(
         listed=load_cards()[join.card].names(dict(join.public))["n_list_a"],
-        brought=join.checks + join.parameter("v_g") - len(join.ones) + (0 if of_d is None else len(of_d.travelling)),
+        brought=join.checks + join.parameter("v_g") - len(join.ones) + sum(each.travels for each in join.beside),
         gathered=len(join.gathered) * join.brought_cells,
         compared_a=1 + max((pair.a for pair in join.rows.pairs), default=-1),
         compared_b=1 + max((pair.b for pair in join.rows.pairs), default=-1),
@@ -170,13 +176,13 @@ def rows_shape(join: HelperJoin) -> rows_protocol.Shape | None:
         ones=frozenset(join.ones),
         keyed=_keyed(join),
         cased=_cased(join.rows),
-        third=of_d,
+        beside=of_others,
     )
 
 
-def _beside(join: HelperJoin, third: Third) -> rows_protocol.Beside:
-    factors = tuple(of_d for _, of_d, _ in join.products if of_d is not None)
-    return rows_protocol.Beside(len(third.gathered) * third.cells, frozenset(third.ones), factors)
+def _beside(join: HelperJoin, place: int) -> rows_protocol.Beside:
+    each, factors = join.beside[place], tuple(of_others[place] for _, of_others, _ in join.products)
+    return rows_protocol.Beside(len(each.gathered) * each.cells, frozenset(each.ones), factors)
 
 
 def _cased(rows: ir.RowFilter) -> rows_protocol.Cased | None:
@@ -311,14 +317,14 @@ def rows_of_a(read: Read, join: HelperJoin, shape: Sizes, table: Table, own: Str
 
 
 def people_of_b(read: Read, join: HelperJoin, shape: Sizes, table: Table, own: Stream) -> PeopleOfB:
-    """What role b brings, or role d: each person once, every factor summed over the person's rows in each of its cells.
+    """What role b brings, or a further one: each person once, every factor summed over its rows in each of its cells.
 
     Raises: SourceError source.rows-per-person if there are more rows a person and the plan does not truncate.
     """
     occurrence = _number(read, table, own)
     b_cells, brought, cells = join.brought_cells, join.gathered, table.cell
-    if join.third is not None and read.out == join.third.read:
-        b_cells, brought = join.third.cells, join.third.gathered
+    if (further := next((each for each in join.beside if each.read == read.out), None)) is not None:
+        b_cells, brought = further.cells, further.gathered
     if join.keyed is not None:  # one row a person: the number of its cell goes along
         table = replace(table, cell=np.zeros_like(cells))
     sums: list[I64] = []

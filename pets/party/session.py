@@ -39,8 +39,9 @@ WATCH_S: Final = 0.05
 REASON_S: Final = 2.0
 """How long a party whose connection was cut waits for the word of the peer that says why."""
 
-_ROLE_OF_KEY: Final = {"a": ("ab", "ac", "ad"), "b": ("ab", "bc"), "helper": ("ac", "bc"), "d": ("ad",)}
-_ROLES: Final = ("a", "b", "helper", "d")
+
+_FAMILY: Final = "s_"
+"""How the families of keys that two parties agree on for one run are called on cards; others come from them."""
 
 Brought = helper_join.RowsOfA | helper_join.PeopleOfB | shared_join.LeftRows | shared_join.RightRows
 """What a party that holds a table puts in."""
@@ -245,7 +246,7 @@ class Session:
         # How long the sampler takes tells of what it drew: so not between the start of a run and its hello, where peers
         # could time it, but beside their hellos and the reading of rows.
         noise = None
-        if self.party in self.reviewed.spec.computing and self._role != "d":
+        if self.party in ring_of(self.reviewed.plan):
             noise = prepare.noise_of(self.reviewed.plan.protection, self._shape, prf.Stream(self._noise_seed))
         brought = self._own_rows()
         if brought is not None:
@@ -405,16 +406,9 @@ class Session:
 
     def _pairs(self) -> Iterator[tuple[str, PartyId]]:
         """The families that this party has a part in, by name, and with whom."""
-        if self._join.shared:
-            for key in join_card(self.reviewed.plan).keys:
-                if self._role in key.holders:
-                    yield key.name, next(self._roles[role] for role in key.holders if role != self._role)
-            return
-        for pair in _ROLE_OF_KEY[self._role]:
-            if "d" in pair and "d" not in self._roles:
-                continue
-            members = [self._roles["helper" if letter == "c" else letter] for letter in pair]
-            yield pair, next(name for name in members if name != self.party)
+        for key in join_card(self.reviewed.plan).keys:
+            if key.name.startswith(_FAMILY) and self._role in key.holders:
+                yield key.name, next(self._roles[role] for role in key.holders if role != self._role)
 
     def _own_rows(self) -> Brought | None:
         plan = self.reviewed.plan
@@ -448,7 +442,7 @@ class Session:
         if rows is None and not isinstance(safe, Protect):
             yield from self._play_join(keys, brought, noise, on_rows)
             return
-        if self.party not in ring_of(plan):  # role d of a join of three tables sends its own, and computes nothing
+        if self.party not in ring_of(plan):  # a further table of a join: it is sent, and its holder computes nothing
             yield from self._play_join(keys, brought, noise, on_rows)
             return
         ctx, before, after = self._together(keys)
@@ -515,11 +509,11 @@ class Session:
         if isinstance(self._shape, helper_join_b.Shape):
             return (yield from self._play_mode_b(self._shape, keys, brought, noise, on_rows))
         if isinstance(brought, helper_join.RowsOfA):
-            return (yield from helper_join.party_a(self._shape, brought, keys["ab"], keys["ac"], noise, on_rows))
+            return (yield from helper_join.party_a(self._shape, brought, keys["s_ab"], keys["s_ac"], noise, on_rows))
         if isinstance(brought, helper_join.PeopleOfB):
-            yield from helper_join.party_b(self._shape, brought, keys["ab"], keys["bc"], noise, on_rows)
+            yield from helper_join.party_b(self._shape, brought, keys["s_ab"], keys["s_bc"], noise, on_rows)
             return None
-        return (yield from helper_join.helper(self._shape, keys["ac"], keys["bc"], noise, on_rows))
+        return (yield from helper_join.helper(self._shape, keys["s_ac"], keys["s_bc"], noise, on_rows))
 
     def _play_mode_b(
         self,
@@ -530,11 +524,11 @@ class Session:
         on_rows: helper_join.OnRows | None,
     ) -> Role[prepare.U64 | None]:
         if isinstance(brought, helper_join.RowsOfA):
-            return (yield from helper_join_b.party_a(shape, brought, keys["ab"], keys["ac"], noise, on_rows))
+            return (yield from helper_join_b.party_a(shape, brought, keys["s_ab"], keys["s_ac"], noise, on_rows))
         if isinstance(brought, helper_join.PeopleOfB):
-            yield from helper_join_b.party_b(shape, brought, keys["ab"], keys["bc"], noise, on_rows)
+            yield from helper_join_b.party_b(shape, brought, keys["s_ab"], keys["s_bc"], noise, on_rows)
             return None
-        return (yield from helper_join_b.helper(shape, keys["ac"], keys["bc"], noise, on_rows))
+        return (yield from helper_join_b.helper(shape, keys["s_ac"], keys["s_bc"], noise, on_rows))
 
     def _play_star(
         self,
@@ -544,26 +538,24 @@ class Session:
         noise: prepare.U64 | None,
         on_rows: helper_join.OnRows | None,
     ) -> Role[prepare.U64 | None]:
-        if self._role == "d" and isinstance(brought, helper_join.PeopleOfB):
-            yield from star_join.party_d(shape, brought, keys["ad"])
+        further = {star_join.role_of(number): number for number in range(len(shape.beside))}
+        if self._role in further and isinstance(brought, helper_join.PeopleOfB):
+            number = further[self._role]
+            yield from star_join.party_d(shape, number, brought, keys[f"s_ad{number + 1}"])
             return None
         if on_rows is None:
-            raise InternalError("internal.bug", where="three tables are joined and nothing is computed on rows")
+            raise InternalError("internal.bug", where="more than two tables are joined and nothing is computed on rows")
         if isinstance(brought, helper_join.RowsOfA):
-            families = (keys["ab"], keys["ad"], keys["ac"])
-            return (yield from star_join.party_a(shape, brought, *families, noise, on_rows))
+            families = [keys[f"s_ad{number + 1}"] for number in further.values()]
+            return (yield from star_join.party_a(shape, brought, keys["s_ab"], families, keys["s_ac"], noise, on_rows))
         if isinstance(brought, helper_join.PeopleOfB):
-            yield from star_join.party_b(shape, brought, keys["ab"], keys["bc"], noise, on_rows)
+            yield from star_join.party_b(shape, brought, keys["s_ab"], keys["s_bc"], noise, on_rows)
             return None
-        return (yield from star_join.helper(shape, keys["ac"], keys["bc"], noise, on_rows))
+        return (yield from star_join.helper(shape, keys["s_ac"], keys["s_bc"], noise, on_rows))
 
     def _family(self, keys: Mapping[str, prf.KeyFamily], peer: PartyId) -> prf.KeyFamily:
         """The keys that this party shares with ``peer``."""
-        if self._join.shared:
-            return next(keys[name] for name, other in self._pairs() if other == peer)
-        other = next(role for role in _ROLES if self._roles.get(role) == peer)
-        letters = sorted({"helper": "c"}.get(role, role) for role in (self._role, other))
-        return keys["".join(letters)]
+        return next(keys[name] for name, other in self._pairs() if other == peer)
 
     def _may_go_on(self) -> None:
         if self._stopped is not None:

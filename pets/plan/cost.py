@@ -11,7 +11,8 @@ from pets.spec.cards import Card, load_cards
 from pets.spec.handover import Cards, joined
 from pets.spec.ir import HelperJoin, Open, Plan, Protect
 from pets.spec.program import Program
-from pets.spec.repeated import HOLDERS
+from pets.spec.repeated import BESIDE, HOLDERS
+from pets.spec.term import OWN, OWN_COLUMNS
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def parties_of(plan: Plan) -> dict[str, PartyId]:
     join, to = join_of(plan), opening_of(plan).to
     if not join.shared:
         parties = {"a": join.role_a, "b": join.role_b, "helper": join.helper, "result": to}
-        return parties if join.third is None else {**parties, "d": join.third.role}
+        return parties | {repeated.role_of(BESIDE, number): each.role for number, each in enumerate(join.beside)}
     holders = {
         repeated.role_of(role, number): party
         for role, read in zip(HOLDERS, plan.reads, strict=True)
@@ -97,16 +98,17 @@ def parties_of(plan: Plan) -> dict[str, PartyId]:
 
 def join_card(plan: Plan) -> Card:
     """The card of the join, with as many parties of each role as the plan has."""
-    counts = {role: len(read.parties) for role, read in zip(HOLDERS, plan.reads, strict=False)}
-    return repeated.with_so_many(load_cards()[plan.join.card], counts)
+    return repeated.with_so_many(load_cards()[plan.join.card], repeated.counts_of(plan))
 
 
 def join_numbers(plan: Plan) -> dict[str, int]:
     """All parameters of that card."""
     join, public = plan.join, dict(plan.join.public)
     if join.shared:
-        sizes = {role: [rows for _, rows in read.holders or ()] for role, read in zip(HOLDERS, plan.reads, strict=True)}
-        public |= repeated.numbers_of(sizes)
+        for role, read in zip(HOLDERS, plan.reads, strict=True):
+            public |= repeated.numbers_of(role, [{OWN: rows} for _, rows in read.holders or ()])
+    brought = zip(plan.reads[2:], join.beside, strict=True)
+    public |= repeated.numbers_of(BESIDE, [{OWN: read.max_rows, OWN_COLUMNS: each.travels} for read, each in brought])
     return join_card(plan).names(public)
 
 
@@ -122,7 +124,7 @@ def forecast(plan: Plan, cards: Mapping[str, Card]) -> Forecast:
     """Forecast the traffic of ``plan`` under the cards of its join and of what protects the release."""
     join, safe, parties = plan.join, plan.protection, parties_of(plan)
     card, names = join_card(plan), join_numbers(plan)
-    size = card.cost.bytes.evaluate(names)
+    size = sum(formula.evaluate(names) for formula in (card.cost.bytes, *card.cost.bytes_of.values()))
     rounds = card.cost.rounds.evaluate(names) + card.cost.hello_rounds.evaluate(names)
     if card.program is not None and card.program.apart:
         steps = list(programs.steps(card.program, cards[card.program.card], names))

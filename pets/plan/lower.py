@@ -14,7 +14,7 @@ from pets.check.noised import noised_columns, plain
 from pets.errors import LeakError, SpecError
 from pets.ids import PartyId
 from pets.plan.crossed import ROWS_CARD, filtered, greatest
-from pets.plan.star import is_ones, with_third
+from pets.plan.star import is_ones, with_further
 from pets.spec import dominance, rowwise
 from pets.spec import moments as taken_apart
 from pets.spec.banded import across, reads
@@ -93,12 +93,13 @@ def lower(spec: Spec, query: Query) -> Plan:
     dims_a = taken_apart.dimensions(query, spec, roles.a_side)
     dims_b = taken_apart.dimensions(query, spec, roles.b_side)
     g, h = taken_apart.cells(dims_a), taken_apart.cells(dims_b)
-    dims_d = () if roles.d_side is None else taken_apart.dimensions(query, spec, roles.d_side)
+    of_others = tuple(taken_apart.dimensions(query, spec, side) for side in roles.d_sides)
+    dims_d = tuple(dimension for dims in of_others for dimension in dims)
     h_d = taken_apart.cells(dims_d)
     over_both = taken_apart.on_shares(query, spec)
     levels = taken_apart.cells(over_both)
     keyed = Keyed(g, h, levels) if taken_apart.keyed(query, spec, roles) else None
-    if keyed is not None and (roles.d_side or _dataset(spec, query, roles.b_side).max_rows_per_person > 1):
+    if keyed is not None and (roles.d_sides or _dataset(spec, query, roles.b_side).max_rows_per_person > 1):
         names = [_dataset(spec, query, side).name for role, side in roles.sides.items() if role != "a"]
         raise SpecError("spec.b-cells", dataset=" and ".join(names), cells=h * h_d, most=MAX_B_CELLS)
     h *= h_d
@@ -115,11 +116,12 @@ def lower(spec: Spec, query: Query) -> Plan:
     out_b = "rows_b" if roles.shared else "people_b"
     read_a = _read(spec, query, roles.a_side, one_a, dims_a, tuple(m.a for m in moments), "rows_a")
     read_b = _read(spec, query, roles.b_side, one_b, dims_b, tuple(m.b for m in moments), out_b)
-    read_d: Read | None = None
+    further = tuple(
+        _read(spec, query, side, party, dims, tuple(m.others[place] for m in moments), f"people_d{place + 1}")
+        for place, (side, party, dims) in enumerate(zip(roles.d_sides, roles.ds, of_others, strict=True))
+    )
     rows: RowFilter | None = None
-    if roles.d_side is not None and roles.d is not None:
-        factors_d = tuple(m.d for m in moments if m.d is not None)
-        read_d = _read(spec, query, roles.d_side, roles.d, dims_d, factors_d, "people_d")
+    if further:
         rows = RowFilter(ROWS_CARD, load_cards()[ROWS_CARD].version, (), None)
     if query.compares:
         case = across(query.group_by)
@@ -148,13 +150,13 @@ def lower(spec: Spec, query: Query) -> Plan:
     if roles.shared and problem:
         raise SpecError("spec.shared", path="computation.sql", problem=problem)
     join = _join(spec, roles, read_a, read_b, moments, g, h // h_d, card, rows, noised=guarded is None)
-    if read_d is not None:
-        join = with_third(join, read_d, moments, h_d)
+    if further:
+        join = with_further(join, further, moments)
     models: tuple[ShownFit, ...] = ()
     if guarded is not None and guarded.fits and join.rows is not None:
         fitted, models = fits(spec, guarded, rowwise.rows_of(card.names(dict(join.public))["n_list_a"]))
         join = replace(join, rows=replace(join.rows, fits=fitted))
-    reads = (read_a, read_b) if read_d is None else (read_a, read_b, read_d)
+    reads = (read_a, read_b, *further)
     if not join.shared:
         _check_lists(card, dict(join.public), reads)
     _check_range(card, join, moments, columns, tables)
@@ -269,7 +271,7 @@ def _read(
         max_rows=table.max_rows,
         rows_per_person=table.rows_per_person,
         truncate=table.truncate,
-        per_person=out in ("people_b", "people_d"),
+        per_person=out.startswith("people_"),
         holders=None if party is not None else tuple((p, table.rows_of(p)) for p in spec.holders(table.name)),
     )
 
@@ -434,7 +436,8 @@ def _check_lists(card: Card, public: Mapping[str, int], reads: tuple[Read, ...])
     names = card.names(public)
     longest, most = names["n_list_a"] + names["n_list_b"], MAX_LIST
     if card.id in (MODE_B, STAR):
-        longest, most = max(names["n_list_a"], names["n_list_b"], names.get("n_list_d", 0)), MAX_READ
+        of_others = (names["k"] * read.max_rows for read in reads[1:])
+        longest, most = max(names["n_list_a"], *of_others), MAX_READ
     if longest >= most:
         path = ", ".join(f"dataset.{read.dataset}.max_rows" for read in reads)
         raise SpecError("spec.rows", path=path, rows=longest, most=most)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
 from itertools import zip_longest
+from math import prod
 
 from pets.check import budget, flow
 from pets.check.labels import Matrix
@@ -22,7 +23,7 @@ from pets.spec.ir import AddNoise, Derive, Factor, HelperJoin, Moment, NoisedCol
 from pets.spec.model import Spec, quantity
 from pets.spec.predicate import columns_of
 from pets.spec.query import ColumnRef
-from pets.spec.repeated import role_of, shown
+from pets.spec.repeated import BESIDE, role_of, shown
 
 
 def recheck(plan: Plan, approved: Matrix, spec: Spec, cards: Mapping[str, Card]) -> None:
@@ -118,8 +119,8 @@ def _shown(plan: Plan, spec: Spec) -> tuple[dict[str, PartyId], dict[str, flow.T
 def _reads(plan: Plan) -> dict[str, Read]:
     join = join_of(plan)
     by_out = {step.out: step for step in plan.steps if isinstance(step, Read)}
-    reads = {"a": by_out[join.a], "b": by_out[join.b]}
-    return reads if join.third is None else {**reads, "d": by_out[join.third.read]}
+    further = {role_of(BESIDE, number): by_out[each.read] for number, each in enumerate(join.beside)}
+    return {"a": by_out[join.a], "b": by_out[join.b], **further}
 
 
 def _counts_persons(plan: Plan) -> bool:
@@ -161,7 +162,7 @@ def _sizes(plan: Plan, join: HelperJoin, spec: Spec) -> None:
     brought_cells, b_cells = (1 if on_cells else b_cells), b_cells * levels
     if on_cells:
         g, b_cells = g * b_cells, 1
-    h = b_cells * (_cells(reads["d"], spec) if "d" in reads else 1)
+    h = b_cells * prod(_cells(read, spec) for role, read in reads.items() if role not in ("a", "b"))
     products = [summed for summed in join.summed if summed.a is not None and not on_rows]
     brought = reads["b"].compared, reads["b"].tests
     columns = {
@@ -182,13 +183,9 @@ def _sizes(plan: Plan, join: HelperJoin, spec: Spec) -> None:
     expected = {"n_a": table_a.max_rows, "n_b": table_b.max_rows, "g": g, "g_l": ends, "k": table_a.max_rows_per_person}
     if join.card == "helper_join_b":
         expected |= {name: columns[name] for name in ("v_g", "v_t", "v", "v_m", "v_c", "v_k", "x", "v_p", "r")}
-    elif join.third is not None:
-        d_cells = _cells(reads["d"], spec)
-        columns["d_g"] = len(join.third.gathered) * d_cells
-        columns["d_t"] = len({*range(len(join.third.gathered))} - {*join.third.ones}) * d_cells
-        expected = {"n_a": table_a.max_rows, "n_b": table_b.max_rows}
-        expected |= {"n_d": spec.dataset(reads["d"].dataset).max_rows, "g": g, "k": table_a.max_rows_per_person}
-        expected |= {name: columns[name] for name in ("v_g", "v_t", "d_g", "d_t", "v", "v_c", "r")}
+    elif join.beside:
+        expected = {"n_a": table_a.max_rows, "n_b": table_b.max_rows, "g": g, "k": table_a.max_rows_per_person}
+        expected |= {name: columns[name] for name in ("v_g", "v_t", "v", "v_c", "r")}
     else:
         expected["s"] = budget.dummy_slots(join.helper_epsilon, join.helper_delta, table_a.max_rows_per_person)
         expected |= {name: columns[name] for name in ("v_g", "v", "v_m", "v_c", "v_k", "x", "z", "p", "r")}
@@ -334,7 +331,10 @@ def _covers(plan: Plan, column: NoisedColumn, spec: Spec) -> None:
         g=_cells(reads["a"], spec),
         h=_cells(reads["b"], spec),
         b_grouped=bool(reads["b"].dimensions),
-        d=None if column.moment.d is None else _beside(column.moment.d, reads["d"], spec),
+        beside=[
+            _beside(factor, read, spec)
+            for factor, read in zip(column.moment.others, list(reads.values())[2:], strict=True)
+        ],
     )
     if column.sensitivity != needed:
         raise InternalError("plan.noise", column=column.moment.name, problem="another sensitivity")

@@ -20,6 +20,7 @@ from pets.spec.control import Control, effective
 from pets.spec.fitting import fits
 from pets.spec.ir import (
     AddNoise,
+    Beside,
     Derive,
     Factor,
     Gathered,
@@ -31,7 +32,6 @@ from pets.spec.ir import (
     Read,
     RowFilter,
     Summed,
-    Third,
 )
 from pets.spec.lines import lines
 from pets.spec.model import Spec
@@ -48,22 +48,14 @@ MAX_B_CELLS: Final = 32
 Check = tuple[str, Any, Any]
 """What is compared, what the plan says, what the specification says."""
 
-_STEPS: Final[dict[tuple[type, ...], tuple[str, ...]]] = {
-    (Read, Read, HelperJoin, AddNoise, Open, Derive): ("rows_a", "people_b", "sums", "noised", "opened", "table"),
-    (Read, Read, HelperJoin, Protect, Open, Derive): ("rows_a", "people_b", "sums", "protected", "opened", "table"),
-    (Read, Read, Read, HelperJoin, AddNoise, Open, Derive): (
-        *("rows_a", "people_b", "people_d", "sums", "noised", "opened", "table"),
-    ),
-    (Read, Read, Read, HelperJoin, Protect, Open, Derive): (
-        *("rows_a", "people_b", "people_d", "sums", "protected", "opened", "table"),
-    ),
-}
-"""The steps of a plan, and what each calls what it gives."""
+_LAST: Final = ((HelperJoin, AddNoise, Open, Derive), (HelperJoin, Protect, Open, Derive))
+"""The steps of a plan behind its reads, of which there are at least two."""
 
 
 def check_wiring(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> None:
     """Raises: InternalError plan.wiring with the first field that does not follow from the specification."""
-    if tuple(type(step) for step in plan.steps) not in _STEPS:
+    kinds = tuple(type(step) for step in plan.steps)
+    if kinds[-4:] not in _LAST or len(kinds) < 6 or set(kinds[:-4]) != {Read}:
         raise InternalError("plan.wiring", field="steps")
     try:
         for field, got, expected in _checks(plan, spec, bind(spec), cards):
@@ -74,23 +66,22 @@ def check_wiring(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> None:
 
 
 def _checks(plan: Plan, spec: Spec, query: Query, cards: Mapping[str, Card]) -> Iterator[Check]:
-    a, b, *third, join, safe, opened, derive = plan.steps
+    a, b, *further, join, safe, opened, derive = plan.steps
     assert isinstance(a, Read) and isinstance(b, Read) and isinstance(join, HelperJoin)
-    reads = (a, b, *(read for read in third if isinstance(read, Read)))
+    others = tuple(read for read in further if isinstance(read, Read))
+    reads = (a, b, *others)
     assert isinstance(safe, AddNoise | Protect) and isinstance(opened, Open) and isinstance(derive, Derive)
     control = effective(spec)
     yield "format", plan.format, 1
     yield "spec", plan.spec, spec_digest(spec)
     yield "of", (join.a, join.b, safe.of, opened.of, derive.of), (a.out, b.out, join.out, safe.out, opened.out)
-    called = _STEPS[tuple(type(step) for step in plan.steps)]
-    called = tuple("rows_b" if join.shared and name == "people_b" else name for name in called)
-    yield "out", tuple(step.out for step in plan.steps), called
+    first = ("rows_a", "rows_b" if join.shared else "people_b", *(f"people_d{n}" for n, _ in enumerate(others, 1)))
+    last = ("sums", "protected" if isinstance(safe, Protect) else "noised", "opened", "table")
+    yield "out", tuple(step.out for step in plan.steps), (*first, *last)
     yield "protection", isinstance(safe, Protect), control is not None
     yield "per_person", tuple(read.per_person for read in reads), (False, *(not join.shared for _ in reads[1:]))
     yield "tables", sorted(read.dataset for read in reads), sorted(query.tables)
-    yield "third or none", join.third is None, len(reads) == 2
-    if join.third is not None:
-        yield "third", (join.third.read, join.third.role), (reads[2].out, reads[2].party)
+    yield "further tables", [(each.read, each.role) for each in join.beside], [(r.out, r.party) for r in others]
     if query.join == "left":
         yield "preserved side", a.dataset, query.left
     moments = safe.moments
@@ -120,15 +111,18 @@ def _checks(plan: Plan, spec: Spec, query: Query, cards: Mapping[str, Card]) -> 
         yield from _columns(spec, query, reads, moments, taken_apart.moments(query, spec))
     case = across(query.group_by)
     levels = 1 if case is None else len(case.levels) + 1
-    others = levels * prod(len(each.levels) for read in reads[1:] for each in read.dimensions)
-    told_apart = join.third is None and others > MAX_B_CELLS
-    yield "cells of b", told_apart or others <= MAX_B_CELLS, True
+    cells = levels * prod(len(each.levels) for read in reads[1:] for each in read.dimensions)
+    told_apart = not others and cells > MAX_B_CELLS
+    yield "cells of b", told_apart or cells <= MAX_B_CELLS, True
     yield "rows", join.rows is None, not (on_rows(query, spec, control) or told_apart)
     yield from _join(spec, a, b, join, moments)
-    if join.third is not None:
-        yield from _third(spec, reads[2], join, join.third, moments)
-    else:
-        yield "no factor of d", {summed.d for summed in join.summed} | {moment.d for moment in moments}, {None}
+    yield (
+        "factors of others",
+        {len(each.others) for each in join.summed} | {len(each.others) for each in moments},
+        {len(others)},
+    )
+    for place, (read, beside) in enumerate(zip(others, join.beside, strict=True)):
+        yield from _further(spec, read, join, beside, moments, place)
     sides = tuple(prod(len(each.levels) for each in read.dimensions) for read in (a, b))
     keyed = None if join.keyed is None else (join.keyed.a, join.keyed.b, join.keyed.levels)
     yield "keyed", keyed, (*sides, levels) if told_apart else None
@@ -190,7 +184,7 @@ def _parties(
         yield "three that hold nothing", [join.role_a, join.helper, join.role_b], others
         yield "party", tuple(read.party for read in reads), (None, None)
     else:
-        roles = (join.role_a, join.role_b, *(() if join.third is None else (join.third.role,)))
+        roles = (join.role_a, join.role_b, *(each.role for each in join.beside))
         for read, role in zip(reads, roles, strict=True):
             yield "party", (read.party, role), (spec.dataset(read.dataset).party,) * 2
         yield "holders", len(set(roles)), len(roles)
@@ -275,20 +269,22 @@ def _join(spec: Spec, a: Read, b: Read, join: HelperJoin, moments: tuple[Moment,
     yield "fixed_ids", join.fixed_ids, key.scheme == "nhs-number"
 
 
-def _third(spec: Spec, d: Read, join: HelperJoin, third: Third, moments: tuple[Moment, ...]) -> Iterator[Check]:
-    """What role d brings: each of its columns once, and each sum is multiplied with the one that it means."""
-    cells = prod(len(levels_of(spec, dimension.column)) for dimension in d.dimensions)
-    yield "cells of d", third.cells, cells
-    yield "gathered of d", len(set(third.gathered)), len(third.gathered)
-    yield "every gathered of d", {summed.d for summed in join.summed}, set(range(len(third.gathered)))
-    for summed, moment in zip(join.summed, moments, strict=True):
-        of_d = None if summed.d is None else third.gathered[summed.d]
-        yield "factor of d", None if of_d is None else (d.factors[of_d.factor], of_d.outer), (moment.d, False)
-    yield "ones of d", set(third.ones), _ones(spec, d, join, third.gathered)
+def _further(
+    spec: Spec, d: Read, join: HelperJoin, beside: Beside, moments: tuple[Moment, ...], place: int
+) -> Iterator[Check]:
+    """What a further table brings: each of its columns once, and each sum is multiplied with the one that it means."""
+    yield "cells of d", beside.cells, prod(len(levels_of(spec, dimension.column)) for dimension in d.dimensions)
+    yield "gathered of d", len(set(beside.gathered)), len(beside.gathered)
+    used = [summed.others[place] for summed in join.summed]
+    yield "every gathered of d", set(used), set(range(len(beside.gathered)))
+    for number, moment in zip(used, moments, strict=True):
+        of_d = beside.gathered[number]
+        yield "factor of d", (d.factors[of_d.factor], of_d.outer), (moment.others[place], False)
+    yield "ones of d", list(beside.ones), sorted(_ones(spec, d, join, beside.gathered))
 
 
 def _ones(spec: Spec, b: Read, join: HelperJoin, gathered: tuple[Gathered, ...]) -> set[int]:
-    """Columns of b that need not travel in mode B, or of d: nothing is in them but that the person is there."""
+    """Columns of b, or of a further table, that need not travel: nothing is in them but that the person is there."""
     if join.card not in ("helper_join_b", "star_join") or (b.dimensions and join.keyed is None):
         return set()
     alone = spec.dataset(b.dataset).max_rows_per_person == 1

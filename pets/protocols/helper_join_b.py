@@ -223,14 +223,18 @@ def masks_read_by_a(shape: Shape, tokens: U8, checks: U64, ab: prf.KeyFamily) ->
     return read
 
 
-def tables_read_by_helper(
-    shape: Shape, tokens: U8, sender: str = "b", labels: tuple[str, str] = ("Pc", "P")
-) -> Role[list[U64]]:
-    """The helper's summand: the tables that ``sender`` sends, read at a's tokens."""
+def tables_read_by_helper(shape: Shape, tokens: U8) -> Role[list[U64]]:
+    """The helper's summand: the tables that b sends, read at a's tokens."""
     places = okvs.Places(tokens, shape.third)
-    read = [okvs.read((yield from receive(sender, labels[0])), places)]
+    read = [okvs.read((yield from receive("b", "Pc")), places)]
+    return read + (yield from columns_read_by_helper(shape, places, "b", "P"))
+
+
+def columns_read_by_helper(shape: Shape, places: okvs.Places, sender: str, label: str) -> Role[list[U64]]:
+    """The columns that travel of a table that ``sender`` sends, read at these places."""
+    read = []
     for place in range(len(shape.travelling)):
-        read.append(okvs.read((yield from receive(sender, labels[1], place)), places))
+        read.append(okvs.read((yield from receive(sender, label, place)), places))
     return read
 
 

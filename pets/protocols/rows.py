@@ -68,7 +68,7 @@ class Shape:
     ``pairs``: number of a compared column of a, an operator, number of one of b.
     ``summed``: the gathered column and the factor of a, or None. With ``cased`` every gathered column is there once for
     each level, column c at level l being number c * levels + l; with ``keyed`` the level is part of the key instead.
-    ``third``: what a third table brings, if there is one.
+    ``beside``: what further tables bring, if there are any.
     """
 
     listed: int
@@ -84,7 +84,7 @@ class Shape:
     ones: frozenset[int] = frozenset()
     keyed: Keyed | None = None
     cased: Cased | None = None
-    third: "Beside | None" = None
+    beside: tuple["Beside", ...] = ()
 
     @property
     def travelling(self) -> tuple[int, ...]:
@@ -134,7 +134,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """The columns of a third table, behind all of role b: ``gathered`` but for ``ones``, which do not come.
+    """The columns of a further table, behind all before it: ``gathered`` but for ``ones``, which do not come.
 
     ``factors``: for each summed column, the one of these that it is multiplied with.
     """
@@ -211,8 +211,8 @@ def filtered(ctx: Context, shape: Shape, brought: Sequence[U64] | None, own: Own
             gathered |= {number: both[_place(shape, place)] for place, number in enumerate(numbers)}
             of_b = both[_place(shape, len(pairs) - 1)] if shape.masks_key else of_b
     found = [gathered[number] for number, _ in shape.summed]
-    if shape.third is not None:
-        found = yield from _beside(ctx, shape, shape.third, found, columns)
+    if shape.beside:
+        found = yield from _with_further(ctx, shape, found, columns)
     if shape.products:
         assert values is not None
         left = sharing.joined(*(found[at] for at, (_, of_a) in enumerate(shape.summed) if of_a is not None))
@@ -235,19 +235,23 @@ def _added(parts: Sequence[Words]) -> Words:
     return whole
 
 
-def _beside(ctx: Context, shape: Shape, third: Beside, found: Sequence[Words], columns: Words) -> Role[list[Words]]:
-    """What is left of role b times the column of the third table: each pair once, however often it is summed."""
-    pairs = [(of_b, of_d) for (of_b, _), of_d in zip(shape.summed, third.factors, strict=True)]
-    first = shape.brought - len(third.travelling)
-    places = {number: first + place for place, number in enumerate(third.travelling)}
-    left = dict(zip(pairs, found, strict=True))
-    wanted = [pair for pair in left if pair[1] in places]
-    if wanted:
-        mine = sharing.joined(*(left[pair] for pair in wanted))
-        theirs = sharing.joined(*(columns[_place(shape, places[of_d])] for _, of_d in wanted))
-        both = yield from sharing.multiply(ctx, mine, theirs)
-        left |= {pair: both[_place(shape, number)] for number, pair in enumerate(wanted)}
-    return [left[pair] for pair in pairs]
+def _with_further(ctx: Context, shape: Shape, found: Sequence[Words], columns: Words) -> Role[list[Words]]:
+    """What is left of role b times the columns of further tables: each product once, however often it is summed."""
+    made: list[tuple[int, ...]] = [(of_b,) for of_b, _ in shape.summed]
+    first = shape.brought - sum(len(each.travelling) for each in shape.beside)
+    for each in shape.beside:
+        places = {number: first + place for place, number in enumerate(each.travelling)}
+        first += len(each.travelling)
+        made = [(*before, of_d) for before, of_d in zip(made, each.factors, strict=True)]
+        left = dict(zip(made, found, strict=True))
+        wanted = [factors for factors in left if factors[-1] in places]
+        if wanted:
+            mine = sharing.joined(*(left[factors] for factors in wanted))
+            theirs = sharing.joined(*(columns[_place(shape, places[factors[-1]])] for factors in wanted))
+            both = yield from sharing.multiply(ctx, mine, theirs)
+            left |= {factors: both[_place(shape, number)] for number, factors in enumerate(wanted)}
+        found = [left[factors] for factors in made]
+    return list(found)
 
 
 def _kept(

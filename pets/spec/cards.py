@@ -21,7 +21,7 @@ from pets.spec import program as programs
 from pets.spec.formula import Formula, parse_formula
 from pets.spec.operations import Operation, OperationWritten, fault, parse_operation
 from pets.spec.program import Program, ProgramWritten, parse_program
-from pets.spec.term import INDEX, Term, arguments, calls, check_heads, names, parse_term
+from pets.spec.term import OWN, OWN_COLUMNS, Term, arguments, calls, check_heads, index_of, names, parse_term
 
 FORMAT = 1
 EVERYONE = "everyone"
@@ -76,7 +76,7 @@ class Message:
 
     @property
     def index(self) -> str:
-        return INDEX.get(self.columns.text, "")
+        return index_of(self.columns.text)
 
     def element_under(self, names: Mapping[str, int]) -> Element:
         """Element type under the public parameters: "bytes[t]" takes its width from a parameter or formula."""
@@ -152,11 +152,15 @@ class TakesOver:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """``bytes`` is the total over all links, headers apart; probabilities are bounds."""
+    """``bytes`` is the total over all links, headers apart; probabilities are bounds.
+
+    ``bytes_of``: by a role that many may play, what each of them adds to that total.
+    """
 
     rounds: Formula
     hello_rounds: Formula
     bytes: Formula
+    bytes_of: Mapping[str, Formula]
     wrong_result: str
     abort: str
 
@@ -194,8 +198,12 @@ class Card:
         if wrong:
             raise SpecError("card.parameters", card=self.id, names=", ".join(sorted(wrong)))
         names = {name: formula.evaluate({}) for name, formula in self.defaults.items()} | dict(public)
+        own = {OWN, OWN_COLUMNS}
         for name, formula in self.derived.items():
-            names[name] = formula.evaluate(names)
+            if formula.names & own:  # of each of many: on the card of a run it has a number for each
+                own.add(name)
+            else:
+                names[name] = formula.evaluate(names)
         return names
 
 
@@ -261,6 +269,7 @@ class _Cost(_Strict):
     rounds: str
     hello_rounds: str
     bytes: str
+    bytes_of: dict[str, str] = {}
     wrong_result: str
     abort: str
 
@@ -359,6 +368,7 @@ def parse_card(data: bytes, *, file: str) -> Card:
             parse_formula(written.cost.rounds),
             parse_formula(written.cost.hello_rounds),
             parse_formula(written.cost.bytes),
+            {role: parse_formula(text) for role, text in written.cost.bytes_of.items()},
             written.cost.wrong_result,
             written.cost.abort,
         ),
@@ -374,14 +384,16 @@ def parse_card(data: bytes, *, file: str) -> Card:
 
 def _check(card: Card, file: str) -> None:
     """What the file's shape cannot say: names that must exist, numbers that must count up."""
+    several = {role for role, what in card.roles.items() if "many" in what.split(", ")}
+    own = {OWN, OWN_COLUMNS} if several else set()
     known = set(card.public)
     if unknown := sorted(set(card.defaults) - known):
         raise SpecError("card.field", file=file, path="defaults", problem=f"{unknown[0]} is no public number")
     for name, formula in card.defaults.items():
         _known_names(card, file, f"defaults.{name}", formula, set())
     for name, formula in card.derived.items():
-        _known_names(card, file, f"derived.{name}", formula, known)
-        known.add(name)
+        _known_names(card, file, f"derived.{name}", formula, known | own)
+        (own if formula.names & own else known).add(name)
     for place, message in enumerate(card.messages, 1):
         path = f"message {message.label}"
         if message.number != place:
@@ -393,7 +405,6 @@ def _check(card: Card, file: str) -> None:
         if message.sender == message.receiver:
             raise SpecError("card.field", file=file, path=path, problem="goes to its own sender")
         width = parse_formula(message.element[6:-1]) if message.element.startswith("bytes[") else None
-        own = {"own"} if "many" in card.roles[message.sender].split(", ") else set()
         for formula in (message.columns, message.count, *([width] if width else [])):
             _known_names(card, file, path, formula, known | own)
     _check_terms(card, file)
@@ -414,6 +425,10 @@ def _check(card: Card, file: str) -> None:
     _check_program(card, file, known)
     for formula in (card.cost.rounds, card.cost.hello_rounds, card.cost.bytes):
         _known_names(card, file, "cost", formula, known)
+    for role, formula in card.cost.bytes_of.items():
+        if role not in several:
+            raise SpecError("card.field", file=file, path="cost.bytes_of", problem=f"{role} is no role of many")
+        _known_names(card, file, "cost.bytes_of", formula, known | own)
     _check_handing_over(card, file)
 
 

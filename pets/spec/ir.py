@@ -7,6 +7,8 @@ Only moments are ever computed jointly: AVG, VAR, CORR ... are derived from nois
 
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import product
+from math import prod
 from typing import Literal
 
 from pets.ids import PartyId, SpecDigest
@@ -56,7 +58,7 @@ class Moment:
     ``outer``: unmatched rows of the preserved side (always role a) count as joined to one row of NULLs, for which b is
     1 and whose level of every grouping column of b is ``(missing)``.
     ``scale``: what one unit of the sum is worth, in units of the product of the original columns.
-    ``d``: in a join of three tables, the factor of the third.
+    ``others``: in a join of more tables, the factor of each further one.
     """
 
     name: str
@@ -64,12 +66,12 @@ class Moment:
     b: Factor
     outer: bool
     scale: Fraction
-    d: Factor | None = None
+    others: tuple[Factor, ...] = ()
 
     @property
     def factors(self) -> tuple[Factor, ...]:
-        """Of role a, of role b, and of role d if there is one."""
-        return (self.a, self.b) if self.d is None else (self.a, self.b, self.d)
+        """Of role a, of role b, and of roles d1, d2 ... if there are any."""
+        return (self.a, self.b, *self.others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,17 +311,17 @@ class Gathered:
 class Summed:
     """One moment in the join: ``gathered`` column, times factor ``a`` of role a unless that is 1 on every row.
 
-    ``d``: in a join of three tables, the gathered column of the third that it is multiplied with.
+    ``others``: in a join of more tables, the gathered column of each further one that it is multiplied with.
     """
 
     gathered: int
     a: int | None
-    d: int | None = None
+    others: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Third:
-    """The third table of a join (card star_join): what role d brings, as ``HelperJoin`` says it of role b.
+class Beside:
+    """A further table of a join (card star_join): what its role brings, as ``HelperJoin`` says it of role b.
 
     ``read``: its step; ``cells``: of its grouping columns.
     """
@@ -329,6 +331,11 @@ class Third:
     gathered: tuple[Gathered, ...]
     ones: tuple[int, ...]
     cells: int
+
+    @property
+    def travels(self) -> int:
+        """Columns that it sends."""
+        return len(self.gathered) * self.cells - len(self.ones)
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,7 +374,7 @@ class HelperJoin:
     helper_delta: Fraction
     public: tuple[tuple[str, int], ...]
     rows: RowFilter | None = None
-    third: Third | None = None
+    beside: tuple[Beside, ...] = ()
 
     @property
     def shared(self) -> bool:
@@ -376,7 +383,7 @@ class HelperJoin:
 
     @property
     def b_cells(self) -> int:
-        """Cells that are columns of their own: of grouping columns of role b and of role d, and of a CASE over both.
+        """Cells that are columns of their own: of grouping columns of all but role a, and of a CASE over both tables.
 
         1 where groups are told apart on shares.
         """
@@ -395,26 +402,32 @@ class HelperJoin:
 
     @property
     def d_cells(self) -> int:
-        """Cells of role d's grouping columns; 1 without a third table."""
-        return 1 if self.third is None else self.third.cells
+        """Cells of the grouping columns of all further tables together; 1 without any."""
+        return prod(each.cells for each in self.beside)
 
     @property
     def checks(self) -> int:
         """Words of check of each row, where computing on rows begins with finding out what matches (mode B)."""
         if self.rows is None or "v_t" not in dict(self.public):
             return 0
-        return 1 if self.third is None else 2
+        return 1 + len(self.beside)
 
     @property
-    def products(self) -> tuple[tuple[int, int | None, int | None], ...]:
-        """What each summed column is the product of: the columns of b and of d, cell by cell, and the factor of a."""
+    def products(self) -> tuple[tuple[int, tuple[int, ...], int | None], ...]:
+        """What each summed column is the product of, cell by cell: of b, of each further table, and the factor of a."""
         h, levels = self.brought_cells, self.levels
         return tuple(
-            ((s.gathered * h + of_b) * levels + level, None if s.d is None else s.d * self.d_cells + of_d, s.a)
+            (
+                (s.gathered * h + of_b) * levels + level,
+                tuple(
+                    number * each.cells + cell for number, each, cell in zip(s.others, self.beside, cells, strict=True)
+                ),
+                s.a,
+            )
             for s in self.summed
             for of_b in range(h)
             for level in range(levels)
-            for of_d in range(self.d_cells)
+            for cells in product(*(range(each.cells) for each in self.beside))
         )
 
     @property
@@ -648,10 +661,10 @@ class Plan:
 
     @property
     def reads(self) -> tuple[Read, ...]:
-        """The reads of role a's table, of role b's, and of role d's if there is one."""
+        """The reads of role a's table, of role b's, and of those of d1, d2 ... if there are any."""
         by_out = {step.out: step for step in self.steps if isinstance(step, Read)}
-        found = (by_out[self.join.a], by_out[self.join.b])
-        return found if self.join.third is None else (*found, by_out[self.join.third.read])
+        names = (self.join.a, self.join.b, *(each.read for each in self.join.beside))
+        return tuple(by_out[name] for name in names)
 
     @property
     def protection(self) -> AddNoise | Protect:

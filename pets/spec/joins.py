@@ -20,12 +20,12 @@ JOINS: Final = (MODE_A, MODE_B, SHARED)
 
 
 STAR: Final = "star_join"
-"""The protocol that joins three tables. It tells what mode B tells."""
+"""The protocol that joins three tables or more. It tells what mode B tells."""
 
 
 def joins_of(query: Query) -> tuple[str, ...]:
     """The protocols that can run a query."""
-    return JOINS if query.third is None else (STAR,)
+    return (STAR,) if query.others else JOINS
 
 
 @dataclass(frozen=True, slots=True)

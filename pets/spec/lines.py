@@ -64,7 +64,7 @@ def _possible(query: Query, spec: Spec, side: Side) -> tuple[tuple[Dimension, ..
     dims = taken_apart.dimensions(query, spec, side)
     name = taken_apart.table_of(query, side)
     dataset, where = spec.dataset(name), query.where(name)
-    unmatched = (MISSING,) * len(dims) if side == "right" and query.join == "left" else None
+    unmatched = (MISSING,) * len(dims) if side == taken_apart.RIGHT and query.join == "left" else None
     found = set()
     space = Space()
     for levels in product(*(d.levels for d in dims)):

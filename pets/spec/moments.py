@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Final, Literal
+from typing import Final
 
 from pets.errors import SpecError
 from pets.ids import PartyId
@@ -20,11 +20,13 @@ from pets.spec.joins import SHARED, protocol_of
 from pets.spec.model import Dataset, Spec
 from pets.spec.predicate import worded
 from pets.spec.query import FITTED, LINEAR, ORDER, Aggregate, ColumnRef, Output, Own, Query, Statistic
+from pets.spec.repeated import BESIDE, role_of
 
-Side = Literal["left", "right", "third"]
+Side = int
+"""A table by its place in the query: that of FROM is 0."""
 
 VALUED: Final = "counts the persons who have a value in a column that may be empty"
-THREE: Final = "joins three tables"
+SEVERAL: Final = "joins more than two tables"
 REMEDIES: Final = {VALUED: "declare the column required, if it is never empty, or leave its sums and means out"}
 """What to do about what shared_join does not do, where it is something else than to leave it out."""
 
@@ -36,7 +38,7 @@ If there are more, the three parties tell groups apart on shares (``keyed``)."""
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """Who does what in a join of two tables, or of three, the last of which is role d's.
+    """Who does what in a join of two tables, or of more, which are those of roles d1, d2 ...
 
     ``a``, ``b`` and ``helper`` compute: with a helper, a and b hold the first two tables; under shared_join nobody of
     the three holds any, and they are its first, third and second.
@@ -48,15 +50,15 @@ class Roles:
     b: PartyId
     helper: PartyId
     result: PartyId
-    d_side: Side | None = None
-    d: PartyId | None = None
+    d_sides: tuple[Side, ...] = ()
+    ds: tuple[PartyId, ...] = ()
     shared: bool = False
 
     @property
     def sides(self) -> dict[str, Side]:
         """The side of the query that each holder's role has."""
-        two: dict[str, Side] = {"a": self.a_side, "b": self.b_side}
-        return two if self.d_side is None else {**two, "d": self.d_side}
+        further = {role_of(BESIDE, number): side for number, side in enumerate(self.d_sides)}
+        return {"a": self.a_side, "b": self.b_side, **further}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,25 +74,25 @@ class SideMoment:
     left: Factor
     right: Factor
     outer: bool
-    third: Factor | None = None
+    others: tuple[Factor, ...] = ()
 
     @property
     def factors(self) -> tuple[Factor, ...]:
         """In the order of the query's tables."""
-        return (self.left, self.right) if self.third is None else (self.left, self.right, self.third)
+        return (self.left, self.right, *self.others)
 
     def of(self, side: Side) -> Factor:
-        """The factor of a side that the query has."""
-        return self.factors[SIDES.index(side)]
+        """The factor of a table of the query."""
+        return self.factors[side]
 
 
-SIDES: Final[tuple[Side, ...]] = ("left", "right", "third")
-"""In the order of the query's tables."""
+LEFT: Final[Side] = 0
+RIGHT: Final[Side] = 1
 
 
 def table_of(query: Query, side: Side) -> str:
-    """The table of a side that the query has."""
-    return query.tables[SIDES.index(side)]
+    """The name of a table of the query."""
+    return query.tables[side]
 
 
 def dimensions(query: Query, spec: Spec, side: Side) -> tuple[Dimension, ...]:
@@ -113,8 +115,8 @@ def on_shares(query: Query, spec: Spec) -> tuple[Dimension, ...]:
 def keyed(query: Query, spec: Spec, who: "Roles") -> bool:
     """True if role b's groups are too many to be a column each: rows are summed by a key that nobody knows.
 
-    Levels of a CASE over both tables count with them. Of three tables those of b and d together: then there is no other
-    way, and it is refused.
+    Levels of a CASE over both tables count with them. Of three tables or more those of all but role a together: then
+    there is no other way, and it is refused.
     """
     others = (d for role, side in who.sides.items() if role != "a" for d in dimensions(query, spec, side))
     return cells((*others, *on_shares(query, spec))) > MAX_B_CELLS and not who.shared
@@ -136,8 +138,8 @@ def roles(spec: Spec, query: Query) -> Roles:
     multiply the columns on the wire; else the side named in FROM. Where rows are computed on before they are summed,
     for a condition across tables or because groups are many on both sides, role b has one row a person, if either has.
 
-    Of three tables role a has the one with the largest group domain, or else that with most rows a person; b and d have
-    the others in the order of the query.
+    Of three tables or more role a has the one with the largest group domain, or else that with most rows a person; b,
+    d1, d2 ... have the others in the order of the query.
 
     Raises: SpecError unless as many computing parties as the protocol needs hold no table of the query
             (``check_query`` says it first).
@@ -145,32 +147,33 @@ def roles(spec: Spec, query: Query) -> Roles:
     found, shared = helpers(spec, query), protocol_of(spec) == SHARED
     if len(found) != (3 if shared else 1):
         raise SpecError("spec.helper", found=", ".join(found) or "none")
-    if query.third is not None and not shared:  # under shared_join it is refused
-        return _three(spec, query, found[0])
-    of_left, of_right = (cells(dimensions(query, spec, side)) for side in ("left", "right"))
+    if query.others and not shared:  # under shared_join it is refused
+        return _several(spec, query, found[0])
+    of_left, of_right = (cells(dimensions(query, spec, side)) for side in (LEFT, RIGHT))
     swap = query.join == "inner" and of_right > of_left
     by_rows = query.by_rows or (query.join == "inner" and min(of_left, of_right) > MAX_B_CELLS)
     if by_rows and spec.dataset(query.left if swap else query.right).max_rows_per_person > 1:
         swap = spec.dataset(query.right if swap else query.left).max_rows_per_person == 1 and not swap
     if shared:
-        sides: tuple[Side, Side] = ("right", "left") if swap else ("left", "right")
+        sides: tuple[Side, Side] = (RIGHT, LEFT) if swap else (LEFT, RIGHT)
         return Roles(*sides, found[0], found[2], found[1], spec.result_party, shared=True)
     left, right = spec.dataset(query.left).party, spec.dataset(query.right).party
     if swap:
-        return Roles("right", "left", right, left, found[0], spec.result_party)
-    return Roles("left", "right", left, right, found[0], spec.result_party)
+        return Roles(RIGHT, LEFT, right, left, found[0], spec.result_party)
+    return Roles(LEFT, RIGHT, left, right, found[0], spec.result_party)
 
 
-def _three(spec: Spec, query: Query, helper: PartyId) -> Roles:
+def _several(spec: Spec, query: Query, helper: PartyId) -> Roles:
     def worth(side: Side) -> tuple[int, int]:
         most = spec.dataset(table_of(query, side)).max_rows_per_person
         domain = cells(dimensions(query, spec, side))
         return (most, domain) if query.ordered else (domain, most)
 
-    first = max(SIDES, key=worth)
-    second, last = (side for side in SIDES if side != first)
-    a, b, d = (PartyId(spec.dataset(table_of(query, side)).party) for side in (first, second, last))
-    return Roles(first, second, a, b, helper, spec.result_party, last, d)
+    sides = range(len(query.tables))
+    first = max(sides, key=worth)
+    second, *further = (side for side in sides if side != first)
+    a, b, *ds = (PartyId(spec.dataset(table_of(query, side)).party) for side in (first, second, *further))
+    return Roles(first, second, a, b, helper, spec.result_party, tuple(further), tuple(ds))
 
 
 def not_shared(query: Query, spec: Spec, who: "Roles", factors: Iterable[Factor], control: Control | None) -> str:
@@ -179,8 +182,8 @@ def not_shared(query: Query, spec: Spec, who: "Roles", factors: Iterable[Factor]
     ``control``: what its release is under.
     """
     used = tuple(factors)
-    if query.third is not None:
-        return THREE
+    if query.others:
+        return SEVERAL
     if query.join != "inner":
         return "keeps rows without a partner (LEFT JOIN)"
     if query.by_rows:
@@ -307,7 +310,7 @@ def _moment(query: Query, spec: Spec, values: tuple[ColumnRef, ...], present: Ne
         name += f"{', ' if others else ' where '}{conditions}"
     if query.join == "left" and not outer and made[1].is_one:
         name += " where matched"
-    return SideMoment(name, made[0], made[1], outer, *made[2:])
+    return SideMoment(name, made[0], made[1], outer, tuple(made[2:]))
 
 
 def _said(factors: tuple[tuple[str, Factor], ...]) -> str:
@@ -331,8 +334,8 @@ def contributors(query: Query, spec: Spec, columns: Needs) -> SideMoment:
     name += f", {', '.join(present)} present" if present else ""
     if conditions := _said(tuple(zip(query.tables, made, strict=True))):
         name += f" where {conditions}"
-    first, second, *third = (replace(factor, people=True) for factor in made)
-    return SideMoment(name, first, second, outer, *third)
+    first, second, *others = (replace(factor, people=True) for factor in made)
+    return SideMoment(name, first, second, outer, tuple(others))
 
 
 def _people(query: Query, spec: Spec, what: Aggregate) -> SideMoment:

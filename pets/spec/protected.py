@@ -228,11 +228,11 @@ def _added_up(each: _Asked, query: Query, spec: Spec, control: Control) -> _Aske
         or is_count(each.moment)
     ):
         return each
-    left, right, *third = (
+    left, right, *others = (
         replace(factor, together=spec.dataset(name).max_rows_per_person > 1)
         for name, factor in zip(query.tables, each.moment.factors, strict=True)
     )
-    moment = replace(each.moment, left=left, right=right, third=third[0] if third else None)
+    moment = replace(each.moment, left=left, right=right, others=tuple(others))
     return replace(each, moment=moment, held=True)
 
 

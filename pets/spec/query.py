@@ -245,7 +245,7 @@ class Query:
     join; the parser makes it one and says so in ``notes``. ``where_left`` and ``where_right`` run at the holders,
     before the join. ``rows`` is what WHERE says of both tables together: computed on shared rows after the join.
     ``having`` names outputs, and is applied to what is released of each group.
-    ``third``: a third table, joined on the same persons; then the join is inner.
+    ``others``: further tables, joined on the same persons; then the join is inner.
     """
 
     left: str
@@ -258,19 +258,19 @@ class Query:
     rows: Crossing | None = None
     notes: tuple[str, ...] = ()
     having: Predicate | None = None
-    third: str | None = None
-    where_third: Predicate | None = None
+    others: tuple[str, ...] = ()
+    where_others: tuple[Predicate | None, ...] = ()
 
     @property
     def tables(self) -> tuple[str, ...]:
         """The tables by name, in the order of FROM and JOIN."""
-        return (self.left, self.right) if self.third is None else (self.left, self.right, self.third)
+        return (self.left, self.right, *self.others)
 
     @property
     def conditions(self) -> tuple[tuple[str, Predicate | None], ...]:
         """Each table, and which of its rows take part."""
-        wheres = (self.where_left, self.where_right, self.where_third)
-        return tuple(zip(self.tables, wheres, strict=False))
+        wheres = (self.where_left, self.where_right, *self.where_others)
+        return tuple(zip(self.tables, wheres, strict=True))
 
     def where(self, table: str) -> Predicate | None:
         """Which rows of a table take part; None for a table that is none of the query's."""
@@ -298,6 +298,6 @@ class Query:
     def by_rows(self) -> bool:
         """True if something is computed on shared rows before they are summed.
 
-        A condition on several tables, values in order, a model, or what columns of three tables come to together.
+        A condition on several tables, values in order, a model, or what columns of more than two tables come to.
         """
-        return self.compares or self.third is not None or bool(self.ordered) or bool(self.fitted)
+        return self.compares or bool(self.others) or bool(self.ordered) or bool(self.fitted)

@@ -5,7 +5,8 @@ another of them. In a term of such a role's own message the role is whoever send
 them, added up.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from itertools import product
 from typing import Final
@@ -13,16 +14,19 @@ from typing import Final
 from pets.ids import PartyId
 from pets.spec.cards import Card, Key, Learns, Message, Shared
 from pets.spec.formula import Formula, parse_formula
-from pets.spec.term import Call, Product, Sum, Term
+from pets.spec.ir import Plan
+from pets.spec.term import OWN, OWN_COLUMNS, Call, Product, Sum, Term, arguments, kinds_of
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 
 HOLDERS: Final = ("left", "right")
 """Roles of those who hold the two tables of a join under which any number of parties may: of a's table, and of b's."""
 
+BESIDE: Final = "d"
+"""The role of those who hold the third table of a join and further ones."""
+
 SHOWN: Final = 2
 """Parties of a role for which a checker draws its conclusions: one of whom others learn, and one of those others."""
-
-OWN: Final = "own"
-"""In a count of a message of such a role: how many rows its sender brings at most."""
 
 
 def many(card: Card) -> tuple[str, ...]:
@@ -43,9 +47,15 @@ def role_of(role: str, number: int) -> str:
     return f"{role}{number + 1}"
 
 
-def own_of(role: str) -> str:
-    """The public number that says how many rows one of these parties brings at most."""
-    return f"{OWN}_{role}"
+def counts_of(plan: Plan) -> dict[str, int]:
+    """How many parties play each role of a plan that many may."""
+    several = {role: len(read.parties) for role, read in zip(HOLDERS, plan.reads, strict=False)}
+    return several | {BESIDE: len(plan.join.beside)}
+
+
+def own_of(name: str, role: str) -> str:
+    """The number of one of these parties that a card calls ``own`` or by another name that follows from it."""
+    return f"{name}_{role}"
 
 
 def with_so_many(card: Card, counts: Mapping[str, int]) -> Card:
@@ -53,49 +63,92 @@ def with_so_many(card: Card, counts: Mapping[str, int]) -> Card:
     if not many(card):
         return card
     names = {role: tuple(role_of(role, number) for number in range(counts[role])) for role in many(card)}
+    everybody = [party for parties in names.values() for party in parties]
     roles: dict[str, str] = {}
     for role, what in card.roles.items():
         roles |= dict.fromkeys(names.get(role, (role,)), what.replace(", many", ""))
-    messages = [each for message in card.messages for each in _messages(message, names, card)]
+    own = _own_names(card)
+    derived: dict[str, Formula] = {}
+    for name, formula in card.derived.items():
+        copies = {own_of(name, role): _of(formula, role, own) for role in everybody}
+        derived |= copies if name in own else {name: formula}
+    messages = [each for message in card.messages for each in _messages(message, names, card, own)]
     program = card.program
     if program is not None:
         senders = {message.label: message.sender for message in card.messages}
         takes = (f"{label}{number + 1}" for label in program.takes for number in range(counts.get(senders[label], 0)))
         program = replace(program, takes=tuple(takes))
+    asked = {name for message in messages for name in _asked(message)} | {n for f in derived.values() for n in f.names}
+    given = {own_of(name, role): name for role in everybody for name in (OWN, OWN_COLUMNS)}
+    who = card.adversary
     return replace(
         card,
         roles=roles,
-        public=dict(card.public) | {own_of(role): OWN for each in names.values() for role in each},
+        public=dict(card.public) | {name: what for name, what in given.items() if name in asked},
+        derived=derived,
+        adversary=replace(who, among=_all(who.among, names), with_result=_all(who.with_result, names)),
         keys=tuple(each for key in card.keys for each in _keys(key, names)),
         messages=tuple(replace(message, number=place) for place, message in enumerate(messages, 1)),
         shared=tuple(_shared(each, names, card) for each in card.shared),
         learns=tuple(each for entry in card.learns for each in _learns(entry, names)),
+        cost=replace(
+            card.cost,
+            bytes_of={
+                each: _of(formula, each, own) for role, formula in card.cost.bytes_of.items() for each in names[role]
+            },
+        ),
         program=program,
     )
 
 
-def _messages(message: Message, names: Mapping[str, Sequence[str]], card: Card) -> Iterator[Message]:
-    role = message.sender
-    if role not in names:
+def _own_names(card: Card) -> set[str]:
+    """The numbers of a card that each of many has for itself."""
+    own = {OWN, OWN_COLUMNS}
+    own |= {name for name, formula in card.derived.items() if formula.names & own}
+    return own | {name for name, formula in card.derived.items() if formula.names & own}
+
+
+def _asked(message: Message) -> frozenset[str]:
+    return message.columns.names | message.count.names
+
+
+def _all(roles: Iterable[str], names: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """The roles, with all who play it in the place of one that many may."""
+    return tuple(each for role in roles for each in names.get(role, (role,)))
+
+
+def _messages(message: Message, names: Mapping[str, Sequence[str]], card: Card, own: Set[str]) -> Iterator[Message]:
+    """A message is there for each of many if one of them sends or receives it, or if each has a key that is in it."""
+    spoken = {key.name: role for key in card.keys for role in key.holders if role in names}
+    by_keys = (spoken[key] for key in arguments(message.meaning, "key") if key in spoken)
+    role = next((each for each in (message.sender, *by_keys, message.receiver) if each in names), None)
+    meaning = _spread(message.meaning, names)
+    if role is None or meaning != message.meaning:  # of rows of all tables
+        every = (f"{each}{dot}{part}" for item in message.carries for each, dot, part in _parts_of(item, names))
+        message = replace(message, meaning=meaning, term=text_of(meaning), carries=tuple(every))
+    if role is None:
         yield message
         return
-    for number, own in enumerate(names[role]):
-        said = {role: own} | {key.name: f"{key.name}{number + 1}" for key in card.keys if role in key.holders}
+    for number, one in enumerate(names[role]):
+        said = {role: one} | {key.name: f"{key.name}{number + 1}" for key in card.keys if role in key.holders}
+        meaning = renamed(message.meaning, said)
         yield replace(
             message,
             label=f"{message.label}{number + 1}",
-            sender=own,
-            meaning=renamed(message.meaning, said),
-            term=text_of(renamed(message.meaning, said)),
+            sender=said.get(message.sender, message.sender),
+            receiver=said.get(message.receiver, message.receiver),
+            meaning=meaning,
+            term=text_of(meaning),
             carries=tuple(_item(item, said) for item in message.carries),
-            columns=message.columns,
-            count=_own(message.count, own),
+            columns=_of(message.columns, one, own),
+            count=_of(message.count, one, own),
         )
 
 
-def _own(count: Formula, role: str) -> Formula:
-    words = (own_of(role) if word == OWN else word for word in count.text.split(" "))
-    return parse_formula(" ".join(words))
+def _of(formula: Formula, role: str, own: Set[str]) -> Formula:
+    """A formula about one of many, with that party's own numbers."""
+    said = _NAME.sub(lambda found: own_of(found[0], role) if found[0] in own else found[0], formula.text)
+    return formula if said == formula.text else parse_formula(said)
 
 
 def _keys(key: Key, names: Mapping[str, Sequence[str]]) -> Iterator[Key]:
@@ -109,21 +162,42 @@ def _keys(key: Key, names: Mapping[str, Sequence[str]]) -> Iterator[Key]:
 
 
 def _shared(each: Shared, names: Mapping[str, Sequence[str]], card: Card) -> Shared:
-    """A value that is a sum over all parties of the roles that it speaks of."""
-    spoken = [role for role in names if role in _words(each.value)]
-    terms = [renamed(each.value, dict(zip(spoken, chosen, strict=True))) for chosen in product(*map(names.get, spoken))]  # type: ignore[arg-type]
-    value = terms[0] if len(terms) == 1 else Sum(tuple((1, term) for term in terms))
-    return replace(each, value=value)
+    """A value of rows of all tables, or one that is a sum over all parties of the roles that it speaks of."""
+    value = _spread(each.value, names)
+    spoken = [role for role in names if role in _words(value)]
+    terms = [renamed(value, dict(zip(spoken, chosen, strict=True))) for chosen in product(*map(names.get, spoken))]  # type: ignore[arg-type]
+    return replace(each, value=terms[0] if len(terms) == 1 else Sum(tuple((1, term) for term in terms)))
+
+
+def _spread(term: Term, names: Mapping[str, Sequence[str]]) -> Term:
+    """A term in which what is computed on rows is made of what all who play a role bring."""
+    match term:
+        case str():
+            return term
+        case Call("computed", (index, *roles)):
+            return Call("computed", (index, *_all(map(str, roles), names)))
+        case Call(head, args):
+            return Call(head, tuple(_spread(arg, names) for arg in args))
+        case Product(factors):
+            return Product(tuple(_spread(factor, names) for factor in factors))
+        case Sum(parts):
+            return Sum(tuple((sign, _spread(part, names)) for sign, part in parts))
 
 
 def _learns(entry: Learns, names: Mapping[str, Sequence[str]]) -> Iterator[Learns]:
-    """An entry on what such a role brings is one on what each of them brings."""
-    role, dot, part = entry.item.partition(".")
-    for own in names.get(role, (role,)):
-        sentence = entry.sentence
-        for each, parties in names.items():
-            sentence = sentence.replace(f"{{{each}}}", f"{{{parties[0]}}}")
-        yield replace(entry, item=own + dot + part, sentence=sentence)
+    """An entry on what such a role brings, or learns, is one for each of them."""
+    for chosen in product(*(names.get(role, (role,)) for role in entry.who)):
+        for one, dot, part in _parts_of(entry.item, names):
+            sentence = entry.sentence
+            for role, parties in names.items():
+                sentence = sentence.replace(f"{{{role}}}", f"{{{one if one in parties else parties[0]}}}")
+            yield replace(entry, who=chosen, item=one + dot + part, sentence=sentence)
+
+
+def _parts_of(item: str, names: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str, str]]:
+    """The items of each who plays the role that an item is of: who, a dot, and what."""
+    role, dot, part = item.partition(".")
+    yield from ((each, dot, part) for each in names.get(role, (role,)))
 
 
 def _item(item: str, said: Mapping[str, str]) -> str:
@@ -132,16 +206,24 @@ def _item(item: str, said: Mapping[str, str]) -> str:
 
 
 def renamed(term: Term, said: Mapping[str, str]) -> Term:
-    """A term with other names in the place of some."""
+    """A term with other roles and keys in the place of some."""
     match term:
         case str():
-            return said.get(term, term)
+            return term
         case Call(head, args):
-            return Call(head, tuple(renamed(arg, said) for arg in args))
+            kinds = zip(kinds_of(term), args, strict=True)
+            return Call(head, tuple(_argument(kind, arg, said) for kind, arg in kinds))
         case Product(factors):
             return Product(tuple(renamed(factor, said) for factor in factors))
         case Sum(parts):
             return Sum(tuple((sign, renamed(part, said)) for sign, part in parts))
+
+
+def _argument(kind: str, arg: Term, said: Mapping[str, str]) -> Term:
+    """An argument of a call: what is called like a role or a key may be something else."""
+    if isinstance(arg, str):
+        return said.get(arg, arg) if kind in ("role", "key") else arg
+    return renamed(arg, said)
 
 
 def _words(term: Term) -> set[str]:
@@ -173,6 +255,7 @@ def _in_brackets(term: Term, kind: type[Sum]) -> str:
     return f"({text_of(term)})" if isinstance(term, kind) else text_of(term)
 
 
-def numbers_of(sizes: Mapping[str, Iterable[int]]) -> dict[str, int]:
-    """The public numbers of a run that say how many rows each party of a role brings at most."""
-    return {own_of(role_of(role, number)): rows for role, each in sizes.items() for number, rows in enumerate(each)}
+def numbers_of(role: str, parties: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """The public numbers of a run about each party of a role, by their names on the card."""
+    found = ((number, name, value) for number, each in enumerate(parties) for name, value in each.items())
+    return {own_of(name, role_of(role, number)): value for number, name, value in found}

@@ -38,8 +38,7 @@ def _used(join: HelperJoin, rows: int) -> Iterator[Used]:
     ordered = sum(pair.op not in ("=", "<>") for pair in pairs)
     checks = join.checks
     columns = join.parameter("v_g") - len(join.ones)
-    if join.third is not None:
-        columns += join.parameter("d_t")
+    columns += sum(each.travels for each in join.beside)
     yield _operation("from_two", (checks + columns) * rows)
     if own := compared + factors + (keyed is not None):
         yield _operation("given", own * rows)
@@ -64,11 +63,10 @@ def _used(join: HelperJoin, rows: int) -> Iterator[Used]:
     columns = travelling * join.levels + (keyed is not None and checks > 0)
     if columns and (filters or (cased is not None and keyed is None)):
         yield _operation("multiply", columns * rows)
-    if join.third is not None:
-        ones = join.third.ones
-        pairs_of = {(of_b, of_d) for of_b, of_d, _ in join.products if of_d is not None and of_d not in ones}
-        if pairs_of:
-            yield _operation("multiply", len(pairs_of) * rows)
+    for place, each in enumerate(join.beside):
+        made = {(of_b, of_d[: place + 1]) for of_b, of_d, _ in join.products if of_d[place] not in each.ones}
+        if made:
+            yield _operation("multiply", len(made) * rows)
     if products := sum(summed.a is not None for summed in join.summed) * h:
         yield _operation("multiply", products * rows)
 

@@ -91,9 +91,21 @@ INDEX: Final[Mapping[str, str]] = {
     "v_m": "summed",
     "v_c": "summed",
     "v_k": "summed",
-    "d_t": "gathered",
+    "own_t": "gathered",
 }
 """What the columns of a message are counted by, from the formula of their number. One column has no index."""
+
+OWN: Final = "own"
+"""In formulas about one of many who play a role: how many rows that party brings at most."""
+
+OWN_COLUMNS: Final = "own_t"
+"""In the same: columns that travel of its table."""
+
+
+def index_of(columns: str) -> str:
+    """What the columns are counted by whose number is this formula; "" for one column."""
+    own = columns.startswith(f"{OWN_COLUMNS}_")  # of one of many, by its role
+    return INDEX.get(OWN_COLUMNS if own else columns, "")
 
 
 def parse_term(text: str) -> Term:
@@ -127,7 +139,7 @@ def operands(term: Term) -> tuple[Term, ...]:
     """The parts of a term, one level down, less the arguments of a call that are roles, keys, labels and the like."""
     if not isinstance(term, Call):
         return parts(term)
-    return tuple(arg for kind, arg in zip(_kinds(term), term.args, strict=True) if kind in ("term", "list", "order"))
+    return tuple(arg for kind, arg in zip(kinds_of(term), term.args, strict=True) if kind in ("term", "list", "order"))
 
 
 def parts(term: Term) -> tuple[Term, ...]:
@@ -146,7 +158,7 @@ def parts(term: Term) -> tuple[Term, ...]:
 def arguments(term: Term, kind: str) -> Iterator[str]:
     """Every argument of one kind, as written: the roles, keys or shared values that a term speaks of."""
     for call in calls(term):
-        for wanted, arg in zip(_kinds(call), call.args, strict=True):
+        for wanted, arg in zip(kinds_of(call), call.args, strict=True):
             if wanted == kind and isinstance(arg, str):
                 yield arg
 
@@ -160,14 +172,15 @@ def check_heads(term: Term, text: str) -> None:
         many = kinds[-1].endswith("*")
         if len(call.args) < len(kinds) - many or (len(call.args) > len(kinds) and not many):
             raise SpecError("card.term", term=text, problem=f"{call.head} takes {', '.join(kinds)}")
-        for kind, arg in zip(_kinds(call), call.args, strict=True):
+        for kind, arg in zip(kinds_of(call), call.args, strict=True):
             if kind in ("role", "key", "label", "index", "shared") and not isinstance(arg, str):
                 raise SpecError("card.term", term=text, problem=f"{call.head} takes a {kind}, a bare name")
             if kind == "order" and not (isinstance(arg, Call) and arg.head == "perm"):
                 raise SpecError("card.term", term=text, problem=f"{call.head} takes a perm(key, label)")
 
 
-def _kinds(call: Call) -> tuple[str, ...]:
+def kinds_of(call: Call) -> tuple[str, ...]:
+    """The kind of each argument."""
     kinds = HEADS[call.head]
     if kinds[-1].endswith("*"):
         return (*kinds[:-1], *[kinds[-1][:-1]] * (len(call.args) - len(kinds) + 1))

@@ -9,10 +9,13 @@ from pets.check import flow, knowledge
 from pets.errors import InternalError, SpecError
 from pets.plan.lower import lower
 from pets.spec.cards import Card, cards_folder, load_cards, parse_card
+from pets.spec.ir import Plan
+from pets.spec.model import Spec
+from pets.spec.query import Query
 from pets.spec.sql import bind
 from tests.oracles import planted
 from tests.oracles.planted import Planted, all_of, copied_to, held_by, sends, sent_to, swap
-from tests.test_three_tables import JOINED, asking
+from tests.test_several_tables import JOINED, asking, people
 
 TEXT = (cards_folder() / "star_join" / "card.toml").read_text(encoding="utf-8")
 SPEC = asking(
@@ -22,6 +25,20 @@ SPEC = asking(
 )
 QUERY = bind(SPEC)
 PLAN = lower(SPEC, QUERY)
+
+
+JOINED_FIVE = "FROM stays a JOIN homes b ON a.id = b.id JOIN schools c ON a.id = c.id " + (
+    "JOIN visits u ON b.id = u.id JOIN courts v ON a.id = v.id"
+)
+
+
+@cache
+def five() -> tuple[Spec, Query, Plan]:
+    """Five tables: of the last nothing is asked but who is in it."""
+    text = "SELECT a.da, b.db, COUNT(*) AS n, SUM(b.xb) AS s, SUM(c.xc) AS t, SUM(a.xa) AS u, SUM(u.xu) AS w "
+    spec = asking(text + JOINED_FIVE + " GROUP BY a.da, b.db", people(0, tables=5))
+    query = bind(spec)
+    return spec, query, lower(spec, query)
 
 
 @cache
@@ -34,6 +51,19 @@ def test_they_agree_on_the_card_as_it_is() -> None:
     first, second = flow.judge(SPEC, QUERY, load_cards()), knowledge.judge(PLAN, SPEC, load_cards())
     assert first.accepted and second.accepted
     assert first.matrix.differences(second.matrix) == ()
+
+
+def test_they_agree_on_five_tables() -> None:
+    spec, query, plan = five()
+    first, second = flow.judge(spec, query, load_cards()), knowledge.judge(plan, spec, load_cards())
+    assert first.accepted and second.accepted
+    assert first.matrix.differences(second.matrix) == ()
+    pair = "board+council"  # a and b: two of the three that compute
+    assert {first.matrix.mark(f"{t}.x{s}", pair) for t, s in (("schools", "c"), ("visits", "u"))} == {"V"}
+    for one, other in (("trust", "visits.xu"), ("practice", "schools.xc"), ("ministry", "homes.xb")):
+        assert first.matrix.mark(other, f"board+{one}") in ("H", "-"), "a with one of them nothing of another"
+        assert first.matrix.mark(other, f"{one}+helper") in ("H", "-")
+        assert first.matrix.mark("stays.id", f"{one}+helper") == "V"
 
 
 LEAKS = (
@@ -91,6 +121,23 @@ def test_each_checker_finds_each_planted_leak(edit: Planted) -> None:
     assert "leak.undeclared" in {f.rule for f in knowledge.judge(PLAN, SPEC, card_with(edit)).errors}
 
 
+@pytest.mark.parametrize("edit", LEAKS[1::5], ids=lambda edit: edit.name)
+def test_each_checker_finds_some_in_five_tables(edit: Planted) -> None:
+    found_in_five(edit)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("edit", LEAKS, ids=lambda edit: edit.name)
+def test_each_checker_finds_each_in_five_tables(edit: Planted) -> None:
+    found_in_five(edit)
+
+
+def found_in_five(edit: Planted) -> None:
+    spec, query, plan = five()
+    assert "leak.undeclared" in {f.rule for f in flow.judge(spec, query, card_with(edit)).errors}
+    assert "leak.undeclared" in {f.rule for f in knowledge.judge(plan, spec, card_with(edit)).errors}
+
+
 SWEEP = planted.sweep(TEXT)
 BLOCKS = 8
 
@@ -109,6 +156,23 @@ def test_no_edit_of_the_card_leaks_past_both_checkers(block: int) -> None:
         assert first.errors or not second.errors, name
         passes = not first.errors and first.matrix.differences(second.matrix) == ()
         assert passes == (name in TELLS_NOBODY), (name, [f.message for f in second.errors])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("block", range(BLOCKS))
+def test_no_edit_of_the_card_leaks_past_both_checkers_in_five_tables(block: int) -> None:
+    """None passes that does not in three: with more tables there are more who learn of an edit."""
+    spec, query, plan = five()
+    for name in list(SWEEP)[block::BLOCKS]:
+        try:
+            card = parse_card(SWEEP[name].encode(), file=name)
+            cards = {**load_cards(), card.id: card}
+            first, second = flow.judge(spec, query, cards), knowledge.judge(plan, spec, cards)
+        except (SpecError, InternalError) as error:
+            assert error.code in ("card.field", "plan.terms"), name
+            continue
+        assert first.errors or not second.errors, name
+        assert first.errors or first.matrix.differences(second.matrix) or name in TELLS_NOBODY, name
 
 
 TELLS_NOBODY = {

@@ -18,7 +18,7 @@ from pets.remote import network
 from pets.spec.model import Spec
 from pets.spec.write import to_toml
 from tests.test_controlled import spec_of
-from tests.test_three_tables import JOINED, people
+from tests.test_several_tables import JOINED, people
 
 TEXT = "SELECT a.da, c.dc, COUNT(*) AS n, SUM(b.xb) AS s " + JOINED + " GROUP BY a.da, c.dc"
 

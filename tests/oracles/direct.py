@@ -102,8 +102,8 @@ class Direct:
         join, safe = join_of(self.plan), self.plan.protection
         shape = prepare.shape_of(self.plan)
         reads = {step.out: step for step in self.plan.steps if isinstance(step, Read)}
-        change = {"a": _same, "b": _same, "d": _same} | dict(keep or {})
-        own = {role: stream(seed, role) for role in "abd"}
+        change = dict.fromkeys(parties_of(self.plan), _same) | dict(keep or {})
+        own = {role: stream(seed, role) for role in parties_of(self.plan)}
         rows = prepare.rows_of_a(reads[join.a], join, shape, change["a"](self.tables[join.a]), own["a"])
         people = prepare.people_of_b(reads[join.b], join, shape, change["b"](self.tables[join.b]), own["b"])
         words: Any = [None] * 3 if isinstance(safe, Protect) else np.zeros((3, shape.v, shape.g), np.uint64)
@@ -130,11 +130,15 @@ class Direct:
         result: Role[Any] = hj.result(shape)
         if isinstance(safe, Protect):
             result = control.result(prepare.control_shape(safe), ("a", "helper", "b"))
-        if isinstance(shape, star_join.Shape) and join.third is not None:
-            read = join.third.read
-            others = prepare.people_of_b(reads[read], join, shape, change["d"](self.tables[read]), own["d"])
+        if isinstance(shape, star_join.Shape):
+            further = {}
+            for number, each in enumerate(join.beside):
+                role = star_join.role_of(number)
+                table = change[role](self.tables[each.read])
+                theirs = prepare.people_of_b(reads[each.read], join, shape, table, own[role])
+                further[role] = star_join.party_d(shape, number, theirs, keys[f"a{role}@{role}"])
             assert computing[0] is not None and computing[1] is not None and computing[2] is not None
-            families_a = (keys["ab@a"], keys["ad@a"], keys["ac@a"])
+            families_a = (keys["ab@a"], [keys[f"a{role}@a"] for role in further], keys["ac@a"])
             star = star_join
             return play(
                 {
@@ -144,7 +148,7 @@ class Direct:
                         "b": with_control(
                             2, star.party_b(shape, people, keys["ab@b"], keys["bc@b"], words[1], computing[2])
                         ),
-                        "d": star.party_d(shape, others, keys["ad@d"]),
+                        **further,
                         "helper": with_control(
                             1, star.helper(shape, keys["ac@c"], keys["bc@c"], words[2], computing[1])
                         ),

@@ -141,8 +141,8 @@ class Audited(prf.KeyFamily):
 
 
 PAIRS = {"ab": ("A", "B"), "ac": ("A", "C"), "bc": ("B", "C")}
-WITH_D = {**PAIRS, "ad": ("A", "D")}
-"""The pairs of a join of three tables: role d agrees on keys with role a alone."""
+FURTHER = {f"ad{number}": ("A", f"D{number}") for number in range(1, 8)}
+"""The pairs of a join of more tables: roles d1, d2 ... agree on keys with role a alone."""
 
 
 def families(seed: int, run: str | None = None, *, protocol: str = hj.PROTOCOL, **other: int) -> dict[str, Audited]:
@@ -153,9 +153,9 @@ def families(seed: int, run: str | None = None, *, protocol: str = hj.PROTOCOL, 
     """
     run_id = hashlib.sha256(f"run {seed if run is None else run}".encode()).digest()
     out = {}
-    for pair, (first, second) in WITH_D.items():
+    for pair, (first, second) in (PAIRS | FURTHER).items():
         shared = hashlib.sha256(f"{other.get(pair, seed)} {pair}".encode()).digest()
-        for holder in pair:
+        for holder in (pair[0], pair[1:]):
             out[f"{pair}@{holder}"] = Audited(
                 Secret(shared),
                 run_id=run_id,

@@ -6,6 +6,7 @@ moments' counts of persons, sets or shares.
 
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from itertools import product
 from math import prod
 from typing import Any
 
@@ -28,20 +29,20 @@ def rows(
     spec: Spec, query: Query, tables: Mapping[str, Rows], dimensions: list[ColumnRef], meets: Meets | None = None
 ) -> list[Row]:
     """Every joined row. ``tables``: rows as they count; ``dimensions``: in the order of the cells."""
-    left, right, *third = (_by_person(spec, name, where, tables[name]) for name, where in _sides(query))
+    left, right, *others = (_by_person(spec, name, where, tables[name]) for name, where in _sides(query))
     found = []
     for person, own in left.items():
         for one in own:
             for other in right.get(person, [None] if query.join == "left" else []):
                 if meets is None or (other is not None and meets(one, other) is True):
-                    for last in third[0].get(person, []) if third else [None]:
+                    for last in product(*(table.get(person, []) for table in others)):
                         found.append(_row(spec, query, person, one, other, dimensions, last))
     return found
 
 
 def _sides(query: Query) -> list[tuple[str, object]]:
     both: list[tuple[str, object]] = [(query.left, query.where_left), (query.right, query.where_right)]
-    return both if query.third is None else [*both, (query.third, query.where_third)]
+    return [*both, *zip(query.others, query.where_others, strict=True)]
 
 
 def _by_person(spec: Spec, name: str, where: object, own: Rows) -> dict[str, Rows]:
@@ -59,9 +60,9 @@ def _row(
     one: dict[str, object],
     other: dict[str, object] | None,
     dimensions: list[ColumnRef],
-    last: dict[str, object] | None = None,
+    last: tuple[dict[str, object], ...] = (),
 ) -> Row:
-    sides = {query.left: one, query.right: other or {}} | ({} if query.third is None else {query.third: last or {}})
+    sides = {query.left: one, query.right: other or {}} | dict(zip(query.others, last, strict=True))
     cell: Cell = tuple(MISSING if (v := sides[d.dataset].get(d.column)) is None else str(v) for d in dimensions)
     values: dict[str, int | None] = {MATCHED: None if other is None else 1}
     for name, own in sides.items():
@@ -79,13 +80,14 @@ def _row(
                 elif factors:
                     values["*".join(factors)] = None
     parties = {spec.dataset(query.left).party} | ({spec.dataset(query.right).party} if other is not None else set())
-    parties |= set() if query.third is None else {spec.dataset(query.third).party}
+    parties |= {spec.dataset(name).party for name in query.others}
     return Row(person, cell, values, frozenset(map(str, parties)))
 
 
 def _factors(query: Query, moment: taken_apart.SideMoment) -> list[str]:
     both = [f"{query.left}.{c}" for c in moment.left.values] + [f"{query.right}.{c}" for c in moment.right.values]
-    return both if moment.third is None else [*both, *(f"{query.third}.{c}" for c in moment.third.values)]
+    further = zip(query.others, moment.others, strict=True)
+    return [*both, *(f"{table}.{c}" for table, factor in further for c in factor.values)]
 
 
 def statistics(spec: Spec, query: Query) -> dict[str, Statistic]:

@@ -191,7 +191,8 @@ def public(case: Case) -> dict[str, int]:
         "v": shape.v,
         "v_p": len(shape.products),
         "r": shape.v,
-        **numbers_of({"left": case.most_left, "right": case.most_right}),
+        **numbers_of("left", [{"own": most} for most in case.most_left]),
+        **numbers_of("right", [{"own": most} for most in case.most_right]),
     }
 
 

@@ -25,9 +25,8 @@ def test_messages_add_up_to_the_card_s_formula_for_all_bytes(file: Path) -> None
     found = forecast(plan, load_cards())
     assert sum(message.size for message in found.messages) == found.size
     listed = [message.label for message in found.messages if message.term]
-    join, after = (load_cards()[step.card] for step in (plan.join, plan.protection))
+    join, after = join_card(plan), load_cards()[plan.protection.card]
     exact = isinstance(plan.protection, Protect)
-    join = join_card(plan) if plan.join.shared else join
     assert listed == [m.label for m in (joined(join, after) if exact else join).messages]
     assert {m.sender for m in found.messages} <= set(spec.servers)
     computed = exact or plan.join.rows is not None or plan.join.card in (MODE_B, SHARED)

@@ -19,7 +19,7 @@ from pets.spec.model import Spec
 from pets.spec.parse import parse_toml
 from pets.spec.sql import bind
 from tests.oracles import random_queries as drawn
-from tests.oracles import three_tables
+from tests.oracles import several_tables
 from tests.oracles.many import CONTROL, many
 
 CORPUS = Path(__file__).parents[1] / "check" / "should_pass"
@@ -46,7 +46,7 @@ def specs() -> Iterator[tuple[str, Spec]]:
         ("no groups", "SELECT CORR(a.wa, b.eb) AS r FROM stays a JOIN homes b ON a.{a} = b.{b}"),
     ):  # fmt: skip
         yield name, drawn.spec_of(world, text.format(a=world.keys[0], b=world.keys[1]))
-    world = three_tables.world(1)
+    world = several_tables.world(1)
     text = (
         "SELECT a.d0a, b.d0b, c.d1c, SUM(b.wb) AS s, CORR(a.ea, c.ec) AS r FROM stays a JOIN homes b ON a.{a} = b.{b} "
         "JOIN schools c ON c.{c} = b.{b} WHERE c.nc > 1 GROUP BY a.d0a, b.d0b, c.d1c"

@@ -9,37 +9,47 @@ import pytest
 from pets.errors import PetsError
 from pets.kernels import okvs, permute, prf, tags
 from pets.party import gate, prepare
-from pets.plan.cost import forecast, parties_of
+from pets.plan.cost import forecast, join_numbers, parties_of
 from pets.protocols import helper_join, rows
 from pets.protocols.rep3.sharing import Words
 from pets.spec.cards import load_cards
 from pets.spec.ir import Read
 from tests.oracles import random_queries as drawn
-from tests.oracles import three_tables
+from tests.oracles import several_tables
 from tests.oracles.direct import Direct, only, stream
 from tests.oracles.helper_join import families
 from tests.oracles.play import Transcript
 from tests.protocols.test_helper_join import LENGTHS, altered
-from tests.test_three_tables import frozen
+from tests.test_several_tables import frozen
 
-ROLES = ("a", "b", "d", "helper")
-
-
-def one(folder: Path, seed: int = 3) -> Direct:
-    found = three_tables.world(seed)
-    text = "SELECT a.d0a, c.d0c, COUNT(*) AS n, SUM(c.ic) AS s, CORR(a.ea, c.ec) AS r, SUM(b.wb) AS w FROM stays a "
-    text += "JOIN homes b ON a.{} = b.{} JOIN schools c ON b.{} = c.{} GROUP BY a.d0a, c.d0c"
-    a, b, c = found.keys
-    return Direct.of(drawn.spec_of(found, text.format(a, b, b, c)), frozen(found, folder)[0])
+SEVERAL = pytest.mark.parametrize("tables", [3, 5])
 
 
-def test_what_is_sent_is_what_gate_and_forecast_say(tmp_path: Path) -> None:
-    direct = one(tmp_path)
+def one(folder: Path, seed: int = 3, tables: int = 3) -> Direct:
+    """A query with values of three tables, or of five."""
+    found = several_tables.world(seed, tables=tables)
+    text = "SELECT a.d0a, c.d0c, COUNT(*) AS n, SUM(c.ic) AS s, CORR(a.ea, c.ec) AS r, SUM(b.wb) AS w"
+    text += ", SUM(u.iu) AS t, SUM(v.iv) AS x" if tables > 3 else ""
+    text += " FROM stays a JOIN homes b ON a.{0} = b.{1} JOIN schools c ON b.{1} = c.{2}"
+    text += " JOIN visits u ON a.{0} = u.{3} JOIN courts v ON u.{3} = v.{4}" if tables > 3 else ""
+    text = text.format(*found.keys) + " GROUP BY a.d0a, c.d0c"
+    return Direct.of(drawn.spec_of(found, text), frozen(found, folder)[0])
+
+
+def further(direct: Direct) -> list[str]:
+    """The roles d1, d2 ... of a plan."""
+    return [role for role in parties_of(direct.plan) if role.startswith("d")]
+
+
+@SEVERAL
+def test_what_is_sent_is_what_gate_and_forecast_say(tables: int, tmp_path: Path) -> None:
+    direct = one(tmp_path, tables=tables)
+    assert len(further(direct)) == tables - 2
     transcript, plan = direct.played(seed=1), direct.plan
     found = forecast(plan, load_cards())
     assert sum(message.size for message in found.messages) == found.size == transcript.bytes()
     named = {r: party if r != "result" else f"{party}:result" for r, party in parties_of(plan).items()}
-    for role in ROLES:
+    for role in ("a", "b", "helper", *further(direct)):
         projected = [
             (e.role, e.label, e.slot.column, e.count)
             for e in gate.project_plan(plan, named, role)  # type: ignore[arg-type]
@@ -48,33 +58,35 @@ def test_what_is_sent_is_what_gate_and_forecast_say(tmp_path: Path) -> None:
         assert projected == [(k[1], k[2], k[3], len(array)) for k, array in transcript.sent if k[0] == role]
 
 
-def test_traffic_and_tokens_do_not_depend_on_who_is_in_the_tables(tmp_path: Path) -> None:
-    """Whoever matches, in one table, in both or in none: sizes stay, and tokens are as distinct as ever."""
-    direct = one(tmp_path)
+@SEVERAL
+def test_traffic_and_tokens_do_not_depend_on_who_is_in_the_tables(tables: int, tmp_path: Path) -> None:
+    """Whoever matches, in one table, in all or in none: sizes stay, and tokens are as distinct as ever."""
+    direct = one(tmp_path, tables=tables)
     shapes = set()
-    for keep in ({}, {"a": _none}, {"b": _none}, {"d": _none}, {"a": _none, "b": _none, "d": _none}):
-        transcript = direct.played(seed=1, keep=keep)
+    roles = ("a", "b", *further(direct))
+    for empty in ((), *((role,) for role in roles), roles):
+        transcript = direct.played(seed=1, keep=dict.fromkeys(empty, _none))
         shapes.add(str(transcript.shape_of_traffic()))
-        lists = [transcript.array(label) for label in ("T", "Td")]
-        for tokens in lists:
-            assert len(np.unique(tokens, axis=0)) == len(tokens)
-        assert not {bytes(t) for t in lists[0]} & {bytes(t) for t in lists[1]}
+        lists = [transcript.array(label) for label in ("T", *(f"T{role}" for role in further(direct)))]
+        tokens = np.concatenate(lists)
+        assert len(np.unique(tokens, axis=0)) == len(tokens) == len(lists) * len(lists[0])
     assert len(shapes) == 1
 
 
-def test_role_d_receives_nothing_and_the_helper_s_words_are_as_good_as_random(tmp_path: Path) -> None:
-    transcript = one(tmp_path).played(seed=2)
-    assert not [key for key, _ in transcript.sent if key[1] == "d"]
-    assert {key[1] for key, _ in transcript.sent if key[0] == "d"} == {"helper"}
+@SEVERAL
+def test_role_d_receives_nothing_and_the_helper_s_words_are_as_good_as_random(tables: int, tmp_path: Path) -> None:
+    transcript = one(tmp_path, tables=tables).played(seed=2)
+    assert not [key for key, _ in transcript.sent if key[1].startswith("d")]
+    assert {key[1] for key, _ in transcript.sent if key[0].startswith("d")} == {"helper"}
     for key, array in transcript.sent:
-        if key[1] == "helper" and key[2] in ("Pc", "P", "Pdc", "Pd"):
+        if key[1] == "helper" and key[2].startswith("P"):
             assert not np.any(array < np.uint64(2**32)), "a slot that is 0 or a value shows"
 
 
 def test_a_second_run_shares_no_token_and_no_slot_with_the_first(tmp_path: Path) -> None:
     direct = one(tmp_path)
     first, second = direct.played(seed=1), direct.played(seed=2)
-    for label in ("T", "Td", "Pc", "Pdc"):
+    for label in ("T", "Td1", "Pc", "Pdc1"):
         one_run, other = ({row.tobytes() for row in run.array(label)} for run in (first, second))
         assert not one_run & other
 
@@ -107,7 +119,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Direct, Transcript
 
 
 def listed(direct: Direct) -> dict[str, int]:
-    return load_cards()["star_join"].names(dict(direct.plan.join.public))
+    return join_numbers(direct.plan)
 
 
 Played = tuple[Direct, Transcript, dict[int, list[Words]]]
@@ -117,15 +129,14 @@ def test_tables_under_their_masks_are_read_by_the_tokens_of_their_persons(played
     """Pc, P, Pdc and Pd less nothing but the masks that the card says; T and Td have tokens of keys of their own."""
     direct, transcript, _ = played
     keys, names, join = families(5), listed(direct), direct.plan.join
-    assert join.third is not None
     q = permute.permutation(keys["ab@a"].key("q", purpose="permutation"), names["n_list_a"])
     reads = {each.out: each for each in direct.plan.steps if isinstance(each, Read)}
     for step, pair, label, tables, third in (
         (join.b, "ab", "T", ("Pc", "P"), "third"),
-        (join.third.read, "ad", "Td", ("Pdc", "Pd"), "third_d"),
+        (join.beside[0].read, "ad1", "Td1", ("Pdc1", "Pd1"), "third_d_d1"),
     ):
         family, shape = keys[f"{pair}@a"], prepare.shape_of(direct.plan)
-        people = prepare.people_of_b(reads[step], join, shape, direct.tables[step], stream(5, pair[1]))
+        people = prepare.people_of_b(reads[step], join, shape, direct.tables[step], stream(5, pair[1:]))
         tokens, checks = (
             tags.tag_rows(
                 family.key(key, purpose="tags"),
@@ -142,7 +153,7 @@ def test_tables_under_their_masks_are_read_by_the_tokens_of_their_persons(played
         places, slots = okvs.Places(tokens, names[third]), 3 * names[third] + 56
         unmasked = transcript.array(tables[0]) + prf.words(family.key("rc", 0), slots)
         assert np.array_equal(okvs.read(unmasked, places), checks.reshape(-1).view(np.uint64))
-        shape_of = shape.of_d if label == "Td" else shape  # type: ignore[union-attr]
+        shape_of = shape.of_further(0) if label == "Td1" else shape  # type: ignore[union-attr]
         for place, column in enumerate(shape_of.travelling):  # type: ignore[union-attr]
             unmasked = transcript.array(tables[1], place) + prf.words(family.key("r", column), slots)
             assert np.array_equal(okvs.read(unmasked, places).view(np.int64), people.values[column])
@@ -183,7 +194,7 @@ def test_a_part_of_a_row_is_no_value_to_who_has_it(played: Played) -> None:
 
 @pytest.mark.parametrize("what", LENGTHS)
 @pytest.mark.parametrize(
-    "label", ["T", "Td", "M8", "Pc", "P", "Pdc", "Pd", "two", "in", "mul", "Mr", "M6c", "Mn", "M7a"]
+    "label", ["T", "Td1", "M8", "Pc", "P", "Pdc1", "Pd1", "two", "in", "mul", "Mr", "M6c", "Mn", "M7a"]
 )
 def test_a_wrong_count_is_refused_before_it_is_read(label: str, what: str, small: Direct) -> None:
     with pytest.raises(PetsError) as caught:

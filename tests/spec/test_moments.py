@@ -12,7 +12,7 @@ import pytest
 from pets.errors import SpecError
 from pets.spec.ir import Factor
 from pets.spec.model import Spec
-from pets.spec.moments import SideMoment, cells, dimensions, helpers, moments, roles, statistics
+from pets.spec.moments import LEFT, RIGHT, SideMoment, cells, dimensions, helpers, moments, roles, statistics
 from pets.spec.parse import parse_toml
 from pets.spec.query import Aggregate, Query
 from pets.spec.sql import bind
@@ -231,9 +231,9 @@ def test_role_a_is_preserved_or_larger_or_first() -> None:
 def test_domains_have_missing_last() -> None:
     spec = spec_of("COUNT(*)", group="h.tenure")
     query = bind(spec)
-    (tenure,) = dimensions(query, spec, "right")
+    (tenure,) = dimensions(query, spec, RIGHT)
     assert tenure.levels == ("owner", "private rent", "social rent", "temporary", "(missing)")
-    assert cells((tenure,)) == 5 and cells(dimensions(query, spec, "left")) == 1
+    assert cells((tenure,)) == 5 and cells(dimensions(query, spec, LEFT)) == 1
 
 
 def test_without_exactly_one_helper_there_are_no_roles() -> None:

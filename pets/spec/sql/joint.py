@@ -32,7 +32,7 @@ def joint_query(spec: Spec) -> Query:
     own, where_rows, note = rows.where(None if where is None else where.this)
     wheres = [both(first, second) for first, second in zip(on, own, strict=True)]
     if len(sides) > 2 and (on_rows or where_rows):
-        problem = "compares columns of several tables, and three are joined"
+        problem = "compares columns of several tables, and more than two are joined"
         advice = "compare columns with values, or join two tables"
         raise tree.refuse("sql.tables", where or joins[-1], "WHERE", problem=problem, advice=advice)
     selected = Selected(names)
@@ -42,7 +42,7 @@ def joint_query(spec: Spec) -> Query:
     named = tuple(output for output, _ in outputs)
     grouped = selected.group_by(tree.select, outputs)
     if len(sides) > 2 and any(ref.dataset == BOTH for ref in grouped):
-        problem, advice = "looks at several tables, and three are joined", "look at columns of one table"
+        problem, advice = "looks at several tables, and more than two are joined", "look at columns of one table"
         raise tree.refuse("sql.tables", tree.select, "CASE", problem=problem, advice=advice)
     return Query(
         left=sides[0].dataset.name,
@@ -55,12 +55,12 @@ def joint_query(spec: Spec) -> Query:
         rows=all_of([*on_rows, *where_rows]),
         notes=note,
         having=Having(names, named, selected.aggregate).condition(tree.select.args.get("having")),
-        third=sides[2].dataset.name if len(sides) > 2 else None,
-        where_third=wheres[2] if len(sides) > 2 else None,
+        others=tuple(side.dataset.name for side in sides[2:]),
+        where_others=tuple(wheres[2:]),
     )
 
 
-MOST: Final = 3
+MOST: Final = 8
 """Tables of a query."""
 
 
@@ -71,8 +71,8 @@ def _source_and_joins(tree: Tree) -> tuple[exp.Expression, list[exp.Join]]:
         advice = "write FROM one JOIN other ON one.id = other.id"
         raise refuse("sql.tables", tree.text, start, construct, problem="a joint query has two tables", advice=advice)
     if len(joins) >= MOST:
-        problem = "a joint query has two tables, or three"
-        raise tree.refuse("sql.tables", joins[MOST - 1], "a fourth table", problem=problem, advice="join three tables")
+        problem, advice = f"a joint query has up to {MOST} tables", "join fewer tables"
+        raise tree.refuse("sql.tables", joins[MOST - 1], "one table more", problem=problem, advice=advice)
     return source.this, list(joins)
 
 
@@ -120,7 +120,7 @@ def _is_left(tree: Tree, joins: Sequence[exp.Join], sides: tuple[Side, ...]) -> 
             problem, advice = "the tables are joined on nothing", f"write JOIN ... ON {_keys(sides, number)}"
             raise tree.refuse("sql.join", join, sides[number].alias, problem=problem, advice=advice)
         if said.startswith("LEFT") and len(joins) > 1:
-            problem = "keeps rows without a match, and three tables are joined"
+            problem = "keeps rows without a match, and more than two tables are joined"
             raise tree.refuse("sql.tables", join, "LEFT JOIN", problem=problem, advice="write JOIN, or join two tables")
         found = found or said.startswith("LEFT")
     return found

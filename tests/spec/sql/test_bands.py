@@ -22,6 +22,7 @@ from pets.spec.banded import Banded
 from pets.spec.cards import load_cards
 from pets.spec.ir import Read
 from pets.spec.model import Spec
+from pets.spec.moments import LEFT
 from pets.spec.query import ColumnRef, Compare
 from pets.spec.sql import bind
 from pets.spec.write import to_toml
@@ -221,5 +222,5 @@ def test_levels_that_conditions_leave_empty_hide_nothing(where: str, end: str, p
     case = f"CASE WHEN a.nights < 0 THEN 'few' WHEN a.nights < 3 THEN 'some'{end} END"
     text = f"SELECT {case} AS much, COUNT(*) AS n FROM stays a JOIN homes b ON a.id = b.id{where} GROUP BY much"
     spec = drawn.spec_of(small_world([], []), text)
-    _, found = lines._possible(bind(spec), spec, "left")
+    _, found = lines._possible(bind(spec), spec, LEFT)
     assert found == {(level,) for level in possible}

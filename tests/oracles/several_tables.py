@@ -1,4 +1,4 @@
-"""Three tables of three holders and queries over them that nobody wrote, drawn from a seed."""
+"""Three tables and more of as many holders, and queries over them that nobody wrote, drawn from a seed."""
 
 import random
 from typing import Any
@@ -6,18 +6,26 @@ from typing import Any
 from tests.oracles import random_queries as drawn
 from tests.oracles.sql import Rows
 
-TABLES = (("stays", "board"), ("homes", "council"), ("schools", "trust"))
+TABLES = (
+    ("stays", "board"),
+    ("homes", "council"),
+    ("schools", "trust"),
+    ("visits", "practice"),
+    ("courts", "ministry"),
+)
 
 
-def world(seed: int, *, alone: bool = False) -> drawn.World:
-    """Draw three tables. ``alone``: nobody has two rows in one."""
-    draw = random.Random(f"three {seed}")
+def world(seed: int, *, alone: bool = False, tables: int = 3) -> drawn.World:
+    """Draw so many tables. ``alone``: nobody has two rows in one."""
+    draw = random.Random(f"{tables} tables {seed}")
     scheme = draw.choice(["text", "text", "nhs-number"])
     people = drawn._ids(draw, scheme, draw.choice([0, 1, 6, 8, 10, 12, 14]))
-    keys = draw.choice([("id", "id", "id"), ("nhs_no", "person", "who"), ("Id", "ID", "id")])
+    keys = draw.choice([("id",) * 5, ("nhs_no", "person", "who", "pid", "number"), ("Id", "ID", "id", "iD", "id")])[
+        :tables
+    ]
     datasets: list[dict[str, Any]] = []
     rows: dict[str, Rows] = {}
-    for (name, party), key, side in zip(TABLES, keys, "abc", strict=True):
+    for (name, party), key, side in zip(TABLES, keys, "abcuv", strict=False):
         k = 1 if alone else draw.choice([1, 1, 2, 3])
         columns = drawn._columns(draw, key, scheme, side, False)
         rows[name] = drawn._rows(draw, columns, key, people, k)
@@ -35,10 +43,10 @@ def world(seed: int, *, alone: bool = False) -> drawn.World:
 
 
 def ask(seed: int, found: drawn.World) -> str:
-    """Draw a query over three tables: joined on the first, or one after the other, with columns of all."""
-    draw = random.Random(f"three query {seed}")
-    tables = draw.sample(found.datasets, 3)
-    aliases = draw.choice([("a", "b", "c"), tuple(table["name"] for table in tables)])
+    """Draw a query over all tables: joined on the first, or one after the other, with columns of all."""
+    draw = random.Random(f"{len(found.datasets)} query {seed}")
+    tables = draw.sample(found.datasets, len(found.datasets))
+    aliases = draw.choice([tuple("abcde"[: len(tables)]), tuple(table["name"] for table in tables)])
     both = list(zip(aliases, tables, strict=True))
     by: list[str] = []
     for alias, table in both:
@@ -56,7 +64,7 @@ def ask(seed: int, found: drawn.World) -> str:
     if same and draw.random() < 0.3 and not any("DISTINCT" in text for text in stats):
         lines += [f"JOIN {name} USING ({drawn._key(tables[0])})" for name in shown[1:]]
     else:
-        for number in (1, 2):
+        for number in range(1, len(tables)):
             pair = [keys[draw.randrange(number)], keys[number]]
             draw.shuffle(pair)
             lines.append(f"{draw.choice(['JOIN', 'INNER JOIN'])} {shown[number]} ON {' = '.join(pair)}")
@@ -72,7 +80,7 @@ def for_exact(seed: int) -> drawn.World:
     draw = random.Random(f"three exact {seed}")
     datasets: list[dict[str, Any]] = []
     rows: dict[str, Rows] = {}
-    for (name, party), side in zip(TABLES, "abc", strict=True):
+    for (name, party), side in zip(TABLES[:3], "abc", strict=True):
         most = draw.choice([1, 1, 2])
         columns: dict[str, Any] = {
             "id": {"role": "person id", "scheme": "text"},
