@@ -7,7 +7,7 @@ approver can go through, and the number of cells of the matrix that follow from 
 from dataclasses import dataclass
 from typing import Literal
 
-from pets.check import flow
+from pets.check import flow, subject
 from pets.check.checked import Checked
 from pets.check.labels import Fact, Mark, strongest
 from pets.ids import PartyId
@@ -60,9 +60,9 @@ def declared(review: Checked) -> Declared | None:
     protocol = protocol_of(spec)
     if query is None or not matrix.columns or protocol not in review.cards:
         return None
-    about = flow.subject(spec, query)
+    about = subject.of(spec, query)
     safe = review.cards[flow.CONTROL if about.controlled else flow.RELEASE]
-    cards = flow.cards_of(flow.join_card(review.cards[protocol], about), safe)
+    cards = subject.cards_of(subject.join_card(review.cards[protocol], about), safe)
     allowed = flow.declared(about, spec)
     items = [*_computed(about, cards, allowed, spec), *_for_nothing(about, cards, spec)]
     cells, bare = 0, []
@@ -78,7 +78,7 @@ def declared(review: Checked) -> Declared | None:
     return Declared(tuple(items), cells, tuple(bare))
 
 
-def _computed(about: flow.Subject, cards: tuple[Card, ...], allowed: tuple[Fact, ...], spec: Spec) -> list[Named]:
+def _computed(about: subject.Subject, cards: tuple[Card, ...], allowed: tuple[Fact, ...], spec: Spec) -> list[Named]:
     """What the cards tell coalitions that the protocol has to withstand."""
     tables = {role: table.dataset for role, table in about.tables.items()}
     out = []
@@ -104,7 +104,7 @@ def _computed(about: flow.Subject, cards: tuple[Card, ...], allowed: tuple[Fact,
     return out
 
 
-def _places(about: flow.Subject, spec: Spec, facts: list[Fact]) -> dict[str, str]:
+def _places(about: subject.Subject, spec: Spec, facts: list[Fact]) -> dict[str, str]:
     """Where the specification speaks of any of these facts, and its terms."""
     asked = {(f.learner, f.item) for f in facts}
     places = {}
@@ -125,7 +125,7 @@ def _places(about: flow.Subject, spec: Spec, facts: list[Fact]) -> dict[str, str
     return places
 
 
-def _for_nothing(about: flow.Subject, cards: tuple[Card, ...], spec: Spec) -> list[Named]:
+def _for_nothing(about: subject.Subject, cards: tuple[Card, ...], spec: Spec) -> list[Named]:
     """Declared items of which the cards tell that learner nothing."""
     told = {(f.learner, f.item) for f in flow.facts(about, cards)}
     out = []

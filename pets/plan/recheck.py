@@ -11,7 +11,7 @@ from fractions import Fraction
 from itertools import zip_longest
 from math import prod
 
-from pets.check import budget, flow
+from pets.check import budget, flow, subject
 from pets.check.labels import Matrix
 from pets.errors import InternalError
 from pets.ids import PartyId
@@ -34,7 +34,7 @@ def recheck(plan: Plan, approved: Matrix, spec: Spec, cards: Mapping[str, Card])
     check_wiring(plan, spec, cards)
     join, safe = plan.join, plan.protection
     about = subject_of(plan, spec)
-    found = flow.disclosure(about, flow.cards_of(flow.join_card(cards[join.card], about), cards[safe.card]))
+    found = flow.disclosure(about, subject.cards_of(subject.join_card(cards[join.card], about), cards[safe.card]))
     if differences := found.differences(approved):
         raise InternalError("plan.matrix-differs", cells="; ".join(differences))
     if isinstance(safe, AddNoise):
@@ -47,7 +47,7 @@ def recheck(plan: Plan, approved: Matrix, spec: Spec, cards: Mapping[str, Card])
     _sizes(plan, join, spec)
 
 
-def subject_of(plan: Plan, spec: Spec) -> flow.Subject:
+def subject_of(plan: Plan, spec: Spec) -> subject.Subject:
     """What the plan is about, read off its steps; of the specification only the order of parties and columns."""
     safe = plan.protection
     derive = next(step for step in plan.steps if isinstance(step, Derive))
@@ -55,7 +55,7 @@ def subject_of(plan: Plan, spec: Spec) -> flow.Subject:
     names = [moment.name for moment in safe.moments]
     shown = {each.moment for each in safe.shown} if isinstance(safe, Protect) else set(range(len(names)))
     sums = tuple(
-        flow.Sum(
+        subject.Sum(
             moment.name,
             frozenset(
                 ColumnRef(reads[role].dataset, name)
@@ -73,20 +73,20 @@ def subject_of(plan: Plan, spec: Spec) -> flow.Subject:
         cast = parties_of(plan)
         tables = {role: _table(read, spec, role == "a" and _counts_persons(plan)) for role, read in reads.items()}
     in_order = safe.ordered if isinstance(safe, Protect) else ()
-    sums += tuple(flow.Sum(each.name, frozenset({each.column}), ordered=names[each.values]) for each in in_order)
+    sums += tuple(subject.Sum(each.name, frozenset({each.column}), ordered=names[each.values]) for each in in_order)
     models = safe.fits if isinstance(safe, Protect) else ()
     fitted = () if plan.join.rows is None else plan.join.rows.fits
     sums += tuple(
-        flow.Sum(each.name, frozenset(each.columns), ordered=names[fit.y])
+        subject.Sum(each.name, frozenset(each.columns), ordered=names[fit.y])
         for each, fit in zip(models, fitted, strict=True)
     )
-    return flow.Subject(
+    return subject.Subject(
         parties=tuple(PartyId(party.name) for party in spec.parties if not shared or party.name in cast.values()),
         roles=cast,
         tables=tables,
         sums=sums,
         released=tuple(
-            flow.Released(
+            subject.Released(
                 output.name,
                 (in_order[output.ordered].name,)
                 if output.ordered is not None
@@ -105,10 +105,10 @@ def subject_of(plan: Plan, spec: Spec) -> flow.Subject:
     )
 
 
-def _shown(plan: Plan, spec: Spec) -> tuple[dict[str, PartyId], dict[str, flow.Table]]:
+def _shown(plan: Plan, spec: Spec) -> tuple[dict[str, PartyId], dict[str, subject.Table]]:
     """Roles, and parts of tables, of those who stand for all holders of a table, and of the three that compute."""
     join, to = plan.join, parties_of(plan)["result"]
-    tables: dict[str, flow.Table] = {}
+    tables: dict[str, subject.Table] = {}
     for role, read in zip(("left", "right"), plan.reads, strict=True):
         for number, party in enumerate(shown(read.parties, to)):
             tables[role_of(role, number)] = replace(_table(read, spec, False), party=party, shared=True)
@@ -128,13 +128,13 @@ def _counts_persons(plan: Plan) -> bool:
     return any(factors[number].people or factors[number].together for number in join_of(plan).factors_a)
 
 
-def _table(read: Read, spec: Spec, counted: bool) -> flow.Table:
+def _table(read: Read, spec: Spec, counted: bool) -> subject.Table:
     values = frozenset(name for factor in read.factors for name in factor.touches)
     groups = frozenset(name for dimension in read.dimensions for name in reads(dimension.column))
     filters = frozenset(columns_of(read.where)) if read.where is not None else frozenset()
     crossed = frozenset((*(c.column for c in read.compared), *(n for test in read.tests for n in columns_of(test))))
     used = {read.columns[0], *values, *groups, *filters, *crossed}
-    return flow.Table(
+    return subject.Table(
         dataset=read.dataset,
         party=read.parties[0],
         key=read.columns[0],

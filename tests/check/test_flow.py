@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from pets.check import flow, rules
+from pets.check import flow, rules, subject
 from pets.check.checked import place_of
 from pets.check.labels import MATCHES, MEMBERSHIP, Fact, Grade, Mark, Matrix
 from pets.errors import LeakError, SpecError
@@ -138,7 +138,7 @@ def test_no_roles_no_matrix_but_an_error(spec: Spec, query: Query, cards: Mappin
     verdict = flow.judge(alone, query, cards)
     assert verdict.matrix == Matrix() and "spec.helper" in {f.rule for f in verdict.errors}
     with pytest.raises(SpecError, match=r"spec\.helper"):
-        flow.subject(alone, query)
+        subject.of(alone, query)
 
 
 def test_a_verdict_is_not_true_or_false(spec: Spec, query: Query, cards: Mapping[str, Card]) -> None:
@@ -156,10 +156,10 @@ def _join_and_release(cards: Mapping[str, Card]) -> tuple[Card, ...]:
 @pytest.mark.parametrize("file", corpus.PASS, ids=short)
 def test_a_larger_coalition_knows_no_less(file: Path, cards: Mapping[str, Card]) -> None:
     spec = corpus.parse_toml(file.read_text())
-    about, both = flow.subject(spec, corpus.bind(spec)), _join_and_release(cards)
+    about, both = subject.of(spec, corpus.bind(spec)), _join_and_release(cards)
     if about.shared:
         safe = cards["disclosure_control" if about.controlled else "release"]
-        both = flow.cards_of(flow.join_card(cards["shared_join"], about), safe)
+        both = subject.cards_of(subject.join_card(cards["shared_join"], about), safe)
     learned = flow.facts(about, both)
     known = {
         frozenset(group): flow.knowledge(about, both, learned, frozenset(group))
@@ -172,7 +172,7 @@ def test_a_larger_coalition_knows_no_less(file: Path, cards: Mapping[str, Card])
 
 
 def test_one_more_fact_lowers_no_mark(spec: Spec, query: Query, cards: Mapping[str, Card]) -> None:
-    about, both = flow.subject(spec, query), _join_and_release(cards)
+    about, both = subject.of(spec, query), _join_and_release(cards)
     learned = flow.facts(about, both)
     everything = {fact.item for fact in learned} | {MEMBERSHIP, MATCHES}
     for party, item, grade in itertools.product(about.parties, sorted(everything), Grade):
@@ -222,7 +222,7 @@ def test_the_secrecy_of_both_tables_rests_on_the_helper(file: Path) -> None:
 
 
 def test_coalitions_follow_the_card(spec: Spec, query: Query, cards: Mapping[str, Card]) -> None:
-    about, both = flow.subject(spec, query), _join_and_release(cards)
+    about, both = subject.of(spec, query), _join_and_release(cards)
     assert [(c.label, c.beyond_model) for c in flow.coalitions(about, both)] == [
         ("board", False),
         ("council", False),
@@ -255,6 +255,6 @@ def test_how_often_a_table_is_searched_for_its_key_does_not_grow_with_its_column
         spec = corpus.parse_toml(text.replace("nhs_number = {", columns + "nhs_number = {", 1))
         query = bind(spec)
         asked.clear()
-        flow.subject(spec, query)
+        subject.of(spec, query)
         times.append(len(asked))
     assert times[0] == times[1]
