@@ -7,7 +7,7 @@ PEERS := .venv-peers
 ACRO := .venv-acro
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --constraint constraints.txt
 
-.PHONY: demo test test-long lint types wire bench-join bench-rep3 bench-peers bench-check bench-tpch bench-freeze postgres clean help
+.PHONY: demo test test-long lint types wire bench-join bench-many bench-rep3 bench-peers bench-check bench-tpch bench-freeze postgres clean help
 
 help:
 	@sed -n 's/^##//p' $(MAKEFILE_LIST)
@@ -55,6 +55,11 @@ test-long: $(VENV)/test $(ACRO)/done postgres
 ## make bench-join  the join benchmark: three server processes over loopback (see benchmarks/join.py)
 bench-join: $(VENV)/test
 	@$(BIN)/python -m benchmarks.join
+
+## make bench-many  a join of tables that 14 and 32 holders have parts of: three servers that hold none, over loopback
+bench-many: $(VENV)/test
+	@$(BIN)/python -m benchmarks.many
+	@$(BIN)/python -m benchmarks.many --size 1000000
 
 ## make bench-check  how long the check takes, on the corpus, on plans that grow, and on hostile SQL
 bench-check: $(VENV)/test

@@ -35,7 +35,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -127,17 +127,16 @@ def make_records(
         numbers_of = rng.integers(0, wards, rows, dtype=np.int16)
         of_b["ward"] = pa.DictionaryArray.from_arrays(numbers_of, names).cast(pa.string())
     for file, held, values in ((files[0], numbers[:rows], {"area": area}), (files[1], numbers[rows - both :], of_b)):
-        text = pa.Array.from_buffers(
-            pa.string(),
-            rows,
-            [
-                None,
-                pa.py_buffer(np.arange(0, 10 * rows + 10, 10, dtype=np.int32)),
-                pa.py_buffer(ten_digits(rng.permutation(held))),
-            ],
-        )
-        pq.write_table(pa.table({"nhs_number": text, **values}), file)
+        pq.write_table(pa.table({"nhs_number": as_text(rng.permutation(held)), **values}), file)
     return files
+
+
+def as_text(numbers: I64) -> pa.Array:
+    """Numbers as text of ten digits."""
+    starts = np.arange(0, 10 * numbers.size + 10, 10, dtype=np.int32)
+    return pa.Array.from_buffers(
+        pa.string(), numbers.size, [None, pa.py_buffer(starts), pa.py_buffer(ten_digits(numbers))]
+    )
 
 
 COUNT: Final = """
@@ -183,8 +182,24 @@ amount = {{ role = "measure", type = "integer", min = 0, max = {MAX_AMOUNT}, req
     return written("Benchmark: amounts by area", datasets, linkage, sql, release, mode=mode)
 
 
-def written(title: str, datasets: str, linkage: str, sql: str, release: str, *, mode: str) -> str:
-    """A specification of two tables, ``a`` of the party ``first`` and ``b`` of ``second``, as a benchmark runs it."""
+TWO: Final = (("first", ("input", "computing")), ("second", ("input", "computing")), ("helper", ("computing",)))
+"""Who serves: two holders and a helper."""
+
+
+def written(
+    title: str,
+    datasets: str,
+    linkage: str,
+    sql: str,
+    release: str,
+    *,
+    mode: str,
+    serving: Sequence[tuple[str, Sequence[str]]] = TWO,
+) -> str:
+    """A specification of two tables, ``a`` of the party ``first`` and ``b`` of ``second``, as a benchmark runs it.
+
+    ``mode``: of helper_join, or "many" for shared_join, whose ``datasets`` name the holders among ``serving``.
+    """
     parties = "".join(
         f"""
 [[party]]
@@ -193,13 +208,9 @@ organisation = "{name} of the benchmark"
 roles = [{", ".join(f'"{role}"' for role in roles)}]
 san = "spiffe://benchmark.example/{name}"
 """
-        for name, roles in (
-            ("first", ("input", "computing")),
-            ("second", ("input", "computing")),
-            ("helper", ("computing",)),
-            ("analyst", ("result",)),
-        )
+        for name, roles in (*serving, ("analyst", ("result",)))
     )
+    protocol = "shared_join" if mode == "many" else f"helper_join_{mode}"
     legal = "".join(
         f"""
 [legal.{name}]
@@ -211,7 +222,8 @@ dpia = {{ id = "benchmark", outcome = "eu-gdpr:DPIAOutcomeRisksMitigated" }}
 retention = "nothing is kept"
 notice = "https://benchmark.example/notice"
 """
-        for name in ("first", "second")
+        for name, roles in serving
+        if "input" in roles
     )
     return f"""pets = 1
 title = "{title}"
@@ -231,7 +243,7 @@ to = ["analyst"]
 {release}[security]
 adversary = "semi-honest"
 corrupt = 1
-protocol = "helper_join_{mode}"
+protocol = "{protocol}"
 {COUNT if mode == "a" else ""}
 [[security.leakage]]
 learner = "everyone"
@@ -277,7 +289,8 @@ def prepare(deployment: Deployment, reviewed: Reviewed, toml: str, running: dict
             max_runs=reviewed.spec.validity.max_runs,
         )
         _own(deployment, party).server(party).approve(envelope)
-    took = {dataset.party: _freeze(deployment, PartyId(dataset.party), digest) for dataset in reviewed.spec.datasets}
+    holders = [PartyId(party) for dataset in reviewed.spec.datasets for party in sorted(dataset.parties)]
+    took: dict[str, float] = {party: _freeze(deployment, party, digest) for party in holders}
     rss = {party: peak_rss_mb(process.child.pid) for party, process in running.items()}
     return Ready(client, toml, reviewed, running, took, rss)
 
