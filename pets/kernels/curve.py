@@ -68,6 +68,16 @@ _ANSWERS: Final = (
     bytes.fromhex("7ec6578ae5120958eb2db1745758ff379e77cb64fe77b0b2d8cc917ea0869c7e"),
 )
 """Of the input 00: a factor, its product with the hash, another factor, its product with that. RFC 9497, A.1.1."""
+_REFUSED: Final = (
+    bytes(POINT_BYTES),
+    bytes.fromhex("edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"),
+    bytes.fromhex("e2f2ae0a6abc4e71a884a961c500515f58e30b6aa582dd8db6a65945e08d2df6"),
+    bytes.fromhex("0100000000000000000000000000000000000000000000000000000000000000"),
+    bytes.fromhex("26948d35ca62e643e26a83177332e6b6afeb9d08e4268b650f1f5bbd8d81d371"),
+    bytes.fromhex("3eb858e78f5a7254d8c9731174a94f76755fd3941c0ac93735c07ba14579630e"),
+    bytes.fromhex("ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"),
+)
+"""The identity; p; a 256th bit; and of RFC 9496, A.2: odd, no square, a negative xy, y = 0."""
 
 
 def self_test(provider: str) -> None:
@@ -93,7 +103,7 @@ def self_test(provider: str) -> None:
             raise RuntimeError(f"provider {provider} of the group has other products than libsodium")
         for place in range(count):
             refused = points.copy()
-            refused[place, 0] ^= 1  # odd, so nobody's encoding
+            refused[place] = np.frombuffer(_REFUSED[place % len(_REFUSED)], np.uint8)
             out = np.empty_like(refused)
             if _PROVIDERS[provider].multiply(_given(refused), np.frombuffer(factor, np.uint8), out) != place:
                 raise RuntimeError(f"provider {provider} of the group takes what encodes no element")

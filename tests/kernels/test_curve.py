@@ -422,13 +422,15 @@ def test_self_test_notices_a_wrong_lane(part: str, monkeypatch: pytest.MonkeyPat
         curve.self_test(name)
 
 
-def test_self_test_notices_what_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("encoding", curve._REFUSED)
+def test_self_test_notices_what_is_not_refused(encoding: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     name = curve.features()[0]
     right = curve._PROVIDERS[name].multiply
+    assert ristretto.decode(encoding) is None or not any(encoding)
 
     def wrong(points: U8, factor: U8, out: U8) -> int:
-        right(points, factor, out)
-        return len(points)
+        place = right(points, factor, out)
+        return len(points) if any(row.tobytes() == encoding for row in points) else int(place)
 
     monkeypatch.setattr(curve._PROVIDERS[name], "multiply", wrong)
     with pytest.raises(RuntimeError, match="encodes no element"):

@@ -93,11 +93,12 @@ EMITTED: dict[str, tuple[Any, Sequence[int], int, tuple[object, ...], Sequence[i
 }
 
 
+@pytest.mark.parametrize("seeds", [range(20), pytest.param(range(20, 4000), marks=pytest.mark.long)], ids=len)
 @pytest.mark.parametrize("name", EMITTED)
-def test_emitted_words_are_those_of_integers(name: str) -> None:
+def test_emitted_words_are_those_of_integers(name: str, seeds: range) -> None:
     """Bit for bit, at zero, at the greatest limbs and at random; the integers refuse to overflow."""
     kernel, reads, below, numbers, writes, exact = EMITTED[name]
-    for seed in range(20):
+    for seed in seeds:
         found = limbs(len(reads), below, seed)
         expected = [exact(*elements) for elements in found]
         assert all(limb < REDUCED for elements in expected for element in elements for limb in element)
