@@ -17,7 +17,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from pets.kernels.jit import U8Array, U64Array, host_features, kernel, load64, store64, typed_intrinsic
+from pets.kernels.jit import Backends, U8Array, U64Array, kernel, load64, store64, typed_intrinsic
 from pets.secret import Secret
 
 KEY_BYTES: Final = 16
@@ -40,26 +40,8 @@ STEP_WORDS: Final = 2 * _STEP_BLOCKS
 _TILE_BYTES: Final = 1 << 17
 """What the portable back end encrypts at a time: stays in the second-level cache."""
 
-_selected = PORTABLE
-
-
-def features() -> tuple[str, ...]:
-    """Name the back ends that this processor claims to have, best first; `portable` is always the last."""
-    host = host_features()
-    return tuple(name for name, needed in _NEEDS.items() if all(host.get(feature, False) for feature in needed))
-
-
-def select(backend: str) -> None:
-    """Use `backend` from now on, in the whole process. Run `self_test` in a child process first."""
-    global _selected
-    if backend not in features():
-        raise ValueError(f"no AES back end {backend} on this processor")
-    _selected = backend
-
-
-def selected() -> str:
-    """Name the back end in use; `portable` until `select` says otherwise."""
-    return _selected
+_backends: Final = Backends("AES", _NEEDS)
+features, select, selected = _backends.features, _backends.select, _backends.selected
 
 
 def self_test(backend: str) -> None:
@@ -97,7 +79,7 @@ def encrypt_blocks(key: Secret[bytes], buffer: U8Array) -> None:
     Shapes:  buffer (n, 16) uint8, contiguous.
     Raises:  ValueError on a wrong shape, dtype or key length.
     """
-    _encrypt(_selected, key, buffer)
+    _encrypt(selected(), key, buffer)
 
 
 def ctr_words(key: Secret[bytes], first_word: int, out: U64Array) -> None:
@@ -106,7 +88,7 @@ def ctr_words(key: Secret[bytes], first_word: int, out: U64Array) -> None:
     Shapes:  out (n,) uint64, contiguous. Word 2i and 2i + 1 are block i, low byte first.
     Raises:  ValueError on a wrong shape, dtype or key length, or a negative first word.
     """
-    _ctr(_selected, key, first_word, out)
+    _ctr(selected(), key, first_word, out)
 
 
 def expanded(key: Secret[bytes]) -> U64Array | None:
@@ -114,7 +96,7 @@ def expanded(key: Secret[bytes]) -> U64Array | None:
 
     Shapes:  (11, 8) or (11, 2, 1) uint64; each is a type of its own, for which the caller's kernel is compiled.
     """
-    return None if _selected == PORTABLE else _round_keys(_selected, key)
+    return None if selected() == PORTABLE else _round_keys(selected(), key)
 
 
 # -- choice of the back end --------------------------------------------------------------------------------------------
@@ -195,13 +177,13 @@ def _expand(key: U64Array, keys: U64Array) -> None:
 def _encrypt_kernel(keys: U64Array, data: U8Array, scratch: U64Array) -> None:
     position = 0
     while data.size - position >= 256:
-        _encrypt_step(keys, data, position)
+        encrypt_step(keys, data, position)
         position += 256
     left = data.size - position
     if left > 0:
         for offset in range(0, left, 8):
             store64(scratch, offset, load64(data, position + offset))
-        _encrypt_step(keys, scratch, 0)
+        encrypt_step(keys, scratch, 0)
         for offset in range(0, left, 8):
             store64(data, position + offset, load64(scratch, offset))
 
@@ -262,8 +244,8 @@ def _is_keys(keys: Any) -> bool:
 
 
 @typed_intrinsic
-def _encrypt_step(typing_context: Any, keys: Any, data: Any, offset: Any) -> Any:
-    """`_encrypt_step(keys, data, offset)`: encrypt the 256 bytes at byte `offset` in place."""
+def encrypt_step(typing_context: Any, keys: Any, data: Any, offset: Any) -> Any:
+    """`encrypt_step(keys, data, offset)`: encrypt the 256 bytes at byte `offset` in place."""
     if not _is_keys(keys) or not isinstance(data, types.Array):
         return None
     lanes = _LANES[keys.ndim]

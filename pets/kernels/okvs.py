@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from pets.kernels.jit import U8Array, U32Array, U64Array, fetch, inlined, kernel, load64
+from pets.kernels.jit import U8Array, U32Array, U64Array, fetch, inlined, kernel, load64, seen
 
 TOKEN_BYTES: Final = 16
 DENSE: Final = 56
@@ -78,8 +78,7 @@ def read(table: U64Array, places: Places) -> U64Array:
     if table.dtype != np.uint64 or table.shape != (places.slots,):
         raise ValueError(f"expected a table of {places.slots} words")
     out = np.empty(len(places.at), np.uint64)
-    view = np.ascontiguousarray(table).view()
-    view.flags.writeable = False
+    view = seen(table)
     _read(view, places.at, places.dense, _sums_of_bytes(view[3 * places.third :]), out)
     return out
 
@@ -99,7 +98,7 @@ class Writer:
         self._order, self._pivot = np.empty(count, np.uint32), np.empty(count, np.uint32)
         aside, first = np.empty(DENSE, np.uint32), np.zeros(1, np.int64)
         left, alone = np.zeros((slots, 2), np.uint32), np.empty(slots, np.uint32)
-        put = _peel(self.places.at, left, alone, np.zeros(count, np.uint8), self._order, self._pivot, aside, first)
+        put = peel(self.places.at, left, alone, np.zeros(count, np.uint8), self._order, self._pivot, aside, first)
         if put < 0:
             raise Unsolvable("too many keys are left aside")
         self._aside: Final = aside[:put]
@@ -196,7 +195,7 @@ def _solved(steps: _Steps, words: list[int]) -> U64Array:
 
 
 @inlined
-def _digit(low: Any, more: Any, third: Any) -> Any:
+def digit(low: Any, more: Any, third: Any) -> Any:
     """First digit to the base ``third`` of a fraction of 72 bits, and the 72 bits of what is left."""
     half = np.uint64(32)
     carried = more * third
@@ -214,9 +213,9 @@ def _places(tokens: Any, third: Any, at: Any, dense: Any) -> None:
         low, high = load64(tokens, 16 * i), load64(tokens, 16 * i + 8)
         more = high & np.uint64(255)
         dense[i] = high >> np.uint64(8)
-        first, low, more = _digit(low, more, third)
-        second, low, more = _digit(low, more, third)
-        last, low, more = _digit(low, more, third)
+        first, low, more = digit(low, more, third)
+        second, low, more = digit(low, more, third)
+        last, low, more = digit(low, more, third)
         at[i, 0] = first
         at[i, 1] = third + second
         at[i, 2] = third + third + last
@@ -271,7 +270,7 @@ def _take_off(row: Any, at: Any, left: Any, alone: Any, waiting: Any) -> Any:
 
 
 @kernel
-def _peel(at: Any, left: Any, alone: Any, gone: Any, order: Any, pivot: Any, aside: Any, first: Any) -> int:
+def peel(at: Any, left: Any, alone: Any, gone: Any, order: Any, pivot: Any, aside: Any, first: Any) -> int:
     """Take keys off; how many were put aside, or -1 if that is more than there is room for.
 
     ``left``: for each slot how many keys have it, and the XOR of their numbers; ``first``: keys taken off before any

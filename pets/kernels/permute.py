@@ -32,34 +32,69 @@ def permutation(key: Secret[bytes], length: int) -> U32Array:
     Raises:  ValueError if length is negative or does not fit 32 bits.
     Source:  Rao, Sankhya A 23 (1961); Sandelius, JRSS B 24 (1962); Lemire, TOMACS 29 (2019), for the bounded draw.
     """
+    buckets, starts = _buckets(key, length)
+    out = np.empty(length, np.uint32)
+    _throw(buckets, starts[:-1].copy(), out)
+    _shuffle_all(key, starts, out)
+    return out
+
+
+def in_two_steps(key: Secret[bytes], length: int) -> tuple[U8Array, U64Array, U32Array]:
+    """Draw the same permutation as two steps that each stay in the cache, for values larger than an index.
+
+    First index i goes to bucket ``buckets[i]``, behind those that are there; bucket b begins at ``starts[b]``. Then
+    place p takes what lies at place ``order[p]`` of the same bucket. Together: place p has value ``permutation[p]``.
+
+    Shapes:  buckets (length,) uint8; starts (257,) uint64; order (length,) uint32.
+    """
+    buckets, starts = _buckets(key, length)
+    order = np.arange(length, dtype=np.uint32)
+    _shuffle_all(key, starts, order)
+    return buckets, starts, order
+
+
+def _buckets(key: Secret[bytes], length: int) -> tuple[U8Array, U64Array]:
+    """The bucket of each index, and where buckets begin. Raises ValueError as ``permutation`` does."""
     if not 0 <= length <= MAX_LENGTH:
         raise ValueError("a permutation has 0 to 2**32 - 1 entries")
-    out = np.empty(length, np.uint32)
-    byte_words = (length + 7) // 8
-    buckets = np.empty(byte_words, np.uint64)
-    aes.ctr_words(key, 0, buckets)
+    words = np.empty(_byte_words(length), np.uint64)
+    aes.ctr_words(key, 0, words)
+    buckets = words.view(np.uint8)[:length]
     starts = np.zeros(_BUCKETS + 1, np.uint64)
-    _throw(buckets.view(np.uint8), starts, np.empty(_BUCKETS, np.uint64), out)
-    tile = np.empty(min(_TILE_WORDS, length // 2 + 2), np.uint64)
+    _count(buckets, starts)
+    return buckets, starts
+
+
+def _byte_words(length: int) -> int:
+    return (length + 7) // 8
+
+
+def _shuffle_all(key: Secret[bytes], starts: U64Array, out: U32Array) -> None:
+    """Shuffle each bucket by itself, with the words of the stream that follow those of the buckets."""
+    tile = np.empty(min(_TILE_WORDS, out.size // 2 + 2), np.uint64)
     halves = tile.view(np.uint32)
     state = np.zeros(2, np.uint64)
-    position = byte_words
+    position = _byte_words(out.size)
     while state[0] < _BUCKETS:
         aes.ctr_words(key, position, tile)
         position += tile.size
         _shuffle(halves, starts, state, out)
-    return out
 
 
 @kernel
-def _throw(byte: U8Array, starts: U64Array, following: U64Array, out: U32Array) -> None:
-    """Counting sort of the indices by their byte, stable."""
+def _count(byte: U8Array, starts: U64Array) -> None:
+    """Where each bucket begins: the number of indices in those before."""
     one = np.uint64(1)
-    for i in range(out.size):
+    for i in range(byte.size):
         starts[np.uint64(byte[i]) + one] += one
     for each in range(np.uint64(_BUCKETS)):
-        following[each] = starts[each]
         starts[each + one] += starts[each]
+
+
+@kernel
+def _throw(byte: U8Array, following: U64Array, out: U32Array) -> None:
+    """Counting sort of the indices by their byte, stable. ``following`` begins as where buckets begin."""
+    one = np.uint64(1)
     for i in range(out.size):
         bucket = np.uint64(byte[i])
         place = following[bucket]

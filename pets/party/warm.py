@@ -9,11 +9,30 @@ import sys
 import threading
 from collections.abc import Callable
 from fractions import Fraction
+from types import ModuleType
 from typing import Any, Final
 
 import numpy as np
 
-from pets.kernels import aes, columns, curve, digits, join, lists, noise, okvs, permute, prf, rows, shares, tags
+from pets.kernels import (
+    aes,
+    binned,
+    columns,
+    curve,
+    digits,
+    gf128,
+    join,
+    lists,
+    noise,
+    okvs,
+    permute,
+    prf,
+    rows,
+    shares,
+    tags,
+    vole,
+)
+from pets.kernels.blkacc import Code
 from pets.kernels.jit import U64Array
 from pets.protocols import helper_join, helper_join_b
 from pets.protocols.base import Array, Receive, Role, Send
@@ -29,6 +48,7 @@ STEPS: Final = len(_MODULES) + 2
 _lock = threading.Lock()
 _ready = False
 _group_ready = False
+_vectors_ready = False
 
 
 def prepare_kernels(say: Callable[[str], None] = lambda line: None) -> str:
@@ -38,10 +58,7 @@ def prepare_kernels(say: Callable[[str], None] = lambda line: None) -> str:
         if _ready:
             return aes.selected()
         require_little_endian()
-        for backend in aes.features():
-            if backend == aes.PORTABLE or _passes("aes", backend):
-                aes.select(backend)
-                break
+        _choose(aes)
         for module in _MODULES:
             say(module.__name__.rpartition(".")[2])
             warm = getattr(module, "warm_up", None)
@@ -64,13 +81,31 @@ def prepare_group() -> str:
     with _lock:
         if _group_ready:
             return curve.selected()
-        for provider in curve.features():
-            if provider == curve.LIBSODIUM or _passes("curve", provider):
-                curve.self_test(provider)  # here too: it compiles every kernel of the provider, or loads it
-                curve.select(provider)
-                break
+        _choose(curve)
+        curve.self_test(curve.selected())  # here too: it compiles every kernel of the provider, or loads it
         _group_ready = True
     return curve.selected()
+
+
+def prepare_vectors() -> str:
+    """Select the best back end of GF(2^128) that passes its self-test, and compile what vectors and tables of its
+    elements take. Returns its name. Apart from ``prepare_kernels``, for the same reason.
+    """
+    global _vectors_ready
+    prepare_kernels()
+    with _lock:
+        if not _vectors_ready:
+            _choose(gf128)
+            rehearse_vectors()
+            _vectors_ready = True
+    return gf128.selected()
+
+
+def _choose(module: ModuleType) -> None:
+    """Select the best back end of a module that passes its self-test; the last one is taken without."""
+    *others, last = module.features()
+    name = module.__name__.rpartition(".")[2]
+    module.select(next((backend for backend in others if _passes(name, backend)), last))
 
 
 def _passes(module: str, backend: str) -> bool:
@@ -164,6 +199,27 @@ def _shares(me: int, keys: list[Secret[bytes]], value: U64Array) -> Role[None]:
     fifths = yield from compare.divided(ctx, some, 5)
     key, (beside,) = yield from order.sorted_by(ctx, fifths, 4, [x])
     yield from sharing.opened(ctx, (yield from sharing.inner_product(ctx, [(key, beside)])))
+
+
+def rehearse_vectors() -> None:
+    """Make c = a delta + b for a table of three made-up keys, and read both, for the same reason.
+
+    Two of the keys have the same slots, so that their equations are solved, too.
+    """
+    stream, keys = prf.Stream(Secret(bytes(16))), (Secret(bytes(16)), Secret(bytes([1] * 16)))
+    size = binned.Size(3)
+    shape = vole.Shape(size.slots)
+    code, holes = Code(shape.width), np.zeros(vole.NOISES, np.int64)
+    delta, values, seeds = (stream.words(2 * n).reshape(n, 2) for n in (1, vole.NOISES, vole.NOISES))
+    pads = stream.words(4 * vole.BITS * vole.NOISES).reshape(2, vole.BITS, vole.NOISES, 2)
+    message, mine = vole.offer(values, pads[0], pads[1])
+    b, sums, corrections = vole.send(shape, code, seeds, vole.take(delta, pads[0], message), keys)
+    c = vole.receive(shape, code, holes, mine, np.ascontiguousarray(sums[:, :, 1]), corrections, keys)
+    hashes = np.array([[1, 0], [1, 1 << 63], [2, 0]], np.uint64)
+    table = binned.write(hashes, binned.hashed(hashes, keys[0]), size, stream)
+    sent = table ^ vole.noise(shape, code, holes, values)
+    for read in (c, b ^ gf128.multiply(sent, delta)):
+        binned.read(read, hashes, size)
 
 
 def _family(pair: str) -> prf.KeyFamily:

@@ -6,6 +6,9 @@ import textwrap
 
 import pytest
 
+from pets.kernels import aes
+from pets.party import warm
+
 RUN = textwrap.dedent(
     """
     import importlib, pkgutil, sys
@@ -122,3 +125,47 @@ GROUP = textwrap.dedent(
 def test_the_group_compiles_nothing_that_its_warm_up_did_not() -> None:
     done = subprocess.run([sys.executable, "-c", GROUP], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+VECTORS = textwrap.dedent(
+    """
+    import numpy as np
+    from pets.kernels import binned, blkacc, gf128, ggm, okvs, prf, vole
+    from pets.party import warm
+    from pets.secret import Secret
+
+    assert warm.prepare_vectors() == gf128.features()[0] == gf128.selected() == warm.prepare_vectors()
+    kernels = {
+        f"{module.__name__}.{name}": value
+        for module in (binned, blkacc, gf128, ggm, vole)
+        for name, value in vars(module).items()
+        if hasattr(value, "py_func") and not value.targetoptions.get("forceinline")
+    }
+    before = {name: set(kernel.signatures) for name, kernel in kernels.items()}
+    assert len(kernels) > 8 and all(before.values()), before
+    keys, seed = np.arange(9000, dtype=np.uint64).reshape(-1, 2), Secret(bytes(16))
+    size = binned.Size(len(keys))
+    received = np.frombuffer(bytes(16 * size.slots), np.uint64).reshape(-1, 2)
+    hashes = binned.hashed(keys, seed)
+    table = binned.write(hashes, keys, size, prf.Stream(seed))
+    assert np.array_equal(binned.read(table ^ gf128.multiply(received, keys[:1]), hashes, size), keys)
+    binned.read(received, hashes, size)
+    late = {name: set(kernel.signatures) - before[name] for name, kernel in kernels.items()}
+    assert not any(late.values()), late
+    """
+)
+
+
+def test_vectors_and_tables_compile_nothing_that_their_warm_up_did_not() -> None:
+    done = subprocess.run([sys.executable, "-c", VECTORS], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.parametrize("broken", [aes.VAES512, aes.AESNI])
+def test_a_back_end_that_fails_leaves_the_next_one(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = aes.selected()
+    monkeypatch.setattr(warm, "_passes", lambda module, backend: module == "aes" and backend != broken)
+    warm._choose(aes)
+    assert aes.selected() == next(backend for backend in aes.features() if backend != broken)
+    aes.select(kept)
+    assert not warm._passes("gf128", "no such")
