@@ -7,7 +7,8 @@ them, added up.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import product
 from typing import Final
 
@@ -60,8 +61,25 @@ def own_of(name: str, role: str) -> str:
 
 def with_so_many(card: Card, counts: Mapping[str, int]) -> Card:
     """The card of a run in which so many parties play each role that many may: all others stay as they are."""
-    if not many(card):
-        return card
+    return _with_so_many(_Itself(card), tuple(counts.items())) if many(card) else card
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Itself:
+    """A card as a key: the same object, kept as long as the key."""
+
+    card: Card
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Itself) and other.card is self.card
+
+    def __hash__(self) -> int:
+        return id(self.card)
+
+
+@lru_cache(maxsize=32)  # a run asks half a dozen times, and with dozens of holders each takes tens of milliseconds
+def _with_so_many(of: _Itself, numbers: tuple[tuple[str, int], ...]) -> Card:
+    card, counts = of.card, dict(numbers)
     names = {role: tuple(role_of(role, number) for number in range(counts[role])) for role in many(card)}
     everybody = [party for parties in names.values() for party in parties]
     roles: dict[str, str] = {}

@@ -1,11 +1,13 @@
 """Cards: what is loaded is what is written, and a card that contradicts itself is never loaded."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pets.errors import SpecError
+from pets.spec import repeated
 from pets.spec.cards import CardFile, cards_digest, cards_folder, json_schema, load_cards, parse_card
 
 JOIN = (cards_folder() / "helper_join_a" / "card.toml").read_text()
@@ -138,3 +140,13 @@ def test_a_message_is_what_its_term_says(old: str, new: str, problem: str) -> No
     with pytest.raises(SpecError) as caught:
         parsed(old, new)
     assert caught.value.code == "card.field" and problem in caught.value.text
+
+
+def test_the_card_of_so_many_is_made_once_for_each_card_that_is_read() -> None:
+    """With dozens of holders it takes long, and a run asks often; another card of the same name is another card."""
+    card = load_cards()["shared_join"]
+    other = replace(card, title="another card")
+    made, again, of_other = (repeated.with_so_many(each, {"left": 2, "right": 3}) for each in (card, card, other))
+    assert made is again and made.title == card.title
+    assert of_other.title == "another card"
+    assert len(repeated.with_so_many(card, {"left": 3, "right": 3}).messages) == len(made.messages) + 3
