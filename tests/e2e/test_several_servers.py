@@ -1,4 +1,4 @@
-"""Three tables of three holders on four real servers: what comes out, what is charged, what the receipts say."""
+"""Three tables and five, each of another holder, on real servers: what comes out, what is charged, what the receipts say."""
 
 import csv
 import datetime as dt
@@ -20,12 +20,12 @@ from pets.spec.write import to_toml
 from tests.test_controlled import spec_of
 from tests.test_several_tables import JOINED, people
 
-TEXT = "SELECT a.da, c.dc, COUNT(*) AS n, SUM(b.xb) AS s " + JOINED + " GROUP BY a.da, c.dc"
+MORE = {3: "", 5: " JOIN visits u ON b.id = u.id JOIN courts v ON a.id = v.id"}
 
 
-def written(folder: Path, persons: int) -> tuple[Spec, dict[str, Path]]:
-    """A specification of tables with so many persons, and their files."""
-    found = people(0)
+def written(folder: Path, persons: int, tables: int) -> tuple[Spec, dict[str, Path]]:
+    """A specification of so many tables with so many persons, and their files."""
+    found = people(0, tables)
     draw = random.Random("four servers")
     files = {}
     for table in found.datasets:
@@ -39,7 +39,8 @@ def written(folder: Path, persons: int) -> tuple[Spec, dict[str, Path]]:
             for person in range(persons):
                 if draw.random() < 0.9:
                     out.writerow([f"p{person}", draw.choice("ns"), draw.randint(-7, 40)])
-    return spec_of(found, TEXT, {"min_count": 6}), files
+    text = f"SELECT a.da, c.dc, COUNT(*) AS n, SUM(b.xb) AS s {JOINED}{MORE[tables]} GROUP BY a.da, c.dc"
+    return spec_of(found, text, {"min_count": 6}), files
 
 
 def net_of(deployment: Deployment, party: PartyId) -> Network:
@@ -74,11 +75,10 @@ def ready(deployment: Deployment, toml: str) -> None:
 
 def counted(files: dict[str, Path]) -> dict[tuple[str, str], tuple[int, int]]:
     """The table in the clear: rows and the sum, by both groups."""
-    stays, homes, schools = (
-        {row[0]: row[1:] for row in csv.reader(files[name].open())} for name in ("stays", "homes", "schools")
-    )
+    tables = {name: {row[0]: row[1:] for row in csv.reader(file.open())} for name, file in files.items()}
+    stays, homes, schools = (tables[name] for name in ("stays", "homes", "schools"))
     found: dict[tuple[str, str], tuple[int, int]] = {}
-    for person in stays.keys() & homes.keys() & schools.keys() - {"id"}:
+    for person in set.intersection(*(set(table) for table in tables.values())) - {"id"}:
         cell = (stays[person][0], schools[person][0])
         n, s = found.get(cell, (0, 0))
         found[cell] = n + 1, s + int(homes[person][1])
@@ -86,15 +86,16 @@ def counted(files: dict[str, Path]) -> dict[tuple[str, str], tuple[int, int]]:
 
 
 @pytest.mark.long
-def test_three_holders_and_a_helper_over_the_network(tmp_path: Path) -> None:
-    spec, files = written(tmp_path, 2000)
+@pytest.mark.parametrize("tables", [3, 5])
+def test_so_many_holders_and_a_helper_over_the_network(tables: int, tmp_path: Path) -> None:
+    spec, files = written(tmp_path, 2000, tables)
     deployment = deploy(tmp_path / "parties", spec, files)
     prepare_kernels()
     with servers(deployment):
         ready(deployment, to_toml(spec))
         client = net_of(deployment, spec.result_party)
         result = client.run(to_toml(spec))
-        assert set(result.receipts) == {"board", "council", "trust", "helper"}
+        assert set(result.receipts) == {table.party for table in spec.datasets} | {"helper"}
         frame = result.to_pandas().set_index(["da", "dc"])
         for cell, (n, s) in counted(files).items():
             assert tuple(frame.loc[cell, ["n", "s"]]) == (n, s)
