@@ -7,7 +7,7 @@ PEERS := .venv-peers
 ACRO := .venv-acro
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --constraint constraints.txt
 
-.PHONY: demo test test-long lint types wire bench-join bench-many bench-rep3 bench-peers bench-check bench-tpch bench-freeze postgres clean help
+.PHONY: demo test test-long lint types wire bench-join bench-many bench-star bench-rep3 bench-peers bench-check bench-tpch bench-freeze postgres clean help
 
 help:
 	@sed -n 's/^##//p' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ bench-join: $(VENV)/test
 bench-many: $(VENV)/test
 	@$(BIN)/python -m benchmarks.many
 	@$(BIN)/python -m benchmarks.many --size 1000000
+
+## make bench-star  a join of five tables: six server processes over loopback (see benchmarks/star.py)
+bench-star: $(VENV)/test
+	@$(BIN)/python -m benchmarks.star --tables 5
 
 ## make bench-check  how long the check takes, on the corpus, on plans that grow, and on hostile SQL
 bench-check: $(VENV)/test

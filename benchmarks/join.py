@@ -179,7 +179,7 @@ amount = {{ role = "measure", type = "integer", min = 0, max = {MAX_AMOUNT}, req
 {ward}"""
     linkage = 'on = "nhs_number"\nnormalise = ["strip-spaces", "check-digit"]'
     sql = BOTH if wards else SQL
-    return written("Benchmark: amounts by area", datasets, linkage, sql, release, mode=mode)
+    return written("Benchmark: amounts by area", datasets, linkage, sql, release, protocol=f"helper_join_{mode}")
 
 
 TWO: Final = (("first", ("input", "computing")), ("second", ("input", "computing")), ("helper", ("computing",)))
@@ -193,13 +193,11 @@ def written(
     sql: str,
     release: str,
     *,
-    mode: str,
+    protocol: str,
+    tables: Sequence[str] = ("a", "b"),
     serving: Sequence[tuple[str, Sequence[str]]] = TWO,
 ) -> str:
-    """A specification of two tables, ``a`` of the party ``first`` and ``b`` of ``second``, as a benchmark runs it.
-
-    ``mode``: of helper_join, or "many" for shared_join, whose ``datasets`` name the holders among ``serving``.
-    """
+    """A specification of ``tables``, whose ``datasets`` name their holders among ``serving``, as a benchmark runs it."""
     parties = "".join(
         f"""
 [[party]]
@@ -210,7 +208,6 @@ san = "spiffe://benchmark.example/{name}"
 """
         for name, roles in (*serving, ("analyst", ("result",)))
     )
-    protocol = "shared_join" if mode == "many" else f"helper_join_{mode}"
     legal = "".join(
         f"""
 [legal.{name}]
@@ -244,11 +241,11 @@ to = ["analyst"]
 adversary = "semi-honest"
 corrupt = 1
 protocol = "{protocol}"
-{COUNT if mode == "a" else ""}
+{COUNT if protocol == "helper_join_a" else ""}
 [[security.leakage]]
 learner = "everyone"
 item = "row_count"
-of = ["a", "b"]
+of = [{", ".join(f'"{table}"' for table in tables)}]
 as = "declared maximum"
 [validity]
 not_before = {dt.date.today() - dt.timedelta(1)}

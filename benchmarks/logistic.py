@@ -78,7 +78,8 @@ nhs_number = {{ role = "person id", scheme = "nhs-number" }}
         )
     )
     linkage = 'on = "nhs_number"\nnormalise = ["strip-spaces", "check-digit"]'
-    return join.written("Benchmark: a logistic regression", datasets, linkage, SQL, CONTROL, mode=mode)
+    title, protocol = "Benchmark: a logistic regression", f"helper_join_{mode}"
+    return join.written(title, datasets, linkage, SQL, CONTROL, protocol=protocol)
 
 
 def check(result: Result, wanted: Any) -> None:

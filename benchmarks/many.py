@@ -124,7 +124,7 @@ nhs_number = {{ role = "person id", scheme = "nhs-number" }}
         'on = "nhs_number"\nnormalise = ["strip-spaces", "check-digit"]',
         SQL,
         release,
-        mode="many",
+        protocol="shared_join",
         serving=[*serving, *((party, ("computing",)) for party in COMPUTING)],
     )
 

@@ -192,7 +192,8 @@ def measure(query: Query, folder: Path, runs: int, mode: str) -> Case:
         int(connection.execute(f"SELECT COUNT(*) FROM {t}").fetchall()[0][0]) for t in ("customer", "orders")
     )
     text = 'on = "custkey"'
-    toml = join.written(f"TPC-H {query.name}", query.datasets(customers, orders), text, query.sql, CONTROL, mode=mode)
+    title, datasets, protocol = f"TPC-H {query.name}", query.datasets(customers, orders), f"helper_join_{mode}"
+    toml = join.written(title, datasets, text, query.sql, CONTROL, protocol=protocol)
     reviewed = review(parse_toml(toml)).require()
     with tempfile.TemporaryDirectory(prefix="pets-tpch-") as place:
         files = {name: Path(place) / f"{name}.parquet" for name in query.views}

@@ -79,8 +79,9 @@ def test_views_of_each_holder_and_the_joint_query_give_what_the_whole_query_give
 @pytest.mark.parametrize("query", tpch.QUERIES, ids=lambda query: query.name)
 @pytest.mark.parametrize("mode", ["a", "b"])
 def test_its_specifications_are_accepted(query: tpch.Query, mode: str) -> None:
+    protocol = f"helper_join_{mode}"
     text = join.written(
-        query.name, query.datasets(15_000, 150_000), 'on = "custkey"', query.sql, tpch.CONTROL, mode=mode
+        query.name, query.datasets(15_000, 150_000), 'on = "custkey"', query.sql, tpch.CONTROL, protocol=protocol
     )
     reviewed = review(parse_toml(text)).require()
     assert reviewed.plan.join.card == f"helper_join_{mode}"

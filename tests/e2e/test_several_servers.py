@@ -1,4 +1,4 @@
-"""Three tables and five, each of another holder, on real servers: what comes out, what is charged, what the receipts say."""
+"""Three tables and five, each of another holder, on real servers: what comes out, and whose receipts there are."""
 
 import csv
 import datetime as dt
