@@ -197,7 +197,7 @@ def written(
     tables: Sequence[str] = ("a", "b"),
     serving: Sequence[tuple[str, Sequence[str]]] = TWO,
 ) -> str:
-    """A specification of ``tables``, whose ``datasets`` name their holders among ``serving``, as a benchmark runs it."""
+    """A specification of ``tables``, whose ``datasets`` name holders among ``serving``, as a benchmark runs it."""
     parties = "".join(
         f"""
 [[party]]
