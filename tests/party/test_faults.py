@@ -1,6 +1,6 @@
 """Every fault at every step of a plan: never on the wire, the run aborted at all parties, and the log names the step.
 
-Seven plans: a join that is released with noise; one under disclosure control, with a condition across tables and a
+Eight plans: a join that is released with noise; one under disclosure control, with a condition across tables and a
 median, so that rows and cells are computed on by three; both in mode B; one with many groups on both sides, which are
 told apart on shares; and tables of several holders, joined by three who hold none, with noise and under control.
 """
@@ -52,12 +52,21 @@ TOMLS["groups"] = altered(
 )
 TOMLS["mode b"] = altered(*MODE_B, base=TOMLS["noised"])
 TOMLS["exact, mode b"] = altered(*MODE_B, base=TOMLS["exact"])
-CLINIC, NORTH, SOUTH = map(PartyId, ("clinic", "north", "south"))
+CLINIC, NORTH, SOUTH, TRUST = map(PartyId, ("clinic", "north", "south", "trust"))
 PARTY = """[[party]]
 name = "{0}"
 organisation = "The {0}"
 roles = ["{1}"]
 san = "spiffe://{0}.example/pets"
+"""
+DATASET = """[[dataset]]
+name = "{0}"
+party = "{1}"
+max_rows_per_person = 1
+max_rows = 20
+[dataset.columns]
+pid = {{ role = "person id", scheme = "text" }}
+{2}
 """
 LEGAL = SPEC[SPEC.index("[legal.council]") : SPEC.index("[linkage]")]
 HELD = (
@@ -85,6 +94,26 @@ TOMLS["many holders, exact"] = altered(
     *HELD,
     (NOISE, "[release.disclosure_control]\nmin_count = 3\nround_to = 2\n"),
     ("min = 0, max = 100 }", "min = 0, max = 100, required = true }"),
+    base=TOMLS["noised"],
+)
+BOTH = 'input", "computing'
+TOMLS["four tables"] = altered(
+    (
+        '[[party]]\nname = "helper"',
+        "".join(PARTY.format(party, BOTH) for party in (TRUST, CLINIC)) + '[[party]]\nname = "helper"',
+    ),
+    (
+        "[legal.board]",
+        DATASET.format("schools", TRUST, 'marks = { role = "measure", type = "integer", min = 0, max = 9 }')
+        + DATASET.format("clinics", CLINIC, "")
+        + "[legal.board]",
+    ),
+    ("[linkage]", "".join(LEGAL.replace("council", party) for party in (TRUST, CLINIC)) + "[linkage]"),
+    ("SUM(s.minutes) AS minutes", "SUM(s.minutes) AS minutes, SUM(c.marks) AS marks"),
+    ("ON s.pid = h.pid", "ON s.pid = h.pid JOIN schools c ON s.pid = c.pid JOIN clinics d ON h.pid = d.pid"),
+    ('of = ["stays", "homes"]', 'of = ["stays", "homes", "schools", "clinics"]'),
+    ("helper_join_a", "star_join"),
+    (LEAKAGE, ""),
     base=TOMLS["noised"],
 )
 PEOPLE = [f"IDENTITY-{n}" for n in range(9)]
@@ -136,6 +165,14 @@ def deployments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
                     "holders": {"stays": (BOARD, CLINIC), "homes": (COUNCIL,)},
                     "computing": (HELPER, NORTH, SOUTH),
                     "least": 3 if "exact" in name else None,
+                }
+            if name == "four tables":
+                few = pd.DataFrame({"pid": PEOPLE[2:8]}).astype("string")
+                options = {
+                    "tables": {"schools": few.assign(marks=pd.array(range(6), dtype="Int64")), "clinics": few},
+                    "protocols": ("star_join",),
+                    "holders": {"stays": (BOARD,), "homes": (COUNCIL,), "schools": (TRUST,), "clinics": (CLINIC,)},
+                    "computing": (BOARD, COUNCIL, TRUST, CLINIC, HELPER),
                 }
             made[name] = stack.enter_context(deployed(folder / name, toml, **options))
         yield made
@@ -195,6 +232,10 @@ def test_faults_are_made_for_every_message_of_the_cards() -> None:
     of_many = {message.label for message in with_so_many(load_cards()["shared_join"], counts).messages}
     assert SUBJECTS["many holders"].used >= of_many | {"jtwo", "jmove", "jand", "jopen", "jmul"}
     assert SUBJECTS[LONG_ALONE].used >= {"jtwo", "jopen", "two", "and", "show"}
+    of_four = {message.label for message in with_so_many(load_cards()["star_join"], {"d": 2}).messages}
+    assert SUBJECTS["four tables"].used | {"Pd2"} == of_four | {"two", "in", "and", "mul"}, (
+        "nothing is asked of the last"
+    )
     for name, subject in SUBJECTS.items():
         steps = list(subject.steps())
         assert {role for role, _ in steps} == set(subject.servers)

@@ -310,6 +310,8 @@ class World:
         columns = {
             "stays": {"pid": ("join key",), "band": ("any use",), "minutes": self.minutes, "arrival": ("any use",)},
             "homes": {"pid": ("join key",), "tenure": ("any use",), "size": ("any use",)},
+            "schools": {"pid": ("join key",), "marks": ("any use",)},
+            "clinics": {"pid": ("join key",)},
         }
         return Policy(
             party=party,
@@ -331,7 +333,7 @@ class World:
                 adversaries=("semi-honest",),
                 min_count=self.least,
             ),
-            columns={name: rules for name, rules in columns.items() if party in self.holders[name]},
+            columns={name: rules for name, rules in columns.items() if party in self.holders.get(name, ())},
         )
 
     def _entry(self, party: PartyId) -> DirectoryParty:
