@@ -234,6 +234,10 @@ CODES: Final[dict[str, Code]] = {
     "spec.rows": Code(
         "the declared sizes make lists of {rows} rows; positions allow {most}", "declare smaller max_rows"
     ),
+    "spec.key-bits": Code(
+        "identifier, cell and number of a row make a key of {bits} bits; at most {most} are sorted",
+        "group by fewer cells, or declare smaller max_rows",
+    ),
     "dp.match-count": Code(
         "no number of dummies hides the match count at epsilon {epsilon} and delta {delta}",
         "declare an epsilon of 0.1 to 1 and a delta of 2^-40 for match_count",

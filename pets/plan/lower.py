@@ -387,9 +387,11 @@ def _shared(
     }
     numbers = {name: numbers[name] for name in card.public}
     names = card.names(numbers)
-    if names["n"] >= MAX_READ or names["key"] > MAX_KEY:
-        path = f"dataset.{read_a.dataset}.holders, dataset.{read_b.dataset}.holders"
+    path = f"dataset.{read_a.dataset}.holders, dataset.{read_b.dataset}.holders"
+    if names["n"] >= MAX_READ:
         raise SpecError("spec.rows", path=path, rows=names["n"], most=MAX_READ)
+    if names["key"] > MAX_KEY:
+        raise SpecError("spec.key-bits", path=path, bits=names["key"], most=MAX_KEY)
     return HelperJoin(
         out="sums",
         card=card.id,

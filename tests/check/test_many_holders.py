@@ -86,6 +86,29 @@ def test_every_holder_is_named_and_folded_in_the_report() -> None:
     assert "Nobody learns how many rows match" in told
 
 
+WIDE = """SELECT a.age_band, a.place, COUNT(DISTINCT a.nhs_number) AS people
+FROM attendances a JOIN housing h USING (nhs_number) GROUP BY a.age_band, a.place"""
+
+
+@pytest.mark.parametrize(
+    ("levels", "rows", "code"), [(180, 4_000_000, ""), (199, 4_000_000, "spec.key-bits"), (9, 4_200_000, "spec.rows")]
+)
+def test_keys_that_are_too_wide_and_lists_that_are_too_long_are_refused_by_their_names(
+    levels: int, rows: int, code: str
+) -> None:
+    names = "[" + ", ".join(f'"a{number}"' for number in range(levels)) + "]"
+    place = f'place = {{ role = "dimension", type = "category", levels = {names} }}\nage_band   ='
+    edits = (
+        *ONCE,
+        ('scheme = "nhs-number"', 'scheme = "text"'),
+        ('["strip-spaces", "check-digit"]', "[]"),
+        ('["16-24", "25-44", "45-64", "65+"]', names),
+        ("age_band   =", place),
+    )
+    found = review(many(2, 2, sql=WIDE, rows=(rows, rows), edits=edits, **EXACT))
+    assert [finding.rule for finding in found.verdict.errors] == ([code] if code else [])
+
+
 # -- leaks ------------------------------------------------------------------------------------------------------------
 
 

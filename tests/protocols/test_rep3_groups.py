@@ -306,3 +306,5 @@ def test_keys_of_one_or_two_words_put_rows_in_order_and_back(rows: int, words: i
 
     done = run(act, parts=parts)
     assert np.array_equal(done.signed, np.concatenate([x[np.argsort(high, kind="stable")], x[rows - last :]]))
+    parts[0][0] ^= rng.integers(0, 2**number, rows, np.uint64)  # whoever brings keys cannot choose its rows' numbers
+    assert np.array_equal(run(act, parts=parts).value, done.value)

@@ -311,6 +311,16 @@ def test_a_list_that_does_not_end_every_cell_is_refused(sender: str) -> None:
             run(one, alter=at(sender, f"Le{sender[-1]}", lambda array, moved=moved: array + moved))
 
 
+def test_a_holder_that_writes_numbers_of_rows_into_its_keys_changes_nothing() -> None:
+    """Else it could make a key equal to another holder's, and an order would not hide that the two are one person."""
+    one = case([table((ANN, 0, 5), (BEN, 1, 6))] * 2, [table((ANN, 0, 1))] * 2)
+    low = np.uint64((1 << one.shape().number_bits) - 1)
+    for sender, label in (("left2", "Lk2"), ("right1", "Rk1")):
+        for word in (low, np.uint64(1)):
+            done = run(one, alter=at(sender, label, lambda array, word=word: array ^ word))
+            assert np.array_equal(opened(done), one.oracle())
+
+
 def test_an_order_that_is_none_is_refused() -> None:
     with pytest.raises(PeerError, match=r"peer\.positions"):
         run(random_case(5), alter=at("second", "jopen", lambda array: array + np.uint64(1)))

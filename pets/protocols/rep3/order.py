@@ -145,16 +145,16 @@ def sorted_keys(
 ) -> Role[tuple[list[Words], list[Words], Way]]:
     """Rows in ascending order of keys that are shared with XOR, payload with them: keys, payload, and the way back.
 
-    ``keys``: words of 64 bits, the lowest first, ``bits`` in all. The low ceil(log2 n) bits are 0 in every row: they
-    take the row's number, by which equal keys keep their order.
+    ``keys``: words of 64 bits, the lowest first, ``bits`` in all. The low ceil(log2 n) bits take the row's number, by
+    which equal keys keep their order. What they were is cleared, part by part: who brings keys cannot make two equal.
 
     Sizes:   ``move``: a word a row for each word of the keys and each column, each way three times; then those of
              ``rank.ranked``. 3 rounds before it.
     Learned: nothing: what is opened is the order of shuffled rows, which is uniform.
     Raises:  PeerError peer.positions if what is opened is no order.
     """
-    number = _count(ctx, keys[0].rows)
-    numbered = [Words(keys[0].own ^ number.own, keys[0].next ^ number.next), *keys[1:]]
+    number, low = _count(ctx, keys[0].rows), np.uint64((1 << max(keys[0].rows - 1, 0).bit_length()) - 1)
+    numbered = [Words(keys[0].own & ~low ^ number.own, keys[0].next & ~low ^ number.next), *keys[1:]]
     moved, hidden, orders = yield from _shuffled(ctx, payload, numbered)
     widths = [min(64, bits - 64 * place) for place in range(len(hidden))]
     order = yield from ranked(ctx, stacked(*(_planes(each, width) for each, width in zip(hidden, widths, strict=True))))
