@@ -18,6 +18,7 @@ import numpy as np
 from benchmarks.common import Case, arguments, show
 from pets.kernels import aes, binned, gf128, ggm, prf, vole
 from pets.kernels.blkacc import Code
+from pets.party.server import keep_memory
 from pets.party.warm import prepare_vectors
 from pets.secret import Secret
 
@@ -51,7 +52,7 @@ def play(step: Steps, code: Code, size: binned.Size, keys: Any, common: int) -> 
     mine, theirs = keys[: size.keys], keys[len(keys) - count :]
     stream, seed = prf.Stream(Secret(b"made for measure")), Secret(b"seed of a table.")
     delta, values, seeds = elements(stream, 1), elements(stream, vole.NOISES), elements(stream, vole.NOISES)
-    holes = (stream.words(vole.NOISES) % np.uint64(shape.leaves)).astype(np.int64)
+    holes = vole.draw_holes(shape, stream)
     pads = elements(stream, 2, vole.BITS, vole.NOISES)
 
     a = step("receiver: a", lambda: vole.noise(shape, code, holes, values))
@@ -83,6 +84,7 @@ def play(step: Steps, code: Code, size: binned.Size, keys: Any, common: int) -> 
 
 def measure(count: int, runs: int) -> Case:
     """The steps of so many keys at each party, and what they add up to."""
+    keep_memory()
     prepare_vectors()
     step, size = Steps(), binned.Size(count)
     shape, common = vole.Shape(size.slots), min(COMMON, count)

@@ -11,9 +11,11 @@ Source: Raghuraman, Rindal, CCS 2022 (eprint 2022/320): clustered tables of weig
 """
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Final
 
 import numpy as np
+from llvmlite import ir
 from numba import types
 
 from pets.kernels import aes, gf128
@@ -174,7 +176,7 @@ class _Bins:
         )
         self._order, self._pivot = np.empty(count, np.uint32), np.empty(count, np.uint32)
         self._aside, self.put = np.empty((bins, DENSE), np.uint32), np.empty(bins, np.int64)
-        left, alone = np.zeros((3 * size.third, 2), np.uint32), np.empty(3 * size.third, np.uint32)
+        left, alone = np.zeros((3 * size.third, 2), np.uint32), np.empty(3 * size.third + 1, np.uint32)
         gone = np.zeros(count, np.uint8)
         _peel_bins(self._at, self._starts, left, alone, gone, self._order, self._pivot, self._aside, self.put)
         if int(self.put.min()) < 0:
@@ -322,6 +324,33 @@ def _dense_step(
     return types.void(how, hashes, byte, table, byte, byte, byte, byte, out, byte), emit
 
 
+@typed_intrinsic
+def _add_three(
+    typing_context: Any, out: Any, to: Any, base: Any, at: Any, table: Any, first: Any, second: Any, last: Any
+) -> Any:
+    """`_add_three(out, to, base, at, table, first, second, last)`: an element and three of a table, by their numbers.
+
+    ``to`` and ``at``: bytes. Nothing checks the bounds.
+    """
+    if not is_contiguous(out, base, table):
+        return None
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pair, shift, rest = (
+            ir.VectorType(ir.IntType(64), 2),
+            ir.IntType(64)(4),
+            (context, builder, signature, arguments),
+        )
+        places = [place_of(*rest, 2, arguments[3])]
+        places += [place_of(*rest, 4, builder.shl(slot, shift)) for slot in arguments[5:]]
+        total = reduce(builder.xor, [builder.load(place(0, pair), align=1) for place in places])
+        builder.store(total, place_of(*rest, 0, arguments[1])(0, pair), align=1)
+        return context.get_dummy_value()
+
+    number = types.intp
+    return types.void(out, number, base, number, table, number, number, number), emit
+
+
 @kernel
 def _less_dense(how: Any, hashes: Any, elements: Any, table: Any, third: int, rest: Any) -> None:
     """What each key's three slots have to come to: its element less what it reads of the dense slots of its bin.
@@ -337,16 +366,17 @@ def _less_dense(how: Any, hashes: Any, elements: Any, table: Any, third: int, re
 
 @kernel
 def _set_back(order: Any, pivot: Any, at: Any, rest: Any, table: Any) -> None:
-    """Set the slot of each key, the last one taken off first. What is in that slot before does not matter."""
+    """Set the slot of each key, the last one taken off first; the slot itself is 0 when it is read."""
+    for i in range(order.size):
+        for word in range(2):
+            table[pivot[i], word] = 0
     for back in range(order.size):
         i = order.size - 1 - back
         soon = np.uint64(order[max(i - _AHEAD, 0)])
         fetch(at, np.uint64(3) * soon)
         fetch(rest, np.uint64(2) * soon)
-        row, slot = np.int64(order[i]), 16 * np.int64(pivot[i])
-        for j in range(3):
-            add16(rest, 16 * row, rest, 16 * row, table, 16 * np.int64(at[row, j]))
-        add16(table, slot, table, slot, rest, 16 * row)
+        row = np.int64(order[i])
+        _add_three(table, 16 * np.int64(pivot[i]), rest, 16 * row, table, at[row, 0], at[row, 1], at[row, 2])
 
 
 @kernel
@@ -367,7 +397,4 @@ def _read(how: Any, table: Any, hashes: Any, bins: Any, third: Any, slots: Any, 
             a, b, c, d = 16 * slots[i, 3], 16 * slots[i + 1, 3], 16 * slots[i + 2, 3], 16 * slots[i + 3, 3]
             _dense_step(how, tile, 16 * i, table, a, b, c, d, tile, 16 * (_TILE + i))
         for i in range(count):
-            to = 16 * (_TILE + i)
-            for j in range(3):
-                add16(tile, to, tile, to, table, 16 * slots[i, j])
-            copy16(out, 16 * (start + i), tile, to)
+            _add_three(out, 16 * (start + i), tile, 16 * (_TILE + i), table, slots[i, 0], slots[i, 1], slots[i, 2])

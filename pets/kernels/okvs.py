@@ -97,7 +97,7 @@ class Writer:
         count, slots = len(tokens), 3 * third
         self._order, self._pivot = np.empty(count, np.uint32), np.empty(count, np.uint32)
         aside, first = np.empty(DENSE, np.uint32), np.zeros(1, np.int64)
-        left, alone = np.zeros((slots, 2), np.uint32), np.empty(slots, np.uint32)
+        left, alone = np.zeros((slots, 2), np.uint32), np.empty(slots + 1, np.uint32)
         put = peel(self.places.at, left, alone, np.zeros(count, np.uint8), self._order, self._pivot, aside, first)
         if put < 0:
             raise Unsolvable("too many keys are left aside")
@@ -263,9 +263,8 @@ def _take_off(row: Any, at: Any, left: Any, alone: Any, waiting: Any) -> Any:
         slot = at[row, j]
         left[slot, 0] -= np.uint32(1)
         left[slot, 1] ^= row
-        if left[slot, 0] == 1:
-            alone[waiting] = slot
-            waiting += 1
+        alone[waiting] = slot  # kept only if it counts: whether it does is as good as chance, and branches would guess
+        waiting += left[slot, 0] == 1
     return waiting
 
 
@@ -273,8 +272,8 @@ def _take_off(row: Any, at: Any, left: Any, alone: Any, waiting: Any) -> Any:
 def peel(at: Any, left: Any, alone: Any, gone: Any, order: Any, pivot: Any, aside: Any, first: Any) -> int:
     """Take keys off; how many were put aside, or -1 if that is more than there is room for.
 
-    ``left``: for each slot how many keys have it, and the XOR of their numbers; ``first``: keys taken off before any
-    was put aside.
+    ``left``: for each slot how many keys have it, and the XOR of their numbers; ``alone``: room for one more than there
+    are slots; ``first``: keys taken off before any was put aside.
     """
     count = at.shape[0]
     for i in range(count):
@@ -287,9 +286,8 @@ def peel(at: Any, left: Any, alone: Any, gone: Any, order: Any, pivot: Any, asid
             left[slot, 1] ^= np.uint32(i)
     waiting = 0
     for slot in range(left.shape[0]):
-        if left[slot, 0] == 1:
-            alone[waiting] = slot
-            waiting += 1
+        alone[waiting] = slot
+        waiting += left[slot, 0] == 1
     done, put, following, next_slot = 0, 0, 0, 0
     while True:
         while next_slot < waiting:  # first come, first taken: what comes next is known, and can be asked for ahead

@@ -18,6 +18,7 @@ import numpy as np
 from pets.kernels import gf128, ggm
 from pets.kernels.blkacc import Code
 from pets.kernels.jit import I64Array, U64Array
+from pets.kernels.prf import Stream
 
 NOISES: Final = 256
 """One in each block of as many places. What finds them has to guess free places in all blocks at once: the best known
@@ -55,6 +56,18 @@ class Shape:
     def transfers(self) -> int:
         """Oblivious transfers of sums of levels."""
         return NOISES * self.depth
+
+
+def draw_holes(shape: Shape, stream: Stream) -> I64Array:
+    """Where the noise of each block is: uniform, drawn with rejection. How many words are used tells nothing of it.
+
+    Shapes:  result (256,) int64, each from 0 to leaves - 1.
+    """
+    mask, found = np.uint64((1 << shape.depth) - 1), np.empty(0, np.uint64)
+    while found.size < NOISES:
+        drawn = stream.words(NOISES) & mask
+        found = np.concatenate([found, drawn[drawn < shape.leaves]])
+    return found[:NOISES].astype(np.int64)
 
 
 def offer(values: U64Array, first: U64Array, second: U64Array) -> tuple[U64Array, U64Array]:

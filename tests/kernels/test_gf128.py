@@ -3,7 +3,9 @@
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
+import numba
 import numpy as np
 import pytest
 
@@ -99,6 +101,17 @@ def test_all_back_ends_give_the_same_bytes(backend: str) -> None:
     expected = gf128.multiply(a, b)
     gf128.select(backend)
     assert np.array_equal(gf128.multiply(a, b), expected)
+
+
+@EVERY
+def test_a_back_end_is_made_of_its_instructions(backend: str) -> None:
+    gf128.select(backend)
+    kernel: Any = numba.njit(gf128._multiply_kernel.py_func)  # type: ignore[attr-defined]  # cached code has no text
+    kernel(gf128.how(), seen(some(1, 5)), seen(some(2, 5)), 1, some(3, 5), np.zeros((3, 8), np.uint64))
+    (text,) = kernel.inspect_asm().values()
+    code = "".join(line for line in text.splitlines() if "pclmul" in line)
+    assert ("pclmul" in code) == (backend != gf128.PORTABLE)
+    assert ("zmm" in code) == (backend == gf128.CLMUL512)
 
 
 def test_powers_sums_and_sums_of_products() -> None:

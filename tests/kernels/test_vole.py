@@ -85,6 +85,22 @@ def test_noise_is_one_in_each_block(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.array_equal(places % shape.leaves, holes)
 
 
+@pytest.mark.parametrize("outputs", [1, 600, 700, 20_000])
+def test_holes_are_drawn_evenly(outputs: int) -> None:
+    shape, draws = vole.Shape(outputs), 4000
+    stream = Stream(Secret(b"holes for a test"))
+    holes = np.stack([vole.draw_holes(shape, stream) for _ in range(draws)])
+    assert holes.shape == (draws, vole.NOISES)
+    assert holes.dtype == np.int64
+    expected = holes.size / shape.leaves
+    hits = np.bincount(holes.ravel(), minlength=shape.leaves)
+    assert hits.size == shape.leaves
+    degrees = shape.leaves - 1
+    assert abs(float(((hits - expected) ** 2).sum() / expected) - degrees) < 6 * math.sqrt(2 * degrees)
+    first_and_second = np.corrcoef(holes[:, 0], holes[:, 1])[0, 1]
+    assert abs(first_and_second) < 6 / math.sqrt(draws)
+
+
 def intersection(mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     """Which keys of ``mine`` are in ``theirs``, by the messages of protocols.md 5.3 without hashes and wires."""
     size = binned.Size(len(mine))
