@@ -12,7 +12,7 @@ from pets.kernels.blkacc import Code
 from pets.kernels.prf import Stream
 from pets.secret import Secret
 from tests.kernels.test_ggm import KEYS, asked_for, some
-from tests.oracles.noises import algebraic_bits, places_free_at_most
+from tests.oracles.noises import algebraic_bits, places_free_at_most, sum_that_leaves_out
 
 
 @pytest.fixture(autouse=True)
@@ -140,6 +140,14 @@ def test_noises_are_enough_for_what_is_known() -> None:
     assert 128 * -math.log2(free) < 95, "which is why there are not 128"
     for block in (4, 8, vole.Shape(20_000).leaves, vole.Shape(1_352_944).leaves):
         assert algebraic_bits(vole.NOISES, block) > 270
+
+
+@pytest.mark.parametrize("width", [128, pytest.param(512, marks=pytest.mark.long)])
+def test_sums_that_leave_out_so_much_are_there(width: int) -> None:
+    """The number of noises rests on no guess: such a sum is made, and leaves out what it should, and no more."""
+    expected, found = sum_that_leaves_out(width, 0.8)
+    assert found == expected
+    assert 0.55 < found < 0.65
 
 
 def test_shapes_follow_from_the_number_of_outputs() -> None:

@@ -6,6 +6,12 @@ Codes have half as many outputs as inputs, and noises lie one in each block of a
 import math
 
 import numpy as np
+import numpy.typing as npt
+
+from pets.kernels import gf128, permute, prf
+from tests.oracles import blkacc
+
+U64 = npt.NDArray[np.uint64]
 
 
 def covered(density: float, runs: float) -> float:
@@ -37,6 +43,73 @@ def places_free_at_most() -> float:
             left = 1 - covered(density, spent)
             best = max(best, covered(left, density / 2 - spent) if left > 1e-6 else 0.0)
     return best
+
+
+def sum_that_leaves_out(width: int, part: float) -> tuple[float, float]:
+    """Make such a sum for the code itself: what part of the inputs it should leave out, and what part it does.
+
+    ``part``: of the blocks that are used. Conditions are linear in the coefficients of their outputs; one is left free.
+    """
+    count = round(part * width / 32) * 32
+    factors = [prf.words(blkacc.key(0, number, width), 4 * width).reshape(-1, 2) for number in range(2)]
+    order = [permute.permutation(blkacc.key(1, number, width), 2 * width).astype(np.int64) for number in range(2)]
+    after_blocks = blkacc.block_matrix(width)[:count]
+    second = _summed(after_blocks, order[1], factors[1])
+    first = _summed(second, order[0], factors[0])
+
+    ends = np.flatnonzero(_moved(after_blocks, order[1]).any(axis=(0, 2)))  # a run of equal coefficients ends at each
+    run_of = np.searchsorted(ends, np.arange(2 * width))
+    longest = np.argsort(-np.bincount(run_of, minlength=len(ends))[: len(ends)], kind="stable")
+    best, conditions = 0.0, np.empty(0, np.int64)
+    for spent in range(0, count - 1, 4):
+        zero = np.zeros(len(ends) + 1, bool)
+        zero[longest[:spent]] = zero[-1] = True
+        last = np.sort(order[0][~zero[run_of]])
+        gaps = np.diff(last, prepend=-1)
+        chosen = np.argsort(-gaps, kind="stable")[: count - spent - 1]
+        free = (gaps[chosen].sum() + 2 * width - 1 - last[-1]) / (2 * width)
+        if free > best:
+            best = float(free)
+            conditions = np.concatenate([second[:, ends[longest[:spent]]], first[:, last[chosen]]], axis=1)
+    coefficients = _orthogonal(conditions.transpose(1, 0, 2).copy())
+    left = np.zeros((2 * width, 2), np.uint64)
+    for row, coefficient in zip(first, coefficients, strict=True):
+        left ^= gf128.multiply(row, coefficient[None])
+    return best, float(1 - left.any(axis=1).mean())
+
+
+def _moved(rows: U64, order: npt.NDArray[np.int64]) -> U64:
+    out = np.zeros_like(rows)
+    out[:, order] = rows
+    return out
+
+
+def _summed(rows: U64, order: npt.NDArray[np.int64], factors: U64) -> U64:
+    """Coefficients before a round, from those after it: moved back, times the factors, summed from the end."""
+    moved = _moved(rows, order)
+    times = gf128.multiply(moved.reshape(-1, 2), np.tile(factors, (len(rows), 1))).reshape(moved.shape)
+    summed: U64 = np.bitwise_xor.accumulate(times[:, ::-1], axis=1)[:, ::-1]
+    return summed
+
+
+def _orthogonal(rows: U64) -> U64:
+    """A vector that is not 0 whose product with each row is; there is one row less than columns."""
+    pivots: list[int] = []
+    for row in range(len(rows)):
+        column = int(np.flatnonzero(rows[row].any(axis=1))[0])
+        rows[row] = gf128.multiply(rows[row], gf128.inverse(rows[row, column][None]))
+        others = np.flatnonzero(rows[:, column].any(axis=1))
+        others = others[others != row]
+        both = gf128.multiply(
+            np.tile(rows[row], (len(others), 1)), np.repeat(rows[others, column], rows.shape[1], axis=0)
+        )
+        rows[others] ^= both.reshape(len(others), -1, 2)
+        pivots.append(column)
+    (free,) = set(range(rows.shape[1])) - set(pivots)
+    out = np.zeros((rows.shape[1], 2), np.uint64)
+    out[free, 0] = 1
+    out[pivots] = rows[:, free]
+    return out
 
 
 def algebraic_bits(noises: int, block: int) -> float:
