@@ -306,5 +306,9 @@ def _bindings(join: HelperJoin, counted: Sequence[bool] | None = None) -> dict[s
             if number not in each.ones
             for cell in range(of_d)
         )
+        + tuple(
+            Binding(gathered=len(each.gathered) * of_d + number)
+            for number in range(each.brought - len(each.gathered) * each.cells)
+        )
         for place, (each, of_d) in enumerate(zip(join.beside, of_others, strict=True))
     }

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Final, TypedDict
 
 from pets.check import budget, noised
-from pets.check.rules import Asked, Found, rule
+from pets.check.rules import Asked, Found, crossed, rule
 from pets.errors import PetsError
 from pets.spec import moments as taken_apart
 from pets.spec.cards import EVERYONE
@@ -57,19 +57,23 @@ def exact_release(asked: Asked) -> Found:
 
 @rule("spec.crossing")
 def crossing(asked: Asked) -> Found:
-    """Rows are compared one by one: role b has one beside each of role a, and persons are counted before that."""
-    if not asked.query.compares or (roles := asked.roles) is None or len(asked.tables) > 2:
+    """Rows are compared one by one: others have one beside each of role a's, and persons are counted before that."""
+    if not asked.query.compares or (roles := asked.roles) is None:
         return
     place = "WHERE" if asked.query.rows is not None else "CASE"
-    left, right = asked.tables
-    a, b = (left, right) if roles.a_side == taken_apart.LEFT else (right, left)
-    if b.max_rows_per_person > 1:
+    a, *others = (asked.spec.dataset(taken_apart.table_of(asked.query, side)) for side in roles.sides.values())
+    several = [table for table in others if table.max_rows_per_person > 1 and crossed(asked.query, table.name)]
+    if several:
         yield (
             f"computation.sql: {place}",
-            f"compares rows of {a.name} and {b.name}, and a person may have several in both",
-            "prepare one row a person in one of the two, and write max_rows_per_person = 1",
+            f"compares rows of {several[0].name} with those of other tables, and a person may have several there"
+            if len(others) > 1
+            else f"compares rows of {a.name} and {several[0].name}, and a person may have several in both",
+            "prepare one row a person in "
+            + (several[0].name if len(others) > 1 else "one of the two")
+            + ", and write max_rows_per_person = 1",
         )
-    elif a.max_rows_per_person > 1 and any(moment.left.people or moment.right.people for moment in asked.summed):
+    elif a.max_rows_per_person > 1 and any(f.people for moment in asked.summed for f in moment.factors):
         yield (
             f"computation.sql: {place}",
             f"decides by rows of {a.name}, of which a person may have several, and persons are counted",

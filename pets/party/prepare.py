@@ -24,7 +24,7 @@ from pets.protocols.rep3.logistic import Design
 from pets.spec import ir
 from pets.spec.cards import load_cards
 from pets.spec.ir import AddNoise, Factor, HelperJoin, Plan, Protect, Read
-from pets.spec.repeated import BESIDE, own_of, role_of
+from pets.spec.repeated import BESIDE, own_of, role_of, table_of
 
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
@@ -55,7 +55,7 @@ def shape_of(plan: Plan) -> Shape | helper_join_b.Shape | shared_join.Shape:
             beside=tuple(
                 star_join.Beside(
                     n=read.max_rows,
-                    columns=len(each.gathered) * each.cells,
+                    columns=each.brought,
                     ones=frozenset(each.ones),
                     third=names[own_of("third_d", role_of(BESIDE, number))],
                 )
@@ -166,9 +166,9 @@ def rows_shape(join: HelperJoin) -> rows_protocol.Shape | None:
         listed=load_cards()[join.card].names(dict(join.public))["n_list_a"],
         brought=join.checks + join.parameter("v_g") - len(join.ones) + sum(each.travels for each in join.beside),
         gathered=len(join.gathered) * join.brought_cells,
-        compared_a=1 + max((pair.a for pair in join.rows.pairs), default=-1),
-        compared_b=1 + max((pair.b for pair in join.rows.pairs), default=-1),
-        pairs=tuple((pair.a, pair.op, pair.b) for pair in join.rows.pairs),
+        compared_a=_compared(join.rows, 0),
+        compared_b=_compared(join.rows, 1),
+        pairs=tuple(((pair.tables[0], pair.a), pair.op, (pair.tables[1], pair.b)) for pair in join.rows.pairs),
         condition=None if join.rows.condition is None else _condition(join.rows.condition),
         factors_a=len(join.factors_a),
         summed=tuple((of_b, of_a) for of_b, _, of_a in join.products),
@@ -182,7 +182,16 @@ def rows_shape(join: HelperJoin) -> rows_protocol.Shape | None:
 
 def _beside(join: HelperJoin, place: int) -> rows_protocol.Beside:
     each, factors = join.beside[place], tuple(of_others[place] for _, of_others, _ in join.products)
-    return rows_protocol.Beside(len(each.gathered) * each.cells, frozenset(each.ones), factors)
+    gathered, compared = len(each.gathered) * each.cells, _compared(join.rows, place + 2)
+    tests = each.brought - gathered - compared
+    return rows_protocol.Beside(gathered, frozenset(each.ones), factors, compared, tests)
+
+
+def _compared(rows: ir.RowFilter | None, table: int) -> int:
+    """How many columns of a table are compared."""
+    pairs = () if rows is None else rows.pairs
+    ends = (end for pair in pairs for end in zip(pair.tables, (pair.a, pair.b), strict=True))
+    return 1 + max((number for of, number in ends if of == table), default=-1)
 
 
 def _cased(rows: ir.RowFilter) -> rows_protocol.Cased | None:
@@ -259,7 +268,9 @@ def models_of(join: HelperJoin) -> tuple[modelled.Model, ...]:
 
 def _condition(condition: ir.Condition) -> rows_protocol.Condition:
     if isinstance(condition, ir.Leaf):
-        return rows_protocol.Leaf(condition.kind, condition.number)
+        if condition.kind == "pair":
+            return rows_protocol.Leaf("pair", condition.number)
+        return rows_protocol.Leaf("test", condition.number, table_of(condition.kind))
     parts = tuple(_condition(part) for part in condition.parts)
     return rows_protocol.Joint(isinstance(condition, ir.AllLeaves), parts)
 

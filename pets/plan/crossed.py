@@ -1,6 +1,6 @@
 """Lower a condition across tables: what each side reads for it, which pairs are compared, and what the bits come to."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from pets.spec.crossing import leaves
 from pets.spec.ir import AllLeaves, AnyLeaves, Cased, Compared, Condition, Leaf, Pair, Read, RowFilter
 from pets.spec.model import Spec
 from pets.spec.query import Across, ColumnRef, Crossing, Every, IsNull, Own, Predicate, Query, Some
+from pets.spec.repeated import holding
 
 ROWS_CARD = "rep3"
 
@@ -18,20 +19,20 @@ _MIRRORED = {"=": "=", "<>": "<>", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
 
 
 def filtered(
-    spec: Spec, condition: Crossing | None, case: BandedAcross | None, a: Read, b: Read
-) -> tuple[Read, Read, RowFilter]:
-    """The two reads with what the condition, and a CASE over both, need of them, and both over numbers.
+    spec: Spec, condition: Crossing | None, case: BandedAcross | None, reads: Sequence[Read]
+) -> tuple[tuple[Read, ...], RowFilter]:
+    """The reads with what the condition, and a CASE over several, need of them, and both over numbers.
 
     A comparison is true only where neither side is NULL, so it comes with a test of each column that may be.
     """
-    made = _Made(spec, a, b)
+    made = _Made(spec, reads)
     tree = None if condition is None else made.of(condition)
     cased = None
     if case is not None:
         branches = tuple((made.of(when), case.levels.index(level)) for when, level in case.branches)
         cased = Cased(branches, _otherwise(case), len(case.levels) + 1)
     filter_ = RowFilter(ROWS_CARD, load_cards()[ROWS_CARD].version, tuple(made.pairs), tree, cased=cased)
-    return made.reads(a, 0), made.reads(b, 1), filter_
+    return tuple(made.reads(read, table) for table, read in enumerate(reads)), filter_
 
 
 def _otherwise(case: BandedAcross) -> int:
@@ -40,21 +41,21 @@ def _otherwise(case: BandedAcross) -> int:
 
 
 class _Made:
-    """Compared columns and tests of both sides, each once, in the order in which the condition names them."""
+    """Compared columns and tests of each table, each once, in the order in which the condition names them."""
 
-    def __init__(self, spec: Spec, a: Read, b: Read) -> None:
+    def __init__(self, spec: Spec, reads: Sequence[Read]) -> None:
         self._spec = spec
-        self._sides = (a.dataset, b.dataset)
-        self._compared: tuple[list[Compared], list[Compared]] = ([], [])
-        self._tests: tuple[list[Predicate], list[Predicate]] = ([], [])
+        self._tables = [read.dataset for read in reads]
+        self._compared: list[list[Compared]] = [[] for _ in reads]
+        self._tests: list[list[Predicate]] = [[] for _ in reads]
         self.pairs: list[Pair] = []
 
     def of(self, condition: Crossing) -> Condition:
         match condition:
             case Own(dataset, predicate):
-                return self._test(self._sides.index(dataset), predicate)
+                return self._test(self._tables.index(dataset), predicate)
             case Across(left, op, right):
-                if left.dataset == self._sides[1]:
+                if self._tables.index(left.dataset) > self._tables.index(right.dataset):
                     left, right, op = right, left, _MIRRORED[op]  # type: ignore[assignment]
                 return self._pair(left, op, right)
             case Every(parts):
@@ -62,25 +63,27 @@ class _Made:
             case Some(parts):
                 return AnyLeaves(_flat(AnyLeaves, tuple(self.of(part) for part in parts)))
 
-    def reads(self, read: Read, side: int) -> Read:
-        used = [c.column for c in self._compared[side]]
+    def reads(self, read: Read, table: int) -> Read:
+        used = [c.column for c in self._compared[table]]
         columns = tuple(dict.fromkeys((*read.columns, *used)))
-        return replace(read, columns=columns, compared=tuple(self._compared[side]), tests=tuple(self._tests[side]))
+        return replace(read, columns=columns, compared=tuple(self._compared[table]), tests=tuple(self._tests[table]))
 
-    def _test(self, side: int, predicate: Predicate) -> Leaf:
-        return Leaf("a" if side == 0 else "b", _place(self._tests[side], predicate))
+    def _test(self, table: int, predicate: Predicate) -> Leaf:
+        return Leaf(holding(table), _place(self._tests[table], predicate))
 
     def _pair(self, a: ColumnRef, op: str, b: ColumnRef) -> Condition:
         places = [self._spec.dataset(ref.dataset).columns[ref.column].places for ref in (a, b)]
         most = max(places)
+        tables = [self._tables.index(ref.dataset) for ref in (a, b)]
         numbers = [
-            _place(self._compared[side], Compared(ref.column, 10 ** (most - places[side])))
-            for side, ref in enumerate((a, b))
+            _place(self._compared[table], Compared(ref.column, 10 ** (most - own)))
+            for table, ref, own in zip(tables, (a, b), places, strict=True)
         ]
-        pair = Leaf("pair", _place(self.pairs, Pair(numbers[0], op, numbers[1])))  # type: ignore[arg-type]
+        compared = Pair(numbers[0], op, numbers[1], (tables[0], tables[1]))  # type: ignore[arg-type]
+        pair = Leaf("pair", _place(self.pairs, compared))
         there = [
-            self._test(side, IsNull(ref.column, negated=True))
-            for side, ref in enumerate((a, b))
+            self._test(table, IsNull(ref.column, negated=True))
+            for table, ref in zip(tables, (a, b), strict=True)
             if not self._spec.dataset(ref.dataset).columns[ref.column].required
         ]
         return AllLeaves((pair, *there)) if there else pair
@@ -119,7 +122,7 @@ Said = tuple[object, ...]
 """A condition in one form: all or any of parts, a test of a dataset, a pair of columns with their scales."""
 
 
-def said(rows: RowFilter, a: Read, b: Read) -> Said:
+def said(rows: RowFilter, reads: Sequence[Read]) -> Said:
     """What the numbers of a plan's condition and CASE stand for. Raises: IndexError, KeyError where they stand for
     nothing.
     """
@@ -128,10 +131,11 @@ def said(rows: RowFilter, a: Read, b: Read) -> Said:
         match condition:
             case Leaf("pair", number):
                 pair = rows.pairs[number]
+                a, b = (reads[table] for table in pair.tables)
                 left, right = a.compared[pair.a], b.compared[pair.b]
-                return ("pair", left.column, left.factor, pair.op, right.column, right.factor)
+                return ("pair", a.dataset, left.column, left.factor, pair.op, b.dataset, right.column, right.factor)
             case Leaf(kind, number):
-                read = {"a": a, "b": b}[kind]
+                read = {holding(table): each for table, each in enumerate(reads)}[kind]
                 return ("test", read.dataset, read.tests[number])
             case AllLeaves(parts):
                 return ("all", *map(of, parts))
@@ -145,43 +149,45 @@ def said(rows: RowFilter, a: Read, b: Read) -> Said:
     return condition, (branches, rows.cased.otherwise, rows.cased.levels)
 
 
-def meant_of(query: Query, spec: Spec, a: Read, b: Read) -> Said:
-    """The same of a query: its condition across tables and its CASE over both."""
-    condition = None if query.rows is None else meant(query.rows, spec, a, b)
+def meant_of(query: Query, spec: Spec, reads: Sequence[Read]) -> Said:
+    """The same of a query: its condition across tables and its CASE over several; reads in the order of roles."""
+    tables = [read.dataset for read in reads]
+    condition = None if query.rows is None else meant(query.rows, spec, tables)
     case = across(query.group_by)
     if case is None:
         return condition, None
     levels = (*case.levels, MISSING)
-    branches = tuple((meant(when, spec, a, b), levels.index(level)) for when, level in case.branches)
+    branches = tuple((meant(when, spec, tables), levels.index(level)) for when, level in case.branches)
     return condition, (branches, levels.index(MISSING if case.otherwise is None else case.otherwise), len(levels))
 
 
-def meant(condition: Crossing, spec: Spec, a: Read, b: Read) -> Said:
+def meant(condition: Crossing, spec: Spec, tables: Sequence[str]) -> Said:
     """The same of one condition: both columns of a comparison in one unit, and not NULL."""
     match condition:
         case Own(dataset, predicate):
             return ("test", dataset, predicate)
         case Across(left, op, right):
-            first, second, sign = (left, right, op) if left.dataset == a.dataset else (right, left, _MIRRORED[op])
+            in_order = tables.index(left.dataset) < tables.index(right.dataset)
+            first, second, sign = (left, right, op) if in_order else (right, left, _MIRRORED[op])
             columns = [spec.dataset(ref.dataset).columns[ref.column] for ref in (first, second)]
             units = [10 ** max(0, columns[1 - side].places - columns[side].places) for side in (0, 1)]
-            pair = ("pair", first.column, units[0], sign, second.column, units[1])
+            pair = ("pair", first.dataset, first.column, units[0], sign, second.dataset, second.column, units[1])
             gaps = [
-                ("test", read.dataset, IsNull(ref.column, negated=True))
-                for read, ref, column in ((a, first, columns[0]), (b, second, columns[1]))
+                ("test", ref.dataset, IsNull(ref.column, negated=True))
+                for ref, column in zip((first, second), columns, strict=True)
                 if not column.required
             ]
             return ("all", pair, *gaps) if gaps else pair
         case Every(parts):
-            return ("all", *_spread("all", parts, spec, a, b))
+            return ("all", *_spread("all", parts, spec, tables))
         case Some(parts):
-            return ("any", *_spread("any", parts, spec, a, b))
+            return ("any", *_spread("any", parts, spec, tables))
 
 
-def _spread(kind: str, parts: tuple[Crossing, ...], spec: Spec, a: Read, b: Read) -> list[Said]:
+def _spread(kind: str, parts: tuple[Crossing, ...], spec: Spec, tables: Sequence[str]) -> list[Said]:
     """Parts of one kind inside another of it, side by side."""
     found: list[Said] = []
     for part in parts:
-        one = meant(part, spec, a, b)
+        one = meant(part, spec, tables)
         found += one[1:] if one[0] == kind else [one]  # type: ignore[arg-type]
     return found

@@ -129,7 +129,8 @@ def lower(spec: Spec, query: Query) -> Plan:
         if 2 * greatest(spec, filter(None, conditions)) >= 2**RANGE_BITS:
             place = "WHERE" if case is None else "WHERE, CASE"
             raise LeakError("leak.compare-range", path=f"computation.sql: {place}", bits=RANGE_BITS)
-        read_a, read_b, rows = filtered(spec, query.rows, case, read_a, read_b)
+        (read_a, read_b, *others), rows = filtered(spec, query.rows, case, (read_a, read_b, *further))
+        further = tuple(others)
     in_order: tuple[Sorted, ...] = ()
     statistics: tuple[ShownOrder, ...] = ()
     if guarded is not None and control is not None:

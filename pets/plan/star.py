@@ -38,7 +38,8 @@ def _beside(read: Read, factors: Sequence[Factor]) -> Beside:
     gathered = tuple(dict.fromkeys(_gathered(read, factor) for factor in factors))
     cells = prod(len(dimension.levels) for dimension in read.dimensions)
     ones = tuple(place for place, each in enumerate(gathered) if cells == 1 and is_ones(read, each))
-    return Beside(read.out, read.parties[0], gathered, ones, cells)
+    brought = len(gathered) * cells + len(read.compared) + len(read.tests)
+    return Beside(read.out, read.parties[0], gathered, ones, cells, brought)
 
 
 def _gathered(read: Read, factor: Factor) -> Gathered:

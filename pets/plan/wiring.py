@@ -39,6 +39,7 @@ from pets.spec.moments import SideMoment
 from pets.spec.ordering import sorts
 from pets.spec.protected import Protected, on_rows, protected
 from pets.spec.query import FITTED, LINEAR, ORDER, Aggregate, Query
+from pets.spec.repeated import holding
 from pets.spec.rowwise import leaves
 from pets.spec.sql import bind
 
@@ -132,10 +133,11 @@ def _checks(plan: Plan, spec: Spec, query: Query, cards: Mapping[str, Card]) -> 
         yield "rows card", (join.rows.card, join.rows.card_version), ("rep3", cards["rep3"].version)
         yield "condition or none", join.rows.condition is None, query.rows is None
     if join.rows is not None and not query.compares:
-        yield "nothing compared", (join.rows.pairs, a.compared, b.compared, a.tests, b.tests), ((),) * 5
+        asked = [*join.rows.pairs, *(each for read in reads for each in (*read.compared, *read.tests))]
+        yield "nothing compared", asked, []
     if join.rows is not None:
-        yield "condition", said(join.rows, a, b), meant_of(query, spec, a, b)
-        yield from _compared(join.rows, a, b)
+        yield "condition", said(join.rows, reads), meant_of(query, spec, reads)
+        yield from _compared(join.rows, reads)
     yield from _derive(spec, query, reads, safe, derive)
 
 
@@ -239,17 +241,21 @@ def _expected(spec: Spec, read: Read, factor: Factor) -> tuple[Any, ...]:
     return factor.values, factor.present, factor.people and several, together, factor.when
 
 
-def _compared(rows: RowFilter, a: Read, b: Read) -> Iterator[Check]:
+def _compared(rows: RowFilter, reads: Sequence[Read]) -> Iterator[Check]:
     """Whatever is compared or tested is used, and listed once."""
     branches = () if rows.cased is None else (when for when, _ in rows.cased.branches)
     found = tuple(leaf for condition in (rows.condition, *branches) for leaf in leaves(condition))
-    used = {kind: {leaf.number for leaf in found if leaf.kind == kind} for kind in ("pair", "a", "b")}
+    used: dict[str, set[int]] = {kind: set() for kind in ("pair", *map(holding, range(len(reads))))}
+    for leaf in found:
+        used[leaf.kind].add(leaf.number)
     yield "every pair", used["pair"], set(range(len(rows.pairs)))
     yield "pairs once", len(set(rows.pairs)), len(rows.pairs)
-    for kind, read in (("a", a), ("b", b)):
-        yield "every test", used[kind], set(range(len(read.tests)))
+    yield "pairs in order", [pair.tables for pair in rows.pairs if pair.tables[0] >= pair.tables[1]], []
+    for table, read in enumerate(reads):
+        yield "every test", used[holding(table)], set(range(len(read.tests)))
         yield "tests once", len({*map(repr, read.tests)}), len(read.tests)
-        compared = {pair.a if kind == "a" else pair.b for pair in rows.pairs}
+        ends = [end for pair in rows.pairs for end in zip(pair.tables, (pair.a, pair.b), strict=True)]
+        compared = {number for of, number in ends if of == table}
         yield "every column compared", compared, set(range(len(read.compared)))
         yield "compared once", len(set(read.compared)), len(read.compared)
 
@@ -274,6 +280,8 @@ def _further(
 ) -> Iterator[Check]:
     """What a further table brings: each of its columns once, and each sum is multiplied with the one that it means."""
     yield "cells of d", beside.cells, prod(len(levels_of(spec, dimension.column)) for dimension in d.dimensions)
+    more = len(d.compared) + len(d.tests)
+    yield "columns of d", beside.brought, len(beside.gathered) * beside.cells + more
     yield "gathered of d", len(set(beside.gathered)), len(beside.gathered)
     used = [summed.others[place] for summed in join.summed]
     yield "every gathered of d", set(used), set(range(len(beside.gathered)))

@@ -29,13 +29,17 @@ Flags = npt.NDArray[np.bool_]
 A, HELPER, B = range(3)
 """Numbers of the parties: the first two hold the shares."""
 
+Compared = tuple[int, int]
+"""A column that is compared: the number of its table (0 is role a's, 1 role b's, 2 that of d1 ...), its own there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A bit of each row: a pair that is compared, or a test of role a or b, by its number."""
+    """A bit of each row: a pair that is compared, or a test of a ``table`` (0 is role a's, 1 b's), by its number."""
 
-    kind: Literal["pair", "a", "b"]
+    kind: Literal["pair", "test"]
     number: int
+    table: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ class Shape:
     Without a condition all matched rows count. Of the columns the first ``checks`` are words of check, then come
     ``gathered`` that are factors of sums, but for ``ones``, which are 1 for all that are b's and do not come; then
     compared columns, then tests, and last, where groups are told apart on shares (``keyed``), the number of b's group.
-    ``pairs``: number of a compared column of a, an operator, number of one of b.
+    ``pairs``: a compared column, an operator, another one; each by its table and its number there.
     ``summed``: the gathered column and the factor of a, or None. With ``cased`` every gathered column is there once for
     each level, column c at level l being number c * levels + l; with ``keyed`` the level is part of the key instead.
     ``beside``: what further tables bring, if there are any.
@@ -76,7 +80,7 @@ class Shape:
     gathered: int
     compared_a: int
     compared_b: int
-    pairs: tuple[tuple[int, str, int], ...]
+    pairs: tuple[tuple[Compared, str, Compared], ...]
     condition: Condition | None
     factors_a: int
     summed: tuple[tuple[int, int | None], ...]
@@ -92,9 +96,20 @@ class Shape:
         return tuple(number for number in range(self.gathered) if number not in self.ones)
 
     @property
-    def first_compared(self) -> int:
-        """Where, among the columns of role b, those begin that are compared."""
-        return self.checks + len(self.travelling)
+    def first_beside(self) -> int:
+        """Where, among all columns that are brought, those of further tables begin."""
+        return self.brought - sum(each.brought for each in self.beside)
+
+    def first_compared(self, table: int) -> int:
+        """Where, among all columns that are brought, those of a table begin that are compared."""
+        if table == 1:
+            return self.checks + len(self.travelling)
+        before = sum(each.brought for each in self.beside[: table - 2])
+        return self.first_beside + before + len(self.beside[table - 2].travelling)
+
+    def first_test(self, table: int) -> int:
+        """Where those begin that are tests."""
+        return self.first_compared(table) + (self.compared_b if table == 1 else self.beside[table - 2].compared)
 
     @property
     def masks_key(self) -> bool:
@@ -119,8 +134,8 @@ class Shape:
     @property
     def tests_a(self) -> int:
         branches = () if self.cased is None else (when for when, _ in self.cased.branches)
-        of_a = (leaf.number for each in (self.condition, *branches) for leaf in leaves(each) if leaf.kind == "a")
-        return 1 + max(of_a, default=-1)
+        found = (leaf for each in (self.condition, *branches) for leaf in leaves(each))
+        return 1 + max((leaf.number for leaf in found if leaf.kind == "test" and leaf.table == 0), default=-1)
 
     @property
     def ordered(self) -> tuple[int, ...]:
@@ -136,12 +151,20 @@ class Shape:
 class Beside:
     """The columns of a further table, behind all before it: ``gathered`` but for ``ones``, which do not come.
 
-    ``factors``: for each summed column, the one of these that it is multiplied with.
+    Behind them ``compared`` columns, and ``tests``. ``factors``: for each summed column, the one of those that are
+    gathered that it is multiplied with.
     """
 
     gathered: int
     ones: frozenset[int]
     factors: tuple[int, ...]
+    compared: int = 0
+    tests: int = 0
+
+    @property
+    def brought(self) -> int:
+        """Columns that come."""
+        return len(self.travelling) + self.compared + self.tests
 
     @property
     def travelling(self) -> tuple[int, ...]:
@@ -238,10 +261,10 @@ def _added(parts: Sequence[Words]) -> Words:
 def _with_further(ctx: Context, shape: Shape, found: Sequence[Words], columns: Words) -> Role[list[Words]]:
     """What is left of role b times the columns of further tables: each product once, however often it is summed."""
     made: list[tuple[int, ...]] = [(of_b,) for of_b, _ in shape.summed]
-    first = shape.brought - sum(len(each.travelling) for each in shape.beside)
+    first = shape.first_beside
     for each in shape.beside:
         places = {number: first + place for place, number in enumerate(each.travelling)}
-        first += len(each.travelling)
+        first += each.brought
         made = [(*before, of_d) for before, of_d in zip(made, each.factors, strict=True)]
         left = dict(zip(made, found, strict=True))
         wanted = [factors for factors in left if factors[-1] in places]
@@ -311,10 +334,17 @@ def _compared(ctx: Context, shape: Shape, columns: Words, values: Words | None) 
     """One bit a pair and row: in two goes, for all that are ordered and for all that are equal."""
     if not shape.pairs:
         return []
-    assert values is not None
+
+    def column(of: Compared) -> Words:
+        table, number = of
+        if table == 0:
+            assert values is not None
+            return values[_place(shape, number)]
+        return columns[_place(shape, shape.first_compared(table) + number)]
+
     differences = []
-    for of_a, op, of_b in shape.pairs:
-        x, y = values[_place(shape, of_a)], columns[_place(shape, shape.first_compared + of_b)]
+    for one, op, other in shape.pairs:
+        x, y = column(one), column(other)
         differences.append(y - x if op in (">", "<=") else x - y)
     found: dict[int, Bits] = {}
     ordered = shape.ordered
@@ -352,11 +382,10 @@ class _Bits:
     def _leaf(self, leaf: Leaf) -> Bits:
         if leaf.kind == "pair":
             return self.pairs[leaf.number]
-        if leaf.kind == "a":
+        if leaf.table == 0:
             assert self.tests is not None
             return self.tests[slice(leaf.number, leaf.number + 1)]
-        first = self.shape.first_compared + self.shape.compared_b
-        word = self.columns[_place(self.shape, first + leaf.number)]
+        word = self.columns[_place(self.shape, self.shape.first_test(leaf.table) + leaf.number)]
         # A word that is 0 or 1 is shared as a bit by the last bits of its parts: their sum and their XOR agree there.
         own, following = (shares.planes(part & np.uint64(1), 1) for part in (word.own, word.next))
         return Bits(own, following, self.shape.rows)

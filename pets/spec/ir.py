@@ -127,18 +127,19 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """``a op b``: numbers of compared columns in the two ``Read`` steps."""
+    """``a op b``: numbers of compared columns in two ``Read`` steps, those of these tables: a's is 0, b's 1."""
 
     a: int
     op: Literal["=", "<>", "<", "<=", ">", ">="]
     b: int
+    tables: tuple[int, int] = (0, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A bit of each row: a pair that is compared, or a test of role a or b, by its number."""
+    """A bit of each row: a pair that is compared ("pair"), or a test of the role that it names, by its number."""
 
-    kind: Literal["pair", "a", "b"]
+    kind: str
     number: int
 
 
@@ -323,7 +324,8 @@ class Summed:
 class Beside:
     """A further table of a join (card star_join): what its role brings, as ``HelperJoin`` says it of role b.
 
-    ``read``: its step; ``cells``: of its grouping columns.
+    ``read``: its step; ``cells``: of its grouping columns. ``brought``: its columns, of which those that are compared
+    and tests are the last.
     """
 
     read: str
@@ -331,11 +333,12 @@ class Beside:
     gathered: tuple[Gathered, ...]
     ones: tuple[int, ...]
     cells: int
+    brought: int
 
     @property
     def travels(self) -> int:
         """Columns that it sends."""
-        return len(self.gathered) * self.cells - len(self.ones)
+        return self.brought - len(self.ones)
 
 
 @dataclass(frozen=True, slots=True)
@@ -426,8 +429,8 @@ class HelperJoin:
             )
             for s in self.summed
             for of_b in range(h)
-            for level in range(levels)
             for cells in product(*(range(each.cells) for each in self.beside))
+            for level in range(levels)
         )
 
     @property

@@ -167,7 +167,7 @@ def _several(spec: Spec, query: Query, helper: PartyId) -> Roles:
     def worth(side: Side) -> tuple[int, int]:
         most = spec.dataset(table_of(query, side)).max_rows_per_person
         domain = cells(dimensions(query, spec, side))
-        return (most, domain) if query.ordered else (domain, most)
+        return (most, domain) if query.ordered or query.compares else (domain, most)
 
     sides = range(len(query.tables))
     first = max(sides, key=worth)

@@ -48,6 +48,16 @@ def role_of(role: str, number: int) -> str:
     return f"{role}{number + 1}"
 
 
+def holding(table: int) -> str:
+    """The role that brings a table of a join with a helper, by the number of the table: a, b, d1, d2 ..."""
+    return "ab"[table] if table < 2 else role_of(BESIDE, table - 2)
+
+
+def table_of(role: str) -> int:
+    """The number of the table of such a role."""
+    return "ab".index(role) if role in ("a", "b") else int(role.removeprefix(BESIDE)) + 1
+
+
 def counts_of(plan: Plan) -> dict[str, int]:
     """How many parties play each role of a plan that many may."""
     several = {role: len(read.parties) for role, read in zip(HOLDERS, plan.reads, strict=False)}

@@ -30,7 +30,7 @@ def _used(join: HelperJoin, rows: int) -> Iterator[Used]:
     """Row by row: ``protocols/rows.py``."""
     assert join.rows is not None
     h, pairs, keyed, cased = join.b_cells, join.rows.pairs, join.rows.keyed, join.rows.cased
-    factors, compared = len(join.factors_a), 1 + max((pair.a for pair in pairs), default=-1)
+    factors, compared = len(join.factors_a), 1 + max((pair.a for pair in pairs if pair.tables[0] == 0), default=-1)
     condition = join.rows.condition
     branches = () if cased is None else tuple(when for when, _ in cased.branches)
     of_a = (leaf.number for each in (condition, *branches) for leaf in leaves(each) if leaf.kind == "a")

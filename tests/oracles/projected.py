@@ -5,17 +5,16 @@ from typing import Any
 
 from pets.ids import PartyId
 from pets.party import gate
-from pets.plan.cost import forecast
+from pets.plan.cost import forecast, parties_of
 from pets.spec.cards import load_cards
-from pets.spec.ir import Open, Plan
+from pets.spec.ir import Plan
 from tests.oracles.play import Transcript
 
 
 def roles_of(plan: Plan) -> Mapping[str, PartyId]:
-    """Who plays which role of a plan of two tables; the result party by its endpoint."""
-    join = plan.join
-    to = next(step for step in plan.steps if isinstance(step, Open)).to
-    return {"a": join.role_a, "b": join.role_b, "helper": join.helper, "result": PartyId(f"{to}:result")}
+    """Who plays which role of a plan; the result party by its endpoint."""
+    parties = parties_of(plan)
+    return parties | {"result": PartyId(f"{parties['result']}:result")}
 
 
 def as_planned(plan: Plan, transcript: Transcript) -> None:
@@ -23,7 +22,7 @@ def as_planned(plan: Plan, transcript: Transcript) -> None:
     found = forecast(plan, load_cards())
     assert sum(message.size for message in found.messages) == found.size == transcript.bytes()
     parties: Any = roles_of(plan)
-    for role in ("a", "b", "helper"):
+    for role in (role for role in parties if role != gate.RESULT):
         projected = [
             (each.role, each.label, each.slot.column, each.count)
             for each in gate.project_plan(plan, parties, role)

@@ -15,8 +15,11 @@ TABLES = (
 )
 
 
+OPS = ("=", "<>", "<", "<=", ">", ">=")
+
+
 def world(seed: int, *, alone: bool = False, tables: int = 3) -> drawn.World:
-    """Draw so many tables. ``alone``: nobody has two rows in one."""
+    """Draw so many tables. ``alone``: nobody has two rows but in one of them, if that."""
     draw = random.Random(f"{tables} tables {seed}")
     scheme = draw.choice(["text", "text", "nhs-number"])
     people = drawn._ids(draw, scheme, draw.choice([0, 1, 6, 8, 10, 12, 14]))
@@ -25,8 +28,9 @@ def world(seed: int, *, alone: bool = False, tables: int = 3) -> drawn.World:
     ]
     datasets: list[dict[str, Any]] = []
     rows: dict[str, Rows] = {}
+    several = draw.choice(["", *"abcuv"[:tables]])
     for (name, party), key, side in zip(TABLES, keys, "abcuv", strict=False):
-        k = 1 if alone else draw.choice([1, 1, 2, 3])
+        k = 1 if alone and side != several else draw.choice([1, 1, 2, 3])
         columns = drawn._columns(draw, key, scheme, side, False)
         rows[name] = drawn._rows(draw, columns, key, people, k)
         datasets.append(
@@ -73,6 +77,58 @@ def ask(seed: int, found: drawn.World) -> str:
     if by:
         lines.append("GROUP BY " + ", ".join(by))
     return "\n".join(lines)
+
+
+def ask_across(seed: int, found: drawn.World) -> str:
+    """Such a query with a condition across its tables, or a CASE over them as a group, or both."""
+    draw = random.Random(f"across {len(found.datasets)} {seed}")
+    while "DISTINCT" in (text := ask(draw.randrange(10**9), found)) or "USING" in text:
+        pass
+    lines = text.split("\n")
+    names = {table["name"]: table for table in found.datasets}
+    shown = [line.removeprefix("FROM ").split("JOIN ")[-1].split(" ON ")[0].split() for line in lines if _joins(line)]
+    both = [(each[-1], names[each[0]]) for each in shown]
+    kind = draw.choice(["where", "where", "case", "both"])
+    if kind != "case":
+        extra = _across(draw, both, 2)
+        place = next((at for at, line in enumerate(lines) if line.startswith("WHERE ")), None)
+        if place is None:
+            lines.insert(1 + len(both), f"WHERE {extra}")
+        else:
+            lines[place] += f" AND {extra}"
+    if kind != "where":
+        branches = "".join(
+            f"WHEN {_across(draw, both, 1)} THEN '{level}' " for level in "xyx"[: draw.choice([1, 2, 3])]
+        )
+        otherwise = draw.choice(["", "ELSE 'z' "])
+        case = f"CASE {branches}{otherwise}END AS level"
+        lines[0] = lines[0].replace("SELECT ", f"SELECT {case}, ", 1)
+        if lines[-1].startswith("GROUP BY "):
+            lines[-1] += ", level"
+        else:
+            lines.append("GROUP BY level")
+    return "\n".join(lines)
+
+
+def _joins(line: str) -> bool:
+    return line.startswith("FROM ") or "JOIN " in line
+
+
+def _across(draw: random.Random, both: list[tuple[str, dict[str, Any]]], depth: int) -> str:
+    """A condition on two tables or more, with conditions on one of them under the same AND, OR, NOT."""
+    if depth and draw.random() < 0.6:
+        parts = [_across(draw, both, depth - 1)]
+        parts.append(
+            _across(draw, both, depth - 1) if draw.random() < 0.6 else drawn._condition(draw, *draw.choice(both), 1)
+        )
+        return draw.choice([f"({parts[0]} OR {parts[1]})", f"({parts[1]} AND {parts[0]})", f"NOT ({parts[0]})"])
+    pair = draw.sample(both, 2)
+    of_type = [
+        [[f"{alias}.{n}" for n, c in table["columns"].items() if is_such(c)] for alias, table in pair]
+        for is_such in (lambda c: c["role"] == "measure", lambda c: c.get("type") == "date")
+    ]
+    left, right = draw.choice([columns for columns in of_type if all(columns)])
+    return f"{draw.choice(left)} {draw.choice(OPS)} {draw.choice(right)}"
 
 
 def for_exact(seed: int) -> drawn.World:

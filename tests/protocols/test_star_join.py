@@ -8,17 +8,17 @@ import pytest
 
 from pets.errors import PetsError
 from pets.kernels import okvs, permute, prf, tags
-from pets.party import gate, prepare
-from pets.plan.cost import forecast, join_numbers, parties_of
+from pets.party import prepare
+from pets.plan.cost import join_numbers, parties_of
 from pets.protocols import helper_join, rows
 from pets.protocols.rep3.sharing import Words
-from pets.spec.cards import load_cards
 from pets.spec.ir import Read
 from tests.oracles import random_queries as drawn
 from tests.oracles import several_tables
 from tests.oracles.direct import Direct, only, stream
 from tests.oracles.helper_join import families
 from tests.oracles.play import Transcript
+from tests.oracles.projected import as_planned
 from tests.protocols.test_helper_join import LENGTHS, altered
 from tests.test_several_tables import frozen
 
@@ -45,17 +45,7 @@ def further(direct: Direct) -> list[str]:
 def test_what_is_sent_is_what_gate_and_forecast_say(tables: int, tmp_path: Path) -> None:
     direct = one(tmp_path, tables=tables)
     assert len(further(direct)) == tables - 2
-    transcript, plan = direct.played(seed=1), direct.plan
-    found = forecast(plan, load_cards())
-    assert sum(message.size for message in found.messages) == found.size == transcript.bytes()
-    named = {r: party if r != "result" else f"{party}:result" for r, party in parties_of(plan).items()}
-    for role in ("a", "b", "helper", *further(direct)):
-        projected = [
-            (e.role, e.label, e.slot.column, e.count)
-            for e in gate.project_plan(plan, named, role)  # type: ignore[arg-type]
-            if e.sending
-        ]
-        assert projected == [(k[1], k[2], k[3], len(array)) for k, array in transcript.sent if k[0] == role]
+    as_planned(direct.plan, direct.played(seed=1))
 
 
 @SEVERAL

@@ -9,7 +9,7 @@ from pets.errors import SpecError
 from pets.spec.crossing import all_of
 from pets.spec.model import Spec
 from pets.spec.predicate import both, on_nulls
-from pets.spec.query import BOTH, Crossing, Predicate, Query
+from pets.spec.query import Crossing, Predicate, Query
 from pets.spec.sql.having import Having
 from pets.spec.sql.names import Names, Side, columns_in, near
 from pets.spec.sql.scan import find, refuse
@@ -31,19 +31,12 @@ def joint_query(spec: Spec) -> Query:
     where = tree.select.args.get("where")
     own, where_rows, note = rows.where(None if where is None else where.this)
     wheres = [both(first, second) for first, second in zip(on, own, strict=True)]
-    if len(sides) > 2 and (on_rows or where_rows):
-        problem = "compares columns of several tables, and more than two are joined"
-        advice = "compare columns with values, or join two tables"
-        raise tree.refuse("sql.tables", where or joins[-1], "WHERE", problem=problem, advice=advice)
     selected = Selected(names)
     outputs = selected.outputs(tree.select)
     if outer and not note:
         selected.matched(outputs)
     named = tuple(output for output, _ in outputs)
     grouped = selected.group_by(tree.select, outputs)
-    if len(sides) > 2 and any(ref.dataset == BOTH for ref in grouped):
-        problem, advice = "looks at several tables, and more than two are joined", "look at columns of one table"
-        raise tree.refuse("sql.tables", tree.select, "CASE", problem=problem, advice=advice)
     return Query(
         left=sides[0].dataset.name,
         right=sides[1].dataset.name,
