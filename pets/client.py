@@ -5,6 +5,7 @@
 final shares of the two parties that hold them, and opens nothing before all are in.
 """
 
+import contextlib
 import os
 import threading
 import time
@@ -170,6 +171,8 @@ class _Run:
         self._began = time.perf_counter()
         self._steps: list[StepCost] = []
         self._ends: dict[PartyId, str] = {}
+        self._early: dict[PartyId, bytes] = {}
+        """Receipts of parties whose part was over, and who may have left by the end."""
         self._starts: dict[PartyId, Future[bytes]] = {}
         self._link: Link | None = None
         self._stopping = False
@@ -265,6 +268,9 @@ class _Run:
                 self._steps.append(StepCost(party, event.name, (event.elapsed_ms - last) / 1000, event.moved))
                 last = event.elapsed_ms
             elif event.kind == "end":
+                if not event.code and party not in self._reviewed.spec.computing:
+                    with contextlib.suppress(PetsError):  # it is asked again at the end
+                        self._early[party] = self._server(party).receipt(self._handle)
                 self._ended(party, event)
             self._tell(party, event)
 
@@ -336,7 +342,7 @@ class _Run:
         for party in parties:
             while True:
                 try:
-                    receipts[party] = self._server(party).receipt(self._handle)
+                    receipts[party] = self._early.get(party) or self._server(party).receipt(self._handle)
                 except PetsError as error:
                     if error.code == "run.no-receipt" and not self._ends.get(party) and time.monotonic() < until:
                         time.sleep(0.05)

@@ -1,10 +1,11 @@
 """Receipts: what a party signs about a run, and how anyone checks a folder of them offline.
 
-A receipt is a statement about two digests, of the specification and of the run. It binds plan, cards, software,
-approvals, the older specification whose approvals they are if they cover this one, dataset commitments, spend, a digest
-of every message that its signer sent, and the head of its log. It holds names, digests, dates and sizes that follow
-from the plan. Of what was computed from records it has digests of the final shares, which the result party holds, and
-digests that are hidden by bytes that the signer keeps.
+A receipt is a statement about two digests, of the specification and of the run. Of a party that computes it says that
+the run was finished; of one that only brings rows, and may leave then, that all its messages had arrived. It binds
+plan, cards, software, approvals, the older specification whose approvals they are if they cover this one, dataset
+commitments, spend, a digest of every message that its signer sent, and the head of its log. It holds names, digests,
+dates and sizes that follow from the plan. Of what was computed from records it has digests of the final shares, which
+the result party holds, and digests that are hidden by bytes that the signer keeps.
 
 The client of a run keeps a folder::
 
@@ -44,6 +45,15 @@ Recompute = Callable[[bytes, Mapping[PartyId, bytes]], bytes]
 """From the bytes of plan.json and the final shares by party to the bytes of result.csv."""
 
 Instant = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00$")]
+
+
+Outcome = Literal["finished", "sent", "aborted"]
+"""How a run ended at a party. ``sent``: all that it had to send arrived, and what became of the run it does not say."""
+
+
+def outcome_of(spec: Spec, party: PartyId) -> Literal["finished", "sent"]:
+    """How a run ends well at a party: who computes stays until it is finished, who only brings rows need not."""
+    return "finished" if party in spec.computing else "sent"
 
 
 class SentMessage(Model):
@@ -101,7 +111,7 @@ class Receipt(Model):
     software: Text
     started: Instant
     ended: Instant
-    outcome: Literal["finished", "aborted"]
+    outcome: Outcome
     submitted_by: KeyText
     cover: Cover | None = None
     approvals: tuple[SignedApproval, ...]
@@ -146,7 +156,7 @@ def build_receipt(
     software: str,
     started: str,
     ended: str,
-    outcome: Literal["finished", "aborted"],
+    outcome: Outcome,
     author_key: bytes,
     approved: Approved,
     commitments: Mapping[str, str],
@@ -265,8 +275,9 @@ def _receipts(folder: Path, spec: Spec, keys: Mapping[str, PartyKeys]) -> dict[P
         receipt = verify_receipt(_bytes(path), signing, party=party)
         if receipt.party != party:
             raise ReceiptError("receipt.other-party", party=party, signer=receipt.party)
-        if receipt.outcome != "finished":
-            raise ReceiptError("receipt.statement", party=party, problem="it is about a run that was aborted")
+        if receipt.outcome != (good := outcome_of(spec, party)):
+            problem = f"it is about a run that was {receipt.outcome}, and not {good}"
+            raise ReceiptError("receipt.statement", party=party, problem=problem)
         found[party] = receipt
     return found
 
@@ -445,7 +456,8 @@ def _lines(
     yield f"run {first.run} of plan {first.plan}, software {first.software}"
     for party, receipt in receipts.items():
         sent = sum(message.bytes for message in receipt.sent)
-        yield f"{party}: receipt is signed by its server; {len(receipt.sent)} messages, {sent} bytes sent"
+        ended = "" if receipt.outcome == "finished" else ", when they had arrived"
+        yield f"{party}: receipt is signed by its server{ended}; {len(receipt.sent)} messages, {sent} bytes sent"
         yield f"{party}: approved by {', '.join(sorted(approvals[party]))}, valid on {_day(receipt)}"
         for dataset, commitment in sorted(receipt.commitments.items()):
             if party in spec.dataset(dataset).parties:

@@ -34,6 +34,7 @@ ENTRIES: Final[Mapping[str, frozenset[str]]] = {
     "run.refused": frozenset({"handle", "digest", "caller", "code"}),
     "run.agreed": frozenset({"handle", "run", "digest", "plan", "cards", "cover"}),
     "run.step": frozenset({"handle", "step"}),
+    "run.sent": frozenset({"handle", "run", "receipt", "opening"}),
     "run.finished": frozenset({"handle", "run", "receipt", "opening"}),
     "run.aborted": frozenset({"handle", "code", "peer", "step", "refused", "reason"}),
     "run.stopped": frozenset({"handle", "caller"}),

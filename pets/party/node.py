@@ -37,7 +37,7 @@ from pets.party.history import Guard, History
 from pets.party.ledger import Cap, Ledger
 from pets.party.log import Log
 from pets.party.runs import Console, Hellos, LiveRun
-from pets.party.state import State, StoredSnapshot, StoredSpec
+from pets.party.state import RunEvent, State, StoredSnapshot, StoredSpec
 from pets.plan.review import Reviewed
 from pets.spec.ir import Read
 from pets.spec.model import Dataset, Spec
@@ -428,16 +428,17 @@ class PartyNode:
                 self._ledger.settle(run.handle)
                 self._log.append("budget.settled", handle=run.handle)
             receipt = self._receipt(run, reviewed, approved, frozen, run.charges, started, outcome)
-            self._state.finish_run(run.handle, receipt)
+            ended = evidence.outcome_of(reviewed.spec, self.party)
+            self._state.finish_run(run.handle, receipt, RunEvent.SEND if ended == "sent" else RunEvent.FINISH)
             self._log.append(
-                "run.finished",
+                f"run.{ended}",
                 handle=run.handle,
                 run=outcome.run_id.hex(),
                 receipt=approvals.envelope_digest(receipt),
                 opening=outcome.opening.expose("this party's own log").hex(),
             )
-            self._outside.console(f"finished run {run.handle}")
-            code = ""
+            self._outside.console(f"{ended}{' all of' if ended == 'sent' else ''} run {run.handle}")
+            code, by = "", ended
         except PetsError as error:
             if isinstance(error, SourceError):
                 self._tell(error)
@@ -494,7 +495,7 @@ class PartyNode:
             software=__version__,
             started=started,
             ended=self._state.now(),
-            outcome="finished",
+            outcome=evidence.outcome_of(reviewed.spec, self.party),
             author_key=self._consent.stored(reviewed.digest).author_key,
             approved=approved,
             commitments={name: entry.commitment for name, entry in frozen.items()},

@@ -87,7 +87,7 @@ class LiveRun:
 
 
 class Hellos:
-    """Hellos that came before the local start: at most 64 in all and 16 of one peer, for 30 seconds, one each a run."""
+    """Hellos that came before the local start: at most 512, and 16 of one peer, for 30 seconds, one each a run."""
 
     def __init__(self) -> None:
         self._kept: dict[tuple[RunHandle, PartyId], tuple[float, bytes]] = {}

@@ -39,7 +39,7 @@ LOG: Final = logging.getLogger("pets.party.server")
 MAX_CALLS: Final = 512
 """Calls under way at one time, over all callers: each has a thread.
 
-In a run each of dozens of holders may be uploading, or waiting for the run's end."""
+In a run dozens of holders may be uploading."""
 
 CALLER_CALLS: Final = 48
 """Calls under way at one time for one caller."""

@@ -112,7 +112,7 @@ class Session:
     with the run id when all participants are about to run the same, before any message that depends on records; it may
     refuse. What ends a run first is its cause, everywhere: what follows from it (the echo of an abort, a closed link)
     never hides it. A run is finished here when every computing party's part is over, and aborted here when any party
-    ends it before that.
+    ends it before that. A party that only brings rows waits for nobody: its part is over when all of it has arrived.
     """
 
     def __init__(
@@ -290,8 +290,16 @@ class Session:
     def _conclude(self, link: Link) -> None:
         """This party's part is over: wait until that of everybody who computes is: so a run ends in one way everywhere.
 
-        Who only brings rows may be gone by then.
+        Who only brings rows does not wait, and nobody waits for it: the others go on without it.
         """
+        if self.party not in self.reviewed.spec.computing:
+            with self._changed:
+                self._may_go_on()
+                if link.error is not None:
+                    raise link.error
+                self._played = self._over = True
+                self._changed.notify_all()
+            return
         left = set(self._computing)
 
         def ask(peer: PartyId) -> None:

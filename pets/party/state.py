@@ -96,10 +96,14 @@ class Boundary(StrEnum):
 
 
 class RunState(StrEnum):
-    """Where a run is. Nothing leads out of FINISHED and ABORTED."""
+    """Where a run is. Nothing leads out of SENT, FINISHED and ABORTED.
+
+    SENT: of a party that only brings rows, when all of them have arrived. It need not stay to see what comes of it.
+    """
 
     STARTED = "started"
     RUNNING = "running"
+    SENT = "sent"
     FINISHED = "finished"
     ABORTED = "aborted"
 
@@ -108,6 +112,7 @@ class RunEvent(StrEnum):
     """What moves a run on."""
 
     HELLO = "agree on a run id"
+    SEND = "have sent"
     FINISH = "finish"
     ABORT = "be aborted"
 
@@ -115,6 +120,7 @@ class RunEvent(StrEnum):
 NEXT: Final[dict[tuple[RunState, RunEvent], RunState]] = {
     (RunState.STARTED, RunEvent.HELLO): RunState.RUNNING,
     (RunState.STARTED, RunEvent.ABORT): RunState.ABORTED,
+    (RunState.RUNNING, RunEvent.SEND): RunState.SENT,
     (RunState.RUNNING, RunEvent.FINISH): RunState.FINISHED,
     (RunState.RUNNING, RunEvent.ABORT): RunState.ABORTED,
 }
@@ -370,10 +376,10 @@ class State:
             state = _move(db, handle, RunEvent.HELLO)
             db.execute("UPDATE runs SET run_id = ?, state = ? WHERE handle = ?", (run_id, state, handle))
 
-    def finish_run(self, handle: RunHandle, receipt: bytes) -> None:
-        """Note that a run ended well, and keep its receipt."""
+    def finish_run(self, handle: RunHandle, receipt: bytes, event: RunEvent = RunEvent.FINISH) -> None:
+        """Note that a run ended well, or that all of this party's part was sent, and keep the receipt."""
         with self.transaction() as db:
-            row = (_move(db, handle, RunEvent.FINISH), self.now(), receipt, handle)
+            row = (_move(db, handle, event), self.now(), receipt, handle)
             db.execute("UPDATE runs SET state = ?, ended = ?, receipt = ? WHERE handle = ?", row)
 
     def abort_run(self, handle: RunHandle, code: str, receipt: bytes | None = None) -> None:

@@ -48,6 +48,11 @@ class Subject:
         return tuple(role for role in self.players if role != gate.RESULT)
 
     @cached_property
+    def bringing(self) -> frozenset[str]:
+        """Of these, roles of parties that only bring rows, and leave when theirs have arrived."""
+        return frozenset(role for role in self.servers if self.players[role] not in self.reviewed.spec.computing)
+
+    @cached_property
     def _projections(self) -> dict[str, tuple[Expected, ...]]:
         return {role: gate.project_plan(self.reviewed.plan, self.players, role) for role in self.servers}
 
@@ -212,7 +217,7 @@ def bends_of(subject: Subject, role: str, step: Expected) -> Iterator[Bent]:
         gate.NOT_ON_THE_CARD,
     )
     for other in subject.players:
-        if other in (role, at):
+        if other in (role, at) or other in subject.bringing:  # who may have left, and then meets nothing
             continue
         for name, stays in ((f"to {other} as well", True), (f"to {other} instead", False)):
 

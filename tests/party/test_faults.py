@@ -19,12 +19,12 @@ from pets.spec.cards import load_cards
 from pets.spec.joins import MODE_A
 from pets.spec.repeated import with_so_many
 from tests.party import faults
+from tests.party.held import CLINIC, HELD, HOLDERS, LEAKAGE, LEGAL, PARTY
 from tests.party.trials import Trials, deployed
 from tests.party.world import BOARD, COUNCIL, HELPER, SPEC, altered, homes, reviewed_of, stays
 
 MANY = (("max_runs = 3", "max_runs = 1000000"), ('schedule = "monthly"', ""))
 NOISE = SPEC[SPEC.index("[release.differential_privacy]") : SPEC.index("[security]")]
-LEAKAGE = SPEC[SPEC.index("[[security.leakage]]") : SPEC.index("[[security.leakage]]", SPEC.index("match_count"))]
 MODE_B = (("helper_join_a", "helper_join_b"), (LEAKAGE, ""))
 TOMLS = {
     "noised": altered(*MANY),
@@ -52,13 +52,7 @@ TOMLS["groups"] = altered(
 )
 TOMLS["mode b"] = altered(*MODE_B, base=TOMLS["noised"])
 TOMLS["exact, mode b"] = altered(*MODE_B, base=TOMLS["exact"])
-CLINIC, NORTH, SOUTH, TRUST = map(PartyId, ("clinic", "north", "south", "trust"))
-PARTY = """[[party]]
-name = "{0}"
-organisation = "The {0}"
-roles = ["{1}"]
-san = "spiffe://{0}.example/pets"
-"""
+TRUST = PartyId("trust")
 DATASET = """[[dataset]]
 name = "{0}"
 party = "{1}"
@@ -68,27 +62,6 @@ max_rows = 20
 pid = {{ role = "person id", scheme = "text" }}
 {2}
 """
-LEGAL = SPEC[SPEC.index("[legal.council]") : SPEC.index("[linkage]")]
-HELD = (
-    ('roles = ["input", "computing"]', 'roles = ["input"]'),
-    (
-        '[[party]]\nname = "statistics"',
-        "".join(PARTY.format(*each) for each in (("clinic", "input"), ("north", "computing"), ("south", "computing")))
-        + '[[party]]\nname = "statistics"',
-    ),
-    (
-        'party = "board"\nmax_rows_per_person = 2\nmax_rows = 40\n',
-        "max_rows_per_person = 2\n[dataset.holders]\nboard = 12\nclinic = 9\n",
-    ),
-    (
-        'party = "council"\nmax_rows_per_person = 1\nmax_rows = 40\n',
-        "max_rows_per_person = 1\n[dataset.holders]\ncouncil = 12\n",
-    ),
-    ("[linkage]", LEGAL.replace("council", "clinic") + "[linkage]"),
-    ('protocol = "helper_join_a"\n', ""),
-    (LEAKAGE, ""),
-)
-"""Stays that two hold, and three who compute."""
 TOMLS["many holders"] = altered(*HELD, base=TOMLS["noised"])
 TOMLS["many holders, exact"] = altered(
     *HELD,
@@ -159,13 +132,7 @@ def deployments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
                 {"protocols": ("helper_join_b",)} if "mode b" in name else {}
             )
             if "many holders" in name:
-                options = {
-                    "tables": {"clinic/stays": stays((PEOPLE[0], "old", 3), (PEOPLE[8], "young", 4))},
-                    "protocols": ("shared_join",),
-                    "holders": {"stays": (BOARD, CLINIC), "homes": (COUNCIL,)},
-                    "computing": (HELPER, NORTH, SOUTH),
-                    "least": 3 if "exact" in name else None,
-                }
+                options = {**HOLDERS, "least": 3 if "exact" in name else None}
             if name == "four tables":
                 few = pd.DataFrame({"pid": PEOPLE[2:8]}).astype("string")
                 options = {

@@ -205,6 +205,7 @@ def test_the_journal_follows_its_table() -> None:
     reach = {
         RunState.STARTED: (),
         RunState.RUNNING: (RunEvent.HELLO,),
+        RunState.SENT: (RunEvent.HELLO, RunEvent.SEND),
         RunState.FINISHED: (RunEvent.HELLO, RunEvent.FINISH),
         RunState.ABORTED: (RunEvent.ABORT,),
     }
@@ -213,8 +214,8 @@ def test_the_journal_follows_its_table() -> None:
         match event:
             case RunEvent.HELLO:
                 state.agree_run(H1, run_id)
-            case RunEvent.FINISH:
-                state.finish_run(H1, b"receipt")
+            case RunEvent.FINISH | RunEvent.SEND:
+                state.finish_run(H1, b"receipt", event)
             case RunEvent.ABORT:
                 state.abort_run(H1, "peer.gap")
 
