@@ -54,6 +54,17 @@ def test_equals_the_slow_twin(backend: str, length: int) -> None:
         assert permute.permutation(key(number), length).tolist() == slow_twin(key(number), length)
 
 
+@pytest.mark.parametrize("length", [0, 1, 2, 9, 256, 4001, 100_000])
+def test_two_steps_make_the_same_permutation(length: int) -> None:
+    """First to buckets, in order; then each place takes from its own bucket."""
+    buckets, starts, order = permute.in_two_steps(key(3), length)
+    thrown = np.argsort(buckets, kind="stable")
+    assert np.array_equal(thrown[order], permute.permutation(key(3), length))
+    bucket_of_place = np.repeat(np.arange(256), np.diff(starts.astype(np.int64)))
+    assert np.array_equal(bucket_of_place, bucket_of_place[order]), "no place takes from another bucket"
+    assert np.array_equal(bucket_of_place, np.sort(buckets))
+
+
 def test_backends_agree_over_many_tiles() -> None:
     results = []
     for backend in aes.features():

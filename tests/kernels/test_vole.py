@@ -66,6 +66,17 @@ def test_c_is_a_delta_plus_b(outputs: int) -> None:
     assert len({row.tobytes() for vector in (x.a, x.b, x.c) for row in vector}) == 3 * outputs
 
 
+@pytest.mark.parametrize(
+    "keys", [2**16, pytest.param(2**20, marks=pytest.mark.long), pytest.param(2**24, marks=pytest.mark.long)]
+)
+def test_c_is_a_delta_plus_b_at_every_size_of_the_design(keys: int) -> None:
+    aes.select(aes.features()[0])
+    gf128.select(gf128.features()[0])
+    x = made(binned.Size(keys).slots)
+    assert np.array_equal(x.c ^ x.b, gf128.multiply(x.a, x.delta))
+    assert x.a.any(axis=1).all() and x.b.any(axis=1).all()
+
+
 def test_all_back_ends_give_the_same_vectors() -> None:
     expected = made(3000)
     for cipher, field in zip(aes.features(), gf128.features(), strict=False):
