@@ -17,6 +17,7 @@ from pets.ids import PartyId
 from pets.party.config import read_client
 from pets.remote import network
 from pets.spec.parse import parse_toml
+from pets.transport.calls import Event
 from tests.oracles.many import boards, councils, many_toml, nhs_numbers
 from tests.party.world import reviewed_of
 
@@ -36,8 +37,11 @@ def net(deployment: Deployment, party: str) -> Network:
 
 @pytest.mark.long
 def test_two_boards_and_two_councils_the_whole_way(tmp_path: Path) -> None:
-    """Seven servers: what comes out is what SQL gives of the records of all, and the folder verifies."""
-    toml = many_toml(2, 2, sql=SQL, protection=CONTROL, truncate=False, edits=ONCE)
+    """Seven servers, of which those of the holders are killed once they have sent and signed: the three go on.
+
+    What comes out is what SQL gives of the records of all, and the folder verifies.
+    """
+    toml = many_toml(2, 2, sql=SQL, protection=CONTROL, truncate=False, edits=ONCE, rows=(30_000, 30_000))
     spec, rng, people = parse_toml(toml), random.Random(1), nhs_numbers(60)
     stays = {board: [rng.choice(people) for _ in range(70)] for board in boards(2)}
     stays = {
@@ -58,7 +62,7 @@ def test_two_boards_and_two_councils_the_whole_way(tmp_path: Path) -> None:
             file.writelines(f"{one},{tenure}\n" for one, tenure in homed.items())
     deployment = deploy(tmp_path / "parties", spec, files)
     reviewed = reviewed_of(toml)
-    with servers(deployment):
+    with servers(deployment) as running:
         net(deployment, "statistics").submit(toml)
         for party, approvers in deployment.approvers.items():
             person, key = next(iter(approvers.items()))
@@ -76,7 +80,14 @@ def test_two_boards_and_two_councils_the_whole_way(tmp_path: Path) -> None:
             server.approve(envelope)
             if party in (*stays, *homes):
                 server.snapshot(reviewed.digest)
-        result = net(deployment, "statistics").run(toml)
+
+        def leave(party: PartyId, event: Event) -> None:
+            if party in (*stays, *homes) and event.kind == "end":
+                running[party].child.kill()
+                running[party].child.wait(20)
+
+        result = net(deployment, "statistics").run(toml, progress=leave)
+        assert {party for party, process in running.items() if process.child.poll() is not None} == {*stays, *homes}
     rows: Counter[str] = Counter()
     met: dict[str, set[str]] = {tenure: set() for tenure in TENURES}
     for homed in homes.values():
@@ -95,3 +106,4 @@ def test_two_boards_and_two_councils_the_whole_way(tmp_path: Path) -> None:
     asked = ["verify", str(folder / "receipts" / "board-01.json"), "--directory", str(deployment.directory)]
     done = CliRunner().invoke(app, asked)
     assert done.exit_code == 0, done.output
+    assert done.output.count("when they had arrived") == 4

@@ -14,13 +14,14 @@ from pets import client
 from pets.errors import LinkError, PeerError, PetsError, RunError
 from pets.ids import PartyId, RunHandle
 from pets.party import hello
+from pets.party.node import PartyNode
 from pets.party.runs import LiveRun
 from pets.party.state import RunState
 from pets.protocols import helper_join
 from pets.protocols.base import Array, Send
 from pets.spec.canonical import canonical
 from pets.transport import frame, memory
-from pets.transport.calls import Event
+from pets.transport.calls import Caller, Event
 from pets.transport.link import Slot
 from pets.transport.memory import Passing, Tap
 from tests.party.world import (
@@ -741,7 +742,20 @@ def test_a_party_that_does_not_tell_its_end_leaves_the_run_aborted_everywhere(
     def broken(*_: object) -> None:
         raise LinkError("link.cut", peer=party)
 
-    monkeypatch.setattr(world.nodes[party], "conclude", broken)
+    def answers_late(node: PartyNode) -> Callable[[Caller, RunHandle], None]:
+        """One that was told before the others asked would finish alone: no protocol closes that gap (ADR 0015)."""
+        honest = node.conclude
+
+        def conclude(caller: Caller, asked: RunHandle) -> None:
+            if caller.party == party:
+                world.wait_for(lambda: node._runs[asked].session._stopped is not None)
+            honest(caller, asked)
+
+        return conclude
+
+    for each in COMPUTING:
+        made = broken if each == party else answers_late(world.nodes[each])
+        monkeypatch.setattr(world.nodes[each], "conclude", made)
     world.ready()
     with pytest.raises(RunError, match=r"run\.ended"):
         world.run(handle=handle)
