@@ -321,6 +321,14 @@ def test_a_holder_that_writes_numbers_of_rows_into_its_keys_changes_nothing() ->
             assert np.array_equal(opened(done), one.oracle())
 
 
+@pytest.mark.parametrize("reach", [2, 3, 4, 7, 16])
+def test_a_row_is_added_to_fewer_rows_than_the_bound_however_many_a_holder_makes_up(reach: int) -> None:
+    """protocols/shared_join/README.md: fewer than the next power of two of the declared rows a person."""
+    one = case([table(*[(ANN, 0, 1)] * 40)], [table((ANN, 0, 3))], once=frozenset())
+    pairs = opened(play(oracle.roles(one, 1, reach=reach), seed=1))[0, 0]
+    assert pairs == 2 ** (reach - 1).bit_length() - 1
+
+
 def test_an_order_that_is_none_is_refused() -> None:
     with pytest.raises(PeerError, match=r"peer\.positions"):
         run(random_case(5), alter=at("second", "jopen", lambda array: array + np.uint64(1)))
