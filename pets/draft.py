@@ -24,6 +24,7 @@ from pets.spec.joins import MODE_A, MODE_B, STAR
 from pets.spec.model import DESIGN, Spec
 from pets.spec.parse import parse_toml, spec_of
 from pets.spec.sql import bind
+from pets.spec.sql.joint import MOST
 from pets.spec.write import to_toml
 
 ANALYST: Final = "analyst"
@@ -67,7 +68,7 @@ def draft(
     ``control``:         disclosure control of an exact table instead of noise: {"preset": "ons-10"}, or any other
                          fields of [release.disclosure_control]. ``epsilon`` and ``weights`` say nothing then.
     ``helper_epsilon``:  of the helper's noisy count of matches; None for a helper that learns declared sizes only, as
-                         it does where three tables are joined.
+                         it does where more than two tables are joined.
     ``on``:              the person id: a column that all tables have, or table to column; found if only one is common.
     ``rows_per_person``: the most rows that count of one person, for all tables or by table; the greatest number that
                          occurs if it is left out. More rows are truncated.
@@ -76,11 +77,11 @@ def draft(
     Raises:              ConfigError config.local that says what is missing.
     """
     used = [table for table in given if re.search(rf"\b{re.escape(table.name)}\b", sql, re.IGNORECASE)]
-    if len(used) not in (2, 3):
+    if not 2 <= len(used) <= MOST:
         names = ", ".join(table.name for table in given)
         problem = (
             f"the query names {len(used)} of the tables {names}; it takes two, as in FROM one JOIN other USING (id), "
-            "or three"
+            f"or up to {MOST}"
         )
         raise ConfigError("config.local", problem=problem)
     frames = {table.name: _frame(table.source) for table in used}
