@@ -535,7 +535,7 @@ def test_a_bug_while_saying_hello_ends_the_run_everywhere(world: World) -> None:
         assert "internal.bug" in fails(world).text
     finally:
         threading.excepthook = hook
-    assert world.transcript == []
+    assert {sent.sender for sent in world.transcript} <= {COUNCIL}  # who met everybody, and could not know
 
 
 def test_a_peer_that_never_says_hello_ends_the_run_at_the_deadline(hasty: World) -> None:
