@@ -122,17 +122,18 @@ def test_a_run_ends_well_though_its_holders_have_left(world: AnyWorld, evidence:
         assert "run.sent" in kinds and "run.finished" not in kinds and "budget.settled" in kinds
 
 
-@pytest.mark.parametrize(("party", "outcome"), [(BOARD, "finished"), ("north", "sent"), (COUNCIL, "aborted")])
-def test_a_receipt_that_says_more_or_less_than_its_signer_can_know_is_refused(
-    world: AnyWorld, evidence: Path, party: str, outcome: str
-) -> None:
+def test_a_receipt_that_says_more_or_less_than_its_signer_can_know_is_refused(world: AnyWorld, evidence: Path) -> None:
     """A holder does not know that a run finished; one of the three that only sent does not stand by the table."""
-    file = evidence / "receipts" / f"{party}.json"
-    said = claimed(file.read_bytes())
-    said["predicate"]["outcome"] = outcome
-    file.write_bytes(sign(said, world.signing[PartyId(party)]))
-    with pytest.raises(ReceiptError, match=r"receipt\.statement"):
-        verify_evidence(evidence, keys=keys(world), recompute=result.recompute(TOML))
+    for party, outcome in ((BOARD, "finished"), (PartyId("north"), "sent"), (COUNCIL, "aborted")):
+        file = evidence / "receipts" / f"{party}.json"
+        genuine = file.read_bytes()
+        said = claimed(genuine)
+        said["predicate"]["outcome"] = outcome
+        file.write_bytes(sign(said, world.signing[party]))
+        with pytest.raises(ReceiptError, match=r"receipt\.statement"):
+            verify_evidence(evidence, keys=keys(world), recompute=result.recompute(TOML))
+        file.write_bytes(genuine)
+    assert verify_evidence(evidence, keys=keys(world), recompute=result.recompute(TOML))
 
 
 def fails(world: AnyWorld) -> PetsError:
