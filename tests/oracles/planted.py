@@ -8,8 +8,14 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from pets.check import flow, knowledge
 from pets.check.knowledge import Case
-from pets.spec.cards import cards_folder
+from pets.check.labels import Verdict
+from pets.errors import InternalError, SpecError
+from pets.spec.cards import Card, cards_folder, load_cards, parse_card
+from pets.spec.ir import Plan
+from pets.spec.model import Spec
+from pets.spec.query import Query
 
 TEXT = (cards_folder() / "helper_join_a" / "card.toml").read_text(encoding="utf-8")
 
@@ -402,3 +408,29 @@ TELLS_NOBODY = {
     "mask(s_ab, noise, summed) from s_bc": "the same",
 }
 """Edits after which nobody within the model learns more; both checkers say so, and agree on everybody beyond it."""
+
+
+Asked = tuple[Spec, Query, Plan]
+
+
+def judged(name: str, text: str, of: Callable[[Card], Asked]) -> tuple[Verdict, Verdict] | None:
+    """What both checkers say of a question under an edited card; None if it does not load, or its terms are none.
+
+    Whatever the second finds, the first refuses, too.
+    """
+    try:
+        card = parse_card(text.encode(), file=name)
+        spec, query, plan = of(card)
+        cards = {**load_cards(), card.id: card}
+        first, second = flow.judge(spec, query, cards), knowledge.judge(plan, spec, cards)
+    except (SpecError, InternalError) as error:
+        assert error.code in ("card.field", "plan.terms"), name
+        return None
+    assert first.errors or not second.errors, name
+    return first, second
+
+
+def passes(found: tuple[Verdict, Verdict]) -> bool:
+    """True if neither checker refuses it, and they say the same."""
+    first, second = found
+    return not first.errors and first.matrix.differences(second.matrix) == ()
