@@ -142,9 +142,6 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "conjoin": Operation(_conjoin, lambda x, y: [x & y], work=64, xor=True, right=_same_planes),
     "less_than": Operation(compare.less_than, lambda x, y: _bit(x.view(np.int64) < y.view(np.int64)), card="negative"),
     "equal": Operation(compare.equal, lambda x, y: _bit(x == y), below=4, card="is_zero"),
-    "divided": Operation(
-        lambda ctx, x: compare.divided(ctx, x, 5), lambda x: [x // np.uint64(5)], columns=1, bits=5, below=31
-    ),
     "quotient": Operation(
         lambda ctx, x: rounding.quotient(ctx, x, 5), lambda x: [_floor(x, 5)], columns=1, bits=5, below=60
     ),

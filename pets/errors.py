@@ -262,7 +262,7 @@ CODES: Final[dict[str, Code]] = {
         "declare a narrower range, or fewer places",
     ),
     "leak.order-range": Code(
-        "{column}: its values are not rounded to a step, or are 2^30 steps apart or more",
+        "{column}: its values are not rounded to a step, or come to 2^39 units of its last place",
         "write its step in round_values_to, or declare a narrower range",
     ),
     "leak.dominance-range": Code(

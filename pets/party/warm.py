@@ -37,7 +37,7 @@ from pets.kernels.jit import U64Array
 from pets.protocols import helper_join, helper_join_b
 from pets.protocols.base import Array, Receive, Role, Send
 from pets.protocols.codec import require_little_endian
-from pets.protocols.rep3 import compare, order, sharing
+from pets.protocols.rep3 import compare, order, rounding, sharing
 from pets.secret import Secret
 
 _TRY_S = 120
@@ -196,7 +196,7 @@ def _shares(me: int, keys: list[Secret[bytes]], value: U64Array) -> Role[None]:
     none = yield from compare.is_zero(ctx, x)
     low, zero = yield from compare.to_words(ctx, sharing.stacked(small, none))
     some = yield from compare.select(ctx, low, x, zero)
-    fifths = yield from compare.divided(ctx, some, 5)
+    fifths = yield from rounding.quotient(ctx, some, 5)
     key, (beside,) = yield from order.sorted_by(ctx, fifths, 4, [x])
     yield from sharing.opened(ctx, (yield from sharing.inner_product(ctx, [(key, beside)])))
 

@@ -18,8 +18,9 @@ import numpy.typing as npt
 
 from pets.errors import InternalError
 from pets.protocols.base import Role
-from pets.protocols.rep3 import compare, order, sharing
+from pets.protocols.rep3 import order, sharing
 from pets.protocols.rep3.groups import Rank, counted, grouped, marked
+from pets.protocols.rep3.rounding import quotient
 from pets.protocols.rep3.sharing import Context, Words
 
 U64 = npt.NDArray[np.uint64]
@@ -77,8 +78,8 @@ def statistics(
              its list, (listed,), any where no row lies; or instead ``key``: the cell of each row, (rows,), where
              groups are told apart on shares. Results (cells,).
     Sizes:   a word a row from a, without ``key``; for each column ``mul``: a word a row, then ``sorted_by``,
-             ``marked``, ``mul`` and ``grouped`` of cells + 1 rows more, and ``divided`` of a cell for each statistic
-             that is.
+             ``marked``, ``mul`` and ``grouped`` of cells + 1 rows more, and ``quotient`` of a cell for each statistic
+             that is divided.
     Learned: nothing: only operations of rep3 that tell nothing.
     Raises:  PeerError peer.positions as they do.
     """
@@ -125,7 +126,7 @@ def _of(ctx: Context, shape: Shape, column: Column, summed: Sequence[Words], cel
             first = first + other
         if statistic.divisor > 1:
             half = sharing.public(ctx, statistic.divisor // 2, shape.cells)
-            first = yield from compare.divided(ctx, first + half, statistic.divisor)
+            first = yield from quotient(ctx, first + half, statistic.divisor)
         found.append(first)
     return found
 

@@ -23,8 +23,8 @@ from pets.spec.query import Aggregate, ColumnRef, Statistic
 PERSONS_A_PLACE = 3
 """Persons of the smallest group that is shown for each value of a single person that is shown of it."""
 
-MAX_DIVIDED = 2**31
-"""What is divided by a public number stays below this."""
+MAX_ORDERED = 2**40
+"""What is put in order, beside the number of its cell, and is divided stays below this: all together below 2^62."""
 
 
 def sorts(spec: Spec, guarded: Protected, control: Control) -> tuple[tuple[Sorted, ...], tuple[ShownOrder, ...]]:
@@ -99,5 +99,5 @@ def _measured(spec: Spec, column: ColumnRef, control: Control) -> tuple[int, int
 
 
 def fits(low: int, high: int, step: int) -> bool:
-    """True if values of this range are few enough steps of this size to be divided by it."""
-    return 2 * (high - low + 2 * step) + step < MAX_DIVIDED
+    """True if values of this range, and two of them together, are narrow enough to be put in order and divided."""
+    return 2 * (high - low + 2 * step) + step < MAX_ORDERED

@@ -86,7 +86,7 @@ def _ordered(join: HelperJoin, rows: int) -> Iterator[Used]:
         yield "grouped", {"n": n, "bits": 1, "columns": points, "groups": cells}
         for statistic in each.statistics:
             if statistic.divisor > 1:
-                yield "divided", {"n": cells, "bits": statistic.divisor}
+                yield "quotient", {"n": cells, "bits": statistic.divisor}
 
 
 def _keyed(join: HelperJoin, rows: int) -> Iterator[Used]:

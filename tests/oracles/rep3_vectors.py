@@ -70,7 +70,6 @@ PROGRAMS: Mapping[str, Callable[..., Role[Words]]] = {
     "negative, to_words": lambda ctx, x, y: _first_plane(compare.negative)(ctx, x),
     "is_zero, to_words": lambda ctx, x, y: _first_plane(compare.is_zero)(ctx, x - sharing.public(ctx, 5, ROWS)),
     "to_bits, to_words": lambda ctx, x, y: _to_bits(ctx, x),
-    "divided": lambda ctx, x, y: compare.divided(ctx, x - x + sharing.public(ctx, 2**31 - 1, ROWS), 7),
     "sorted_by": _sorted,
 }
 

@@ -29,7 +29,7 @@ PROGRAM = [
     ("negative", {"n": ROWS, "bits": 1}),
     ("to_words", {"n": ROWS, "bits": 1}),
     ("select", {"n": ROWS, "bits": 1}),
-    ("divided", {"n": ROWS, "bits": 5}),
+    ("quotient", {"n": ROWS, "bits": 5}),
     ("sorted_by", {"n": ROWS, "bits": 4}),
     ("midpoint", {"n": ROWS, "bits": 5}),
     ("inner_products", {"n": 1, "bits": 1}),
@@ -48,7 +48,7 @@ def program(ctx: Context, value: np.ndarray[Any, Any]) -> Role[Any]:
     small = yield from compare.negative(ctx, counts - sharing.public(ctx, 10, ROWS))
     (low,) = yield from compare.to_words(ctx, small)
     kept = yield from compare.select(ctx, low, sharing.public(ctx, 0, ROWS), counts)
-    fifths = yield from compare.divided(ctx, kept, 5)
+    fifths = yield from rounding.quotient(ctx, kept, 5)
     ordered, _ = yield from order.sorted_by(ctx, fifths, 4, [counts])
     middles = yield from rounding.midpoint(ctx, ordered, 5)
     squares = yield from products.inner_products(ctx, ordered, ordered, ROWS)

@@ -132,23 +132,6 @@ def test_a_chosen_value() -> None:
     assert np.array_equal(run(compare.select, chosen, x, y).value, np.where(chosen == 1, x, y))
 
 
-@pytest.mark.parametrize(
-    "divisor", [2, 3, 5, 7, 10, 100, 2**16, 1_000_003, 2**31 - 1, 2**31, 2**31 + 1, 2**32 - 1, 2**32]
-)
-def test_division_is_exact_to_the_ends_of_its_range(divisor: int) -> None:
-    rng = np.random.default_rng(divisor)
-    multiples = np.arange(1, 40, dtype=np.uint64) * np.uint64(divisor)
-    edges = np.concatenate([multiples - np.uint64(1), multiples, np.array([0, 1, 2**31 - 1], np.uint64)])
-    x = np.concatenate([edges[edges < 2**31], rng.integers(0, 2**31, 100).astype(np.uint64)])
-    assert np.array_equal(run(lambda ctx, x: compare.divided(ctx, x, divisor), x).value, x // np.uint64(divisor))
-
-
-@pytest.mark.parametrize("divisor", [-1, 0, 1, 2**32 + 1])
-def test_a_divisor_out_of_range_is_refused_before_anything_is_sent(divisor: int) -> None:
-    with pytest.raises(ValueError, match="divisor"):
-        run(lambda ctx, x: compare.divided(ctx, x, divisor), values(1, 3))
-
-
 @pytest.mark.parametrize("first", range(3))
 def test_two_parts_become_shares(first: int) -> None:
     x, part = values(1, 70), values(2, 70)
@@ -249,7 +232,6 @@ def _operation(name: str, bits: int) -> tuple[Run, int]:
         "to_bits": (lambda ctx, x: compare.to_bits(ctx, x, bits), 1),
         "to_words": (planes(compare.to_words), 1),
         "select": (compare.select, 3),
-        "divided": (lambda ctx, x: compare.divided(ctx, x, bits), 1),
         "shuffled": (lambda ctx, x, y: order.shuffled(ctx, [x, y]), 2),
         "sorted_by": (lambda ctx, x, y: order.sorted_by(ctx, x, bits, [y]), 2),
     }
@@ -289,9 +271,7 @@ def received(played: Played, party: str) -> U64:
     return np.concatenate([np.empty(0, np.uint64), *got])
 
 
-@pytest.mark.parametrize(
-    "name", ["multiply", "conjoin", "negative", "is_zero", "to_bits", "divided", "shuffled", "from_two"]
-)
+@pytest.mark.parametrize("name", ["multiply", "conjoin", "negative", "is_zero", "to_bits", "shuffled", "from_two"])
 def test_what_a_party_gets_is_uniform_whatever_the_values(name: str) -> None:
     """Bits of all received words, under constant inputs: each of 64 positions is 1 about half the time.
 

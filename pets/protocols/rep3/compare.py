@@ -190,26 +190,3 @@ def _rows_of(planes: U64Array, rows: int) -> U64Array:
 def select(ctx: Context, chosen: Words, x: Words, y: Words) -> Role[Words]:
     """x where ``chosen`` is 1, y where it is 0. Sizes: ``mul``: a word a row; 1 round."""
     return y + (yield from multiply(ctx, chosen, x - y))
-
-
-def divided(ctx: Context, x: Words, divisor: int) -> Role[Words]:
-    """x // divisor for 0 <= x < 2^31 and a public divisor from 2 to 2^32: exact, never off by one.
-
-    Sizes:   ``in``: s + 1 planes and 3 words a row; ``and``: at most 3 s + 1 planes; ``mul``: 2 words a row.
-    Raises:  ValueError on a divisor out of range: the plan's doing, never a peer's. A row out of range gives garbage.
-    Source:  our design (protocols.md 4.6): the shift of x m by s bits from its two summands, with both carries.
-    """
-    if not 2 <= divisor <= 2**32:
-        raise ValueError("a public divisor is 2 to 2^32")
-    shift = 31 + (divisor - 1).bit_length()
-    product = x.times(-(-(2**shift) // divisor))
-    a, b = yield from two_summands(ctx, product)
-    top = slice(63, 64)
-    low = yield from carry(ctx, a[slice(0, shift)], b[slice(0, shift)])
-    wrapped = a[top] ^ b[top] ^ (yield from conjoin(ctx, a[top], b[top]))
-    carried, wraps = yield from to_words(ctx, stacked(low, wrapped))
-    above = (product.own + product.next) >> np.uint64(shift) if ctx.me == 0 else None
-    first = yield from given(ctx, 0, above, x.rows)
-    third = _component_2(ctx, product)
-    second = known_to_two(ctx, 2, None if third is None else third >> np.uint64(shift), x.rows)
-    return first + second + carried - wraps.times(2 ** (64 - shift))
