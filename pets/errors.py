@@ -138,7 +138,12 @@ CODES: Final[dict[str, Code]] = {
     "peer.hello": Code("{peer} sent a hello that is none", "compare the versions of both servers", "INVALID_ARGUMENT"),
     "peer.positions": Code("message {label} repeats a position or leaves its range", "start a new run"),
     "peer.element": Code(
-        "the bytes at place {place} of a list encode no element of the group, or its identity", "start a new run"
+        "the bytes at place {place} of {label} encode no element of the group, or its identity", "start a new run"
+    ),
+    "peer.twice": Code("places {first} and {second} of message {label} have one element", "start a new run"),
+    "peer.other-set": Code(
+        "{label} is of another run, or was made in another way: not even the entry that both bring is in common",
+        "compare specification and software with them, and start a new run",
     ),
     "peer.tags": Code("a list of tags is not what the card says: {problem}", "start a new run"),
     "peer.frame": Code("{peer} sent a frame that is none: {problem}", "start a new run", "INVALID_ARGUMENT"),

@@ -150,10 +150,11 @@ def hash_to_group(strings: Sequence[bytes], *, tag: bytes) -> U8Array:
     return _mapped(_expanded(strings, tag))
 
 
-def multiply(points: U8Array, scalar: Secret[bytes]) -> U8Array:
+def multiply(points: U8Array, scalar: Secret[bytes], *, label: str = "a list", first: int = 0) -> U8Array:
     """Multiply each element by the scalar. All are good, or there is no result.
 
-    Shapes:  points (n, 32) uint8, encodings; (n, 32) uint8, same order.
+    Shapes:  points (n, 32) uint8, encodings; (n, 32) uint8, same order. A refusal speaks of the list ``label``, in
+             which the first of these has the place ``first``.
     Learned: nothing of the scalar from the time it takes, nor of which elements are good.
     Raises:  PeerError with the place of the first that encodes nothing, or the identity, or in a second way;
              InternalError if the scalar is 0, or not below the order of the group; ValueError on a wrong shape.
@@ -166,7 +167,7 @@ def multiply(points: U8Array, scalar: Secret[bytes]) -> U8Array:
     out = np.empty(points.shape, np.uint8)
     place = _PROVIDERS[_selected].multiply(_given(points), factor, out)
     if place != len(points):
-        raise PeerError("peer.element", place=place)
+        raise PeerError("peer.element", place=first + place, label=label)
     return out
 
 

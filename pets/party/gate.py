@@ -47,6 +47,9 @@ _REFUSALS: Final = frozenset(
         "peer.gap",
         "peer.order",
         "peer.positions",
+        "peer.element",
+        "peer.twice",
+        "peer.other-set",
     }
 )
 """Errors that are about one message."""

@@ -34,7 +34,7 @@ from pets.kernels import (
 )
 from pets.kernels.blkacc import Code
 from pets.kernels.jit import U64Array
-from pets.protocols import helper_join, helper_join_b
+from pets.protocols import dh_psi, helper_join, helper_join_b
 from pets.protocols.base import Array, Receive, Role, Send
 from pets.protocols.codec import require_little_endian
 from pets.protocols.rep3 import compare, order, rounding, sharing
@@ -73,16 +73,19 @@ def prepare_kernels(say: Callable[[str], None] = lambda line: None) -> str:
 
 
 def prepare_group() -> str:
-    """Select the best provider of the group of intersections that passes its self-test. Returns its name.
+    """Select the best provider of the group of intersections that passes its self-test, and compile what they take.
 
-    Apart from ``prepare_kernels``, because few runs need it, and it compiles for some seconds on a new machine.
+    Returns its name. Apart from ``prepare_kernels``, because few runs need it, and it compiles for some seconds on a
+    new machine.
     """
     global _group_ready
+    prepare_kernels()
     with _lock:
         if _group_ready:
             return curve.selected()
         _choose(curve)
         curve.self_test(curve.selected())  # here too: it compiles every kernel of the provider, or loads it
+        rehearse_cardinality()
         _group_ready = True
     return curve.selected()
 
@@ -199,6 +202,15 @@ def _shares(me: int, keys: list[Secret[bytes]], value: U64Array) -> Role[None]:
     fifths = yield from rounding.quotient(ctx, some, 5)
     key, (beside,) = yield from order.sorted_by(ctx, fifths, 4, [x])
     yield from sharing.opened(ctx, (yield from sharing.inner_product(ctx, [(key, beside)])))
+
+
+def rehearse_cardinality() -> None:
+    """Count what two sets of three made-up identifiers have in common, for the same reason."""
+    shape = dh_psi.Shape(n_a=4, n_b=4, n_list_a=5, n_list_b=5, t=6)
+    tied = dh_psi.Binding(digest=bytes(32), run_id=bytes(32))
+    drawn = [Secret(bytes([number]) * dh_psi.ENTROPY_BYTES) for number in (1, 2)]
+    ids = digits.ten_digits(np.arange(3))
+    _play({"a": dh_psi.party_a(shape, ids, tied, drawn[0]), "b": dh_psi.party_b(shape, ids, tied, drawn[1])})
 
 
 def rehearse_vectors() -> None:

@@ -35,6 +35,7 @@ RESERVED = {
 }
 """Labels of keys that no term may take for anything else."""
 _ELEMENTS = {"word": 8, "u32": 4}
+POINT_BYTES = 32
 When = Literal["plain", "product", "always", "computed", "joined", "keyed"]
 _WHENS = (
     ["always"],
@@ -47,7 +48,10 @@ _WHENS = (
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """Type of one element: ``width`` bytes each; ``kind`` is "word" (u64), "u32" or "bytes" (a row of bytes)."""
+    """Type of one element: ``width`` bytes each; ``kind`` is "word" (u64), "u32" or "bytes" (a row of bytes).
+
+    "point" on a card is a row of ``POINT_BYTES``: an element of the group ristretto255, in its one encoding.
+    """
 
     kind: Literal["word", "u32", "bytes"]
     width: int
@@ -82,6 +86,8 @@ class Message:
         """Element type under the public parameters: "bytes[t]" takes its width from a parameter or formula."""
         if self.element in _ELEMENTS:
             return Element(self.element, _ELEMENTS[self.element])  # type: ignore[arg-type]
+        if self.element == "point":
+            return Element("bytes", POINT_BYTES)
         return Element("bytes", parse_formula(self.element[len("bytes[") : -1]).evaluate(names))
 
 
@@ -219,7 +225,7 @@ class _Message(_Strict):
     to: str
     term: str
     carries: list[str]
-    element: Annotated[str, Field(pattern=r"^(word|u32|bytes\[[a-z0-9_ +*/]+\])$")]
+    element: Annotated[str, Field(pattern=r"^(word|u32|point|bytes\[[a-z0-9_ +*/]+\])$")]
     columns: str
     count: str
 
@@ -530,6 +536,8 @@ def _check_labels(terms: list[Term], file: str) -> None:
                 serves.setdefault((key, ""), set()).add("tags")
             case "checks":
                 serves.setdefault((key, ""), set()).add("words of check")
+            case "times":
+                serves.setdefault((key, ""), set()).add("a scalar")
             case "noise" | "local" if rest != ["summed"]:
                 problem = f"{call.head} is drawn for each summed column, not by {', '.join(rest)}"
                 raise SpecError("card.field", file=file, path=f"{call.head} of {key}", problem=problem)

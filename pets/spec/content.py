@@ -12,7 +12,7 @@ MATCH = "match"
 SUMS = "sums"
 """The shared value that is released."""
 
-KINDS: Mapping[str, str] = {"word": "words", "u32": "places"}
+KINDS: Mapping[str, str] = {"word": "words", "u32": "places", "point": "points"}
 """What a term has to be by the element of its message; bytes are tags."""
 
 _WORDS = frozenset({"values", "local", "noise", "mask", "zero", "share", "part", "checks", "numbers", "computed"})
@@ -27,10 +27,11 @@ def wanted(element: str) -> str:
 
 
 def kind(term: Term, sent: Mapping[str, str]) -> str:
-    """``words``, ``places``, ``tags``, or the empty text for what cannot be sent.
+    """``words``, ``places``, ``tags``, ``points``, or the empty text for what cannot be sent.
 
-    ``sent``: by message the kind that it has; other names stand for shared values. Places and tags are in one order at
-    most, and tags are sent by who makes them: whoever looks for an order has to find it.
+    ``sent``: by message the kind that it has; other names stand for shared values. Places, tags and elements of the
+    group are in one order at most, and tags are sent by who makes them: whoever looks for an order has to find it.
+    Elements are multiplied once by each term, so that it says who can undo what.
     """
     match term:
         case "match":
@@ -45,11 +46,17 @@ def kind(term: Term, sent: Mapping[str, str]) -> str:
             return "tags"
         case Call("ends", (Call("groups", _),)):
             return "places"
-        case Call("sort", (Call("tags", _),)):
+        case Call("times", (_, Call("points", _))):
+            return "points"
+        case Call("times", (_, str(name))) if sent.get(name) == "points":
+            return "points"
+        case Call("cut", (Call("times", _) as inner,)) if kind(inner, sent) == "points":
             return "tags"
+        case Call("sort", (Call("tags" | "cut", _) as inner,)):
+            return kind(inner, sent)
         case Call("permute", (_, inner)):
             found = kind(inner, sent)
-            plain = isinstance(inner, str) or (isinstance(inner, Call) and inner.head in ("tags", "ends"))
+            plain = isinstance(inner, str) or (isinstance(inner, Call) and inner.head in ("tags", "ends", "times"))
             return found if found == "words" or plain else ""
         case Call("gather", (inner, places)):
             return "words" if (kind(inner, sent), kind(places, sent)) == ("words", "places") else ""

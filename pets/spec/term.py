@@ -68,10 +68,14 @@ HEADS: Final[Mapping[str, tuple[str, ...]]] = {
     "perm": ("key", "label"),
     # what is no vector of words
     "tags": ("key", "list", "list*"),
+    "points": ("list", "list*"),
+    "times": ("key", "term"),
+    "cut": ("term",),
     "sort": ("term",),
     "keys": ("role",),
     "dummies": ("key",),
     "fillers": ("role",),
+    "agreed": ("role",),
     "ends": ("list",),
     "groups": ("role",),
 }
