@@ -7,7 +7,7 @@ PEERS := .venv-peers
 ACRO := .venv-acro
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --constraint constraints.txt
 
-.PHONY: demo test test-long lint types wire bench-join bench-many bench-star bench-rep3 bench-peers bench-check bench-tpch bench-freeze postgres clean help
+.PHONY: demo test test-long lint types wire bench-join bench-many bench-star bench-rep3 bench-peers bench-psi bench-check bench-tpch bench-freeze postgres clean help
 
 help:
 	@sed -n 's/^##//p' $(MAKEFILE_LIST)
@@ -83,6 +83,11 @@ $(PEERS)/done: benchmarks/peers/requirements.txt
 bench-peers: $(VENV)/test
 	@$(MAKE) --no-print-directory $(PEERS)/done || echo "Peers could not be installed." >&2
 	@$(BIN)/python -m benchmarks.peers
+
+## make bench-psi   how many ids two parties have in common, beside SPU and OpenMined PSI: two server processes over loopback
+bench-psi: $(VENV)/test
+	@$(MAKE) --no-print-directory $(PEERS)/done || echo "Peers could not be installed." >&2
+	@$(BIN)/python -m benchmarks.psi
 
 ## make bench-tpch  two queries of TPC-H between two organisations, at scale factor 0.1
 bench-tpch: $(VENV)/test

@@ -1,0 +1,50 @@
+"""The benchmark of counting without a helper: its sets, what is said of peers, and a small run (long)."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import psi
+from benchmarks.common import Case
+from benchmarks.peers.made_up import ids_of, shared_by
+
+
+@pytest.mark.parametrize("items", [0, 1, 2, 999, 10_000])
+def test_made_up_sets_are_distinct_and_have_half_in_common(items: int) -> None:
+    sets = [set(ids_of(rank, items)) for rank in range(2)]
+    assert [len(each) for each in sets] == [items, items]
+    assert len(sets[0] & sets[1]) == shared_by(items)
+    assert {len(one) for each in sets for one in each} <= {10}
+
+
+def beside(python: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[list[dict[str, object]], list[str]]:
+    monkeypatch.setattr(psi, "ENVIRONMENT", python)
+    return psi.beside(Case("psi", 1000, [2.0], 1, 2, 1, {}, {}, {"best": 2.0, "cpu": 4.0}), 1)
+
+
+def test_ratios_are_of_seconds_an_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"name": "x", "items": 100, "seconds": [9.0, 3.0, 5.0], "cpu": [6.0, 2.0, 4.0], "ok": False}
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\necho '{json.dumps(told)}'\n")
+    python.chmod(0o700)
+    lines, missing = beside(python, monkeypatch)
+    assert not missing and [line["peer"] for line in lines] == [*psi.SHARE]
+    assert {(line["ratio"], line["cpu_ratio"], line["median"], line["right"]) for line in lines} == {
+        (15.0, 5.0, 5.0, False)
+    }
+
+
+def test_a_peer_that_is_missing_or_fails_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines, missing = beside(tmp_path / "nothing", monkeypatch)
+    assert not lines and len(missing) == len(psi.SHARE) and all("not installed" in each for each in missing)
+    lines, missing = beside(Path("/bin/false"), monkeypatch)
+    assert not lines and all("ended with 1" in each for each in missing)
+
+
+@pytest.mark.long
+def test_a_small_run_counts_right_and_sends_what_the_card_says() -> None:
+    (case,) = psi.measure([500], 1)
+    assert case.more["right"] is True
+    assert case.bytes == case.more["formula"] > 64 * 500
+    assert case.rounds == 2
