@@ -153,9 +153,8 @@ def _case(items: int, runs: int, pipes: list[Any]) -> Case:
     return Case("psi.cardinality", items, sorted(seconds), sent, rounds, peak, steps, {}, more)
 
 
-def beside(case: Case, runs: int) -> tuple[list[dict[str, Any]], list[str]]:
-    """What each peer took, in JSON, and what is missing."""
-    lines, missing = [], []
+def beside(case: Case, runs: int) -> Iterator[dict[str, Any] | str]:
+    """What each peer took, in JSON, as it comes; as a text what is missing of it."""
     for peer, share in SHARE.items():
         items = max(1, case.size // share)
         if peer == OPENMINED:
@@ -164,22 +163,19 @@ def beside(case: Case, runs: int) -> tuple[list[dict[str, Any]], list[str]]:
             command = ["-m", "benchmarks.peers.spu_psi", json.dumps([[peer.rpartition(" ")[2], items, WARM, runs]])]
         found, problem = asked_of(ENVIRONMENT, peer, command)
         if problem:
-            missing.append(problem)
+            yield problem
         for told in found.values():
             took, used = min(told["seconds"]), min(told["cpu"])
-            lines.append(
-                {
-                    "peer": peer,
-                    "items": told["items"],
-                    "seconds": round(took, DIGITS),
-                    "median": round(statistics.median(told["seconds"]), DIGITS),
-                    "cpu": round(used, DIGITS),
-                    "right": told["ok"],
-                    "ratio": round(took / told["items"] / (case.more["best"] / case.size), 2),
-                    "cpu_ratio": round(used / told["items"] / (case.more["cpu"] / case.size), 2),
-                }
-            )
-    return lines, missing
+            yield {
+                "peer": peer,
+                "items": told["items"],
+                "seconds": round(took, DIGITS),
+                "median": round(statistics.median(told["seconds"]), DIGITS),
+                "cpu": round(used, DIGITS),
+                "right": told["ok"],
+                "ratio": round(took / told["items"] / (case.more["best"] / case.size), 2),
+                "cpu_ratio": round(used / told["items"] / (case.more["cpu"] / case.size), 2),
+            }
 
 
 def asked() -> argparse.Namespace:
@@ -195,10 +191,12 @@ def main() -> None:
     for case in measure([given.size] if given.size else [100_000, 1 << 20], given.runs):
         show(case, as_json=given.json)
         wrong += [] if case.more["right"] else ["wrong result of ours"]
-        lines, missing = ([], []) if given.alone else beside(case, given.runs)
-        for line in lines:
+        for line in () if given.alone else beside(case, given.runs):
+            if isinstance(line, str):
+                wrong.append(line)
+                continue
             print(json.dumps(line) if given.json else "  " + ", ".join(f"{k} {v}" for k, v in line.items()), flush=True)
-        wrong += [*missing, *(f"wrong result of {line['peer']}" for line in lines if not line["right"])]
+            wrong += [] if line["right"] else [f"wrong result of {line['peer']}"]
     for problem in wrong:
         print(problem, file=sys.stderr)
     sys.exit(bool(wrong))

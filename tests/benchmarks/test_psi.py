@@ -19,8 +19,10 @@ def test_made_up_sets_are_distinct_and_have_half_in_common(items: int) -> None:
 
 
 def beside(python: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[list[dict[str, object]], list[str]]:
+    """What is said of peers, and what is missing, with ``python`` as their interpreter."""
     monkeypatch.setattr(psi, "ENVIRONMENT", python)
-    return psi.beside(Case("psi", 1000, [2.0], 1, 2, 1, {}, {}, {"best": 2.0, "cpu": 4.0}), 1)
+    said = list(psi.beside(Case("psi", 1000, [2.0], 1, 2, 1, {}, {}, {"best": 2.0, "cpu": 4.0}), 1))
+    return [each for each in said if isinstance(each, dict)], [each for each in said if isinstance(each, str)]
 
 
 def test_ratios_are_of_seconds_an_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
