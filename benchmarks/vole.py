@@ -64,12 +64,12 @@ def play(step: Steps, code: Code, size: binned.Size, keys: Any, common: int) -> 
 
     bits = np.unpackbits(delta.view(np.uint8), bitorder="little").astype(np.intp)
     shares_b = step("sender: products", lambda: vole.take(delta, pads[bits, np.arange(vole.BITS)], message))
-    b, sums, corrections = step("sender: trees and code", lambda: vole.send(shape, code, seeds, shares_b, SIDES))
+    b, sums, total = step("sender: trees and code", lambda: vole.send(shape, code, seeds, SIDES))
     sides = ggm.sides(holes, shape.leaves).astype(np.intp)[:, :, None, None]
     asked = np.take_along_axis(sums, sides, axis=2)[:, :, 0]
     c = step(
         "receiver: trees and code",
-        lambda: vole.receive(shape, code, holes, shares_c, asked, corrections, SIDES),
+        lambda: vole.receive(shape, code, holes, shares_c, asked, total ^ shares_b, SIDES),
     )
     key = step("sender: key", lambda: b ^ gf128.multiply(sent, delta))
     hashed_theirs = step("sender: hash", lambda: binned.hashed(theirs, seed))

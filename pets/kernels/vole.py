@@ -97,18 +97,17 @@ def take(delta: U64Array, pads: U64Array, message: U64Array) -> U64Array:
     return out
 
 
-def send(
-    shape: Shape, code: Code, seeds: U64Array, shares: U64Array, keys: ggm.Keys
-) -> tuple[U64Array, U64Array, U64Array]:
-    """The sender's b, and what the receiver needs: two sums of each level, one of them by transfer; corrections.
+def send(shape: Shape, code: Code, seeds: U64Array, keys: ggm.Keys) -> tuple[U64Array, U64Array, U64Array]:
+    """The sender's b, and of what the receiver needs: two sums of each level, one of them by transfer; a sum of each tree.
 
-    ``seeds``: fresh, one for each tree; ``shares``: its part of the products, from ``take``.
+    The receiver gets that sum plus the sender's share of the product, from ``take``. Nothing here waits for it.
 
-    Shapes:  seeds and shares (256, 2) uint64; result (outputs, 2); (256, depth, 2, 2): level, side, word; (256, 2).
+    Shapes:  seeds (256, 2) uint64, fresh, one for each tree; result (outputs, 2); (256, depth, 2, 2): level, side, word;
+             (256, 2).
     """
-    _check(shape, code, seeds, shares)
+    _check(shape, code, seeds)
     leaves, sums, total = ggm.expand(seeds, shape.leaves, keys)
-    return code.encode(leaves)[: shape.outputs], sums, total ^ shares
+    return code.encode(leaves)[: shape.outputs], sums, total
 
 
 def receive(

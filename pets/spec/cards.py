@@ -36,6 +36,7 @@ RESERVED = {
 """Labels of keys that no term may take for anything else."""
 _ELEMENTS = {"word": 8, "u32": 4}
 POINT_BYTES = 32
+FIELD_BYTES = 16
 When = Literal["plain", "product", "always", "computed", "joined", "keyed"]
 _WHENS = (
     ["always"],
@@ -50,7 +51,8 @@ _WHENS = (
 class Element:
     """Type of one element: ``width`` bytes each; ``kind`` is "word" (u64), "u32" or "bytes" (a row of bytes).
 
-    "point" on a card is a row of ``POINT_BYTES``: an element of the group ristretto255, in its one encoding.
+    "point" on a card is a row of ``POINT_BYTES``: an element of the group ristretto255, in its one encoding; "field" a
+    row of ``FIELD_BYTES``: an element of GF(2^128).
     """
 
     kind: Literal["word", "u32", "bytes"]
@@ -88,6 +90,8 @@ class Message:
             return Element(self.element, _ELEMENTS[self.element])  # type: ignore[arg-type]
         if self.element == "point":
             return Element("bytes", POINT_BYTES)
+        if self.element == "field":
+            return Element("bytes", FIELD_BYTES)
         return Element("bytes", parse_formula(self.element[len("bytes[") : -1]).evaluate(names))
 
 
@@ -225,7 +229,7 @@ class _Message(_Strict):
     to: str
     term: str
     carries: list[str]
-    element: Annotated[str, Field(pattern=r"^(word|u32|point|bytes\[[a-z0-9_ +*/]+\])$")]
+    element: Annotated[str, Field(pattern=r"^(word|u32|point|field|bytes\[[a-z0-9_ +*/]+\])$")]
     columns: str
     count: str
 
@@ -538,6 +542,8 @@ def _check_labels(terms: list[Term], file: str) -> None:
                 serves.setdefault((key, ""), set()).add("words of check")
             case "times":
                 serves.setdefault((key, ""), set()).add("a scalar")
+            case head if head in content.OWN_RANDOMNESS:
+                serves.setdefault((key, ""), set()).add("a party's own randomness")
             case "noise" | "local" if rest != ["summed"]:
                 problem = f"{call.head} is drawn for each summed column, not by {', '.join(rest)}"
                 raise SpecError("card.field", file=file, path=f"{call.head} of {key}", problem=problem)

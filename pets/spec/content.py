@@ -12,8 +12,13 @@ MATCH = "match"
 SUMS = "sums"
 """The shared value that is released."""
 
-KINDS: Mapping[str, str] = {"word": "words", "u32": "places", "point": "points"}
+KINDS: Mapping[str, str] = {"word": "words", "u32": "places", "point": "points", "field": "elements"}
 """What a term has to be by the element of its message; bytes are tags."""
+
+OWN_RANDOMNESS = frozenset(
+    {"offers", "choices", "seed", "vector", "asked", "products", "levels", "leaves", "read"}
+)
+"""Heads of a key that is all that a party draws for a run: of what no two of them share."""
 
 _WORDS = frozenset({"values", "local", "noise", "mask", "zero", "share", "part", "checks", "numbers", "computed"})
 
@@ -27,7 +32,7 @@ def wanted(element: str) -> str:
 
 
 def kind(term: Term, sent: Mapping[str, str]) -> str:
-    """``words``, ``places``, ``tags``, ``points``, or the empty text for what cannot be sent.
+    """``words``, ``places``, ``tags``, ``points``, ``elements``, or the empty text for what cannot be sent.
 
     ``sent``: by message the kind that it has; other names stand for shared values. Places, tags and elements of the
     group are in one order at most, and tags are sent by who makes them: whoever looks for an order has to find it.
@@ -41,7 +46,9 @@ def kind(term: Term, sent: Mapping[str, str]) -> str:
             return "" if found == "tags" else found
         case Sum() | Product():
             inner = [part for _, part in term.parts] if isinstance(term, Sum) else list(term.factors)
-            return "words" if all(kind(part, sent) == "words" for part in inner) else ""
+            kinds = {kind(part, sent) for part in inner}
+            added = isinstance(term, Sum) and all(sign == 1 for sign, _ in term.parts)  # of bits: there is no other
+            return kinds.pop() if kinds == {"words"} or (kinds == {"elements"} and added) else ""
         case Call("tags", _):
             return "tags"
         case Call("ends", (Call("groups", _),)):
@@ -52,6 +59,18 @@ def kind(term: Term, sent: Mapping[str, str]) -> str:
             return "points"
         case Call("cut", (Call("times", _) as inner,)) if kind(inner, sent) == "points":
             return "tags"
+        case Call("offers" | "choices", _):
+            return "points"
+        case Call("seed" | "vector", _):
+            return "elements"
+        case Call("written", (seed, *_)):
+            return "elements" if kind(seed, sent) == "elements" else ""
+        case Call("asked" | "products", (_, points)):
+            return "elements" if kind(points, sent) == "points" else ""
+        case Call("levels" | "leaves", (_, points, inner)):
+            return "elements" if (kind(points, sent), kind(inner, sent)) == ("points", "elements") else ""
+        case Call("cut", (Call("read", (_, seed, table, *_)),)):
+            return "tags" if kind(seed, sent) == kind(table, sent) == "elements" else ""
         case Call("sort", (Call("tags" | "cut", _) as inner,)):
             return kind(inner, sent)
         case Call("permute", (_, inner)):

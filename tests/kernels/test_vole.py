@@ -43,9 +43,9 @@ def made(outputs: int) -> Made:
     code, rng = Code(shape.width), np.random.default_rng(outputs)
     delta, values, holes = some(1, 1), some(2, vole.NOISES), rng.integers(0, shape.leaves, vole.NOISES)
     shares_b, shares_c = products(values, delta)
-    b, sums, corrections = vole.send(shape, code, some(3, vole.NOISES), shares_b, KEYS)
+    b, sums, total = vole.send(shape, code, some(3, vole.NOISES), KEYS)
     asked = asked_for(sums, holes, shape.leaves)
-    c = vole.receive(shape, code, holes, shares_c, asked, corrections, KEYS)
+    c = vole.receive(shape, code, holes, shares_c, asked, total ^ shares_b, KEYS)
     return Made(vole.noise(shape, code, holes, values), b, c, delta)
 
 

@@ -1,0 +1,238 @@
+"""vole_psi: which of its persons another organisation has, too, without a third party.
+
+protocols/vole_psi/card.toml has the messages and protocols/vole_psi/README.md the argument. The receiver writes a table
+from which each of its persons reads its own hash, and sends it plus a vector a that looks random. Both have made vectors
+with c = a delta + b, of which the receiver knows a and c, the sender delta and b. So the sender can read for any person
+what the receiver reads in c, if the person is in the table, and something else if it is not. It sends hashes of what its
+own persons read, in the order of their bytes; the receiver looks for its own among them.
+
+Lists have the declared sizes, filled up with entries of nobody, and one entry that both bring.
+
+Source: Raghuraman, Rindal, CCS 2022 (eprint 2022/320); protocols.md 5; docs/adr/0032, docs/adr/0034.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+
+from pets.errors import InternalError, PeerError, RunError
+from pets.kernels import aes, binned, gf128, ggm, join, prf, tags, vole
+from pets.kernels.blkacc import Code
+from pets.kernels.jit import I64Array, U8Array, U64Array
+from pets.kernels.tags import Kind
+from pets.protocols import transfers
+from pets.protocols.base import Array, Role, Send, receive
+from pets.protocols.dh_psi import Binding
+from pets.secret import Secret
+
+PROTOCOL: Final = "vole_psi"
+
+ENTROPY_BYTES: Final = 4 * aes.KEY_BYTES
+"""What a role draws for one run: for transfers, its vector, its table, its entries of nobody."""
+
+_FIRST: Final = transfers.FEW + vole.BITS
+"""First transfers: those behind the sums of levels, and one for each bit of delta."""
+
+_PUBLIC: Final = b"pets/1-vole-psi-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """Public parameters of one run. ``n_list_r``, ``n_list_s``: entries of each list; ``t``: bytes of an output.
+
+    ``fixed_ids``: identifiers have at most 13 bytes on both sides, and go in as they are; else they are hashed.
+    """
+
+    n_r: int
+    n_s: int
+    n_list_r: int
+    n_list_s: int
+    t: int
+    fixed_ids: bool
+
+    @property
+    def size(self) -> binned.Size:
+        return binned.Size(self.n_list_r)
+
+    @property
+    def vector(self) -> vole.Shape:
+        return vole.Shape(self.size.slots)
+
+
+def receiver(shape: Shape, ids: U8Array, tied: Binding, entropy: Secret[bytes]) -> Role[I64Array]:
+    """Play the input party that gets the result: the places of its persons who are in the other set, in order.
+
+    Shapes:  ids (n, w) uint8, filled up with zero bytes, none empty, no two equal; result (m,) int64.
+    Sizes:   out V1r, V5r, V5, V2, V3; in V1s, V4, V4c, V6; three rounds; counts on the card.
+    Entropy: ``ENTROPY_BYTES`` that no other run has.
+    Learned: the result, and of the sender's list no more than the declared size.
+    Trust:   semi-honest, one corrupt party of two; who brings made-up persons learns who of them is there.
+    Raises:  PeerError peer.element (V1s), peer.tags (V6), or peer.other-set if not even the entry that both bring is in
+             common; RunError run.table if the table cannot be written, by a chance that says nothing of persons: the
+             run ends, and another seed must not be tried. InternalError for more persons than declared, or equal ones.
+    """
+    own, size = _Own(entropy), shape.size
+    blocks = _entries(ids, shape.n_r, shape.fixed_ids, Kind.PADDING_A, tied, own)
+    fill = prf.Stream(own.table)
+    seed = Secret(fill.words(2).tobytes())
+    hashes = binned.hashed(blocks, seed)
+    try:
+        table = binned.write(hashes, binned.hashed(blocks, _public(tied, b"read")), size, fill)
+    except binned.Unsolvable as error:
+        _require_distinct(hashes)
+        raise RunError("run.table") from error
+    del blocks
+    offer = transfers.Offer(tied, prf.Stream(own.transfers))
+    yield Send("sender", "V1r", offer.points)
+    drawn, code = prf.Stream(own.vector), _code(shape.vector.width)
+    holes = vole.draw_holes(shape.vector, drawn)
+    values = drawn.words(2 * vole.NOISES).reshape(-1, 2)
+    table ^= vole.noise(shape.vector, code, holes, values)
+    yield Send("sender", "V5r", _bytes(np.frombuffer(seed.expose("the sender hashes with it"), np.uint64)))
+    yield Send("sender", "V5", _bytes(table))
+    del table
+    keys = offer.keys((yield from receive("sender", "V1s")), label="V1s")
+    sides = ggm.sides(holes, shape.vector.leaves)
+    message, pads = transfers.ask(keys[: transfers.FEW], sides.reshape(-1), tied)
+    yield Send("sender", "V2", message)
+    first, second = (_drawn(keys[transfers.FEW :, side]) for side in range(2))
+    products, shares = vole.offer(values, first, second)
+    yield Send("sender", "V3", _bytes(products))
+    asked = _of_sides(_elements((yield from receive("sender", "V4"))), sides) ^ pads
+    corrections = _elements((yield from receive("sender", "V4c")))
+    asked = asked.reshape(vole.NOISES, -1, 2)
+    c = vole.receive(shape.vector, code, holes, shares, asked, corrections, _sides_of_trees(tied))
+    outputs = _outputs(binned.read(c, hashes, size), shape.t, tied)
+    del c, hashes
+    listed = yield from receive("sender", "V6")
+    try:
+        found = join.match(outputs, listed) != join.UNMATCHED
+    except ValueError as error:
+        raise PeerError("peer.tags", problem=str(error), label="V6") from error
+    if not found[-1]:  # the entry that both bring
+        raise PeerError("peer.other-set", label="V6")
+    return np.flatnonzero(found[: len(ids)])
+
+
+def sender(shape: Shape, ids: U8Array, tied: Binding, entropy: Secret[bytes]) -> Role[None]:
+    """Play the other input party: read for each person what the receiver has if it has that person, and send hashes.
+
+    What takes long waits for nothing, so both sides compute at the same time.
+
+    Shapes:  ids (n, w) uint8, filled up with zero bytes, none empty, no two equal.
+    Sizes:   out V1s, V4, V4c, V6; in V1r, V5r, V5, V2, V3; three rounds; counts on the card.
+    Entropy: ``ENTROPY_BYTES`` that no other run has: with one delta in two runs, what a run hides is known.
+    Learned: nothing but the declared size of the receiver's list.
+    Trust:   semi-honest, one corrupt party of two.
+    Raises:  PeerError peer.element (V1r); RunError run.table if two persons have one hash by chance; InternalError for
+             more persons than declared, or equal ones.
+    """
+    own, size = _Own(entropy), shape.size
+    blocks = _entries(ids, shape.n_s, shape.fixed_ids, Kind.PADDING_B, tied, own)
+    drawn, stream = prf.Stream(own.vector), prf.Stream(own.transfers)
+    delta = drawn.words(2).reshape(1, 2)
+    bits = np.unpackbits(np.concatenate([stream.words(2), delta[0]]).view(np.uint8), bitorder="little")
+    choice = transfers.Choice(tied, bits, stream)
+    yield Send("receiver", "V1s", choice.points)
+    seeds = drawn.words(2 * vole.NOISES).reshape(-1, 2)
+    b, sums, total = vole.send(shape.vector, _code(shape.vector.width), seeds, _sides_of_trees(tied))
+    keys = choice.keys((yield from receive("receiver", "V1r")), label="V1r")
+    seed = Secret((yield from receive("receiver", "V5r")).tobytes())
+    masked = _elements((yield from receive("receiver", "V5")))
+    few = slice(0, transfers.FEW)
+    pads = transfers.answer(keys[few], bits[few], (yield from receive("receiver", "V2")), tied)
+    products = _elements((yield from receive("receiver", "V3"))).reshape(vole.BITS, -1, 2)
+    yield Send("receiver", "V4", _bytes(sums.reshape(-1, 2, 2) ^ pads))
+    yield Send("receiver", "V4c", _bytes(total ^ vole.take(delta, _drawn(keys[transfers.FEW :]), products)))
+    b ^= gf128.multiply(masked, delta)
+    del masked
+    read = binned.read(b, binned.hashed(blocks, seed), size)
+    del b
+    hashes = binned.hashed(blocks, _public(tied, b"read"))
+    read ^= gf128.multiply(hashes, delta)
+    _, listed = join.sort_tags(_outputs(read, shape.t, tied))
+    if (listed[1:] == listed[:-1]).all(axis=1).any():
+        _require_distinct(hashes)
+        raise RunError("run.table")
+    yield Send("receiver", "V6", listed)
+
+
+class _Own:
+    """A party's own secrets of one run."""
+
+    def __init__(self, entropy: Secret[bytes]) -> None:
+        value = entropy.expose("keys of its own")
+        if len(value) != ENTROPY_BYTES:
+            raise ValueError(f"a role draws {ENTROPY_BYTES} bytes for a run")
+        keys = (value[at : at + aes.KEY_BYTES] for at in range(0, ENTROPY_BYTES, aes.KEY_BYTES))
+        self.transfers, self.vector, self.table, self.nobody = map(Secret, keys)
+
+
+def _entries(ids: U8Array, declared: int, fixed: bool, padding: Kind, tied: Binding, own: _Own) -> U64Array:
+    """Persons in their order, entries of nobody up to the declared number, and last the one that both bring.
+
+    Shapes: (declared + 1, 2) uint64: a byte that says which, and what tells entries of its kind apart.
+    """
+    if len(ids) > declared:
+        raise InternalError("internal.bug", where="persons outside the declared size")
+    out = np.zeros((declared + 1, aes.BLOCK_BYTES), np.uint8)
+    known, nobody = out[: len(ids)], out[len(ids) : declared]
+    try:
+        known[:, -tags.ID_BYTES :] = tags.id_blocks(ids, fixed=fixed, key=None if fixed else _public(tied, b"ids"))
+    except ValueError as error:
+        raise InternalError("internal.bug", where="identifiers of an intersection") from error
+    nobody[:] = prf.words(own.nobody, 2 * len(nobody)).view(np.uint8).reshape(-1, aes.BLOCK_BYTES)
+    known[:, 0], nobody[:, 0], out[declared, 0] = Kind.ROW, padding, Kind.COMMON_DUMMY
+    return out.view(np.uint64)
+
+
+def _require_distinct(hashes: U64Array) -> None:
+    """Raise InternalError if two entries are equal: sets were promised, and chance is not to blame."""
+    _, listed = join.sort_tags(hashes.view(np.uint8))
+    if (listed[1:] == listed[:-1]).all(axis=1).any():
+        raise InternalError("internal.bug", where="a person twice in an intersection")
+
+
+@lru_cache(maxsize=1)
+def _code(width: int) -> Code:
+    """The code of the last width: its tables are public and the same in all runs, and take as long as a run."""
+    return Code(width)
+
+
+def _public(tied: Binding, label: bytes) -> Secret[bytes]:
+    """A key that makes a hash another one in each run. Nothing rests on its secrecy: both have it, and the network."""
+    return Secret(hashlib.sha256(_PUBLIC + label + tied.digest + tied.run_id).digest()[: aes.KEY_BYTES])
+
+
+def _sides_of_trees(tied: Binding) -> ggm.Keys:
+    return _public(tied, b"left"), _public(tied, b"right")
+
+
+def _outputs(read: U64Array, width: int, tied: Binding) -> U8Array:
+    """What is compared: hashes of elements, which no difference that the receiver can choose survives."""
+    return np.ascontiguousarray(binned.hashed(read, _public(tied, b"output")).view(np.uint8)[:, :width])
+
+
+def _of_sides(both: U64Array, sides: U8Array) -> U64Array:
+    """Of two elements of each transfer the one of its side. Shapes: (2 n, 2) and n in all; (n, 2)."""
+    mask = np.uint64(0) - sides.reshape(-1, 1)
+    return both[0::2] & ~mask | both[1::2] & mask
+
+
+def _drawn(keys: U8Array) -> U64Array:
+    """An element for each noise from each key. Shapes: (128, 16) uint8; (128, 256, 2)."""
+    return np.stack([prf.words(Secret(key.tobytes()), 2 * vole.NOISES).reshape(-1, 2) for key in keys])
+
+
+def _bytes(elements: U64Array) -> U8Array:
+    """Elements as they are sent: a row of 16 bytes each."""
+    return np.ascontiguousarray(elements).reshape(-1).view(np.uint8).reshape(-1, aes.BLOCK_BYTES)
+
+
+def _elements(rows: Array) -> U64Array:
+    """The same, as received. Kernels are compiled for words that lie where words do."""
+    words: U64Array = np.ascontiguousarray(rows).view(np.uint64)
+    return words if words.flags.aligned else words.copy()
