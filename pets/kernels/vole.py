@@ -98,12 +98,12 @@ def take(delta: U64Array, pads: U64Array, message: U64Array) -> U64Array:
 
 
 def send(shape: Shape, code: Code, seeds: U64Array, keys: ggm.Keys) -> tuple[U64Array, U64Array, U64Array]:
-    """The sender's b, and of what the receiver needs: two sums of each level, one of them by transfer; a sum of each tree.
+    """The sender's b, and what the receiver needs: two sums of each level, one of them by transfer; sums of leaves.
 
-    The receiver gets that sum plus the sender's share of the product, from ``take``. Nothing here waits for it.
+    The receiver gets the last plus the sender's share of the product, from ``take``. Nothing here waits for that.
+    ``seeds``: fresh, one for each tree.
 
-    Shapes:  seeds (256, 2) uint64, fresh, one for each tree; result (outputs, 2); (256, depth, 2, 2): level, side, word;
-             (256, 2).
+    Shapes:  seeds (256, 2) uint64; result (outputs, 2); (256, depth, 2, 2): level, side, word; (256, 2).
     """
     _check(shape, code, seeds)
     leaves, sums, total = ggm.expand(seeds, shape.leaves, keys)

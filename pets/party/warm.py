@@ -34,7 +34,7 @@ from pets.kernels import (
 )
 from pets.kernels.blkacc import Code
 from pets.kernels.jit import U64Array
-from pets.protocols import dh_psi, helper_join, helper_join_b
+from pets.protocols import dh_psi, helper_join, helper_join_b, vole_psi
 from pets.protocols.base import Array, Receive, Role, Send
 from pets.protocols.codec import require_little_endian
 from pets.protocols.rep3 import compare, order, rounding, sharing
@@ -91,15 +91,17 @@ def prepare_group() -> str:
 
 
 def prepare_vectors() -> str:
-    """Select the best back end of GF(2^128) that passes its self-test, and compile what vectors and tables of its
-    elements take. Returns its name. Apart from ``prepare_kernels``, for the same reason.
+    """Select the best back end of GF(2^128) that passes its self-test, and compile what an intersection takes.
+
+    Returns its name. Apart from ``prepare_kernels``, for the same reason.
     """
     global _vectors_ready
-    prepare_kernels()
+    prepare_group()
     with _lock:
         if not _vectors_ready:
             _choose(gf128)
             rehearse_vectors()
+            rehearse_intersection()
             _vectors_ready = True
     return gf128.selected()
 
@@ -233,6 +235,19 @@ def rehearse_vectors() -> None:
     sent = table ^ vole.noise(shape, code, holes, values)
     for read in (c, b ^ gf128.multiply(sent, delta)):
         binned.read(read, hashes, size)
+
+
+def rehearse_intersection() -> None:
+    """Find whom two sets of three made-up identifiers have in common, for the same reason: short ones, and hashed."""
+    tied = dh_psi.Binding(digest=bytes(32), run_id=bytes(32))
+    drawn = [Secret(bytes([number]) * vole_psi.ENTROPY_BYTES) for number in (1, 2)]
+    ids = digits.ten_digits(np.arange(3))
+    for fixed in (True, False):
+        shape = vole_psi.Shape(n_r=4, n_s=4, n_list_r=5, n_list_s=5, t=7, fixed_ids=fixed)
+        roles = [
+            play(shape, ids, tied, own) for play, own in zip((vole_psi.receiver, vole_psi.sender), drawn, strict=True)
+        ]
+        _play(dict(zip(("receiver", "sender"), roles, strict=True)))
 
 
 def _family(pair: str) -> prf.KeyFamily:

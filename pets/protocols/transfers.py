@@ -76,8 +76,9 @@ class Choice:
     def _multiplied(self, two: U8Array, label: str) -> U8Array:
         """Of two elements that of each bit, times the scalar of its transfer. Both are, so that time says nothing."""
         both = np.stack([curve.multiply(two, scalar, label=label) for scalar in self._scalars])
-        mask = (self._bits * np.uint8(255))[:, None]
-        return both[:, 0] & ~mask | both[:, 1] & mask
+        mask: U8Array = (self._bits * np.uint8(255))[:, None]
+        chosen: U8Array = both[:, 0] ^ np.bitwise_and(both[:, 0] ^ both[:, 1], mask)
+        return chosen
 
 
 def _scalar(own: prf.Stream) -> Secret[bytes]:

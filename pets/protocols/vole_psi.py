@@ -1,10 +1,10 @@
 """vole_psi: which of its persons another organisation has, too, without a third party.
 
-protocols/vole_psi/card.toml has the messages and protocols/vole_psi/README.md the argument. The receiver writes a table
-from which each of its persons reads its own hash, and sends it plus a vector a that looks random. Both have made vectors
-with c = a delta + b, of which the receiver knows a and c, the sender delta and b. So the sender can read for any person
-what the receiver reads in c, if the person is in the table, and something else if it is not. It sends hashes of what its
-own persons read, in the order of their bytes; the receiver looks for its own among them.
+protocols/vole_psi/card.toml has the messages and protocols/vole_psi/README.md the argument. The receiver writes a
+table from which each of its persons reads its own hash, and sends it plus a vector a that looks random. Both have made
+vectors with c = a delta + b: the receiver knows a and c, the sender delta and b. So the sender can read for any person
+what the receiver reads in c, if the person is in the table, and something else if it is not. It sends hashes of
+what its own persons read, in the order of their bytes; the receiver looks for its own among them.
 
 Lists have the declared sizes, filled up with entries of nobody, and one entry that both bring.
 
@@ -22,6 +22,7 @@ from pets.errors import InternalError, PeerError, RunError
 from pets.kernels import aes, binned, gf128, ggm, join, prf, tags, vole
 from pets.kernels.blkacc import Code
 from pets.kernels.jit import I64Array, U8Array, U64Array
+from pets.kernels.okvs import Unsolvable
 from pets.kernels.tags import Kind
 from pets.protocols import transfers
 from pets.protocols.base import Array, Role, Send, receive
@@ -81,7 +82,7 @@ def receiver(shape: Shape, ids: U8Array, tied: Binding, entropy: Secret[bytes]) 
     hashes = binned.hashed(blocks, seed)
     try:
         table = binned.write(hashes, binned.hashed(blocks, _public(tied, b"read")), size, fill)
-    except binned.Unsolvable as error:
+    except Unsolvable as error:
         _require_distinct(hashes)
         raise RunError("run.table") from error
     del blocks
@@ -218,8 +219,9 @@ def _outputs(read: U64Array, width: int, tied: Binding) -> U8Array:
 
 def _of_sides(both: U64Array, sides: U8Array) -> U64Array:
     """Of two elements of each transfer the one of its side. Shapes: (2 n, 2) and n in all; (n, 2)."""
-    mask = np.uint64(0) - sides.reshape(-1, 1)
-    return both[0::2] & ~mask | both[1::2] & mask
+    mask: U64Array = np.uint64(0) - sides.reshape(-1, 1)
+    chosen: U64Array = both[0::2] ^ np.bitwise_and(both[0::2] ^ both[1::2], mask)
+    return chosen
 
 
 def _drawn(keys: U8Array) -> U64Array:

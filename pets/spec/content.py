@@ -15,9 +15,7 @@ SUMS = "sums"
 KINDS: Mapping[str, str] = {"word": "words", "u32": "places", "point": "points", "field": "elements"}
 """What a term has to be by the element of its message; bytes are tags."""
 
-OWN_RANDOMNESS = frozenset(
-    {"offers", "choices", "seed", "vector", "asked", "products", "levels", "leaves", "read"}
-)
+OWN_RANDOMNESS = frozenset({"offers", "choices", "seed", "vector", "asked", "products", "levels", "leaves", "read"})
 """Heads of a key that is all that a party draws for a run: of what no two of them share."""
 
 _WORDS = frozenset({"values", "local", "noise", "mask", "zero", "share", "part", "checks", "numbers", "computed"})

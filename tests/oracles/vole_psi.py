@@ -229,7 +229,9 @@ class Reading:
         out = []
         for j, point in enumerate(chosen):
             pair = [multiple(point, self.scalar(key, i, 0)) for i in range(2)]
-            out.append((self.hashed_key(j, 0, pair[0], offered, chosen), self.hashed_key(j, 1, pair[1], offered, chosen)))
+            out.append(
+                (self.hashed_key(j, 0, pair[0], offered, chosen), self.hashed_key(j, 1, pair[1], offered, chosen))
+            )
         return out
 
     def chosen_keys(self, key: str, offered: list[bytes]) -> list[bytes]:
@@ -263,7 +265,9 @@ class Reading:
         out = []
         for i, (first, second) in enumerate(self.both_keys(key, points)[128:]):
             drawn = xor(stream(first, 16 * 256), stream(second, 16 * 256))
-            out += [xor(drawn[16 * n : 16 * n + 16], times(v, 1 << i).to_bytes(16, "little")) for n, v in enumerate(values)]
+            out += [
+                xor(drawn[16 * n : 16 * n + 16], times(v, 1 << i).to_bytes(16, "little")) for n, v in enumerate(values)
+            ]
         return out
 
     # vectors and tables
@@ -341,7 +345,10 @@ class Reading:
         fill = prf.Stream(Secret(self.secrets["own_r"][2]))
         fill.words(2)
         hashes = self.hashes(seed[0], entries)
-        table = binned.write(hashes, self.hashes(self.public(b"read"), entries), self.size, fill)
+        try:
+            table = binned.write(hashes, self.hashes(self.public(b"read"), entries), self.size, fill)
+        except binned.Unsolvable as error:
+            raise Meaningless("an entry is in a table twice") from error
         return [row.tobytes() for row in table]
 
     def read(self, key: str, seed: list[bytes], table: list[bytes], lists: list[Term]) -> list[bytes]:
@@ -350,7 +357,9 @@ class Reading:
             raise Meaningless("a table has as many slots as the card says")
         b = self.trees(key)[0]
         whole = [xor(own.tobytes(), self.multiplied(row, delta)) for own, row in zip(b, table, strict=True)]
-        found = binned.read(np.frombuffer(b"".join(whole), np.uint64).reshape(-1, 2), self.hashes(seed[0], entries), self.size)
+        found = binned.read(
+            np.frombuffer(b"".join(whole), np.uint64).reshape(-1, 2), self.hashes(seed[0], entries), self.size
+        )
         less = self.hashes(self.public(b"read"), entries)
         last = [xor(one.tobytes(), self.multiplied(two.tobytes(), delta)) for one, two in zip(found, less, strict=True)]
         return [davies_meyer(self.public(b"output"), row) for row in last]

@@ -40,6 +40,18 @@ ENTRY = {
     "dh_psi_cardinality/ok": {"digest", "run_id", "a", "b", "messages", "count"},
     "dh_psi_cardinality/step": {"hash_tag", "tag_key", "scalars", "entries", "D1", "D2"},
     "dh_psi_cardinality/bad": {"step", "change", "at", "code", "text"},
+    "vole_psi/ok": {
+        "digest",
+        "run_id",
+        "receiver",
+        "sender",
+        "width",
+        "messages",
+        "outputs",
+        "places",
+    },
+    "vole_psi/step": {"bases", "choices", "offered", "first_chosen", "first_keys", "last_keys", "pads"},
+    "vole_psi/bad": {"step", "change", "at", "code", "text"},
     "disclosure_control/ok": {"case", "parameters", "sums", "tops", "sent", "shown", "enough"},
     "rep3/ok": {"program", "inputs", "sent", "shares"},
     "rep3/step": {"program", "keys", "inputs", "parts"},
@@ -82,8 +94,9 @@ def entries(card: str, start: str) -> list[dict[str, Any]]:
 def test_the_generator_writes_these_files_and_no_others() -> None:
     """The golden transcripts: a byte that differs is another protocol, and needs another version."""
     written = made.files()
-    # test_rep3_vectors, test_vectors_b, test_control_vectors, test_shared_join, test_dh_psi_vectors
-    elsewhere = ("rep3", "helper_join_b", "disclosure_control", "shared_join", "dh_psi_cardinality")
+    # test_rep3_vectors, test_vectors_b, test_control_vectors, test_shared_join, test_dh_psi_vectors,
+    # test_vole_psi_vectors
+    elsewhere = ("rep3", "helper_join_b", "disclosure_control", "shared_join", "dh_psi_cardinality", "vole_psi")
     assert sorted(written) == [path for path in FILES if path.parent.parent.name not in elsewhere]
     for path, content in written.items():
         assert path.read_text(encoding="utf-8") == made.text_of(content), path.name

@@ -1,0 +1,174 @@
+"""The terms of vole_psi are what its roles send, byte for byte; edits of them and of the code are noticed."""
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pets.errors import PetsError, SpecError
+from pets.kernels import aes, curve, gf128
+from pets.protocols import transfers, vole_psi
+from pets.spec.cards import cards_folder, parse_card
+from tests.oracles.mistaken import mistaken
+from tests.oracles.play import play
+from tests.oracles.terms import Meaningless
+from tests.oracles.vole_psi import CARD, Case, Reading, people, roles
+from tests.protocols.test_terms import edits, made_by, terms_of, text_of, with_term
+
+RICH = Case(people(1, 22, 3), people(3, 22, 9, 5), 4, 6)
+OTHERS = {
+    "role": tuple(CARD.roles),
+    "key": tuple(key.name for key in CARD.keys),
+    "name": tuple(message.label for message in CARD.messages),
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def fastest() -> Iterator[None]:
+    for module in (aes, gf128, curve):
+        module.select(module.features()[0])
+    yield
+    for module in (aes, gf128, curve):
+        module.select(module.features()[-1])
+
+
+def sent_by(case: Case, seed: int, code: Any = vole_psi) -> dict[str, bytes]:
+    return {key[2]: array.tobytes() for key, array in play(roles(case, seed, code=code), seed=seed).sent}
+
+
+@cache
+def intact() -> tuple[Reading, dict[str, bytes]]:
+    reading = Reading(RICH, 1)
+    for message in CARD.messages:
+        reading.message(message.label)
+    return reading, sent_by(RICH, 1)
+
+
+@pytest.mark.parametrize("case", [RICH, Case([], [], 0, 0), Case([b"x" * 40, b"a"], [b"x" * 40], 2, 1, (40, 41))])
+def test_every_message_is_its_term(case: Case) -> None:
+    reading = Reading(case, 1)
+    assert {m.label: b"".join(reading.message(m.label)) for m in CARD.messages} == sent_by(case, 1)
+
+
+def test_a_sender_can_compute_its_message_and_nobody_else_can() -> None:
+    for message in CARD.messages:
+        assert not list(made_by(message.sender, message.meaning, CARD))
+        assert list(made_by(message.receiver, message.meaning, CARD)), message.label
+
+
+EQUAL = {
+    ("V5", "written(V5r, keys(receiver), fillers(receiver), agreed(sender)) + vector(own_r)"),
+    ("V6", "sort(cut(read(own_s, V5r, V5, keys(sender), fillers(sender), agreed(receiver))))"),
+    ("V6", "sort(cut(read(own_s, V5r, V5, fillers(sender), keys(sender), agreed(sender))))"),
+    ("V6", "sort(cut(read(own_s, V5r, V5, keys(sender), agreed(sender), fillers(sender))))"),
+    ("V5", "written(V5r, fillers(receiver), keys(receiver), agreed(receiver)) + vector(own_r)"),
+    ("V5", "written(V5r, keys(receiver), agreed(receiver), fillers(receiver)) + vector(own_r)"),
+}
+"""Edits that change nothing that is sent: the entry that both bring is one; a small table, and what is sorted, has no
+order of entries."""
+
+
+@pytest.mark.parametrize("place", terms_of(CARD))
+def test_every_edit_of_a_term_is_noticed(place: str) -> None:
+    whole, sent = intact()
+    unnoticed = set()
+    for term in edits(terms_of(CARD)[place], OTHERS):
+        known = {label: value for label, value in whole._known.items() if label != place}
+        reading = Reading(RICH, 1, with_term(CARD, place, term), known)
+        try:
+            if b"".join(reading.message(place)) == sent[place]:
+                unnoticed.add((place, text_of(term)))
+        except (Meaningless, RecursionError):
+            continue
+    assert unnoticed == {each for each in EQUAL if each[0] == place}
+
+
+# -- cards ------------------------------------------------------------------------------------------------------------
+
+TEXT = (cards_folder() / vole_psi.PROTOCOL / "card.toml").read_text(encoding="utf-8")
+MALFORMED = {
+    "elements that are sent as words": (
+        'term = "seed(own_r)"\ncarries = []\nelement = "field"',
+        "word",
+        "vector of words",
+    ),
+    "a table without its seed": ("written(V5r, keys", "written(V1r, keys", "no vector of elements"),
+    "a table and points": ("+ vector(own_r)", "+ offers(own_r)", "no vector of elements"),
+    "a table less a vector": ("+ vector(own_r)", "- vector(own_r)", "no vector of elements"),
+    "a table times a vector": ("+ vector(own_r)", "* vector(own_r)", "no vector of elements"),
+    "choices that answer nothing": ("asked(own_r, V1s)", "asked(own_r, V5)", "no vector of elements"),
+    "sums that answer points": ("levels(own_s, V1r, V2)", "levels(own_s, V1r, V1s)", "no vector of elements"),
+    "what is read, whole": ("sort(cut(read(", "sort((read(", "no vector of tags"),
+    "what is read of points": ("read(own_s, V5r, V5,", "read(own_s, V5r, V1r,", "no vector of tags"),
+    "a key that is not on the card": ("choices(own_s)", "choices(own_t)", "no key"),
+    "persons that are not said": ('carries = ["receiver.key", "sender.key"]', 'carries = ["sender.key"]', "carries"),
+    "a message before it is there": ("asked(own_r, V1s)", "asked(own_r, V4)", "no message before it"),
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_a_card_that_contradicts_itself_is_refused(name: str) -> None:
+    old, new, problem = MALFORMED[name]
+    assert TEXT.count(old) == 1
+    text = TEXT.replace(old, old.replace("field", new) if new == "word" else new)
+    with pytest.raises(SpecError, match=problem):
+        parse_card(text.encode(), file="card.toml")
+
+
+# -- mistakes in the code that leave every answer right ---------------------------------------------------------------
+
+SOURCE = Path(vole_psi.__file__).read_text(encoding="utf-8")
+MUTANTS = {
+    "outputs not sorted": ('yield Send("receiver", "V6", listed)', 'yield Send("receiver", "V6", listed[::-1].copy())'),
+    "no entries of nobody": ("if len(ids) > declared:", "declared = len(ids)\n    if len(ids) > declared:"),
+    "the same entries of nobody in each run": ("prf.words(own.nobody,", "prf.words(Secret(bytes(16)),"),
+    "one seed for all tables": (
+        "seed = Secret(fill.words(2).tobytes())",
+        "seed = Secret(bytes(16) + fill.words(0).tobytes())",
+    ),
+    "one delta for all runs": ("delta = drawn.words(2).reshape(1, 2)", "delta = drawn.words(2).reshape(1, 2) * 0 + 7"),
+    "no vector on the table": ("table ^= vole.noise(shape.vector, code, holes, values)", "pass"),
+    "slots that no key needs left at 0": ("prf.Stream(own.table)\n", "_Zeros(own.table)\n"),
+    "one hash for all runs": ("_PUBLIC + label + tied.digest + tied.run_id", "_PUBLIC + label"),
+    "one hash for two purposes": ('_public(tied, b"output")', '_public(tied, b"read")'),
+    "no entry that both bring": ("padding, Kind.COMMON_DUMMY", "padding, padding"),
+    "sums of both sides without pads": ("sums.reshape(-1, 2, 2) ^ pads)", "sums.reshape(-1, 2, 2))"),
+    "outputs that are not hashed": ('binned.hashed(read, _public(tied, b"output"))', "read"),
+}
+ZEROS = "class _Zeros(prf.Stream):\n    def words(self, count):\n        return super().words(count) * (count == 2)\n"
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_mistake_in_the_code_is_noticed(name: str) -> None:
+    old, new = MUTANTS[name]
+    changes = [(old, new, 1), ("class _Own:", ZEROS + "\n\nclass _Own:", 1)]
+    code = mistaken(SOURCE, "vole_psi", changes)
+    try:
+        assert sent_by(RICH, 1, code) != intact()[1]
+    except (PetsError, ValueError) as error:
+        assert not isinstance(error, NameError)
+
+
+OF_TRANSFERS = {
+    "no number in the hash of rows": ("twice[:, 0] ^= np.arange(len(rows), dtype=np.uint64)", "pass"),
+    "rows that are not hashed": ("return once ^ twice", "return rows"),
+    "keys of another place": ('number.to_bytes(4, "big")', 'b"\\0" * 4'),
+    "keys that do not say the run": ("hashlib.sha256(_KEYS + tied.digest + tied.run_id +", "hashlib.sha256(_KEYS +"),
+    "bases that are the same in all runs": ("tag=_BASES + tied.digest + tied.run_id", "tag=_BASES"),
+}
+
+
+@pytest.mark.parametrize("name", OF_TRANSFERS)
+def test_a_mistake_in_transfers_is_noticed(name: str) -> None:
+    source = Path(transfers.__file__).read_text(encoding="utf-8")
+    old, new = OF_TRANSFERS[name]
+    assert (
+        sent_by(RICH, 1, mistaken(SOURCE, "vole_psi", [], transfers=mistaken(source, "transfers", [(old, new, 1)])))
+        != (intact()[1])
+    )
+
+
+def test_the_code_without_a_mistake_is_not_noticed() -> None:
+    assert sent_by(RICH, 1, mistaken(SOURCE, "vole_psi_whole", [])) == intact()[1]
