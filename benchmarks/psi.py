@@ -1,17 +1,20 @@
-"""How many ids two parties have in common: ``python -m benchmarks.psi [--size IDS] [--runs N] [--alone] [--json]``.
+"""What ids two parties have in common: ``python -m benchmarks.psi [--size IDS] [--of WHAT] [--runs N] [--alone]``.
 
-``dh_psi_cardinality`` between two processes with a party server each: mutual TLS over loopback gRPC, kernels warm,
-every message through the gate that is projected from the card. Both have ids of ten digits in memory, all distinct,
-half of them in common, and as many as are declared. A run starts when both are ready and ends when role a has the
-number. ``bytes`` are those of all message bodies and have to equal the card's formula; ``cpu`` is seconds of processor
-of both, with the digests of the receipt.
+``dh_psi_cardinality`` (how many) and ``vole_psi`` (which) between two processes with a party server each: mutual TLS
+over loopback gRPC, kernels warm, every message through the gate that is projected from the card. Both have ids of ten
+digits, all distinct, half of them in common, and as many as are declared: in memory or, ``psi.files``, in a CSV each,
+from which another one is made of what is in common. A run starts when both are ready and ends when the party that gets
+the result has it. ``bytes`` are those of all message bodies and have to equal the card's formula; ``cpu`` is seconds of
+processor of both, with the digests of the receipt; ``rss_before_mb`` is what a process held before its first run of
+that size, ids and kernels, the larger of the two.
 
-Peers, in the same run, from an environment of their own (``make bench-psi``), two processes over loopback each: SPU's
-intersection by elliptic curves, which reads a CSV at each party and writes the rows in common at one, in clear brpc:
-with its fastest curve, where a hash is taken for a coordinate as it is, and with a map to the curve as ours has; and
-OpenMined's PSI, cardinality only, with lists in memory and messages as bytes through a pipe. The last two take a tenth
-of the ids, and seconds an id are compared. ``ratio`` above 1 means that ours takes less; ``cpu_ratio`` is of processor
-seconds, which others on the machine disturb less. A wrong number of anyone, and a peer that fails, is exit code 1.
+Peers, in the same run, from an environment of their own (``make bench-psi``), two processes over loopback each. SPU
+reads a CSV at each party and writes the rows in common at one, in clear brpc: its intersection by elliptic curves, with
+its fastest curve, where a hash is taken for a coordinate as it is, and with a map to the curve as ours has; and its
+RR22 and KKRT, beside ``psi.files``. OpenMined's PSI, cardinality only, has lists in memory and messages as bytes
+through a pipe. It and the map to the curve take a tenth of the ids, and seconds an id are compared. ``ratio`` above 1
+means that ours takes less; ``cpu_ratio`` is of processor seconds, which others on the machine disturb less. A wrong
+result of anyone, and a peer that fails, is exit code 1.
 """
 
 import argparse
@@ -23,12 +26,16 @@ import os
 import resource
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pyarrow as pa
+from pyarrow import csv
 
 from benchmarks.common import DIGITS, Case, arguments, show
 from benchmarks.peers.__main__ import ENVIRONMENT, asked_of
@@ -40,28 +47,83 @@ from pets.party.config import Directory, DirectoryParty
 from pets.party.drive import drive
 from pets.party.identity import Authority, make_credentials
 from pets.party.server import Server, keep_memory
-from pets.party.warm import prepare_group
-from pets.protocols import dh_psi
+from pets.party.warm import prepare_vectors
+from pets.protocols import dh_psi, vole_psi
+from pets.protocols.base import Role
 from pets.secret import Secret
-from pets.spec.cards import load_cards
+from pets.spec.cards import Card, load_cards
 from pets.transport.grpc import Address, Credentials, Dialler, GrpcLink
 
 PARTIES: Final = ("a", "b")
 NAMES: Final = {role: PartyId(role) for role in PARTIES}
+CARDINALITY: Final = "psi.cardinality"
+INTERSECTION: Final = "psi.intersection"
+FILES: Final = "psi.files"
+CARDS: Final = {CARDINALITY: dh_psi.PROTOCOL, INTERSECTION: vole_psi.PROTOCOL, FILES: vole_psi.PROTOCOL}
 WARM: Final = 1
 DEADLINE_S: Final = 600.0
 
 SPU: Final = "SPU 0.9.5 ECDH, CURVE_25519"
 ELLIGATOR: Final = "SPU 0.9.5 ECDH, CURVE_25519_ELLIGATOR2"
 OPENMINED: Final = "openmined-psi 2.0.6, cardinality"
-SHARE: Final = {SPU: 1, ELLIGATOR: 10, OPENMINED: 10}
+RR22: Final = "SPU 0.9.5 RR22"
+KKRT: Final = "SPU 0.9.5 KKRT"
+SHARE: Final = {CARDINALITY: {SPU: 1, ELLIGATOR: 10, OPENMINED: 10}, INTERSECTION: {}, FILES: {RR22: 1, KKRT: 1}}
 """Peers take our number of ids divided by this."""
 
 
-def _party(pipe: Connection, me: int, certificate: bytes, key: bytes, ca: bytes) -> None:
+def _public(card: Card, items: int) -> dict[str, int]:
+    """The same declared size for both lists."""
+    return dict.fromkeys(card.public, items)
+
+
+def _read(source: Path) -> Any:
+    """The ids of a CSV with one column, as rows of ten bytes."""
+    kept = csv.read_csv(source, convert_options=csv.ConvertOptions(column_types={"id": pa.string()}))["id"]
+    column = kept.combine_chunks()
+    _, offsets, text = column.buffers()
+    ends = np.frombuffer(offsets, np.int32)[: len(column) + 1]
+    if not np.array_equal(ends, 10 * np.arange(len(column) + 1)):
+        raise ValueError("not all ids have ten digits")
+    return np.frombuffer(text, np.uint8)[: 10 * len(column)].reshape(-1, 10)
+
+
+def _write(target: Path, ids: Any) -> None:
+    lines = np.full((len(ids), 11), ord("\n"), np.uint8)
+    lines[:, :10] = ids
+    target.write_bytes(b"id\n" + lines.tobytes())
+
+
+def _resident_mb() -> int:
+    """What this process holds of the machine's memory now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() >> 20
+
+
+def _part(what: str, me: int, ids: Any, run: bytes) -> Role[Any]:
+    """The role of this party: the first of a card has the result."""
+    card = load_cards()[CARDS[what]]
+    names, tied = card.names(_public(card, len(ids))), dh_psi.Binding(digest=bytes(32), run_id=run)
+    if what == CARDINALITY:
+        shape = dh_psi.Shape(**{name: names[name] for name in ("n_a", "n_b", "n_list_a", "n_list_b", "t")})
+        count = dh_psi.party_b if me else dh_psi.party_a
+        return count(shape, ids, tied, Secret(os.urandom(dh_psi.ENTROPY_BYTES)))
+    sizes = {name: names[name] for name in ("n_r", "n_s", "n_list_r", "n_list_s", "t")}
+    find = vole_psi.sender if me else vole_psi.receiver
+    own: Any = Secret(os.urandom(vole_psi.ENTROPY_BYTES))
+    return find(vole_psi.Shape(**sizes, fixed_ids=True), ids, tied, own)
+
+
+def _is_right(what: str, found: Any, items: int) -> bool:
+    """Whether the result is the number in common, or the places of these: the last ones of the first party."""
+    if what == CARDINALITY:
+        return bool(found == shared_by(items))
+    return bool(np.array_equal(found, np.arange(items - shared_by(items), items)))
+
+
+def _party(pipe: Connection, me: int, folder: str, certificate: bytes, key: bytes, ca: bytes) -> None:
     """One of the two processes: a server, and the runs that the parent asks for."""
     keep_memory()
-    prepare_group()
+    prepare_vectors()
     credentials = Credentials(certificate, Secret(key), ca)
     directory = Directory(tuple(DirectoryParty(name=n, organisation=n, san=_san(n)) for n in PARTIES), ca=ca)
     node: Any = _Node()
@@ -70,40 +132,58 @@ def _party(pipe: Connection, me: int, certificate: bytes, key: bytes, ca: bytes)
     ports = pipe.recv()
     dialler = Dialler(credentials, {NAMES[n]: Address(f"127.0.0.1:{ports[n]}", _san(n)) for n in PARTIES})
     gc.freeze()  # as party servers do
-    card, role = load_cards()[dh_psi.PROTOCOL], PARTIES[me]
     ids = np.empty((0, 10), np.uint8)
     while (asked := pipe.recv()) is not None:
-        items, run = asked
+        what, items, run = asked
         if len(ids) != items:
             ids = np.frombuffer("".join(ids_of(me, items)).encode(), np.uint8).reshape(items, 10)
-        names = card.names({"n_a": items, "n_b": items})
-        shape = dh_psi.Shape(**{name: names[name] for name in ("n_a", "n_b", "n_list_a", "n_list_b", "t")})
-        peer = NAMES[PARTIES[1 - me]]
-        link = GrpcLink(NAMES[role], run, [peer], dialler, node.exchange, deadline_s=DEADLINE_S)
-        sequence = gate.project(card, {"n_a": items, "n_b": items}, NAMES, role)
+        card = load_cards()[CARDS[what]]
+        role, players = list(card.roles)[me], dict(zip(card.roles, NAMES.values(), strict=True))
+        link = GrpcLink(players[role], run, [NAMES[PARTIES[1 - me]]], dialler, node.exchange, deadline_s=DEADLINE_S)
+        sequence = gate.project(card, _public(card, items), players, role)
         passage = gate.Gate(sequence, opening=Secret(os.urandom(32)))
-        tied = dh_psi.Binding(digest=bytes(32), run_id=run)
-        play = dh_psi.party_b if me else dh_psi.party_a
-        part: Any = play(shape, ids, tied, Secret(os.urandom(dh_psi.ENTROPY_BYTES)))
+        source, target = Path(folder) / f"in{me}.csv", Path(folder) / "out.csv"
+        if what == FILES:
+            _write(source, ids)
+        held = _resident_mb()
         pipe.send("ready")
         pipe.recv()
         before, steps = _used(), dict[str, float]()
         found = drive(
-            part, passage, link, deadline_s=DEADLINE_S, tick=lambda label, _, s, seen=steps: seen.update({label: s})
+            _part(what, me, _read(source) if what == FILES else ids, run),
+            passage,
+            link,
+            deadline_s=DEADLINE_S,
+            tick=lambda label, _, s, seen=steps: seen.update({label: s}),
         )
+        if what == FILES and not me:
+            _write(target, ids[found])
         end = time.perf_counter()
         sent = sum(each.size for each in passage.finish())
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        right = found is None if me else _is_right(what, found, items)
         pipe.send(
-            (end, peak, _used() - before, sent, found, {f"{role}, until {label}": s for label, s in steps.items()})
+            (
+                end,
+                (held, peak),
+                _used() - before,
+                sent,
+                right,
+                {f"{role}, until {label}": s for label, s in steps.items()},
+            )
         )
         link.close()
     server.stop()
     dialler.close()
 
 
-def measure(sizes: list[int], runs: int) -> Iterator[Case]:
-    """Each size, ``runs`` times and once before."""
+def measure(asked: list[tuple[str, int]], runs: int) -> Iterator[Case]:
+    """Each protocol and size, ``runs`` times and once before."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield from _measured(asked, runs, folder)
+
+
+def _measured(asked: list[tuple[str, int]], runs: int, folder: str) -> Iterator[Case]:
     now = dt.datetime.now(dt.UTC)
     authority = Authority.create("benchmark", now=now)
     spawn = multiprocessing.get_context("spawn")
@@ -111,7 +191,7 @@ def measure(sizes: list[int], runs: int) -> Iterator[Case]:
     for me, name in enumerate(PARTIES):
         own = make_credentials(authority, PartyId(name), _san(name), now=now)
         pipe, far = spawn.Pipe()
-        given = (far, me, own.certificate, own.key.expose("give it to the child"), own.ca)
+        given = (far, me, folder, own.certificate, own.key.expose("give it to the child"), own.ca)
         child = spawn.Process(target=_party, args=given, daemon=True)
         child.start()
         pipes.append(pipe)
@@ -119,43 +199,45 @@ def measure(sizes: list[int], runs: int) -> Iterator[Case]:
     ports = {name: pipe.recv() for name, pipe in zip(PARTIES, pipes, strict=True)}
     for pipe in pipes:
         pipe.send(ports)
-    for items in sizes:
-        yield _case(items, runs, pipes)
+    for what, items in asked:
+        yield _case(what, items, runs, pipes)
     for pipe, child in zip(pipes, children, strict=True):
         pipe.send(None)
         child.join(20)
 
 
-def _case(items: int, runs: int, pipes: list[Any]) -> Case:
-    card = load_cards()[dh_psi.PROTOCOL]
-    names = card.names({"n_a": items, "n_b": items})
+def _case(what: str, items: int, runs: int, pipes: list[Any]) -> Case:
+    card = load_cards()[CARDS[what]]
+    names = card.names(_public(card, items))
     formula = card.cost.bytes.evaluate(names)
-    seconds, cpu, peak, right, steps, sent = [], [], 0, True, dict[str, float](), 0
+    seconds, cpu, held, peak, right, steps, sent = [], [], 0, 0, True, dict[str, float](), 0
     for number in range(WARM + runs):
         run = os.urandom(32)
         for pipe in pipes:
-            pipe.send((items, run))
+            pipe.send((what, items, run))
         for pipe in pipes:
             pipe.recv()
         start = time.perf_counter()
         for pipe in pipes:
             pipe.send("go")
         told = [pipe.recv() for pipe in pipes]
-        peak = max(peak, *(each[1] for each in told))
+        peak = max(peak, *(each[1][1] for each in told))
+        held = held or max(each[1][0] for each in told)
         sent = sum(each[3] for each in told)
-        right = right and told[0][4] == shared_by(items) and told[1][4] is None and sent == formula
+        right = right and told[0][4] and told[1][4] and sent == formula
         if number >= WARM:
             seconds.append(told[0][0] - start)
             cpu.append(sum(each[2] for each in told))
             steps = told[0][5] | told[1][5]
     more = {"formula": formula, "cpu": round(min(cpu), DIGITS), "best": round(min(seconds), DIGITS), "right": right}
+    more["rss_before_mb"] = held
     rounds = card.cost.rounds.evaluate(names)
-    return Case("psi.cardinality", items, sorted(seconds), sent, rounds, peak, steps, {}, more)
+    return Case(what, items, sorted(seconds), sent, rounds, peak, steps, {}, more)
 
 
 def beside(case: Case, runs: int) -> Iterator[dict[str, Any] | str]:
     """What each peer took, in JSON, as it comes; as a text what is missing of it."""
-    for peer, share in SHARE.items():
+    for peer, share in SHARE[case.name].items():
         items = max(1, case.size // share)
         if peer == OPENMINED:
             command = ["-m", "benchmarks.peers.openmined", json.dumps([[items, 0, 1]])]
@@ -180,6 +262,7 @@ def beside(case: Case, runs: int) -> Iterator[dict[str, Any] | str]:
 
 def asked() -> argparse.Namespace:
     parser = arguments(__doc__, size=0, what="ids a party; 0: 100,000 and then 2^20")
+    parser.add_argument("--of", choices=[*CARDS], help="one of them alone")
     parser.add_argument("--runs", type=int, default=3, help="runs that are counted, of ours and of SPU (default 3)")
     parser.add_argument("--alone", action="store_true", help="without the peers")
     return parser.parse_args()
@@ -188,7 +271,8 @@ def asked() -> argparse.Namespace:
 def main() -> None:
     given = asked()
     wrong: list[str] = []
-    for case in measure([given.size] if given.size else [100_000, 1 << 20], given.runs):
+    sizes = [given.size] if given.size else [100_000, 1 << 20]
+    for case in measure([(what, n) for what in ([given.of] if given.of else CARDS) for n in sizes], given.runs):
         show(case, as_json=given.json)
         wrong += [] if case.more["right"] else ["wrong result of ours"]
         for line in () if given.alone else beside(case, given.runs):

@@ -1,9 +1,10 @@
-"""SPU's intersection by elliptic curves on two processes: run by ``benchmarks.psi`` where ``spu`` is.
+"""SPU's intersections on two processes: run by ``benchmarks.psi`` where ``spu`` is.
 
-``python -m benchmarks.peers.spu_psi CASES``, CASES a JSON list of [curve, items, warm, runs], prints one JSON object a
-line: ``name``, ``items``, ``seconds`` and ``cpu`` (seconds of processor of both) of each run but the first ``warm``,
-``ok`` (rank 0 was told the right number of items). Each party reads a CSV of one column of ten digits and rank 0 writes
-the rows that both have: the library has no other way in or out. brpc over loopback without TLS, threads as SPU likes.
+``python -m benchmarks.peers.spu_psi CASES``, CASES a JSON list of [curve or protocol, items, warm, runs], prints one
+JSON object a line: ``name``, ``items``, ``seconds`` and ``cpu`` (seconds of processor of both) of each run but the
+first ``warm``, ``ok`` (rank 0 was told the right number of items). Each party reads a CSV of one column of ten digits
+and rank 0 writes the rows that both have: the library has no other way in or out. brpc over loopback without TLS,
+threads as SPU likes.
 """
 
 import json
@@ -28,6 +29,14 @@ def used() -> float:
     return now.ru_utime + now.ru_stime
 
 
+def protocol_of(name: str) -> Any:
+    """RR22, KKRT, or a curve."""
+    if name.startswith("CURVE"):
+        ecdh = psi.EcdhParams(curve=psi.parse_curve_type(name))
+        return psi.PsiProtocolConfig(protocol=psi.PsiProtocol.PROTOCOL_ECDH, receiver_rank=0, ecdh_params=ecdh)
+    return psi.PsiProtocolConfig(protocol=psi.parse_protocol(f"PROTOCOL_{name}"), receiver_rank=0)
+
+
 def party(pipe: Any, rank: int, ports: list[int], folder: str) -> None:
     described = libspu.link.Desc()
     described.id = "benchmark"
@@ -39,16 +48,12 @@ def party(pipe: Any, rank: int, ports: list[int], folder: str) -> None:
     pipe.send("ready")
     written: tuple[int, int] = (0, 0)
     while (asked := pipe.recv()) is not None:
-        curve, items = asked
+        name, items = asked
         if written != (rank, items):
             source.write_text("id\n" + "\n".join(ids_of(rank, items)) + "\n")
             written = (rank, items)
         config = psi.PsiExecuteConfig(
-            protocol_conf=psi.PsiProtocolConfig(
-                protocol=psi.PsiProtocol.PROTOCOL_ECDH,
-                receiver_rank=0,
-                ecdh_params=psi.EcdhParams(curve=psi.parse_curve_type(curve)),
-            ),
+            protocol_conf=protocol_of(name),
             input_params=psi.InputParams(path=str(source), selected_keys=["id"], keys_unique=True),
             output_params=psi.OutputParams(path=str(result), disable_alignment=True),
         )
@@ -60,11 +65,11 @@ def party(pipe: Any, rank: int, ports: list[int], folder: str) -> None:
     link.stop_link()
 
 
-def case(curve: str, items: int, warm: int, runs: int, pipes: list[Any]) -> dict[str, Any]:
+def case(name: str, items: int, warm: int, runs: int, pipes: list[Any]) -> dict[str, Any]:
     seconds, cpu, ok = [], [], True
     for _ in range(warm + runs):
         for pipe in pipes:
-            pipe.send((curve, items))
+            pipe.send((name, items))
         for pipe in pipes:
             pipe.recv()
         start = time.perf_counter()
@@ -74,7 +79,7 @@ def case(curve: str, items: int, warm: int, runs: int, pipes: list[Any]) -> dict
         seconds.append(max(end for end, _, _ in ends) - start)
         cpu.append(sum(each for _, each, _ in ends))
         ok = ok and ends[0][2] == shared_by(items)
-    return {"name": curve, "items": items, "seconds": seconds[warm:], "cpu": cpu[warm:], "ok": ok}
+    return {"name": name, "items": items, "seconds": seconds[warm:], "cpu": cpu[warm:], "ok": ok}
 
 
 def main() -> None:
@@ -90,8 +95,8 @@ def main() -> None:
             children.append(child)
         for pipe in pipes:
             pipe.recv()
-        for curve, items, warm, runs in json.loads(sys.argv[1]):
-            print(json.dumps(case(curve, items, warm, runs, pipes)), flush=True)
+        for name, items, warm, runs in json.loads(sys.argv[1]):
+            print(json.dumps(case(name, items, warm, runs, pipes)), flush=True)
         for pipe, child in zip(pipes, children, strict=True):
             pipe.send(None)
             child.join(20)

@@ -88,11 +88,11 @@ def receiver(shape: Shape, ids: U8Array, tied: Binding, entropy: Secret[bytes]) 
     del blocks
     offer = transfers.Offer(tied, prf.Stream(own.transfers))
     yield Send("sender", "V1r", offer.points)
+    yield Send("sender", "V5r", _bytes(np.frombuffer(seed.expose("the sender hashes with it"), np.uint64)))
     drawn, code = prf.Stream(own.vector), _code(shape.vector.width)
     holes = vole.draw_holes(shape.vector, drawn)
     values = drawn.words(2 * vole.NOISES).reshape(-1, 2)
     table ^= vole.noise(shape.vector, code, holes, values)
-    yield Send("sender", "V5r", _bytes(np.frombuffer(seed.expose("the sender hashes with it"), np.uint64)))
     yield Send("sender", "V5", _bytes(table))
     del table
     keys = offer.keys((yield from receive("sender", "V1s")), label="V1s")
@@ -140,8 +140,10 @@ def sender(shape: Shape, ids: U8Array, tied: Binding, entropy: Secret[bytes]) ->
     yield Send("receiver", "V1s", choice.points)
     seeds = drawn.words(2 * vole.NOISES).reshape(-1, 2)
     b, sums, total = vole.send(shape.vector, _code(shape.vector.width), seeds, _sides_of_trees(tied))
+    less = gf128.multiply(binned.hashed(blocks, _public(tied, b"read")), delta)
     keys = choice.keys((yield from receive("receiver", "V1r")), label="V1r")
-    seed = Secret((yield from receive("receiver", "V5r")).tobytes())
+    hashes = binned.hashed(blocks, Secret((yield from receive("receiver", "V5r")).tobytes()))
+    del blocks
     masked = _elements((yield from receive("receiver", "V5")))
     few = slice(0, transfers.FEW)
     pads = transfers.answer(keys[few], bits[few], (yield from receive("receiver", "V2")), tied)
@@ -150,10 +152,9 @@ def sender(shape: Shape, ids: U8Array, tied: Binding, entropy: Secret[bytes]) ->
     yield Send("receiver", "V4c", _bytes(total ^ vole.take(delta, _drawn(keys[transfers.FEW :]), products)))
     b ^= gf128.multiply(masked, delta)
     del masked
-    read = binned.read(b, binned.hashed(blocks, seed), size)
+    read = binned.read(b, hashes, size)
     del b
-    hashes = binned.hashed(blocks, _public(tied, b"read"))
-    read ^= gf128.multiply(hashes, delta)
+    read ^= less
     _, listed = join.sort_tags(_outputs(read, shape.t, tied))
     if (listed[1:] == listed[:-1]).all(axis=1).any():
         _require_distinct(hashes)

@@ -1,8 +1,9 @@
-"""The benchmark of counting without a helper: its sets, what is said of peers, and a small run (long)."""
+"""The benchmark of intersections without a helper: its sets, what is said of peers, and small runs (long)."""
 
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks import psi
@@ -21,7 +22,7 @@ def test_made_up_sets_are_distinct_and_have_half_in_common(items: int) -> None:
 def beside(python: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[list[dict[str, object]], list[str]]:
     """What is said of peers, and what is missing, with ``python`` as their interpreter."""
     monkeypatch.setattr(psi, "ENVIRONMENT", python)
-    said = list(psi.beside(Case("psi", 1000, [2.0], 1, 2, 1, {}, {}, {"best": 2.0, "cpu": 4.0}), 1))
+    said = list(psi.beside(Case(psi.CARDINALITY, 1000, [2.0], 1, 2, 1, {}, {}, {"best": 2.0, "cpu": 4.0}), 1))
     return [each for each in said if isinstance(each, dict)], [each for each in said if isinstance(each, str)]
 
 
@@ -31,7 +32,7 @@ def test_ratios_are_of_seconds_an_id(tmp_path: Path, monkeypatch: pytest.MonkeyP
     python.write_text(f"#!/bin/sh\necho '{json.dumps(told)}'\n")
     python.chmod(0o700)
     lines, missing = beside(python, monkeypatch)
-    assert not missing and [line["peer"] for line in lines] == [*psi.SHARE]
+    assert not missing and [line["peer"] for line in lines] == [*psi.SHARE[psi.CARDINALITY]]
     assert {(line["ratio"], line["cpu_ratio"], line["median"], line["right"]) for line in lines} == {
         (15.0, 5.0, 5.0, False)
     }
@@ -39,14 +40,43 @@ def test_ratios_are_of_seconds_an_id(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_a_peer_that_is_missing_or_fails_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines, missing = beside(tmp_path / "nothing", monkeypatch)
-    assert not lines and len(missing) == len(psi.SHARE) and all("not installed" in each for each in missing)
+    assert (
+        not lines
+        and len(missing) == len(psi.SHARE[psi.CARDINALITY])
+        and all("not installed" in each for each in missing)
+    )
     lines, missing = beside(Path("/bin/false"), monkeypatch)
     assert not lines and all("ended with 1" in each for each in missing)
 
 
 @pytest.mark.long
 def test_a_small_run_counts_right_and_sends_what_the_card_says() -> None:
-    (case,) = psi.measure([500], 1)
+    (case,) = psi.measure([(psi.CARDINALITY, 500)], 1)
     assert case.more["right"] is True
     assert case.bytes == case.more["formula"] > 64 * 500
     assert case.rounds == 2
+
+
+@pytest.mark.long
+def test_small_runs_find_the_right_ones_and_send_what_the_card_says() -> None:
+    for case in psi.measure([(psi.INTERSECTION, 500), (psi.FILES, 501)], 1):
+        assert case.more["right"] is True
+        assert case.bytes == case.more["formula"] > 16 * 128 * 256
+        assert case.rounds == 3
+
+
+def test_ids_come_out_of_files_as_they_went_in(tmp_path: Path) -> None:
+    ids = np.frombuffer("".join(ids_of(0, 1000)).encode(), np.uint8).reshape(-1, 10)
+    psi._write(tmp_path / "in.csv", ids)
+    assert (tmp_path / "in.csv").read_text().splitlines() == ["id", *ids_of(0, 1000)]
+    assert np.array_equal(psi._read(tmp_path / "in.csv"), ids)
+    (tmp_path / "in.csv").write_text("id\n1\n")
+    with pytest.raises(ValueError, match="ten digits"):
+        psi._read(tmp_path / "in.csv")
+
+
+def test_a_wrong_result_is_noticed() -> None:
+    places = np.arange(5, 10)
+    assert psi._is_right(psi.INTERSECTION, places, 10) and psi._is_right(psi.CARDINALITY, 5, 10)
+    assert not psi._is_right(psi.INTERSECTION, places[1:], 10) and not psi._is_right(psi.INTERSECTION, places - 1, 10)
+    assert not psi._is_right(psi.CARDINALITY, 4, 10)
