@@ -84,7 +84,7 @@ bench-peers: $(VENV)/test
 	@$(MAKE) --no-print-directory $(PEERS)/done || echo "Peers could not be installed." >&2
 	@$(BIN)/python -m benchmarks.peers
 
-## make bench-psi   how many ids two parties have in common, beside SPU and OpenMined PSI: two server processes over loopback
+## make bench-psi   what ids two parties have in common, and how many, beside SPU and OpenMined PSI: two server processes over loopback
 bench-psi: $(VENV)/test
 	@$(MAKE) --no-print-directory $(PEERS)/done || echo "Peers could not be installed." >&2
 	@$(BIN)/python -m benchmarks.psi
