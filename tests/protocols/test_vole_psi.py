@@ -14,11 +14,11 @@ from pets.protocols import vole_psi
 from pets.protocols.base import Array, Send
 from pets.protocols.dh_psi import Binding
 from pets.secret import Secret
-from tests.kernels.test_curve import refused_encodings
 from tests.oracles.dh_psi import binding, rows_of
 from tests.oracles.gated import OPENING, gated
 from tests.oracles.play import Key, Transcript, play
 from tests.oracles.vole_psi import CARD, Case, entropy, people, random_case, roles, shape
+from tests.protocols.test_dh_psi import BAD, TAGS, with_row
 from tests.protocols.test_helper_join import LENGTHS, altered
 
 PARTIES = {role: gate.PartyId(role) for role in CARD.roles}
@@ -277,17 +277,6 @@ def test_bytes_of_a_million_on_each_side() -> None:
 
 # -- peers that send something else -----------------------------------------------------------------------------------
 
-BAD = refused_encodings()
-
-
-def with_row(place: int, row: bytes) -> Callable[[Array], Array]:
-    def alter(array: Array) -> Array:
-        out = array.copy()
-        out[place] = np.frombuffer(row, np.uint8)
-        return out
-
-    return alter
-
 
 @pytest.mark.parametrize("label", ["V1r", "V1s"])
 @pytest.mark.parametrize("name", BAD)
@@ -308,18 +297,10 @@ def test_a_wrong_count_is_refused_before_it_is_read(label: str, what: str) -> No
     assert caught.value.code == "peer.bad-length"
 
 
-OUTPUTS: dict[str, Callable[[Array], Array]] = {
-    "repeated": lambda array: array[[0, 0, *range(2, len(array))]],
-    "swapped": lambda array: array[[1, 0, *range(2, len(array))]],
-    "all zero": np.zeros_like,
-    "reversed": lambda array: array[::-1].copy(),
-}
-
-
-@pytest.mark.parametrize("name", OUTPUTS)
+@pytest.mark.parametrize("name", TAGS)
 def test_outputs_that_are_not_sorted_are_refused(name: str) -> None:
     with pytest.raises(PeerError) as caught:
-        run(SMALL, alter=altered("V6", OUTPUTS[name]))
+        run(SMALL, alter=altered("V6", TAGS[name]))
     assert (caught.value.code, caught.value.fields["label"]) == ("peer.tags", "V6")
 
 
@@ -332,11 +313,12 @@ def flipped(bit: int) -> Callable[[Array], Array]:
     return alter
 
 
+@pytest.mark.parametrize("flips", [12, pytest.param(400, marks=pytest.mark.long)])
 @pytest.mark.parametrize("label", LABELS)
-def test_a_bit_that_flips_never_makes_a_match(label: str) -> None:
+def test_a_bit_that_flips_never_makes_a_match(label: str, flips: int) -> None:
     """It ends the run, or some matches are missing, or it is where nobody looks."""
-    rng, right, ends = random.Random(label), set(SMALL.oracle()), set()
-    for _ in range(12):
+    rng, right, ends = random.Random(f"{label} {flips}"), set(SMALL.oracle()), set()
+    for _ in range(flips):
         try:
             ran = run(SMALL, alter=altered(label, flipped(rng.getrandbits(40))))
         except PetsError as error:
