@@ -208,13 +208,20 @@ class Card:
         if wrong:
             raise SpecError("card.parameters", card=self.id, names=", ".join(sorted(wrong)))
         names = {name: formula.evaluate({}) for name, formula in self.defaults.items()} | dict(public)
-        own = {OWN, OWN_COLUMNS}
+        own = self.own_names
         for name, formula in self.derived.items():
-            if formula.names & own:  # of each of many: on the card of a run it has a number for each
-                own.add(name)
-            else:
+            if name not in own:  # those are on the card of a run, with a number for each of many
                 names[name] = formula.evaluate(names)
         return names
+
+    @property
+    def own_names(self) -> frozenset[str]:
+        """The numbers that each of many who play a role has for itself: given ones, and those that follow from them."""
+        own = {OWN, OWN_COLUMNS}
+        for name, formula in self.derived.items():
+            if formula.names & own:
+                own.add(name)
+        return frozenset(own)
 
 
 class _Strict(BaseModel):

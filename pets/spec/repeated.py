@@ -95,7 +95,7 @@ def _with_so_many(of: _Itself, numbers: tuple[tuple[str, int], ...]) -> Card:
     roles: dict[str, str] = {}
     for role, what in card.roles.items():
         roles |= dict.fromkeys(names.get(role, (role,)), what.replace(", many", ""))
-    own = _own_names(card)
+    own = card.own_names
     derived: dict[str, Formula] = {}
     for name, formula in card.derived.items():
         copies = {own_of(name, role): _of(formula, role, own) for role in everybody}
@@ -127,13 +127,6 @@ def _with_so_many(of: _Itself, numbers: tuple[tuple[str, int], ...]) -> Card:
         ),
         program=program,
     )
-
-
-def _own_names(card: Card) -> set[str]:
-    """The numbers of a card that each of many has for itself."""
-    own = {OWN, OWN_COLUMNS}
-    own |= {name for name, formula in card.derived.items() if formula.names & own}
-    return own | {name for name, formula in card.derived.items() if formula.names & own}
 
 
 def _asked(message: Message) -> frozenset[str]:
