@@ -49,7 +49,7 @@ from pets.party.identity import Authority, make_credentials
 from pets.party.server import Server, keep_memory
 from pets.party.warm import prepare_vectors
 from pets.protocols import dh_psi, vole_psi
-from pets.protocols.base import Role
+from pets.protocols.base import Binding, Role
 from pets.secret import Secret
 from pets.spec.cards import Card, load_cards
 from pets.transport.grpc import Address, Credentials, Dialler, GrpcLink
@@ -102,7 +102,7 @@ def _resident_mb() -> int:
 def _part(what: str, me: int, ids: Any, run: bytes) -> Role[Any]:
     """The role of this party: the first of a card has the result."""
     card = load_cards()[CARDS[what]]
-    names, tied = card.names(_public(card, len(ids))), dh_psi.Binding(digest=bytes(32), run_id=run)
+    names, tied = card.names(_public(card, len(ids))), Binding(digest=bytes(32), run_id=run)
     if what == CARDINALITY:
         shape = dh_psi.Shape(**{name: names[name] for name in ("n_a", "n_b", "n_list_a", "n_list_b", "t")})
         count = dh_psi.party_b if me else dh_psi.party_a

@@ -35,7 +35,7 @@ from pets.kernels import (
 from pets.kernels.blkacc import Code
 from pets.kernels.jit import U64Array
 from pets.protocols import dh_psi, helper_join, helper_join_b, vole_psi
-from pets.protocols.base import Array, Receive, Role, Send
+from pets.protocols.base import Array, Binding, Receive, Role, Send
 from pets.protocols.codec import require_little_endian
 from pets.protocols.rep3 import compare, order, rounding, sharing
 from pets.secret import Secret
@@ -209,7 +209,7 @@ def _shares(me: int, keys: list[Secret[bytes]], value: U64Array) -> Role[None]:
 def rehearse_cardinality() -> None:
     """Count what two sets of three made-up identifiers have in common, for the same reason."""
     shape = dh_psi.Shape(n_a=4, n_b=4, n_list_a=5, n_list_b=5, t=6)
-    tied = dh_psi.Binding(digest=bytes(32), run_id=bytes(32))
+    tied = Binding(digest=bytes(32), run_id=bytes(32))
     drawn = [Secret(bytes([number]) * dh_psi.ENTROPY_BYTES) for number in (1, 2)]
     ids = digits.ten_digits(np.arange(3))
     _play({"a": dh_psi.party_a(shape, ids, tied, drawn[0]), "b": dh_psi.party_b(shape, ids, tied, drawn[1])})
@@ -239,7 +239,7 @@ def rehearse_vectors() -> None:
 
 def rehearse_intersection() -> None:
     """Find whom two sets of three made-up identifiers have in common, for the same reason: short ones, and hashed."""
-    tied = dh_psi.Binding(digest=bytes(32), run_id=bytes(32))
+    tied = Binding(digest=bytes(32), run_id=bytes(32))
     drawn = [Secret(bytes([number]) * vole_psi.ENTROPY_BYTES) for number in (1, 2)]
     ids = digits.ten_digits(np.arange(3))
     for fixed in (True, False):

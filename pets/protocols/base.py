@@ -38,6 +38,19 @@ class Receive:
 
 Act = Send | Receive
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """What ties messages to one run: the digest of its specification and its run id, 32 raw bytes each."""
+
+    digest: bytes
+    run_id: bytes
+
+    def __post_init__(self) -> None:
+        if len(self.digest) != 32 or len(self.run_id) != 32:
+            raise ValueError("run id and specification digest have 32 bytes")
+
+
 T = TypeVar("T")
 Role = Generator[Act, Array | None, T]
 """A role: ``reply = yield Receive(...)`` gives the array; ``yield Send(...)`` gives None."""

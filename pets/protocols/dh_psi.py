@@ -21,7 +21,7 @@ from pets.errors import InternalError, PeerError
 from pets.kernels import aes, blake2, curve, join, permute, prf
 from pets.kernels.jit import U8Array, U32Array
 from pets.kernels.tags import Kind
-from pets.protocols.base import Role, Send, receive
+from pets.protocols.base import Binding, Role, Send, receive
 from pets.secret import Secret
 
 PROTOCOL: Final = "dh_psi_cardinality"
@@ -48,28 +48,6 @@ class Shape:
     n_list_a: int
     n_list_b: int
     t: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Binding:
-    """What ties messages to one run: the digest of its specification and its run id, 32 raw bytes each."""
-
-    digest: bytes
-    run_id: bytes
-
-    def __post_init__(self) -> None:
-        if len(self.digest) != 32 or len(self.run_id) != 32:
-            raise ValueError("run id and specification digest have 32 bytes")
-
-    @property
-    def hash_tag(self) -> bytes:
-        """What makes the hash to the group another one for each specification."""
-        return _HASH + self.digest
-
-    @property
-    def tag_key(self) -> Secret[bytes]:
-        """What makes tags other ones in each run. Nothing rests on its secrecy: both sides have it, and the network."""
-        return Secret(hashlib.sha256(_TAGS + self.run_id).digest()[: blake2.KEY_BYTES])
 
 
 def party_a(shape: Shape, ids: U8Array, binding: Binding, entropy: Secret[bytes]) -> Role[int]:
@@ -117,6 +95,16 @@ def party_b(shape: Shape, ids: U8Array, binding: Binding, entropy: Secret[bytes]
     theirs = yield from receive("a", "D1")
     tags = _tags(theirs, shape.t, binding, own, label="D1")
     yield Send("a", "D2", tags)
+
+
+def hash_tag(binding: Binding) -> bytes:
+    """What makes the hash to the group another one for each specification."""
+    return _HASH + binding.digest
+
+
+def tag_key(binding: Binding) -> Secret[bytes]:
+    """What makes tags other ones in each run. Nothing rests on its secrecy: both sides have it, and the network."""
+    return Secret(hashlib.sha256(_TAGS + binding.run_id).digest()[: blake2.KEY_BYTES])
 
 
 class _Own:
@@ -175,7 +163,7 @@ def _masked(entries: U8Array, binding: Binding, own: _Own) -> U8Array:
     out = np.empty((len(entries), curve.POINT_BYTES), np.uint8)
     for tile in _tiles(len(entries)):
         strings = [row.tobytes().rstrip(b"\0") for row in entries[tile]]
-        points = curve.hash_to_group(strings, tag=binding.hash_tag)
+        points = curve.hash_to_group(strings, tag=hash_tag(binding))
         out[order[tile]] = curve.multiply(points, own.scalar)
     return out
 
@@ -186,7 +174,7 @@ def _tags(theirs: U8Array, width: int, binding: Binding, own: _Own, *, label: st
     Raises: PeerError peer.element, with place and message, if one is none; peer.twice if two are one. (Two elements
     have one tag by chance as rarely as the card says.)
     """
-    key, out = binding.tag_key, np.empty((len(theirs), width), np.uint8)
+    key, out = tag_key(binding), np.empty((len(theirs), width), np.uint8)
     whole = np.empty((min(_TILE, len(theirs)), blake2.DIGEST_BYTES), np.uint8)
     ended = np.ones((min(_TILE, len(theirs)), curve.POINT_BYTES + 1), np.uint8)  # a hashed row ends with no zero byte
     for tile in _tiles(len(theirs)):

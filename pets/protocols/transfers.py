@@ -23,7 +23,7 @@ import numpy as np
 
 from pets.kernels import aes, curve, prf
 from pets.kernels.jit import U8Array, U64Array
-from pets.protocols.dh_psi import Binding
+from pets.protocols.base import Binding
 from pets.secret import Secret
 
 FEW: Final = 128

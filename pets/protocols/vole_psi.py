@@ -25,8 +25,7 @@ from pets.kernels.jit import I64Array, U8Array, U64Array
 from pets.kernels.okvs import Unsolvable
 from pets.kernels.tags import Kind
 from pets.protocols import transfers
-from pets.protocols.base import Array, Role, Send, receive
-from pets.protocols.dh_psi import Binding
+from pets.protocols.base import Array, Binding, Role, Send, receive
 from pets.secret import Secret
 
 PROTOCOL: Final = "vole_psi"

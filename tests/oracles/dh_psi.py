@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pets.protocols import dh_psi
-from pets.protocols.base import Role
+from pets.protocols.base import Binding, Role
 from pets.secret import Secret
 from pets.spec.cards import Card, load_cards
 from pets.spec.term import Call, Term
@@ -65,9 +65,9 @@ def entropy(seed: int, role: str) -> Secret[bytes]:
     return Secret(hashlib.shake_256(f"{seed} {role}".encode()).digest(dh_psi.ENTROPY_BYTES))
 
 
-def binding(seed: int, code: Any = dh_psi) -> dh_psi.Binding:
+def binding(seed: int) -> Binding:
     digest, run_id = (hashlib.sha256(f"{name} {seed}".encode()).digest() for name in ("specification", "run"))
-    return code.Binding(digest=digest, run_id=run_id)  # type: ignore[no-any-return]
+    return Binding(digest=digest, run_id=run_id)
 
 
 def shape(case: Case) -> dh_psi.Shape:
@@ -75,8 +75,8 @@ def shape(case: Case) -> dh_psi.Shape:
     return dh_psi.Shape(**{name: names[name] for name in ("n_a", "n_b", "n_list_a", "n_list_b", "t")})
 
 
-def roles(case: Case, seed: int = 1, *, code: Any = dh_psi, tied: dh_psi.Binding | None = None) -> dict[str, Role[Any]]:
-    sizes, tied = shape(case), tied or binding(seed, code)
+def roles(case: Case, seed: int = 1, *, code: Any = dh_psi, tied: Binding | None = None) -> dict[str, Role[Any]]:
+    sizes, tied = shape(case), tied or binding(seed)
     return {
         "a": code.party_a(sizes, rows_of(case.ids_a, case.width[0]), tied, entropy(seed, "a")),
         "b": code.party_b(sizes, rows_of(case.ids_b, case.width[1]), tied, entropy(seed, "b")),

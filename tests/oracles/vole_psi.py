@@ -16,8 +16,7 @@ import numpy as np
 from pets.kernels import binned, ggm, prf, vole
 from pets.kernels.blkacc import Code
 from pets.protocols import vole_psi
-from pets.protocols.base import Role
-from pets.protocols.dh_psi import Binding
+from pets.protocols.base import Binding, Role
 from pets.secret import Secret
 from pets.spec.cards import Card, load_cards
 from pets.spec.term import Call, Sum, Term

@@ -11,7 +11,7 @@ from pets.kernels import curve
 from pets.party import gate
 from pets.plan.cost import listed
 from pets.protocols import dh_psi
-from pets.protocols.base import Array, Send
+from pets.protocols.base import Array, Binding, Send
 from pets.secret import Secret
 from tests.kernels.test_curve import refused_encodings
 from tests.oracles.dh_psi import CARD, Case, binding, entropy, random_case, roles, rows_of, shape
@@ -128,7 +128,7 @@ def test_what_a_party_brings_is_refused_before_anything_is_sent() -> None:
         with pytest.raises(ValueError, match="identifiers"):
             next(role(shape(SMALL), np.zeros((2, 4), np.uint32), binding(1), entropy(1, "a")))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="32 bytes"):
-        dh_psi.Binding(digest=bytes(31), run_id=bytes(32))
+        Binding(digest=bytes(31), run_id=bytes(32))
 
 
 # -- code, gate and card ----------------------------------------------------------------------------------------------
@@ -272,7 +272,7 @@ def test_messages_of_another_run_are_no_count_of_nobody(labels: tuple[str, ...])
 
 def test_parties_of_two_specifications_or_runs_have_nothing_in_common() -> None:
     one, other = binding(1), binding(2)
-    for tied in (other, dh_psi.Binding(digest=one.digest, run_id=other.run_id)):
+    for tied in (other, Binding(digest=one.digest, run_id=other.run_id)):
         mixed = {"a": roles(SMALL, tied=one)["a"], "b": roles(SMALL, tied=tied)["b"]}
         with pytest.raises(PeerError) as caught:
             play(mixed)

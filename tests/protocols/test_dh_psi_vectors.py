@@ -9,6 +9,7 @@ import pytest
 
 from pets.kernels import curve
 from pets.protocols import dh_psi
+from pets.protocols.base import Binding
 from pets.secret import Secret
 from pets.spec.cards import cards_folder
 from tests.oracles import dh_psi_vectors as made
@@ -32,7 +33,7 @@ def test_the_generator_writes_these_files_and_no_others() -> None:
 @pytest.mark.parametrize("name", ["ok_small", "ok_text_ids", "ok_nobody"])
 def test_ok_runs_send_these_bytes_and_count_this(name: str) -> None:
     (vector,) = entries(name)
-    tied = dh_psi.Binding(digest=bytes.fromhex(vector["digest"]), run_id=bytes.fromhex(vector["run_id"]))
+    tied = Binding(digest=bytes.fromhex(vector["digest"]), run_id=bytes.fromhex(vector["run_id"]))
     names = CARD.names({"n_a": vector["a"]["declared"], "n_b": vector["b"]["declared"]})
     shape = dh_psi.Shape(**{each: names[each] for each in ("n_a", "n_b", "n_list_a", "n_list_b", "t")})
     parts = {}

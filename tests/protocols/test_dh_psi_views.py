@@ -82,7 +82,7 @@ def place_of(ran: Transcript, label: str, case: Case, seed: int, one: bytes) -> 
     """Where a person's element is, by the scalar of its list's owner."""
     owner = "a" if label == "D1" else "b"
     own = dh_psi._Own(entropy(seed, owner))
-    hashed = curve.hash_to_group([b"\x01" + one], tag=binding(seed).hash_tag)
+    hashed = curve.hash_to_group([b"\x01" + one], tag=dh_psi.hash_tag(binding(seed)))
     wanted = curve.multiply(hashed, own.scalar).tobytes()
     return [row.tobytes() for row in ran.array(label)].index(wanted)
 

@@ -11,8 +11,7 @@ from pets.kernels import aes, binned, curve, gf128, vole
 from pets.party import gate
 from pets.plan.cost import listed
 from pets.protocols import vole_psi
-from pets.protocols.base import Array, Send
-from pets.protocols.dh_psi import Binding
+from pets.protocols.base import Array, Binding, Send
 from pets.secret import Secret
 from tests.oracles.dh_psi import binding, rows_of
 from tests.oracles.gated import OPENING, gated

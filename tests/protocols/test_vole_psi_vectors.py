@@ -10,7 +10,7 @@ import pytest
 
 from pets.kernels import aes, curve, gf128, prf
 from pets.protocols import transfers, vole_psi
-from pets.protocols.dh_psi import Binding
+from pets.protocols.base import Binding
 from pets.secret import Secret
 from pets.spec.cards import cards_folder
 from tests.oracles import vole_psi_vectors as made
