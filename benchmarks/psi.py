@@ -74,7 +74,7 @@ SHARE: Final = {CARDINALITY: {SPU: 1, ELLIGATOR: 10, OPENMINED: 10}, INTERSECTIO
 
 def _public(card: Card, items: int) -> dict[str, int]:
     """The same declared size for both lists."""
-    return dict.fromkeys(card.public, items)
+    return dict.fromkeys(set(card.public) - set(card.defaults), items)
 
 
 def _read(source: Path) -> Any:
@@ -117,7 +117,7 @@ def _is_right(what: str, found: Any, items: int) -> bool:
     """Whether the result is the number in common, or the places of these: the last ones of the first party."""
     if what == CARDINALITY:
         return bool(found == shared_by(items))
-    return bool(np.array_equal(found, np.arange(items - shared_by(items), items)))
+    return bool(np.array_equal(found.places, np.arange(items - shared_by(items), items)))
 
 
 def _party(pipe: Connection, me: int, folder: str, certificate: bytes, key: bytes, ca: bytes) -> None:
@@ -157,7 +157,7 @@ def _party(pipe: Connection, me: int, folder: str, certificate: bytes, key: byte
             tick=lambda label, _, s, seen=steps: seen.update({label: s}),
         )
         if what == FILES and not me:
-            _write(target, ids[found])
+            _write(target, ids[found.places])
         end = time.perf_counter()
         sent = sum(each.size for each in passage.finish())
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

@@ -141,6 +141,10 @@ CODES: Final[dict[str, Code]] = {
         "the bytes at place {place} of {label} encode no element of the group, or its identity", "start a new run"
     ),
     "peer.twice": Code("places {first} and {second} of message {label} have one element", "start a new run"),
+    "peer.check": Code(
+        "{label} contradicts what was sent before: it was changed on its way, or who sent it broke the protocol",
+        "start a new run; if it happens again, ask them what their server runs",
+    ),
     "peer.other-set": Code(
         "{label} is of another run, or was made in another way: not even the entry that both bring is in common",
         "compare specification and software with them, and start a new run",

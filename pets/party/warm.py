@@ -243,9 +243,10 @@ def rehearse_intersection() -> None:
     drawn = [Secret(bytes([number]) * vole_psi.ENTROPY_BYTES) for number in (1, 2)]
     ids = digits.ten_digits(np.arange(3))
     for fixed in (True, False):
-        shape = vole_psi.Shape(n_r=4, n_s=4, n_list_r=5, n_list_s=5, t=7, fixed_ids=fixed)
+        shape = vole_psi.Shape(n_r=4, n_s=4, n_list_r=5, n_list_s=5, t=7, fixed_ids=fixed, p=1, both=1)
         roles = [
-            play(shape, ids, tied, own) for play, own in zip((vole_psi.receiver, vole_psi.sender), drawn, strict=True)
+            vole_psi.receiver(shape, ids, tied, drawn[0]),
+            vole_psi.sender(shape, ids, tied, drawn[1], np.zeros((1, 3), np.uint64)),
         ]
         _play(dict(zip(("receiver", "sender"), roles, strict=True)))
 

@@ -4,7 +4,8 @@ protocols/vole_psi/card.toml has the messages and protocols/vole_psi/README.md t
 table from which each of its persons reads its own hash, and sends it plus a vector a that looks random. Both have made
 vectors with c = a delta + b: the receiver knows a and c, the sender delta and b. So the sender can read for any person
 what the receiver reads in c, if the person is in the table, and something else if it is not. It sends hashes of
-what its own persons read, in the order of their bytes; the receiver looks for its own among them.
+what its own persons read, in the order of their bytes; the receiver looks for its own among them. With each it can
+send values that only who has the person can read, and be told which were found.
 
 Lists have the declared sizes, filled up with entries of nobody, and one entry that both bring.
 
@@ -21,11 +22,12 @@ import numpy as np
 from pets.errors import InternalError, PeerError, RunError
 from pets.kernels import aes, binned, gf128, ggm, join, prf, tags, vole
 from pets.kernels.blkacc import Code
-from pets.kernels.jit import I64Array, U8Array, U64Array
+from pets.kernels.jit import I64Array, U8Array, U32Array, U64Array
 from pets.kernels.okvs import Unsolvable
 from pets.kernels.tags import Kind
-from pets.protocols import transfers
+from pets.protocols import matched, transfers
 from pets.protocols.base import Array, Binding, Role, Send, receive
+from pets.protocols.matched import Found
 from pets.secret import Secret
 
 PROTOCOL: Final = "vole_psi"
@@ -44,6 +46,7 @@ class Shape:
     """Public parameters of one run. ``n_list_r``, ``n_list_s``: entries of each list; ``t``: bytes of an output.
 
     ``fixed_ids``: identifiers have at most 13 bytes on both sides, and go in as they are; else they are hashed.
+    ``p``: words that the sender gives with each person; ``both``: 1 if the sender learns, too, whom both have.
     """
 
     n_r: int
@@ -52,6 +55,8 @@ class Shape:
     n_list_s: int
     t: int
     fixed_ids: bool
+    p: int = 0
+    both: int = 0
 
     @property
     def size(self) -> binned.Size:
@@ -62,17 +67,18 @@ class Shape:
         return vole.Shape(self.size.slots)
 
 
-def receiver(shape: Shape, ids: U8Array, tied: Binding, entropy: Secret[bytes]) -> Role[I64Array]:
+def receiver(shape: Shape, ids: U8Array, tied: Binding, entropy: Secret[bytes]) -> Role[Found]:
     """Play the input party that gets the result: the places of its persons who are in the other set, in order.
 
-    Shapes:  ids (n, w) uint8, filled up with zero bytes, none empty, no two equal; result (m,) int64.
-    Sizes:   out V1r, V5r, V5, V2, V3; in V1s, V4, V4c, V6; three rounds; counts on the card.
+    Shapes:  ids (n, w) uint8, filled up with zero bytes, none empty, no two equal; result ``Found``.
+    Sizes:   out V1r, V5r, V5, V2, V3, V7; in V1s, V4, V4c, V6, V6p; three rounds, or four; counts on the card.
     Entropy: ``ENTROPY_BYTES`` that no other run has.
     Learned: the result, and of the sender's list no more than the declared size.
     Trust:   semi-honest, one corrupt party of two; who brings made-up persons learns who of them is there.
-    Raises:  PeerError peer.element (V1s), peer.tags (V6), or peer.other-set if not even the entry that both bring is in
-             common; RunError run.table if the table cannot be written, by a chance that says nothing of persons: the
-             run ends, and another seed must not be tried. InternalError for more persons than declared, or equal ones.
+    Raises:  PeerError peer.element (V1s), peer.tags (V6), peer.check (V6p), or peer.other-set if not even the entry
+             that both bring is in common; RunError run.table if the table cannot be written, by a chance that says
+             nothing of persons: the run ends, and another seed must not be tried. InternalError for more persons than
+             declared, or equal ones.
     """
     own, size = _Own(entropy), shape.size
     blocks = _entries(ids, shape.n_r, shape.fixed_ids, Kind.PADDING_A, tied, own)
@@ -105,32 +111,29 @@ def receiver(shape: Shape, ids: U8Array, tied: Binding, entropy: Secret[bytes]) 
     corrections = _elements((yield from receive("sender", "V4c")))
     asked = asked.reshape(vole.NOISES, -1, 2)
     c = vole.receive(shape.vector, code, holes, shares, asked, corrections, _sides_of_trees(tied))
-    outputs = _outputs(binned.read(c, hashes, size), shape.t, tied)
+    read = binned.read(c, hashes, size)
     del c, hashes
     listed = yield from receive("sender", "V6")
-    try:
-        found = join.match(outputs, listed) != join.UNMATCHED
-    except ValueError as error:
-        raise PeerError("peer.tags", problem=str(error), label="V6") from error
-    if not found[-1]:  # the entry that both bring
-        raise PeerError("peer.other-set", label="V6")
-    return np.flatnonzero(found[: len(ids)])
+    return (yield from _found(shape, read, _outputs(read, shape.t, tied), listed, tied))
 
 
-def sender(shape: Shape, ids: U8Array, tied: Binding, entropy: Secret[bytes]) -> Role[None]:
+def sender(
+    shape: Shape, ids: U8Array, tied: Binding, entropy: Secret[bytes], values: Array | None = None
+) -> Role[I64Array | None]:
     """Play the other input party: read for each person what the receiver has if it has that person, and send hashes.
 
     What takes long waits for nothing, so both sides compute at the same time.
 
-    Shapes:  ids (n, w) uint8, filled up with zero bytes, none empty, no two equal.
-    Sizes:   out V1s, V4, V4c, V6; in V1r, V5r, V5, V2, V3; three rounds; counts on the card.
+    Shapes:  ids (n, w) uint8, filled up with zero bytes, none empty, no two equal; values (p, n) uint64 or int64, if p
+             is not 0; result None, or with ``both`` the places of its persons who are in both sets, in order.
+    Sizes:   out V1s, V4, V4c, V6, V6p; in V1r, V5r, V5, V2, V3, V7; three rounds, or four; counts on the card.
     Entropy: ``ENTROPY_BYTES`` that no other run has: with one delta in two runs, what a run hides is known.
-    Learned: nothing but the declared size of the receiver's list.
+    Learned: the result, and of the receiver's list no more than the declared size.
     Trust:   semi-honest, one corrupt party of two.
-    Raises:  PeerError peer.element (V1r); RunError run.table if two persons have one hash by chance; InternalError for
-             more persons than declared, or equal ones.
+    Raises:  PeerError peer.element (V1r), peer.check (V7); RunError run.table if two persons have one hash by chance;
+             InternalError for more persons than declared, or equal ones.
     """
-    own, size = _Own(entropy), shape.size
+    own, size, given = _Own(entropy), shape.size, _given(shape, len(ids), values)
     blocks = _entries(ids, shape.n_s, shape.fixed_ids, Kind.PADDING_B, tied, own)
     drawn, stream = prf.Stream(own.vector), prf.Stream(own.transfers)
     delta = drawn.words(2).reshape(1, 2)
@@ -154,11 +157,64 @@ def sender(shape: Shape, ids: U8Array, tied: Binding, entropy: Secret[bytes]) ->
     read = binned.read(b, hashes, size)
     del b
     read ^= less
-    _, listed = join.sort_tags(_outputs(read, shape.t, tied))
+    order, listed = join.sort_tags(_outputs(read, shape.t, tied))
     if (listed[1:] == listed[:-1]).all(axis=1).any():
         _require_distinct(hashes)
         raise RunError("run.table")
     yield Send("receiver", "V6", listed)
+    return (yield from _told(shape, len(ids), given, read[order], order, tied))
+
+
+def _found(shape: Shape, read: U64Array, outputs: U8Array, listed: Array, tied: Binding) -> Role[Found]:
+    """What the receiver has in common with the sorted list, by the outputs of its own entries; their values; its word.
+
+    The entry that both bring is the last, and in no result.
+    """
+    try:
+        at = join.match(outputs, listed)
+    except ValueError as error:
+        raise PeerError("peer.tags", problem=str(error), label="V6") from error
+    mine = np.flatnonzero(at != join.UNMATCHED)
+    if not mine.size or mine[-1] != len(outputs) - 1:
+        raise PeerError("peer.other-set", label="V6")
+    values = np.empty((0, mine.size), np.uint64)
+    if shape.p:
+        rows = (yield from receive("sender", "V6p"))[at[mine]]
+        values = matched.unseal(read[mine], rows, tied, PROTOCOL, label="V6p").T
+    if shape.both:
+        theirs = np.zeros(len(listed), np.bool_)
+        theirs[at[mine]] = True
+        yield Send("sender", "V7", matched.tell(theirs, read[mine[np.argsort(at[mine])]], tied, PROTOCOL))
+    return Found(mine[:-1], np.ascontiguousarray(values[:, :-1]))
+
+
+def _told(
+    shape: Shape, persons: int, given: U64Array, read: U64Array, order: U32Array, tied: Binding
+) -> Role[I64Array | None]:
+    """What the sender gives with its sorted list, and what it learns. ``order``: which entry each one of the list is.
+
+    Nobody has its entries of nobody: who names one, or does not name the entry that both bring, is wrong.
+    """
+    if shape.p:
+        yield Send("receiver", "V6p", matched.seal(read, given[order], tied, PROTOCOL))
+    if not shape.both:
+        return None
+    found = np.zeros(len(order), np.bool_)
+    found[order] = matched.told((yield from receive("receiver", "V7")), read, tied, PROTOCOL, label="V7")
+    if found[persons:-1].any() or not found[-1]:
+        raise PeerError("peer.check", label="V7")
+    return np.flatnonzero(found[:persons])
+
+
+def _given(shape: Shape, persons: int, values: Array | None) -> U64Array:
+    """Words to give with each entry: 0 where it is nobody. Shapes: (n_list_s, p)."""
+    out = np.zeros((shape.n_list_s, shape.p), np.uint64)
+    if values is None:
+        values = np.empty((0, persons), np.uint64)
+    if values.shape != (shape.p, persons) or values.dtype not in (np.uint64, np.int64):
+        raise ValueError("as many columns of 64-bit words as the card says, a word for each person")
+    out[:persons] = np.ascontiguousarray(values).view(np.uint64).T
+    return out
 
 
 class _Own:

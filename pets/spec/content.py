@@ -69,6 +69,10 @@ def kind(term: Term, sent: Mapping[str, str]) -> str:
             return "elements" if (kind(points, sent), kind(inner, sent)) == ("points", "elements") else ""
         case Call("cut", (Call("read", (_, seed, table, *_)),)):
             return "tags" if kind(seed, sent) == kind(table, sent) == "elements" else ""
+        case Call("sealed", (Call("read", _) as inner, Call("payload", _))):
+            return kind(Call("cut", (inner,)), sent)
+        case Call("told", (str(name), *_)) if sent.get(name) == "tags":
+            return "tags"
         case Call("sort", (Call("tags" | "cut", _) as inner,)):
             return kind(inner, sent)
         case Call("permute", (_, inner)):
@@ -106,6 +110,8 @@ def carried(term: Term, terms: Mapping[str, tuple[Term, ...]]) -> frozenset[str]
             return frozenset({f"{role}.key"})
         case Call("part", (_, str(name), _)):
             return carried(name, terms)
+        case Call("payload", (str(role),)):
+            return frozenset({f"{role}.values"})
         case Call("groups", (str(role),)):
             return frozenset({f"{role}.groups"})
         case Call("share", (_, str(name))):

@@ -9,14 +9,13 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from pets.protocols import dh_psi
 from pets.protocols.base import Binding, Role
 from pets.secret import Secret
 from pets.spec.cards import Card, load_cards
 from pets.spec.term import Call, Term
 from tests.oracles import ristretto, terms
+from tests.oracles.intersections import binding, drawn, hashed, rows_of
 from tests.oracles.terms import Meaningless
 
 CARD = load_cards()[dh_psi.PROTOCOL]
@@ -57,17 +56,8 @@ def random_case(seed: int) -> Case:
     return Case(*rows, *(len(one) + rng.choice([0, 0, 1, 30]) for one in sets), (rng.randrange(5, 12), 10))
 
 
-def rows_of(ids: list[bytes], width: int) -> np.ndarray:
-    return np.array([list(one.ljust(width, b"\0")) for one in ids], np.uint8).reshape(len(ids), width)
-
-
 def entropy(seed: int, role: str) -> Secret[bytes]:
-    return Secret(hashlib.shake_256(f"{seed} {role}".encode()).digest(dh_psi.ENTROPY_BYTES))
-
-
-def binding(seed: int) -> Binding:
-    digest, run_id = (hashlib.sha256(f"{name} {seed}".encode()).digest() for name in ("specification", "run"))
-    return Binding(digest=digest, run_id=run_id)
+    return drawn(seed, role, dh_psi.ENTROPY_BYTES)
 
 
 def shape(case: Case) -> dh_psi.Shape:
@@ -84,13 +74,6 @@ def roles(case: Case, seed: int = 1, *, code: Any = dh_psi, tied: Binding | None
 
 
 # -- the terms --------------------------------------------------------------------------------------------------------
-
-
-def hashed(entry: bytes, tag: bytes) -> ristretto.Element:
-    """RFC 9380, 5.3.1 (one block of SHA-512), and RFC 9496, 4.3.4."""
-    ending = tag + bytes([len(tag)])
-    first = hashlib.sha512(bytes(128) + entry + b"\0\x40\0" + ending).digest()
-    return ristretto.from_uniform(hashlib.sha512(first + b"\1" + ending).digest())
 
 
 class _Orders(terms.Run):

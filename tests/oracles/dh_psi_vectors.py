@@ -9,31 +9,16 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from pets.errors import PetsError
-from pets.protocols import dh_psi
-from pets.protocols.base import Array
-from pets.spec.cards import cards_folder
-from tests.oracles import ristretto
-from tests.oracles.dh_psi import CARD, Case, Reading, binding, entropy, hashed, roles
-from tests.oracles.make_vectors import LICENCE, text_of
-from tests.oracles.play import Key, Transcript, play
+from tests.oracles import intersections, ristretto
+from tests.oracles.dh_psi import CARD, Case, Reading, entropy, roles
+from tests.oracles.intersections import binding, hashed, refused
+from tests.oracles.play import Transcript, play
 
 SOURCE = "this implementation; messages by the terms of the card over Python's integers, the count by sets"
 CASES: dict[str, tuple[Case, int]] = {
     "small": (Case([b"9434765919", b"9434765870", b"9434765919"], [b"9876543210", b"9434765919"], 3, 4), 1),
     "text_ids": (Case([b"a", "Zoë".encode(), b"x" * 40], ["Zoë".encode(), b"x" * 39], 3, 2, (40, 40)), 2),
     "nobody": (Case([], [], 0, 0), 3),
-}
-CHANGES = {
-    "identity": bytes(32),
-    "a 256th bit": (2**255 + 4).to_bytes(32, "little"),
-    "not below p": (2**255 - 19 + 2).to_bytes(32, "little"),
-    "odd": (1).to_bytes(32, "little"),
-    "no square": bytes.fromhex("26948d35ca62e643e26a83177332e6b6afeb9d08e4268b650f1f5bbd8d81d371"),
-    "negative xy": bytes.fromhex("3eb858e78f5a7254d8c9731174a94f76755fd3941c0ac93735c07ba14579630e"),
-    "y is 0": bytes.fromhex("ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"),
 }
 
 
@@ -83,38 +68,13 @@ def step(seed: int = 1) -> dict[str, Any]:
     }
 
 
-def changed(label: str, change: str) -> Any:
-    """What alters one message: row 1 becomes the bytes of a change, or row 0; or a row is missing or doubled."""
-
-    def alter(key: Key, array: Array) -> Array:
-        if key[2] != label:
-            return array
-        out = array.copy()
-        if change == "repeat":
-            out[1] = out[0]
-        elif change == "swap":
-            out[[0, 1]] = out[[1, 0]]
-        elif change == "other run":
-            out = run(*CASES["small"][:1], 9).array(label)
-        else:
-            out[1] = np.frombuffer(CHANGES[change], np.uint8)
-        return out
-
-    return alter
-
-
 def bad(label: str, change: str) -> dict[str, Any]:
-    at = "b" if label == "D1" else "a"
-    try:
-        run(*CASES["small"], changed(label, change))
-    except PetsError as error:
-        seen_at = "a" if error.code == "peer.other-set" else at
-        return {"step": label, "change": change, "at": seen_at, "code": error.code, "text": error.text}
-    return {"step": label, "change": change, "at": at, "code": "", "text": ""}
+    alter = intersections.changed(label, change, place=1, other=lambda: run(CASES["small"][0], 9))
+    return refused(CARD, label, change, ("peer.other-set",), lambda: run(*CASES["small"], alter))
 
 
 BAD = [
-    *((label, change) for label in ("D1", "D3") for change in (*CHANGES, "repeat", "other run")),
+    *((label, change) for label in ("D1", "D3") for change in (*intersections.CHANGES, "repeat", "other run")),
     *(("D2", change) for change in ("repeat", "swap", "other run")),
 ]
 
@@ -130,27 +90,11 @@ def files() -> dict[Path, dict[str, Any]]:
         "other run: the message of another run; else row 1 becomes bytes that encode no element",
         [bad(label, change) for label, change in BAD],
     )
-    made: dict[Path, dict[str, Any]] = {}
-    for name, (parameters, entries) in listed.items():
-        header = {
-            "card": dh_psi.PROTOCOL,
-            "version": CARD.version,
-            "source": SOURCE,
-            "generator": "tests/oracles/dh_psi_vectors.py",
-            "licence": LICENCE,
-            "parameters": parameters,
-            "entries": len(entries),
-            "valid": 0 if name.startswith("bad_") else len(entries),
-        }
-        made[cards_folder() / dh_psi.PROTOCOL / "vectors" / f"{name}.json"] = {"header": header, "entries": entries}
-    return made
+    return intersections.in_files(CARD, SOURCE, "tests/oracles/dh_psi_vectors.py", listed)
 
 
 def main() -> None:
-    for path, content in files().items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text_of(content), encoding="utf-8")
-        print(f"{path.relative_to(cards_folder())}: {path.stat().st_size} bytes")
+    intersections.write(files())
 
 
 if __name__ == "__main__":

@@ -21,34 +21,45 @@ from pets.secret import Secret
 from pets.spec.cards import Card, load_cards
 from pets.spec.term import Call, Sum, Term
 from tests.oracles import ristretto, terms
-from tests.oracles.dh_psi import binding, hashed, rows_of
+from tests.oracles.intersections import binding, drawn, hashed, people, rows_of
 from tests.oracles.terms import Meaningless
 
 CARD = load_cards()[vole_psi.PROTOCOL]
 OWN = {"own_r": "receiver", "own_s": "sender"}
 POLYNOMIAL = 0x87
+WORDS = (0, 1, 2**63, 2**64 - 1, 0x0123456789ABCDEF)
 
 
 @dataclass(frozen=True)
 class Case:
-    """Persons of both sides, each once, and declared sizes. ``width``: bytes of their columns."""
+    """Persons of both sides, each once, and declared sizes. ``width``: bytes of their columns.
+
+    ``values``: columns that the sender gives; ``both``: 1 if it learns places, too.
+    """
 
     ids_r: list[bytes]
     ids_s: list[bytes]
     n_r: int
     n_s: int
     width: tuple[int, int] = (10, 10)
+    values: tuple[tuple[int, ...], ...] = ()
+    both: int = 0
 
     def public(self) -> dict[str, int]:
-        return {"n_r": self.n_r, "n_s": self.n_s}
+        return {"n_r": self.n_r, "n_s": self.n_s, "p": len(self.values), "both": self.both}
 
     def oracle(self) -> list[int]:
         theirs = set(self.ids_s)
         return [place for place, one in enumerate(self.ids_r) if one in theirs]
 
+    def given(self) -> list[list[int]]:
+        """The sender's columns at whom both have, in the receiver's order."""
+        at = [self.ids_s.index(self.ids_r[place]) for place in self.oracle()]
+        return [[column[place] for place in at] for column in self.values]
 
-def people(*numbers: int) -> list[bytes]:
-    return [b"%010d" % number for number in numbers]
+    def told(self) -> list[int] | None:
+        mine = set(self.ids_r)
+        return [place for place, one in enumerate(self.ids_s) if one in mine] if self.both else None
 
 
 def random_case(seed: int) -> Case:
@@ -63,11 +74,13 @@ def random_case(seed: int) -> Case:
     if rng.random() < 0.1:
         sets[1] = rng.sample(sets[0], len(sets[0]))
     widths = rng.choice([(10, 10), (10, 10), (13, 10), (14, 40)])
-    return Case(sets[0], sets[1], *(len(one) + rng.choice([0, 0, 1, 30]) for one in sets), widths)
+    declared = [len(one) + rng.choice([0, 0, 1, 30]) for one in sets]
+    values = tuple(tuple(rng.choices(WORDS, k=len(sets[1]))) for _ in range(rng.choice([0, 0, 1, 2, 5])))
+    return Case(sets[0], sets[1], declared[0], declared[1], widths, values, rng.randrange(2))
 
 
 def entropy(seed: int, role: str) -> Secret[bytes]:
-    return Secret(hashlib.shake_256(f"{seed} {role}".encode()).digest(vole_psi.ENTROPY_BYTES))
+    return drawn(seed, role, vole_psi.ENTROPY_BYTES)
 
 
 def fixed(case: Case) -> bool:
@@ -76,15 +89,16 @@ def fixed(case: Case) -> bool:
 
 def shape(case: Case) -> vole_psi.Shape:
     names = CARD.names(case.public())
-    sizes = {name: names[name] for name in ("n_r", "n_s", "n_list_r", "n_list_s", "t")}
+    sizes = {name: names[name] for name in ("n_r", "n_s", "n_list_r", "n_list_s", "t", "p", "both")}
     return vole_psi.Shape(**sizes, fixed_ids=fixed(case))
 
 
 def roles(case: Case, seed: int = 1, *, code: Any = vole_psi, tied: Binding | None = None) -> dict[str, Role[Any]]:
     sizes, tied = shape(case), tied or binding(seed)
+    values = np.array(case.values, np.uint64).reshape(len(case.values), len(case.ids_s))
     return {
         "receiver": code.receiver(sizes, rows_of(case.ids_r, case.width[0]), tied, entropy(seed, "receiver")),
-        "sender": code.sender(sizes, rows_of(case.ids_s, case.width[1]), tied, entropy(seed, "sender")),
+        "sender": code.sender(sizes, rows_of(case.ids_s, case.width[1]), tied, entropy(seed, "sender"), values),
     }
 
 
@@ -192,6 +206,10 @@ class Reading:
                 return self.leaves(key, self.value(points), self.value(products))
             case Call("cut", (inner,)):
                 return [row[: self.names["t"]] for row in self.value(inner)]
+            case Call("sealed", (Call("read") as inner, Call("payload", (str(role),)))):
+                return self.sealed(inner, role)
+            case Call("told", (str(label), *lists)):
+                return self.told(label, lists)
             case Call("sort", (inner,)):
                 return sorted(self.value(inner))
             case Call("read", (str(key), seed, table, *lists)):
@@ -351,6 +369,9 @@ class Reading:
         return [row.tobytes() for row in table]
 
     def read(self, key: str, seed: list[bytes], table: list[bytes], lists: list[Term]) -> list[bytes]:
+        return [davies_meyer(self.public(b"output"), row) for row in self.elements(key, seed, table, lists)]
+
+    def elements(self, key: str, seed: list[bytes], table: list[bytes], lists: list[Term]) -> list[bytes]:
         entries, delta = self.entries(lists), self.delta(key)
         if len(table) != self.names["slots"] or len(seed) != 1:
             raise Meaningless("a table has as many slots as the card says")
@@ -360,8 +381,64 @@ class Reading:
             np.frombuffer(b"".join(whole), np.uint64).reshape(-1, 2), self.hashes(seed[0], entries), self.size
         )
         less = self.hashes(self.public(b"read"), entries)
-        last = [xor(one.tobytes(), self.multiplied(two.tobytes(), delta)) for one, two in zip(found, less, strict=True)]
-        return [davies_meyer(self.public(b"output"), row) for row in last]
+        return [xor(one.tobytes(), self.multiplied(two.tobytes(), delta)) for one, two in zip(found, less, strict=True)]
+
+    # values with persons, and a word back
+
+    def by_output(self, inner: Call) -> list[tuple[bytes, bytes, bytes]]:
+        """Output, element and entry of each entry, in the order of outputs."""
+        key, seed, table, *lists = inner.args
+        assert isinstance(key, str)
+        elements = self.elements(key, self.value(seed), self.value(table), lists)
+        entries = [row.tobytes() for row in self.entries(lists)]
+        outputs = [davies_meyer(self.public(b"output"), row)[: self.names["t"]] for row in elements]
+        return sorted(zip(outputs, elements, entries, strict=True))
+
+    def matched_key(self, label: bytes) -> bytes:
+        begun = b"pets/1-matched-" + self.card.id.encode() + b"-"
+        return self.public(label, begun)
+
+    def sealed(self, inner: Call, role: str) -> list[bytes]:
+        if role != "sender":
+            raise Meaningless("the receiver has no values")
+        persons = [row.tobytes() for row in self.entries([Call("keys", ("sender",))])]
+        rows = []
+        for _, element, entry in self.by_output(inner):
+            at = persons.index(entry) if entry in persons else None
+            words = [0 if at is None else column[at] for column in self.case.values]
+            if not words:
+                continue
+            blocks = -(-(len(words) + 1) // 2)
+            pads = b"".join(
+                davies_meyer(self.matched_key(b"pad"), xor(element, block.to_bytes(16, "little")))
+                for block in range(blocks)
+            )
+            point = int.from_bytes(davies_meyer(self.matched_key(b"check"), element), "little")
+            check = 0
+            for first in range(0, len(words), 2):
+                block = sum(word << 64 * i for i, word in enumerate(words[first : first + 2]))
+                check = times(check ^ block, point)
+            plain = b"".join(word.to_bytes(8, "little") for word in (*words, check & (1 << 64) - 1))
+            rows.append(xor(plain, pads[: len(plain)]))
+        return rows
+
+    def told(self, label: str, lists: list[Term]) -> list[bytes]:
+        meant = [message.meaning for message in self.card.messages if message.label == label]
+        match meant:
+            case [Call("sort", (Call("cut", (Call("read") as inner,)),))]:
+                pass
+            case _:
+                raise Meaningless("what is told is of a sorted list")
+        if not self.case.both:
+            return []
+        wanted = {row.tobytes() for row in self.entries(lists)}
+        bits, found = 0, b""
+        for place, (_, element, entry) in enumerate(self.by_output(inner)):
+            if entry in wanted:
+                bits, found = bits | 1 << place, found + element
+        said = bits.to_bytes(-(-self.names["n_list_s"] // 8), "little")
+        proof = hashlib.blake2b(said + found, key=self.matched_key(b"told"), digest_size=16).digest()
+        return [bytes([byte]) for byte in said + proof]
 
     def multiplied(self, row: bytes, delta: int) -> bytes:
         return times(int.from_bytes(row, "little"), delta).to_bytes(16, "little")

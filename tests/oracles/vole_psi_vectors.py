@@ -10,17 +10,10 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from pets.errors import PetsError
-from pets.protocols import vole_psi
-from pets.protocols.base import Array
-from pets.spec.cards import cards_folder
 from pets.spec.term import Call
-from tests.oracles.dh_psi import binding
-from tests.oracles.dh_psi_vectors import CHANGES
-from tests.oracles.make_vectors import LICENCE, text_of
-from tests.oracles.play import Key, Transcript, play
+from tests.oracles import intersections
+from tests.oracles.intersections import binding, refused
+from tests.oracles.play import Transcript, play
 from tests.oracles.vole_psi import CARD, Case, Reading, entropy, roles
 
 SOURCE = "this implementation; messages by a second reading of the terms of the card, places by sets"
@@ -28,6 +21,7 @@ CASES: dict[str, tuple[Case, int]] = {
     "small": (Case([b"9434765919", b"9434765870"], [b"9876543210", b"9434765919"], 3, 4), 1),
     "text_ids": (Case([b"a", "Zoë".encode(), b"x" * 40], ["Zoë".encode(), b"x" * 39], 3, 2, (40, 40)), 2),
     "nobody": (Case([], [], 0, 0), 1),
+    "values": (Case([b"1", b"2", b"3"], [b"3", b"4", b"1"], 3, 5, (10, 10), ((7, 8, 2**64 - 1), (0, 1, 2**63)), 1), 2),
 }
 LABELS = [message.label for message in CARD.messages]
 
@@ -43,9 +37,11 @@ def digest(rows: list[bytes]) -> str:
 def ok(case: Case, seed: int) -> dict[str, Any]:
     ran, reading = run(case, seed), Reading(case, seed)
     messages = {label: digest(reading.message(label)) for label in LABELS}
-    for label, expected in messages.items():
-        assert digest([ran.array(label).tobytes()]) == expected, label
-    assert ran.outputs["receiver"].tolist() == case.oracle()
+    sent = {key[2]: digest([array.tobytes()]) for key, array in ran.sent}
+    assert messages == {label: digest([]) for label in LABELS} | sent
+    found, places = ran.outputs["receiver"], ran.outputs["sender"]
+    assert (found.places.tolist(), found.values.tolist()) == (case.oracle(), case.given())
+    assert (None if places is None else places.tolist()) == case.told()
     tied = binding(seed)
     return {
         "digest": tied.digest.hex(),
@@ -59,7 +55,11 @@ def ok(case: Case, seed: int) -> dict[str, Any]:
         "width": max(case.width),
         "messages": messages,
         "outputs": [row.hex() for row in reading.message("V6")],
+        "given": [[str(word) for word in column] for column in case.values],
+        "both": case.both,
         "places": case.oracle(),
+        "values": [[str(word) for word in column] for column in case.given()],
+        "told": case.told(),
     }
 
 
@@ -82,46 +82,18 @@ def step() -> dict[str, Any]:
     }
 
 
-def changed(label: str, change: str) -> Any:
-    """What alters one message: its last row becomes the bytes of a change, or is altered otherwise."""
-
-    def alter(key: Key, array: Array) -> Array:
-        if key[2] != label:
-            return array
-        out = array.copy()
-        if change == "repeat":
-            out[-1] = out[0]
-        elif change == "swap":
-            out[[0, 1]] = out[[1, 0]]
-        elif change == "flip":
-            out ^= np.uint8(1)
-        elif change == "other run":
-            out = run(CASES["small"][0], 9).array(label)
-        else:
-            out[-1] = np.frombuffer(CHANGES[change], np.uint8)
-        return out
-
-    return alter
+def of(label: str) -> tuple[Case, int]:
+    """The run in which a message is changed: one that has it."""
+    return CASES["values" if label in ("V6p", "V7") else "small"]
 
 
 def bad(label: str, change: str) -> dict[str, Any]:
-    receiver = {message.label: message.receiver for message in CARD.messages}[label]
-    code, text = "", ""
-    try:
-        run(*CASES["small"], changed(label, change))
-    except PetsError as error:
-        code, text = error.code, error.text
-    return {
-        "step": label,
-        "change": change,
-        "at": "receiver" if code == "peer.other-set" else receiver,
-        "code": code,
-        "text": text,
-    }
+    alter = intersections.changed(label, change, place=-1, other=lambda: run(of(label)[0], 9))
+    return refused(CARD, label, change, ("peer.other-set",), lambda: run(*of(label), alter))
 
 
 BAD = [
-    *((label, change) for label in ("V1r", "V1s") for change in CHANGES),
+    *((label, change) for label in ("V1r", "V1s") for change in intersections.CHANGES),
     *((label, "other run") for label in LABELS),
     *((label, "flip") for label in LABELS if label not in ("V1r", "V1s", "V6")),
     *(("V6", change) for change in ("repeat", "swap")),
@@ -131,7 +103,8 @@ BAD = [
 def files() -> dict[Path, dict[str, Any]]:
     listed: dict[str, tuple[str, list[dict[str, Any]]]] = {
         f"ok_{name}": (
-            "a run: inputs, what each side draws, SHA-256 of each message, V6 itself, places of the receiver's persons",
+            "a run: inputs, what each side draws, SHA-256 of each message, V6 itself, places and values of the "
+            "receiver's persons, places of the sender's",
             [ok(case, seed)],
         )
         for name, (case, seed) in CASES.items()
@@ -141,32 +114,17 @@ def files() -> dict[Path, dict[str, Any]]:
         [step()],
     )
     listed["bad_messages"] = (
-        "the run of ok_small with one message changed. repeat: the last row becomes row 0; swap: rows 0 and 1 change "
+        "the run of ok_small, for V6p and V7 that of ok_values, with one message changed. repeat: the last row becomes "
+        "row 0; swap: rows 0 and 1 change "
         "places; flip: the lowest bit of each byte; other run: the message of another run; else the last row becomes "
         "bytes that encode no element",
         [bad(label, change) for label, change in BAD],
     )
-    made: dict[Path, dict[str, Any]] = {}
-    for name, (parameters, entries) in listed.items():
-        header = {
-            "card": vole_psi.PROTOCOL,
-            "version": CARD.version,
-            "source": SOURCE,
-            "generator": "tests/oracles/vole_psi_vectors.py",
-            "licence": LICENCE,
-            "parameters": parameters,
-            "entries": len(entries),
-            "valid": 0 if name.startswith("bad_") else len(entries),
-        }
-        made[cards_folder() / vole_psi.PROTOCOL / "vectors" / f"{name}.json"] = {"header": header, "entries": entries}
-    return made
+    return intersections.in_files(CARD, SOURCE, "tests/oracles/vole_psi_vectors.py", listed)
 
 
 def main() -> None:
-    for path, content in files().items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text_of(content), encoding="utf-8")
-        print(f"{path.relative_to(cards_folder())}: {path.stat().st_size} bytes")
+    intersections.write(files())
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """dh_psi_cardinality against sets of Python, its card, and peers that send what no honest one does."""
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -9,29 +8,16 @@ import pytest
 from pets.errors import InternalError, PeerError
 from pets.kernels import curve
 from pets.party import gate
-from pets.plan.cost import listed
 from pets.protocols import dh_psi
 from pets.protocols.base import Array, Binding, Send
 from pets.secret import Secret
 from tests.kernels.test_curve import refused_encodings
-from tests.oracles.dh_psi import CARD, Case, binding, entropy, random_case, roles, rows_of, shape
-from tests.oracles.gated import gated
+from tests.oracles.dh_psi import CARD, Case, entropy, random_case, roles, shape
+from tests.oracles.intersections import TAGS, behind_gates, binding, people, rows_of, sent_as_forecast, with_row
 from tests.oracles.play import Key, Transcript, play
 from tests.protocols.test_helper_join import LENGTHS, altered
 
-PARTIES = {role: gate.PartyId(role) for role in CARD.roles}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def fastest() -> Iterator[None]:
-    """The provider that this processor is best with; that all give the same bytes is tests/kernels/test_curve.py."""
-    curve.select(curve.features()[0])
-    yield
-    curve.select(curve.LIBSODIUM)
-
-
-def people(*numbers: int) -> list[bytes]:
-    return [b"%010d" % number for number in numbers]
+pytestmark = pytest.mark.usefixtures("fastest")
 
 
 def run(case: Case, seed: int = 1, alter: Callable[[Key, Array], Array] = lambda key, array: array) -> Transcript:
@@ -134,29 +120,10 @@ def test_what_a_party_brings_is_refused_before_anything_is_sent() -> None:
 # -- code, gate and card ----------------------------------------------------------------------------------------------
 
 
-def gate_of(role: str, public: dict[str, int]) -> gate.Gate:
-    return gate.Gate(gate.project(CARD, public, PARTIES, role), opening=Secret(os.urandom(32)))
-
-
 @pytest.mark.parametrize("seed", range(12))
 def test_what_is_sent_is_what_gate_and_forecast_say(seed: int) -> None:
     case = random_case(seed)
-    gates = {name: gate_of(name, case.public()) for name in CARD.roles}
-    done = play({name: gated(role, gates[name]) for name, role in roles(case, seed).items()}, seed=seed)
-    outgoing = {
-        (name, str(sent.to), sent.label, sent.column, sent.size)
-        for name, (_, left) in done.outputs.items()
-        for sent in left
-    }
-    incoming = {
-        (str(e.peer), name, e.label, e.slot.column, e.size) for name, each in gates.items() for e in each.incoming
-    }
-    assert outgoing == incoming
-    names = CARD.names(case.public())
-    forecast = {(str(m.sender), str(m.receiver), m.label, 0, m.size) for m in listed(CARD, names, PARTIES)}
-    assert outgoing == forecast
-    assert sum(size for *_, size in outgoing) == CARD.cost.bytes.evaluate(names) == done.bytes()
-    assert done.outputs["a"][0] == case.oracle()
+    assert sent_as_forecast(CARD, case.public(), roles(case, seed), seed)["a"] == case.oracle()
 
 
 def test_rounds_of_the_card_are_rounds_of_the_code() -> None:
@@ -194,15 +161,6 @@ def test_bytes_of_a_million_on_each_side() -> None:
 BAD = refused_encodings()
 
 
-def with_row(place: int, row: bytes) -> Callable[[Array], Array]:
-    def alter(array: Array) -> Array:
-        out = array.copy()
-        out[place] = np.frombuffer(row, np.uint8)
-        return out
-
-    return alter
-
-
 @pytest.mark.parametrize("label", ["D1", "D3"])
 @pytest.mark.parametrize("name", BAD)
 def test_every_bad_encoding_is_refused_with_message_and_place(label: str, name: str) -> None:
@@ -233,14 +191,6 @@ def test_an_element_twice_is_refused_with_its_places(label: str) -> None:
         assert caught.value.fields == {"label": label, "first": first, "second": second}
 
 
-TAGS: dict[str, Callable[[Array], Array]] = {
-    "repeated": lambda array: array[[0, 0, *range(2, len(array))]],
-    "swapped": lambda array: array[[1, 0, *range(2, len(array))]],
-    "all zero": np.zeros_like,
-    "reversed": lambda array: array[::-1].copy(),
-}
-
-
 @pytest.mark.parametrize("name", TAGS)
 def test_tags_that_are_not_sorted_are_refused(name: str) -> None:
     with pytest.raises(PeerError) as caught:
@@ -251,9 +201,8 @@ def test_tags_that_are_not_sorted_are_refused(name: str) -> None:
 @pytest.mark.parametrize("what", LENGTHS)
 @pytest.mark.parametrize("label", ["D1", "D2", "D3"])
 def test_a_wrong_count_is_refused_before_it_is_read(label: str, what: str) -> None:
-    parts = {name: gated(role, gate_of(name, SMALL.public())) for name, role in roles(SMALL).items()}
     with pytest.raises(PeerError) as caught:
-        play(parts, alter=altered(label, LENGTHS[what]))
+        play(behind_gates(CARD, SMALL.public(), roles(SMALL)), alter=altered(label, LENGTHS[what]))
     assert caught.value.code == "peer.bad-length"
 
 

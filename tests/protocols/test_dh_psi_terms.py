@@ -1,6 +1,5 @@
 """The terms of dh_psi_cardinality are what its roles send, byte for byte; edits of them and of the code are noticed."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -9,7 +8,6 @@ import numpy as np
 import pytest
 
 from pets.errors import PetsError, SpecError
-from pets.kernels import curve
 from pets.protocols import dh_psi
 from pets.spec.cards import cards_folder, parse_card
 from pets.spec.term import calls
@@ -29,11 +27,7 @@ OTHERS = {
 }
 
 
-@pytest.fixture(autouse=True, scope="module")
-def fastest() -> Iterator[None]:
-    curve.select(curve.features()[0])
-    yield
-    curve.select(curve.LIBSODIUM)
+pytestmark = pytest.mark.usefixtures("fastest")
 
 
 def sent_by(case: Case, seed: int, code: object = dh_psi) -> dict[str, bytes]:

@@ -13,7 +13,9 @@ from pets.protocols.base import Binding
 from pets.secret import Secret
 from pets.spec.cards import cards_folder
 from tests.oracles import dh_psi_vectors as made
-from tests.oracles.dh_psi import CARD, rows_of
+from tests.oracles.dh_psi import CARD
+from tests.oracles.intersections import rows_of
+from tests.oracles.make_vectors import text_of
 from tests.oracles.play import play
 
 FOLDER = cards_folder() / dh_psi.PROTOCOL / "vectors"
@@ -27,7 +29,7 @@ def test_the_generator_writes_these_files_and_no_others() -> None:
     written = made.files()
     assert sorted(written) == sorted(FOLDER.glob("*.json"))
     for path, content in written.items():
-        assert path.read_text(encoding="utf-8") == made.text_of(content), path.name
+        assert path.read_text(encoding="utf-8") == text_of(content), path.name
 
 
 @pytest.mark.parametrize("name", ["ok_small", "ok_text_ids", "ok_nobody"])

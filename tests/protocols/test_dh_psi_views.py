@@ -1,29 +1,20 @@
 """What each side of dh_psi_cardinality gets: elements and tags like random ones, as many as declared, in no order."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
 from pets.kernels import curve
 from pets.protocols import dh_psi
 from tests.oracles import ristretto
-from tests.oracles.dh_psi import Case, binding, entropy, roles, rows_of, shape
+from tests.oracles.dh_psi import Case, entropy, roles, shape
+from tests.oracles.intersections import binding, people, rows_of
 from tests.oracles.play import Transcript, play
 
 LIMIT = 5.5
 """Standard deviations; one honest run in a million goes beyond, and seeds are fixed."""
 
 
-@pytest.fixture(autouse=True, scope="module")
-def fastest() -> Iterator[None]:
-    curve.select(curve.features()[0])
-    yield
-    curve.select(curve.LIBSODIUM)
-
-
-def people(*numbers: int) -> list[bytes]:
-    return [b"%010d" % number for number in numbers]
+pytestmark = pytest.mark.usefixtures("fastest")
 
 
 def run(case: Case, seed: int = 1) -> Transcript:

@@ -10,7 +10,7 @@ from pets.kernels import prf
 from pets.protocols import transfers
 from pets.secret import Secret
 from tests.oracles import ristretto
-from tests.oracles.dh_psi import binding, hashed
+from tests.oracles.intersections import binding, hashed
 
 TIED = binding(1)
 

@@ -1,37 +1,36 @@
 """vole_psi against sets of Python, its card, and peers that send what no honest one does."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from pets.errors import InternalError, PeerError, PetsError, RunError
 from pets.kernels import aes, binned, curve, gf128, vole
-from pets.party import gate
-from pets.plan.cost import listed
-from pets.protocols import vole_psi
+from pets.protocols import matched, vole_psi
 from pets.protocols.base import Array, Binding, Send
 from pets.secret import Secret
-from tests.oracles.dh_psi import binding, rows_of
-from tests.oracles.gated import OPENING, gated
+from tests.oracles.intersections import (
+    TAGS,
+    behind_gates,
+    binding,
+    flipped,
+    people,
+    rows_of,
+    sent_as_forecast,
+    with_row,
+)
 from tests.oracles.play import Key, Transcript, play
-from tests.oracles.vole_psi import CARD, Case, entropy, people, random_case, roles, shape
-from tests.protocols.test_dh_psi import BAD, TAGS, with_row
+from tests.oracles.vole_psi import CARD, Case, entropy, random_case, roles, shape
+from tests.protocols.test_dh_psi import BAD
 from tests.protocols.test_helper_join import LENGTHS, altered
 
-PARTIES = {role: gate.PartyId(role) for role in CARD.roles}
 LABELS = [message.label for message in CARD.messages]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def fastest() -> Iterator[None]:
-    """What this processor is best with; that all give the same bytes is a test of its own."""
-    for module in (aes, gf128, curve):
-        module.select(module.features()[0])
-    yield
-    for module in (aes, gf128, curve):
-        module.select(module.features()[-1])
+pytestmark = pytest.mark.usefixtures("fastest")
 
 
 def run(case: Case, seed: int = 1, alter: Callable[[Key, Array], Array] = lambda key, array: array) -> Transcript:
@@ -39,11 +38,19 @@ def run(case: Case, seed: int = 1, alter: Callable[[Key, Array], Array] = lambda
 
 
 def found(ran: Transcript) -> list[int]:
-    assert ran.outputs["sender"] is None
-    return ran.outputs["receiver"].tolist()  # type: ignore[no-any-return]
+    return ran.outputs["receiver"].places.tolist()  # type: ignore[no-any-return]
+
+
+def is_right(ran: Transcript, case: Case) -> bool:
+    """Places and values of the receiver, and what the sender is told."""
+    values, places = ran.outputs["receiver"].values, ran.outputs["sender"]
+    told = None if places is None else places.tolist()
+    return (found(ran), values.tolist(), told) == (case.oracle(), case.given(), case.told())
 
 
 SMALL = Case(people(*range(12)), people(*range(9, 16)), 14, 9)
+RICH = replace(SMALL, values=(tuple(range(7)), (2**64 - 1, *range(6)), (0,) * 7), both=1)
+"""All messages of the card."""
 
 
 # -- the functionality ------------------------------------------------------------------------------------------------
@@ -54,7 +61,7 @@ def test_places_and_bytes_are_those_of_sets_and_of_the_card(first: int) -> None:
     for seed in range(first, first + 30):
         case = random_case(seed)
         ran = run(case, seed)
-        assert found(ran) == case.oracle(), seed
+        assert is_right(ran, case), seed
         assert ran.bytes() == CARD.cost.bytes.evaluate(CARD.names(case.public())), seed
 
 
@@ -62,7 +69,7 @@ def test_places_and_bytes_are_those_of_sets_and_of_the_card(first: int) -> None:
 @pytest.mark.parametrize("first", range(10_000, 110_000, 1_000))
 def test_places_are_those_of_sets_a_hundred_thousand_times(first: int) -> None:
     cases = ((seed, random_case(seed)) for seed in range(first, first + 1_000))
-    assert not [seed for seed, case in cases if found(run(case, seed)) != case.oracle()]
+    assert not [seed for seed, case in cases if not is_right(run(case, seed), case)]
 
 
 def test_the_random_cases_are_of_every_kind() -> None:
@@ -73,6 +80,7 @@ def test_the_random_cases_are_of_every_kind() -> None:
     assert any(len(case.oracle()) == r == s > 5 for r, s, case in sets)
     assert any(not case.oracle() and r and s for r, s, case in sets)
     assert any(case.n_r == r for r, _, case in sets) and any(max(case.width) > 13 for case in cases)
+    assert {(len(case.values), case.both) for case in cases} == {(p, both) for p in (0, 1, 2, 5) for both in (0, 1)}
 
 
 EDGES = {
@@ -93,7 +101,9 @@ EDGES = {
 
 @pytest.mark.parametrize("name", EDGES)
 def test_edges(name: str) -> None:
-    assert found(run(EDGES[name])) == EDGES[name].oracle()
+    case = EDGES[name]
+    for each in (case, replace(case, values=(tuple(range(len(case.ids_s))),), both=1)):
+        assert is_right(run(each), each)
 
 
 @pytest.mark.parametrize("count", [2**14 - 1, 2**14, 2**14 + 1, 2**16 - 1, 2**16])
@@ -103,7 +113,7 @@ def test_sizes_about_those_at_which_tables_change(count: int) -> None:
     mine, theirs = (rng.sample(range(2 * count), count) for _ in range(2))
     case = Case(people(*mine), people(*theirs[: count // 3]), count, count // 3)
     ran = run(case)
-    assert found(ran) == case.oracle() and case.oracle()
+    assert is_right(ran, case) and case.oracle()
     assert ran.bytes() == CARD.cost.bytes.evaluate(CARD.names(case.public()))
 
 
@@ -112,7 +122,7 @@ def test_all_back_ends_send_the_same_bytes() -> None:
     for number in range(max(len(module.features()) for module in (aes, gf128, curve))):
         for module in (aes, gf128, curve):
             module.select(module.features()[min(number, len(module.features()) - 1)])
-        sent.append([(key, array.tobytes()) for key, array in sorted(run(SMALL).sent, key=lambda each: each[0])])
+        sent.append([(key, array.tobytes()) for key, array in sorted(run(RICH).sent, key=lambda each: each[0])])
     for module in (aes, gf128, curve):
         module.select(module.features()[0])
     assert len(sent) > 1 and all(each == sent[0] for each in sent)
@@ -180,35 +190,18 @@ def test_outputs_that_are_equal_by_chance_end_the_run(monkeypatch: pytest.Monkey
 # -- code, gate and card ----------------------------------------------------------------------------------------------
 
 
-def gate_of(role: str, public: dict[str, int]) -> gate.Gate:
-    return gate.Gate(gate.project(CARD, public, PARTIES, role), opening=OPENING)
-
-
 @pytest.mark.parametrize("seed", range(6))
 def test_what_is_sent_is_what_gate_and_forecast_say(seed: int) -> None:
     case = random_case(seed)
-    gates = {name: gate_of(name, case.public()) for name in CARD.roles}
-    done = play({name: gated(role, gates[name]) for name, role in roles(case, seed).items()}, seed=seed)
-    outgoing = {
-        (name, str(sent.to), sent.label, sent.column, sent.size)
-        for name, (_, left) in done.outputs.items()
-        for sent in left
-    }
-    incoming = {
-        (str(e.peer), name, e.label, e.slot.column, e.size) for name, each in gates.items() for e in each.incoming
-    }
-    names = CARD.names(case.public())
-    forecast = {(str(m.sender), str(m.receiver), m.label, 0, m.size) for m in listed(CARD, names, PARTIES)}
-    assert outgoing == incoming == forecast
-    assert sum(size for *_, size in outgoing) == CARD.cost.bytes.evaluate(names) == done.bytes()
-    assert done.outputs["receiver"][0].tolist() == case.oracle()
+    outputs = sent_as_forecast(CARD, case.public(), roles(case, seed), seed)
+    assert outputs["receiver"].places.tolist() == case.oracle()
 
 
 def test_rounds_of_the_card_are_rounds_of_the_code() -> None:
     """What goes before a party waits for something of the round before: each message as early as the card says."""
     rounds = {message.label: message.round for message in CARD.messages}
-    assert max(rounds.values()) == CARD.cost.rounds.evaluate(CARD.names(SMALL.public())) == 3
-    parts, arrived, turn = roles(SMALL), {"receiver": {}, "sender": {}}, 0
+    assert [CARD.cost.rounds.evaluate(CARD.names(case.public())) for case in (SMALL, RICH)] == [3, max(rounds.values())]
+    parts, arrived, turn = roles(RICH), {"receiver": {}, "sender": {}}, 0
     wishes: dict[str, object] = dict.fromkeys(parts)
     seen: dict[str, int] = {}
     while parts:
@@ -290,9 +283,8 @@ def test_every_bad_encoding_is_refused_with_message_and_place(label: str, name: 
 @pytest.mark.parametrize("what", LENGTHS)
 @pytest.mark.parametrize("label", LABELS)
 def test_a_wrong_count_is_refused_before_it_is_read(label: str, what: str) -> None:
-    parts = {name: gated(role, gate_of(name, SMALL.public())) for name, role in roles(SMALL).items()}
     with pytest.raises(PeerError) as caught:
-        play(parts, alter=altered(label, LENGTHS[what]))
+        play(behind_gates(CARD, RICH.public(), roles(RICH)), alter=altered(label, LENGTHS[what]))
     assert caught.value.code == "peer.bad-length"
 
 
@@ -303,47 +295,44 @@ def test_outputs_that_are_not_sorted_are_refused(name: str) -> None:
     assert (caught.value.code, caught.value.fields["label"]) == ("peer.tags", "V6")
 
 
-def flipped(bit: int) -> Callable[[Array], Array]:
-    def alter(array: Array) -> Array:
-        out = array.copy()
-        out.reshape(-1)[bit // 8 % array.size] ^= 1 << bit % 8
-        return out
-
-    return alter
-
-
 @pytest.mark.parametrize("flips", [12, pytest.param(400, marks=pytest.mark.long)])
 @pytest.mark.parametrize("label", LABELS)
 def test_a_bit_that_flips_never_makes_a_match(label: str, flips: int) -> None:
     """It ends the run, or some matches are missing, or it is where nobody looks."""
-    rng, right, ends = random.Random(f"{label} {flips}"), set(SMALL.oracle()), set()
+    rng, right, ends = random.Random(f"{label} {flips}"), RICH.oracle(), set()
     for _ in range(flips):
         try:
-            ran = run(SMALL, alter=altered(label, flipped(rng.getrandbits(40))))
+            ran = run(RICH, alter=altered(label, flipped(rng.getrandbits(40))))
         except PetsError as error:
-            assert error.code in ("peer.element", "peer.other-set", "peer.tags"), label
+            assert error.code in ("peer.element", "peer.other-set", "peer.tags", "peer.check"), label
             ends.add(error.code)
         else:
-            assert set(found(ran)) <= right
+            at, values, told = found(ran), ran.outputs["receiver"].values.tolist(), ran.outputs["sender"].tolist()
+            given = dict(zip(right, zip(*RICH.given(), strict=True), strict=True))
+            assert set(at) <= set(right) and values == [
+                list(column) for column in zip(*map(given.get, at), strict=True)
+            ]
+            assert [RICH.ids_s[place] for place in told] == [RICH.ids_r[place] for place in at]
             ends.add("some")
     assert ends, label
-    if label in ("V5r", "V1r"):
+    if label in ("V5r", "V1r", "V7"):
         assert "some" not in ends, "what all rests on"
 
 
 @pytest.mark.parametrize(
-    "labels", [*((label,) for label in LABELS), ("V1r", "V5r", "V5", "V2", "V3"), ("V1s", "V4", "V4c", "V6")]
+    "labels", [*((label,) for label in LABELS), ("V1r", "V5r", "V5", "V2", "V3"), ("V1s", "V4", "V4c", "V6", "V6p")]
 )
 def test_messages_of_another_run_give_no_answer(labels: tuple[str, ...]) -> None:
     """Of the same specification, even; a link lets no frame of another run in, and this is without a link."""
-    other = play(roles(SMALL, 2))
+    other = play(roles(RICH, 2))
 
     def alter(key: Key, array: Array) -> Array:
         return other.array(key[2]) if key[2] in labels else array
 
+    expected = ("peer.check", labels[0]) if labels[0] in ("V6p", "V7") else ("peer.other-set", "V6")
     with pytest.raises(PeerError) as caught:
-        run(SMALL, alter=alter)
-    assert (caught.value.code, caught.value.fields) == ("peer.other-set", {"label": "V6"})
+        run(RICH, alter=alter)
+    assert (caught.value.code, caught.value.fields) == (expected[0], {"label": expected[1]})
 
 
 def test_parties_of_two_specifications_or_runs_have_nothing_in_common() -> None:
@@ -366,6 +355,10 @@ INPUTS = {
     "nobody at all": Case([], [], 30, 40),
     "others": Case(people(*range(500, 520)), people(*range(510, 550)), 30, 40, (12, 11)),
 }
+INPUTS = {
+    name: replace(case, values=((2**40,) * len(case.ids_s), tuple(range(len(case.ids_s)))), both=1)
+    for name, case in INPUTS.items()
+}
 
 
 def test_traffic_follows_from_declared_sizes_alone() -> None:
@@ -376,7 +369,9 @@ def test_two_runs_of_the_same_sets_share_nothing() -> None:
     """Under one specification, of the same persons: no row of any message comes again."""
     seen: dict[str, set[bytes]] = {label: set() for label in LABELS}
     for seed in (1, 2, 3):
-        for key, array in play(roles(SMALL, seed, tied=Binding(digest=bytes(32), run_id=bytes([seed]) * 32))).sent:
+        for key, array in play(roles(RICH, seed, tied=Binding(digest=bytes(32), run_id=bytes([seed]) * 32))).sent:
+            if key[2] == "V7":  # bytes of bits
+                array = array[-matched.PROOF_BYTES :].reshape(1, -1)
             rows = {row.tobytes() for row in array}
             assert len(rows) == len(array) and not rows & seen[key[2]], key
             seen[key[2]] |= rows
@@ -388,6 +383,8 @@ def test_bits_of_all_messages_are_even(name: str) -> None:
     kept: dict[str, list[np.ndarray]] = {}
     for seed in range(8):
         for key, array in run(INPUTS[name], seed).sent:
+            if key[2] == "V7":
+                array = array[-matched.PROOF_BYTES :]
             kept.setdefault(key[2], []).append(np.unpackbits(array, axis=1, bitorder="little"))
     for label, parts in kept.items():
         bits = np.concatenate(parts)

@@ -1,6 +1,5 @@
 """The terms of vole_psi are what its roles send, byte for byte; edits of them and of the code are noticed."""
 
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -8,16 +7,16 @@ from typing import Any
 import pytest
 
 from pets.errors import PetsError, SpecError
-from pets.kernels import aes, curve, gf128
-from pets.protocols import transfers, vole_psi
+from pets.protocols import matched, transfers, vole_psi
 from pets.spec.cards import cards_folder, parse_card
+from tests.oracles.intersections import people
 from tests.oracles.mistaken import mistaken
 from tests.oracles.play import play
 from tests.oracles.terms import Meaningless
-from tests.oracles.vole_psi import CARD, Case, Reading, people, roles
+from tests.oracles.vole_psi import CARD, Case, Reading, roles
 from tests.protocols.test_terms import edits, made_by, terms_of, text_of, with_term
 
-RICH = Case(people(1, 22, 3), people(3, 22, 9, 5), 4, 6)
+RICH = Case(people(1, 22, 3), people(3, 22, 9, 5), 4, 6, values=((5, 6, 7, 8), (2**64 - 1, 0, 9, 1)), both=1)
 OTHERS = {
     "role": tuple(CARD.roles),
     "key": tuple(key.name for key in CARD.keys),
@@ -25,17 +24,12 @@ OTHERS = {
 }
 
 
-@pytest.fixture(autouse=True, scope="module")
-def fastest() -> Iterator[None]:
-    for module in (aes, gf128, curve):
-        module.select(module.features()[0])
-    yield
-    for module in (aes, gf128, curve):
-        module.select(module.features()[-1])
+pytestmark = pytest.mark.usefixtures("fastest")
 
 
 def sent_by(case: Case, seed: int, code: Any = vole_psi) -> dict[str, bytes]:
-    return {key[2]: array.tobytes() for key, array in play(roles(case, seed, code=code), seed=seed).sent}
+    sent = {key[2]: array.tobytes() for key, array in play(roles(case, seed, code=code), seed=seed).sent}
+    return dict.fromkeys((message.label for message in CARD.messages), b"") | sent
 
 
 @cache
@@ -65,6 +59,11 @@ EQUAL = {
     ("V6", "sort(cut(read(own_s, V5r, V5, keys(sender), agreed(sender), fillers(sender))))"),
     ("V5", "written(V5r, fillers(receiver), keys(receiver), agreed(receiver)) + vector(own_r)"),
     ("V5", "written(V5r, keys(receiver), agreed(receiver), fillers(receiver)) + vector(own_r)"),
+    ("V6p", "sealed(read(own_s, V5r, V5, keys(sender), fillers(sender), agreed(receiver)), payload(sender))"),
+    ("V6p", "sealed(read(own_s, V5r, V5, fillers(sender), keys(sender), agreed(sender)), payload(sender))"),
+    ("V6p", "sealed(read(own_s, V5r, V5, keys(sender), agreed(sender), fillers(sender)), payload(sender))"),
+    ("V7", "told(V6, keys(receiver), agreed(sender))"),
+    ("V7", "told(V6, agreed(receiver), keys(receiver))"),
 }
 """Edits that change nothing that is sent: the entry that both bring is one; a small table, and what is sorted, has no
 order of entries."""
@@ -101,9 +100,21 @@ MALFORMED = {
     "choices that answer nothing": ("asked(own_r, V1s)", "asked(own_r, V5)", "no vector of elements"),
     "sums that answer points": ("levels(own_s, V1r, V2)", "levels(own_s, V1r, V1s)", "no vector of elements"),
     "what is read, whole": ("sort(cut(read(", "sort((read(", "no vector of tags"),
-    "what is read of points": ("read(own_s, V5r, V5,", "read(own_s, V5r, V1r,", "no vector of tags"),
+    "what is read of points": ("cut(read(own_s, V5r, V5,", "cut(read(own_s, V5r, V1r,", "no vector of tags"),
     "a key that is not on the card": ("choices(own_s)", "choices(own_t)", "no key"),
-    "persons that are not said": ('carries = ["receiver.key", "sender.key"]', 'carries = ["sender.key"]', "carries"),
+    "persons that are not said": (
+        'told(V6, keys(receiver), agreed(receiver))"\ncarries = ["receiver.key", "sender.key"]',
+        'told(V6, keys(receiver), agreed(receiver))"\ncarries = ["sender.key"]',
+        "carries",
+    ),
+    "values that are not said": (', "sender.values"]', "]", "carries"),
+    "values under what is no element": (
+        "sealed(read(own_s, V5r, V5,",
+        "sealed(read(own_s, V5r, V1r,",
+        "no vector of tags",
+    ),
+    "values that are no values": ("payload(sender))", "keys(sender))", "no vector of tags"),
+    "a word of what is no list of tags": ("told(V6,", "told(V5,", "no vector of tags"),
     "a message before it is there": ("asked(own_r, V1s)", "asked(own_r, V4)", "no message before it"),
 }
 
@@ -135,6 +146,8 @@ MUTANTS = {
     "one hash for two purposes": ('_public(tied, b"output")', '_public(tied, b"read")'),
     "no entry that both bring": ("padding, Kind.COMMON_DUMMY", "padding, padding"),
     "sums of both sides without pads": ("sums.reshape(-1, 2, 2) ^ pads)", "sums.reshape(-1, 2, 2))"),
+    "values in the order of persons": ("given[order], tied", "given, tied"),
+    "values of another person": ("matched.seal(read, given[order]", "matched.seal(read[::-1].copy(), given[order]"),
     "outputs that are not hashed": ('binned.hashed(read, _public(tied, b"output"))', "read"),
 }
 ZEROS = "class _Zeros(prf.Stream):\n    def words(self, count):\n        return super().words(count) * (count == 2)\n"
@@ -149,6 +162,24 @@ def test_a_mistake_in_the_code_is_noticed(name: str) -> None:
         assert sent_by(RICH, 1, code) != intact()[1]
     except (PetsError, ValueError) as error:
         assert not isinstance(error, NameError)
+
+
+OF_MATCHED = {
+    "values without pads": ("pads[:, :-1] ^= words", "pads[:, :-1] = words"),
+    "one pad for all words": ("np.array([block, 0], np.uint64), key)", "np.array([0, 0], np.uint64), key)"),
+    "a check that is not hidden": ("pads[:, -1] ^= _checks", "pads[:, -1] = _checks"),
+    "a point that is the pad": ('_key(tied, protocol, b"check")', '_key(tied, protocol, b"pad")'),
+    "a proof of nothing": ("state.update(np.ascontiguousarray(elements).tobytes())", "pass"),
+    "one key for all runs": ("+ label + tied.digest + tied.run_id", "+ label"),
+    "one key for all protocols": ("protocol.encode()", 'b""'),
+}
+
+
+@pytest.mark.parametrize("name", OF_MATCHED)
+def test_a_mistake_in_what_is_given_and_told_is_noticed(name: str) -> None:
+    source = Path(matched.__file__).read_text(encoding="utf-8")
+    code = mistaken(source, "matched", [(*OF_MATCHED[name], 1)])
+    assert sent_by(RICH, 1, mistaken(SOURCE, "vole_psi", [], matched=code)) != intact()[1]
 
 
 OF_TRANSFERS = {

@@ -2,32 +2,26 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pets.kernels import aes, curve, gf128, prf
+from pets.kernels import prf
 from pets.protocols import transfers, vole_psi
 from pets.protocols.base import Binding
 from pets.secret import Secret
 from pets.spec.cards import cards_folder
 from tests.oracles import vole_psi_vectors as made
-from tests.oracles.dh_psi import rows_of
+from tests.oracles.intersections import rows_of
+from tests.oracles.make_vectors import text_of
 from tests.oracles.play import play
 from tests.oracles.vole_psi import CARD
 
 FOLDER = cards_folder() / vole_psi.PROTOCOL / "vectors"
 
 
-@pytest.fixture(autouse=True, scope="module")
-def fastest() -> Iterator[None]:
-    for module in (aes, gf128, curve):
-        module.select(module.features()[0])
-    yield
-    for module in (aes, gf128, curve):
-        module.select(module.features()[-1])
+pytestmark = pytest.mark.usefixtures("fastest")
 
 
 def entries(name: str) -> list[dict[str, Any]]:
@@ -38,27 +32,37 @@ def test_the_generator_writes_these_files_and_no_others() -> None:
     written = made.files()
     assert sorted(written) == sorted(FOLDER.glob("*.json"))
     for path, content in written.items():
-        assert path.read_text(encoding="utf-8") == made.text_of(content), path.name
+        assert path.read_text(encoding="utf-8") == text_of(content), path.name
 
 
-@pytest.mark.parametrize("name", ["ok_small", "ok_text_ids", "ok_nobody"])
+@pytest.mark.parametrize("name", ["ok_small", "ok_text_ids", "ok_nobody", "ok_values"])
 def test_ok_runs_send_these_bytes_and_find_these_places(name: str) -> None:
     (vector,) = entries(name)
     tied = Binding(digest=bytes.fromhex(vector["digest"]), run_id=bytes.fromhex(vector["run_id"]))
-    names = CARD.names({"n_r": vector["receiver"]["declared"], "n_s": vector["sender"]["declared"]})
-    sizes = {each: names[each] for each in ("n_r", "n_s", "n_list_r", "n_list_s", "t")}
+    given = np.array(vector["given"], np.uint64).reshape(len(vector["given"]), len(vector["sender"]["ids"]))
+    declared = {"n_r": vector["receiver"]["declared"], "n_s": vector["sender"]["declared"]}
+    names = CARD.names(declared | {"p": len(given), "both": vector["both"]})
+    sizes = {each: names[each] for each in ("n_r", "n_s", "n_list_r", "n_list_s", "t", "p", "both")}
     shape = vole_psi.Shape(**sizes, fixed_ids=vector["width"] <= 13)
     parts = {}
     for role, party in (("receiver", vole_psi.receiver), ("sender", vole_psi.sender)):
         rows = rows_of([bytes.fromhex(each) for each in vector[role]["ids"]], vector["width"])
-        parts[role] = party(shape, rows, tied, Secret(bytes.fromhex(vector[role]["entropy"])))
+        more = (given,) if role == "sender" else ()
+        parts[role] = party(shape, rows, tied, Secret(bytes.fromhex(vector[role]["entropy"])), *more)
     ran = play(parts)  # type: ignore[arg-type]
+    sent = {key[2]: array.tobytes() for key, array in ran.sent}
     for label, expected in vector["messages"].items():
-        assert hashlib.sha256(ran.array(label).tobytes()).hexdigest() == expected, label
+        assert hashlib.sha256(sent.pop(label, b"")).hexdigest() == expected, label
+    assert not sent
     assert [row.tobytes().hex() for row in ran.array("V6")] == vector["outputs"]
     theirs = set(vector["sender"]["ids"])
     places = [place for place, one in enumerate(vector["receiver"]["ids"]) if one in theirs]
-    assert ran.outputs["receiver"].tolist() == vector["places"] == places
+    assert ran.outputs["receiver"].places.tolist() == vector["places"] == places
+    at = [vector["sender"]["ids"].index(vector["receiver"]["ids"][place]) for place in places]
+    values = [[column[place] for place in at] for column in vector["given"]]
+    assert [[str(word) for word in column] for column in ran.outputs["receiver"].values] == vector["values"] == values
+    told = ran.outputs["sender"]
+    assert (told if told is None else told.tolist()) == vector["told"] == (sorted(at) if vector["both"] else None)
 
 
 @pytest.mark.parametrize("vector", entries("bad_messages"), ids=lambda v: f"{v['step']}-{v['change']}")
