@@ -62,7 +62,7 @@ def unseal(elements: U64Array, rows: Array, tied: Binding, protocol: str, *, lab
     Shapes:  elements (m, 2) uint64; rows (m, 8 p + 8) uint8, those of the same entries; result (m, p) uint64.
     Raises:  PeerError peer.check if a row is not what its element's holder sealed.
     """
-    opened = np.ascontiguousarray(rows).reshape(len(elements), -1).view(np.uint64)
+    opened = np.ascontiguousarray(rows).view(np.uint64)
     opened = opened ^ _pads(elements, opened.shape[1], tied, protocol)
     words = np.ascontiguousarray(opened[:, :-1])
     if not np.array_equal(_checks(elements, words, tied, protocol), opened[:, -1]):

@@ -66,9 +66,9 @@ def test_places_and_bytes_are_those_of_sets_and_of_the_card(first: int) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("first", range(10_000, 110_000, 1_000))
+@pytest.mark.parametrize("first", range(10_000, 110_000, 500))
 def test_places_are_those_of_sets_a_hundred_thousand_times(first: int) -> None:
-    cases = ((seed, random_case(seed)) for seed in range(first, first + 1_000))
+    cases = ((seed, random_case(seed)) for seed in range(first, first + 500))
     assert not [seed for seed, case in cases if not is_right(run(case, seed), case)]
 
 
