@@ -91,7 +91,7 @@ def sent_as_forecast(card: Card, public: Mapping[str, int], roles: Mapping[str, 
         for name in card.roles
         for e in gate_of(card, name, public).incoming
     }
-    forecast = {(str(m.sender), str(m.receiver), m.label, m.size) for m in listed(card, names, parties(card))}
+    forecast = {(str(m.sender), str(m.receiver), m.label, m.size) for m in listed(card, names, parties(card)) if m.size}
     assert outgoing == incoming and {(*each[:3], each[4]) for each in outgoing} == forecast
     assert sum(size for *_, size in outgoing) == card.cost.bytes.evaluate(names) == done.bytes()
     return {name: output for name, (output, _) in done.outputs.items()}
