@@ -247,7 +247,7 @@ def _short(carried: set[str], exact: bool) -> str:
 
 def outputs(review: Checked) -> Section:
     spec, query = review.spec, review.query
-    blocks: list[Block] = [Code("The query, as signed", spec.computation.sql.strip())]
+    blocks: list[Block] = [Code("The query, as signed", spec.computation.query.strip())]
     columns, control = noise_of(review), protect_of(review)
     if query is not None and control is not None:
         blocks.append(_table_of(review, query))

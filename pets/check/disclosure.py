@@ -22,6 +22,7 @@ from pets.check.blocks import (
 from pets.check.checked import Checked
 from pets.check.fold import columns, fold, pad, width
 from pets.check.labels import Mark
+from pets.check.labels import legend as legend_of
 from pets.check.report import report
 
 WIDTH: Final = 100
@@ -133,7 +134,7 @@ class _Layout:
         most = -(-len(parties) // tables)
         for first in range(0, len(parties), most):
             lines += self.marks_of(marks, range(first, min(first + most, len(parties))))
-        legend = [*((mark.value, mark.meaning) for mark in Mark), ("(V)", OWN)]
+        legend = [*((mark.value, mark.meaning) for mark in legend_of(marks.matrix)), ("(V)", OWN)]
         return [*lines, "", *(line for sign, said in legend for line in self.fold(said, f"  {sign:<5}"))]
 
     def marks_of(self, marks: Marks, numbers: range) -> list[str]:

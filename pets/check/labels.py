@@ -19,6 +19,7 @@ class Mark(StrEnum):
     """One cell. ``V H -`` are those of Pleak; our ``A`` is "aggregate only", not Pleak's "accessible"."""
 
     VISIBLE = "V"
+    MATCHED = "M"
     AGGREGATE = "A"
     SIZE = "S"
     NOISED = "N"
@@ -35,9 +36,10 @@ class Mark(StrEnum):
         return _MEANING[self]
 
 
-_RANK: Final = {mark: rank for rank, mark in enumerate("-HNSAV")}
+_RANK: Final = {mark: rank for rank, mark in enumerate("-HNSAMV")}
 _MEANING: Final = {
     "V": "visible: each record's value",
+    "M": "visible of each person who is in both datasets, and of nobody else",
     "A": "only inside exact sums",
     "S": "only a size or an exact count",
     "N": "only inside sums or counts with noise",
@@ -52,6 +54,7 @@ class Grade(StrEnum):
     RECORD = "record"
     MEMBERSHIP = "membership"
     COUNT = "count"
+    MATCHED = "matched"
     AGGREGATE = "aggregate"
     NOISED = "noised"
     SIZE = "size"
@@ -66,6 +69,7 @@ _MARK_OF: Final = {
     "record": Mark.VISIBLE,
     "membership": Mark.VISIBLE,
     "count": Mark.SIZE,
+    "matched": Mark.MATCHED,
     "aggregate": Mark.AGGREGATE,
     "noised": Mark.NOISED,
     "size": Mark.SIZE,
@@ -179,7 +183,7 @@ class Matrix:
 
     def to_json(self) -> dict[str, object]:
         return {
-            "marks": {mark.value: mark.meaning for mark in Mark},
+            "marks": {mark.value: mark.meaning for mark in legend(self)},
             "columns": [
                 {"label": c.label, "parties": list(c.parties), "beyond_model": c.beyond_model} for c in self.columns
             ],
@@ -304,6 +308,12 @@ class Verdict:
                 "leak.refused", rule=first.rule, problem=first.message, advice=first.hint, refusals=len(self.errors)
             )
         return self
+
+
+def legend(matrix: Matrix) -> tuple[Mark, ...]:
+    """The marks that a reader of a matrix meets: all, but what only an intersection tells where there is none."""
+    met = {mark for row in matrix.rows for mark in row.cells.values()}
+    return tuple(mark for mark in Mark if mark is not Mark.MATCHED or mark in met)
 
 
 def strongest(marks: Iterable[Mark]) -> Mark:

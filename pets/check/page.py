@@ -8,12 +8,14 @@ from pets.check.blocks import Block, Cases, Code, Grid, Marks, Pairs, Picture, P
 from pets.check.checked import Checked
 from pets.check.disclosure import OWN
 from pets.check.labels import Coalition, Mark
+from pets.check.labels import legend as legend_of
 from pets.check.picture import svg, words
 from pets.check.report import report
 from pets.check.style import CSS, print_footer
 
 _CLASS: Final = {
     Mark.VISIBLE: "v",
+    Mark.MATCHED: "i",
     Mark.AGGREGATE: "a",
     Mark.SIZE: "s",
     Mark.NOISED: "n",
@@ -22,6 +24,7 @@ _CLASS: Final = {
 }
 _SAID: Final = {
     Mark.VISIBLE: "visible",
+    Mark.MATCHED: "visible of persons in both",
     Mark.AGGREGATE: "in exact sums",
     Mark.SIZE: "size",
     Mark.NOISED: "noised",
@@ -240,7 +243,7 @@ def _marks(marks: Marks, name: str) -> str:
         + "</tbody>"
         for heading, lines in marks.groups
     )
-    legend = "".join(f"<div><dt>{_letter(mark)}</dt><dd>{escape(mark.meaning)}</dd></div>" for mark in Mark)
+    legend = "".join(f"<div><dt>{_letter(mark)}</dt><dd>{escape(mark.meaning)}</dd></div>" for mark in legend_of(marks.matrix))
     return (
         f'<h3 id="{name}-legend">What the letters mean</h3>'
         f'<dl class="legend" aria-labelledby="{name}-legend">{legend}'

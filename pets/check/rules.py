@@ -9,7 +9,7 @@ and dates are in terms.py.
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from pets.check.labels import Finding
 from pets.ids import PartyId
@@ -99,6 +99,19 @@ class Asked:
         return protocol_of(self.spec)
 
 
+class Stated(Protocol):
+    """What a general rule may look at: what a query and an intersection both have."""
+
+    @property
+    def spec(self) -> Spec: ...
+    @property
+    def cards(self) -> Mapping[str, Card]: ...
+    @property
+    def tables(self) -> tuple[Dataset, ...]: ...
+    @property
+    def protocol(self) -> str: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """A rule: ``check`` yields (path, message, hint) for everything that it finds."""
@@ -116,6 +129,27 @@ RULES: Final[dict[str, Rule]] = {}
 """The registry, in the order in which findings are told."""
 
 Found = Iterator[tuple[str, str, str]]
+
+GENERAL: Final[dict[str, tuple[Severity, Callable[[Stated], Found]]]] = {}
+"""Those of the registry that look at no query: they hold for intersections, too."""
+
+
+def general_rule(id: str, severity: Severity = "error") -> Callable[[Callable[[Stated], Found]], Callable[[Stated], Found]]:
+    """Enter a function into the registry, and into that of rules which look at no query."""
+
+    def enter(check: Callable[[Stated], Found]) -> Callable[[Stated], Found]:
+        rule(id, severity)(check)
+        GENERAL[id] = (severity, check)
+        return check
+
+    return enter
+
+
+def general(stated: Stated) -> Iterator[Finding]:
+    """What the general rules say."""
+    for id, (severity, check) in GENERAL.items():
+        for path, message, hint in check(stated):
+            yield Finding(id, severity, path, message, hint)
 
 
 def rule(id: str, severity: Severity = "error") -> Callable[[Callable[[Asked], Found]], Callable[[Asked], Found]]:
@@ -231,8 +265,8 @@ def group_by_measure(asked: Asked) -> Found:
             )
 
 
-@rule("spec.alike-levels")
-def alike_levels(asked: Asked) -> Found:
+@general_rule("spec.alike-levels")
+def alike_levels(asked: Stated) -> Found:
     """Levels that look the same are signed as one and counted as two."""
     for table in asked.tables:
         for name, column in table.columns.items():
@@ -297,13 +331,13 @@ def one_helper(asked: Asked) -> Found:
         )
 
 
-def _organisation(name: str) -> str:
+def organisation(name: str) -> str:
     """The name of an organisation as it is compared: neither case nor spacing makes two of one."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 @rule("leak.same-organisation")
-def same_organisation(asked: Asked) -> Found:
+def sameorganisation(asked: Asked) -> Found:
     """A helper that is the same organisation as a holder or the result party is not independent of it.
 
     Refuses: two party names under one organisation, if one of them is the helper: what the protocol promises against
@@ -314,9 +348,9 @@ def same_organisation(asked: Asked) -> Found:
         yield from _same_computers(asked)
         return
     for helper in asked.helpers if len(asked.helpers) == 1 else ():
-        own = _organisation(asked.spec.party(helper).organisation)
+        own = organisation(asked.spec.party(helper).organisation)
         for name in (p.name for p in asked.spec.parties if p.name in asked.holders or p.name in asked.spec.release.to):
-            if name != helper and _organisation(asked.spec.party(name).organisation) == own:
+            if name != helper and organisation(asked.spec.party(name).organisation) == own:
                 what = "holds a table" if name in asked.holders else "gets the result"
                 yield (
                     f"party.{helper}.organisation",
@@ -329,7 +363,7 @@ def _same_computers(asked: Asked) -> Found:
     """Any two of three who compute have all rows: they are three organisations."""
     seen: dict[str, str] = {}
     for name in asked.helpers:
-        first = seen.setdefault(_organisation(asked.spec.party(name).organisation), name)
+        first = seen.setdefault(organisation(asked.spec.party(name).organisation), name)
         if first != name:
             yield (
                 f"party.{name}.organisation",
@@ -458,8 +492,8 @@ def idle_column(asked: Asked) -> Found:
 # -- linkage ----------------------------------------------------------------------------------------------------------
 
 
-@rule("spec.link-check-digit")
-def link_check_digit(asked: Asked) -> Found:
+@general_rule("spec.link-check-digit")
+def link_check_digit(asked: Stated) -> Found:
     """A check digit is a property of a numbering scheme."""
     if "check-digit" in asked.spec.linkage.normalise:
         for table in asked.tables:

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Final, TypedDict
 
 from pets.check import budget, noised
-from pets.check.rules import Asked, Found, crossed, rule
+from pets.check.rules import Asked, Found, Stated, crossed, general_rule, rule
 from pets.errors import PetsError
 from pets.spec import moments as taken_apart
 from pets.spec.cards import EVERYONE
@@ -36,8 +36,8 @@ def no_noise(asked: Asked) -> Found:
         )
 
 
-@rule("dp.exact")
-def exact_release(asked: Asked) -> Found:
+@general_rule("dp.exact")
+def exact_release(asked: Stated) -> Found:
     """Above this the noise is almost always zero: exact sums under the name of noised ones."""
     privacy = asked.spec.release.differential_privacy
     places = [("release.differential_privacy.epsilon", privacy.epsilon)] if privacy else []
@@ -163,8 +163,8 @@ def _least_epsilon(width: int, share: Fraction, privacy: DifferentialPrivacy) ->
     return budget.exact(-(-least // step) * step)
 
 
-@rule("dp.delta")
-def delta(asked: Asked) -> Found:
+@general_rule("dp.delta")
+def delta(asked: Stated) -> Found:
     """A delta that one table's rows use up lets somebody's presence be told outright."""
     rows = max(table.max_rows for table in asked.tables)
     for place, item in enumerate(asked.spec.security.leakage):
@@ -264,8 +264,8 @@ def shared(asked: Asked) -> Found:
         )
 
 
-@rule("spec.adversary")
-def adversary(asked: Asked) -> Found:
+@general_rule("spec.adversary")
+def adversary(asked: Stated) -> Found:
     """The adversary that the specification asks for is a floor. It is never lowered."""
     card = asked.cards.get(asked.protocol)
     if card and asked.spec.security.adversary == "malicious" and card.adversary.behaviour != "malicious":
@@ -276,8 +276,8 @@ def adversary(asked: Asked) -> Found:
         )
 
 
-@rule("spec.corrupt")
-def corrupt(asked: Asked) -> Found:
+@general_rule("spec.corrupt")
+def corrupt(asked: Stated) -> Found:
     """The number of colluding parties that the specification asks to withstand is a floor too."""
     card = asked.cards.get(asked.protocol)
     if card and asked.spec.security.corrupt > card.adversary.corrupt:
@@ -289,8 +289,8 @@ def corrupt(asked: Asked) -> Found:
         )
 
 
-@rule("leak.twice")
-def twice(asked: Asked) -> Found:
+@general_rule("leak.twice")
+def twice(asked: Stated) -> Found:
     """Two entries on one thing: a reader believes the first, a machine the last (edge_overwrite)."""
     seen: dict[tuple[str, str, str], int] = {}
     for place, item in enumerate(asked.spec.security.leakage):
@@ -311,8 +311,8 @@ def twice(asked: Asked) -> Found:
             seen.setdefault((item.learner, item.item, of), place)
 
 
-@rule("leak.unclear")
-def unclear(asked: Asked) -> Found:
+@general_rule("leak.unclear")
+def unclear(asked: Stated) -> Found:
     """An entry says one thing: what else it has is believed by a reader and by nobody else."""
     if any(party.name == EVERYONE for party in asked.spec.parties):
         yield (
@@ -348,8 +348,8 @@ def unclear(asked: Asked) -> Found:
 _DAYS: Final = {"daily": 1, "weekly": 7, "monthly": 28, "quarterly": 90, "yearly": 365}
 
 
-@rule("spec.window", "warning")
-def window(asked: Asked) -> Found:
+@general_rule("spec.window", "warning")
+def window(asked: Stated) -> Found:
     """An approval that does not end is one that nobody remembers giving."""
     validity = asked.spec.validity
     if validity.not_after - validity.not_before > MAX_WINDOW:
@@ -360,8 +360,8 @@ def window(asked: Asked) -> Found:
         )
 
 
-@rule("spec.schedule", "warning")
-def schedule(asked: Asked) -> Found:
+@general_rule("spec.schedule", "warning")
+def schedule(asked: Stated) -> Found:
     """Runs come no faster than new records: a second run on the same rows only averages the noise away."""
     validity = asked.spec.validity
     if validity.schedule is None:
@@ -377,8 +377,8 @@ def schedule(asked: Asked) -> Found:
             )
 
 
-@rule("spec.runs", "warning")
-def runs(asked: Asked) -> Found:
+@general_rule("spec.runs", "warning")
+def runs(asked: Stated) -> Found:
     """The number of runs fits the schedule and the dates."""
     validity = asked.spec.validity
     if validity.schedule is None:
@@ -406,8 +406,8 @@ def repeat(asked: Asked) -> Found:
         )
 
 
-@rule("spec.delegation")
-def delegation(asked: Asked) -> Found:
+@general_rule("spec.delegation")
+def delegation(asked: Stated) -> Found:
     """Approval on another's behalf is not enforced yet, so it is not accepted."""
     for place, item in enumerate(asked.spec.delegation):
         yield (
@@ -417,8 +417,8 @@ def delegation(asked: Asked) -> Found:
         )
 
 
-@rule("spec.design", "warning")
-def design(asked: Asked) -> Found:
+@general_rule("spec.design", "warning")
+def design(asked: Stated) -> Found:
     """A draft says so in its legal and purpose fields; a party server refuses it."""
     if fields := design_fields(asked.spec):
         yield (

@@ -113,6 +113,8 @@ def project_plan(plan: Plan, parties: Mapping[str, PartyId], role: str) -> tuple
     Noise rides on the join's own messages; disclosure control takes the sums over and has messages of its own. What
     the three compute on rows comes between the join's rounds.
     """
+    if plan.match is not None:
+        return _listed(join_card(plan), join_numbers(plan), parties, role)
     cards, join, safe = load_cards(), plan.join, plan.protection
     card, names = join_card(plan), join_numbers(plan)
     if not isinstance(safe, Protect) and join.rows is None:
@@ -136,6 +138,8 @@ def project_plan(plan: Plan, parties: Mapping[str, PartyId], role: str) -> tuple
 
 def labels_of(plan: Plan) -> dict[int, str]:
     """The label of every message of a plan by its number on the wire."""
+    if plan.match is not None:
+        return _labels(join_card(plan))
     return _labels(_card_of(plan)) | {number: label for label, number in _numbers_of(plan).items()}
 
 

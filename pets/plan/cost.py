@@ -1,7 +1,7 @@
 """What a run will move and how many rounds it takes, from the card's formulas. Known before anyone approves."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pets.ids import PartyId
@@ -9,10 +9,11 @@ from pets.spec import handover, operations, repeated, rowwise
 from pets.spec import program as programs
 from pets.spec.cards import Card, load_cards
 from pets.spec.handover import Cards, joined
-from pets.spec.ir import HelperJoin, Open, Plan, Protect
+from pets.spec.ir import HelperJoin, Match, Open, Plan, Protect
+from pets.spec.pairing import WAYS
 from pets.spec.program import Program
 from pets.spec.repeated import BESIDE, HOLDERS
-from pets.spec.term import OWN, OWN_COLUMNS
+from pets.spec.term import OWN, OWN_COLUMNS, parse_term
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,9 @@ class Forecast:
 
 
 def parties_of(plan: Plan) -> dict[str, PartyId]:
-    """Which party plays which role of the join card."""
+    """Which party plays which role of the card of the join, or of the intersection."""
+    if (match := plan.match) is not None:
+        return dict(match.roles) | {"result": opening_of(plan).to}
     join, to = join_of(plan), opening_of(plan).to
     if not join.shared:
         parties = {"a": join.role_a, "b": join.role_b, "helper": join.helper, "result": to}
@@ -97,12 +100,19 @@ def parties_of(plan: Plan) -> dict[str, PartyId]:
 
 
 def join_card(plan: Plan) -> Card:
-    """The card of the join, with as many parties of each role as the plan has."""
+    """The card of the join, with as many parties of each role as the plan has; or of the intersection.
+
+    Of the latter with the message that hands the outcome to the asker's own people, if there is one.
+    """
+    if (match := plan.match) is not None:
+        return _match_card(match)
     return repeated.with_so_many(load_cards()[plan.join.card], repeated.counts_of(plan))
 
 
 def join_numbers(plan: Plan) -> dict[str, int]:
     """All parameters of that card."""
+    if (match := plan.match) is not None:
+        return _match_numbers(match)
     join, public = plan.join, dict(plan.join.public)
     if join.shared:
         for role, read in zip(HOLDERS, plan.reads, strict=True):
@@ -110,6 +120,45 @@ def join_numbers(plan: Plan) -> dict[str, int]:
     brought = zip(plan.reads[2:], join.beside, strict=True)
     public |= repeated.numbers_of(BESIDE, [{OWN: read.max_rows, OWN_COLUMNS: each.travels} for read, each in brought])
     return join_card(plan).names(public)
+
+
+def _match_card(match: Match) -> Card:
+    cards = load_cards()
+    card = cards[match.card]
+    if not match.handed_by:
+        return card
+    handed, asker = cards[match.handed_by], WAYS[match.card].asker
+    more = tuple(
+        replace(
+            message,
+            number=message.number + max(each.number for each in card.messages),
+            round=message.round + max(each.round for each in card.messages),
+            sender=asker,
+            term=message.term.replace("asker", asker),
+            meaning=parse_term(message.term.replace("asker", asker)),
+        )
+        for message in handed.messages
+    )
+    roles = {**card.roles, "result": handed.roles["result"]}
+    return replace(card, roles=roles, messages=(*card.messages, *more))
+
+
+def _match_numbers(match: Match) -> dict[str, int]:
+    cards = load_cards()
+    names = cards[match.card].names(dict(match.public))
+    if not match.handed_by:
+        return names
+    return handover.numbers(names, cards[match.handed_by].names({"rows": handed_rows(match), "words": handed_words(match)}))
+
+
+def handed_rows(match: Match) -> int:
+    """Rows of the outcome as it is handed to the asker's people: the declared persons, or one number."""
+    return match.parameter(WAYS[match.card].sizes[0]) if match.outcome == "intersection" else 1
+
+
+def handed_words(match: Match) -> int:
+    """Words of a row of it: an identifier and what comes with a person, or one number."""
+    return match.id_words + dict(match.public).get("p", 0) if match.outcome == "intersection" else 1
 
 
 def join_of(plan: Plan) -> HelperJoin:
@@ -122,6 +171,8 @@ def opening_of(plan: Plan) -> Open:
 
 def forecast(plan: Plan, cards: Mapping[str, Card]) -> Forecast:
     """Forecast the traffic of ``plan`` under the cards of its join and of what protects the release."""
+    if plan.match is not None:
+        return _of_match(plan, plan.match, cards)
     join, safe, parties = plan.join, plan.protection, parties_of(plan)
     card, names = join_card(plan), join_numbers(plan)
     size = sum(formula.evaluate(names) for formula in (card.cost.bytes, *card.cost.bytes_of.values()))
@@ -145,6 +196,16 @@ def forecast(plan: Plan, cards: Mapping[str, Card]) -> Forecast:
     size += sum(message.size for message in computed)
     drawn = 0 if isinstance(safe, Protect) else join.parameter("r") * join.parameter("g")
     return Forecast((*own, *computed), size, rounds, drawn)
+
+
+def _of_match(plan: Plan, match: Match, cards: Mapping[str, Card]) -> Forecast:
+    own, names = cards[match.card], join_numbers(plan)
+    size, rounds = own.cost.bytes.evaluate(names), own.cost.rounds.evaluate(names) + own.cost.hello_rounds.evaluate(names)
+    if match.handed_by:
+        handed = cards[match.handed_by]
+        size += handed.cost.bytes.evaluate(names)
+        rounds += handed.cost.rounds.evaluate(names)
+    return Forecast(listed(join_card(plan), names, parties_of(plan)), size, rounds)
 
 
 def ring_of(plan: Plan) -> tuple[PartyId, PartyId, PartyId]:
@@ -227,6 +288,8 @@ def operation_of(card: Card) -> operations.Operation:
 
 def used_cards(plan: Plan) -> tuple[str, ...]:
     """The cards that a plan rests on: of its steps, and those whose operations they use."""
+    if (match := plan.match) is not None:
+        return tuple(filter(None, (match.card, match.handed_by)))
     rows = plan.join.rows
     named = (plan.join.card, *(() if rows is None else (rows.card,)), plan.protection.card)
     cards = load_cards()

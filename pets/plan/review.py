@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from pets.check import flow, knowledge, legal
+from pets.check import flow, knowledge, legal, pairs, traced
 from pets.check.labels import Finding, Matrix, Severity, Verdict
 from pets.check.page import frame
 from pets.errors import InternalError, LeakError, SpecError
 from pets.ids import PlanDigest, SpecDigest
+from pets.plan import match
 from pets.plan.cost import Forecast, forecast, used_cards
 from pets.plan.lower import lower
 from pets.plan.recheck import recheck
@@ -20,6 +21,7 @@ from pets.spec.canonical import plan_digest, spec_digest
 from pets.spec.cards import Card, cards_digest, load_cards
 from pets.spec.ir import Plan
 from pets.spec.model import Spec
+from pets.spec.pairing import Pairing, is_pairing, pairing_of
 from pets.spec.query import Query
 from pets.spec.sql import bind
 
@@ -44,6 +46,8 @@ class Review:
     cards: Mapping[str, Card]
     forecast: Forecast | None
     checkers: tuple[str, ...] = ()
+    pairing: Pairing | None = None
+    """What is asked for instead of a query: an intersection."""
 
     @property
     def accepted(self) -> bool:
@@ -68,9 +72,11 @@ class Review:
     def require(self) -> "Reviewed":
         """The accepted review. Raises: LeakError leak.refused with the first refusal."""
         self.verdict.require()
-        if self.query is None or self.plan is None or self.plan_digest is None or self.forecast is None:
+        if (self.query is None and self.pairing is None) or self.plan is None or self.plan_digest is None or self.forecast is None:
             raise LeakError("leak.refused", rule="plan", problem="no plan", advice="check it", refusals=1)
-        return Reviewed(self.spec, self.digest, self.query, self.plan, self.plan_digest, self.verdict, self.forecast)
+        return Reviewed(
+            self.spec, self.digest, self.query, self.plan, self.plan_digest, self.verdict, self.forecast, self.pairing
+        )
 
     def __repr__(self) -> str:
         """What a person at a prompt needs: accepted or not, and why not."""
@@ -84,15 +90,16 @@ class Review:
 
 @dataclass(frozen=True, slots=True)
 class Reviewed:
-    """An accepted specification with its plan: the only thing that can be run."""
+    """An accepted specification with its plan: the only thing that can be run. It asks a query or for an intersection."""
 
     spec: Spec
     digest: SpecDigest
-    query: Query
+    query: Query | None
     plan: Plan
     plan_digest: PlanDigest
     verdict: Verdict
     forecast: Forecast
+    pairing: Pairing | None = None
 
     @property
     def cards(self) -> str:
@@ -112,6 +119,8 @@ def _of_computation(spec: Spec) -> Review:
     Raises: InternalError plan.matrix-differs if the plan tells anyone anything else than the check of the query said;
             plan.checkers-differ if the second checker comes to another matrix or finds what the first did not.
     """
+    if is_pairing(spec):
+        return _of_pairing(spec)
     cards, digest = load_cards(), spec_digest(spec)
     try:
         query = bind(spec)
@@ -128,6 +137,23 @@ def _of_computation(spec: Spec) -> Review:
     agree(verdict, knowledge.judge(plan, spec, cards))
     told = forecast(plan, cards)
     return Review(spec, digest, query, plan, plan_digest(plan), verdict, cards, told, (FIRST, SECOND))
+
+
+def _of_pairing(spec: Spec) -> Review:
+    """The same for an intersection: the rules on two sets, its plan, the recheck, and the second checker."""
+    cards, digest = load_cards(), spec_digest(spec)
+    try:
+        pairing = pairing_of(spec)
+    except SpecError as error:
+        return _refused(spec, digest, None, (finding_of(error),), Matrix(), cards)
+    verdict = pairs.judge(spec, pairing, cards)
+    if not verdict.accepted:
+        return Review(spec, digest, None, None, None, verdict, cards, None, (FIRST,), pairing)
+    plan = match.lower(spec, pairing)
+    match.recheck(plan, verdict.matrix, spec, pairing)
+    agree(verdict, traced.judge(plan, spec, cards))
+    told = forecast(plan, cards)
+    return Review(spec, digest, None, plan, plan_digest(plan), verdict, cards, told, (FIRST, SECOND), pairing)
 
 
 def agree(first: Verdict, second: Verdict) -> None:

@@ -107,6 +107,19 @@ class Learns:
 
 
 @dataclass(frozen=True, slots=True)
+class Output:
+    """What the protocol is for: ``role`` gets ``item``, if the public number ``when`` is not zero ("": always).
+
+    Of an intersection: "match", who is in both; "match_count", how many; "at_least", whether so many are; "columns", of
+    the persons in both.
+    """
+
+    role: str
+    item: str
+    when: str
+
+
+@dataclass(frozen=True, slots=True)
 class Adversary:
     """Behaviour and number of corrupt parties ``among`` the roles; the result party may join one of ``with_result``."""
 
@@ -201,6 +214,7 @@ class Card:
     digest: str
     hands_over: HandsOver | None = None
     takes_over: TakesOver | None = None
+    outputs: tuple[Output, ...] = ()
 
     def names(self, public: Mapping[str, int]) -> dict[str, int]:
         """All parameters: the given public ones (those the card declares, but for defaults) and the derived ones."""
@@ -247,6 +261,12 @@ class _Learns(_Strict):
     grade: Literal["record", "membership", "count", "aggregate", "noised", "size", "none"]
     beyond_model: bool
     sentence: str
+
+
+class _Output(_Strict):
+    role: str
+    item: Literal["match", "match_count", "at_least", "columns"]
+    when: str = ""
 
 
 class _Adversary(_Strict):
@@ -311,6 +331,7 @@ class CardFile(_Strict):
     shared: list[_Shared] = []
     operation: list[OperationWritten] = []
     program: ProgramWritten | None = None
+    output: list[_Output] = []
     learns: list[_Learns] = []
     hands_over: _HandsOver | None = None
     takes_over: _TakesOver | None = None
@@ -394,6 +415,7 @@ def parse_card(data: bytes, *, file: str) -> Card:
         if (over := written.hands_over) is None
         else HandsOver(over.shared, dict(over.roles), dict(over.keys), over.instead),
         takes_over=None if (taken := written.takes_over) is None else TakesOver(taken.shared, tuple(taken.holders)),
+        outputs=tuple(Output(each.role, each.item, each.when) for each in written.output),
     )
     _check(card, file)
     return card
@@ -431,6 +453,10 @@ def _check(card: Card, file: str) -> None:
         for role in item.who:
             if role != EVERYONE and role not in card.roles:
                 raise SpecError("card.field", file=file, path=f"learns {item.item}", problem=f"{role} is not a role")
+    for output in card.outputs:
+        if output.role not in card.roles or (output.when and output.when not in card.public):
+            problem = f"{output.role}, {output.when or 'always'}: is no role, or no public number, of the card"
+            raise SpecError("card.field", file=file, path="output", problem=problem)
     for role in (*card.adversary.among, *card.adversary.with_result):
         if role not in card.roles:
             raise SpecError("card.field", file=file, path="adversary", problem=f"{role} is not a role of the card")

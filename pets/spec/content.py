@@ -18,7 +18,7 @@ KINDS: Mapping[str, str] = {"word": "words", "u32": "places", "point": "points",
 OWN_RANDOMNESS = frozenset({"offers", "choices", "seed", "vector", "asked", "products", "levels", "leaves", "read"})
 """Heads of a key that is all that a party draws for a run: of what no two of them share."""
 
-_WORDS = frozenset({"values", "local", "noise", "mask", "zero", "share", "part", "checks", "numbers", "computed"})
+_WORDS = frozenset({"values", "local", "noise", "mask", "zero", "share", "part", "checks", "numbers", "computed", "outcome"})
 
 COMPUTED = frozenset({"a.values", "b.values", "b.groups", MATCH})
 """What three parties compute on rows is made of: both sides' values beside each other; more roles if they are named."""
@@ -112,6 +112,8 @@ def carried(term: Term, terms: Mapping[str, tuple[Term, ...]]) -> frozenset[str]
             return carried(name, terms)
         case Call("payload", (str(role),)):
             return frozenset({f"{role}.values"})
+        case Call("outcome", _):
+            return frozenset({MATCH})
         case Call("groups", (str(role),)):
             return frozenset({f"{role}.groups"})
         case Call("share", (_, str(name))):

@@ -644,7 +644,44 @@ class Derive:
     having: Predicate | None = None
 
 
-Step = Read | HelperJoin | AddNoise | Protect | Open | Derive
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A private set intersection: which persons of ``asks`` are in ``of``, too, or how many, by the card's protocol.
+
+    ``asks``, ``of``: the ``Read`` steps of the two sets. ``roles``: who plays which role of the card. ``columns``: of
+    ``of``, those whose values come with each person in both, of the measures of its factors and then of its dimensions
+    taken together. ``both``: the holder of ``of`` learns which of its persons are in both, too. ``id_words``: words of
+    an identifier in the result; 0 if it has none. ``public``: the parameters of the card.
+    ``handed_by``: the card by which the asker's server hands the outcome to the asker's own people; "" if the protocol
+    opens it to the result party itself.
+    """
+
+    out: str
+    card: str
+    card_version: str
+    outcome: Literal["intersection", "cardinality", "threshold"]
+    asks: str
+    of: str
+    roles: tuple[tuple[str, PartyId], ...]
+    columns: tuple[str, ...]
+    both: bool
+    at_least: int
+    min_result: int
+    fixed_ids: bool
+    id_words: int
+    public: tuple[tuple[str, int], ...]
+    handed_by: str
+    handed_version: str
+
+    def parameter(self, name: str) -> int:
+        return dict(self.public)[name]
+
+    def party(self, role: str) -> PartyId:
+        """Who plays a role of the card."""
+        return dict(self.roles)[role]
+
+
+Step = Read | HelperJoin | AddNoise | Protect | Open | Derive | Match
 
 
 @dataclass(frozen=True, slots=True)
@@ -660,12 +697,28 @@ class Plan:
 
     @property
     def join(self) -> HelperJoin:
+        """The join. Raises: StopIteration for an intersection."""
         return next(step for step in self.steps if isinstance(step, HelperJoin))
 
     @property
+    def match(self) -> Match | None:
+        """The intersection, if the plan is one."""
+        return next((step for step in self.steps if isinstance(step, Match)), None)
+
+    @property
+    def shared(self) -> bool:
+        """True if the tables of a join may have any number of holders."""
+        return self.match is None and self.join.shared
+
+    @property
     def reads(self) -> tuple[Read, ...]:
-        """The reads of role a's table, of role b's, and of those of d1, d2 ... if there are any."""
+        """The reads of role a's table, of role b's, and of those of d1, d2 ... if there are any; of the asker's first.
+
+        An intersection has two.
+        """
         by_out = {step.out: step for step in self.steps if isinstance(step, Read)}
+        if (match := self.match) is not None:
+            return by_out[match.asks], by_out[match.of]
         names = (self.join.a, self.join.b, *(each.read for each in self.join.beside))
         return tuple(by_out[name] for name in names)
 

@@ -373,8 +373,53 @@ class Linkage(Model):
     expected_match_rate: Quantity | None = None
 
 
+PsiOutcome = Literal["intersection", "cardinality", "threshold"]
+
+
 class Computation(Model):
-    sql: Annotated[str, Field(min_length=1, max_length=16_384)]
+    """What is computed: a query over tables, or which persons, or how many, two of them have in common.
+
+    A private set intersection (``psi``) is asked by the holder of ``asks`` of the holder of the other dataset.
+    """
+
+    sql: Annotated[str, Field(min_length=1, max_length=16_384)] | None = None
+    psi: PsiOutcome | None = None
+    asks: Name | None = None
+    """The dataset whose persons are looked for in the other one."""
+    where: Annotated[str, Field(min_length=1, max_length=8_192)] | None = None
+    """Which rows of either dataset take part: conditions as SQL writes them after WHERE, each on one of the two."""
+    columns: tuple[Text, ...] | None = None
+    """Of an intersection: columns of the other dataset ("dataset.column") that come with each person in both."""
+    at_least: Rows | None = None
+    """Of a threshold: whether so many persons are in both."""
+    min_result: Rows | None = None
+    """Nothing is told if fewer persons are in both, but that."""
+
+    @property
+    def query(self) -> str:
+        """The SQL. Raises: ValueError for an intersection."""
+        if self.sql is None:
+            raise ValueError("an intersection has no query")
+        return self.sql
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if self.psi is None:
+            if self.sql is None:
+                raise ValueError("write sql, or psi")
+            own = (self.asks, self.where, self.columns, self.at_least, self.min_result)
+            if any(each is not None for each in own):
+                raise ValueError("asks, where, columns, at_least and min_result belong to psi")
+            return self
+        if self.sql is not None:
+            raise ValueError("write sql or psi, not both")
+        if self.asks is None:
+            raise ValueError("psi needs asks: the dataset whose persons are looked for")
+        if self.columns is not None and (self.psi != "intersection" or not self.columns):
+            raise ValueError("columns come with an intersection; leave them out if there are none")
+        if (self.at_least is not None) != (self.psi == "threshold"):
+            raise ValueError("a threshold, and nothing else, says at_least how many")
+        return self
 
 
 class DifferentialPrivacy(Model):

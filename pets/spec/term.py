@@ -58,6 +58,7 @@ HEADS: Final[Mapping[str, tuple[str, ...]]] = {
     "numbers": ("index", "list", "list*"),
     "table": ("key", "list", "term"),
     "computed": ("index", "role*"),
+    "outcome": ("role",),
     "permute": ("order", "term"),
     "order": ("order", "term"),
     "gather": ("term", "term"),

@@ -23,4 +23,4 @@ def bind(spec: Spec) -> Query:
     try:
         return joint_query(spec)
     except RecursionError as error:
-        raise refuse("sql.too-deep", spec.computation.sql, 0, "the query", limit=MAX_DEPTH) from error
+        raise refuse("sql.too-deep", spec.computation.query, 0, "the query", limit=MAX_DEPTH) from error

@@ -20,7 +20,7 @@ from pets.spec.sql.where import Conditions, Part, conjuncts
 
 def joint_query(spec: Spec) -> Query:
     """The query of a specification. Raises SpecError ``sql.*``."""
-    tree = Tree(spec.computation.sql)
+    tree = Tree(spec.computation.query)
     source, joins = _source_and_joins(tree)
     sides = tuple(_side(tree, spec, table) for table in (source, *(join.this for join in joins)))
     _distinct(tree, joins, sides)

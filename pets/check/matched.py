@@ -1,0 +1,340 @@
+"""Who learns what of an intersection: read off the card, held against what is declared. The counterpart of flow.py.
+
+Nothing here computes with messages: what a message carries, and what a role gets out, is taken from the card. The
+second checker, which works out from the messages what can be concluded, is traced.py.
+
+How a coalition's knowledge comes about, strongest first:
+
+    own records                            V  of the columns that its members hold
+    the outcome "match"                    V  of who is in both; M of person ids, and of columns that WHERE looks at
+    the outcome "columns"                  M  of the columns that come with a person
+    the outcome "match_count"              S  of how many are in both, person ids, and columns that WHERE looks at
+    a card's ``learns``                    its grade
+    a message that ``carries`` it          H  for sender and receiver: tags, masked values
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+
+from pets.check.labels import (
+    MATCHES,
+    MEMBERSHIP,
+    Coalition,
+    Fact,
+    Grade,
+    Item,
+    Mark,
+    Matrix,
+    Row,
+    column,
+    released,
+    size,
+    tags,
+)
+from pets.ids import PartyId
+from pets.spec.cards import EVERYONE, Card
+from pets.spec.ir import Plan, Read
+from pets.spec.model import Spec
+from pets.spec.pairing import WAYS, Pairing, cast_of, protocol_of
+from pets.spec.predicate import columns_of
+
+NAMES: Mapping[str, str] = {
+    "intersection": "which persons are in both",
+    "cardinality": "how many persons are in both",
+    "threshold": "whether enough persons are in both",
+}
+"""How an outcome is called where it is released."""
+
+
+@dataclass(frozen=True, slots=True)
+class Set:
+    """One of the two datasets. ``told``: columns that come with a person; ``filters``: those that WHERE looks at."""
+
+    dataset: str
+    party: PartyId
+    key: str
+    columns: tuple[str, ...]
+    told: frozenset[str]
+    filters: frozenset[str]
+
+    def item(self, name: str) -> Item:
+        return column(f"{self.dataset}.{name}")
+
+    def items(self, names: frozenset[str]) -> Iterator[Item]:
+        return (self.item(name) for name in self.columns if name in names)
+
+    @property
+    def tags(self) -> Item:
+        return tags(self.dataset, self.key)
+
+    @property
+    def size(self) -> Item:
+        return size(self.dataset)
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """All that the matrix depends on. ``sets`` by role, the asker's first; ``roles`` of the card and "result".
+
+    ``numbers``: the card's public numbers that switch parts of it on.
+    """
+
+    parties: tuple[PartyId, ...]
+    roles: Mapping[str, PartyId]
+    sets: Mapping[str, Set]
+    outcome: str
+    protocol: str
+    numbers: Mapping[str, int]
+    handed: bool
+
+    @property
+    def released(self) -> Item:
+        return released(NAMES[self.outcome])
+
+
+def about(spec: Spec, pairing: Pairing) -> About:
+    """Read it off a specification. Raises: ValueError if nobody can say who plays which role."""
+    name = protocol_of(spec)
+    way = WAYS[name]
+    tables = (spec.dataset(each) for each in pairing.tables)
+    told = frozenset(ref.column for ref in pairing.columns)
+    sets = {
+        role: Set(
+            table.name,
+            table.party,
+            table.key,
+            tuple(table.columns),
+            told if table.name == pairing.other else frozenset(),
+            frozenset(columns_of(where) if (where := pairing.where(table.name)) is not None else ()),
+        )
+        for role, table in zip((way.asker, way.other), tables, strict=True)
+    }
+    numbers = {"both": int(pairing.both), "p": len(told), "min_result": pairing.min_result}
+    return About(
+        tuple(PartyId(party.name) for party in spec.parties),
+        cast_of(spec, pairing, way) | {"result": spec.result_party},
+        sets,
+        pairing.outcome,
+        name,
+        numbers,
+        not way.opens,
+    )
+
+
+def about_plan(plan: Plan, spec: Spec) -> About:
+    """Read it off a plan; of the specification only the order of parties and columns."""
+    match = plan.match
+    assert match is not None
+    way = WAYS[match.card]
+    to = next(step.to for step in plan.steps if type(step).__name__ == "Open")
+    return About(
+        tuple(PartyId(party.name) for party in spec.parties),
+        dict(match.roles) | {"result": to},
+        {
+            role: _set_of(read, spec, frozenset(match.columns) if read.out == match.of else frozenset())
+            for role, read in zip((way.asker, way.other), plan.reads, strict=True)
+        },
+        match.outcome,
+        match.card,
+        {"both": int(match.both), "p": len(match.columns), "min_result": match.min_result},
+        bool(match.handed_by),
+    )
+
+
+def _set_of(read: Read, spec: Spec, told: frozenset[str]) -> Set:
+    assert read.party is not None
+    filters = frozenset(columns_of(read.where) if read.where is not None else ())
+    return Set(read.dataset, read.party, read.columns[0], tuple(spec.dataset(read.dataset).columns), told, filters)
+
+
+# -- facts ------------------------------------------------------------------------------------------------------------
+
+
+def facts(told: About, card: Card) -> tuple[Fact, ...]:
+    """What the card says that somebody learns, and what its roles get out, with parties in the place of roles."""
+    found: list[Fact] = []
+    for entry in card.learns:
+        grade = Grade(entry.grade)
+        learners = [frozenset(told.roles[role] for role in entry.who if role != EVERYONE)]
+        if EVERYONE in entry.who:
+            learners = [frozenset({party}) for party in told.parties]
+        for learner in learners:
+            found += (Fact(learner, item, grade) for item in _items(told, entry.item))
+    for output in card.outputs:
+        if output.when and not told.numbers.get(output.when, 0):
+            continue
+        learner = frozenset({told.roles[output.role]})
+        found += of_outcome(told, learner, output.item)
+    return tuple(dict.fromkeys(found))
+
+
+def of_outcome(told: About, learner: frozenset[PartyId], item: str) -> Iterator[Fact]:
+    """What who gets an outcome learns. What a person's other columns are is a record of each person in both."""
+    match item:
+        case "match":
+            yield Fact(learner, MEMBERSHIP, Grade.MEMBERSHIP)
+        case "match_count":
+            yield Fact(learner, MATCHES, Grade.COUNT)
+        case "columns":
+            for each in told.sets.values():
+                yield from (Fact(learner, of, Grade.MATCHED) for of in each.items(each.told))
+        case "at_least":
+            yield Fact(learner, told.released, Grade.COUNT)
+        case _:
+            raise ValueError(f"a card gives out {item}, which is nothing that this checker knows")
+
+
+def _items(told: About, item: str) -> tuple[Item, ...]:
+    if item == "row_count":
+        return tuple(each.size for each in told.sets.values())
+    if item == "match_count":
+        return (MATCHES,)
+    if item == "match":
+        return (MEMBERSHIP,)
+    if item == "columns":
+        return tuple(of for each in told.sets.values() for of in each.items(each.told))
+    role, _, part = item.partition(".")
+    if role in told.sets and part == "key":
+        each = told.sets[role]
+        return (each.item(each.key), each.tags)
+    raise ValueError(f"a card speaks of {item}, which is nothing that this checker knows")
+
+
+def declared(told: About, spec: Spec) -> tuple[Fact, ...]:
+    """What the specification says that somebody learns: the outcome for whom it is released to, the leakage it lists.
+
+    The asker runs the protocol, so it learns the outcome where no other card opens it to somebody else.
+    """
+    asked, found = spec.computation, list[Fact]()
+    for place, name in enumerate(spec.release.to):
+        learner = frozenset({PartyId(name)})
+        items = {"intersection": ["match"], "cardinality": ["match_count"], "threshold": ["at_least"]}[asked.psi or ""]
+        if place == 0 and asked.columns:
+            items.append("columns")
+        found += (fact for item in items for fact in of_outcome(told, learner, item))
+    for entry in spec.security.leakage:
+        learners = told.parties if entry.learner == EVERYONE else (PartyId(entry.learner),)
+        if entry.item == "row_count":
+            items_of = tuple(each.size for each in told.sets.values() if each.dataset in entry.of)
+            grade = Grade.SIZE
+        else:
+            items_of, grade = (MATCHES,), Grade.NOISED
+        found += (Fact(frozenset({learner}), item, grade) for learner in learners for item in items_of)
+    return tuple(found)
+
+
+# -- knowledge --------------------------------------------------------------------------------------------------------
+
+
+def knowledge(
+    told: About, card: Card, learned: tuple[Fact, ...], coalition: frozenset[PartyId]
+) -> dict[Item, Mark]:
+    """What a coalition knows of every value, given ``learned``. Adding a party or a fact never lowers a mark."""
+    marks: dict[Item, Mark] = {}
+
+    def raise_to(items: Iterator[Item] | tuple[Item, ...], mark: Mark) -> None:
+        for item in items:
+            if mark.rank > marks.get(item, Mark.NEVER).rank:
+                marks[item] = mark
+
+    for message in card.messages:
+        if message.columns.text in _switched_off(told) or message.count.text in _switched_off(told):
+            continue
+        if coalition & {told.roles[message.sender], told.roles[message.receiver]}:
+            for name in message.carries:
+                raise_to(_carried(told, name), Mark.HELD)
+    for each in told.sets.values():
+        if each.party in coalition:
+            raise_to((*each.items(frozenset(each.columns)), each.tags), Mark.VISIBLE)
+    for fact in learned:
+        if fact.learner <= coalition:
+            raise_to((fact.item,), fact.grade.mark)
+    if told.handed and told.roles["result"] in coalition:
+        asker = frozenset({told.roles[next(iter(told.sets))]})
+        for fact in learned:
+            if fact.learner == asker:
+                raise_to((fact.item,), fact.grade.mark)
+    keys = tuple(each.item(each.key) for each in told.sets.values())
+    if all(marks.get(key) is Mark.VISIBLE for key in keys):
+        raise_to((MEMBERSHIP,), Mark.VISIBLE)
+    if marks.get(MEMBERSHIP) is Mark.VISIBLE:
+        raise_to((MATCHES,), Mark.SIZE)
+        for each in told.sets.values():
+            raise_to(each.items(each.filters | {each.key}), Mark.MATCHED)
+    if (counted := marks.get(MATCHES, Mark.NEVER)).rank > Mark.HELD.rank:
+        for each in told.sets.values():
+            raise_to(each.items(each.filters | {each.key}), counted)
+        if told.outcome == "threshold":
+            raise_to((told.released,), counted)
+    if told.outcome != "threshold":
+        of = marks.get(MEMBERSHIP if told.outcome == "intersection" else MATCHES, Mark.NEVER)
+        raise_to((told.released,), of)
+    elif (answered := marks.get(told.released, Mark.NEVER)).rank > Mark.HELD.rank:
+        for each in told.sets.values():
+            raise_to(each.items(each.filters | {each.key}), answered)
+    return marks
+
+
+def _switched_off(told: About) -> frozenset[str]:
+    """Formulas of columns and counts that are zero: messages that are not sent."""
+    return frozenset(name for name in ("p", "both") if not told.numbers.get(name, 0))
+
+
+def _carried(told: About, item: str) -> tuple[Item, ...]:
+    """The rows that travel, protected, in a message that carries this item."""
+    if item == "match":
+        return (MEMBERSHIP,)
+    role, _, part = item.partition(".")
+    each = told.sets[role]
+    return (each.tags,) if part == "key" else tuple(each.items(each.told))
+
+
+# -- the matrix -------------------------------------------------------------------------------------------------------
+
+
+def within_model(told: About, card: Card, coalition: frozenset[PartyId]) -> bool:
+    """True if the card stands for its promise against this coalition."""
+    bad = {role for role in card.adversary.among if told.roles[role] in coalition}
+    if len(bad) > card.adversary.corrupt:
+        return False
+    return told.roles["result"] not in coalition or bad <= set(card.adversary.with_result)
+
+
+def coalitions(told: About, card: Card) -> tuple[Coalition, ...]:
+    """The columns: each party alone, every larger coalition within the model, and all other pairs beyond it."""
+    active = [party for party in told.parties if party in told.roles.values()]
+    sets = [group for count in range(2, len(active) + 1) for group in combinations(active, count)]
+    inside = [Coalition(group) for group in sets if within_model(told, card, frozenset(group))]
+    outside = [
+        Coalition(group, beyond_model=True)
+        for group in sets
+        if len(group) == 2 and not within_model(told, card, frozenset(group))
+    ]
+    return (*(Coalition((party,)) for party in told.parties), *inside, *outside)
+
+
+def rows_of(told: About) -> Iterator[Item]:
+    """The rows of the matrix."""
+    for each in told.sets.values():
+        yield from each.items(frozenset(each.columns))
+    yield from (each.tags for each in told.sets.values())
+    yield MEMBERSHIP
+    yield MATCHES
+    yield from (each.size for each in told.sets.values())
+    yield told.released
+
+
+def disclosure(told: About, cards: Mapping[str, Card]) -> Matrix:
+    """The disclosure matrix under the card of the protocol."""
+    card = cards[told.protocol]
+    learned = facts(told, card)
+    columns = coalitions(told, card)
+    known = {each.label: knowledge(told, card, learned, frozenset(each.parties)) for each in columns}
+    return Matrix(
+        columns,
+        tuple(
+            Row(item.value, item.kind, {label: marks.get(item, Mark.NEVER) for label, marks in known.items()})
+            for item in rows_of(told)
+        ),
+    )

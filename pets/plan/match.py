@@ -1,0 +1,154 @@
+"""Lower an intersection to its plan, and derive the plan's promise again: the counterparts of lower.py and recheck.py.
+
+Whatever decides what is sent (sizes, protocol, words of a payload) is in the plan.
+"""
+
+from collections.abc import Iterator
+
+from pets.check import matched
+from pets.check.labels import Matrix
+from pets.errors import InternalError
+from pets.spec.banded import levels_of, reads
+from pets.spec.canonical import spec_digest
+from pets.spec.cards import load_cards
+from pets.spec.ir import Dimension, Factor, Match, Open, Plan, Read
+from pets.spec.model import Dataset, Spec
+from pets.spec.pairing import HANDED, WAYS, Pairing, Way, cast_of, id_words, protocol_of
+from pets.spec.query import ColumnRef
+
+
+def lower(spec: Spec, pairing: Pairing) -> Plan:
+    """The plan of an intersection that its rules have let pass. Deterministic: every party gets the same digest."""
+    name = protocol_of(spec)
+    way, cards = WAYS[name], load_cards()
+    read_asks = _read(spec, pairing, pairing.asks, (), "persons_asked")
+    read_of = _read(spec, pairing, pairing.other, pairing.columns, "persons_there")
+    handed = None if way.opens else cards[HANDED]
+    match = Match(
+        out="matched",
+        card=name,
+        card_version=cards[name].version,
+        outcome=pairing.outcome,
+        asks=read_asks.out,
+        of=read_of.out,
+        roles=tuple(cast_of(spec, pairing, way).items()),
+        columns=tuple(ref.column for ref in pairing.columns),
+        both=pairing.both,
+        at_least=pairing.at_least,
+        min_result=pairing.min_result,
+        fixed_ids=spec.dataset(pairing.asks).columns[spec.dataset(pairing.asks).key].scheme == "nhs-number",
+        id_words=id_words(spec, pairing),
+        public=_public(way, pairing, read_asks, read_of),
+        handed_by="" if handed is None else handed.id,
+        handed_version="" if handed is None else handed.version,
+    )
+    return Plan(
+        spec=spec_digest(spec),
+        steps=(read_asks, read_of, match, Open(out="opened", of=match.out, to=spec.result_party)),
+    )
+
+
+def payload_words(read: Read) -> int:
+    """Words of what comes with a person: one for each measure, and one for all dimensions together."""
+    return len(read.factors) + bool(read.dimensions)
+
+
+def _public(way: Way, pairing: Pairing, asks: Read, of: Read) -> tuple[tuple[str, int], ...]:
+    public = dict(zip(way.sizes, (asks.max_rows, of.max_rows), strict=True))
+    if way.columns:
+        public["p"] = payload_words(of)
+    if way.both:
+        public["both"] = int(pairing.both)
+    if pairing.outcome == "threshold":
+        public["least"] = pairing.at_least
+    if way.least:
+        public["min_result"] = pairing.min_result
+    return tuple(public.items())
+
+
+def _read(spec: Spec, pairing: Pairing, name: str, columns: tuple[ColumnRef, ...], out: str) -> Read:
+    table = spec.dataset(name)
+    dimensions = tuple(
+        Dimension(ref, levels_of(spec, ref)) for ref in columns if table.columns[ref.column].role == "dimension"
+    )
+    measures = [ref.column for ref in columns if table.columns[ref.column].role == "measure"]
+    return Read(
+        out=out,
+        party=table.party,
+        dataset=name,
+        columns=(table.key, *(ref.column for ref in columns)),
+        where=pairing.where(name),
+        dimensions=dimensions,
+        factors=tuple(Factor(values=(each,), present=(each,)) for each in measures),
+        max_rows=table.max_rows,
+        rows_per_person=table.rows_per_person,
+        truncate=table.truncate,
+        per_person=True,
+    )
+
+
+def recheck(plan: Plan, approved: Matrix, spec: Spec, pairing: Pairing) -> None:
+    """Hold the plan against the specification and the matrix that the approvers saw.
+
+    Raises: InternalError plan.wiring or plan.matrix-differs: a bug of ours, which no author can cause.
+    """
+    for what, got, wanted in _wiring(plan, spec, pairing):
+        if got != wanted:
+            raise InternalError("plan.wiring", field=what)
+    found = matched.disclosure(matched.about_plan(plan, spec), load_cards())
+    if differences := found.differences(approved):
+        raise InternalError("plan.matrix-differs", cells="; ".join(differences))
+
+
+def _wiring(plan: Plan, spec: Spec, pairing: Pairing) -> Iterator[tuple[str, object, object]]:
+    """(what, as it is, as it has to be), read off the specification anew."""
+    match, cards = plan.match, load_cards()
+    yield "steps", [type(step).__name__ for step in plan.steps], ["Read", "Read", "Match", "Open"]
+    assert match is not None
+    opened = next(step for step in plan.steps if isinstance(step, Open))
+    asked = spec.computation
+    yield "specification", plan.spec, spec_digest(spec)
+    yield "outcome", match.outcome, asked.psi
+    yield "protocol", match.card, spec.security.protocol or match.card
+    yield "card", (match.card, match.card_version), (match.card, cards[match.card].version)
+    way = WAYS[match.card]
+    yield "what the protocol does", way.outcome, asked.psi
+    yield "datasets", [read.dataset for read in plan.reads], [asked.asks, *_others(spec)]
+    tables = [spec.dataset(read.dataset) for read in plan.reads]
+    yield "holders", [read.party for read in plan.reads], [table.party for table in tables]
+    yield "asker", match.party(way.asker), tables[0].party
+    yield "other", match.party(way.other), tables[1].party
+    helpers = [party for party in spec.computing if party not in (tables[0].party, tables[1].party)]
+    yield "helper", [match.party(way.helper)] if way.helper else [], helpers
+    yield "sizes", [match.parameter(name) for name in way.sizes], [table.max_rows for table in tables]
+    yield "parameters", set(dict(match.public)), set(cards[match.card].public)
+    yield "to", [opened.to, opened.of], [spec.result_party, match.out]
+    yield "both", match.both, tables[1].party in spec.release.to and asked.psi == "intersection"
+    yield "columns", [f"{tables[1].name}.{name}" for name in match.columns], list(asked.columns or ())
+    yield "threshold", (match.at_least, match.min_result), (asked.at_least or 0, asked.min_result or 0)
+    yield "handed", (match.handed_by, match.handed_version), ("", "") if way.opens else (HANDED, cards[HANDED].version)
+    yield "identifiers", match.fixed_ids, tables[0].columns[tables[0].key].scheme == "nhs-number"
+    yield "words", match.id_words, id_words(spec, pairing)
+    if "p" in dict(match.public):
+        yield "payload", match.parameter("p"), payload_words(plan.reads[1])
+    if "both" in dict(match.public):
+        yield "told both", match.parameter("both"), int(match.both)
+    for read, table in zip(plan.reads, tables, strict=True):
+        yield from _of_read(read, table, spec, pairing, match.columns if read is plan.reads[1] else ())
+
+
+def _others(spec: Spec) -> list[str]:
+    return [table.name for table in spec.datasets if table.name != spec.computation.asks]
+
+
+def _of_read(
+    read: Read, table: Dataset, spec: Spec, pairing: Pairing, columns: tuple[str, ...]
+) -> Iterator[tuple[str, object, object]]:
+    yield "rows", (read.max_rows, read.rows_per_person, read.truncate), (table.max_rows, table.rows_per_person, table.truncate)
+    yield "where", read.where, pairing.where(table.name)
+    told = {name for factor in read.factors for name in factor.touches}
+    told |= {name for dimension in read.dimensions for name in reads(dimension.column)}
+    yield "columns that are told", sorted(told), sorted(columns)
+    yield "columns that are read", sorted(read.columns), sorted({table.key, *columns})
+    for dimension in read.dimensions:
+        yield "levels", dimension.levels, levels_of(spec, dimension.column)

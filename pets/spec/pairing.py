@@ -1,0 +1,173 @@
+"""A private set intersection as a specification asks for it: whose persons, in what, which rows, by which protocol.
+
+The counterpart of ``spec/query.py`` and ``spec/sql`` for computations that are no query.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from pets.errors import SpecError
+from pets.ids import PartyId
+from pets.spec.model import Computation, Dataset, PsiOutcome, Spec
+from pets.spec.query import ColumnRef, Predicate
+from pets.spec.sql import bind
+
+HANDED: Final = "psi_result"
+"""The card by which the asker's server hands the outcome to the asker's own people."""
+
+NHS_WORDS: Final = 2
+TEXT_WORDS: Final = 8
+"""Words of an identifier in a result: ten digits; text of at most 64 bytes, as sources take it (party/sources.py)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What a protocol can do. ``asker``, ``other``, ``helper``: its roles; the last is empty without a helper.
+
+    ``sizes``: its public numbers for the two declared sizes. ``opens``: it opens the outcome to the result party, who
+    may be anybody but the helper; else the asker learns it. ``columns``, ``both``, ``least``: it can give columns of the
+    other dataset, tell both sides, and tell nothing below a least size.
+    """
+
+    outcome: PsiOutcome
+    asker: str
+    other: str
+    sizes: tuple[str, str]
+    helper: str = ""
+    opens: bool = False
+    columns: bool = False
+    both: bool = False
+    least: bool = False
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        return tuple(filter(None, (self.asker, self.other, self.helper)))
+
+
+WAYS: Final[Mapping[str, Way]] = {
+    "vole_psi": Way("intersection", "receiver", "sender", ("n_r", "n_s")),
+    "dh_psi_cardinality": Way("cardinality", "a", "b", ("n_a", "n_b")),
+}
+"""Protocols of intersections, by card; of each outcome the first is taken where none is named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """An intersection, bound to its specification. ``columns``: of ``other``, what comes with each person in both."""
+
+    outcome: PsiOutcome
+    asks: str
+    other: str
+    where_asks: Predicate | None
+    where_other: Predicate | None
+    columns: tuple[ColumnRef, ...]
+    both: bool
+    at_least: int
+    min_result: int
+
+    @property
+    def tables(self) -> tuple[str, str]:
+        return self.asks, self.other
+
+    def where(self, dataset: str) -> Predicate | None:
+        return self.where_asks if dataset == self.asks else self.where_other
+
+
+def is_pairing(spec: Spec) -> bool:
+    """True if the specification asks for an intersection and not for a query."""
+    return spec.computation.psi is not None
+
+
+def pairing_of(spec: Spec) -> Pairing:
+    """Bind an intersection to the datasets of its specification.
+
+    Raises: SpecError spec.field, or sql.* for ``where``, with the path of what is wrong.
+    """
+    asked = spec.computation
+    if asked.psi is None or asked.asks is None:
+        raise ValueError("the specification asks for a query")
+    names = [dataset.name for dataset in spec.datasets]
+    if asked.asks not in names:
+        raise _field("computation.asks", f"there is no dataset {asked.asks}", f"name one of {', '.join(names)}")
+    if len(names) != 2:
+        raise _field(
+            "dataset", f"an intersection is of two datasets, and there are {len(names)}", "leave out all but two"
+        )
+    first, second = spec.dataset(asked.asks), next(each for each in spec.datasets if each.name != asked.asks)
+    for each in (first, second):
+        if each.several:
+            problem = "brings parts of several holders, and an intersection is of two holders"
+            raise _field(f"dataset.{each.name}.holders", problem, "name one party that brings it")
+    where = _where(spec, first, second)
+    return Pairing(
+        outcome=asked.psi,
+        asks=first.name,
+        other=second.name,
+        where_asks=where[0],
+        where_other=where[1],
+        columns=tuple(_column(name, place, second) for place, name in enumerate(asked.columns or ())),
+        both=second.party in spec.release.to and asked.psi == "intersection",
+        at_least=asked.at_least or 0,
+        min_result=asked.min_result or 0,
+    )
+
+
+def protocol_of(spec: Spec) -> str:
+    """The protocol that is named, or the first that can do what is asked, with a helper if there is one."""
+    if spec.security.protocol is not None:
+        return spec.security.protocol
+    helped = len(spec.computing) > 2
+    able = [name for name, way in WAYS.items() if way.outcome == spec.computation.psi]
+    fitting = [name for name in able if bool(WAYS[name].helper) == helped]
+    return (fitting or able or [""])[0]
+
+
+def cast_of(spec: Spec, pairing: Pairing, way: Way) -> dict[str, PartyId]:
+    """Who plays which role of the card. Raises: ValueError if nobody, or more than one, is left for the helper."""
+    asker, other = (spec.dataset(name).party for name in pairing.tables)
+    cast = {way.asker: asker, way.other: other}
+    if way.helper:
+        (helper,) = (party for party in spec.computing if party not in (asker, other))
+        cast[way.helper] = helper
+    return cast
+
+
+def id_words(spec: Spec, pairing: Pairing) -> int:
+    """Words of an identifier in the result; 0 where none is in it."""
+    if pairing.outcome != "intersection":
+        return 0
+    table = spec.dataset(pairing.asks)
+    return NHS_WORDS if table.columns[table.key].scheme == "nhs-number" else TEXT_WORDS
+
+
+def _column(name: str, place: int, table: Dataset) -> ColumnRef:
+    dataset, _, column = name.partition(".")
+    if dataset != table.name or column not in table.columns:
+        known = ", ".join(f"{table.name}.{each}" for each in table.columns)
+        problem = f"{name} is no column of {table.name}"
+        raise _field(f"computation.columns.{place}", problem, f"name columns of {table.name}: {known}")
+    return ColumnRef(dataset, column)
+
+
+def _where(spec: Spec, first: Dataset, second: Dataset) -> tuple[Predicate | None, Predicate | None]:
+    """The conditions by table. The text is bound as the WHERE of a query over the two, and nothing else may be in it."""
+    text = f'SELECT COUNT(*) AS n FROM "{first.name}" JOIN "{second.name}"'
+    text += f' ON "{first.name}"."{first.key}" = "{second.name}"."{second.key}"'
+    if spec.computation.where is not None:
+        text += f"\nWHERE ({spec.computation.where}\n)"
+    try:
+        query = bind(spec.model_copy(update={"computation": Computation(sql=text)}))
+    except SpecError as error:
+        said = {k: v.replace("computation.sql", "computation.where") if isinstance(v, str) else v for k, v in error.fields.items()}
+        if error.code.startswith("sql."):
+            said.setdefault("path", "computation.where")
+        raise SpecError(error.code, **said) from error
+    if query.group_by or query.having is not None or query.rows is not None or len(query.outputs) != 1:
+        problem = "is no conjunction of conditions on one dataset each"
+        raise _field("computation.where", problem, "join conditions with AND, each on columns of one of the datasets")
+    return query.where(first.name), query.where(second.name)
+
+
+def _field(path: str, problem: str, advice: str) -> SpecError:
+    return SpecError("spec.field", path=path, problem=problem, advice=advice)
