@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pets import controlled, having, regression
+from pets import controlled, having, matches, regression
 from pets.formulas import FORMULAS, ROOT_OF, ROOTS, Ratio, ratio, worth
+from pets.plan.cost import handed_rows
 from pets.spec.ir import AddNoise, Derive, Derived, NoisedColumn, Plan
 from pets.spec.query import LINEAR, Statistic
 
@@ -110,12 +111,16 @@ def table(plan: Plan, opened: I64) -> "pd.DataFrame":
     Missing: a statistic that the sums do not determine (a mean over a count at or below zero), or that disclosure
              control withholds, is NaN, or NA in a column of whole numbers.
     """
+    if plan.match is not None:
+        return matches.table(plan, plan.match, opened)
     frame, gone = _whole(plan, opened)
     return frame.drop(columns=[*gone.values()])
 
 
 def withheld(plan: Plan, opened: I64) -> "pd.DataFrame":
     """Which numbers of the table disclosure control withholds: its rows, and True or False for each statistic."""
+    if plan.match is not None:
+        return matches.table(plan, plan.match, opened)[[]]
     frame, gone = _whole(plan, opened)
     return frame[[*gone.values()]].set_axis([*gone], axis=1)
 
@@ -161,7 +166,9 @@ def _all_shown(_: Derived) -> bool:
 
 
 def cells(plan: Plan) -> int:
-    """Number of cells of the released table, before HAVING."""
+    """Number of cells of the released table, before HAVING; of an intersection, of its greatest number of rows."""
+    if plan.match is not None:
+        return handed_rows(plan.match)
     return prod(len(d.levels) for d in derive_step(plan).dimensions)
 
 

@@ -25,6 +25,7 @@ from pets.spec.model import DESIGN, Spec
 from pets.spec.parse import parse_toml, spec_of
 from pets.spec.sql import bind
 from pets.spec.sql.joint import MOST
+from pets.spec.ways import WAYS
 from pets.spec.write import to_toml
 
 ANALYST: Final = "analyst"
@@ -142,6 +143,97 @@ def draft(
     spec = spec_of(body)
     if _names_unknown(spec):
         spec = spec_of({**body, "dataset": declare(None)})
+    toml = to_toml(spec)
+    return Draft(parse_toml(toml, file="draft"), toml)
+
+
+def draft_psi(
+    psi: str,
+    *,
+    parties: Sequence[PartyId],
+    given: Sequence[Given],
+    asks: str | None = None,
+    where: str | None = None,
+    columns: Sequence[str] = (),
+    at_least: int | None = None,
+    min_result: int | None = None,
+    both: bool = False,
+    protocol: str | None = None,
+    adversary: str = "semi-honest",
+    on: str | Mapping[str, str] | None = None,
+    title: str | None = None,
+    max_runs: int = 1,
+) -> Draft:
+    """Write a specification of a private set intersection of two tables.
+
+    ``psi``:        "intersection" (which persons are in both), "cardinality" (how many), "threshold" (whether so many).
+    ``asks``:       the table whose holder asks and gets the outcome; the first one if it is left out.
+    ``where``:      conditions as SQL writes them after WHERE, each on columns of one of the tables.
+    ``columns``:    of an intersection, what comes with each person: names of columns of the other table.
+    ``both``:       of an intersection, the other holder learns which of its persons are in both, too.
+    ``at_least``, ``min_result``: of a threshold, so many; nothing but that is told of fewer.
+    A party without tables becomes the helper of a protocol that has one.
+    """
+    frames = {table.name: _frame(table.source) for table in given}
+    first = given[0].name if given and asks is None else asks
+    used = sorted((t for t in given), key=lambda table: table.name != first)
+    if len(used) != 2 or used[0].name != first or used[0].party == used[1].party:
+        told = ", ".join(f"{table.name} of {table.party}" for table in given) or "none"
+        raise ConfigError("config.local", problem=f"an intersection is of two tables of two parties; here are {told}")
+    keys = _keys(used, frames, on)
+    helpers = [party for party in parties if party not in {table.party for table in used}][:1]
+    named = {used[1].name: " ".join(columns), used[0].name: ""}
+    declared = []
+    for table in used:
+        names = f"{where or ''} {named[table.name]}"
+        own = _dataset(table, frames[table.name], keys[table.name], "", names, None, {}, False)
+        declared.append({**own, "truncate": False})
+    today = dt.datetime.now(dt.UTC).date()
+    asked = {
+        "psi": psi,
+        "asks": first,
+        "where": where,
+        "columns": tuple(f"{used[1].name}.{name}" for name in columns) or None,
+        "at_least": at_least,
+        "min_result": min_result,
+    }
+    to = [used[0].party, *([used[1].party] if both else [])]
+    with_helper = bool(helpers) and (protocol is None or bool(WAYS[protocol].helper if protocol in WAYS else ""))
+    spec = spec_of(
+        {
+            "pets": 1,
+            "title": title or f"Draft: {psi} of {used[0].name} and {used[1].name}",
+            "purpose": {
+                "statement": DESIGN,
+                "dpv": [DESIGN],
+                "public_benefit": DESIGN,
+                "author": f"{used[0].party}@local.invalid",
+            },
+            "party": [
+                *(_party(t.party, ["input", "computing", *(["result"] if t.party in to else [])]) for t in used),
+                *(_party(party, ["computing"]) for party in helpers if with_helper),
+            ],
+            "dataset": declared,
+            "legal": {table.party: _legal() for table in used},
+            "linkage": {"on": keys, "normalise": ["nfc"], "version": "1"},
+            "computation": {name: value for name, value in asked.items() if value is not None},
+            "release": {"to": to},
+            "security": {
+                "adversary": adversary,
+                "corrupt": 1,
+                **({"protocol": protocol} if protocol is not None else {}),
+                "leakage": [
+                    {
+                        "learner": "everyone",
+                        "item": "row_count",
+                        "of": [table.name for table in used],
+                        "as": "declared maximum",
+                    }
+                ],
+            },
+            "validity": {"not_before": today, "not_after": today + dt.timedelta(days=364), "max_runs": max_runs},
+        }
+    )
     toml = to_toml(spec)
     return Draft(parse_toml(toml, file="draft"), toml)
 

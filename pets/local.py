@@ -17,7 +17,7 @@ from pets.approve import approvals
 from pets.approve.envelope import SigningKey, keygen
 from pets.approve.policy import Approver, Policy, permitting
 from pets.client import Analyst, Draft, Network, Progress, read
-from pets.draft import Given, draft
+from pets.draft import Given, draft, draft_psi
 from pets.errors import ConfigError
 from pets.ids import NAME, PartyId, RunHandle, SpecDigest
 from pets.party.config import Directory, DirectoryApprover, DirectoryParty, directory_toml
@@ -85,8 +85,11 @@ class LocalNetwork(Network):
         told = "; ".join(f"{party}: {', '.join(tables) or 'helper'}" for party, tables in self._tables.items())
         return f"LocalNetwork({told})"
 
-    def draft(self, sql: str, **options: Any) -> Draft:
-        """Write a specification of ``sql`` over the tables of this network; see ``pets.draft.draft`` for the options.
+    def draft(self, sql: str | None = None, *, psi: str | None = None, **options: Any) -> Draft:
+        """Write a specification over the tables of this network: of a query, or of a private set intersection.
+
+        ``sql``: the query; options as ``pets.draft.draft`` has them. ``psi``: "intersection", "cardinality" or
+        "threshold"; options as ``pets.draft.draft_psi`` has them.
 
         ``epsilon="1"`` protects the table with noise, which is what is done if nothing is said;
         ``control={"preset": "ons-10"}`` with disclosure control.
@@ -97,6 +100,11 @@ class LocalNetwork(Network):
         given = [
             Given(party, name, source) for party, tables in self._tables.items() for name, source in tables.items()
         ]
+        if (sql is None) == (psi is None):
+            raise ConfigError("config.local", problem="write a query, or psi=, and not both")
+        if psi is not None:
+            return draft_psi(psi, parties=list(self._tables), given=given, **options)
+        assert sql is not None
         return draft(sql, parties=list(self._tables), given=given, **options)
 
     def run(

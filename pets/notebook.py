@@ -64,6 +64,34 @@ def table_html(
     )
 
 
+def list_html(frame: Any, *, title: str, notes: Sequence[str]) -> str:
+    """A list of persons with what comes with each, or a table of one number; of a long one the first lines."""
+    shown = frame.iloc[:MAX_ROWS]
+    number = [str(kind).startswith(("Int", "Float", "int", "float")) for kind in frame.dtypes]
+    cells = [' class="number"' if each else "" for each in number]
+    head = "".join(f'<th scope="col"{cell}>{escape(str(n))}</th>' for n, cell in zip(frame.columns, cells, strict=True))
+    rows = "".join(
+        "<tr>" + "".join(f"<td{cell}>{_told(v)}</td>" for v, cell in zip(row, cells, strict=True)) + "</tr>"
+        for row in shown.itertuples(index=False)
+    )
+    cut = [f"The first {MAX_ROWS} of {len(frame):,} persons."] if len(frame) > MAX_ROWS else []
+    below = "".join(f"<p>{escape(note)}</p>" for note in (*cut, *notes))
+    return (
+        f'<div class="pets-result"><style>{_STYLE}</style><table><caption>{escape(title)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{below}</div>"
+    )
+
+
+def _told(value: Any) -> str:
+    """A cell of a list; what its holder does not have is a dash."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    said = str(value)
+    return UNDETERMINED if said in ("<NA>", "nan", "None") else escape(said)
+
+
 def model_html(model: "Model", *, title: str = "", notes: Sequence[str] = ()) -> str:
     """A logistic regression: a line for each term, and below what the numbers say."""
     head = "".join(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pets import derive
+from pets import derive, matches
 from pets.errors import ReceiptError
 from pets.ids import WITHHELD, PartyId
 from pets.logistic import Model, model
@@ -93,10 +93,14 @@ class Result:
 
     @property
     def grouping(self) -> tuple[str, ...]:
+        if self.plan.match is not None:
+            return tuple(self.to_pandas().columns) if self.plan.match.outcome == "intersection" else ()
         return tuple(o.name for o in derive.derive_step(self.plan).outputs if o.dimension is not None)
 
     @property
     def statistics(self) -> tuple[str, ...]:
+        if self.plan.match is not None:
+            return () if self.plan.match.outcome == "intersection" else tuple(self.to_pandas().columns)
         return tuple(o.name for o in derive.derive_step(self.plan).outputs if o.dimension is None)
 
     def counts(self, name: str | None = None) -> Counts:
@@ -109,6 +113,8 @@ class Result:
 
     def _models(self) -> tuple[list[Model], tuple[str, ...]]:
         """The logistic regressions of the table, and what else it has."""
+        if self.plan.match is not None:
+            return [], self.statistics
         outputs = [o for o in derive.derive_step(self.plan).outputs if o.dimension is None]
         names = [o.name.removesuffix("_step") for o in outputs if o.statistic == Statistic.LOGISTIC_STEP.value]
         others = tuple(o.name for o in outputs if o.statistic not in {each.value for each in LOGISTIC})
@@ -146,6 +152,8 @@ class Result:
 
     def note(self) -> str:
         """One line under a table or picture: what the bounds mean, or what is withheld."""
+        if (match := self.plan.match) is not None:
+            return matches.note(self.plan, match)
         control = effective(self.review.spec)
         if control is None:
             return (
@@ -165,6 +173,8 @@ class Result:
 
     def plot(self, path: str | Path | None = None) -> Any:
         """Draw the table; write it to ``path`` as PNG (or by its ending) if given. Returns the matplotlib figure."""
+        if (match := self.plan.match) is not None:
+            return matches.plot(self.plan, match, self.to_pandas(), self.review.spec.title, path)
         from pets.chart import chart  # matplotlib takes a second to load, and makes files when it is first loaded
         from pets.forest import forest
 
@@ -224,6 +234,8 @@ class Result:
             f"Specification {self.review.digest[:16]}…, receipts signed by {', '.join(self.receipts)}; "
             f"{self.seconds:.2f} s, {sent:,} bytes between the parties."
         )
+        if (match := self.plan.match) is not None:
+            return matches.html(self.plan, match, self.to_pandas(), title=self.review.spec.title, notes=(foot,))
         parts = [model_html(model, title=self.review.spec.title, notes=(self.note(), foot)) for model in fitted]
         if others:
             parts.insert(

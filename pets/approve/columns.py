@@ -5,8 +5,8 @@ to recipients and purposes. All rules on a column that apply to a release are ta
 them leaves is allowed: the order does not matter, the strictest wins, and a rule beside others never allows more. Where
 no rule applies nothing is allowed: a column without rules, a recipient or a purpose that no rule is for.
 
-Minimum, maximum and quantiles show a value of one person, and a logistic model rests on everybody's. No named rule
-leaves them; only a list that names them does.
+Minimum, maximum and quantiles show a value of one person, and a logistic model rests on everybody's. An intersection
+reveals single persons, or how many there are however few. No named rule leaves these; only a list that names them does.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,6 +19,7 @@ from pydantic import Discriminator, Field, Tag
 from pets.spec.banded import origins
 from pets.spec.crossing import columns
 from pets.spec.model import Model, San, Spec, Text
+from pets.spec.pairing import Pairing
 from pets.spec.predicate import columns_of
 from pets.spec.query import COUNTED, FITTED, LINEAR, Aggregate, ColumnRef, Query, Statistic
 
@@ -39,9 +40,11 @@ class Use(StrEnum):
     MAXIMUM = "max"
     QUANTILE = "quantile"
     LOGISTIC = "logistic"
+    REVEAL = "reveal"
+    EXACT = "exact count"
 
 
-BY_NAME: Final = frozenset({Use.MINIMUM, Use.MAXIMUM, Use.QUANTILE, Use.LOGISTIC})
+BY_NAME: Final = frozenset({Use.MINIMUM, Use.MAXIMUM, Use.QUANTILE, Use.LOGISTIC, Use.REVEAL, Use.EXACT})
 """What nothing allows but a list that names it."""
 
 _ALL: Final = frozenset(Use) - BY_NAME
@@ -89,6 +92,8 @@ UseName = Literal[
     "max",
     "quantile",
     "logistic",
+    "reveal",
+    "exact count",
 ]
 
 
@@ -191,8 +196,10 @@ _STATISTIC_USE: Final[Mapping[Statistic, Use]] = {
 }
 
 
-def uses_of(query: Query, spec: Spec) -> dict[ColumnRef, dict[Use, str]]:
-    """Every column that a query touches, what it does with it, and the first place where it does."""
+def uses_of(query: Query | Pairing, spec: Spec) -> dict[ColumnRef, dict[Use, str]]:
+    """Every column that is touched, what is done with it, and the first place where it is."""
+    if isinstance(query, Pairing):
+        return _uses_of_pairing(query, spec)
     uses: dict[ColumnRef, dict[Use, str]] = {}
 
     def note(column: ColumnRef, use: Use, place: str) -> None:
@@ -221,7 +228,26 @@ def uses_of(query: Query, spec: Spec) -> dict[ColumnRef, dict[Use, str]]:
     return uses
 
 
-def needed(query: Query, spec: Spec, party: str) -> dict[str, dict[str, tuple[Rule, ...]]]:
+def _uses_of_pairing(pairing: Pairing, spec: Spec) -> dict[ColumnRef, dict[Use, str]]:
+    """The same of an intersection: it reveals persons, or counts them, with a least number or without."""
+    uses: dict[ColumnRef, dict[Use, str]] = {}
+    least = max(pairing.min_result, pairing.at_least)
+    for dataset in pairing.tables:
+        key = ColumnRef(dataset, spec.dataset(dataset).key)
+        found = uses.setdefault(key, {Use.JOIN: f"{pairing.outcome} <- {key}"})
+        if pairing.outcome == "intersection" and (dataset == pairing.other or pairing.both):
+            found[Use.REVEAL] = f"intersection <- {key}"
+        elif pairing.outcome != "intersection":
+            found[Use.COUNT_PEOPLE if least > 1 else Use.EXACT] = f"{pairing.outcome} <- {key}"
+        where = pairing.where(dataset)
+        for name in columns_of(where) if where is not None else ():
+            uses.setdefault(ColumnRef(dataset, name), {})[Use.FILTER] = f"where <- {dataset}.{name}"
+    for ref in pairing.columns:
+        uses.setdefault(ref, {})[Use.REVEAL] = f"columns <- {ref}"
+    return uses
+
+
+def needed(query: Query | Pairing, spec: Spec, party: str) -> dict[str, dict[str, tuple[Rule, ...]]]:
     """The narrowest rules of a party that allow a query: what its author has to ask the party for.
 
     One list of uses for each column, limited to the recipients and purposes of the specification.
@@ -246,6 +272,10 @@ def remedy(column: ColumnRef, refusal: Refusal, place: str, rules: tuple[Rule, .
         return f"{advice} {party} for a rule that applies to this recipient and purpose"
     if refusal.use is Use.FILTER:
         return f"take {column} out of WHERE"
+    if refusal.use is Use.REVEAL and place.startswith("columns"):
+        return f"take {column} out of computation.columns"
+    if refusal.use in (Use.REVEAL, Use.EXACT):
+        return f'ask {party} for a rule that allows "{refusal.use.value}" by name, or ask for a protected table'
     if refusal.use is Use.GROUP:
         return f"take {column} out of SELECT and GROUP BY"
     if refusal.use is Use.JOIN:

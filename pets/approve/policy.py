@@ -29,8 +29,10 @@ from pets.errors import ConfigError
 from pets.spec.control import Control, effective, stated, strictest
 from pets.spec.joins import JOINS, STAR, protocol_of
 from pets.spec.model import Knobs, Model, Name, PartyName, Quantity, San, Spec, Text, frozen, quantity
+from pets.spec.pairing import Pairing, is_pairing, pairing_of
 from pets.spec.query import ColumnRef, Query
 from pets.spec.sql import bind
+from pets.spec.ways import WAYS
 from pets.spec.write import tables
 
 
@@ -251,7 +253,7 @@ def permitting(spec: Spec, party: str, approvers: Iterable[Approver], *, k: int 
     For experiments, where one person plays everybody: a real policy is written by the organisation, before it is asked.
     What shows one person's value is permitted where the specification asks for it, by name.
     """
-    shown = _by_name(spec) if spec.release.disclosure_control is not None else {}
+    shown = _by_name(spec) if spec.release.disclosure_control is not None or is_pairing(spec) else {}
     return Policy(
         party=party,
         approval=Approval(k=k, approvers=tuple(approvers)),
@@ -262,14 +264,14 @@ def permitting(spec: Spec, party: str, approvers: Iterable[Approver], *, k: int 
             period="year",
             recipients=tuple(spec.party(name).san for name in spec.release.to),
             purposes=spec.purpose.dpv,
-            protocols=(*JOINS, STAR),
-            adversaries=("semi-honest",),
-            min_count=1 if spec.release.disclosure_control is not None else None,
+            protocols=(*JOINS, STAR, *WAYS),
+            adversaries=("semi-honest", "malicious") if is_pairing(spec) else ("semi-honest",),
+            min_count=1 if spec.release.disclosure_control is not None or is_pairing(spec) else None,
         ),
         columns={
             dataset.name: {
                 name: ("join key",)
-                if column.role == "person id"
+                if column.role == "person id" and ColumnRef(dataset.name, name) not in shown
                 else shown.get(ColumnRef(dataset.name, name), ("any use",))
                 for name, column in dataset.columns.items()
             }
@@ -281,7 +283,8 @@ def permitting(spec: Spec, party: str, approvers: Iterable[Approver], *, k: int 
 
 def _by_name(spec: Spec) -> dict[ColumnRef, tuple[Rule, ...]]:
     """For each column of which one person's value is shown: any use, and those of such uses that are asked for."""
-    asked = {column: BY_NAME & set(uses) for column, uses in uses_of(bind(spec), spec).items()}
+    what = pairing_of(spec) if is_pairing(spec) else bind(spec)
+    asked = {column: BY_NAME & set(uses) for column, uses in uses_of(what, spec).items()}
     return {
         column: (ColumnRule(allow=tuple(use.value for use in Use if use in RULES["any use"] | extreme)),)
         for column, extreme in asked.items()
@@ -301,7 +304,7 @@ def refuse_unsafe(policy: AnyPolicy) -> Policy:
     return policy
 
 
-def judge_policy(policy: AnyPolicy, spec: Spec, query: Query) -> tuple[Finding, ...]:
+def judge_policy(policy: AnyPolicy, spec: Spec, query: Query | Pairing) -> tuple[Finding, ...]:
     """Hold a specification against a party's policy. One finding for each thing that the policy does not allow."""
     if isinstance(policy, UnsafeAllowAll):
         text = f"{policy.party} runs under UnsafeAllowAll: its policy refuses nothing"
@@ -320,9 +323,12 @@ def _own(policy: Policy, spec: Spec) -> list[str]:
     return [dataset.name for dataset in spec.datasets if policy.party in dataset.parties]
 
 
-def _noise(policy: Policy, spec: Spec, query: Query) -> Iterator[Finding]:
+def _noise(policy: Policy, spec: Spec, query: Query | Pairing) -> Iterator[Finding]:
     """Limits on epsilon mean nothing for a release without noise: it has to keep the floors of disclosure control."""
     floor, control = policy.limits.least, effective(spec)
+    if isinstance(query, Pairing):
+        yield from _few(policy, query)
+        return
     if spec.release.differential_privacy is not None:
         return
     if floor is None or control is None:
@@ -339,7 +345,22 @@ def _noise(policy: Policy, spec: Spec, query: Query) -> Iterator[Finding]:
     yield from below(asked, control, party=policy.party)
 
 
-def _min_persons(policy: Policy, spec: Spec, query: Query) -> Iterator[Finding]:
+def _few(policy: Policy, pairing: Pairing) -> Iterator[Finding]:
+    """A number of persons may be few, unless nothing is opened then; a policy's floor holds for a protected number.
+
+    Persons and exact numbers are for column rules, which allow them by name ("reveal", "exact count") or not at all.
+    """
+    least, floor = max(pairing.min_result, pairing.at_least), policy.limits.least
+    if pairing.outcome == "intersection" or least <= 1:
+        return
+    if floor is None or least < floor:
+        only = "no number without noise" if floor is None else f"numbers without noise from {floor} people on only"
+        hint = f"raise it to {floor}" if floor is not None else f"ask {policy.party} for a floor in its policy"
+        path = "computation.at_least" if pairing.outcome == "threshold" else "computation.min_result"
+        yield _error("min-count", path, f"{policy.party} releases {only}, and {least} are enough here", hint)
+
+
+def _min_persons(policy: Policy, spec: Spec, query: Query | Pairing) -> Iterator[Finding]:
     """The constraint of a dataset holds for every release about it."""
     control, path = effective(spec), "release.disclosure_control.min_count"
     for name in _own(policy, spec):
@@ -347,6 +368,11 @@ def _min_persons(policy: Policy, spec: Spec, query: Query) -> Iterator[Finding]:
         if constraint is None or (spec.release.differential_privacy is not None and constraint.noise_is_enough):
             continue
         least = constraint.min_persons
+        if isinstance(query, Pairing):
+            if query.outcome == "intersection" or max(query.min_result, query.at_least) < least:
+                message = f"{policy.party} releases groups of {name} with at least {least} people only"
+                yield _error("min-persons", "computation.psi", message, f"ask for a table with min_count = {least}")
+            continue
         if control is None or control.min_count < least:
             has = "nothing keeps small groups back" if control is None else f"min_count is {control.min_count}"
             message = f"{policy.party} releases groups of {name} with at least {least} people only, and {has}"
@@ -354,7 +380,7 @@ def _min_persons(policy: Policy, spec: Spec, query: Query) -> Iterator[Finding]:
             yield _error("min-persons", path, message, f"{change} min_count to {least}")
 
 
-def _epsilon_per_run(policy: Policy, spec: Spec, query: Query) -> Iterator[Finding]:
+def _epsilon_per_run(policy: Policy, spec: Spec, query: Query | Pairing) -> Iterator[Finding]:
     """A computing party without records holds the release itself to its limit."""
     cap = quantity(policy.limits.max_epsilon_per_run)
     losses = run_loss(spec)
@@ -365,7 +391,7 @@ def _epsilon_per_run(policy: Policy, spec: Spec, query: Query) -> Iterator[Findi
         yield _error("epsilon-per-run", "release.differential_privacy.epsilon", message, "lower epsilon")
 
 
-def _spend_per_period(policy: Policy, spec: Spec, query: Query) -> Iterator[Finding]:
+def _spend_per_period(policy: Policy, spec: Spec, query: Query | Pairing) -> Iterator[Finding]:
     """One run above the cap is refused here; later runs are refused by the ledger when the cap is reached."""
     cap, period = policy.limits.cap, policy.limits.period
     for name in _own(policy, spec):
@@ -383,7 +409,7 @@ def _spend_per_period(policy: Policy, spec: Spec, query: Query) -> Iterator[Find
             yield _error("delta", "security.leakage", message, "lower delta")
 
 
-def _recipients(policy: Policy, spec: Spec, query: Query) -> Iterator[Finding]:
+def _recipients(policy: Policy, spec: Spec, query: Query | Pairing) -> Iterator[Finding]:
     for name in spec.release.to:
         san = spec.party(name).san
         if san not in policy.limits.recipients:
@@ -391,14 +417,14 @@ def _recipients(policy: Policy, spec: Spec, query: Query) -> Iterator[Finding]:
             yield _error("recipient", "release.to", message, "release to a recipient of the policy")
 
 
-def _purposes(policy: Policy, spec: Spec, query: Query) -> Iterator[Finding]:
+def _purposes(policy: Policy, spec: Spec, query: Query | Pairing) -> Iterator[Finding]:
     for term in spec.purpose.dpv:
         if term not in policy.limits.purposes:
             message = f"{policy.party} does not allow the purpose {term}"
             yield _error("purpose", "purpose.dpv", message, "state a purpose of the policy, if it is true")
 
 
-def _protocol(policy: Policy, spec: Spec, query: Query) -> Iterator[Finding]:
+def _protocol(policy: Policy, spec: Spec, query: Query | Pairing) -> Iterator[Finding]:
     """The protocol that would run, named or left to the planner, is one that the policy names."""
     if (named := protocol_of(spec)) not in policy.limits.protocols:
         message = f"{policy.party} does not take part in {named}"
@@ -407,33 +433,33 @@ def _protocol(policy: Policy, spec: Spec, query: Query) -> Iterator[Finding]:
         yield _error("protocol", "security.protocol", message, hint)
 
 
-def _adversary(policy: Policy, spec: Spec, query: Query) -> Iterator[Finding]:
+def _adversary(policy: Policy, spec: Spec, query: Query | Pairing) -> Iterator[Finding]:
     if spec.security.adversary not in policy.limits.adversaries:
         message = f"{policy.party} does not accept the {spec.security.adversary} model"
         yield _error("adversary", "security.adversary", message, "ask for protection against a stronger adversary")
 
 
-def _max_rows(policy: Policy, spec: Spec, query: Query) -> Iterator[Finding]:
+def _max_rows(policy: Policy, spec: Spec, query: Query | Pairing) -> Iterator[Finding]:
     for name in _own(policy, spec):
         if spec.dataset(name).rows_of(policy.party) < policy.limits.min_max_rows:
             message = f"the declared size of {name} is below {policy.limits.min_max_rows}, the floor of {policy.party}"
             yield _error("max-rows", f"dataset.{name}.max_rows", message, "declare a larger max_rows")
 
 
-def _runs(policy: Policy, spec: Spec, query: Query) -> Iterator[Finding]:
+def _runs(policy: Policy, spec: Spec, query: Query | Pairing) -> Iterator[Finding]:
     if spec.validity.max_runs > policy.limits.max_runs:
         message = f"{spec.validity.max_runs} runs, {policy.party} allows {policy.limits.max_runs}"
         yield _error("max-runs", "validity.max_runs", message, "lower max_runs")
 
 
-def _days(policy: Policy, spec: Spec, query: Query) -> Iterator[Finding]:
+def _days(policy: Policy, spec: Spec, query: Query | Pairing) -> Iterator[Finding]:
     days = (spec.validity.not_after - spec.validity.not_before).days + 1
     if days > policy.limits.max_days:
         message = f"valid for {days} days, {policy.party} allows {policy.limits.max_days}"
         yield _error("max-days", "validity.not_after", message, "end it earlier")
 
 
-def _columns(policy: Policy, spec: Spec, query: Query) -> Iterator[Finding]:
+def _columns(policy: Policy, spec: Spec, query: Query | Pairing) -> Iterator[Finding]:
     for column, uses in sorted(uses_of(query, spec).items()):
         if policy.party not in spec.dataset(column.dataset).parties:
             continue

@@ -16,6 +16,7 @@ from pets.spec.ir import AddNoise, HelperJoin, NoisedColumn, Plan, Protect
 from pets.spec.joins import protocol_of
 from pets.spec.model import Spec
 from pets.spec.operations import Use
+from pets.spec.pairing import Pairing
 from pets.spec.query import Query
 from pets.spec.repeated import BESIDE, HOLDERS, counts_of, role_of, with_so_many
 
@@ -64,6 +65,8 @@ class Checked(Protocol):
     @property
     def query(self) -> Query | None: ...
     @property
+    def pairing(self) -> Pairing | None: ...
+    @property
     def plan(self) -> Plan | None: ...
     @property
     def plan_digest(self) -> PlanDigest | None: ...
@@ -98,6 +101,9 @@ def protect_of(review: Checked) -> Protect | None:
 def cards_of(review: Checked) -> tuple[Card, ...]:
     """The cards of the join and of what protects the release, in one set of roles; the join's alone without a plan."""
     join = review.cards.get(protocol_of(review.spec))
+    if review.pairing is not None and review.plan is not None:
+        match = review.plan.match
+        return () if match is None else tuple(review.cards[n] for n in (match.card, match.handed_by) if n)
     if join is None or review.plan is None:
         return () if join is None else (join,)
     safe = review.cards[review.plan.protection.card]
@@ -108,7 +114,9 @@ def cards_of(review: Checked) -> tuple[Card, ...]:
 def card_ids(review: Checked) -> tuple[str, ...]:
     """The cards that an approval is of: of join and release, and those whose operations they use."""
     named = [protocol_of(review.spec)]
-    if (plan := review.plan) is not None:
+    if (plan := review.plan) is not None and plan.match is not None:
+        named.append(plan.match.handed_by)
+    elif plan is not None:
         named += [*([plan.join.rows.card] if plan.join.rows is not None else []), plan.protection.card]
     own = [review.cards[name] for name in named if name in review.cards]
     used = [part.card for card in own for each in card.operations for part in each.parts if isinstance(part, Use)]
@@ -153,7 +161,7 @@ def place_of(spec: Spec, row: Row) -> tuple[str, str, PartyId]:
 
 def alike(review: Checked, party: str) -> str:
     """Whom a party stands for in the matrix, in brackets; empty if for nobody else."""
-    for dataset in review.spec.datasets if review.plan is not None and review.plan.join.shared else ():
+    for dataset in review.spec.datasets if review.plan is not None and review.plan.shared else ():
         others = len(dataset.parties) - 1
         if party in dataset.parties and others:
             return f" (and each of {others} more who hold {dataset.name})"

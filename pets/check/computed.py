@@ -120,7 +120,7 @@ def _folded(review: Checked, forecast: Forecast) -> Iterator[tuple[str, int, str
 
 def _groups(review: Checked) -> dict[str, tuple[PartyId, ...]]:
     """Those who hold a table together, by how they are called together; nobody where each plays a role alone."""
-    if review.plan is None or not review.plan.join.shared:
+    if review.plan is None or not review.plan.shared:
         return {}
     return {several(read.parties): read.parties for read in review.plan.reads}
 
@@ -247,7 +247,7 @@ def _short(carried: set[str], exact: bool) -> str:
 
 def outputs(review: Checked) -> Section:
     spec, query = review.spec, review.query
-    blocks: list[Block] = [Code("The query, as signed", spec.computation.query.strip())]
+    blocks: list[Block] = [Code("The query, as signed", (spec.computation.sql or "").strip())]
     columns, control = noise_of(review), protect_of(review)
     if query is not None and control is not None:
         blocks.append(_table_of(review, query))

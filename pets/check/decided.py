@@ -197,6 +197,17 @@ def recipients(old: tuple[str, ...], new: tuple[str, ...], path: str, pair: Pair
         yield Reason(path, "incomparable", f"{new[0]} opens the table instead of {old[0]}")
 
 
+def fewer(old: tuple[str, ...] | None, new: tuple[str, ...] | None, path: str, pair: Pair) -> Iterator[Reason]:
+    """What comes with a person: each column that is gone tells less, each that is new tells more."""
+    before, after = old or (), new or ()
+    if set(before) == set(after):
+        yield Reason(path, "equal", "listed in another order")
+    for name in sorted(set(after) - set(before)):
+        yield Reason(path, "wider", f"{name} comes with each person as well")
+    for name in sorted(set(before) - set(after)):
+        yield Reason(path, "narrower", f"{name} comes with a person no more")
+
+
 def controlled(
     old: model.DisclosureControl | None, new: model.DisclosureControl | None, path: str, pair: Pair
 ) -> Iterator[Reason]:
@@ -385,6 +396,14 @@ DECIDED: Final[dict[tuple[type[model.Model], str], Decision]] = {
     (model.Linkage, "version"): approved("the version of the linkage"),
     (model.Linkage, "expected_match_rate"): same_if(_rate, "the expected match rate"),
     (model.Computation, "sql"): elsewhere,
+    (model.Computation, "psi"): neither("something else is computed"),
+    (model.Computation, "asks"): neither("another party asks"),
+    (model.Computation, "where"): neither("other rows are asked about"),
+    (model.Computation, "columns"): fewer,
+    (model.Computation, "at_least"): neither("another number of persons is asked for"),
+    (model.Computation, "min_result"): ordered(
+        lambda n: -(n or 0), "less is told where few persons are in both", "more is told where few persons are in both"
+    ),
     (model.DifferentialPrivacy, "epsilon"): elsewhere,
     (model.DifferentialPrivacy, "weights"): elsewhere,
     (model.DifferentialPrivacy, "neighbours"): approved("whom the noise hides"),

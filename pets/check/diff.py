@@ -20,9 +20,10 @@ is a table with a column less if its epsilon goes to the others.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Final, NoReturn
 
-from pets.check import flow, noised
+from pets.check import flow, noised, pairs
 from pets.check.budget import Loss, exact
 from pets.check.decided import Pair, Reason, fields, turned
 from pets.check.labels import Mark, Matrix
@@ -36,6 +37,7 @@ from pets.spec.control import effective
 from pets.spec.crossing import said
 from pets.spec.ir import NoisedColumn
 from pets.spec.model import Dataset, Spec
+from pets.spec.pairing import is_pairing, pairing_of
 from pets.spec.population import Space, Undecided
 from pets.spec.predicate import renamed, worded
 from pets.spec.query import Aggregate, ColumnRef, Output, Predicate, Query, Statistic
@@ -113,6 +115,8 @@ class Facts:
 def facts(spec: Spec) -> Facts:
     """Derive what a comparison needs. Never raises on what an author wrote."""
     digest = spec_digest(spec)
+    if is_pairing(spec):
+        return _facts_of_pairing(spec, digest)
     try:
         query = bind(spec)
         verdict = flow.judge(spec, query, load_cards())
@@ -131,6 +135,18 @@ def facts(spec: Spec) -> Facts:
     return Facts(spec, digest, "", query, roles, rows, columns, cells(verdict.matrix, query), verdict.losses)
 
 
+def _facts_of_pairing(spec: Spec, digest: SpecDigest) -> Facts:
+    """The same of an intersection, whose whole meaning is in its fields and in the matrix."""
+    try:
+        verdict = pairs.judge(spec, pairing_of(spec), load_cards())
+    except PetsError as error:
+        return Facts(spec, digest, error.text)
+    if verdict.errors:
+        first = verdict.errors[0]
+        return Facts(spec, digest, f"{first.rule} at {first.path}: {first.message}")
+    return Facts(spec, digest, cells=_cells(verdict.matrix), losses=verdict.losses)
+
+
 def population(where: Predicate | None, dataset: Dataset) -> object:
     """What equals that of another condition if both select the same rows; of one too long to tell, its own words."""
     space = Space()
@@ -142,10 +158,13 @@ def population(where: Predicate | None, dataset: Dataset) -> object:
 
 def cells(matrix: Matrix, query: Query) -> Cells:
     """The cells of a matrix, released columns under what they are instead of what they are called."""
-    called = {output.name: asked(output) for output in query.outputs}
+    return _cells(matrix, {output.name: asked(output) for output in query.outputs})
+
+
+def _cells(matrix: Matrix, called: Mapping[str, str] = MappingProxyType({})) -> Cells:
     found: dict[tuple[str, str, frozenset[str]], Mark] = {}
     for row in matrix.rows:
-        value = called[row.value] if row.kind == "released" else row.value
+        value = called.get(row.value, row.value) if row.kind == "released" else row.value
         for column in matrix.columns:
             key = (row.kind, value, frozenset(column.parties))
             found[key] = max(found.get(key, Mark.NEVER), row.cells[column.label], key=lambda mark: mark.rank)
@@ -178,6 +197,9 @@ def _reasons(old: Facts, new: Facts) -> Iterator[Reason]:
             yield Reason(which, "incomparable", f"the check refuses the {which} specification: {each.refused}")
     yield from fields(old.spec, new.spec, "", Pair(old.spec, new.spec))
     if old.query is None or new.query is None:
+        if is_pairing(old.spec) and is_pairing(new.spec):
+            yield from _matrix(old.cells or {}, new.cells or {})
+            yield from _losses(old.losses or {}, new.losses or {})
         return
     found = [*_population(old, new), *_outputs(old.query, new.query), *_having(old.query, new.query)]
     if old.spec.computation != new.spec.computation and not found:

@@ -7,6 +7,7 @@ cards.
 from collections.abc import Iterable
 from typing import Final
 
+from pets.check import intersected
 from pets.check.blocks import Block, Grid, Line, Marks, Points, Section, Text, about, listed, plural
 from pets.check.checked import (
     Checked,
@@ -78,7 +79,7 @@ def matrix(review: Checked) -> Section:
 
 def _stand_in(review: Checked) -> tuple[Text, ...]:
     """Of tables of many holders: who stands for whom in the table of marks."""
-    if review.plan is None or not review.plan.join.shared:
+    if review.plan is None or not review.plan.shared:
         return ()
     told = (
         "Those who hold a table are alike. So of each table the marks show one of whom others learn, and one of them."
@@ -88,7 +89,7 @@ def _stand_in(review: Checked) -> tuple[Text, ...]:
 
 def _again(review: Checked, party: str) -> bool:
     """True for the second who stands for all holders of a table, unless it gets the result: the same is told of it."""
-    if review.plan is None or not review.plan.join.shared or party == review.spec.result_party:
+    if review.plan is None or not review.plan.shared or party == review.spec.result_party:
         return False
     return any(party in read.parties[1:] for read in review.plan.reads)
 
@@ -96,8 +97,9 @@ def _again(review: Checked, party: str) -> bool:
 def _checkers(review: Checked) -> str:
     """Who vouches for the table."""
     if len(review.checkers) > 1:
+        of = "specification" if review.pairing is not None else "query"
         return (
-            "Two checkers, written separately, agree on this table. One reads it off the query and the card. "
+            f"Two checkers, written separately, agree on this table. One reads it off the {of} and the card. "
             "The other works out from the messages of the plan what can be concluded from them."
         )
     return "One checker made this table. The second is asked about a plan, and what is refused has none."
@@ -131,6 +133,7 @@ def leakage(found: Declared) -> Section:
 
 _SHORT: Final = {
     Mark.VISIBLE: "V: each record",
+    Mark.MATCHED: "M: of persons in both",
     Mark.AGGREGATE: "A: in exact sums",
     Mark.SIZE: "S: a size",
     Mark.NOISED: "N: with noise",
@@ -156,6 +159,8 @@ def _open(found: Declared) -> tuple[str, ...]:
 
 def _told(review: Checked, column: Coalition) -> tuple[str, ...]:
     """The matrix column of one party in sentences, strongest marks first."""
+    if review.pairing is not None:
+        return intersected.told(review, column)
     matrix, spec, join = review.verdict.matrix, review.spec, join_of(review)
     party, label = column.parties[0], column.label
     by: dict[Mark, list[Row]] = {mark: [row for row in matrix.rows if row.cells[label] is mark] for mark in Mark}
@@ -198,13 +203,15 @@ def _told(review: Checked, column: Coalition) -> tuple[str, ...]:
 
 def _names(review: Checked, rows: Iterable[Row]) -> list[str]:
     """Columns by name; a column of a table of many holders once, whosever part."""
-    if review.plan is None or not review.plan.join.shared:
+    if review.plan is None or not review.plan.shared:
         return [row.value for row in rows]
     places = (place_of(review.spec, row) for row in rows)
     return list(dict.fromkeys(f"{dataset}.{name}" for dataset, name, _ in places))
 
 
 def limits(review: Checked) -> Section:
+    if review.pairing is not None:
+        return intersected.limits(review)
     spec, join = review.spec, join_of(review)
     card = review.cards[protocol_of(spec)]
     not_protected = [

@@ -34,10 +34,11 @@ from pets.check.labels import (
 )
 from pets.ids import PartyId
 from pets.spec.cards import EVERYONE, Card
-from pets.spec.ir import Plan, Read
+from pets.spec.ir import Open, Plan, Read
 from pets.spec.model import Spec
-from pets.spec.pairing import WAYS, Pairing, cast_of, protocol_of
+from pets.spec.pairing import Pairing, cast_of
 from pets.spec.predicate import columns_of
+from pets.spec.ways import WAYS, way_of
 
 NAMES: Mapping[str, str] = {
     "intersection": "which persons are in both",
@@ -95,7 +96,7 @@ class About:
 
 def about(spec: Spec, pairing: Pairing) -> About:
     """Read it off a specification. Raises: ValueError if nobody can say who plays which role."""
-    name = protocol_of(spec)
+    name = way_of(spec)
     way = WAYS[name]
     tables = (spec.dataset(each) for each in pairing.tables)
     told = frozenset(ref.column for ref in pairing.columns)
@@ -127,7 +128,7 @@ def about_plan(plan: Plan, spec: Spec) -> About:
     match = plan.match
     assert match is not None
     way = WAYS[match.card]
-    to = next(step.to for step in plan.steps if type(step).__name__ == "Open")
+    to = next(step.to for step in plan.steps if isinstance(step, Open))
     return About(
         tuple(PartyId(party.name) for party in spec.parties),
         dict(match.roles) | {"result": to},
@@ -227,9 +228,7 @@ def declared(told: About, spec: Spec) -> tuple[Fact, ...]:
 # -- knowledge --------------------------------------------------------------------------------------------------------
 
 
-def knowledge(
-    told: About, card: Card, learned: tuple[Fact, ...], coalition: frozenset[PartyId]
-) -> dict[Item, Mark]:
+def knowledge(told: About, card: Card, learned: tuple[Fact, ...], coalition: frozenset[PartyId]) -> dict[Item, Mark]:
     """What a coalition knows of every value, given ``learned``. Adding a party or a fact never lowers a mark."""
     marks: dict[Item, Mark] = {}
 

@@ -7,7 +7,7 @@ shorter box, which says so.
 from collections.abc import Iterator
 from typing import Final
 
-from pets.check import budget, legal
+from pets.check import budget, intersected, legal
 from pets.check.blocks import about, day, grouped, listed, odds, plural
 from pets.check.checked import (
     Checked,
@@ -49,6 +49,13 @@ REFUSE: Final = "What if I refuse?"
 
 
 def _whole(review: Checked) -> Iterator[tuple[str, str]]:
+    if review.pairing is not None:
+        yield from intersected.minute(review)
+        yield "Until when, how often?", validity(review.spec)
+        yield "At what cost in privacy?", intersected.price(review)
+        yield SIGN, _SIGN.format(grouped(review.digest))
+        yield REFUSE, _REFUSE.format(listed(_signers(review.spec)))
+        return
     spec, join = review.spec, join_of(review)
     yield "What is computed?", _computed(review)
     yield "Who brings what?", f"{_brings(spec)} No record leaves its holder in readable form."
@@ -111,7 +118,7 @@ def _own(row: Row, holder: str, spec: Spec) -> bool:
 
 def _many(review: Checked) -> bool:
     """True if the tables may have any number of holders."""
-    return review.plan is not None and review.plan.join.shared
+    return review.plan is not None and review.plan.shared
 
 
 def _shown(review: Checked) -> tuple[str, ...]:
@@ -169,6 +176,8 @@ def _nothing_to_sign(review: Checked) -> str:
 
 def _computed(review: Checked) -> str:
     query, spec = review.query, review.spec
+    if review.pairing is not None:
+        return intersected.computed(review)
     if query is None:
         return f"A table from {listed(d.name for d in spec.datasets)}. The query cannot be used as it is written."
     of = [str(ref.column) for ref in query.group_by]

@@ -243,7 +243,9 @@ def _marks(marks: Marks, name: str) -> str:
         + "</tbody>"
         for heading, lines in marks.groups
     )
-    legend = "".join(f"<div><dt>{_letter(mark)}</dt><dd>{escape(mark.meaning)}</dd></div>" for mark in legend_of(marks.matrix))
+    legend = "".join(
+        f"<div><dt>{_letter(mark)}</dt><dd>{escape(mark.meaning)}</dd></div>" for mark in legend_of(marks.matrix)
+    )
     return (
         f'<h3 id="{name}-legend">What the letters mean</h3>'
         f'<dl class="legend" aria-labelledby="{name}-legend">{legend}'

@@ -14,7 +14,8 @@ from pets.check.rules import Found, Severity
 from pets.ids import PartyId
 from pets.spec.cards import EVERYONE, Card
 from pets.spec.model import Dataset, Spec
-from pets.spec.pairing import WAYS, Pairing, Way, protocol_of
+from pets.spec.pairing import Pairing
+from pets.spec.ways import WAYS, Way, way_of
 
 assert terms  # its general rules are registered when it is imported
 
@@ -37,7 +38,7 @@ class Paired:
 
     @property
     def protocol(self) -> str:
-        return protocol_of(self.spec)
+        return way_of(self.spec)
 
     @property
     def way(self) -> Way | None:
@@ -164,7 +165,11 @@ def idle(asked: Paired) -> Found:
     part = {table.party for table in asked.tables} | set(asked.helpers) | set(asked.spec.release.to)
     for party in asked.spec.parties:
         if party.name not in part:
-            yield f"party.{party.name}", f"{party.name} brings nothing, computes nothing, receives nothing", "leave it out"
+            yield (
+                f"party.{party.name}",
+                f"{party.name} brings nothing, computes nothing, receives nothing",
+                "leave it out",
+            )
 
 
 # -- what is asked ----------------------------------------------------------------------------------------------------
@@ -225,7 +230,7 @@ def columns(asked: Paired) -> Found:
     if asked.pairing.columns and other.max_rows_per_person > 1:
         yield (
             f"dataset.{other.name}.max_rows_per_person",
-            f"a person may have {other.max_rows_per_person} rows of {other.name}, and values of which would come along?",
+            f"a person may have {other.max_rows_per_person} rows of {other.name}: values of which would come along?",
             "bring one row a person, or leave out computation.columns",
         )
     if asked.pairing.columns and way is not None and not way.columns:
@@ -241,7 +246,7 @@ def least(asked: Paired) -> Found:
         yield (
             "computation.min_result",
             f"the asker of {asked.protocol} has the outcome before anybody could hold it back",
-            f"write protocol = \"{able[0]}\", which opens nothing below it"
+            f'write protocol = "{able[0]}", which opens nothing below it'
             if able
             else "leave it out: no protocol here gives this outcome and can hold it back",
         )
@@ -251,11 +256,14 @@ def least(asked: Paired) -> Found:
 def release(asked: Paired) -> Found:
     """Noise and thresholds are of tables. An intersection is exact, and the report says so."""
     terms = asked.spec.release
-    for said, name in ((terms.differential_privacy, "differential_privacy"), (terms.disclosure_control, "disclosure_control")):
+    for said, name in (
+        (terms.differential_privacy, "differential_privacy"),
+        (terms.disclosure_control, "disclosure_control"),
+    ):
         if said is not None:
             yield (
                 f"release.{name}",
-                f"has no meaning for {'an' if asked.pairing.outcome == 'intersection' else 'a'} {asked.pairing.outcome}",
+                f"means nothing for {'an' if asked.pairing.outcome == 'intersection' else 'a'} {asked.pairing.outcome}",
                 "leave it out; ask for a query with COUNT(DISTINCT id) for a protected number",
             )
 
@@ -330,7 +338,9 @@ def _declare(told: matched.About, fact: Fact, who: str) -> str:
     sizes = [each.dataset for each in told.sets.values() if each.size == fact.item]
     if sizes:
         of = ", ".join(f'"{name}"' for name in sizes)
-        return f'add [[security.leakage]] learner = "{EVERYONE}", item = "row_count", of = [{of}], as = "declared maximum"'
+        return (
+            f'add [[security.leakage]] learner = "{EVERYONE}", item = "row_count", of = [{of}], as = "declared maximum"'
+        )
     if fact.item.kind == "count":
         return f'add [[security.leakage]] learner = "{who}", item = "match_count" with its noise'
     return "no declaration covers this: choose another protocol"
@@ -376,4 +386,3 @@ def judge(spec: Spec, pairing: Pairing, cards: Mapping[str, Card]) -> Verdict:
     asked = Paired(spec, pairing, cards)
     matrix = matched.disclosure(matched.about(spec, pairing), cards) if asked.cast else Matrix()
     return Verdict(findings(asked), matrix, run_loss(spec))
-

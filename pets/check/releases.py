@@ -17,6 +17,7 @@ from pets.spec.canonical import canonical, plain
 from pets.spec.control import effective
 from pets.spec.model import Dataset, Model, Spec
 from pets.spec.moments import moments_of, values_of
+from pets.spec.pairing import Pairing
 from pets.spec.population import EVERY, Space, Undecided
 from pets.spec.query import Aggregate, ColumnRef, Query
 
@@ -116,16 +117,7 @@ def release_of(spec: Spec, query: Query) -> Release:
     groups = {*query.group_by, *(o.what for o in query.outputs if isinstance(o.what, ColumnRef))}
     control = effective(spec)
     return Release(
-        records=tuple(
-            Records(
-                dataset=name,
-                party="+".join(sorted(table.parties)),
-                refresh=table.refresh,
-                prepared=_digest(_prepared(spec, table)),
-                drawn=table.truncate,
-            )
-            for name, table in sorted(tables.items())
-        ),
+        records=_records(spec, tables),
         dimensions=tuple((str(ref), _digest(sorted(levels_of(spec, ref)[:-1]))) for ref in sorted(groups, key=str)),
         parts=tuple(sorted(parts, key=lambda part: (part.family, part.population))),
         exact=terms.differential_privacy is None,
@@ -141,6 +133,40 @@ def release_of(spec: Spec, query: Query) -> Release:
                 }
             )
         ),
+    )
+
+
+def release_of_pairing(spec: Spec, pairing: Pairing) -> Release:
+    """The same of an intersection: whoever gets it, or its number, knows how many are in both, exactly."""
+    space, tables = Space(), {name: spec.dataset(name) for name in pairing.tables}
+    try:
+        rows: int | None = space.both(
+            space.both(space.of(pairing.where_asks, tables[pairing.asks]), _matched(space, tables)),
+            space.of(pairing.where_other, tables[pairing.other]),
+        )
+    except Undecided:
+        rows = None
+    return Release(
+        records=_records(spec, tables),
+        dimensions=(),
+        parts=(Part(family=COUNTED, population=_text(space, rows), prepared=""),),
+        exact=True,
+        min_count=max(1, pairing.min_result),
+        round_to=1,
+        runs=spec.validity.max_runs,
+    )
+
+
+def _records(spec: Spec, tables: Mapping[str, Dataset]) -> tuple[Records, ...]:
+    return tuple(
+        Records(
+            dataset=name,
+            party="+".join(sorted(table.parties)),
+            refresh=table.refresh,
+            prepared=_digest(_prepared(spec, table)),
+            drawn=table.truncate,
+        )
+        for name, table in sorted(tables.items())
     )
 
 

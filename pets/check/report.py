@@ -6,7 +6,7 @@ taken from what was checked: specification, matrix, cards, plan and forecast. Sa
 
 from collections.abc import Iterator, Mapping
 
-from pets.check import computed, lawful, learned, legal, rules
+from pets.check import computed, intersected, lawful, learned, legal, rules
 from pets.check.blocks import (
     MANY,
     Block,
@@ -41,7 +41,8 @@ def report(review: Checked) -> Report:
     middle = []
     if verdict.matrix.columns:
         middle.append(learned.matrix(review))
-        if (found := declared(review)) is not None:
+        found = declared(review) if review.pairing is None else intersected.declared(review)
+        if found is not None:
             middle.append(learned.leakage(found))
         middle.append(learned.limits(review))
     fields = tuple(_fields(spec))
@@ -49,9 +50,9 @@ def report(review: Checked) -> Report:
         _projects(review),
         _people(review),
         _data(review),
-        computed.settings(review),
+        computed.settings(review) if review.pairing is None else intersected.settings(review),
         *middle,
-        computed.outputs(review),
+        computed.outputs(review) if review.pairing is None else intersected.outputs(review),
         _dates(review),
         _every_field(fields),
     )
@@ -204,7 +205,15 @@ def _data(review: Checked) -> Section:
                 f"Columns of {dataset.name}. No other column exists for this computation.",
                 ("Column", "Role", "Used here to", "Values", "Sensitivity"),
                 tuple(
-                    (name, column.role, _use(query, spec, dataset, name), levels(column), column.sensitivity)
+                    (
+                        name,
+                        column.role,
+                        _use(query, spec, dataset, name)
+                        if review.pairing is None
+                        else intersected.use(review, dataset.name, name),
+                        levels(column),
+                        column.sensitivity,
+                    )
                     for name, column in dataset.columns.items()
                 ),
             )

@@ -110,6 +110,8 @@ class Stated(Protocol):
     def tables(self) -> tuple[Dataset, ...]: ...
     @property
     def protocol(self) -> str: ...
+    @property
+    def helpers(self) -> tuple[PartyId, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,9 @@ GENERAL: Final[dict[str, tuple[Severity, Callable[[Stated], Found]]]] = {}
 """Those of the registry that look at no query: they hold for intersections, too."""
 
 
-def general_rule(id: str, severity: Severity = "error") -> Callable[[Callable[[Stated], Found]], Callable[[Stated], Found]]:
+def general_rule(
+    id: str, severity: Severity = "error"
+) -> Callable[[Callable[[Stated], Found]], Callable[[Stated], Found]]:
     """Enter a function into the registry, and into that of rules which look at no query."""
 
     def enter(check: Callable[[Stated], Found]) -> Callable[[Stated], Found]:

@@ -149,9 +149,9 @@ class Consent:
 
     def _suspected(self, found: Review, overruled: tuple[str, ...]) -> tuple[Suspected, ...]:
         """What stands against a specification by the history of today, for this party's own people."""
-        if found.query is None or not self.guard.holds(found.query, found.spec):
+        if found.asked is None or not self.guard.holds(found.asked, found.spec):
             return ()
-        suspicions = self.guard.suspicions(asked_of(found.spec, found.query, found.digest), found.spec)
+        suspicions = self.guard.suspicions(asked_of(found.spec, found.asked, found.digest), found.spec)
         return tuple(
             Suspected(each.id, each.told, not self.guard.refuses and each.id in overruled) for each in suspicions
         )
@@ -182,15 +182,15 @@ class Consent:
         more: list[Finding] = list(self._of_directory(spec))
         if not self.design:
             more += _placeholders(spec)
-        if found.query is not None:
-            more += judge_policy(self.policy, spec, found.query)
+        if found.asked is not None:
+            more += judge_policy(self.policy, spec, found.asked)
         return replace(found, verdict=replace(found.verdict, findings=(*found.verdict.findings, *more)))
 
     def _guarded(self, found: Review) -> Review:
         """A review with what the differencing guard says of it today; never kept, because the history goes on."""
-        if found.query is None or not self.guard.holds(found.query, found.spec):
+        if found.asked is None or not self.guard.holds(found.asked, found.spec):
             return found
-        suspicions = self.guard.suspicions(asked_of(found.spec, found.query, found.digest), found.spec)
+        suspicions = self.guard.suspicions(asked_of(found.spec, found.asked, found.digest), found.spec)
         more = tuple(each.finding(refuse=self.guard.refuses) for each in suspicions)
         return replace(found, verdict=replace(found.verdict, findings=(*found.verdict.findings, *more)))
 

@@ -12,11 +12,12 @@ from typing import Final
 
 from pets.approve.policy import Policy
 from pets.check.differencing import TOLD, Suspicion, judge
-from pets.check.releases import Entry, Release, release_of
+from pets.check.releases import Entry, Release, release_of, release_of_pairing
 from pets.errors import ApprovalError, LeakError
 from pets.ids import RunHandle, SpecDigest
 from pets.party.state import Boundary, State
 from pets.spec.model import Spec
+from pets.spec.pairing import Pairing
 from pets.spec.query import Query
 
 
@@ -69,9 +70,9 @@ class Guard:
     def refuses(self) -> bool:
         return self.policy.differencing.on_suspicion == "refuse"
 
-    def holds(self, query: Query, spec: Spec) -> bool:
-        """True if this party brings a table of the query: others have nobody to protect here, and no history."""
-        return any(self.policy.party in spec.dataset(name).parties for name in query.tables)
+    def holds(self, asked: Query | Pairing | None, spec: Spec) -> bool:
+        """True if this party brings a table of what is asked: others have nobody to protect here, and no history."""
+        return asked is not None and any(self.policy.party in spec.dataset(name).parties for name in asked.tables)
 
     def suspicions(self, asked: Entry, spec: Spec) -> tuple[Suspicion, ...]:
         """What a release could be combined with, by the history of today."""
@@ -93,6 +94,11 @@ class Guard:
                 )
 
 
-def asked_of(spec: Spec, query: Query, digest: SpecDigest) -> Entry:
+def about(spec: Spec, asked: Query | Pairing) -> Release:
+    """What a release is about, of a query or an intersection."""
+    return release_of_pairing(spec, asked) if isinstance(asked, Pairing) else release_of(spec, asked)
+
+
+def asked_of(spec: Spec, asked: Query | Pairing, digest: SpecDigest) -> Entry:
     """A specification as it is before a run of it starts: which version of the records it will read is not known."""
-    return Entry(digest, release_of(spec, query), {})
+    return Entry(digest, about(spec, asked), {})

@@ -17,7 +17,7 @@ from pets.approve import approvals
 from pets.approve.envelope import SigningKey, sign
 from pets.approve.policy import Policy
 from pets.check.budget import Loss, run_loss, total
-from pets.check.releases import Entry, release_of
+from pets.check.releases import Entry
 from pets.errors import (
     CODES,
     ApprovalError,
@@ -33,7 +33,7 @@ from pets.party import evidence, hello, session, sources
 from pets.party.config import Directory
 from pets.party.consent import Consent
 from pets.party.freezer import Freezer
-from pets.party.history import Guard, History
+from pets.party.history import Guard, History, about
 from pets.party.ledger import Cap, Ledger
 from pets.party.log import Log
 from pets.party.runs import Console, Hellos, LiveRun
@@ -358,9 +358,9 @@ class PartyNode:
 
         parties = frozenset(PartyId(p.name) for p in spec.parties)
         run = LiveRun(request.handle, request.digest, parties, charges, approved.counts)
-        if self._guard.holds(reviewed.query, spec):
+        if self._guard.holds(reviewed.asked, spec):
             versions, today = self._freezer.versions(frozen), self._state.clock().date()
-            run.about = Entry(request.digest, release_of(spec, reviewed.query), versions, today)
+            run.about = Entry(request.digest, about(spec, reviewed.asked), versions, today)
         run.session = session.Session(
             reviewed,
             self.party,

@@ -9,10 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pets.ids import PartyId
-from pets.party import prepare
+from pets.party import pairing, prepare
+from pets.plan.cost import handed_rows, handed_words
 from pets.protocols import control, helper_join, shared_join
 from pets.protocols.base import Role
 from pets.spec.ir import Plan, Protect
+from pets.spec.ways import WAYS
 
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
@@ -20,12 +22,16 @@ I64 = npt.NDArray[np.int64]
 
 def senders(plan: Plan) -> tuple[PartyId, ...]:
     """Who sends final shares, in the order in which they are received."""
+    if (match := plan.match) is not None:
+        return (match.party(WAYS[match.card].asker),)
     join, safe = plan.join, plan.protection
     return safe.parties if isinstance(safe, Protect) else (join.role_a, join.helper)
 
 
 def words(plan: Plan) -> int:
     """Words of each final share."""
+    if (match := plan.match) is not None:
+        return handed_rows(match) * handed_words(match)
     join, safe = plan.join, plan.protection
     if isinstance(safe, Protect):
         return (len(safe.shown) + len(safe.rows) + len(safe.sets)) * safe.parameter("g") * safe.parameter("h")
@@ -37,6 +43,8 @@ def receive(plan: Plan, roles: Mapping[str, PartyId]) -> Role[dict[PartyId, U64]
 
     Returns: the final shares by party, each flat: (words,) uint64.
     """
+    if plan.match is not None:
+        return (yield from pairing.receive_outcome(plan, plan.match, roles))
     join, safe = plan.join, plan.protection
     if isinstance(safe, Protect):
         names = tuple(next(role for role, party in roles.items() if party == each) for each in safe.parties)
@@ -54,8 +62,11 @@ def opened(plan: Plan, shares: Mapping[PartyId, U64]) -> I64:
     """What final shares add up to.
 
     Returns: noised sums (v, g) int64; under disclosure control (o + q, h * g): what is shown, and below that for each
-             set of counts 1 where it is enough, 0 where not.
+             set of counts 1 where it is enough, 0 where not. Of an intersection (rows, words): what was handed over.
     """
+    if (match := plan.match) is not None:
+        (whole,) = (shares[party] for party in senders(plan))
+        return whole.reshape(handed_rows(match), handed_words(match)).view(np.int64)
     join, safe = plan.join, plan.protection
     parts = [shares[party] for party in senders(plan)]
     if isinstance(safe, Protect):

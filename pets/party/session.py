@@ -14,16 +14,17 @@ from typing import Final, Protocol
 from pets.errors import CODES, InternalError, LinkError, PeerError, PetsError, RunError, SourceError
 from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.kernels import prf
-from pets.party import gate, hello, prepare
+from pets.party import gate, hello, pairing, prepare
 from pets.party.drive import Tick, drive
 from pets.party.sources import Table
 from pets.plan.cost import join_card, parties_of, ring_of
 from pets.plan.review import Reviewed
 from pets.protocols import control, helper_join, helper_join_b, shared_join, star_join, upload
 from pets.protocols.base import Role
+from pets.protocols.dh_psi import Binding
 from pets.protocols.rep3.sharing import Context
 from pets.secret import Secret
-from pets.spec.ir import HelperJoin, Protect, Read
+from pets.spec.ir import Protect, Read
 from pets.spec.model import Spec
 from pets.transport.link import Link
 
@@ -43,7 +44,7 @@ REASON_S: Final = 2.0
 _FAMILY: Final = "s_"
 """How the families of keys that two parties agree on for one run are called on cards; others come from them."""
 
-Brought = helper_join.RowsOfA | helper_join.PeopleOfB | shared_join.LeftRows | shared_join.RightRows
+Brought = helper_join.RowsOfA | helper_join.PeopleOfB | shared_join.LeftRows | shared_join.RightRows | pairing.Persons
 """What a party that holds a table puts in."""
 
 
@@ -78,6 +79,8 @@ class Outcome:
     sent: tuple[gate.Sent, ...]
     opening: Secret[bytes]
     """What the digests in ``sent`` are hidden by: for this party's own log, to prove later what it sent."""
+    found: prepare.U64 | None = None
+    """Identifiers, in words, that an intersection tells this party besides the one who asks."""
 
 
 def roles_of(reviewed: Reviewed) -> dict[str, PartyId]:
@@ -97,7 +100,9 @@ def result_endpoint(reviewed: Reviewed) -> PartyId:
 
 
 def to_agree(
-    reviewed: Reviewed, shape: helper_join.Sizes | shared_join.Shape, cover: SpecDigest | None = None
+    reviewed: Reviewed,
+    shape: helper_join.Sizes | shared_join.Shape | None,
+    cover: SpecDigest | None = None,
 ) -> hello.Agreed:
     """What this party is about to run, for the hello. ``cover``: the older specification whose approvals let it run."""
     dummies = shape.dummies.digest if isinstance(shape, helper_join.Shape) else hello.NO_DUMMIES
@@ -139,9 +144,9 @@ class Session:
         self._carrier, self._bring, self._tick, self._check = carrier, bring, tick, check
         self._deadline_s = deadline_s
         self._run_s = run_s
-        self._join: HelperJoin = reviewed.plan.join
+        self._match = reviewed.plan.match
         self._labels = gate.labels_of(reviewed.plan)
-        self._shape = prepare.shape_of(reviewed.plan)
+        self._shape = None if self._match is not None else prepare.shape_of(reviewed.plan)
         self._roles = roles_of(reviewed)
         self._role = next(role for role, name in self._roles.items() if name == party)
         self._peers = peers_of(reviewed.spec, party)
@@ -154,6 +159,8 @@ class Session:
         self._seed = Secret(entropy(16))
         self._noise_seed = Secret(entropy(16))
         self._opening = Secret(entropy(32))
+        self._own_entropy = Secret(entropy(0 if self._match is None else pairing.entropy_bytes(self._match)))
+        self._found: prepare.U64 | None = None
         self._result_hello = self._read(result_hello, hello.RESULT_ENDPOINT, keys=())
         self._hellos: dict[PartyId, hello.Hello] = {}
         self._changed = threading.Condition()
@@ -246,7 +253,7 @@ class Session:
         # How long the sampler takes tells of what it drew: so not between the start of a run and its hello, where peers
         # could time it, but beside their hellos and the reading of rows.
         noise = None
-        if self.party in ring_of(self.reviewed.plan):
+        if self._shape is not None and self.party in ring_of(self.reviewed.plan):
             noise = prepare.noise_of(self.reviewed.plan.protection, self._shape, prf.Stream(self._noise_seed))
         brought = self._own_rows()
         if brought is not None:
@@ -277,7 +284,7 @@ class Session:
                     check=may_act,
                     tick=self._tick,
                 )
-            outcome = Outcome(run_id, passage.finish(), self._opening)
+            outcome = Outcome(run_id, passage.finish(), self._opening, self._found)
         finally:
             self.told = passage.told
             passage.close()
@@ -406,7 +413,7 @@ class Session:
                 shared,
                 run_id=run_id,
                 digest=bytes.fromhex(self.reviewed.digest),
-                protocol=self._join.card,
+                protocol=join_card(self.reviewed.plan).id,
                 party_p=first,
                 party_q=second,
             )
@@ -424,13 +431,18 @@ class Session:
         if read is None:
             return None
         table = self._bring(read)
+        if self._match is not None:
+            pairing.prepare(self._match)
+            return pairing.persons(read, self._match, table)
         own = prf.Stream(self._seed)
         if isinstance(self._shape, shared_join.Shape):
             to_left = self._role.startswith("left")
             return prepare.left_rows(plan, table, own) if to_left else prepare.right_rows(plan, table, own)
+        if self._shape is None:
+            raise InternalError("internal.bug", where="a plan of no kind")
         if self._role == "a":
-            return prepare.rows_of_a(read, self._join, self._shape, table, own)
-        return prepare.people_of_b(read, self._join, self._shape, table, own)
+            return prepare.rows_of_a(read, plan.join, self._shape, table, own)
+        return prepare.people_of_b(read, plan.join, self._shape, table, own)
 
     def _play(
         self,
@@ -440,10 +452,15 @@ class Session:
         run_id: bytes,
     ) -> Role[None]:
         plan = self.reviewed.plan
+        if self._match is not None:
+            own = brought if isinstance(brought, pairing.Persons) else None
+            tied = Binding(digest=bytes.fromhex(self.reviewed.digest), run_id=run_id)
+            self._found = yield from pairing.play(plan, self._match, self._role, own, tied, self._own_entropy)
+            return
         if isinstance(self._shape, shared_join.Shape):
             yield from self._play_shared(self._shape, keys, brought, noise, run_id[: shared_join.HASH_BYTES])
             return
-        if isinstance(brought, shared_join.LeftRows | shared_join.RightRows):
+        if isinstance(brought, shared_join.LeftRows | shared_join.RightRows | pairing.Persons):
             raise InternalError("internal.bug", where="rows of another protocol")
         rows, safe = prepare.rows_shape(plan.join), plan.protection
         on_rows: helper_join.OnRows | None = None
@@ -510,7 +527,7 @@ class Session:
         """The join alone; what is returned is this party's share of the sums, where another protocol takes it over."""
         if brought is None and self._role != "helper":
             raise InternalError("internal.bug", where="a party without rows plays an input role")
-        if isinstance(self._shape, shared_join.Shape):
+        if self._shape is None or isinstance(self._shape, shared_join.Shape):
             raise InternalError("internal.bug", where="a join with a helper of tables of many holders")
         if isinstance(self._shape, star_join.Shape):
             return (yield from self._play_star(self._shape, keys, brought, noise, on_rows))

@@ -10,10 +10,10 @@ from pets.spec import program as programs
 from pets.spec.cards import Card, load_cards
 from pets.spec.handover import Cards, joined
 from pets.spec.ir import HelperJoin, Match, Open, Plan, Protect
-from pets.spec.pairing import WAYS
 from pets.spec.program import Program
 from pets.spec.repeated import BESIDE, HOLDERS
 from pets.spec.term import OWN, OWN_COLUMNS, parse_term
+from pets.spec.ways import WAYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,9 @@ def _match_numbers(match: Match) -> dict[str, int]:
     names = cards[match.card].names(dict(match.public))
     if not match.handed_by:
         return names
-    return handover.numbers(names, cards[match.handed_by].names({"rows": handed_rows(match), "words": handed_words(match)}))
+    return handover.numbers(
+        names, cards[match.handed_by].names({"rows": handed_rows(match), "words": handed_words(match)})
+    )
 
 
 def handed_rows(match: Match) -> int:
@@ -200,7 +202,10 @@ def forecast(plan: Plan, cards: Mapping[str, Card]) -> Forecast:
 
 def _of_match(plan: Plan, match: Match, cards: Mapping[str, Card]) -> Forecast:
     own, names = cards[match.card], join_numbers(plan)
-    size, rounds = own.cost.bytes.evaluate(names), own.cost.rounds.evaluate(names) + own.cost.hello_rounds.evaluate(names)
+    size, rounds = (
+        own.cost.bytes.evaluate(names),
+        own.cost.rounds.evaluate(names) + own.cost.hello_rounds.evaluate(names),
+    )
     if match.handed_by:
         handed = cards[match.handed_by]
         size += handed.cost.bytes.evaluate(names)

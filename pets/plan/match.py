@@ -13,13 +13,14 @@ from pets.spec.canonical import spec_digest
 from pets.spec.cards import load_cards
 from pets.spec.ir import Dimension, Factor, Match, Open, Plan, Read
 from pets.spec.model import Dataset, Spec
-from pets.spec.pairing import HANDED, WAYS, Pairing, Way, cast_of, id_words, protocol_of
+from pets.spec.pairing import Pairing, cast_of, id_words
 from pets.spec.query import ColumnRef
+from pets.spec.ways import HANDED, WAYS, Way, way_of
 
 
 def lower(spec: Spec, pairing: Pairing) -> Plan:
     """The plan of an intersection that its rules have let pass. Deterministic: every party gets the same digest."""
-    name = protocol_of(spec)
+    name = way_of(spec)
     way, cards = WAYS[name], load_cards()
     read_asks = _read(spec, pairing, pairing.asks, (), "persons_asked")
     read_of = _read(spec, pairing, pairing.other, pairing.columns, "persons_there")
@@ -33,6 +34,9 @@ def lower(spec: Spec, pairing: Pairing) -> Plan:
         of=read_of.out,
         roles=tuple(cast_of(spec, pairing, way).items()),
         columns=tuple(ref.column for ref in pairing.columns),
+        places=tuple(
+            spec.dataset(pairing.other).columns[name].places for factor in read_of.factors for name in factor.values
+        ),
         both=pairing.both,
         at_least=pairing.at_least,
         min_result=pairing.min_result,
@@ -125,6 +129,8 @@ def _wiring(plan: Plan, spec: Spec, pairing: Pairing) -> Iterator[tuple[str, obj
     yield "to", [opened.to, opened.of], [spec.result_party, match.out]
     yield "both", match.both, tables[1].party in spec.release.to and asked.psi == "intersection"
     yield "columns", [f"{tables[1].name}.{name}" for name in match.columns], list(asked.columns or ())
+    measures = [name for factor in plan.reads[1].factors for name in factor.values]
+    yield "places", list(match.places), [tables[1].columns[name].places for name in measures]
     yield "threshold", (match.at_least, match.min_result), (asked.at_least or 0, asked.min_result or 0)
     yield "handed", (match.handed_by, match.handed_version), ("", "") if way.opens else (HANDED, cards[HANDED].version)
     yield "identifiers", match.fixed_ids, tables[0].columns[tables[0].key].scheme == "nhs-number"
@@ -144,7 +150,11 @@ def _others(spec: Spec) -> list[str]:
 def _of_read(
     read: Read, table: Dataset, spec: Spec, pairing: Pairing, columns: tuple[str, ...]
 ) -> Iterator[tuple[str, object, object]]:
-    yield "rows", (read.max_rows, read.rows_per_person, read.truncate), (table.max_rows, table.rows_per_person, table.truncate)
+    yield (
+        "rows",
+        (read.max_rows, read.rows_per_person, read.truncate),
+        (table.max_rows, table.rows_per_person, table.truncate),
+    )
     yield "where", read.where, pairing.where(table.name)
     told = {name for factor in read.factors for name in factor.touches}
     told |= {name for dimension in read.dimensions for name in reads(dimension.column)}

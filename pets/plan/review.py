@@ -50,6 +50,11 @@ class Review:
     """What is asked for instead of a query: an intersection."""
 
     @property
+    def asked(self) -> Query | Pairing | None:
+        """What the specification asks for, a query or an intersection, if that is clear."""
+        return self.query if self.pairing is None else self.pairing
+
+    @property
     def accepted(self) -> bool:
         return self.verdict.accepted and self.plan is not None
 
@@ -72,7 +77,12 @@ class Review:
     def require(self) -> "Reviewed":
         """The accepted review. Raises: LeakError leak.refused with the first refusal."""
         self.verdict.require()
-        if (self.query is None and self.pairing is None) or self.plan is None or self.plan_digest is None or self.forecast is None:
+        if (
+            (self.query is None and self.pairing is None)
+            or self.plan is None
+            or self.plan_digest is None
+            or self.forecast is None
+        ):
             raise LeakError("leak.refused", rule="plan", problem="no plan", advice="check it", refusals=1)
         return Reviewed(
             self.spec, self.digest, self.query, self.plan, self.plan_digest, self.verdict, self.forecast, self.pairing
@@ -90,7 +100,7 @@ class Review:
 
 @dataclass(frozen=True, slots=True)
 class Reviewed:
-    """An accepted specification with its plan: the only thing that can be run. It asks a query or for an intersection."""
+    """An accepted specification with its plan: the only thing that can be run. It has a query, or a pairing."""
 
     spec: Spec
     digest: SpecDigest
@@ -100,6 +110,14 @@ class Reviewed:
     verdict: Verdict
     forecast: Forecast
     pairing: Pairing | None = None
+
+    @property
+    def asked(self) -> Query | Pairing:
+        """What runs: a query or an intersection."""
+        asked = self.query if self.pairing is None else self.pairing
+        if asked is None:
+            raise InternalError("internal.bug", where="a plan of nothing")
+        return asked
 
     @property
     def cards(self) -> str:

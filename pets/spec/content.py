@@ -18,7 +18,9 @@ KINDS: Mapping[str, str] = {"word": "words", "u32": "places", "point": "points",
 OWN_RANDOMNESS = frozenset({"offers", "choices", "seed", "vector", "asked", "products", "levels", "leaves", "read"})
 """Heads of a key that is all that a party draws for a run: of what no two of them share."""
 
-_WORDS = frozenset({"values", "local", "noise", "mask", "zero", "share", "part", "checks", "numbers", "computed", "outcome"})
+_WORDS = frozenset(
+    {"values", "local", "noise", "mask", "zero", "share", "part", "checks", "numbers", "computed", "outcome"}
+)
 
 COMPUTED = frozenset({"a.values", "b.values", "b.groups", MATCH})
 """What three parties compute on rows is made of: both sides' values beside each other; more roles if they are named."""

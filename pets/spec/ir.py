@@ -648,10 +648,11 @@ class Derive:
 class Match:
     """A private set intersection: which persons of ``asks`` are in ``of``, too, or how many, by the card's protocol.
 
-    ``asks``, ``of``: the ``Read`` steps of the two sets. ``roles``: who plays which role of the card. ``columns``: of
-    ``of``, those whose values come with each person in both, of the measures of its factors and then of its dimensions
-    taken together. ``both``: the holder of ``of`` learns which of its persons are in both, too. ``id_words``: words of
-    an identifier in the result; 0 if it has none. ``public``: the parameters of the card.
+    ``asks``, ``of``: the ``Read`` steps of the two sets. ``roles``: who plays which role of the card.
+    ``columns``: of ``of``, those whose values come with each person in both: the measures of its factors, which have so
+    many ``places`` after the point, and its dimensions, taken together.
+    ``both``: the holder of ``of`` learns which of its persons are in both, too.
+    ``id_words``: words of an identifier in the result; 0 if it has none. ``public``: the parameters of the card.
     ``handed_by``: the card by which the asker's server hands the outcome to the asker's own people; "" if the protocol
     opens it to the result party itself.
     """
@@ -664,6 +665,7 @@ class Match:
     of: str
     roles: tuple[tuple[str, PartyId], ...]
     columns: tuple[str, ...]
+    places: tuple[int, ...]
     both: bool
     at_least: int
     min_result: int

@@ -9,6 +9,7 @@ from typing import Final
 from pets.spec.cards import EVERYONE
 from pets.spec.model import Spec
 from pets.spec.query import Query
+from pets.spec.ways import way_of
 
 MODE_A: Final = "helper_join_a"
 MODE_B: Final = "helper_join_b"
@@ -42,6 +43,9 @@ def choice(spec: Spec) -> Choice:
     Mode A tells the helper match_count. So it is the one where that is declared, and mode B where it is not. Whether
     anything else is told is for the checkers to say, whichever protocol it is.
     """
+    if spec.computation.psi is not None:
+        named = spec.security.protocol is not None
+        return Choice(way_of(spec), "the specification names it" if named else "it gives what is asked for")
     if spec.security.protocol is not None:
         return Choice(spec.security.protocol, "the specification names it")
     if any(table.several for table in spec.datasets):

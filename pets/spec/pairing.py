@@ -3,53 +3,14 @@
 The counterpart of ``spec/query.py`` and ``spec/sql`` for computations that are no query.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from pets.errors import SpecError
 from pets.ids import PartyId
 from pets.spec.model import Computation, Dataset, PsiOutcome, Spec
 from pets.spec.query import ColumnRef, Predicate
 from pets.spec.sql import bind
-
-HANDED: Final = "psi_result"
-"""The card by which the asker's server hands the outcome to the asker's own people."""
-
-NHS_WORDS: Final = 2
-TEXT_WORDS: Final = 8
-"""Words of an identifier in a result: ten digits; text of at most 64 bytes, as sources take it (party/sources.py)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """What a protocol can do. ``asker``, ``other``, ``helper``: its roles; the last is empty without a helper.
-
-    ``sizes``: its public numbers for the two declared sizes. ``opens``: it opens the outcome to the result party, who
-    may be anybody but the helper; else the asker learns it. ``columns``, ``both``, ``least``: it can give columns of the
-    other dataset, tell both sides, and tell nothing below a least size.
-    """
-
-    outcome: PsiOutcome
-    asker: str
-    other: str
-    sizes: tuple[str, str]
-    helper: str = ""
-    opens: bool = False
-    columns: bool = False
-    both: bool = False
-    least: bool = False
-
-    @property
-    def roles(self) -> tuple[str, ...]:
-        return tuple(filter(None, (self.asker, self.other, self.helper)))
-
-
-WAYS: Final[Mapping[str, Way]] = {
-    "vole_psi": Way("intersection", "receiver", "sender", ("n_r", "n_s")),
-    "dh_psi_cardinality": Way("cardinality", "a", "b", ("n_a", "n_b")),
-}
-"""Protocols of intersections, by card; of each outcome the first is taken where none is named."""
+from pets.spec.ways import NHS_WORDS, TEXT_WORDS, Way
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +74,6 @@ def pairing_of(spec: Spec) -> Pairing:
     )
 
 
-def protocol_of(spec: Spec) -> str:
-    """The protocol that is named, or the first that can do what is asked, with a helper if there is one."""
-    if spec.security.protocol is not None:
-        return spec.security.protocol
-    helped = len(spec.computing) > 2
-    able = [name for name, way in WAYS.items() if way.outcome == spec.computation.psi]
-    fitting = [name for name in able if bool(WAYS[name].helper) == helped]
-    return (fitting or able or [""])[0]
-
-
 def cast_of(spec: Spec, pairing: Pairing, way: Way) -> dict[str, PartyId]:
     """Who plays which role of the card. Raises: ValueError if nobody, or more than one, is left for the helper."""
     asker, other = (spec.dataset(name).party for name in pairing.tables)
@@ -151,7 +102,7 @@ def _column(name: str, place: int, table: Dataset) -> ColumnRef:
 
 
 def _where(spec: Spec, first: Dataset, second: Dataset) -> tuple[Predicate | None, Predicate | None]:
-    """The conditions by table. The text is bound as the WHERE of a query over the two, and nothing else may be in it."""
+    """The conditions by table. The text is bound as the WHERE of a query over the two; nothing else may be in it."""
     text = f'SELECT COUNT(*) AS n FROM "{first.name}" JOIN "{second.name}"'
     text += f' ON "{first.name}"."{first.key}" = "{second.name}"."{second.key}"'
     if spec.computation.where is not None:
@@ -159,7 +110,7 @@ def _where(spec: Spec, first: Dataset, second: Dataset) -> tuple[Predicate | Non
     try:
         query = bind(spec.model_copy(update={"computation": Computation(sql=text)}))
     except SpecError as error:
-        said = {k: v.replace("computation.sql", "computation.where") if isinstance(v, str) else v for k, v in error.fields.items()}
+        said = {name: _placed(value) for name, value in error.fields.items()}
         if error.code.startswith("sql."):
             said.setdefault("path", "computation.where")
         raise SpecError(error.code, **said) from error
@@ -167,6 +118,10 @@ def _where(spec: Spec, first: Dataset, second: Dataset) -> tuple[Predicate | Non
         problem = "is no conjunction of conditions on one dataset each"
         raise _field("computation.where", problem, "join conditions with AND, each on columns of one of the datasets")
     return query.where(first.name), query.where(second.name)
+
+
+def _placed(value: object) -> object:
+    return value.replace("computation.sql", "computation.where") if isinstance(value, str) else value
 
 
 def _field(path: str, problem: str, advice: str) -> SpecError:

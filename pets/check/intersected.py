@@ -1,0 +1,431 @@
+"""The report on an intersection: what is found out, who learns it, how, and where the protection ends.
+
+The counterparts of minute.py, learned.py and computed.py for two sets of persons; report.py puts them in their places.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from pets.check import matched
+from pets.check.blocks import (
+    Block,
+    Code,
+    Flow,
+    Grid,
+    Pairs,
+    Picture,
+    Points,
+    Section,
+    Text,
+    duration,
+    listed,
+    plural,
+    size,
+)
+from pets.check.checked import Checked, Message, full_name
+from pets.check.declared import Declared, Named
+from pets.check.labels import Coalition, Fact, Mark, strongest
+from pets.ids import PartyId
+from pets.spec.cards import EVERYONE, Card
+from pets.spec.ir import Match
+from pets.spec.joins import choice
+from pets.spec.model import Spec
+from pets.spec.pairing import Pairing
+from pets.spec.predicate import columns_of, worded
+from pets.spec.ways import WAYS, Way, way_of
+
+_UNPROTECTED: Final = (
+    "The question, the declared sizes, the times of messages. Whether persons on a list are real: who makes persons up "
+    "learns whether they are there. See “What could still go wrong”."
+)
+
+
+def sets_of(review: Checked) -> tuple[Pairing, str, str]:
+    """What is asked, and who holds the asker's dataset and the other one."""
+    assert review.pairing is not None
+    asks, other = (review.spec.dataset(name).party for name in review.pairing.tables)
+    return review.pairing, asks, other
+
+
+# -- in one minute ----------------------------------------------------------------------------------------------------
+
+
+def computed(review: Checked) -> str:
+    """What is found out, in a sentence or two."""
+    pairing, _, _ = sets_of(review)
+    rows = "".join(
+        f" Of {name} only rows count where {worded(where)}."
+        for name in pairing.tables
+        if (where := pairing.where(name)) is not None
+    )
+    asks, other = pairing.tables
+    match pairing.outcome:
+        case "intersection":
+            brought = f" With each comes {listed(map(str, pairing.columns))}." if pairing.columns else ""
+            return f"Which persons of {asks} are in {other}, too: a list of single persons.{brought}{rows}"
+        case "cardinality":
+            least = f" It is not told if it is below {pairing.min_result:,}." if pairing.min_result else ""
+            return f"How many persons of {asks} are in {other}, too: one exact number.{least}{rows}"
+        case _:
+            return f"Whether at least {pairing.at_least:,} persons of {asks} are in {other}, too: yes or no.{rows}"
+
+
+def minute(review: Checked) -> Iterator[tuple[str, str]]:
+    """The questions of the box whose answers are of intersections, in their order; the others come after these."""
+    spec, (pairing, _, _) = review.spec, sets_of(review)
+    yield "What is computed?", computed(review)
+    brings = " ".join(
+        f"{full_name(spec, table.party)}: person ids of {table.name}, of up to {table.max_rows:,} persons."
+        for table in (spec.dataset(name) for name in pairing.tables)
+    )
+    yield "Who brings what?", f"{brings} No record leaves its holder in readable form."
+    yield "Who gets what?", _gets(review)
+    helper = _helper(review)
+    if helper is not None:
+        yield "What does the helper see?", f"{full_name(spec, helper)}: {_helper_sees(review)}"
+    yield "Who could cheat?", _cheats(review)
+    yield "What is not protected?", _UNPROTECTED
+
+
+def price(review: Checked) -> str:
+    """What it costs in privacy: there is no noise that would bound it."""
+    if review.spec.computation.psi == "intersection":
+        return "It is exact and about single persons: each of them is known to the recipient as being in both."
+    return "It is exact, with no noise: who knows all but one of the persons may learn whether that one is in both."
+
+
+def _gets(review: Checked) -> str:
+    spec, (pairing, asks, other) = review.spec, sets_of(review)
+    what = {"intersection": "that list", "cardinality": "that number", "threshold": "that answer"}[pairing.outcome]
+    out = [f"{full_name(spec, spec.result_party)}: {what}."]
+    if pairing.both:
+        out.append(f"{full_name(spec, other)}: which of its own persons are on it.")
+    if pairing.outcome == "intersection" and not pairing.both:
+        out.append(f"{full_name(spec, other)} does not learn who is on it, nor how many are.")
+    elif not pairing.both:
+        told = {asks, other} - set(spec.release.to)
+        out.append(f"{listed(sorted(told))} learns no number." if told else "")
+    out.append("All know the declared sizes.")
+    return " ".join(filter(None, out))
+
+
+def _helper(review: Checked) -> PartyId | None:
+    way = WAYS.get(way_of(review.spec))
+    match = None if review.plan is None else review.plan.match
+    return match.party(way.helper) if way is not None and way.helper and match is not None else None
+
+
+def _helper_sees(review: Checked) -> str:
+    sees = "codes for person ids, and cannot read them."
+    rows = {row.kind: row for row in review.verdict.matrix.rows}
+    helper = _helper(review)
+    if helper is not None and "count" in rows and rows["count"].cells[helper] is Mark.NOISED:
+        return f"{sees} It learns how many match only with noise."
+    return f"{sees} It does not learn how many match."
+
+
+def _cheats(review: Checked) -> str:
+    spec, (_, asks, other) = review.spec, sets_of(review)
+    beyond = [c for c in review.verdict.matrix.columns if c.beyond_model]
+    pairs = [f"{' with '.join(c.parties)}" for c in beyond if set(c.parties) != {asks, other}]
+    told = f"Together {asks} and {other} know both sets."
+    if pairs:
+        told += f" {listed(pairs)} could find out who is in both sets."
+    if spec.security.adversary == "malicious":
+        return f"No party can read the other's set, whatever its software does. {told}"
+    return (
+        f"No party that keeps to the protocol can read the other's set. {told} A party whose software is changed "
+        "could learn more: the protocol does not withstand that."
+    )
+
+
+# -- who learns what --------------------------------------------------------------------------------------------------
+
+
+def told(review: Checked, column: Coalition) -> tuple[str, ...]:
+    """The matrix column of one party in sentences, strongest marks first."""
+    matrix, spec = review.verdict.matrix, review.spec
+    party, label = column.parties[0], column.label
+    rows = {(row.kind, row.value): row.cells[label] for row in matrix.rows}
+    own = [d.name for d in spec.datasets if party in d.parties]
+    out = [f"Keeps its own records of {listed(own)} and sees them, as before."] if own else []
+    seen = [v for (kind, v), mark in rows.items() if kind == "column" and mark is Mark.MATCHED]
+    if any(kind == "membership" and mark is Mark.VISIBLE for (kind, _), mark in rows.items()):
+        of = f" Of these it sees {listed(seen)}." if seen else ""
+        out.append(f"Learns which persons are in both datasets, and nothing of any other person.{of}")
+    counted = next((mark for (kind, _), mark in rows.items() if kind == "count"), Mark.NEVER)
+    if counted is Mark.SIZE and not any(kind == "membership" and m is Mark.VISIBLE for (kind, _), m in rows.items()):
+        out.append("Learns how many persons are in both datasets, exactly, and not which.")
+    elif counted is Mark.NOISED:
+        out.append("Learns how many persons are in both datasets, with noise.")
+    elif counted is Mark.NEVER or counted is Mark.HELD:
+        out.append("Learns neither who is in both datasets nor how many are.")
+    out.append("Knows the declared greatest number of persons of each dataset. Never the true number of another's.")
+    codes = [v for (kind, v), mark in rows.items() if kind == "tags" and mark is Mark.HELD]
+    if codes:
+        out.append(f"Holds, and cannot read: codes for {listed(v.removesuffix(' as tags') for v in codes)}.")
+    if never := [v for (kind, v), mark in rows.items() if kind == "column" and mark is Mark.NEVER]:
+        out.append(f"Never has, in any form: {listed(never)}.")
+    return tuple(out)
+
+
+def declared(review: Checked) -> Declared | None:
+    """Hold what is computed against what is declared, item by item; None if it is not clear who plays which role."""
+    spec, pairing, matrix = review.spec, review.pairing, review.verdict.matrix
+    card = review.cards.get(way_of(spec))
+    if pairing is None or not matrix.columns or card is None:
+        return None
+    about = matched.about(spec, pairing)
+    allowed = matched.declared(about, spec)
+    items = [_named(about, card, allowed, spec, who, facts) for who, facts in _by_learner(about, card)]
+    cells, bare = 0, []
+    for column in matrix.columns:
+        if column.beyond_model:
+            continue
+        known = matched.knowledge(about, card, allowed, frozenset(column.parties))
+        for row in matrix.rows:
+            cells += 1
+            least = next((mark for item, mark in known.items() if tuple(item) == (row.kind, row.value)), Mark.NEVER)
+            if row.cells[column.label].rank > least.rank:
+                bare.append(f"{column.label}: {row.value}, {row.cells[column.label].value}")
+    return Declared(tuple(items), cells, tuple(bare))
+
+
+def _by_learner(about: matched.About, card: Card) -> Iterator[tuple[tuple[str, ...], list[Fact]]]:
+    """The facts of the card: sizes of everyone together, and what each learns by itself."""
+    facts = matched.facts(about, card)
+    sizes = [fact for fact in facts if fact.item.kind == "size"]
+    if sizes:
+        yield (EVERYONE,), sizes
+    for fact in facts:
+        if fact.item.kind != "size" and matched.within_model(about, card, fact.learner):
+            yield tuple(party for party in about.parties if party in fact.learner), [fact]
+
+
+def _named(
+    about: matched.About, card: Card, allowed: tuple[Fact, ...], spec: Spec, who: tuple[str, ...], facts: list[Fact]
+) -> Named:
+    places = []
+    for place, entry in enumerate(spec.security.leakage):
+        if (entry.item == "row_count") == (facts[0].item.kind == "size") and entry.learner in who:
+            places.append(f"security.leakage[{place}]")
+    if facts[0].item.kind != "size" and set(who) <= set(spec.release.to):
+        places.insert(0, "release.to, computation")
+    known = {fact: matched.knowledge(about, card, allowed, fact.learner).get(fact.item, Mark.NEVER) for fact in facts}
+    return Named(
+        who,
+        "row_count" if facts[0].item.kind == "size" else facts[0].item.kind,
+        "the declared greatest number of persons of each dataset, never the true number"
+        if facts[0].item.kind == "size"
+        else facts[0].item.value,
+        "protocol" if facts[0].item.kind == "size" else "release",
+        strongest(fact.grade.mark for fact in facts),
+        min(known.values(), key=lambda mark: mark.rank),
+        tuple(places),
+    )
+
+
+def limits(review: Checked) -> Section:
+    """Where the protection ends."""
+    spec, (pairing, asks, other) = review.spec, sets_of(review)
+    card = review.cards.get(way_of(spec))
+    points = [
+        "The question itself. Everyone named here can read this specification.",
+        "The declared sizes, and when and how much is sent. The network sees that too. No person can be read off it.",
+        f"Made-up persons. {asks} may list any {spec.dataset(pairing.asks).max_rows:,} ids. The protocol cannot see "
+        "whether they are ids of its own persons.",
+        "Repetition. Two runs with lists that differ in one person tell about that person. Runs are counted, and each "
+        "server holds a run against those before it.",
+        "Availability. Any party can refuse or stop a run. The other may then have nothing.",
+    ]
+    if card is not None and card.adversary.behaviour == "semi-honest":
+        points.insert(
+            3,
+            "Changed software. A party whose software departs from the protocol can spoil the outcome, and could learn "
+            "more than it should. A protocol against malicious parties withstands that."
+            if not _helper(review)
+            else "Changed software. A party whose software departs from the protocol can spoil the outcome.",
+        )
+    if card is not None and card.adversary.behaviour == "malicious":
+        points.insert(
+            3,
+            "False sets. Protection from malicious parties means that neither can read the other's set or change the "
+            "outcome unseen. It does not mean that a set is true: each may bring persons that it made up.",
+        )
+    if pairing.outcome == "intersection":
+        points.append(f"What {spec.result_party} does with the list. It knows these persons by their ids from then on.")
+    if card is not None and "not independently reviewed" in card.status:
+        points.append("Errors in the protocol's own proof: parts of it are our design and not reviewed independently.")
+    blocks: list[Block] = [Points("What is not protected", tuple(points), "warn")]
+    lines = [f"{asks} and {other}: both datasets, as holders who show each other their records always can."]
+    roles = {} if review.plan is None or review.plan.match is None else dict(review.plan.match.roles)
+    for entry in card.learns if card is not None else ():
+        parties = [roles[role] for role in entry.who if role in roles]
+        if entry.beyond_model and len(parties) > 1:
+            lines.append(f"{listed(parties)}: {entry.sentence}.")
+    blocks.append(Points("What working together would reveal", tuple(lines), "bad"))
+    return Section("limits", "What could still go wrong", "Where does the protection end?", tuple(blocks), within=True)
+
+
+# -- safe settings, safe outputs --------------------------------------------------------------------------------------
+
+
+def settings(review: Checked) -> Section:
+    """How it is found out, and what is sent to whom."""
+    spec, forecast = review.spec, review.forecast
+    card, way = review.cards.get(way_of(spec)), WAYS.get(way_of(spec))
+    match = None if review.plan is None else review.plan.match
+    blocks: list[Block] = []
+    if match is not None and way is not None and forecast is not None:
+        blocks.append(_picture(review, match, way))
+    doing = "looking at all it gets" if spec.security.adversary == "semi-honest" else "doing whatever it likes"
+    pairs = [("Protects from", f"any one party, {doing} ({spec.security.adversary})")]
+    if card is not None:
+        pairs = [
+            ("Protocol", f"{card.title} ({card.id}, version {card.version})"),
+            ("Why this one", choice(spec).why),
+            ("Its status", card.status),
+            *pairs,
+            ("What it does", card.functionality),
+            ("Wrong result", f"by chance, at most once in {card.cost.wrong_result.replace('2^-', '2^')} runs"),
+            ("Sources", "; ".join(card.source)),
+        ]
+    if match is not None:
+        pairs.append(("Roles", ", ".join(f"{role}: {party}" for role, party in match.roles)))
+    if forecast is not None:
+        pairs.append(("Cost of a run", f"{size(forecast.size)} in {forecast.rounds} rounds"))
+        said = "; ".join(f"about {duration(ms)} with {where}" for where, ms in forecast.times)
+        pairs.append(("Time of a run", f"{said}. Once the kernels are compiled; the true time may be half or double"))
+    blocks.append(Pairs(tuple(pairs)))
+    if match is not None and forecast is not None:
+        inside = {
+            message.label: _inside(message.element, message.carries, spec) for message in _messages(review, match)
+        }
+        blocks.append(
+            Grid(
+                "Every message of a run. A server sends nothing else, and takes nothing else.",
+                ("Message", "Round", "From", "To", "What is inside", "Size"),
+                tuple(
+                    (m.label, str(m.round), m.sender, _receiver(m, spec), inside[m.label], size(m.size))
+                    for m in forecast.messages
+                    if m.size
+                ),
+                numbers=frozenset({5}),
+            )
+        )
+    return Section("settings", "Safe settings", "How is it computed, and what is sent to whom?", tuple(blocks))
+
+
+def _receiver(message: Message, spec: Spec) -> str:
+    """The result party's people are told apart from its server where one sends to the other."""
+    return (
+        f"{message.receiver}'s people" if message.sender == message.receiver == spec.result_party else message.receiver
+    )
+
+
+def _messages(review: Checked, match: Match) -> Iterator["_Sent"]:
+    for name in filter(None, (match.card, match.handed_by)):
+        for message in review.cards[name].messages:
+            yield _Sent(message.label, message.element, message.carries)
+
+
+class _Sent:
+    """Of a message what its words depend on."""
+
+    def __init__(self, label: str, element: str, carries: tuple[str, ...]) -> None:
+        self.label, self.element, self.carries = label, element, carries
+
+
+def _inside(element: str, carries: tuple[str, ...], spec: Spec) -> str:
+    """What a message holds, in words, from what its card says it carries."""
+    if carries == ("match",) and element == "word":
+        return "the outcome, and rows of nothing up to the declared number"
+    if any(item.endswith(".values") for item in carries):
+        return "what comes with persons, each under a key that only who has that person can make"
+    if any(item.endswith(".key") for item in carries):
+        if element == "field":
+            return "a table of person ids under a vector of random numbers that the receiver does not have"
+        return "codes in place of person ids, under a key that the receiver does not have"
+    if "match" in carries:
+        return "which of the receiver's own codes were found"
+    return "random numbers: keys and masks"
+
+
+def _picture(review: Checked, match: Match, way: Way) -> Picture:
+    """Two boxes, or three; what goes from a server to its own people is no arrow between parties."""
+    spec, forecast = review.spec, review.forecast
+    assert forecast is not None
+    places = {way.asker: "a", way.other: "b", way.helper: "helper"}
+    gets = {"intersection": "gets the list", "cardinality": "gets the number", "threshold": "gets the answer"}
+    boxes = []
+    for role, party in match.roles:
+        what = "brings no records" if role == way.helper else "keeps its records"
+        if party in spec.release.to:
+            what += f", {gets[match.outcome]}"
+        boxes.append((places[role], party, what))
+    if spec.result_party not in dict(match.roles).values():
+        boxes.append(("result", spec.result_party, gets[match.outcome]))
+    flows: dict[tuple[PartyId, PartyId], int] = {}
+    for message in forecast.messages:
+        if message.sender != message.receiver and message.size:
+            way_ = (message.sender, message.receiver)
+            flows[way_] = flows.get(way_, 0) + message.size
+    return Picture(
+        "Who sends what to whom in one run. Records stay where they are.",
+        tuple(boxes),
+        tuple(Flow(sender, receiver, total, "codes for ids") for (sender, receiver), total in flows.items()),
+    )
+
+
+def outputs(review: Checked) -> Section:
+    """What is released, and what that means."""
+    spec, (pairing, _, _) = review.spec, sets_of(review)
+    asked = spec.computation.model_dump(exclude_none=True)
+    text = "\n".join(f"{name} = {_toml(value)}" for name, value in asked.items())
+    blocks: list[Block] = [Code("The computation, as signed", text), Text(computed(review))]
+    if pairing.outcome == "intersection":
+        rows = [(spec.dataset(pairing.asks).key, f"the id, as {pairing.asks} has it")]
+        rows += [(ref.column, f"as {pairing.other} has it") for ref in pairing.columns]
+        blocks.append(
+            Grid("Columns of the list. One row for each person in both.", ("Column", "What it is"), tuple(rows))
+        )
+        most = min(spec.dataset(name).max_rows for name in pairing.tables)
+        points = [
+            f"At most {plural(most, 'person')} in all.",
+            "It is personal data: purpose, legal ground and notices above have to cover it.",
+            "There is no noise and no minimum: a list of one person is a list of that person.",
+        ]
+        blocks.append(Points("What the recipient gets", tuple(points), "warn"))
+    elif not pairing.min_result and pairing.outcome == "cardinality":
+        blocks.append(
+            Points(
+                "What the recipient gets",
+                (
+                    "An exact number, however small: 0 and 1 are told like any other.",
+                    "Where that is too much, a protocol with a helper can hold it back below a least number, and a "
+                    "query with COUNT(DISTINCT id) can add noise.",
+                ),
+                "warn",
+            )
+        )
+    return Section("outputs", "Safe outputs", "What is released, and how is it protected?", tuple(blocks))
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(f'"{each}"' for each in value) + "]"
+    return str(value) if isinstance(value, int) else f'"{value}"'
+
+
+def use(review: Checked, dataset: str, name: str) -> str:
+    """What a column is used for, in a few words."""
+    pairing, _, _ = sets_of(review)
+    if dataset not in pairing.tables:
+        return "nothing"
+    uses = ["find the same person"] if name == review.spec.dataset(dataset).key else []
+    if any((ref.dataset, ref.column) == (dataset, name) for ref in pairing.columns):
+        uses.append("come with each person in both")
+    where = pairing.where(dataset)
+    if where is not None and name in columns_of(where):
+        uses.append("choose rows, at its holder")
+    return listed(uses) or "nothing"
