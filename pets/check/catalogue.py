@@ -1,7 +1,7 @@
 """The rules on specifications as a page: ``docs/rules/catalogue.md``, made by ``python -m pets.check.catalogue``."""
 
-from pets.check import flow
-from pets.check.rules import RULES
+from pets.check import flow, pairs
+from pets.check.rules import GENERAL, RULES
 
 __all__ = ["catalogue"]
 
@@ -16,12 +16,26 @@ that it refuses ([`tests/check/`](../../tests/check/)).
 |---|---|---|
 """
 
+PAIRS = """
+## Intersections
+
+Specifications that ask for an intersection and not for a query are held against these, and against those of the rules
+above that look at no query: {general}.
+
+| id | severity | rule |
+|---|---|---|
+"""
+
 
 def catalogue() -> str:
     """The page. The rules of ``flow`` and of the modules it names are registered when they are imported."""
     assert flow.PARTS
     lines = [f"| `{each.id}` | {each.severity} | {_first(each.check.__doc__ or '')} |" for each in RULES.values()]
-    return HEAD + "\n".join(lines) + "\n"
+    of_pairs = [
+        f"| `{each.id}` | {each.severity} | {_first(each.check.__doc__ or '')} |" for each in pairs.RULES.values()
+    ]
+    general = ", ".join(f"`{id}`" for id in GENERAL)
+    return HEAD + "\n".join(lines) + "\n" + PAIRS.format(general=general) + "\n".join(of_pairs) + "\n"
 
 
 def _first(doc: str) -> str:

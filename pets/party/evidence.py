@@ -66,7 +66,7 @@ class SentMessage(Model):
 
     label: Text
     column: Annotated[int, Field(ge=0)]
-    to: PartyName
+    to: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}(:result)?$")]
     bytes: Annotated[int, Field(ge=0)]
     sha256: Digest
 
@@ -132,6 +132,12 @@ class Receipt(Model):
     def shares_for(self, party: str) -> tuple[SentMessage, ...]:
         """What the signer sent to one party, in the order of its share file."""
         return tuple(message for message in self.sent if message.to == party)
+
+
+def people_of(spec: Spec) -> str:
+    """How receipts call the client that opens the table: the result party, told apart from its server if it has one."""
+    to = spec.result_party
+    return f"{to}:result" if to in spec.servers else to
 
 
 @dataclass(frozen=True, slots=True)
@@ -421,7 +427,7 @@ def _shares(folder: Path, spec: Spec, receipts: Mapping[PartyId, Receipt]) -> di
     """The share files are what their senders signed, column after column."""
     shares: dict[PartyId, bytes] = {}
     for party, receipt in receipts.items():
-        messages = receipt.shares_for(spec.result_party)
+        messages = receipt.shares_for(people_of(spec))
         path = folder / "shares" / f"{party}.bin"
         if not messages:
             continue

@@ -1,8 +1,9 @@
 """The hello round: every participant says what it is about to run, and the run id binds all of it (protocols.md 0.3).
 
 A hello is canonical JSON: digests of specification, plan, cards and dummy table, of the older specification whose
-approvals cover this one (empty if it has its own), the software version, 16 fresh random bytes, and an ephemeral X25519
-public key for each other computing party. ``run_id`` is the SHA-256 over all hellos, length-prefixed, in party order,
+approvals cover this one (empty if it has its own), the software version, 16 fresh random bytes, an ephemeral X25519
+public key for each other computing party, and the commitments to the datasets that this party brings: so what it reads
+is fixed before the first message, and the run id says to what. ``run_id`` is the SHA-256 over all hellos, length-prefixed, in party order,
 the result party last. Who sent a hello is what the certificate says.
 """
 
@@ -10,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pets import __version__
 from pets.errors import PeerError, RunError
@@ -25,7 +26,7 @@ RESULT_ENDPOINT = "result"
 
 MAX_BYTES = 1 << 16
 _HEX = re.compile(r"[0-9a-f]*")
-_FIELDS = ("cards", "cover", "dummies", "keys", "pets", "plan", "random", "software", "spec")
+_FIELDS = ("cards", "cover", "dummies", "keys", "pets", "plan", "random", "sets", "software", "spec")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +49,14 @@ class Hello:
     agreed: Agreed
     keys: Mapping[PartyId, bytes]
     body: bytes
+    sets: Mapping[str, str] = field(default_factory=dict)
+    """By dataset, the commitment to the rows that this party will read (party/snapshot.py)."""
 
 
-def make(agreed: Agreed, random: bytes, keys: Mapping[PartyId, bytes]) -> Hello:
-    """Make a hello from 16 fresh random bytes and this participant's public keys, one for each computing peer."""
+def make(
+    agreed: Agreed, random: bytes, keys: Mapping[PartyId, bytes], sets: Mapping[str, str] | None = None
+) -> Hello:
+    """Make a hello from 16 fresh random bytes, this participant's public keys, one for each computing peer, and sets."""
     if len(random) != 16:
         raise ValueError("a hello needs 16 random bytes")
     body = canonical(
@@ -65,9 +70,10 @@ def make(agreed: Agreed, random: bytes, keys: Mapping[PartyId, bytes]) -> Hello:
             "cover": agreed.cover or "",
             "random": random.hex(),
             "keys": {peer: key.hex() for peer, key in keys.items()},
+            "sets": dict(sets or {}),
         }
     )
-    return Hello(agreed, dict(keys), body)
+    return Hello(agreed, dict(keys), body, dict(sets or {}))
 
 
 def read(body: bytes, *, peer: str) -> Hello:
@@ -92,6 +98,9 @@ def read(body: bytes, *, peer: str) -> Hello:
         keys = {PartyId(name): bytes.fromhex(key) for name, key in fields["keys"].items()}
         if any(len(key) != 32 for key in keys.values()):
             raise ValueError
+        sets = dict(fields["sets"])
+        if not all(isinstance(said, str) and len(said) == 64 and _HEX.fullmatch(said) for said in sets.values()):
+            raise ValueError
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise PeerError("peer.hello", peer=peer) from error
     agreed = Agreed(
@@ -102,7 +111,7 @@ def read(body: bytes, *, peer: str) -> Hello:
         fields["software"],
         SpecDigest(fields["cover"]) if fields["cover"] else None,
     )
-    return Hello(agreed, keys, body)
+    return Hello(agreed, keys, body, sets)
 
 
 def compare(own: Agreed, other: Agreed, *, peer: str) -> None:

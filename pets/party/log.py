@@ -32,7 +32,7 @@ ENTRIES: Final[Mapping[str, frozenset[str]]] = {
     "snapshot.refused": frozenset({"digest", "dataset", "code"}),
     "run.started": frozenset({"handle", "digest", "caller", "number", "cover", "envelopes"}),
     "run.refused": frozenset({"handle", "digest", "caller", "code"}),
-    "run.agreed": frozenset({"handle", "run", "digest", "plan", "cards", "cover"}),
+    "run.agreed": frozenset({"handle", "run", "digest", "plan", "cards", "cover", "sets"}),
     "run.step": frozenset({"handle", "step"}),
     "run.sent": frozenset({"handle", "run", "receipt", "opening"}),
     "run.finished": frozenset({"handle", "run", "receipt", "opening"}),

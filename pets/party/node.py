@@ -373,6 +373,7 @@ class PartyNode:
             run_s=self._settings.run_s,
             tick=run.events.step,
             cover=None if approved.covering is None else approved.signed,
+            sets={name: entry.commitment for name, entry in frozen.items()},
             check=lambda: self._still(approved),
             agreed=lambda run_id: self._agreed(run, stored, reviewed, approved, run_id),
         )
@@ -410,6 +411,7 @@ class PartyNode:
             digest=reviewed.digest,
             plan=reviewed.plan_digest,
             cards=reviewed.cards,
+            sets=run.session.sets,
             **({} if approved.covering is None else {"cover": approved.signed}),
         )
 
@@ -484,7 +486,7 @@ class PartyNode:
         started: str,
         outcome: session.Outcome,
     ) -> bytes:
-        to = {session.result_endpoint(reviewed): reviewed.spec.result_party}
+        to = {session.result_endpoint(reviewed): evidence.people_of(reviewed.spec)}
         statement = evidence.build_receipt(
             party=self.party,
             spec=reviewed.digest,

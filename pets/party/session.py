@@ -110,7 +110,7 @@ def to_agree(
 
 
 class Session:
-    """A run at a computing party, from its hello to its last message.
+    """A run at a computing party, from its hello to its last message. ``sets``: commitments to what it will read.
 
     ``bring`` reads this party's rows for a step of the plan; the helper is never asked. ``hello_body`` can be handed
     out at once; ``take_hello`` and ``stop`` may be called by any thread; ``run`` is called once. ``agreed`` is called
@@ -134,6 +134,7 @@ class Session:
         run_s: float,
         tick: Tick,
         cover: SpecDigest | None = None,
+        sets: Mapping[str, str] | None = None,
         check: Callable[[], None] = lambda: None,
         agreed: Callable[[bytes], None] = lambda run_id: None,
     ) -> None:
@@ -154,7 +155,10 @@ class Session:
         self._own_agreed = to_agree(reviewed, self._shape, cover)
         self._private = {peer: Secret(entropy(32)) for peer in self._peers}
         self._own_hello = hello.make(
-            self._own_agreed, entropy(16), {peer: prf.public_key(key) for peer, key in self._private.items()}
+            self._own_agreed,
+            entropy(16),
+            {peer: prf.public_key(key) for peer, key in self._private.items()},
+            sets,
         )
         self._seed = Secret(entropy(16))
         self._noise_seed = Secret(entropy(16))
@@ -178,6 +182,11 @@ class Session:
         return self._own_hello.body
 
     @property
+    def sets(self) -> dict[str, dict[str, str]]:
+        """To which rows the others have committed, by party and dataset: those whose hello is here."""
+        return {peer: dict(each.sets) for peer, each in self._hellos.items() if each.sets}
+
+    @property
     def step(self) -> str:
         """Label of the message at which this party stands; "" before the run has agreed."""
         return self._passage.step if self._passage is not None else ""
@@ -196,6 +205,9 @@ class Session:
         if peer not in self._peers:
             raise PeerError("peer.hello", peer=peer)
         read = self._read(body, peer, keys=peers_of(self.reviewed.spec, peer))
+        brings = {d.name for d in self.reviewed.spec.datasets if peer in d.parties}
+        if set(read.sets) != brings:
+            raise PeerError("peer.hello", peer=peer)
         with self._changed:
             if peer in self._hellos:
                 raise PeerError("peer.hello", peer=peer)

@@ -179,6 +179,7 @@ def run(reviewed: Reviewed, tables: Tables) -> Played:
             deadline_s=30.0,
             run_s=60.0,
             tick=lambda *_: None,
+            sets={d.name: "0" * 64 for d in reviewed.spec.datasets if party in d.parties},
         )
 
     def play(party: PartyId) -> None:

@@ -1,0 +1,176 @@
+"""Intersections from specification to table, in memory: against sets, with conditions, evidence and every refusal."""
+
+import random
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pets.client import Draft
+from pets.errors import ConfigError, LeakError, PetsError, ReceiptError, RunError
+from pets.local import LocalNetwork, local_network
+from pets.party.evidence import verify_evidence
+from pets.plan.review import review
+from pets.result import evidence_keys, recompute
+from pets.spec.parse import parse_toml
+
+PSI = ("intersection", "cardinality")
+
+
+def network(asks: pd.DataFrame, other: pd.DataFrame, **more: dict[str, pd.DataFrame]) -> LocalNetwork:
+    return local_network({"council": {"housing": asks}, "board": {"hospital": other}, **more})
+
+
+def people(ids: list[str], **columns: list[object]) -> pd.DataFrame:
+    return pd.DataFrame({"person": pd.Series(ids, dtype="string"), **columns})
+
+
+def found(net: LocalNetwork, draft: Draft) -> object:
+    frame = net.run(draft).to_pandas()
+    return list(frame["person"]) if "person" in frame else frame.iloc[0, 0]
+
+
+@pytest.mark.parametrize("psi", PSI)
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (40, 30, 12), (90, 7, 5), (5, 80, 0), (33, 33, 33)])
+def test_it_is_what_sets_say(psi: str, sizes: tuple[int, int, int]) -> None:
+    mine, theirs, both = sizes
+    draw = random.Random(repr((psi, sizes)))
+    ids = [f"p{draw.randrange(10**9):09}" for _ in range(mine + theirs - both)]
+    asks, other = ids[:mine], ids[mine - both :]
+    draw.shuffle(other)
+    net = network(people(asks), people(other))
+    got = found(net, net.draft(psi=psi, asks="housing"))
+    assert got == (sorted(set(asks) & set(other)) if psi == "intersection" else both)
+
+
+@pytest.mark.parametrize("psi", PSI)
+def test_a_person_with_several_rows_is_one_person(psi: str) -> None:
+    net = network(people(["a", "b", "b", "c", "c", "c"]), people(["b", "b", "c", "d", "d"]))
+    assert found(net, net.draft(psi=psi)) == (["b", "c"] if psi == "intersection" else 2)
+
+
+def test_conditions_choose_rows_at_their_holder() -> None:
+    asks = people(list("abcdef"), tenure=["rent", "own", "rent", "own", "rent", "rent"])
+    other = people(list("acdefz"), stay=[1, 5, 9, 2, 7, 7])
+    net = network(asks, other)
+    draft = net.draft(psi="intersection", asks="housing", where="housing.tenure = 'rent' AND hospital.stay >= 5")
+    assert found(net, draft) == ["c", "f"]
+    matrix = draft.check().verdict.matrix
+    assert matrix.mark("hospital.stay", "council").value == "M" and matrix.mark("housing.tenure", "board").value == "-"
+
+
+def test_numbers_of_ten_digits_keep_their_zeros() -> None:
+    asks, other = people(["0000000000", "9434765919", "4010232137"]), people(["4010232137", "0000000000"])
+    net = network(asks, other)
+    toml = net.draft(psi="intersection").toml.replace('scheme = "text"', 'scheme = "nhs-number"')
+    toml = toml.replace('normalise = ["nfc"]', 'normalise = ["strip-spaces"]')
+    assert list(net.run(toml).to_pandas()["person"]) == ["0000000000", "4010232137"]
+
+
+@pytest.mark.parametrize("psi", PSI)
+def test_the_evidence_gives_the_same_table_again(psi: str, tmp_path: Path) -> None:
+    net = network(people(list("abcd")), people(list("bdx")))
+    result = net.run(net.draft(psi=psi))
+    folder = result.save(tmp_path / "out.csv")
+    keys = evidence_keys(folder / "directory.toml")
+    lines = list(verify_evidence(folder, keys=keys, recompute=recompute(result.toml)))
+    assert any("result.csv" in line for line in lines)
+    share = folder / "shares" / "council.bin"
+    share.write_bytes(share.read_bytes()[:-1] + b"\1")
+    with pytest.raises(ReceiptError):
+        list(verify_evidence(folder, keys=keys, recompute=recompute(result.toml)))
+
+
+def test_a_holder_that_gets_a_table_can_verify_it(tmp_path: Path) -> None:
+    """What its server was sent is told apart from what its people were."""
+    net = network(people(list("abcd")), people(list("bdx")), helper={})
+    draft = net.draft("SELECT COUNT(*) AS n FROM housing JOIN hospital USING (person)", epsilon="100")
+    toml = draft.toml.replace('to = ["analyst"]', 'to = ["council"]')
+    toml = toml.replace('roles = ["input", "computing"]', 'roles = ["input", "computing", "result"]', 1)
+    start = toml.index('[[party]]\nname = "analyst"')
+    toml = toml[:start] + toml[toml.index("[[dataset]]") :]
+    result = net.run(toml)
+    folder = result.save(tmp_path / "out.csv")
+    keys = evidence_keys(folder / "directory.toml")
+    assert list(verify_evidence(folder, keys=keys, recompute=recompute(result.toml)))
+
+
+def test_what_is_sent_is_the_same_size_whoever_is_in_both() -> None:
+    def sizes(other: list[str]) -> list[tuple[str, int]]:
+        net = network(people(list("abcdefgh")), people(other))
+        net.run(net.draft(psi="intersection"), record=True)
+        return sorted((repr(sent.slot), len(sent.body)) for sent in net._wires.transcript)
+
+    assert sizes(list("abcdefgh")) == sizes(list("stuvwxyz"))
+
+
+def test_two_runs_share_nothing_on_the_wire() -> None:
+    net = network(people(list("abcdefgh")), people(list("abcdxyzw")))
+    draft = net.draft(psi="cardinality", max_runs=2)
+    bodies = []
+    for _ in range(2):
+        net.run(draft, record=True)
+        bodies.append({bytes(sent.body) for sent in net._wires.transcript if not sent.to.endswith(":result")})
+    assert not bodies[0] & bodies[1]
+
+
+def test_more_rows_a_person_than_declared_are_refused_at_their_holder() -> None:
+    net = network(people(["a", "a", "b"]), people(["b"]))
+    toml = net.draft(psi="cardinality").toml.replace("max_rows_per_person = 2", "max_rows_per_person = 1")
+    with pytest.raises(PetsError) as refused:
+        net.run(toml)
+    assert "source" in refused.value.code or "run.ended" in refused.value.code
+
+
+def test_an_oversized_set_is_refused_at_its_holder() -> None:
+    net = network(people(list("abcde")), people(["b"]))
+    toml = net.draft(psi="cardinality").toml.replace("max_rows = 5", "max_rows = 4")
+    with pytest.raises(PetsError) as refused:
+        net.run(toml)
+    assert refused.value.code in ("source.not-ready", "source.max-rows")
+
+
+def test_drafts_say_what_they_lack() -> None:
+    net = network(people(["a"]), people(["b"]))
+    for wrong in ({}, {"sql": "SELECT 1", "psi": "cardinality"}):
+        with pytest.raises(ConfigError, match="psi"):
+            net.draft(**wrong)
+    with pytest.raises(ConfigError, match="two tables"):
+        net.draft(psi="cardinality", asks="none")
+
+
+def test_a_refused_specification_does_not_run() -> None:
+    net = network(people(["a"]), people(["b"]))
+    toml = net.draft(psi="cardinality").toml.replace('to = ["council"]', 'to = ["board"]').replace(
+        'roles = ["input", "computing"]', 'roles = ["input", "computing", "result"]'
+    )
+    assert [f.rule for f in review(parse_toml(toml)).verdict.errors] == ["psi.to", "psi.undeclared"]
+    with pytest.raises(LeakError):
+        net.run(toml)
+
+
+def test_a_stop_ends_it_and_tells_nobody() -> None:
+    net = network(people(list("abc")), people(list("abd")))
+    draft = net.draft(psi="intersection")
+
+    def stop(party: str, event: object) -> None:
+        if getattr(event, "name", "") == "V1r":
+            net.stop(handle)
+
+    from pets.ids import RunHandle
+
+    handle = RunHandle("0" * 31 + "1")
+    with pytest.raises(RunError):
+        net.run(draft, progress=stop, handle=handle)
+
+
+@pytest.mark.parametrize("psi", PSI)
+def test_the_report_and_the_result_read_well(psi: str) -> None:
+    net = network(people(list("abc")), people(list("bcd")))
+    draft = net.draft(psi=psi)
+    result = net.run(draft)
+    told = result.disclosure
+    assert "council" in told and ("in hospital, too" in told)
+    assert "housing" in draft._repr_html_() and "hospital" in result._repr_html_()
+    assert result.plot().axes and result.note() and repr(result).startswith("Result(")
+    assert {"R1", "hello"} <= set(result.cost["step"])
