@@ -408,6 +408,7 @@ def test_a_client_that_holds_another_specification_starts_nothing(world: World) 
             "cards": reviewed.cards,
             "cover": "",
             "dummies": "",
+            "sets": {},
             "software": "0.1.0",
             "random": "00" * 16,
             "keys": {},
