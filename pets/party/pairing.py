@@ -17,8 +17,7 @@ from pets.party import warm
 from pets.party.sources import Table
 from pets.plan.cost import handed_rows, handed_words, join_numbers
 from pets.protocols import dh_psi, vole_psi
-from pets.protocols.base import Role, Send, receive
-from pets.protocols.dh_psi import Binding
+from pets.protocols.base import Binding, Role, Send, receive
 from pets.secret import Secret
 from pets.spec.ir import Match, Plan, Read
 from pets.spec.ways import WAYS

@@ -20,8 +20,7 @@ from pets.party.sources import Table
 from pets.plan.cost import join_card, parties_of, ring_of
 from pets.plan.review import Reviewed
 from pets.protocols import control, helper_join, helper_join_b, shared_join, star_join, upload
-from pets.protocols.base import Role
-from pets.protocols.dh_psi import Binding
+from pets.protocols.base import Binding, Role
 from pets.protocols.rep3.sharing import Context
 from pets.secret import Secret
 from pets.spec.ir import Protect, Read
