@@ -141,8 +141,10 @@ def test_drafts_say_what_they_lack() -> None:
 
 def test_a_refused_specification_does_not_run() -> None:
     net = network(people(["a"]), people(["b"]))
-    toml = net.draft(psi="cardinality").toml.replace('to = ["council"]', 'to = ["board"]').replace(
-        'roles = ["input", "computing"]', 'roles = ["input", "computing", "result"]'
+    toml = (
+        net.draft(psi="cardinality")
+        .toml.replace('to = ["council"]', 'to = ["board"]')
+        .replace('roles = ["input", "computing"]', 'roles = ["input", "computing", "result"]')
     )
     assert [f.rule for f in review(parse_toml(toml)).verdict.errors] == ["psi.to", "psi.undeclared"]
     with pytest.raises(LeakError):

@@ -34,7 +34,7 @@ STATISTICS: Final = frozenset({"dpv:ProvideOfficialStatistics"})
 PURPOSES: Final = _terms(
     "dpv",
     "ProvideOfficialStatistics ScientificResearch AcademicResearch NonCommercialResearch PublicPolicyMaking "
-    "ImprovePublicServices ImproveHealthcare PublicBenefit",
+    "ImprovePublicServices ImproveHealthcare PublicBenefit ServiceProvision FraudPreventionAndDetection",
 )
 LAWS: Final = _terms("legal-gb", "law-GDPR law-DPA")
 

@@ -3,8 +3,8 @@
 A hello is canonical JSON: digests of specification, plan, cards and dummy table, of the older specification whose
 approvals cover this one (empty if it has its own), the software version, 16 fresh random bytes, an ephemeral X25519
 public key for each other computing party, and the commitments to the datasets that this party brings: so what it reads
-is fixed before the first message, and the run id says to what. ``run_id`` is the SHA-256 over all hellos, length-prefixed, in party order,
-the result party last. Who sent a hello is what the certificate says.
+is fixed before the first message. ``run_id`` is the SHA-256 over all hellos, length-prefixed, in party order, the
+result party last. Who sent a hello is what the certificate says.
 """
 
 import hashlib
@@ -53,10 +53,8 @@ class Hello:
     """By dataset, the commitment to the rows that this party will read (party/snapshot.py)."""
 
 
-def make(
-    agreed: Agreed, random: bytes, keys: Mapping[PartyId, bytes], sets: Mapping[str, str] | None = None
-) -> Hello:
-    """Make a hello from 16 fresh random bytes, this participant's public keys, one for each computing peer, and sets."""
+def make(agreed: Agreed, random: bytes, keys: Mapping[PartyId, bytes], sets: Mapping[str, str] | None = None) -> Hello:
+    """Make a hello from 16 fresh random bytes, public keys, one for each computing peer, and commitments to sets."""
     if len(random) != 16:
         raise ValueError("a hello needs 16 random bytes")
     body = canonical(
