@@ -149,10 +149,19 @@ def told(review: Checked, column: Coalition) -> tuple[str, ...]:
     rows = {(row.kind, row.value): row.cells[label] for row in matrix.rows}
     own = [d.name for d in spec.datasets if party in d.parties]
     out = [f"Keeps its own records of {listed(own)} and sees them, as before."] if own else []
-    seen = [v for (kind, v), mark in rows.items() if kind == "column" and mark is Mark.MATCHED]
+    pairing, _, _ = sets_of(review)
+    brought, keys = [str(ref) for ref in pairing.columns], {f"{d.name}.{d.key}" for d in spec.datasets}
+    met = [
+        v
+        for (kind, v), mark in rows.items()
+        if kind == "column" and mark is Mark.MATCHED and v not in (*brought, *keys)
+    ]
     if any(kind == "membership" and mark is Mark.VISIBLE for (kind, _), mark in rows.items()):
-        of = f" Of these it sees {listed(seen)}." if seen else ""
-        out.append(f"Learns which persons are in both datasets, and nothing of any other person.{of}")
+        out.append("Learns which persons are in both datasets, and nothing of any other person.")
+        if any(rows["column", each] is Mark.MATCHED for each in brought):
+            out.append(f"Sees {listed(brought)} of each of them.")
+        if met:
+            out.append(f"Knows of each of them that {listed(met)} meets the condition; not the value.")
     counted = next((mark for (kind, _), mark in rows.items() if kind == "count"), Mark.NEVER)
     if counted is Mark.SIZE and not any(kind == "membership" and m is Mark.VISIBLE for (kind, _), m in rows.items()):
         out.append("Learns how many persons are in both datasets, exactly, and not which.")

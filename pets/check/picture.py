@@ -93,7 +93,15 @@ def svg(picture: Picture) -> str:
     """Draw it. Roles that one party shares are one box; arrows are thicker where more is sent."""
     role_of = {party: role for role, party, _ in picture.boxes}
     further = sum(_further(role) is not None for role in role_of.values())
-    height = 530 + _STEP * further if further else 530 if "result" in role_of.values() else 350
+    height = (
+        530 + _STEP * further
+        if further
+        else 530
+        if "result" in role_of.values()
+        else 350
+        if set(role_of.values()) - {"a", "b"}
+        else 140
+    )
     told = "; ".join(words(picture))
     parts = [
         f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-labelledby="flow-t flow-d" class="flow">',

@@ -29,6 +29,8 @@ LIGHT: Final[Mapping[str, str]] = {
     "focus": "#1d4f91",
     "v": "#b3261e",
     "v-ink": "#ffffff",
+    "i": "#8c3a8f",
+    "i-ink": "#ffffff",
     "a": "#e58a2b",
     "a-ink": "#1c1200",
     "s": "#dfe6f3",
@@ -60,6 +62,8 @@ DARK: Final[Mapping[str, str]] = {
     "focus": "#ffd257",
     "v": "#d9453b",
     "v-ink": "#140302",
+    "i": "#d9a2e0",
+    "i-ink": "#2a0d2e",
     "a": "#e58a2b",
     "a-ink": "#1c1200",
     "s": "#2c3d5c",
@@ -79,7 +83,7 @@ PAIRS: Final[tuple[tuple[str, str, float], ...]] = (
     *(("blue", on, TEXT) for on in ("paper", "ground", "blue-soft", "quiet")),
     *((tone, f"{tone}-soft", TEXT) for tone in ("green", "red", "amber")),
     *((tone, "paper", TEXT) for tone in ("green", "red", "amber")),
-    *((f"{mark}-ink", mark, TEXT) for mark in "vasnh"),
+    *((f"{mark}-ink", mark, TEXT) for mark in "viasnh"),
     *(("x-ink", on, TEXT) for on in ("paper", "stripe")),
     *((tone, on, GRAPHIC) for tone in ("green", "red", "amber", "blue", "arrow") for on in ("paper", "ground")),
     *(("arrow", on, GRAPHIC) for on in ("stripe", "helper")),
@@ -171,7 +175,8 @@ th.number,td.number{text-align:right;font-variant-numeric:tabular-nums;padding-r
 .legend>div{display:flex;gap:.6rem;margin:0}.legend dt{flex:none;width:2rem}
 .m{display:inline-block;min-width:1.7rem;line-height:1.6rem;border-radius:5px;text-align:center;font-weight:700;
 font-size:.88rem;border:1px solid transparent}
-.v{background:var(--v);color:var(--v-ink)}.a{background:var(--a);color:var(--a-ink)}
+.v{background:var(--v);color:var(--v-ink)}.i{background:var(--i);color:var(--i-ink)}
+.a{background:var(--a);color:var(--a-ink)}
 .s{background:var(--s);color:var(--s-ink)}.n{background:var(--n);color:var(--n-ink)}
 .h{background:var(--h);color:var(--h-ink)}.x{color:var(--x-ink);font-weight:400}
 .own{background:var(--paper);color:var(--ink);border-color:var(--arrow)}
