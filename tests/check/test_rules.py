@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from pets.check import catalogue, flow, knowledge, protection, view
+from pets.check import catalogue, flow, knowledge, pairs, protection, view
 from pets.check.rules import RULES
 from pets.spec.ir import Step
 
@@ -14,7 +14,9 @@ PAGE = (DOCS / "disclosure.md").read_text(encoding="utf-8")
 def test_the_catalogue_is_the_registry() -> None:
     written = (DOCS / "catalogue.md").read_text(encoding="utf-8")
     assert written == catalogue.catalogue(), "python -m pets.check.catalogue > docs/rules/catalogue.md"
-    assert re.findall(r"^\| `([a-z.-]+)`", written, re.MULTILINE) == list(RULES)
+    on_queries, on_pairs = written.split("## Intersections")
+    assert re.findall(r"^\| `([a-z.-]+)`", on_queries, re.MULTILINE) == list(RULES)
+    assert re.findall(r"^\| `([a-z.-]+)`", on_pairs, re.MULTILINE) == list(pairs.RULES)
 
 
 def test_every_rule_says_what_it_is_for() -> None:
