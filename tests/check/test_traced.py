@@ -1,0 +1,710 @@
+"""The second checker of intersections: its matrices, planted leaks, and edits of cards against views counted out.
+
+``Counted`` is the slow twin. It plays a card on all small inputs and in all orders, with functions of unknown keys as
+labels, and says that a party learns something if what it sees is distributed otherwise for two inputs on which its
+outcome is the same. It knows nothing of lists that can be compared.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from itertools import combinations, permutations, product
+from pathlib import Path
+
+import pytest
+
+from pets.check import pairs, traced
+from pets.check.labels import Item, Mark, Verdict
+from pets.check.lists import pair_of
+from pets.errors import InternalError
+from pets.plan.match import lower
+from pets.spec.cards import Card, Key, Learns, Message, load_cards
+from pets.spec.formula import parse_formula
+from pets.spec.ir import Plan
+from pets.spec.model import Spec
+from pets.spec.pairing import pairing_of
+from pets.spec.parse import parse_toml
+from pets.spec.term import Call, Sum, Term, parse_term
+
+TEXT = (Path(__file__).parent / "should_pass" / "ae_by_tenure.toml").read_text()
+DH, VOLE = "dh_psi_cardinality", "vole_psi"
+OUTCOME = {DH: "cardinality", VOLE: "intersection"}
+WHERE = "where = \"attendances.arrival >= DATE '2026-01-01' AND housing.tenure = 'owner'\"\n"
+
+
+@cache
+def planned(card: str, where: str = "", result: str = "board") -> tuple[Spec, Plan]:
+    """The demonstration's two datasets in an intersection that the board, or somebody beside it, gets."""
+    head, rest = TEXT.split("[computation]")
+    rest = rest[rest.index("[release]") :].replace('["statistics"]', f'["{result}"]').replace("helper_join_a", card)
+    privacy, leakage = rest.index("[release.differential_privacy]"), rest.index("[security]")
+    rest = rest[:privacy] + rest[leakage:]
+    first, second = (rest.index(f'[[security.leakage]]\nlearner = "{who}"') for who in ("helper", "everyone"))
+    rest = rest[:first] + rest[second:]
+    head = head.replace('roles = ["input", "computing"]', 'roles = ["input", "computing", "result"]', 1)
+    head = head.replace("max_rows_per_person = 4", "max_rows_per_person = 1")
+    spec = parse_toml(f'{head}[computation]\npsi = "{OUTCOME[card]}"\nasks = "attendances"\n{where}\n{rest}')
+    plan = lower(spec, pairing_of(spec))
+    assert plan.match is not None
+    helped = replace(plan.match, roles=(*plan.match.roles, ("helper", "helper")))  # type: ignore[arg-type]
+    return spec, replace(plan, steps=tuple(helped if step is plan.match else step for step in plan.steps))
+
+
+def cards_with(card: Card) -> Mapping[str, Card]:
+    return {**load_cards(), card.id: card}
+
+
+def helped(name: str) -> Card:
+    """A card with a helper that gets nothing, and may be corrupt as the others."""
+    card = load_cards()[name]
+    among = replace(card.adversary, among=(*card.adversary.among, "helper"))
+    return replace(card, roles={**card.roles, "helper": "computing"}, adversary=among)
+
+
+def judged(card: Card, where: str = "") -> Verdict:
+    spec, plan = planned(card.id, where)
+    return traced.judge(plan, spec, cards_with(card))
+
+
+def refused(card: Card) -> set[str]:
+    """Parties of which a finding says that they learn what is not declared."""
+    return {found.path.split(" <- ")[1] for found in judged(card).errors}
+
+
+# -- edits of cards ---------------------------------------------------------------------------------------------------
+
+Edit = Callable[[Card], Card]
+
+
+def says(label: str, term: str) -> Edit:
+    """A message is made of something else."""
+
+    def edit(card: Card) -> Card:
+        assert any(each.label == label for each in card.messages)
+        changed = (replace(m, term=term, meaning=parse_term(term)) if m.label == label else m for m in card.messages)
+        return replace(card, messages=tuple(changed))
+
+    return edit
+
+
+def rewritten(label: str, old: str, new: str) -> Edit:
+    """Part of a term is something else; where it is not there any more, nothing is changed."""
+
+    def edit(card: Card) -> Card:
+        term = next(each.term for each in card.messages if each.label == label)
+        return says(label, term.replace(old, new))(card)
+
+    return edit
+
+
+def sends(label: str, sender: str, receiver: str, term: str) -> Edit:
+    """A message more, before those of the result."""
+
+    def edit(card: Card) -> Card:
+        last = card.messages[-1]
+        more = replace(
+            last,
+            number=last.number + 1,
+            label=label,
+            sender=sender,
+            receiver=receiver,
+            term=term,
+            meaning=parse_term(term),
+        )
+        return replace(card, messages=(*card.messages, more))
+
+    return edit
+
+
+def copied(label: str, sender: str) -> Edit:
+    """The helper gets a message, too."""
+    return sends(f"{label}h", sender, "helper", label)
+
+
+def held(name: str, role: str) -> Edit:
+    """A key is in one hand more."""
+
+    def edit(card: Card) -> Card:
+        more = (Key(k.name, (*k.holders, role), k.lifetime) if k.name == name else k for k in card.keys)
+        return replace(card, keys=tuple(more))
+
+    return edit
+
+
+D1 = "times(scalar_a, points(keys(a), fillers(a), agreed(a)))"
+D3 = "times(scalar_b, points(keys(b), fillers(b), agreed(b)))"
+V6 = "cut(read(own_s, V5r, V5, keys(sender), fillers(sender), agreed(sender)))"
+V8 = "written(V5r, fillers(receiver), keys(receiver)) + vector(own_r)"
+EDITS: Mapping[str, Mapping[str, Edit]] = {
+    DH: {
+        "D1 unpermuted": rewritten("D1", "permute(perm(own_a, order), times", "(times"),
+        "D3 unpermuted": rewritten("D3", "permute(perm(own_b, order), times", "(times"),
+        "D3 sorted": says("D3", f"sort({D3})"),
+        "D2 unsorted": rewritten("D2", "sort(cut", "(cut"),
+        "D2 uncut": rewritten("D2", "cut(times", "(times"),
+        "D2 in an order of b": says("D2", "permute(perm(own_b, order2), cut(times(scalar_b, D1)))"),
+        "D2 in b's own order": says("D2", "permute(perm(own_b, order), cut(times(scalar_b, D1)))"),
+        "D2 without a scalar": rewritten("D2", "times(scalar_b, D1)", "D1"),
+        "D1 without a scalar": rewritten("D1", "times(scalar_a, points", "(points"),
+        "D3 without a scalar": rewritten("D3", "times(scalar_b, points", "(points"),
+        "D3 by D1's scalar": rewritten("D3", "times(scalar_b", "times(scalar_a"),
+        "D3 in D1's order": rewritten("D3", "own_b", "own_a"),
+        "D1 with two scalars": rewritten("D1", D1, f"times(scalar_a2, {D1})"),
+        "D1 in two orders": says("D1", f"permute(perm(own_a, order2), permute(perm(own_a, order), {D1}))"),
+        "scalar_a is b's, too": held("scalar_a", "b"),
+        "scalar_b is a's, too": held("scalar_b", "a"),
+        "own_a is b's, too": held("own_a", "b"),
+        "own_b is a's, too": held("own_b", "a"),
+        "scalar_a is the helper's, too": held("scalar_a", "helper"),
+        "scalar_b is the helper's, too": held("scalar_b", "helper"),
+        "own_a is the helper's, too": held("own_a", "helper"),
+        "own_b is the helper's, too": held("own_b", "helper"),
+        "the helper gets D1": copied("D1", "a"),
+        "the helper gets D2": copied("D2", "b"),
+        "the helper gets D3": copied("D3", "b"),
+        "the helper gets D3 again": sends("D4h", "a", "helper", "sort(times(scalar_a, D3))"),
+        "the helper gets D3 again, cut": sends("D5h", "a", "helper", "cut(times(scalar_a, D3))"),
+        "the helper gets a's rows": sends("D6h", "a", "helper", D1),
+        "the helper gets b's rows": sends("D7h", "b", "helper", D3),
+        "b gets D3 again": sends("D8", "a", "b", "cut(times(scalar_a, D3))"),
+        "b gets D3 again, sorted": sends("D9", "a", "b", "sort(cut(times(scalar_a, D3)))"),
+        "a gets D1 again": sends("D10", "b", "a", "times(scalar_b, D1)"),
+        "b gets keys": sends("D11", "a", "b", "keys(a)"),
+        "a gets D1 again in D3's order": sends("D12", "b", "a", "permute(perm(own_b, order), times(scalar_b, D1))"),
+        "a gets its points in D3's order": sends("D13", "b", "a", "permute(perm(own_b, order), D1)"),
+        "the helper gets tags of a": sends("T1h", "a", "helper", "sort(tags(s_ab, keys(a), fillers(a)))"),
+        "the helper gets tags of b": sends("T2h", "b", "helper", "sort(tags(s_ab, keys(b), fillers(b)))"),
+        "the helper gets tags of b's rows": sends("T3h", "b", "helper", "tags(s_ab, keys(b), fillers(b))"),
+        "b gets tags of a": sends("T4", "a", "b", "sort(tags(s_a, keys(a), fillers(a)))"),
+    },
+    VOLE: {
+        "V5 without a vector": rewritten("V5", " + vector(own_r)", ""),
+        "V5 with a vector twice": rewritten("V5", " + vector(own_r)", " + vector(own_r) + vector(own_r)"),
+        "V5 with two vectors": rewritten("V5", " + vector(own_r)", " + vector(own_r) + vector(own_r2)"),
+        "V5 with the sender's vector": rewritten("V5", "vector(own_r)", "vector(own_s)"),
+        "the vector goes alone": sends("V7", "receiver", "sender", "vector(own_r)"),
+        "a second table under the vector": sends("V8", "receiver", "sender", V8),
+        "V6 unsorted": rewritten("V6", "sort(cut", "(cut"),
+        "V6 uncut": rewritten("V6", "cut(read", "(read"),
+        "V6 in an order of the sender": says("V6", f"permute(perm(own_s, order), {V6})"),
+        "V6 again": sends("V9", "sender", "receiver", V6),
+        "own_s is the receiver's, too": held("own_s", "receiver"),
+        "own_r is the sender's, too": held("own_r", "sender"),
+        "own_s is the helper's, too": held("own_s", "helper"),
+        "own_r is the helper's, too": held("own_r", "helper"),
+        "the helper gets V5": copied("V5", "receiver"),
+        "the helper gets V6": copied("V6", "sender"),
+        "the helper gets V2": copied("V2", "receiver"),
+        "the receiver passes V6 on": copied("V6", "receiver"),
+        "the helper gets the outcome": sends("R2", "receiver", "helper", "outcome(receiver)"),
+    },
+}  # fmt: skip
+
+
+def edits_of(name: str, seed: int) -> tuple[tuple[str, ...], Card]:
+    """One to six edits, drawn from a seed, of a card with a helper."""
+    draw = random.Random(f"traced {name} {seed}")
+    chosen = draw.sample(sorted(EDITS[name]), draw.choice([1, 2, 3, 4, 5, 6]))
+    card = helped(name)
+    for each in chosen:
+        card = EDITS[name][each](card)
+    return tuple(chosen), card
+
+
+# -- what a party sees, counted out -----------------------------------------------------------------------------------
+
+Entry = tuple[str, int]
+PEOPLE, SIZE = 3, 2
+INPUTS = [rows for count in range(SIZE + 1) for rows in permutations([("person", n) for n in range(PEOPLE)], count)]
+"""Rows of a table, in every order. The entry that both bring is the same in all, and left out."""
+
+
+@dataclass(frozen=True)
+class Values:
+    """A list in a run: of each entry the value of a function that takes these keys; ``whole``: an element still."""
+
+    function: object
+    keys: tuple[str, ...]
+    entries: tuple[Entry, ...]
+    whole: bool = False
+    shuffled: bool = False
+
+
+@dataclass
+class Counted:
+    """A party of a card, by its roles, and all that it sees in all small runs."""
+
+    card: Card
+    roles: frozenset[str]
+    sides: tuple[str, str]
+    seen: list[Message] = field(init=False)
+    held: set[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        own = [each for each in self.card.messages if each.sender in self.roles]
+        text = " ".join(each.term for each in own)
+        keys = {str(c.args[0]) for m in self.card.messages for c in _calls(m.meaning) if c.head in KEYED}
+        self.held = {key.name for key in self.card.keys if self.roles & set(key.holders)}
+        self.held |= {key for key in keys if f"({key}," in text or f"({key})" in text}
+        self.seen = [m for m in self.card.messages if {m.sender, m.receiver} & self.roles or m.label in _words(text)]
+
+    def learns(self) -> bool:
+        """What it sees tells inputs apart that differ neither in its own rows nor in its outcome."""
+        orders = sorted({o for m in self.card.messages for o in _orders(m.meaning) if o[0] not in self.held})
+        seen: dict[object, object] = {}
+        for rows in product(INPUTS, repeat=2):
+            inputs = dict(zip(self.sides, rows, strict=True))
+            of_each = Counter(
+                self.view(inputs, dict(zip(orders, chosen, strict=True)))
+                for chosen in product(permutations(range(SIZE)), repeat=len(orders))
+            )
+            own = tuple(inputs[role] for role in self.sides if role in self.roles)
+            may = (own, outcome(self.card, inputs) if self.sides[0] in self.roles else None)
+            if seen.setdefault(may, of_each) != of_each:
+                return True
+        return False
+
+    def view(
+        self, inputs: Mapping[str, tuple[Entry, ...]], orders: Mapping[tuple[str, str], tuple[int, ...]]
+    ) -> object:
+        """What it sees in one run, up to a renaming of values of functions that it cannot compute."""
+        run = Run(self.card, inputs, orders)
+        values = {message.label: run.of(message.meaning) for message in self.seen}
+        lists = {label: each for label, each in values.items() if isinstance(each, Values)}
+        whole = {self._element(each, entry) for each in lists.values() if each.whole for entry in each.entries}
+        plain: list[object] = []
+        places: dict[object, list[object]] = {}
+        for label, each in lists.items():
+            for number, entry in enumerate(each.entries):
+                at = (label, -1 if each.shuffled else number)
+                if self._computes(each, entry) and (entry[0] == "person" or entry[0] in self.roles):
+                    plain.append((at, entry))
+                    continue
+                element = self._element(each, entry)
+                value = element if element in whole else (each.function, each.keys, entry)
+                places.setdefault(value, []).append(at)
+        for label, value in values.items():
+            if isinstance(value, tuple):
+                plain.append((label, value))
+        patterns = Counter(tuple(sorted(map(repr, each))) for each in places.values())
+        tables = [each for each in values.values() if isinstance(each, frozenset)]
+        return tuple(sorted(map(repr, plain))), frozenset(patterns.items()), self._tables(tables)
+
+    def _element(self, values: Values, entry: Entry) -> object:
+        """The element of the group, less the scalars that it has."""
+        return values.function, tuple(key for key in values.keys if key not in self.held), entry
+
+    def _computes(self, values: Values, entry: Entry) -> bool:
+        if set(values.keys) <= self.held:
+            return True
+        if not isinstance(values.function, frozenset):
+            return False
+        vectors = {each for each in values.function if isinstance(each, str)}
+        return vectors <= self.held and any(entry in each for each in values.function if isinstance(each, tuple))
+
+    def _tables(self, sums: list[frozenset[object]]) -> object:
+        """Persons written in what is left of tables where every vector that it lacks cancels."""
+        found = set()
+        for count in range(1, len(sums) + 1):
+            for chosen in combinations(sums, count):
+                left: frozenset[object] = frozenset()
+                for each in chosen:
+                    left ^= each
+                if not {each for each in left if isinstance(each, str)} - self.held:
+                    found |= {
+                        entry for each in left if isinstance(each, tuple) for entry in each if entry[0] == "person"
+                    }
+        return frozenset(found)
+
+
+KEYED = (
+    "times",
+    "tags",
+    "read",
+    "vector",
+    "perm",
+    "offers",
+    "choices",
+    "seed",
+    "asked",
+    "products",
+    "levels",
+    "leaves",
+)
+
+
+def _calls(term: Term) -> Iterator[Call]:
+    if isinstance(term, Call):
+        yield term
+        for each in term.args:
+            yield from _calls(each)
+    if isinstance(term, Sum):
+        for _, each in term.parts:
+            yield from _calls(each)
+
+
+def _words(text: str) -> set[str]:
+    return set(text.replace("(", " ").replace(")", " ").replace(",", " ").split())
+
+
+def _orders(term: Term) -> Iterator[tuple[str, str]]:
+    return ((str(call.args[0]), str(call.args[1])) for call in _calls(term) if call.head == "perm")
+
+
+def outcome(card: Card, inputs: Mapping[str, tuple[Entry, ...]]) -> object:
+    first, second = inputs.values()
+    return frozenset(first) & frozenset(second) if card.id == VOLE else len({*first} & {*second})
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a card: what its messages are. An order that is not listed is as the rows are."""
+
+    card: Card
+    inputs: Mapping[str, tuple[Entry, ...]]
+    orders: Mapping[tuple[str, str], tuple[int, ...]]
+
+    def of(self, term: Term) -> object:
+        match term:
+            case str():
+                return self.of(next(each.meaning for each in self.card.messages if each.label == term))
+            case Sum(parts):
+                total: frozenset[object] = frozenset()
+                for _, part in parts:
+                    total ^= self._table(part)
+                return total
+            case Call("permute", (Call("perm", (str(key), str(label))), inner)):
+                values = self._list(inner)
+                order = self.orders.get((key, label), range(len(values.entries)))
+                return replace(values, entries=tuple(values.entries[place] for place in order))
+            case Call("sort", (inner,)):
+                return replace(self._list(inner), shuffled=True)
+            case Call("cut", (inner,)):
+                return replace(self._list(inner), whole=False)
+            case Call("times", (str(key), inner)):
+                values = self._list(inner)
+                return replace(values, keys=tuple(sorted((*values.keys, key))))
+            case Call("points", lists):
+                return Values("points", (), self._entries(lists), whole=True)
+            case Call("tags", (str(key), *lists)):
+                return Values("tags", (key,), self._entries(lists))
+            case Call("read", (str(key), _, table, *lists)):
+                return Values(self._table(table), (key,), self._entries(lists))
+            case Call("written" | "vector", _):
+                return self._table(term)
+            case Call("keys", (str(role),)):
+                return self.inputs[role]
+            case Call("outcome", _):
+                return ("outcome", outcome(self.card, self.inputs))
+        return None
+
+    def _list(self, term: Term) -> Values:
+        values = self.of(term)
+        assert isinstance(values, Values), term
+        return values
+
+    def _table(self, term: Term) -> frozenset[object]:
+        match term:
+            case Call("vector", (str(key),)):
+                return frozenset({key})
+            case Call("written", (_, *lists)):
+                return frozenset({self._entries(lists)})
+        table = self.of(term)
+        assert isinstance(table, frozenset), term
+        return table
+
+    def _entries(self, lists: Iterable[Term]) -> tuple[Entry, ...]:
+        found: list[Entry] = []
+        for each in lists:
+            assert isinstance(each, Call)
+            role = str(each.args[0])
+            if each.head == "keys":
+                found += self.inputs[role]
+            elif each.head == "fillers":
+                found += [(role, number) for number in range(SIZE - len(self.inputs[role]))]
+        return tuple(found)
+
+
+def learners(card: Card) -> set[str]:
+    """Parties that learn more than their outcome, counted out."""
+    _, plan = planned(card.id)
+    assert plan.match is not None
+    asker, other, _ = roles = dict(plan.match.roles)
+    found = set()
+    for role, party in roles.items():
+        own = frozenset({role, "result"} if role == asker else {role})
+        if Counted(card, own, (asker, other)).learns():
+            found.add(str(party))
+    return found
+
+
+# -- tests ------------------------------------------------------------------------------------------------------------
+
+CARDS = [DH, VOLE]
+MATRIX = {
+    VOLE: """
+column  attendances.nhs_number                 V   -  | V
+column  attendances.age_band                   V   -  | V
+column  attendances.minutes                    V   -  | V
+column  attendances.arrival                    V   -  | V
+column  housing.nhs_number                     M   V  | V
+column  housing.tenure                         M   V  | V
+tags  attendances.nhs_number as tags           V   H  | V
+tags  housing.nhs_number as tags               H   V  | V
+membership  which persons are in both tables   V   -  | V
+count  number of matched rows                  S   -  | S
+size  greatest number of rows of attendances   S   S  | S
+size  greatest number of rows of housing       S   S  | S
+released  which persons are in both            V   -  | V
+""",
+    DH: """
+column  attendances.nhs_number                 V   -  | V
+column  attendances.age_band                   V   -  | V
+column  attendances.minutes                    V   -  | V
+column  attendances.arrival                    V   -  | V
+column  housing.nhs_number                     S   V  | V
+column  housing.tenure                         S   V  | V
+tags  attendances.nhs_number as tags           V   H  | V
+tags  housing.nhs_number as tags               H   V  | V
+membership  which persons are in both tables   -   -  | V
+count  number of matched rows                  S   -  | S
+size  greatest number of rows of attendances   S   S  | S
+size  greatest number of rows of housing       S   S  | S
+released  how many persons are in both         S   -  | S
+""",
+}
+
+
+def first_and_second(card: str, where: str, result: str) -> tuple[Verdict, Verdict]:
+    """Both checkers on a specification without a helper."""
+    spec, plan = planned(card, where, result)
+    left = [party for party in spec.parties if party.name != "helper" and party.name in (result, "board", "council")]
+    spec = spec.model_copy(update={"parties": tuple(left)})
+    plan = lower(spec, pairing_of(spec))
+    return pairs.judge(spec, pairing_of(spec), load_cards()), traced.judge(plan, spec, load_cards())
+
+
+@pytest.mark.parametrize("card", CARDS)
+def test_the_matrix_of_a_card(card: str) -> None:
+    _, second = first_and_second(card, WHERE, "board")
+    assert second.findings == ()
+    columns, _, marks = second.matrix.text.partition("\n\n")
+    assert columns == " 1  board\n 2  council\n 3  board+council  (beyond the model)"
+    assert marks.partition("\n")[2] == MATRIX[card].lstrip("\n")
+
+
+@pytest.mark.parametrize("result", ["board", "statistics"])
+@pytest.mark.parametrize("where", ["", WHERE])
+@pytest.mark.parametrize("card", CARDS)
+def test_both_checkers_come_to_one_matrix(card: str, where: str, result: str) -> None:
+    first, second = first_and_second(card, where, result)
+    assert first.matrix.differences(second.matrix) == ()
+    assert first.accepted == second.accepted == (result == "board")  # else the asker learns what is not for it
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_what_a_card_says_of_itself_is_not_believed(name: str) -> None:
+    card = helped(name)
+    silent = replace(
+        card,
+        learns=(Learns(("helper",), "match", "membership", False, "all of it"),),
+        outputs=(),
+        messages=tuple(replace(each, carries=("nothing",)) for each in card.messages),
+    )
+    assert judged(silent) == judged(card)
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_nobody_learns_more_from_a_card_as_it_is(name: str) -> None:
+    assert refused(helped(name)) == learners(helped(name)) == set()
+
+
+BOARD, COUNCIL, HELPER = {"board"}, {"council"}, {"helper"}
+LEAKS: Mapping[str, set[str]] = {
+    "D3 unpermuted": BOARD,
+    "D2 unsorted": BOARD,
+    "D2 in b's own order": BOARD,
+    "D1 without a scalar": COUNCIL,
+    "D3 without a scalar": BOARD,
+    "D3 by D1's scalar": BOARD | COUNCIL,
+    "D3 in D1's order": BOARD,
+    "scalar_a is b's, too": COUNCIL,
+    "scalar_b is a's, too": BOARD,
+    "own_b is a's, too": BOARD,
+    "b gets D3 again": COUNCIL,
+    "b gets D3 again, sorted": COUNCIL,
+    "a gets D1 again": BOARD,
+    "b gets keys": COUNCIL,
+    "a gets D1 again in D3's order": BOARD,
+    "a gets its points in D3's order": BOARD,
+    "V5 without a vector": COUNCIL,
+    "V5 with a vector twice": COUNCIL,
+    "V5 with the sender's vector": BOARD | COUNCIL,
+    "the vector goes alone": COUNCIL,
+    "a second table under the vector": COUNCIL,
+    "V6 unsorted": BOARD,
+    "V6 again": BOARD,
+    "own_s is the receiver's, too": BOARD,
+    "own_r is the sender's, too": COUNCIL,
+    "the helper gets the outcome": HELPER,
+}
+"""Who learns something by one edit; by others nobody does. Most that make a helper learn take two."""
+TOGETHER = [
+    (DH, ("the helper gets D2", "the helper gets D3 again"), HELPER),
+    (
+        DH,
+        ("the helper gets D2", "the helper gets D3 again", "D2 unsorted", "own_a is the helper's, too"),
+        HELPER | BOARD,
+    ),
+    (DH, ("the helper gets D3", "scalar_b is the helper's, too"), HELPER),
+    (DH, ("the helper gets tags of a", "the helper gets tags of b"), HELPER),
+    (DH, ("the helper gets a's rows", "the helper gets b's rows"), set()),
+    (DH, ("D2 in an order of b", "D3 unpermuted"), BOARD),
+    (DH, ("D1 unpermuted", "D2 in an order of b"), set()),
+    (DH, ("a gets its points in D3's order", "D3 sorted"), set()),
+    (VOLE, ("own_s is the helper's, too", "the helper gets V6"), HELPER),
+    (VOLE, ("own_r is the helper's, too", "the helper gets V6"), HELPER),
+    (VOLE, ("own_r is the helper's, too", "the helper gets V5"), HELPER),
+    (VOLE, ("the helper gets V5", "the helper gets V6", "the helper gets V2"), set()),
+    (VOLE, ("V6 in an order of the sender", "V6 again"), BOARD),
+]
+
+
+@pytest.mark.parametrize(("name", "edit"), [(name, edit) for name in CARDS for edit in EDITS[name]])
+def test_each_planted_leak_is_found_and_nothing_else(name: str, edit: str) -> None:
+    card = EDITS[name][edit](helped(name))
+    assert refused(card) == learners(card) == LEAKS.get(edit, set())
+
+
+@pytest.mark.parametrize(("name", "chosen", "who"), TOGETHER)
+def test_edits_that_leak_together(name: str, chosen: tuple[str, ...], who: set[str]) -> None:
+    card = helped(name)
+    for each in chosen:
+        card = EDITS[name][each](card)
+    assert refused(card) == learners(card) == who
+
+
+def hold(name: str, seed: int) -> set[str]:
+    """Random edits of a card: whoever learns something is found, and nobody else."""
+    chosen, card = edits_of(name, seed)
+    found = learners(card)
+    assert refused(card) == found, (name, seed, chosen)
+    return found
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_random_edits_are_judged_as_views_are_counted(name: str) -> None:
+    found = [hold(name, seed) for seed in range(52)]
+    assert all(sum(who in each for each in found) >= 2 for who in ("board", "council", "helper"))
+    assert found.count(set()) >= 5
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("block", range(12))
+@pytest.mark.parametrize("name", CARDS)
+def test_many_random_edits_are_judged_as_views_are_counted(name: str, block: int) -> None:
+    for seed in range(1000 + 250 * block, 1000 + 250 * (block + 1)):
+        hold(name, seed)
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_a_party_more_never_knows_less(name: str) -> None:
+    for seed in range(40):
+        _, card = edits_of(name, seed)
+        spec, plan = planned(name, WHERE)
+        pair = pair_of(plan, spec, cards_with(card))
+        some = [frozenset(each) for count in range(1, 4) for each in combinations(pair.parties, count)]
+        marks = {each: traced.marks_of(pair, each) for each in some}
+        for fewer, more in product(some, repeat=2):
+            if fewer < more:
+                assert all(marks[more].get(item, Mark.NEVER).rank >= mark.rank for item, mark in marks[fewer].items())
+
+
+def test_what_a_sorted_list_without_its_order_tells() -> None:
+    """Rows of the other's dataset are told even where who is in both may be known."""
+    (found,) = judged(EDITS[VOLE]["V6 unsorted"](helped(VOLE))).errors
+    assert (found.rule, found.path) == (
+        "leak.undeclared",
+        "security.leakage <- board <- in which rows of housing persons are",
+    )
+
+
+def test_dummies_of_a_key_that_is_not_held_make_a_count_noised() -> None:
+    count: list[Mark] = []
+    for more in ([], [held("s_ab", "helper")]):
+        card = helped(DH)
+        card = replace(card, keys=(*card.keys, Key("s_ab", ("a", "b"), "run")))
+        for role in ("a", "b"):
+            card = sends(f"T{role}", role, "helper", f"sort(tags(s_ab, keys({role}), dummies(s_ab), fillers({role})))")(
+                card
+            )
+        for each in more:
+            card = each(card)
+        count.append(judged(card).matrix.mark("number of matched rows", "helper"))
+    assert count == [Mark.NOISED, Mark.SIZE]
+
+
+def test_a_message_of_nothing_is_not_sent() -> None:
+    card = EDITS[DH]["b gets keys"](helped(DH))
+    assert refused(card) == COUNCIL
+    none = (replace(m, count=parse_formula("0 * n_a")) if m.label == "D11" else m for m in card.messages)
+    assert refused(replace(card, messages=tuple(none))) == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "term"),
+    [
+        (DH, "D3", "match"),
+        (DH, "D3", "values(b, gathered)"),
+        (DH, "D3", "D4"),
+        (DH, "D3", "times(scalar_b, points(keys(b), agreed(b)))"),
+        (DH, "D3", "times(scalar_b, points(groups(b), fillers(b)))"),
+        (DH, "D3", "times(scalar_b, cut(D1))"),
+        (DH, "D3", "D1 * D1"),
+        (DH, "D2", "unheard(D1)"),
+        (VOLE, "V2", "asked(own_r, V1r)"),
+        (VOLE, "V2", "asked(own_s, V1s)"),
+        (VOLE, "V4", "levels(own_s, V1r, V3)"),
+        (VOLE, "V4", "levels(own_s, V1s, V2)"),
+        (VOLE, "V4c", "leaves(own_s, V1r, V2)"),
+        (VOLE, "V4c", "leaves(own_r, V1r, V3)"),
+        (VOLE, "V5", "written(V5r, keys(receiver), fillers(receiver)) + V1r"),
+    ],
+)
+def test_what_no_rule_is_about_is_refused(name: str, label: str, term: str) -> None:
+    with pytest.raises(InternalError) as error:
+        judged(says(label, term)(helped(name)))
+    assert error.value.code == "plan.terms"
+
+
+def test_an_outcome_that_no_rule_is_about_is_refused() -> None:
+    spec, plan = planned(DH)
+    assert plan.match is not None
+    other = replace(plan.match, outcome="threshold")
+    changed = replace(plan, steps=tuple(other if step is plan.match else step for step in plan.steps))
+    with pytest.raises(InternalError) as error:
+        traced.judge(changed, spec, load_cards())
+    assert error.value.code == "plan.terms"
+
+
+def test_nothing_but_what_is_declared_may_be_known() -> None:
+    """Without the entry on sizes everybody learns sizes that nobody declared; and nobody else gets the outcome."""
+    spec, plan = planned(VOLE)
+    bare = spec.model_copy(update={"security": spec.security.model_copy(update={"leakage": ()})})
+    found = {
+        (each.path.split(" <- ")[1], each.path.split(" <- ")[2])
+        for each in traced.judge(plan, bare, load_cards()).errors
+    }
+    sizes = {f"greatest number of rows of {name}" for name in ("attendances", "housing")}
+    alone = {(who, what) for who, what in found if "+" not in who}
+    assert alone == {(party.name, each) for party in spec.parties for each in sizes}
+    office = spec.model_copy(update={"release": spec.release.model_copy(update={"to": ("statistics",)})})
+    who = {each.path.split(" <- ")[1] for each in traced.judge(plan, office, load_cards()).errors}
+    assert {each for each in who if "+" not in each} == BOARD
+
+
+def test_where_persons_lie_is_no_row_of_the_matrix() -> None:
+    rows = {Item(row.kind, row.value) for row in judged(helped(VOLE)).matrix.rows}
+    assert not any(item.kind == "places" for item in rows)
