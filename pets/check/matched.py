@@ -36,7 +36,7 @@ from pets.ids import PartyId
 from pets.spec.cards import EVERYONE, Card
 from pets.spec.ir import Open, Plan, Read
 from pets.spec.model import Spec
-from pets.spec.pairing import Pairing, cast_of
+from pets.spec.pairing import Pairing, cast_of, public_of
 from pets.spec.predicate import columns_of
 from pets.spec.ways import WAYS, way_of
 
@@ -78,7 +78,7 @@ class Set:
 class About:
     """All that the matrix depends on. ``sets`` by role, the asker's first; ``roles`` of the card and "result".
 
-    ``numbers``: the card's public numbers that switch parts of it on.
+    ``numbers``: the card's public numbers.
     """
 
     parties: tuple[PartyId, ...]
@@ -111,14 +111,13 @@ def about(spec: Spec, pairing: Pairing) -> About:
         )
         for role, table in zip((way.asker, way.other), tables, strict=True)
     }
-    numbers = {"both": int(pairing.both), "p": len(told), "min_result": pairing.min_result}
     return About(
         tuple(PartyId(party.name) for party in spec.parties),
         cast_of(spec, pairing, way) | {"result": spec.result_party},
         sets,
         pairing.outcome,
         name,
-        numbers,
+        public_of(spec, pairing, way),
         not way.opens,
     )
 
@@ -138,7 +137,7 @@ def about_plan(plan: Plan, spec: Spec) -> About:
         },
         match.outcome,
         match.card,
-        {"both": int(match.both), "p": len(match.columns), "min_result": match.min_result},
+        dict(match.public),
         bool(match.handed_by),
     )
 
@@ -237,8 +236,9 @@ def knowledge(told: About, card: Card, learned: tuple[Fact, ...], coalition: fro
             if mark.rank > marks.get(item, Mark.NEVER).rank:
                 marks[item] = mark
 
+    numbers = card.names(told.numbers)
     for message in card.messages:
-        if message.columns.text in _switched_off(told) or message.count.text in _switched_off(told):
+        if not message.columns.evaluate(numbers):
             continue
         if coalition & {told.roles[message.sender], told.roles[message.receiver]}:
             for name in message.carries:
@@ -273,11 +273,6 @@ def knowledge(told: About, card: Card, learned: tuple[Fact, ...], coalition: fro
         for each in told.sets.values():
             raise_to(each.items(each.filters | {each.key}), answered)
     return marks
-
-
-def _switched_off(told: About) -> frozenset[str]:
-    """Formulas of columns and counts that are zero: messages that are not sent."""
-    return frozenset(name for name in ("p", "both") if not told.numbers.get(name, 0))
 
 
 def _carried(told: About, item: str) -> tuple[Item, ...]:

@@ -13,9 +13,9 @@ from pets.spec.canonical import spec_digest
 from pets.spec.cards import load_cards
 from pets.spec.ir import Dimension, Factor, Match, Open, Plan, Read
 from pets.spec.model import Dataset, Spec
-from pets.spec.pairing import Pairing, cast_of, id_words
+from pets.spec.pairing import Pairing, cast_of, id_words, public_of
 from pets.spec.query import ColumnRef
-from pets.spec.ways import HANDED, WAYS, Way, way_of
+from pets.spec.ways import HANDED, WAYS, way_of
 
 
 def lower(spec: Spec, pairing: Pairing) -> Plan:
@@ -42,7 +42,7 @@ def lower(spec: Spec, pairing: Pairing) -> Plan:
         min_result=pairing.min_result,
         fixed_ids=spec.dataset(pairing.asks).columns[spec.dataset(pairing.asks).key].scheme == "nhs-number",
         id_words=id_words(spec, pairing),
-        public=_public(way, pairing, read_asks, read_of),
+        public=tuple(public_of(spec, pairing, way).items()),
         handed_by="" if handed is None else handed.id,
         handed_version="" if handed is None else handed.version,
     )
@@ -50,24 +50,6 @@ def lower(spec: Spec, pairing: Pairing) -> Plan:
         spec=spec_digest(spec),
         steps=(read_asks, read_of, match, Open(out="opened", of=match.out, to=spec.result_party)),
     )
-
-
-def payload_words(read: Read) -> int:
-    """Words of what comes with a person: one for each measure, and one for all dimensions together."""
-    return len(read.factors) + bool(read.dimensions)
-
-
-def _public(way: Way, pairing: Pairing, asks: Read, of: Read) -> tuple[tuple[str, int], ...]:
-    public = dict(zip(way.sizes, (asks.max_rows, of.max_rows), strict=True))
-    if way.columns:
-        public["p"] = payload_words(of)
-    if way.both:
-        public["both"] = int(pairing.both)
-    if pairing.outcome == "threshold":
-        public["least"] = pairing.at_least
-    if way.least:
-        public["min_result"] = pairing.min_result
-    return tuple(public.items())
 
 
 def _read(spec: Spec, pairing: Pairing, name: str, columns: tuple[ColumnRef, ...], out: str) -> Read:
@@ -136,7 +118,8 @@ def _wiring(plan: Plan, spec: Spec, pairing: Pairing) -> Iterator[tuple[str, obj
     yield "identifiers", match.fixed_ids, tables[0].columns[tables[0].key].scheme == "nhs-number"
     yield "words", match.id_words, id_words(spec, pairing)
     if "p" in dict(match.public):
-        yield "payload", match.parameter("p"), payload_words(plan.reads[1])
+        told = plan.reads[1]
+        yield "payload", match.parameter("p"), len(told.factors) + bool(told.dimensions)
     if "both" in dict(match.public):
         yield "told both", match.parameter("both"), int(match.both)
     for read, table in zip(plan.reads, tables, strict=True):
