@@ -1,26 +1,18 @@
 """What a coalition can compare in an intersection: its messages as lists of entries under functions.
 
-A plan is taken apart, every message gets the term that its card states, and of every list that a coalition has is asked
-under which function it lies, whose persons are in it, and in which orders (docs/rules/intersections.md, rules I1 to
-I9). What that is worth is in traced.py.
+Of every list that a coalition has is asked under which function it lies, whose persons are in it, and in which orders
+(docs/rules/intersections.md, rules I1 to I9). What that is worth is in traced.py.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Final
 
-from pets.check.labels import MATCHES, MEMBERSHIP, Item, Mark, column, released, size, tags
-from pets.check.matched import NAMES
+from pets.check.labels import Mark
+from pets.check.sides import Pair, Sent
 from pets.ids import PartyId
-from pets.spec.cards import Adversary, Card, Key, Message
-from pets.spec.ir import Match, Open, Plan, Read
-from pets.spec.model import Spec
-from pets.spec.predicate import columns_of
-from pets.spec.term import Call, Sum, Term, arguments, calls, kinds_of, names
-
-TOLD: Final[Mapping[str, Item]] = {"intersection": MEMBERSHIP, "cardinality": MATCHES}
-"""What an outcome is made of."""
+from pets.spec.term import Call, Sum, Term, arguments, calls, names
 
 Order = tuple[str, str]
 """Key and label of an order."""
@@ -28,142 +20,11 @@ Order = tuple[str, str]
 SORTED: Final[Order] = ("", "sorted")
 """The order that no key gives back."""
 
+FIRST: Final = "a"
+"""The role whose list's entries ``match`` is about."""
 
-# -- what a plan is about ---------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """A dataset of the two, and who brings it, in which role."""
-
-    dataset: str
-    role: str
-    holder: PartyId
-    key: str
-    columns: tuple[str, ...]
-    filters: frozenset[str]
-
-    @property
-    def ids(self) -> Item:
-        return tags(self.dataset, self.key)
-
-    @property
-    def size(self) -> Item:
-        return size(self.dataset)
-
-    @property
-    def places(self) -> Item:
-        """In which rows of it persons lie. No row of the matrix: nobody but its holder may know."""
-        return Item("places", f"in which rows of {self.dataset} persons are")
-
-    @property
-    def own(self) -> tuple[Item, ...]:
-        return (*self.items(self.columns), self.ids, self.places)
-
-    @property
-    def who(self) -> tuple[Item, ...]:
-        """What who is in it, or is among some, tells of: its persons, and that they passed the filter."""
-        return tuple(self.items(sorted({self.key, *self.filters})))
-
-    def items(self, columns: Iterable[str]) -> Iterator[Item]:
-        return (column(f"{self.dataset}.{name}") for name in columns)
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A message of the run. ``own``: its term as its sender makes it; ``term``: with what it names put in."""
-
-    label: str
-    sender: str
-    receiver: str
-    own: Term
-    term: Term
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A plan, taken apart: the asker's side and the other, who plays what, the messages, the keys, the outcome."""
-
-    sides: tuple[Side, Side]
-    parties: tuple[PartyId, ...]
-    cast: Mapping[str, PartyId]
-    messages: tuple[Sent, ...]
-    keys: tuple[Key, ...]
-    adversary: Adversary
-    match: Match
-
-    @property
-    def outcome(self) -> Item:
-        return released(NAMES[self.match.outcome])
-
-    @property
-    def told(self) -> Item:
-        return TOLD[self.match.outcome]
-
-
-def pair_of(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Pair:
-    """Take a plan apart. Of the specification only the order of parties, and the columns of datasets, are read."""
-    match = plan.match
-    if match is None or match.outcome not in TOLD:
-        raise ValueError("tell what no rule is about")
-    card = cards[match.card]
-    roles = {party: role for role, party in match.roles}
-    asks, of = plan.reads
-    opened = next(step.to for step in plan.steps if isinstance(step, Open))
-    public = card.names(dict(match.public))
-    sent = tuple(_sent(card.messages, {}))
-    none = {m.label for m in card.messages if m.count.evaluate(public) * m.columns.evaluate(public) == 0}
-    handed = _sent(cards[match.handed_by].messages, {"asker": roles[_holder(asks)]}) if match.handed_by else ()
-    return Pair(
-        sides=(_side(asks, spec, roles), _side(of, spec, roles)),
-        parties=tuple(PartyId(party.name) for party in spec.parties),
-        cast=dict(match.roles) | {"result": opened},
-        messages=(*(each for each in sent if each.label not in none), *handed),
-        keys=card.keys,
-        adversary=card.adversary,
-        match=match,
-    )
-
-
-def _holder(read: Read) -> PartyId:
-    (holder,) = read.parties
-    return holder
-
-
-def _side(read: Read, spec: Spec, roles: Mapping[PartyId, str]) -> Side:
-    holder, filters = _holder(read), frozenset(columns_of(read.where)) if read.where is not None else frozenset()
-    return Side(
-        read.dataset, roles[holder], holder, read.columns[0], tuple(spec.dataset(read.dataset).columns), filters
-    )
-
-
-def _sent(messages: Iterable[Message], renamed: Mapping[str, str]) -> Iterator[Sent]:
-    """The messages of a card, each with those before it put into its term, under these roles."""
-    before: dict[str, Term] = {}
-    for each in messages:
-        own = _put(each.meaning, {}, renamed)
-        before[each.label] = _put(own, before, {})
-        sender, receiver = (renamed.get(role, role) for role in (each.sender, each.receiver))
-        yield Sent(each.label, sender, receiver, own, before[each.label])
-
-
-def _put(term: Term, before: Mapping[str, Term], renamed: Mapping[str, str]) -> Term:
-    match term:
-        case str():
-            return before.get(term, term)
-        case Sum(parts):
-            return Sum(tuple((sign, _put(part, before, renamed)) for sign, part in parts))
-        case Call(head, args):
-            return Call(
-                head, tuple(_argument(*each, before, renamed) for each in zip(kinds_of(term), args, strict=True))
-            )
-    raise ValueError("multiply what is no number")
-
-
-def _argument(kind: str, arg: Term, before: Mapping[str, Term], renamed: Mapping[str, str]) -> Term:
-    if kind in ("term", "list", "order"):
-        return _put(arg, before, renamed)
-    return renamed.get(arg, arg) if kind == "role" and isinstance(arg, str) else arg
+BROUGHT: Final = ("payload", "values")
+"""Heads of the columns that come with persons in both."""
 
 
 # -- what messages are ------------------------------------------------------------------------------------------------
@@ -176,6 +37,8 @@ class Listed:
     ``function``: what they are hashed by, or read in; ``keys``: what else it takes, each as often as it is applied.
     ``cut``: no key can be applied to it any more, nor taken off. ``roles``: whose persons are in it. ``orders``: those
     that lie between it and the rows. ``dummies``: keys that the number of entries comes from that both lists have.
+    ``brings``: roles of whose columns it has words under a pad for each entry. ``marks``: it is not the list itself,
+    but says of each of its entries whether a person of these roles is the same.
     """
 
     function: Term
@@ -184,6 +47,8 @@ class Listed:
     roles: frozenset[str]
     orders: tuple[Order, ...] = ()
     dummies: frozenset[str] = frozenset()
+    brings: frozenset[str] = frozenset()
+    marks: frozenset[str] = frozenset()
 
     def unknown(self, held: frozenset[str]) -> tuple[str, ...]:
         """The keys that are not held."""
@@ -200,6 +65,10 @@ class Listed:
     def beside(self, other: "Listed") -> bool:
         """I5: one place in both is one entry: the same entries lie in the same order."""
         return SORTED not in self.orders and (self.roles, self.orders) == (other.roles, other.orders)
+
+    def persons(self, held: frozenset[str]) -> frozenset[str]:
+        """I4: whoever holds all its keys tries every identifier."""
+        return frozenset() if self.marks or self.unknown(held) else self.roles
 
     def placed(self, held: frozenset[str], loose: frozenset[Order]) -> bool:
         """I6: whoever holds these keys, and finds these orders, knows which row lies where."""
@@ -229,18 +98,42 @@ def listed(term: Term) -> Listed | None:
             return _entries(Call("tags", ()), (key,), True, lists)
         case Call("read", (str(key), Call("seed", _), table, *lists)):
             return _entries(table, (key,), True, lists)
+        case Call("sealed", (Call("read", _) as inner, Call("payload", (str(role),)))):  # its own order is undone
+            found = listed(inner)
+            return None if found is None else replace(found, orders=(SORTED,), brings=frozenset({role}))
+        case Call("told", (inner, *lists)):
+            found = listed(inner)
+            return None if found is None else replace(found, brings=frozenset(), marks=_inside(lists)["keys"])
     return None
 
 
 def _entries(function: Term, keys: tuple[str, ...], cut: bool, lists: Iterable[Term]) -> Listed:
-    inside: dict[str, set[str]] = {"keys": set(), "fillers": set(), "agreed": set(), "dummies": set()}
+    inside = _inside(lists)
+    if inside["keys"] != inside["fillers"]:
+        raise ValueError("list persons without entries of nobody, which tells how many they are")
+    return Listed(function, keys, cut, inside["keys"], dummies=inside["dummies"])
+
+
+def _inside(lists: Iterable[Term]) -> dict[str, frozenset[str]]:
+    """Of each kind of entries the roles, or of dummies the keys."""
+    inside: dict[str, frozenset[str]] = dict.fromkeys(("keys", "fillers", "agreed", "dummies"), frozenset())
     for each in lists:
         if not isinstance(each, Call) or each.head not in inside:
             raise ValueError("list what is no entry")
-        inside[each.head].add(str(each.args[0]))
-    if inside["keys"] != inside["fillers"]:
-        raise ValueError("list persons without entries of nobody, which tells how many they are")
-    return Listed(function, keys, cut, frozenset(inside["keys"]), dummies=frozenset(inside["dummies"]))
+        inside[each.head] |= {str(each.args[0])}
+    return inside
+
+
+def _padded(term: Term) -> tuple[str, tuple[str, ...]] | None:
+    """Words of a role's columns, for each entry of its list, and the keys of their pads; None if they are none."""
+    parts = [part for _, part in term.parts] if isinstance(term, Sum) else [term]
+    values = [part for part in parts if isinstance(part, Call) and part.head == "values"]
+    pads = [part for part in parts if isinstance(part, Call) and part.head == "pads"]
+    if len(values) != 1 or len(pads) != len(parts) - 1 or values[0].args[1] != "brought":
+        return None
+    if any(each.args[1:] != values[0].args for each in pads):
+        return None
+    return str(values[0].args[0]), tuple(str(each.args[0]) for each in pads)
 
 
 def _added(term: Term) -> tuple[Call, ...]:
@@ -292,6 +185,10 @@ class Trace:
     """Roles whose persons it knows."""
     places: set[str] = field(default_factory=set)
     """Roles of whose persons in both it knows in which rows they are."""
+    values: set[str] = field(default_factory=set)
+    """Roles whose columns that come with persons it can read."""
+    opened: set[str] = field(default_factory=set)
+    """The same, but of persons in both alone."""
     matched: bool = False
     count: Mark = Mark.NEVER
 
@@ -308,32 +205,63 @@ class Trace:
         held = {key.name for key in self.pair.keys if self.roles & set(key.holders)}
         self.keys = frozenset(held.union(*(arguments(each.own, "key") for each in made)))  # I2
         self.persons |= {side.role for side in self.pair.sides if side.role in self.roles}  # I1
-        self.persons |= {str(c.args[0]) for each in made for c in calls(each.own) if c.head == "keys"}
+        makes = [call for each in made for call in calls(each.own)]
+        self.persons |= {str(call.args[0]) for call in makes if call.head == "keys"}
+        self.values |= {str(call.args[0]) for call in makes if call.head in BROUGHT}
 
 
 def trace(pair: Pair, parties: frozenset[PartyId]) -> Trace:
     """All that a coalition works out, but for outcomes that it is handed. Raises: ValueError for a term of no rule."""
     seen = Trace(pair, parties)
-    lists = []
-    for message in seen.seen:
-        match message.term:
-            case Call("outcome", _):
-                continue
-            case Call("keys", (str(role),)):
-                seen.persons.add(role)
-            case term if (found := listed(term)) is not None:
-                lists.append(found)
-            case term if not _added(term) and not _transfers(term):
-                raise ValueError(f"send what no rule is about, as {message.label}")
+    lists = [each for message in seen.seen for each in _lists(seen, message)]
     for found in lists:
-        if not found.unknown(seen.keys):  # I4: every identifier is tried
-            seen.persons |= found.roles
+        seen.persons |= found.persons(seen.keys)
+        seen.values |= set() if found.unknown(seen.keys) else found.brings
     _bare(seen)
     lists += [each for found in lists for each in _read_by_itself(seen, found)]
     loose = _loose(lists, seen.keys)
     for group in _together(lists, seen.keys):
         _compared(seen, group, loose)
     return seen
+
+
+def _lists(seen: Trace, message: Sent) -> Iterator[Listed]:
+    """The list that a message is, or says something of; what is to be had from others alone is noted at once."""
+    match message.term:
+        case Call("outcome", _):
+            pass
+        case Call("keys", (str(role),)):
+            seen.persons.add(role)
+        case Call("flags", (_, str(role), "match")):
+            yield _marked(seen.pair, role)
+        case Call("gather", (inner, "match")) if (words := _padded(inner)) is not None:
+            seen.opened |= _readable(seen, *words)
+            yield _marked(seen.pair, FIRST)
+        case term if (words := _padded(term)) is not None:
+            seen.values |= _readable(seen, *words)
+        case term if (found := listed(term)) is not None:
+            yield found
+        case term if not _added(term) and not _transfers(term):
+            raise ValueError(f"send what no rule is about, as {message.label}")
+
+
+def _marked(pair: Pair, role: str) -> Listed:
+    """I13: what says of each entry of a role's list of tags whether it is in the other's."""
+    tags = {found for each in pair.messages if (found := _of_tags(each.term)) is not None and found.roles == {role}}
+    (only,) = tags
+    return replace(only, marks=frozenset(side.role for side in pair.sides) - {role})
+
+
+def _of_tags(term: Term) -> Listed | None:
+    heads = {call.head for call in calls(term)}
+    return listed(term) if "tags" in heads and "told" not in heads else None
+
+
+def _readable(seen: Trace, role: str, keys: tuple[str, ...]) -> set[str]:
+    """I14: words are read by whoever holds all keys of their pads, or where a pad is there twice."""
+    other = {words for each in seen.pair.messages if (words := _padded(each.term)) is not None} - {(role, keys)}
+    twice = {key for _, pads in other for key in pads} | {key for key in keys if keys.count(key) > 1}
+    return {role} if set(keys) <= seen.keys | twice else set()
 
 
 def _bare(seen: Trace) -> None:
@@ -348,6 +276,7 @@ def _read_by_itself(seen: Trace, found: Listed) -> Iterator[Listed]:
     """I7: who knows the vectors in a table reads those who are written in it, in their own order."""
     roles = _written(found.function)
     if roles and _vectors(found.function) <= seen.keys:
+        seen.opened |= found.brings
         yield Listed(found.function, found.keys, found.cut, roles)
 
 
@@ -372,7 +301,7 @@ def _loose(lists: Iterable[Listed], held: frozenset[str]) -> frozenset[Order]:
 
 def _compared(seen: Trace, group: list[Listed], loose: frozenset[Order]) -> None:
     """I5 and I6: what lists of both sides that can be compared tell."""
-    if not frozenset().union(*(each.roles for each in group)) >= {side.role for side in seen.pair.sides}:
+    if not frozenset().union(*(each.roles | each.marks for each in group)) >= {side.role for side in seen.pair.sides}:
         return
     padded = frozenset.intersection(*(each.dummies for each in group)) - seen.keys
     seen.count = max(seen.count, Mark.NOISED if padded else Mark.SIZE, key=lambda mark: mark.rank)

@@ -4,7 +4,7 @@ Written from docs/rules/intersections.md alone, beside the first (``check/matche
 of ``labels.py``, what outcomes are called, and no rule. The first reads off the card what its outputs and its
 ``learns`` say. This one believes neither, nor what messages ``carry``: it gives every message the term that its card
 states, and asks which lists a coalition has under one function, whose places in them it knows, and what it can
-evaluate by itself (lists.py; rules I1 to I12). Both must come to the same matrix; ``plan/review.py`` refuses a
+evaluate by itself (lists.py; rules I1 to I14). Both must come to the same matrix; ``plan/review.py`` refuses a
 specification on which they do not.
 
 What is taken for granted: multiples of different elements by an unknown scalar look like elements drawn at random, a
@@ -25,13 +25,14 @@ from pets.check.labels import (
     Row,
     Verdict,
 )
-from pets.check.lists import Pair, Trace, pair_of, trace
+from pets.check.lists import BROUGHT, Trace, trace
+from pets.check.sides import Pair, pair_of
 from pets.errors import InternalError
 from pets.ids import PartyId
 from pets.spec.cards import EVERYONE, Card
 from pets.spec.ir import Plan
 from pets.spec.model import Spec
-from pets.spec.term import Call, calls
+from pets.spec.term import Call, Term, calls, names
 
 Marks = dict[Item, Mark]
 
@@ -45,14 +46,37 @@ def marks_of(pair: Pair, parties: frozenset[PartyId]) -> Marks:
     marks = _worked_out(seen)
     for message in seen.seen:
         match message.term:
-            case Call("outcome", (str(role),)):  # I11
-                asker = _worked_out(trace(pair, frozenset({pair.cast[role]})))
-                _raise(marks, [pair.told], asker.get(pair.told, Mark.HELD))
-            case term:  # I10
-                made_of = {call.args[0] for call in calls(term) if call.head == "keys"}
-                _raise(marks, (side.ids for side in pair.sides if side.role in made_of), Mark.HELD)
+            case Call("outcome", (str(role),)):
+                _handed(marks, pair, pair.cast[role])
+            case term:
+                _held(marks, pair, term)
     close(pair, marks)
     return marks
+
+
+def _handed(marks: Marks, pair: Pair, asker: PartyId) -> None:
+    """I11: the outcome, as far as the asker works it out alone; columns of persons in both come with it."""
+    known = _worked_out(trace(pair, frozenset({asker})))
+    _raise(marks, [pair.told], known.get(pair.told, Mark.HELD))
+    if pair.told is MEMBERSHIP:
+        for item in pair.brought:
+            _raise(marks, [item], min(known.get(item, Mark.HELD), Mark.MATCHED, key=lambda mark: mark.rank))
+
+
+def _held(marks: Marks, pair: Pair, term: Term) -> None:
+    """I10: whoever has a message has what it is made of, if only protected."""
+    made_of = {(call.head, call.args[0]) for call in calls(term)}
+    for side in pair.sides:
+        _raise(marks, [side.ids] if ("keys", side.role) in made_of else [], Mark.HELD)
+        for head in BROUGHT:
+            _raise(marks, _brought(pair, side.role) if (head, side.role) in made_of else [], Mark.HELD)
+    _raise(marks, [MEMBERSHIP] if "match" in names(term) else [], Mark.HELD)
+
+
+def _brought(pair: Pair, role: str) -> tuple[Item, ...]:
+    if role != pair.sides[1].role:
+        raise ValueError("give columns of who asks")
+    return pair.brought
 
 
 def _worked_out(seen: Trace) -> Marks:
@@ -66,6 +90,8 @@ def _worked_out(seen: Trace) -> Marks:
             _raise(marks, (*side.who, side.ids), Mark.VISIBLE)
         if side.role in seen.places:
             _raise(marks, [side.places], Mark.VISIBLE)
+        if side.role in seen.values | seen.opened:
+            _raise(marks, _brought(seen.pair, side.role), Mark.VISIBLE if side.role in seen.values else Mark.MATCHED)
     _raise(marks, [MATCHES], seen.count)
     _raise(marks, [MEMBERSHIP] if seen.matched else [], Mark.VISIBLE)
     close(seen.pair, marks)
@@ -167,6 +193,7 @@ def _allowed(pair: Pair, spec: Spec, parties: frozenset[PartyId]) -> Marks:
             _raise(marks, side.own, Mark.VISIBLE)
     if parties & {PartyId(name) for name in spec.release.to}:
         _raise(marks, [pair.told], Mark.VISIBLE if pair.told is MEMBERSHIP else Mark.SIZE)
+        _raise(marks, pair.brought if pair.told is MEMBERSHIP else (), Mark.MATCHED)
     for entry in spec.security.leakage:
         if entry.learner == EVERYONE or PartyId(entry.learner) in parties:
             if entry.item == "match_count":

@@ -17,7 +17,7 @@ import pytest
 
 from pets.check import pairs, traced
 from pets.check.labels import Item, Mark, Verdict
-from pets.check.lists import pair_of
+from pets.check.sides import pair_of
 from pets.errors import InternalError
 from pets.plan.match import lower
 from pets.spec.cards import Card, Key, Learns, Message, load_cards

@@ -1,0 +1,159 @@
+"""What the plan of an intersection is about, for its second checker: sides, parties, roles, messages with their terms.
+
+Read off the plan and its card. Of the specification only the order of parties, and the columns of datasets, are read.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from pets.check.labels import MATCHES, MEMBERSHIP, Item, column, released, size, tags
+from pets.check.matched import NAMES
+from pets.ids import PartyId
+from pets.spec.cards import Adversary, Card, Key, Message
+from pets.spec.ir import Match, Open, Plan, Read
+from pets.spec.model import Spec
+from pets.spec.predicate import columns_of
+from pets.spec.term import Call, Sum, Term, kinds_of
+
+TOLD: Final[Mapping[str, Item]] = {"intersection": MEMBERSHIP, "cardinality": MATCHES}
+"""What an outcome is made of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A dataset of the two, and who brings it, in which role."""
+
+    dataset: str
+    role: str
+    holder: PartyId
+    key: str
+    columns: tuple[str, ...]
+    filters: frozenset[str]
+
+    @property
+    def ids(self) -> Item:
+        return tags(self.dataset, self.key)
+
+    @property
+    def size(self) -> Item:
+        return size(self.dataset)
+
+    @property
+    def places(self) -> Item:
+        """In which rows of it persons lie. No row of the matrix: nobody but its holder may know."""
+        return Item("places", f"in which rows of {self.dataset} persons are")
+
+    @property
+    def own(self) -> tuple[Item, ...]:
+        return (*self.items(self.columns), self.ids, self.places)
+
+    @property
+    def who(self) -> tuple[Item, ...]:
+        """What who is in it, or is among some, tells of: its persons, and that they passed the filter."""
+        return tuple(self.items(sorted({self.key, *self.filters})))
+
+    def items(self, columns: Iterable[str]) -> Iterator[Item]:
+        return (column(f"{self.dataset}.{name}") for name in columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A message of the run. ``own``: its term as its sender makes it; ``term``: with what it names put in."""
+
+    label: str
+    sender: str
+    receiver: str
+    own: Term
+    term: Term
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A plan, taken apart: the asker's side and the other, who plays what, the messages, the keys, the outcome."""
+
+    sides: tuple[Side, Side]
+    parties: tuple[PartyId, ...]
+    cast: Mapping[str, PartyId]
+    messages: tuple[Sent, ...]
+    keys: tuple[Key, ...]
+    adversary: Adversary
+    match: Match
+
+    @property
+    def outcome(self) -> Item:
+        return released(NAMES[self.match.outcome])
+
+    @property
+    def told(self) -> Item:
+        return TOLD[self.match.outcome]
+
+    @property
+    def brought(self) -> tuple[Item, ...]:
+        """The columns that come with each person in both: of the other side."""
+        return tuple(self.sides[1].items(self.match.columns))
+
+
+def pair_of(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Pair:
+    """Take a plan apart. Of the specification only the order of parties, and the columns of datasets, are read."""
+    match = plan.match
+    if match is None or match.outcome not in TOLD:
+        raise ValueError("tell what no rule is about")
+    card = cards[match.card]
+    roles = {party: role for role, party in match.roles}
+    asks, of = plan.reads
+    opened = next(step.to for step in plan.steps if isinstance(step, Open))
+    public = card.names(dict(match.public))
+    sent = tuple(_sent(card.messages, {}))
+    none = {m.label for m in card.messages if m.count.evaluate(public) * m.columns.evaluate(public) == 0}
+    handed = _sent(cards[match.handed_by].messages, {"asker": roles[_holder(asks)]}) if match.handed_by else ()
+    return Pair(
+        sides=(_side(asks, spec, roles), _side(of, spec, roles)),
+        parties=tuple(PartyId(party.name) for party in spec.parties),
+        cast=dict(match.roles) | {"result": opened},
+        messages=(*(each for each in sent if each.label not in none), *handed),
+        keys=card.keys,
+        adversary=card.adversary,
+        match=match,
+    )
+
+
+def _holder(read: Read) -> PartyId:
+    (holder,) = read.parties
+    return holder
+
+
+def _side(read: Read, spec: Spec, roles: Mapping[PartyId, str]) -> Side:
+    holder, filters = _holder(read), frozenset(columns_of(read.where)) if read.where is not None else frozenset()
+    return Side(
+        read.dataset, roles[holder], holder, read.columns[0], tuple(spec.dataset(read.dataset).columns), filters
+    )
+
+
+def _sent(messages: Iterable[Message], renamed: Mapping[str, str]) -> Iterator[Sent]:
+    """The messages of a card, each with those before it put into its term, under these roles."""
+    before: dict[str, Term] = {}
+    for each in messages:
+        own = _put(each.meaning, {}, renamed)
+        before[each.label] = _put(own, before, {})
+        sender, receiver = (renamed.get(role, role) for role in (each.sender, each.receiver))
+        yield Sent(each.label, sender, receiver, own, before[each.label])
+
+
+def _put(term: Term, before: Mapping[str, Term], renamed: Mapping[str, str]) -> Term:
+    match term:
+        case str():
+            return before.get(term, term)
+        case Sum(parts):
+            return Sum(tuple((sign, _put(part, before, renamed)) for sign, part in parts))
+        case Call(head, args):
+            return Call(
+                head, tuple(_argument(*each, before, renamed) for each in zip(kinds_of(term), args, strict=True))
+            )
+    raise ValueError("multiply what is no number")
+
+
+def _argument(kind: str, arg: Term, before: Mapping[str, Term], renamed: Mapping[str, str]) -> Term:
+    if kind in ("term", "list", "order"):
+        return _put(arg, before, renamed)
+    return renamed.get(arg, arg) if kind == "role" and isinstance(arg, str) else arg
