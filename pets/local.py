@@ -20,6 +20,7 @@ from pets.client import Analyst, Draft, Network, Progress, read
 from pets.draft import Given, draft, draft_psi
 from pets.errors import ConfigError
 from pets.ids import NAME, PartyId, RunHandle, SpecDigest
+from pets.party import results
 from pets.party.config import Directory, DirectoryApprover, DirectoryParty, directory_toml
 from pets.party.node import Outside, PartyNode, Settings
 from pets.party.session import result_endpoint
@@ -129,6 +130,9 @@ class LocalNetwork(Network):
                 result = super().run(toml, progress=progress, handle=handle)
             finally:
                 world.close()
+            kept = sorted((Path(folder) / results.FOLDER).glob("*.csv"))
+            told = {PartyId(file.name.rpartition("-")[0]): tuple(results.read(file)) for file in kept}
+        result = replace(result, told=told) if told else result
         return replace(result, transcript=self._wires.transcript) if record else result
 
     def world(self, found: Review, folder: Path) -> "World":

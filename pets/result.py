@@ -67,6 +67,11 @@ class Result:
     steps: tuple[StepCost, ...]
     seconds: float
     transcript: tuple[Any, ...] = ()
+    told: Mapping[PartyId, tuple[str, ...]] = field(default_factory=dict)
+    """After a run in ``local_network`` of an intersection that tells both: the persons of the other holder in both.
+
+    Its own server keeps that list, in a real network, and this result has no part of it.
+    """
     covering: str = ""
     """Text of the older specification whose approvals let this one run; empty if it had its own."""
     _frame: "list[pd.DataFrame]" = field(default_factory=list)

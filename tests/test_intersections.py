@@ -59,6 +59,29 @@ def test_conditions_choose_rows_at_their_holder() -> None:
     assert matrix.mark("hospital.stay", "council").value == "M" and matrix.mark("housing.tenure", "board").value == "-"
 
 
+def test_columns_come_along_in_the_asker_s_order() -> None:
+    asks = people(list("dcab"))
+    other = people(list("xbda"), ward=["n", "s", None, "n"], cost=[1.5, 20.25, None, 3.0], days=[1, 2, 3, 4])
+    net = network(asks, other)
+    draft = net.draft(psi="intersection", asks="housing", columns=["days", "ward", "cost"])
+    frame = net.run(draft).to_pandas()
+    assert list(frame.columns) == ["person", "days", "ward", "cost"] and list(frame["person"]) == ["a", "b", "d"]
+    assert list(frame["days"]) == [4, 2, 3] and list(frame["ward"]) == ["n", "s", "(missing)"]
+    assert frame["cost"].isna().tolist() == [False, False, True] and list(frame["cost"][:2]) == [3.0, 20.25]
+    matrix = draft.check().verdict.matrix
+    assert {matrix.mark(f"hospital.{name}", "council").value for name in ("days", "ward", "cost")} == {"M"}
+    assert "hospital.days" in net.run(draft).disclosure
+
+
+def test_both_are_told_where_both_are_named() -> None:
+    net = network(people(list("abcd")), people(list("xbdy")))
+    draft = net.draft(psi="intersection", asks="housing", both=True)
+    result = net.run(draft)
+    assert list(result.to_pandas()["person"]) == ["b", "d"] and result.told == {"board": ("b", "d")}
+    assert draft.check().verdict.matrix.mark("which persons are in both tables", "board").value == "V"
+    assert net.run(net.draft(psi="intersection", asks="housing")).told == {}
+
+
 def test_numbers_of_ten_digits_keep_their_zeros() -> None:
     asks, other = people(["0000000000", "9434765919", "4010232137"]), people(["4010232137", "0000000000"])
     net = network(asks, other)

@@ -29,7 +29,7 @@ from pets.errors import (
     SourceError,
 )
 from pets.ids import PartyId, RunHandle, SpecDigest
-from pets.party import evidence, hello, session, sources
+from pets.party import evidence, hello, pairing, results, session, sources
 from pets.party.config import Directory
 from pets.party.consent import Consent
 from pets.party.freezer import Freezer
@@ -100,6 +100,7 @@ class PartyNode:
         self.party: Final = party
         self._signing = signing
         self._state = state
+        self._results: Final = folder.parent / results.FOLDER
         self._outside = outside
         self._settings = settings
         self._ledger = Ledger(state)
@@ -426,6 +427,7 @@ class PartyNode:
         try:
             started = self._state.now()
             outcome = run.session.run()
+            self._keep_found(run, reviewed, outcome)
             if run.charges:
                 self._ledger.settle(run.handle)
                 self._log.append("budget.settled", handle=run.handle)
@@ -451,6 +453,14 @@ class PartyNode:
             self._aborted(run, InternalError("internal.bug", where=self.party), code)
         finally:
             run.events.end(code, by)
+
+    def _keep_found(self, run: LiveRun, reviewed: Reviewed, outcome: session.Outcome) -> None:
+        """Write down which of this party's persons an intersection tells it, for its own people and nobody else."""
+        if outcome.found is None:
+            return
+        column = reviewed.plan.reads[1].columns[0]
+        file = results.write(self._results, f"{self.party}-{run.handle}.csv", column, pairing.ids_of(outcome.found))
+        self._outside.console(f"which persons of {self.party} are in both: {file}")
 
     def _unsuspected(self, run: LiveRun, reviewed: Reviewed, approved: approvals.Approved) -> None:
         """Hold a run against the releases so far. Raises: LeakError or ApprovalError, as ``Guard.require`` does."""

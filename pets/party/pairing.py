@@ -38,6 +38,11 @@ class Persons:
     ids: U8
     values: tuple[npt.NDArray[np.int64], ...] = ()
 
+    @property
+    def columns(self) -> npt.NDArray[np.int64] | None:
+        """What comes along, a row for each word; None if nothing does. Shapes: (p, n)."""
+        return np.stack(self.values) if self.values else None
+
     def __repr__(self) -> str:
         return "Persons(***)"
 
@@ -152,6 +157,8 @@ def _vole(names: Mapping[str, int], match: Match) -> vole_psi.Shape:
         n_list_s=names["n_list_s"],
         t=names["t"],
         fixed_ids=match.fixed_ids,
+        p=names["p"],
+        both=names["both"],
     )
 
 
@@ -170,14 +177,14 @@ def _dh_other(
 def _vole_asker(
     names: Mapping[str, int], match: Match, own: Persons, binding: Binding, entropy: Secret[bytes]
 ) -> Role[tuple[npt.NDArray[np.int64], list[U64]]]:
-    places = yield from vole_psi.receiver(_vole(names, match), own.ids, binding, entropy)
-    return places, []
+    found = yield from vole_psi.receiver(_vole(names, match), own.ids, binding, entropy)
+    return found.places, list(found.values)
 
 
 def _vole_other(
     names: Mapping[str, int], match: Match, own: Persons, binding: Binding, entropy: Secret[bytes]
-) -> Role[None]:
-    yield from vole_psi.sender(_vole(names, match), own.ids, binding, entropy)
+) -> Role[npt.NDArray[np.int64] | None]:
+    return (yield from vole_psi.sender(_vole(names, match), own.ids, binding, entropy, own.columns))
 
 
 _PLAYERS: Final[Mapping[str, _Player]] = {

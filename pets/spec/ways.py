@@ -39,7 +39,7 @@ class Way:
 
 
 WAYS: Final[Mapping[str, Way]] = {
-    "vole_psi": Way("intersection", "receiver", "sender", ("n_r", "n_s")),
+    "vole_psi": Way("intersection", "receiver", "sender", ("n_r", "n_s"), columns=True, both=True),
     "dh_psi_cardinality": Way("cardinality", "a", "b", ("n_a", "n_b")),
 }
 """Protocols of intersections, by card; of each outcome the first is taken where none is named."""
