@@ -149,6 +149,10 @@ CODES: Final[dict[str, Code]] = {
         "{label} is of another run, or was made in another way: not even the entry that both bring is in common",
         "compare specification and software with them, and start a new run",
     ),
+    "peer.flags": Code("the bits of {label} do not go with their words of check", "start a new run"),
+    "peer.result": Code(
+        "the final shares are not of one run: they add up to what no two tables give", "start a new run"
+    ),
     "peer.tags": Code("a list of tags is not what the card says: {problem}", "start a new run"),
     "peer.frame": Code("{peer} sent a frame that is none: {problem}", "start a new run", "INVALID_ARGUMENT"),
     "peer.other-run": Code("{peer} sent a frame of another run", "start a new run", "INVALID_ARGUMENT"),
@@ -203,6 +207,11 @@ CODES: Final[dict[str, Code]] = {
     "run.other-cards": Code("{peer} has other protocol cards", "bring both to the same version"),
     "run.table": Code(
         "a table of this run cannot be written, which happens by chance once in 2^39 runs and says nothing of records",
+        "start a new run",
+        "ABORTED",
+    ),
+    "run.tags": Code(
+        "two tags of this run are equal by chance, which happens once in 2^41 runs and says nothing of records",
         "start a new run",
         "ABORTED",
     ),

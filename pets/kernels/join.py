@@ -107,6 +107,17 @@ def match(unsorted: U8Array, ordered: U8Array) -> U32Array:
     return matched
 
 
+def repeated(ordered: U8Array) -> I64Array:
+    """Places of tags that are equal to the one before them. Shapes: ordered (n, width) uint8, sorted; (m,) int64.
+
+    Raises:  ValueError on a wrong shape, dtype or more than 2**32 - 2 tags: our bug.
+    """
+    _need_tags(ordered)
+    if not _any_repeated(ordered):
+        return np.empty(0, np.int64)
+    return np.flatnonzero((ordered[1:] == ordered[:-1]).all(axis=1)) + 1
+
+
 def _need_tags(tags: Any) -> None:
     if tags.dtype != np.uint8 or tags.ndim != 2 or not tags.flags.c_contiguous or not 1 <= tags.shape[1] <= 16:
         raise ValueError("tags are a contiguous (n, width) array of uint8, width 1 to 16")
@@ -273,6 +284,22 @@ def _in_order(tags: U8Array, head_a: Number, tail_a: Number, head_b: Number, tai
         return tail_a < tail_b
     rest = _compare_rest(tags, tail_a & _ROW, tags, tail_b & _ROW)
     return rest < 0 or (rest == 0 and tail_a < tail_b)
+
+
+@kernel
+def _any_repeated(ordered: U8Array) -> bool:
+    """Whether a tag is equal to the one before it."""
+    found = np.uint64(0)
+    width = np.uint64(ordered.shape[1])
+    for row in range(1, ordered.shape[0]):
+        if width >= np.uint64(8):
+            at = width * np.uint64(row)
+            end = at + width - np.uint64(8)
+            head = load64(ordered, at) ^ load64(ordered, at - width)
+            found |= np.uint64((head | (load64(ordered, end) ^ load64(ordered, end - width))) == np.uint64(0))
+        else:
+            found |= np.uint64(_head(ordered, row) == _head(ordered, row - 1))
+    return bool(found != np.uint64(0))
 
 
 # -- matching ----------------------------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ EVERYONE = "everyone"
 RESERVED = {
     "tag": "tags",
     "check": "words of check",
+    "pad": "pads of entries",
     "idhash": "the hash of identifiers",
     "D": "a number of dummies",
     "shares": "the streams of operations",
@@ -571,6 +572,10 @@ def _check_labels(terms: list[Term], file: str) -> None:
                 serves.setdefault((key, "D"), set()).add("a number of dummies")
             case "tags" | "table":
                 serves.setdefault((key, ""), set()).add("tags")
+            case "pads":
+                serves.setdefault((key, ""), set()).add("pads of entries")
+            case "flags":
+                serves.setdefault((key, "flags"), set()).add("a check of bits")
             case "checks":
                 serves.setdefault((key, ""), set()).add("words of check")
             case "times":

@@ -19,7 +19,7 @@ OWN_RANDOMNESS = frozenset({"offers", "choices", "seed", "vector", "asked", "pro
 """Heads of a key that is all that a party draws for a run: of what no two of them share."""
 
 _WORDS = frozenset(
-    {"values", "local", "noise", "mask", "zero", "share", "part", "checks", "numbers", "computed", "outcome"}
+    {"values", "local", "noise", "mask", "zero", "share", "part", "checks", "numbers", "computed", "outcome", "pads"}
 )
 
 COMPUTED = frozenset({"a.values", "b.values", "b.groups", MATCH})
@@ -85,6 +85,12 @@ def kind(term: Term, sent: Mapping[str, str]) -> str:
             return "words" if (kind(inner, sent), kind(places, sent)) == ("words", "places") else ""
         case Call("table", (_, Call("keys", _), Call("values" | "checks", _))):
             return "words"
+        case Call("flags" | "count", (*_, inner)):
+            return "words" if kind(inner, sent) == "places" else ""
+        case Call("number", (Call("dummies", _),)):
+            return "words"
+        case Call("reached", (inner,)):
+            return "words" if kind(inner, sent) == "words" else ""
         case Call("order" | "prefix" | "sum_cells" | "diff", (*_, inner)):
             return "words" if kind(inner, sent) == "words" else ""
         case Call(head, _) if head in _WORDS:

@@ -59,6 +59,11 @@ HEADS: Final[Mapping[str, tuple[str, ...]]] = {
     "table": ("key", "list", "term"),
     "computed": ("index", "role*"),
     "outcome": ("role",),
+    "pads": ("key", "role", "index"),
+    "flags": ("key", "role", "term"),
+    "count": ("term",),
+    "number": ("list",),
+    "reached": ("term",),
     "permute": ("order", "term"),
     "order": ("order", "term"),
     "gather": ("term", "term"),
@@ -110,6 +115,8 @@ INDEX: Final[Mapping[str, str]] = {
     "v_c": "summed",
     "v_k": "summed",
     "own_t": "gathered",
+    "p_b": "brought",
+    "e": "summed",
 }
 """What the columns of a message are counted by, from the formula of their number. One column has no index."""
 
