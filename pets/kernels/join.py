@@ -112,10 +112,20 @@ def repeated(ordered: U8Array) -> I64Array:
 
     Raises:  ValueError on a wrong shape, dtype or more than 2**32 - 2 tags: our bug.
     """
-    _need_tags(ordered)
-    if not _any_repeated(ordered):
+    if increasing(ordered):
         return np.empty(0, np.int64)
     return np.flatnonzero((ordered[1:] == ordered[:-1]).all(axis=1)) + 1
+
+
+def increasing(tags: U8Array) -> bool:
+    """Whether each tag is above the one before it, by its bytes. Shapes: (n, width) uint8, contiguous.
+
+    Raises:  ValueError on a wrong shape, dtype or more than 2**32 - 2 tags: our bug.
+    """
+    _need_tags(tags)
+    view = tags.view()
+    view.flags.writeable = False  # one compilation serves what was made here and what a peer sent
+    return bool(_increasing(view))
 
 
 def _need_tags(tags: Any) -> None:
@@ -287,19 +297,22 @@ def _in_order(tags: U8Array, head_a: Number, tail_a: Number, head_b: Number, tai
 
 
 @kernel
-def _any_repeated(ordered: U8Array) -> bool:
-    """Whether a tag is equal to the one before it."""
-    found = np.uint64(0)
-    width = np.uint64(ordered.shape[1])
-    for row in range(1, ordered.shape[0]):
-        if width >= np.uint64(8):
-            at = width * np.uint64(row)
-            end = at + width - np.uint64(8)
-            head = load64(ordered, at) ^ load64(ordered, at - width)
-            found |= np.uint64((head | (load64(ordered, end) ^ load64(ordered, end - width))) == np.uint64(0))
-        else:
-            found |= np.uint64(_head(ordered, row) == _head(ordered, row - 1))
-    return bool(found != np.uint64(0))
+def _increasing(tags: U8Array) -> bool:
+    """Every pair of neighbours is looked at, whatever the first ones are."""
+    wrong = np.uint64(0)
+    width = np.uint64(tags.shape[1])
+    last_head = np.uint64(0)
+    last_end = np.uint64(0)
+    for row in range(tags.shape[0]):
+        head = _head(tags, row)
+        end = np.uint64(0)
+        if width > np.uint64(8):
+            end = swap64(load64(tags, width * np.uint64(row + 1) - np.uint64(8)))
+        above = np.uint64(head > last_head) | (np.uint64(head == last_head) & np.uint64(end > last_end))
+        wrong |= (above ^ np.uint64(1)) & np.uint64(row > 0)
+        last_head = head
+        last_end = end
+    return bool(wrong == np.uint64(0))
 
 
 # -- matching ----------------------------------------------------------------------------------------------------------

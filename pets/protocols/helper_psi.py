@@ -105,7 +105,7 @@ def helper(shape: Shape, ac: prf.KeyFamily, bc: prf.KeyFamily) -> Role[None]:
     Sizes:   in H1a, H1b, H1v; out H2, H2b, H2v; counts on the card.
     Learned: the number of equal tags, which is that of persons in both plus a number of dummies that only holders know.
     Trust:   must not collude with a or with b: with the tag key it could try all identifiers.
-    Raises:  PeerError peer.tags if a list repeats a tag or b's is not sorted.
+    Raises:  PeerError peer.tags if a list repeats a tag or is not sorted.
     """
     tags_a = yield from receive("a", "H1a")
     tags_b = yield from receive("b", "H1b")

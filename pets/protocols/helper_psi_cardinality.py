@@ -63,7 +63,7 @@ def helper(shape: Shape, ac: prf.KeyFamily, bc: prf.KeyFamily, noise_c: U64Array
     Sizes:   in H1a, H1b; out Nc or Ec, one word.
     Learned: the number of equal tags, which is that of persons in both plus a number of dummies that only holders know.
     Trust:   must not collude with a or with b: with the tag key it could try all identifiers.
-    Raises:  PeerError peer.tags if a list repeats a tag or b's is not sorted.
+    Raises:  PeerError peer.tags if a list repeats a tag or is not sorted.
     """
     count = yield from counted()
     yield Send("result", shape.label("c"), zeroed(part(shape.noised, noise_c, count), plus=ac, minus=bc))

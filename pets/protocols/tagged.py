@@ -139,8 +139,12 @@ def pads(sizes: Sizes, mine: Listed, ab: prf.KeyFamily, column: int) -> npt.NDAr
 def matched(tags_a: U8Array, tags_b: U8Array) -> U32Array:
     """Where each entry of role a's list is in role b's; ``join.UNMATCHED`` if nowhere.
 
-    Raises: PeerError peer.tags if a list repeats a tag, or b's is not sorted.
+    Both lists have to be sorted: whoever is told something of an entry finds it by its place.
+
+    Raises: PeerError peer.tags if one is not, or repeats a tag.
     """
+    if not join.increasing(tags_a):
+        raise PeerError("peer.tags", problem="the sorted list is not strictly increasing")
     try:
         return join.match(tags_a, tags_b)
     except ValueError as error:

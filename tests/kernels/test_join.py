@@ -210,3 +210,26 @@ def test_wrong_arrays_are_refused() -> None:
             match(wrong, good)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="two widths"):
         match(good, np.zeros((2, 11), np.uint8))
+
+
+@pytest.mark.parametrize("width", [1, 3, 7, 8, 9, 11, 12, 13, 16])
+def test_repeated_tags_are_found_and_order_is_told(width: int) -> None:
+    rng = np.random.default_rng(width)
+    for count in (0, 1, 2, 3, 40, 200):
+        tags = in_order(spread(rng, count, width))
+        assert join.increasing(tags) and join.repeated(tags).size == 0
+        for place in range(1, min(len(tags), 60)):
+            twice = tags.copy()
+            twice[place] = twice[place - 1]
+            assert not join.increasing(twice) and join.repeated(twice).tolist() == [place]
+            swapped = tags.copy()
+            swapped[[place - 1, place]] = swapped[[place, place - 1]]
+            assert not join.increasing(swapped)
+    three = np.full((3, width), 7, np.uint8)
+    assert join.repeated(three).tolist() == [1, 2]
+    for at in range(width):
+        pair = np.zeros((2, width), np.uint8)
+        pair[1, at] = 1
+        assert join.increasing(pair) and not join.increasing(pair[::-1].copy())
+    with pytest.raises(ValueError, match="contiguous"):
+        join.increasing(np.zeros((4, width), np.uint8)[::2])
