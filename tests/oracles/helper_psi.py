@@ -221,8 +221,10 @@ class Reading:
                 signed = [(sign, self.words(part, column, index)) for sign, part in parts]
                 if len({len(words) for _, words in signed}) > 1:
                     raise Meaningless("two sizes in one sum")
-                return [sum(sign * word for sign, word in zip([s for s, _ in signed], row, strict=True)) % WORD
-                        for row in zip(*(words for _, words in signed), strict=True)]  # fmt: skip
+                return [
+                    sum(sign * word for sign, word in zip([s for s, _ in signed], row, strict=True)) % WORD
+                    for row in zip(*(words for _, words in signed), strict=True)
+                ]
             case str() if any(term == m.label for m in self.card.messages):
                 return self.message(term, column)
             case Call("sort", (inner,)):
@@ -240,7 +242,10 @@ class Reading:
                 pads = [int.from_bytes(terms.aes(key, block)[:8], "little") for block in blocks]
                 return self.in_order(role, blocks, pads)
             case Call("gather", (inner, "match")):
-                words = [*self.words(inner, column, index), *[0] * self.names["n_list_a"]]
+                words = self.words(inner, column, index)
+                if len(words) != self.names["n_list_b"]:
+                    raise Meaningless("places in another list")
+                words = words + [0] * self.names["n_list_a"]
                 return [words[place] for place in self.match()]
             case Call("flags", (str(key), str(role), "match")) if role in ("a", "b"):
                 count, there = self.names["n_list_b"], self.match()
@@ -302,14 +307,18 @@ class Reading:
             case Call("dummies", (str(key),)):
                 return [block for _, block in self.run.dummies(key).entries]
             case Call("fillers", (str(role),)):
-                missing = self.names[f"n_{role}"] - len(self.persons(role))
+                persons = self.persons(role)
+                missing = self.names[f"n_{role}"] - len(persons)
                 slots = [terms._indexed(terms.FILLER[role], i) for i in range(self.names["w"] - dummies)]
                 return slots + [terms._indexed(terms.PADDING[role], i) for i in range(missing)]
         raise Meaningless(f"{term} is no list")
 
     def tags(self, lists: list[Term]) -> list[bytes]:
-        dummies = sum(self.run.number_of_dummies(str(one.args[0])) for one in lists
-                      if isinstance(one, Call) and one.head == "dummies")  # fmt: skip
+        dummies = sum(
+            self.run.number_of_dummies(str(one.args[0]))
+            for one in lists
+            if isinstance(one, Call) and one.head == "dummies"
+        )
         return self.tags_of([block for one in lists for block in self.entries(one, dummies)])
 
     def tags_of(self, blocks: list[bytes]) -> list[bytes]:

@@ -432,7 +432,9 @@ def test_bits_of_another_run_are_refused(label: str) -> None:
     assert (caught.value.code, caught.value.fields) == ("peer.flags", {"label": label})
 
 
-@pytest.mark.parametrize(("which", "label"), [(COUNT, f"E{role}") for role in "abc"] + [(ENOUGH, f"R{r}") for r in "abc"])
+@pytest.mark.parametrize(
+    ("which", "label"), [(COUNT, f"E{role}") for role in "abc"] + [(ENOUGH, f"R{r}") for r in "abc"]
+)
 def test_shares_of_another_run_are_refused(which: str, label: str) -> None:
     other = played(which, CASES[which], 2)
     with pytest.raises(PeerError) as caught:

@@ -138,9 +138,11 @@ def made_by(role: str, term: Term, card: Card = CARD) -> Iterator[str]:
     ends = {message.label: (message.sender, message.receiver) for message in card.messages}
     yield from (key for key in arguments(term, "key") if role not in holders[key])
     yield from (other for call in calls(term) for other in call.args[:1] if call.head in OWN and other != role)
+    yield from (str(call.args[1]) for call in calls(term) if call.head == "pads" and call.args[1] != role)
     for name in names(term):
         if name == "match":
-            yield from (label for label in ("M1", "M2") if role not in ends[label])
+            lists = (message for message in card.messages if message.element.startswith("bytes"))
+            yield from (message.label for message in lists if role not in (message.sender, message.receiver))
         elif role not in ends.get(name, ()):
             yield name
     for name in (str(call.args[1]) for call in calls(term) if call.head == "share"):
