@@ -33,7 +33,7 @@ _PLANE: Final = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape(tagged.Sizes):
-    """Public parameters of one run. ``p_b``: columns of role b that role a gets; ``both``: role b gets a result, too."""
+    """Public parameters of a run. ``p_b``: columns of role b that role a gets; ``both``: role b gets a result, too."""
 
     p_b: int
     both: bool

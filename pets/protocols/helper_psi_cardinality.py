@@ -1,8 +1,8 @@
 """helper_psi_cardinality: how many persons two organisations have in common, with a helper who sees one noisy count.
 
-Both holders send the helper lists of tags (pets/protocols/tagged.py). The helper counts equal ones: those of persons in
-both, and D dummies. It gives the result party that number, role a gives D to be taken off, and each of the three its own
-part of the noise, if there is noise; zero shares make any two of these words as good as random.
+Both holders send the helper lists of tags (pets/protocols/tagged.py). The helper counts equal ones: those of persons
+in both, and D dummies. It gives the result party that number, role a gives D to be taken off, and each of the three its
+own part of the noise, if there is noise; zero shares make any two of these words as good as random.
 protocols/helper_psi_cardinality/card.toml has the messages, protocols/helper_psi_cardinality/README.md the argument.
 
 Source: Kamara, Mohassel, Raykova, Sadeghian, FC 2014; protocols.md 0.9 and 3; docs/adr/0037.
@@ -25,7 +25,7 @@ PROTOCOL: Final = "helper_psi_cardinality"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape(tagged.Sizes):
-    """Public parameters of one run. ``noised``: the number leaves with noise of all three parties, and else as it is."""
+    """Public parameters of a run. ``noised``: the number leaves with noise of all three parties, and else as it is."""
 
     noised: bool
 
@@ -51,7 +51,10 @@ def party_a(shape: Shape, ids: U8Array, ab: prf.KeyFamily, ac: prf.KeyFamily, no
 
 
 def party_b(shape: Shape, ids: U8Array, ab: prf.KeyFamily, bc: prf.KeyFamily, noise_b: U64Array | None) -> Role[None]:
-    """Play input party b: send tags, and a share of the result that is its noise, or nothing. Otherwise as ``party_a``."""
+    """Play input party b: send tags, and a share of the result that is its noise, or nothing.
+
+    Otherwise as ``party_a``.
+    """
     mine = tagged.listed(shape, "b", ids, ab, once=True)
     yield Send("helper", "H1b", mine.tags)
     yield Send("result", shape.label("b"), zeroed(part(shape.noised, noise_b, 0), plus=bc, minus=ab))

@@ -62,7 +62,7 @@ def party_a(shape: Shape, ids: U8Array, ab: prf.KeyFamily, ac: prf.KeyFamily, no
              word, this party's own, or None where the number is compared as it is.
     Sizes:   out H1a, n_list_a tags, Ra, one word, and operations on shares; counts on the card.
     Learned: nothing.
-    Trust:   semi-honest, one corrupt party of three; who brings made-up persons learns whether enough of them are there.
+    Trust:   semi-honest, one corrupt party of three; who brings made-up persons asks whether enough of them are in.
     Raises:  RunError run.tags, by a chance that says nothing of persons; InternalError for more persons than declared.
     """
     mine = tagged.listed(shape, "a", ids, ab, once=True)

@@ -29,9 +29,9 @@ _PADDING: Final = {"a": Kind.PADDING_A, "b": Kind.PADDING_B}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
-    """Public parameters of both lists. ``s`` is half the number of slots, ``dummies`` the law of how many are common.
+    """Public parameters of both lists. ``s``: half the number of slots; ``dummies``: the law of how many are common.
 
-    ``fixed_ids``: identifiers have one public width of at most 13 bytes and enter tags as they are; else they are hashed.
+    ``fixed_ids``: identifiers have a public width of at most 13 bytes and enter tags as they are; else they are hashed.
     """
 
     n_a: int

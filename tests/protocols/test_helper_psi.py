@@ -411,24 +411,29 @@ def test_a_bit_that_flips_in_a_share_is_seen_if_the_result_cannot_be(role: str) 
             assert caught.value.code == "peer.result" and not caught.value.fields
 
 
-def test_lists_of_another_run_give_no_answer() -> None:
+@pytest.mark.parametrize("label", ["H1a", "H1b"])
+def test_lists_of_another_run_give_no_answer(label: str) -> None:
     """A link lets no frame of another run in; without a link it is seen at dummies that are not there."""
-    for label in ("H1a", "H1b"):
-        other = played(WHICH, SMALL, 2)
-        with pytest.raises(PeerError) as caught:
-            run(WHICH, SMALL, alter=altered(label, lambda _, label=label: other.array(label)))
-        assert caught.value.code == "peer.other-set"
-        with pytest.raises(PeerError) as caught:
-            run(COUNT, COUNTED, alter=altered(label, lambda _, label=label: other.array(label)))
-        assert caught.value.code == "peer.result"
-        assert run(ENOUGH, COUNTED, alter=altered(label, lambda _, label=label: other.array(label))) == 0
+    alter = {which: altered(label, of_other(which, label)) for which in CARDS}
+    with pytest.raises(PeerError) as caught:
+        run(WHICH, SMALL, alter=alter[WHICH])
+    assert caught.value.code == "peer.other-set"
+    with pytest.raises(PeerError) as caught:
+        run(COUNT, COUNTED, alter=alter[COUNT])
+    assert caught.value.code == "peer.result"
+    assert run(ENOUGH, COUNTED, alter=alter[ENOUGH]) == 0
+
+
+def of_other(which: str, label: str) -> Callable[[Array], Array]:
+    """The message of another run in the place of this one's."""
+    other = played(which, CASES[which], 2)
+    return lambda _: other.array(label)
 
 
 @pytest.mark.parametrize("label", ["H2", "H2b"])
 def test_bits_of_another_run_are_refused(label: str) -> None:
-    other = played(WHICH, SMALL, 2)
     with pytest.raises(PeerError) as caught:
-        run(WHICH, SMALL, alter=altered(label, lambda _: other.array(label)))
+        run(WHICH, SMALL, alter=altered(label, of_other(WHICH, label)))
     assert (caught.value.code, caught.value.fields) == ("peer.flags", {"label": label})
 
 
@@ -436,9 +441,8 @@ def test_bits_of_another_run_are_refused(label: str) -> None:
     ("which", "label"), [(COUNT, f"E{role}") for role in "abc"] + [(ENOUGH, f"R{r}") for r in "abc"]
 )
 def test_shares_of_another_run_are_refused(which: str, label: str) -> None:
-    other = played(which, CASES[which], 2)
     with pytest.raises(PeerError) as caught:
-        run(which, CASES[which], alter=altered(label, lambda _: other.array(label)))
+        run(which, CASES[which], alter=altered(label, of_other(which, label)))
     assert caught.value.code == "peer.result"
 
 

@@ -1,4 +1,4 @@
-"""Terms of intersections with a helper are what the roles send, byte for byte; edits of them and of the code are noticed.
+"""Terms of intersections with a helper are what roles send, byte for byte; edits of them and of the code are noticed.
 
 What the program of helper_psi_threshold makes is taken from the run; that its parts add up to what the card says is
 tested here, and that they say nothing alone by the card of the operations (test_rep3.py).
