@@ -63,6 +63,11 @@ CARDS: Final = {CARDINALITY: dh_psi.PROTOCOL, INTERSECTION: vole_psi.PROTOCOL, F
 WARM: Final = 1
 DEADLINE_S: Final = 600.0
 
+HELPED: Final = tuple(
+    f"helper.{name}" for name in ("count", "count.files", "which", "which.files", "which.values", "enough")
+)
+"""Modes of benchmarks/helper_psi.py."""
+
 SPU: Final = "SPU 0.9.5 ECDH, CURVE_25519"
 ELLIGATOR: Final = "SPU 0.9.5 ECDH, CURVE_25519_ELLIGATOR2"
 OPENMINED: Final = "openmined-psi 2.0.6, cardinality"
@@ -237,7 +242,7 @@ def _case(what: str, items: int, runs: int, pipes: list[Any]) -> Case:
 
 def beside(case: Case, runs: int) -> Iterator[dict[str, Any] | str]:
     """What each peer took, in JSON, as it comes; as a text what is missing of it."""
-    for peer, share in SHARE[case.name].items():
+    for peer, share in SHARE.get(case.name, {}).items():
         items = max(1, case.size // share)
         if peer == OPENMINED:
             command = ["-m", "benchmarks.peers.openmined", json.dumps([[items, 0, 1]])]
@@ -260,9 +265,16 @@ def beside(case: Case, runs: int) -> Iterator[dict[str, Any] | str]:
             }
 
 
+def helped(asked: list[tuple[str, int]], runs: int) -> Iterator[Case]:
+    """The same with a helper: modes of another module, with processes of its own, and ids and files of this one."""
+    from benchmarks import helper_psi
+
+    yield from helper_psi.measure(asked, runs)
+
+
 def asked() -> argparse.Namespace:
     parser = arguments(__doc__, size=0, what="ids a party; 0: 100,000 and then 2^20")
-    parser.add_argument("--of", choices=[*CARDS], help="one of them alone")
+    parser.add_argument("--of", choices=[*CARDS, *HELPED], help="one of them alone; helper.*: with a helper, no peers")
     parser.add_argument("--runs", type=int, default=3, help="runs that are counted, of ours and of SPU (default 3)")
     parser.add_argument("--alone", action="store_true", help="without the peers")
     return parser.parse_args()
@@ -272,7 +284,8 @@ def main() -> None:
     given = asked()
     wrong: list[str] = []
     sizes = [given.size] if given.size else [100_000, 1 << 20]
-    for case in measure([(what, n) for what in ([given.of] if given.of else CARDS) for n in sizes], given.runs):
+    cases = [(what, n) for what in ([given.of] if given.of else CARDS) for n in sizes]
+    for case in helped(cases, given.runs) if given.of in HELPED else measure(cases, given.runs):
         show(case, as_json=given.json)
         wrong += [] if case.more["right"] else ["wrong result of ours"]
         for line in () if given.alone else beside(case, given.runs):

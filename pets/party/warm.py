@@ -34,7 +34,7 @@ from pets.kernels import (
 )
 from pets.kernels.blkacc import Code
 from pets.kernels.jit import U64Array
-from pets.protocols import dh_psi, helper_join, helper_join_b, vole_psi
+from pets.protocols import dh_psi, helper_join, helper_join_b, helper_psi, helper_psi_threshold, vole_psi
 from pets.protocols.base import Array, Binding, Receive, Role, Send
 from pets.protocols.codec import require_little_endian
 from pets.protocols.rep3 import compare, order, rounding, sharing
@@ -66,6 +66,7 @@ def prepare_kernels(say: Callable[[str], None] = lambda line: None) -> str:
                 warm()
         say("helper_join")
         rehearse()
+        rehearse_lists()
         say("rep3")
         rehearse_shares()
         _ready = True
@@ -183,6 +184,37 @@ def rehearse() -> None:
                 "b": helper_join_b.party_b(other, people, families["ab"][1], families["bc"][0], none),
                 "helper": helper_join_b.helper(other, families["ac"][1], families["bc"][1], none),
                 "result": helper_join.result(other),
+            }
+        )
+
+
+def rehearse_lists() -> None:
+    """Find whom two sets of three made-up identifiers have in common with a helper, and compare how many, likewise."""
+    law, ids, columns = (
+        noise.dummy_table(Fraction(1), Fraction(1, 2), 1, 2),
+        digits.ten_digits(np.arange(3)),
+        [np.arange(3)],
+    )
+    for fixed in (True, False):
+        sizes: dict[str, Any] = {"n_a": 4, "n_b": 4, "s": 2, "n_list_a": 8, "n_list_b": 8}
+        sizes |= {"t": 6, "fixed_ids": fixed, "dummies": law}
+        which = helper_psi.Shape(**sizes, p_b=1, both=True)
+        enough = helper_psi_threshold.Shape(**sizes, min_result=2, shown=True, noised=False)
+        keys = {pair: [_family(pair) for _ in pair] for pair in ("ab", "ac", "bc")}
+        _play(
+            {
+                "a": helper_psi.party_a(which, ids, keys["ab"][0], keys["ac"][0]),
+                "b": helper_psi.party_b(which, ids, columns, keys["ab"][1], keys["bc"][0]),
+                "helper": helper_psi.helper(which, keys["ac"][1], keys["bc"][1]),
+            }
+        )
+        keys = {pair: [_family(pair) for _ in pair] for pair in ("ab", "ac", "bc")}
+        _play(
+            {
+                "a": helper_psi_threshold.party_a(enough, ids, keys["ab"][0], keys["ac"][0], None),
+                "b": helper_psi_threshold.party_b(enough, ids, keys["ab"][1], keys["bc"][0], None),
+                "helper": helper_psi_threshold.helper(enough, keys["ac"][1], keys["bc"][1], None),
+                "result": helper_psi_threshold.result(),
             }
         )
 
