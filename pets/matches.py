@@ -31,7 +31,9 @@ def table(plan: Plan, match: Match, opened: I64) -> "pd.DataFrame":
     import pandas as pd
 
     if match.outcome == "cardinality":
-        return pd.DataFrame({COUNT: [int(opened[0, 0])]})
+        number = int(opened[0, 0])
+        few = bool(match.min_result) and number == 0
+        return pd.DataFrame({COUNT: pd.array([pd.NA if few else number], dtype="Int64")})
     if match.outcome == "threshold":
         return pd.DataFrame({ANSWER: [bool(opened[0, 0])]})
     asks, other = plan.reads
@@ -67,6 +69,13 @@ def _values(read: Read, places: tuple[int, ...], brought: I64) -> dict[str, Any]
 def note(plan: Plan, match: Match) -> str:
     """One line under a list or a number: that it is exact, and of whom."""
     asks, other = (read.dataset for read in plan.reads)
+    if match.outcome == "cardinality" and match.min_result:
+        return (
+            f"The exact number of persons of {asks} who are in {other}, too, if there are at least "
+            f"{match.min_result:,}; nothing is told of fewer."
+        )
+    if match.outcome == "cardinality" and match.epsilon:
+        return f"The number of persons of {asks} who are in {other}, too, with noise (epsilon {match.epsilon} a run)."
     if match.outcome == "cardinality":
         return f"The exact number of persons of {asks} who are in {other}, too. No noise; which persons is not told."
     if match.outcome == "threshold":
@@ -85,7 +94,7 @@ def plot(plan: Plan, match: Match, frame: "pd.DataFrame", title: str, path: "str
         by = frame.groupby(of, observed=False).size() if of else None
         counted = by.reset_index(name=name) if by is not None else frame.head(1)[[]].assign(**{name: len(frame)})
     else:
-        counted = frame.set_axis([name], axis=1).astype("int64")
+        counted = frame.set_axis([name], axis=1).fillna(0).astype("int64")
     counted = counted.assign(**{f"{name}_low": counted[name], f"{name}_high": counted[name]})
     figure = chart(counted, title=title, note=note(plan, match), grouping=of, statistics=(name,))
     if path is not None:

@@ -15,8 +15,10 @@ How a coalition's knowledge comes about, strongest first:
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import combinations
 
+from pets.check import budget
 from pets.check.labels import (
     MATCHES,
     MEMBERSHIP,
@@ -32,13 +34,14 @@ from pets.check.labels import (
     size,
     tags,
 )
+from pets.errors import LeakError
 from pets.ids import PartyId
 from pets.spec.cards import EVERYONE, Card
 from pets.spec.ir import Open, Plan, Read
-from pets.spec.model import Spec
-from pets.spec.pairing import Pairing, cast_of, public_of
+from pets.spec.model import Spec, quantity
+from pets.spec.pairing import Pairing, cast_of, payload_words
 from pets.spec.predicate import columns_of
-from pets.spec.ways import WAYS, way_of
+from pets.spec.ways import WAYS, Way, way_of
 
 NAMES: Mapping[str, str] = {
     "intersection": "which persons are in both",
@@ -148,12 +151,51 @@ def _set_of(read: Read, spec: Spec, told: frozenset[str]) -> Set:
     return Set(read.dataset, read.party, read.columns[0], tuple(spec.dataset(read.dataset).columns), told, filters)
 
 
+def public_of(spec: Spec, pairing: Pairing, way: Way) -> dict[str, int]:
+    """The public numbers of the card: declared sizes, and what it is asked to do besides.
+
+    Raises: LeakError dp.match-count if no number of dummies gives the helper's count the declared noise.
+    """
+    sizes = (spec.dataset(name).max_rows for name in pairing.tables)
+    public = dict(zip(way.sizes, sizes, strict=True))
+    if way.helper:
+        public["s"] = dummies(spec)[2]
+    if way.columns:
+        public[way.columns] = payload_words(spec, pairing)
+    if way.both:
+        public["both"] = int(pairing.both)
+    if way.noise:
+        public["r"] = int(spec.release.differential_privacy is not None)
+    if way.least:
+        public["min_result"] = max(pairing.at_least, pairing.min_result)
+        public["shown"] = int(pairing.outcome == "cardinality")
+        public["noised"] = 0
+    return public
+
+
+def dummies(spec: Spec) -> tuple[Fraction, Fraction, int]:
+    """Epsilon and delta of the helper's count, and half the number of slots for dummies, each person being one entry.
+
+    Nothing declared: (0, 0, 1), which rule psi.undeclared refuses. Raises: LeakError dp.match-count.
+    """
+    noised = next((item.noised for item in spec.security.leakage if item.noised is not None), None)
+    if noised is None:
+        return Fraction(0), Fraction(0), 1
+    epsilon, delta = quantity(noised.epsilon), quantity(noised.delta)
+    try:
+        return epsilon, delta, budget.dummy_slots(epsilon, delta, 1)
+    except ValueError as error:
+        said = {"epsilon": budget.exact(epsilon), "delta": budget.exact(delta)}
+        raise LeakError("dp.match-count", path="security.leakage", **said) from error
+
+
 # -- facts ------------------------------------------------------------------------------------------------------------
 
 
 def facts(told: About, card: Card) -> tuple[Fact, ...]:
     """What the card says that somebody learns, and what its roles get out, with parties in the place of roles."""
     found: list[Fact] = []
+    numbers = card.names(told.numbers)
     for entry in card.learns:
         grade = Grade(entry.grade)
         learners = [frozenset(told.roles[role] for role in entry.who if role != EVERYONE)]
@@ -162,20 +204,23 @@ def facts(told: About, card: Card) -> tuple[Fact, ...]:
         for learner in learners:
             found += (Fact(learner, item, grade) for item in _items(told, entry.item))
     for output in card.outputs:
-        if output.when and not told.numbers.get(output.when, 0):
+        if output.when and not numbers.get(output.when, 0):
             continue
         learner = frozenset({told.roles[output.role]})
-        found += of_outcome(told, learner, output.item)
+        grade = Grade.NOISED if output.item == "match_count" and told.numbers.get("r") else None
+        found += of_outcome(told, learner, output.item, grade)
     return tuple(dict.fromkeys(found))
 
 
-def of_outcome(told: About, learner: frozenset[PartyId], item: str) -> Iterator[Fact]:
-    """What who gets an outcome learns. What a person's other columns are is a record of each person in both."""
+def of_outcome(
+    told: About, learner: frozenset[PartyId], item: str, grade: Grade | None = None
+) -> Iterator[Fact]:
+    """What who gets an outcome learns. ``grade``: of a number, if it is not exact."""
     match item:
         case "match":
             yield Fact(learner, MEMBERSHIP, Grade.MEMBERSHIP)
         case "match_count":
-            yield Fact(learner, MATCHES, Grade.COUNT)
+            yield Fact(learner, MATCHES, grade or Grade.COUNT)
         case "columns":
             for each in told.sets.values():
                 yield from (Fact(learner, of, Grade.MATCHED) for of in each.items(each.told))
@@ -195,6 +240,8 @@ def _items(told: About, item: str) -> tuple[Item, ...]:
     if item == "columns":
         return tuple(of for each in told.sets.values() for of in each.items(each.told))
     role, _, part = item.partition(".")
+    if role in told.sets and part == "values":
+        return tuple(told.sets[role].items(told.sets[role].told))
     if role in told.sets and part == "key":
         each = told.sets[role]
         return (each.item(each.key), each.tags)
@@ -212,7 +259,8 @@ def declared(told: About, spec: Spec) -> tuple[Fact, ...]:
         items = {"intersection": ["match"], "cardinality": ["match_count"], "threshold": ["at_least"]}[asked.psi or ""]
         if place == 0 and asked.columns:
             items.append("columns")
-        found += (fact for item in items for fact in of_outcome(told, learner, item))
+        grade = Grade.NOISED if spec.release.differential_privacy is not None else None
+        found += (fact for item in items for fact in of_outcome(told, learner, item, grade))
     for entry in spec.security.leakage:
         learners = told.parties if entry.learner == EVERYONE else (PartyId(entry.learner),)
         if entry.item == "row_count":

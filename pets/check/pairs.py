@@ -15,7 +15,7 @@ from pets.ids import PartyId
 from pets.spec.cards import EVERYONE, Card
 from pets.spec.model import Dataset, Spec
 from pets.spec.pairing import Pairing
-from pets.spec.ways import WAYS, Way, way_of
+from pets.spec.ways import WAYS, Way, able, way_of
 
 assert terms  # its general rules are registered when it is imported
 
@@ -54,8 +54,7 @@ class Paired:
     @property
     def able(self) -> tuple[str, ...]:
         """Protocols with a card that give what is asked for."""
-        wanted = self.pairing.outcome
-        return tuple(name for name, way in WAYS.items() if way.outcome == wanted and name in self.cards)
+        return tuple(name for name in able(self.spec) if name in self.cards)
 
     @property
     def cast(self) -> bool:
@@ -63,7 +62,7 @@ class Paired:
         way, (asks, other) = self.way, self.tables
         return (
             way is not None
-            and way.outcome == self.pairing.outcome
+            and self.protocol in self.able
             and asks.party != other.party
             and len(self.helpers) == bool(way.helper)
         )
@@ -179,7 +178,7 @@ def idle(asked: Paired) -> Found:
 def protocol(asked: Paired) -> Found:
     """The protocol has a card here and gives what is asked for."""
     way = asked.way
-    if way is None or way.outcome != asked.pairing.outcome:
+    if way is None or asked.pairing.outcome not in way.outcomes:
         known = asked.protocol in asked.cards
         gives = f"gives no {asked.pairing.outcome}" if known else "has no card in this installation"
         yield (
@@ -240,15 +239,22 @@ def columns(asked: Paired) -> Found:
 @rule("psi.least")
 def least(asked: Paired) -> Found:
     """A least size holds if nothing is opened below it, and not if a server that has the outcome is to keep it."""
-    way = asked.way
-    if asked.pairing.min_result and way is not None and not way.least:
-        able = [name for name in asked.able if WAYS[name].least]
+    way, pairing = asked.way, asked.pairing
+    if way is None or pairing.outcome not in way.outcomes:
+        return
+    if pairing.min_result and not way.least:
         yield (
             "computation.min_result",
-            f"the asker of {asked.protocol} has the outcome before anybody could hold it back",
-            f'write protocol = "{able[0]}", which opens nothing below it'
-            if able
+            f"{asked.protocol} tells the outcome before anybody could hold it back",
+            f'write protocol = "{asked.able[0]}" and name a helper: it opens nothing below that'
+            if asked.able
             else "leave it out: no protocol here gives this outcome and can hold it back",
+        )
+    if way.least and pairing.outcome == "cardinality" and not pairing.min_result:
+        yield (
+            "computation.min_result",
+            f"{asked.protocol} compares a number with the least one that is told, and none is given",
+            "write min_result = 10, or another; or choose a protocol that tells any number",
         )
 
 
@@ -256,8 +262,9 @@ def least(asked: Paired) -> Found:
 def release(asked: Paired) -> Found:
     """Noise and thresholds are of tables. An intersection is exact, and the report says so."""
     terms = asked.spec.release
+    noisy = asked.way is not None and asked.way.noise
     for said, name in (
-        (terms.differential_privacy, "differential_privacy"),
+        (None if noisy else terms.differential_privacy, "differential_privacy"),
         (terms.disclosure_control, "disclosure_control"),
     ):
         if said is not None:

@@ -23,7 +23,8 @@ I64 = npt.NDArray[np.int64]
 def senders(plan: Plan) -> tuple[PartyId, ...]:
     """Who sends final shares, in the order in which they are received."""
     if (match := plan.match) is not None:
-        return (match.party(WAYS[match.card].asker),)
+        way = WAYS[match.card]
+        return tuple(match.party(role) for role in (way.roles if way.opens else (way.asker,)))
     join, safe = plan.join, plan.protection
     return safe.parties if isinstance(safe, Protect) else (join.role_a, join.helper)
 
@@ -65,7 +66,8 @@ def opened(plan: Plan, shares: Mapping[PartyId, U64]) -> I64:
              set of counts 1 where it is enough, 0 where not. Of an intersection (rows, words): what was handed over.
     """
     if (match := plan.match) is not None:
-        (whole,) = (shares[party] for party in senders(plan))
+        parts = [shares[party] for party in senders(plan)]
+        whole = pairing.opened(plan, match, parts)
         return whole.reshape(handed_rows(match), handed_words(match)).view(np.int64)
     join, safe = plan.join, plan.protection
     parts = [shares[party] for party in senders(plan)]

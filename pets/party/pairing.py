@@ -3,20 +3,21 @@
 Rows of the outcome are in the order of the asker's identifiers: the words of an identifier, then what comes with it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from pets.errors import InternalError, SourceError
 from pets.ids import PartyId
-from pets.kernels import rows, tags
+from pets.kernels import noise, rows, tags
+from pets.kernels.prf import KeyFamily, Stream
 from pets.party import warm
 from pets.party.sources import Table
 from pets.plan.cost import handed_rows, handed_words, join_numbers
-from pets.protocols import dh_psi, vole_psi
+from pets.protocols import dh_psi, helper_psi, helper_psi_cardinality, helper_psi_threshold, vole_psi
 from pets.protocols.base import Binding, Role, Send, receive
 from pets.secret import Secret
 from pets.spec.ir import Match, Plan, Read
@@ -73,40 +74,88 @@ def persons(read: Read, match: Match, table: Table) -> Persons:
 
 def prepare(match: Match) -> None:
     """Make the kernels of a protocol ready: on a new machine that takes longer than a run may wait."""
-    {"dh_psi_cardinality": warm.prepare_group}.get(match.card, warm.prepare_vectors)()
+    if match.card == dh_psi.PROTOCOL:
+        warm.prepare_group()
+    elif not WAYS[match.card].helper:
+        warm.prepare_vectors()
 
 
 def entropy_bytes(match: Match) -> int:
-    """What a role of the protocol draws for one run."""
-    return _PLAYERS[match.card].entropy
+    """What a role of the protocol draws for one run, beside what parties agree on."""
+    return _ENTROPY.get(match.card, 0)
 
 
-def play(
-    plan: Plan, match: Match, role: str, own: Persons | None, binding: Binding, entropy: Secret[bytes]
-) -> Role[U64 | None]:
+def noise_of(match: Match, own: Stream) -> U64 | None:
+    """This party's part of the noise of a number, one word; None where the outcome is exact."""
+    return noise.half_noise(match.epsilon, 1, own).view(np.uint64) if match.epsilon else None
+
+
+def dummies_of(match: Match) -> str:
+    """Digest of the law of the helper's dummies; empty without a helper."""
+    return _dummies(match).digest if WAYS[match.card].helper else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a party puts into an intersection: its role and set, what ties and hides its messages, its keys, its noise.
+
+    ``own`` is None for a helper; ``keys``: the families that it has a part in, by their names on the card.
+    """
+
+    role: str
+    own: Persons | None
+    tied: Binding
+    entropy: Secret[bytes]
+    keys: Mapping[str, KeyFamily]
+    noise: U64 | None
+
+    @property
+    def persons(self) -> Persons:
+        if self.own is None:
+            raise InternalError("internal.bug", where="a holder without its set")
+        return self.own
+
+
+def play(plan: Plan, match: Match, part: Part) -> Role[U64 | None]:
     """Play a role of an intersection to its end, and hand the outcome to the asker's own people.
 
     Returns: for the other holder, where it is told too: the identifiers in words of its persons who are in both,
              (m, id words) uint64; else None.
     """
-    way, player = WAYS[match.card], _PLAYERS[match.card]
-    if own is None:
-        raise InternalError("internal.bug", where="a holder without its set")
-    names = join_numbers(plan)
-    if role == way.asker:
-        found = yield from player.asker(names, match, own, binding, entropy)
-        out = np.zeros((handed_rows(match), handed_words(match)), np.uint64)
-        if match.outcome == "intersection":
-            places, brought = found
-            out[: len(places), : match.id_words] = words_of(own.ids[places], match.id_words)
-            for number, column in enumerate(brought, match.id_words):
-                out[: len(places), number] = column
-        else:
-            out[0, 0] = found
-        yield Send("result", HANDED, out.reshape(-1))
+    way, found = WAYS[match.card], None
+    if match.card == dh_psi.PROTOCOL:
+        found = yield from _play_dh(plan, match, part)
+    elif match.card == vole_psi.PROTOCOL:
+        found = yield from _play_vole(plan, match, part)
+    elif match.card == helper_psi.PROTOCOL:
+        found = yield from _play_helped(plan, match, part)
+    else:
+        yield from _play_opened(plan, match, part)
+    if part.role == way.asker and not way.opens:
+        yield Send("result", HANDED, _handed(match, part, found).reshape(-1))
         return None
-    told = yield from player.other(names, match, own, binding, entropy)
-    return words_of(own.ids[told], match.id_words) if match.both and told is not None else None
+    told = found.places if isinstance(found, Found) and part.role == way.other else None
+    return None if told is None else words_of(part.persons.ids[told], match.id_words)
+
+
+class Found(NamedTuple):
+    """Places of a holder's persons who are in both, and what came along, a column for each word."""
+
+    places: npt.NDArray[np.int64]
+    brought: Sequence[npt.NDArray[Any]] = ()
+
+
+def _handed(match: Match, part: Part, found: Found | int | None) -> U64:
+    """The outcome as the asker's people get it: rows of persons, then zeros; or one number."""
+    out = np.zeros((handed_rows(match), handed_words(match)), np.uint64)
+    if isinstance(found, Found):
+        rows = len(found.places)
+        out[:rows, : match.id_words] = words_of(part.persons.ids[found.places], match.id_words)
+        for number, column in enumerate(found.brought, match.id_words):
+            out[:rows, number] = column.view(np.uint64)
+    elif found is not None:
+        out[0, 0] = found
+    return out
 
 
 def words_of(ids: U8, words: int) -> U64:
@@ -123,71 +172,112 @@ def ids_of(found: U64) -> list[str]:
 
 
 def receive_outcome(plan: Plan, match: Match, roles: Mapping[str, PartyId]) -> Role[dict[PartyId, U64]]:
-    """Play the result party: the outcome in words, from the asker's server."""
-    asker = WAYS[match.card].asker
-    array = yield from receive(asker, HANDED)
-    return {roles[asker]: np.asarray(array, np.uint64).reshape(-1)}
+    """Play the result party: the outcome in words from the asker's server, or its shares from those who compute."""
+    way = WAYS[match.card]
+    if not way.opens:
+        return {roles[way.asker]: np.asarray((yield from receive(way.asker, HANDED)), np.uint64).reshape(-1)}
+    if match.card == helper_psi_cardinality.PROTOCOL:
+        parts = yield from helper_psi_cardinality.result(_counting(plan, match))
+    else:
+        parts = yield from helper_psi_threshold.result()
+    return {roles[role]: np.asarray(part, np.uint64) for role, part in zip(way.roles, parts, strict=True)}
+
+
+def opened(plan: Plan, match: Match, parts: Sequence[U64]) -> U64:
+    """The outcome in words, from what was sent to the result party. Raises: PeerError peer.result."""
+    if not WAYS[match.card].opens:
+        return parts[0]
+    if match.card == helper_psi_cardinality.PROTOCOL:
+        number = helper_psi_cardinality.open_shares(_counting(plan, match), parts)
+    else:
+        number = helper_psi_threshold.open_shares(_comparing(plan, match), parts)
+    return np.array([number], np.int64).view(np.uint64)
 
 
 # -- the protocols ----------------------------------------------------------------------------------------------------
 
-Play = Callable[[Mapping[str, int], Match, Persons, Binding, Secret[bytes]], Role]  # type: ignore[type-arg]
-
-
-@dataclass(frozen=True, slots=True)
-class _Player:
-    """How a protocol is played. ``asker`` gives the outcome: a number, or places of persons and columns with them."""
-
-    entropy: int
-    asker: Play
-    other: Play
-
-
-def _dh(names: Mapping[str, int]) -> dh_psi.Shape:
-    return dh_psi.Shape(
-        n_a=names["n_a"], n_b=names["n_b"], n_list_a=names["n_list_a"], n_list_b=names["n_list_b"], t=names["t"]
-    )
-
-
-def _vole(names: Mapping[str, int], match: Match) -> vole_psi.Shape:
-    return vole_psi.Shape(
-        n_r=names["n_r"],
-        n_s=names["n_s"],
-        n_list_r=names["n_list_r"],
-        n_list_s=names["n_list_s"],
-        t=names["t"],
-        fixed_ids=match.fixed_ids,
-        p=names["p"],
-        both=names["both"],
-    )
-
-
-def _dh_asker(
-    names: Mapping[str, int], match: Match, own: Persons, binding: Binding, entropy: Secret[bytes]
-) -> Role[int]:
-    return (yield from dh_psi.party_a(_dh(names), own.ids, binding, entropy))
-
-
-def _dh_other(
-    names: Mapping[str, int], match: Match, own: Persons, binding: Binding, entropy: Secret[bytes]
-) -> Role[None]:
-    yield from dh_psi.party_b(_dh(names), own.ids, binding, entropy)
-
-
-def _vole_asker(
-    names: Mapping[str, int], match: Match, own: Persons, binding: Binding, entropy: Secret[bytes]
-) -> Role[tuple[npt.NDArray[np.int64], list[U64]]]:
-    found = yield from vole_psi.receiver(_vole(names, match), own.ids, binding, entropy)
-    return found.places, list(found.values)
-
-
-def _vole_other(
-    names: Mapping[str, int], match: Match, own: Persons, binding: Binding, entropy: Secret[bytes]
-) -> Role[npt.NDArray[np.int64] | None]:
-    return (yield from vole_psi.sender(_vole(names, match), own.ids, binding, entropy, own.columns))
-
-
-_PLAYERS: Final[Mapping[str, _Player]] = {
-    dh_psi.PROTOCOL: _Player(dh_psi.ENTROPY_BYTES, _dh_asker, _dh_other),
-    vole_psi.PROTOCOL: _Player(vole_psi.ENTROPY_BYTES, _vole_asker, _vole_other),
+_ENTROPY: Final[Mapping[str, int]] = {
+    dh_psi.PROTOCOL: dh_psi.ENTROPY_BYTES,
+    vole_psi.PROTOCOL: vole_psi.ENTROPY_BYTES,
 }
+
+
+def _play_dh(plan: Plan, match: Match, part: Part) -> Role[int | None]:
+    names = join_numbers(plan)
+    shape = dh_psi.Shape(**{name: names[name] for name in ("n_a", "n_b", "n_list_a", "n_list_b", "t")})
+    if part.role == "a":
+        return (yield from dh_psi.party_a(shape, part.persons.ids, part.tied, part.entropy))
+    yield from dh_psi.party_b(shape, part.persons.ids, part.tied, part.entropy)
+    return None
+
+
+def _play_vole(plan: Plan, match: Match, part: Part) -> Role[Found | None]:
+    names = join_numbers(plan)
+    sizes = {name: names[name] for name in ("n_r", "n_s", "n_list_r", "n_list_s", "t", "p", "both")}
+    shape, own = vole_psi.Shape(**sizes, fixed_ids=match.fixed_ids), part.persons
+    if part.role == "receiver":
+        found = yield from vole_psi.receiver(shape, own.ids, part.tied, part.entropy)
+        return Found(found.places, list(found.values))
+    places = yield from vole_psi.sender(shape, own.ids, part.tied, part.entropy, own.columns)
+    return None if places is None else Found(places)
+
+
+def _play_helped(plan: Plan, match: Match, part: Part) -> Role[Found | None]:
+    names, keys = join_numbers(plan), part.keys
+    shape = helper_psi.Shape(**_helped(names, match), p_b=names["p_b"], both=bool(names["both"]))
+    if part.role == "helper":
+        yield from helper_psi.helper(shape, keys["s_ac"], keys["s_bc"])
+        return None
+    if part.role == "a":
+        found = yield from helper_psi.party_a(shape, part.persons.ids, keys["s_ab"], keys["s_ac"])
+        return Found(found.places, found.values)
+    own = part.persons
+    places = yield from helper_psi.party_b(shape, own.ids, own.values, keys["s_ab"], keys["s_bc"])
+    return None if places is None else Found(places)
+
+
+def _play_opened(plan: Plan, match: Match, part: Part) -> Role[None]:
+    """Protocols that open a number, or an answer, to the result party."""
+    keys = part.keys
+    if match.card == helper_psi_cardinality.PROTOCOL:
+        counting = _counting(plan, match)
+        if part.role == "helper":
+            yield from helper_psi_cardinality.helper(counting, keys["s_ac"], keys["s_bc"], part.noise)
+        elif part.role == "a":
+            yield from helper_psi_cardinality.party_a(
+                counting, part.persons.ids, keys["s_ab"], keys["s_ac"], part.noise
+            )
+        else:
+            yield from helper_psi_cardinality.party_b(
+                counting, part.persons.ids, keys["s_ab"], keys["s_bc"], part.noise
+            )
+        return
+    comparing = _comparing(plan, match)
+    if part.role == "helper":
+        yield from helper_psi_threshold.helper(comparing, keys["s_ac"], keys["s_bc"], None)
+    elif part.role == "a":
+        yield from helper_psi_threshold.party_a(comparing, part.persons.ids, keys["s_ab"], keys["s_ac"], None)
+    else:
+        yield from helper_psi_threshold.party_b(comparing, part.persons.ids, keys["s_ab"], keys["s_bc"], None)
+
+
+def _counting(plan: Plan, match: Match) -> helper_psi_cardinality.Shape:
+    names = join_numbers(plan)
+    return helper_psi_cardinality.Shape(**_helped(names, match), noised=bool(names["r"]))
+
+
+def _comparing(plan: Plan, match: Match) -> helper_psi_threshold.Shape:
+    names = join_numbers(plan)
+    return helper_psi_threshold.Shape(
+        **_helped(names, match), min_result=names["min_result"], shown=bool(names["shown"]), noised=False
+    )
+
+
+def _helped(names: Mapping[str, int], match: Match) -> dict[str, Any]:
+    """What the shapes of all protocols with a helper have."""
+    sizes: dict[str, Any] = {name: names[name] for name in ("n_a", "n_b", "s", "t", "n_list_a", "n_list_b")}
+    return sizes | {"fixed_ids": match.fixed_ids, "dummies": _dummies(match)}
+
+
+def _dummies(match: Match) -> noise.DummyTable:
+    return noise.dummy_table(match.helper_epsilon, match.helper_delta, 1, match.parameter("s"))

@@ -105,6 +105,8 @@ def to_agree(
 ) -> hello.Agreed:
     """What this party is about to run, for the hello. ``cover``: the older specification whose approvals let it run."""
     dummies = shape.dummies.digest if isinstance(shape, helper_join.Shape) else hello.NO_DUMMIES
+    if reviewed.plan.match is not None:
+        dummies = pairing.dummies_of(reviewed.plan.match) or hello.NO_DUMMIES
     return hello.Agreed(reviewed.digest, reviewed.plan_digest, reviewed.cards, dummies, cover=cover)
 
 
@@ -266,6 +268,8 @@ class Session:
         noise = None
         if self._shape is not None and self.party in ring_of(self.reviewed.plan):
             noise = prepare.noise_of(self.reviewed.plan.protection, self._shape, prf.Stream(self._noise_seed))
+        elif self._match is not None:
+            noise = pairing.noise_of(self._match, prf.Stream(self._noise_seed))
         brought = self._own_rows()
         if brought is not None:
             self._tick("records", 0, 0.0)
@@ -466,7 +470,8 @@ class Session:
         if self._match is not None:
             own = brought if isinstance(brought, pairing.Persons) else None
             tied = Binding(digest=bytes.fromhex(self.reviewed.digest), run_id=run_id)
-            self._found = yield from pairing.play(plan, self._match, self._role, own, tied, self._own_entropy)
+            part = pairing.Part(self._role, own, tied, self._own_entropy, keys, noise)
+            self._found = yield from pairing.play(plan, self._match, part)
             return
         if isinstance(self._shape, shared_join.Shape):
             yield from self._play_shared(self._shape, keys, brought, noise, run_id[: shared_join.HASH_BYTES])

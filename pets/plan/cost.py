@@ -160,7 +160,8 @@ def handed_rows(match: Match) -> int:
 
 def handed_words(match: Match) -> int:
     """Words of a row of it: an identifier and what comes with a person, or one number."""
-    return match.id_words + dict(match.public).get("p", 0) if match.outcome == "intersection" else 1
+    brought = WAYS[match.card].columns
+    return match.id_words + (match.parameter(brought) if brought else 0) if match.outcome == "intersection" else 1
 
 
 def join_of(plan: Plan) -> HelperJoin:
@@ -210,7 +211,11 @@ def _of_match(plan: Plan, match: Match, cards: Mapping[str, Card]) -> Forecast:
         handed = cards[match.handed_by]
         size += handed.cost.bytes.evaluate(names)
         rounds += handed.cost.rounds.evaluate(names)
-    return Forecast(listed(join_card(plan), names, parties_of(plan)), size, rounds)
+    if own.program is not None and own.program.apart:
+        steps = list(programs.steps(own.program, cards[own.program.card], names))
+        rounds += len(steps)
+        size += sum(8 * sent.count for step in steps for sent in step)
+    return Forecast(listed(join_card(plan), names, parties_of(plan)), size, rounds, int(bool(match.epsilon)))
 
 
 def ring_of(plan: Plan) -> tuple[PartyId, PartyId, PartyId]:
@@ -294,7 +299,8 @@ def operation_of(card: Card) -> operations.Operation:
 def used_cards(plan: Plan) -> tuple[str, ...]:
     """The cards that a plan rests on: of its steps, and those whose operations they use."""
     if (match := plan.match) is not None:
-        return tuple(filter(None, (match.card, match.handed_by)))
+        program = load_cards()[match.card].program
+        return tuple(filter(None, (match.card, "" if program is None else program.card, match.handed_by)))
     rows = plan.join.rows
     named = (plan.join.card, *(() if rows is None else (rows.card,)), plan.protection.card)
     cards = load_cards()

@@ -4,16 +4,18 @@ Whatever decides what is sent (sizes, protocol, words of a payload) is in the pl
 """
 
 from collections.abc import Iterator
+from fractions import Fraction
 
-from pets.check import matched
+from pets.check import budget, matched
 from pets.check.labels import Matrix
-from pets.errors import InternalError
+from pets.errors import InternalError, SpecError
+from pets.plan.lower import MAX_DUMMIES
 from pets.spec.banded import levels_of, reads
 from pets.spec.canonical import spec_digest
 from pets.spec.cards import load_cards
 from pets.spec.ir import Dimension, Factor, Match, Open, Plan, Read
-from pets.spec.model import Dataset, Spec
-from pets.spec.pairing import Pairing, cast_of, id_words, public_of
+from pets.spec.model import Dataset, Spec, quantity
+from pets.spec.pairing import Pairing, cast_of, id_words
 from pets.spec.query import ColumnRef
 from pets.spec.ways import HANDED, WAYS, way_of
 
@@ -25,6 +27,9 @@ def lower(spec: Spec, pairing: Pairing) -> Plan:
     read_asks = _read(spec, pairing, pairing.asks, (), "persons_asked")
     read_of = _read(spec, pairing, pairing.other, pairing.columns, "persons_there")
     handed = None if way.opens else cards[HANDED]
+    helper_epsilon, helper_delta, slots = matched.dummies(spec) if way.helper else (Fraction(0), Fraction(0), 0)
+    if slots > MAX_DUMMIES:
+        raise SpecError("spec.dummies", path="security.leakage", slots=2 * slots, most=2 * MAX_DUMMIES)
     match = Match(
         out="matched",
         card=name,
@@ -42,9 +47,12 @@ def lower(spec: Spec, pairing: Pairing) -> Plan:
         min_result=pairing.min_result,
         fixed_ids=spec.dataset(pairing.asks).columns[spec.dataset(pairing.asks).key].scheme == "nhs-number",
         id_words=id_words(spec, pairing),
-        public=tuple(public_of(spec, pairing, way).items()),
+        public=tuple(matched.public_of(spec, pairing, way).items()),
         handed_by="" if handed is None else handed.id,
         handed_version="" if handed is None else handed.version,
+        helper_epsilon=helper_epsilon,
+        helper_delta=helper_delta,
+        epsilon=budget.release_loss(spec).epsilon,
     )
     return Plan(
         spec=spec_digest(spec),
@@ -98,7 +106,7 @@ def _wiring(plan: Plan, spec: Spec, pairing: Pairing) -> Iterator[tuple[str, obj
     yield "protocol", match.card, spec.security.protocol or match.card
     yield "card", (match.card, match.card_version), (match.card, cards[match.card].version)
     way = WAYS[match.card]
-    yield "what the protocol does", way.outcome, asked.psi
+    yield "what the protocol does", asked.psi in way.outcomes, True
     yield "datasets", [read.dataset for read in plan.reads], [asked.asks, *_others(spec)]
     tables = [spec.dataset(read.dataset) for read in plan.reads]
     yield "holders", [read.party for read in plan.reads], [table.party for table in tables]
@@ -117,9 +125,26 @@ def _wiring(plan: Plan, spec: Spec, pairing: Pairing) -> Iterator[tuple[str, obj
     yield "handed", (match.handed_by, match.handed_version), ("", "") if way.opens else (HANDED, cards[HANDED].version)
     yield "identifiers", match.fixed_ids, tables[0].columns[tables[0].key].scheme == "nhs-number"
     yield "words", match.id_words, id_words(spec, pairing)
-    if "p" in dict(match.public):
+    if way.columns:
         told = plan.reads[1]
-        yield "payload", match.parameter("p"), len(told.factors) + bool(told.dimensions)
+        yield "payload", match.parameter(way.columns), len(told.factors) + bool(told.dimensions)
+    if way.least:
+        yield "least", match.parameter("min_result"), asked.at_least or asked.min_result or 0
+        yield "shown", match.parameter("shown"), int(asked.psi == "cardinality")
+        yield "number with noise", match.parameter("noised"), 0
+    noised = [item.noised for item in spec.security.leakage if item.noised is not None]
+    if way.helper:
+        yield "helper's noise", len(noised), 1
+        epsilon, delta = quantity(noised[0].epsilon), quantity(noised[0].delta)
+        yield "helper's epsilon", (match.helper_epsilon, match.helper_delta), (epsilon, delta)
+        s = match.parameter("s")
+        yield "dummies", budget.dummy_delta(epsilon, 1, s) <= float(delta) * (1 + 1e-9), True
+    else:
+        yield "no helper", (match.helper_epsilon, match.helper_delta), (0, 0)
+    privacy = spec.release.differential_privacy
+    yield "epsilon", match.epsilon, quantity(privacy.epsilon) if privacy is not None else 0
+    if way.noise:
+        yield "noised", match.parameter("r"), int(privacy is not None)
     if "both" in dict(match.public):
         yield "told both", match.parameter("both"), int(match.both)
     for read, table in zip(plan.reads, tables, strict=True):

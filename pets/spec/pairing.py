@@ -84,21 +84,6 @@ def cast_of(spec: Spec, pairing: Pairing, way: Way) -> dict[str, PartyId]:
     return cast
 
 
-def public_of(spec: Spec, pairing: Pairing, way: Way) -> dict[str, int]:
-    """The public numbers of the card: declared sizes, and what it is asked to do besides."""
-    sizes = (spec.dataset(name).max_rows for name in pairing.tables)
-    public = dict(zip(way.sizes, sizes, strict=True))
-    if way.columns:
-        public["p"] = payload_words(spec, pairing)
-    if way.both:
-        public["both"] = int(pairing.both)
-    if pairing.outcome == "threshold":
-        public["least"] = pairing.at_least
-    if way.least:
-        public["min_result"] = pairing.min_result
-    return public
-
-
 def payload_words(spec: Spec, pairing: Pairing) -> int:
     """Words of what comes with a person: one for each measure, and one for all dimensions together."""
     columns = spec.dataset(pairing.other).columns

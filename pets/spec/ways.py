@@ -18,20 +18,22 @@ TEXT_WORDS: Final = 8
 class Way:
     """What a protocol can do. ``asker``, ``other``, ``helper``: its roles; the last is empty without a helper.
 
-    ``sizes``: its public numbers for the two declared sizes. ``opens``: it opens the outcome to the result party, who
-    may be anybody but the helper; else the asker learns it. ``columns``, ``both``, ``least``: it can give columns of
-    the other dataset, tell both sides, and tell nothing below a least size.
+    ``outcomes``: what it gives. ``sizes``: its public numbers for the two declared sizes.
+    ``opens``: it opens the outcome to the result party, who may be anybody but the helper; else the asker learns it.
+    ``columns``: its public number of words of the other dataset that come along, "" if none can. ``both``: it can tell
+    both sides. ``least``: it tells nothing below a least size, and needs one. ``noise``: it can add noise.
     """
 
-    outcome: PsiOutcome
+    outcomes: tuple[PsiOutcome, ...]
     asker: str
     other: str
     sizes: tuple[str, str]
     helper: str = ""
     opens: bool = False
-    columns: bool = False
+    columns: str = ""
     both: bool = False
     least: bool = False
+    noise: bool = False
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -39,16 +41,34 @@ class Way:
 
 
 WAYS: Final[Mapping[str, Way]] = {
-    "vole_psi": Way("intersection", "receiver", "sender", ("n_r", "n_s"), columns=True, both=True),
-    "dh_psi_cardinality": Way("cardinality", "a", "b", ("n_a", "n_b")),
+    "vole_psi": Way(("intersection",), "receiver", "sender", ("n_r", "n_s"), columns="p", both=True),
+    "dh_psi_cardinality": Way(("cardinality",), "a", "b", ("n_a", "n_b")),
+    "helper_psi": Way(("intersection",), "a", "b", ("n_a", "n_b"), "helper", columns="p_b", both=True),
+    "helper_psi_cardinality": Way(("cardinality",), "a", "b", ("n_a", "n_b"), "helper", opens=True, noise=True),
+    "helper_psi_threshold": Way(
+        ("threshold", "cardinality"), "a", "b", ("n_a", "n_b"), "helper", opens=True, least=True
+    ),
 }
-"""Protocols of intersections, by card; of each outcome the first is taken where none is named."""
+"""Protocols of intersections, by card; of those that give what is asked the first is taken where none is named."""
+
+
+def able(spec: Spec) -> tuple[str, ...]:
+    """Protocols that give what is asked: with a least size only those that hold it, and those alone."""
+    asked = spec.computation
+    if asked.psi is None:
+        return ()
+    held = asked.psi == "threshold" or asked.min_result is not None
+    noised = spec.release.differential_privacy is not None
+    return tuple(
+        name
+        for name, way in WAYS.items()
+        if asked.psi in way.outcomes and way.least == held and (way.noise or not noised)
+    )
 
 
 def way_of(spec: Spec) -> str:
     """The protocol that is named, or the first that can do what is asked, with a helper if there is one."""
     if spec.security.protocol is not None:
         return spec.security.protocol
-    able = [name for name, way in WAYS.items() if way.outcome == spec.computation.psi]
-    fitting = [name for name in able if bool(WAYS[name].helper) == (len(spec.computing) > 2)]
-    return (fitting or able or [""])[0]
+    fitting = [name for name in able(spec) if bool(WAYS[name].helper) == (len(spec.computing) > 2)]
+    return (fitting or [*able(spec)] or [""])[0]
