@@ -4,9 +4,10 @@ The counterparts of minute.py, learned.py and computed.py for two sets of person
 """
 
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Final
 
-from pets.check import matched
+from pets.check import budget, matched
 from pets.check.blocks import (
     Block,
     Code,
@@ -17,12 +18,14 @@ from pets.check.blocks import (
     Points,
     Section,
     Text,
+    about,
     duration,
     listed,
+    odds,
     plural,
     size,
 )
-from pets.check.checked import Checked, Message, full_name
+from pets.check.checked import HELPER_TAIL, Checked, Message, full_name
 from pets.check.declared import Declared, Named
 from pets.check.labels import Coalition, Fact, Mark, strongest
 from pets.ids import PartyId
@@ -64,8 +67,10 @@ def computed(review: Checked) -> str:
             brought = f" With each comes {listed(map(str, pairing.columns))}." if pairing.columns else ""
             return f"Which persons of {asks} are in {other}, too: a list of single persons.{brought}{rows}"
         case "cardinality":
-            least = f" It is not told if it is below {pairing.min_result:,}." if pairing.min_result else ""
-            return f"How many persons of {asks} are in {other}, too: one exact number.{least}{rows}"
+            least = f" If there are fewer than {pairing.min_result:,}, only that is told." if pairing.min_result else ""
+            noised = review.spec.release.differential_privacy is not None
+            number = "one number with noise" if noised else "one exact number"
+            return f"How many persons of {asks} are in {other}, too: {number}.{least}{rows}"
         case _:
             return f"Whether at least {pairing.at_least:,} persons of {asks} are in {other}, too: yes or no.{rows}"
 
@@ -89,6 +94,17 @@ def minute(review: Checked) -> Iterator[tuple[str, str]]:
 
 def price(review: Checked) -> str:
     """What it costs in privacy: there is no noise that would bound it."""
+    loss = budget.total((budget.release_loss(review.spec), budget.helper_loss(review.spec)))
+    if review.spec.release.differential_privacy is not None:
+        return (
+            f"One run can change the odds of any guess about one person by a factor of {odds(loss.epsilon)} at most "
+            f"(epsilon {budget.exact(loss.epsilon)}, delta {budget.exact(loss.delta)})."
+        )
+    more = f" The helper's count alone costs epsilon {budget.exact(loss.epsilon)} a run." if loss.epsilon else ""
+    return _exact(review) + more
+
+
+def _exact(review: Checked) -> str:
     if review.spec.computation.psi == "intersection":
         return "It is exact and about single persons: each of them is known to the recipient as being in both."
     return "It is exact, with no noise: who knows all but one of the persons may learn whether that one is in both."
@@ -119,8 +135,10 @@ def _helper_sees(review: Checked) -> str:
     sees = "codes for person ids, and cannot read them."
     rows = {row.kind: row for row in review.verdict.matrix.rows}
     helper = _helper(review)
-    if helper is not None and "count" in rows and rows["count"].cells[helper] is Mark.NOISED:
-        return f"{sees} It learns how many match only with noise."
+    match = None if review.plan is None else review.plan.match
+    if match is not None and "count" in rows and rows["count"].cells[str(helper)] is Mark.NOISED:
+        width = about(Fraction(-(-HELPER_TAIL / match.helper_epsilon // 1)))
+        return f"{sees} It learns how many match, give or take {width}."
     return f"{sees} It does not learn how many match."
 
 
@@ -166,7 +184,9 @@ def told(review: Checked, column: Coalition) -> tuple[str, ...]:
     if counted is Mark.SIZE and not any(kind == "membership" and m is Mark.VISIBLE for (kind, _), m in rows.items()):
         out.append("Learns how many persons are in both datasets, exactly, and not which.")
     elif counted is Mark.NOISED:
-        out.append("Learns how many persons are in both datasets, with noise.")
+        out.append("Learns how many persons are in both datasets, with noise, and not which.")
+    elif any(kind == "released" and mark is Mark.SIZE for (kind, _), mark in rows.items()):
+        out.append("Learns whether enough persons are in both datasets; neither who nor how many.")
     elif counted is Mark.NEVER or counted is Mark.HELD:
         out.append("Learns neither who is in both datasets nor how many are.")
     out.append("Knows the declared greatest number of persons of each dataset. Never the true number of another's.")
@@ -251,9 +271,7 @@ def limits(review: Checked) -> Section:
         points.insert(
             3,
             "Changed software. A party whose software departs from the protocol can spoil the outcome, and could learn "
-            "more than it should. A protocol against malicious parties withstands that."
-            if not _helper(review)
-            else "Changed software. A party whose software departs from the protocol can spoil the outcome.",
+            "more than it should. A protocol against malicious parties withstands that.",
         )
     if card is not None and card.adversary.behaviour == "malicious":
         points.insert(
@@ -267,11 +285,13 @@ def limits(review: Checked) -> Section:
         points.append("Errors in the protocol's own proof: parts of it are our design and not reviewed independently.")
     blocks: list[Block] = [Points("What is not protected", tuple(points), "warn")]
     lines = [f"{asks} and {other}: both datasets, as holders who show each other their records always can."]
+    way = WAYS.get(way_of(spec))
+    tables = {} if way is None else dict(zip((way.asker, way.other), pairing.tables, strict=True))
     roles = {} if review.plan is None or review.plan.match is None else dict(review.plan.match.roles)
     for entry in card.learns if card is not None else ():
         parties = [roles[role] for role in entry.who if role in roles]
         if entry.beyond_model and len(parties) > 1:
-            lines.append(f"{listed(parties)}: {entry.sentence}.")
+            lines.append(f"{listed(parties)}: {entry.sentence.format_map(tables)}.")
     blocks.append(Points("What working together would reveal", tuple(lines), "bad"))
     return Section("limits", "What could still go wrong", "Where does the protection end?", tuple(blocks), within=True)
 
@@ -405,7 +425,7 @@ def outputs(review: Checked) -> Section:
             "There is no noise and no minimum: a list of one person is a list of that person.",
         ]
         blocks.append(Points("What the recipient gets", tuple(points), "warn"))
-    elif not pairing.min_result and pairing.outcome == "cardinality":
+    elif not pairing.min_result and pairing.outcome == "cardinality" and spec.release.differential_privacy is None:
         blocks.append(
             Points(
                 "What the recipient gets",

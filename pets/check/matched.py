@@ -207,14 +207,12 @@ def facts(told: About, card: Card) -> tuple[Fact, ...]:
         if output.when and not numbers.get(output.when, 0):
             continue
         learner = frozenset({told.roles[output.role]})
-        grade = Grade.NOISED if output.item == "match_count" and told.numbers.get("r") else None
-        found += of_outcome(told, learner, output.item, grade)
+        noised = Grade.NOISED if output.item == "match_count" and told.numbers.get("r") else None
+        found += of_outcome(told, learner, output.item, noised)
     return tuple(dict.fromkeys(found))
 
 
-def of_outcome(
-    told: About, learner: frozenset[PartyId], item: str, grade: Grade | None = None
-) -> Iterator[Fact]:
+def of_outcome(told: About, learner: frozenset[PartyId], item: str, grade: Grade | None = None) -> Iterator[Fact]:
     """What who gets an outcome learns. ``grade``: of a number, if it is not exact."""
     match item:
         case "match":

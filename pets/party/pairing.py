@@ -122,7 +122,8 @@ def play(plan: Plan, match: Match, part: Part) -> Role[U64 | None]:
     Returns: for the other holder, where it is told too: the identifiers in words of its persons who are in both,
              (m, id words) uint64; else None.
     """
-    way, found = WAYS[match.card], None
+    way = WAYS[match.card]
+    found: Found | int | None = None
     if match.card == dh_psi.PROTOCOL:
         found = yield from _play_dh(plan, match, part)
     elif match.card == vole_psi.PROTOCOL:
