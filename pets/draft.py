@@ -160,6 +160,9 @@ def draft_psi(
     both: bool = False,
     protocol: str | None = None,
     adversary: str = "semi-honest",
+    epsilon: str | int | None = None,
+    helper_epsilon: str = "0.5",
+    helper_delta: str = "2^-40",
     on: str | Mapping[str, str] | None = None,
     title: str | None = None,
     max_runs: int = 1,
@@ -172,6 +175,8 @@ def draft_psi(
     ``columns``:    of an intersection, what comes with each person: names of columns of the other table.
     ``both``:       of an intersection, the other holder learns which of its persons are in both, too.
     ``at_least``, ``min_result``: of a threshold, so many; nothing but that is told of fewer.
+    ``epsilon``:    of a number with noise, by a protocol with a helper; exact if it is left out.
+    ``helper_epsilon``, ``helper_delta``: of the helper's noisy count of matches.
     A party without tables becomes the helper of a protocol that has one.
     """
     frames = {table.name: _frame(table.source) for table in given}
@@ -217,12 +222,13 @@ def draft_psi(
             "legal": {table.party: _legal() for table in used},
             "linkage": {"on": keys, "normalise": ["nfc"], "version": "1"},
             "computation": {name: value for name, value in asked.items() if value is not None},
-            "release": {"to": to},
+            "release": {"to": to, **({} if epsilon is None else _protected(epsilon, None, None))},
             "security": {
                 "adversary": adversary,
                 "corrupt": 1,
                 **({"protocol": protocol} if protocol is not None else {}),
                 "leakage": [
+                    *(_match_count(party, helper_epsilon, helper_delta) for party in helpers if with_helper),
                     {
                         "learner": "everyone",
                         "item": "row_count",

@@ -325,6 +325,8 @@ def _carried(told: About, item: str) -> tuple[Item, ...]:
     """The rows that travel, protected, in a message that carries this item."""
     if item == "match":
         return (MEMBERSHIP,)
+    if item == "sums":  # a number, or what follows from it
+        return (MATCHES, told.released)
     role, _, part = item.partition(".")
     each = told.sets[role]
     return (each.tags,) if part == "key" else tuple(each.items(each.told))

@@ -653,7 +653,7 @@ class Match:
     many ``places`` after the point, and its dimensions, taken together.
     ``both``: the holder of ``of`` learns which of its persons are in both, too.
     ``id_words``: words of an identifier in the result; 0 if it has none. ``public``: the parameters of the card.
-    ``helper_epsilon``, ``helper_delta``: of the helper's count; ``epsilon``: of the outcome, if it is a number with noise.
+    ``helper_epsilon``, ``helper_delta``: of the helper's count; ``epsilon``: of the outcome, if it has noise.
     ``handed_by``: the card by which the asker's server hands the outcome to the asker's own people; "" if the protocol
     opens it to the result party itself.
     """
