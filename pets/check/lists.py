@@ -9,8 +9,10 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Final
 
+from pets.check import totals
 from pets.check.labels import Mark
 from pets.check.sides import Pair, Sent
+from pets.check.totals import Word
 from pets.ids import PartyId
 from pets.spec.term import Call, Sum, Term, arguments, calls, names
 
@@ -189,8 +191,11 @@ class Trace:
     """Roles whose columns that come with persons it can read."""
     opened: set[str] = field(default_factory=set)
     """The same, but of persons in both alone."""
+    words: list[Word] = field(default_factory=list)
+    """What it knows of numbers."""
     matched: bool = False
     count: Mark = Mark.NEVER
+    enough: Mark = Mark.NEVER
 
     roles: frozenset[str] = field(init=False)
     seen: tuple[Sent, ...] = field(init=False)
@@ -222,6 +227,7 @@ def trace(pair: Pair, parties: frozenset[PartyId]) -> Trace:
     loose = _loose(lists, seen.keys)
     for group in _together(lists, seen.keys):
         _compared(seen, group, loose)
+    _numbers(seen)
     return seen
 
 
@@ -241,6 +247,8 @@ def _lists(seen: Trace, message: Sent) -> Iterator[Listed]:
             seen.values |= _readable(seen, *words)
         case term if (found := listed(term)) is not None:
             yield found
+        case term if (number := totals.word(seen.pair, term, _dummies(seen.pair))) is not None:
+            seen.words.append(number)
         case term if not _added(term) and not _transfers(term):
             raise ValueError(f"send what no rule is about, as {message.label}")
 
@@ -255,6 +263,12 @@ def _marked(pair: Pair, role: str) -> Listed:
 def _of_tags(term: Term) -> Listed | None:
     heads = {call.head for call in calls(term)}
     return listed(term) if "tags" in heads and "told" not in heads else None
+
+
+def _dummies(pair: Pair) -> frozenset[str]:
+    """Keys of the dummies that all lists of tags have."""
+    found = [each.dummies for message in pair.messages if (each := _of_tags(message.term)) is not None]
+    return frozenset.intersection(*found) if found else frozenset()
 
 
 def _readable(seen: Trace, role: str, keys: tuple[str, ...]) -> set[str]:
@@ -303,9 +317,14 @@ def _compared(seen: Trace, group: list[Listed], loose: frozenset[Order]) -> None
     """I5 and I6: what lists of both sides that can be compared tell."""
     if not frozenset().union(*(each.roles | each.marks for each in group)) >= {side.role for side in seen.pair.sides}:
         return
-    padded = frozenset.intersection(*(each.dummies for each in group)) - seen.keys
-    seen.count = max(seen.count, Mark.NOISED if padded else Mark.SIZE, key=lambda mark: mark.rank)
+    seen.words.append(totals.matches(frozenset.intersection(*(each.dummies for each in group))))
     for each in group:
         if each.placed(seen.keys, loose) or not each.unknown(seen.keys):
             seen.matched = True
             seen.places |= each.roles
+
+
+def _numbers(seen: Trace) -> None:
+    """I15 to I17: what follows from the words that it has, and from what it counted."""
+    parts = totals.parts(seen.pair, seen.keys)
+    seen.count, seen.enough = totals.numbers(seen.pair, [*seen.words, *parts], seen.keys, seen.roles)

@@ -10,13 +10,17 @@ from typing import Final
 from pets.check.labels import MATCHES, MEMBERSHIP, Item, column, released, size, tags
 from pets.check.matched import NAMES
 from pets.ids import PartyId
-from pets.spec.cards import Adversary, Card, Key, Message
+from pets.spec.cards import Adversary, Card, Key, Message, Shared
 from pets.spec.ir import Match, Open, Plan, Read
 from pets.spec.model import Spec
 from pets.spec.predicate import columns_of
+from pets.spec.program import Program
 from pets.spec.term import Call, Sum, Term, kinds_of
 
-TOLD: Final[Mapping[str, Item]] = {"intersection": MEMBERSHIP, "cardinality": MATCHES}
+ENOUGH: Final = Item("enough", "whether enough persons are in both")
+"""No row of the matrix: it is the outcome of a threshold."""
+
+TOLD: Final[Mapping[str, Item]] = {"intersection": MEMBERSHIP, "cardinality": MATCHES, "threshold": ENOUGH}
 """What an outcome is made of."""
 
 
@@ -79,6 +83,9 @@ class Pair:
     keys: tuple[Key, ...]
     adversary: Adversary
     match: Match
+    public: Mapping[str, int]
+    shared: tuple[Shared, ...] = ()
+    program: Program | None = None
 
     @property
     def outcome(self) -> Item:
@@ -89,6 +96,11 @@ class Pair:
         return TOLD[self.match.outcome]
 
     @property
+    def parts(self) -> int:
+        """How many parts of the noise give the full guarantee."""
+        return len(self.adversary.among) - self.adversary.corrupt
+
+    @property
     def brought(self) -> tuple[Item, ...]:
         """The columns that come with each person in both: of the other side."""
         return tuple(self.sides[1].items(self.match.columns))
@@ -97,9 +109,10 @@ class Pair:
 def pair_of(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Pair:
     """Take a plan apart. Of the specification only the order of parties, and the columns of datasets, are read."""
     match = plan.match
-    if match is None or match.outcome not in TOLD:
-        raise ValueError("tell what no rule is about")
+    if match is None:
+        raise ValueError("are of no intersection")
     card = cards[match.card]
+    _tells_nothing(card.program, cards)
     roles = {party: role for role, party in match.roles}
     asks, of = plan.reads
     opened = next(step.to for step in plan.steps if isinstance(step, Open))
@@ -115,7 +128,18 @@ def pair_of(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Pair:
         keys=card.keys,
         adversary=card.adversary,
         match=match,
+        public=public,
+        shared=card.shared,
+        program=card.program,
     )
+
+
+def _tells_nothing(program: Program | None, cards: Mapping[str, Card]) -> None:
+    """I16: a program takes no message, and every operation of it tells nothing; tests of each hold that."""
+    if program is not None:
+        learns = {each.name: each.learns for each in cards[program.card].operations}
+        if program.takes or any(learns[run.operation] != "nothing" for run in program.runs):
+            raise ValueError("compute with what tells something")
 
 
 def _holder(read: Read) -> PartyId:

@@ -26,7 +26,7 @@ from pets.check.labels import (
     Verdict,
 )
 from pets.check.lists import BROUGHT, Trace, trace
-from pets.check.sides import Pair, pair_of
+from pets.check.sides import ENOUGH, Pair, pair_of
 from pets.errors import InternalError
 from pets.ids import PartyId
 from pets.spec.cards import EVERYONE, Card
@@ -93,6 +93,7 @@ def _worked_out(seen: Trace) -> Marks:
         if side.role in seen.values | seen.opened:
             _raise(marks, _brought(seen.pair, side.role), Mark.VISIBLE if side.role in seen.values else Mark.MATCHED)
     _raise(marks, [MATCHES], seen.count)
+    _raise(marks, [ENOUGH], seen.enough)
     _raise(marks, [MEMBERSHIP] if seen.matched else [], Mark.VISIBLE)
     close(seen.pair, marks)
     return marks
@@ -109,6 +110,7 @@ def close(pair: Pair, marks: Marks) -> None:
         _raise(marks, who, Mark.MATCHED)
     if (mark := marks.get(MATCHES, Mark.NEVER)).rank > Mark.HELD.rank:
         _raise(marks, who, mark)
+        _raise(marks, [ENOUGH], mark)
     _raise(marks, [pair.outcome], marks.get(pair.told, Mark.NEVER))
 
 
@@ -192,7 +194,8 @@ def _allowed(pair: Pair, spec: Spec, parties: frozenset[PartyId]) -> Marks:
         if side.holder in parties:
             _raise(marks, side.own, Mark.VISIBLE)
     if parties & {PartyId(name) for name in spec.release.to}:
-        _raise(marks, [pair.told], Mark.VISIBLE if pair.told is MEMBERSHIP else Mark.SIZE)
+        number = Mark.NOISED if spec.release.differential_privacy is not None else Mark.SIZE
+        _raise(marks, [pair.told], Mark.VISIBLE if pair.told is MEMBERSHIP else number)
         _raise(marks, pair.brought if pair.told is MEMBERSHIP else (), Mark.MATCHED)
     for entry in spec.security.leakage:
         if entry.learner == EVERYONE or PartyId(entry.learner) in parties:

@@ -691,14 +691,13 @@ def test_what_no_rule_is_about_is_refused(name: str, label: str, term: str) -> N
     assert error.value.code == "plan.terms"
 
 
-def test_an_outcome_that_no_rule_is_about_is_refused() -> None:
+def test_who_may_know_whether_enough_are_in_both_may_not_know_how_many() -> None:
     spec, plan = planned(DH)
     assert plan.match is not None
     other = replace(plan.match, outcome="threshold")
-    changed = replace(plan, steps=tuple(other if step is plan.match else step for step in plan.steps))
-    with pytest.raises(InternalError) as error:
-        traced.judge(changed, spec, load_cards())
-    assert error.value.code == "plan.terms"
+    found = traced.judge(replace(plan, steps=(*plan.reads, other, plan.steps[-1])), spec, load_cards())
+    assert found.matrix.mark("whether enough persons are in both", "board") is Mark.SIZE
+    assert "number of matched rows" in {each.path.split(" <- ")[-1] for each in found.errors}
 
 
 def test_nothing_but_what_is_declared_may_be_known() -> None:
