@@ -83,7 +83,7 @@ def listed(term: Term) -> Listed | None:
         case Call("permute", (Call("perm", (str(key), str(label))), inner)):
             found = listed(inner)
             return None if found is None else replace(found, orders=(*found.orders, (key, label)))
-        case Call("sort", (inner,)):
+        case Call("sort" | "abreast" | "apart", (inner,)):
             found = listed(inner)
             return None if found is None else replace(found, orders=(SORTED,))
         case Call("cut", (inner,)):
@@ -100,7 +100,13 @@ def listed(term: Term) -> Listed | None:
             return _entries(Call("tags", ()), (key,), True, lists)
         case Call("read", (str(key), Call("seed", _), table, *lists)):
             return _entries(table, (key,), True, lists)
-        case Call("sealed", (Call("read", _) as inner, Call("payload", (str(role),)))):  # its own order is undone
+        case Call("evaluated", (str(key), Call("offers", (of,)), Call("coded", (asks, choices, *_)) as table, *lists)):
+            if of != asks or choices != Call("choices", (key,)):
+                raise ValueError("evaluate what was not coded for it")
+            return _entries(table, (key,), True, lists)
+        case Call(
+            "sealed", (Call("read" | "evaluated", _) as inner, Call("payload", (str(role),)))
+        ):  # its own order is undone
             found = listed(inner)
             return None if found is None else replace(found, orders=(SORTED,), brings=frozenset({role}))
         case Call("told", (inner, *lists)):
@@ -139,7 +145,13 @@ def _padded(term: Term) -> tuple[str, tuple[str, ...]] | None:
 
 
 def _added(term: Term) -> tuple[Call, ...]:
-    """The tables and vectors that a message of elements is the sum of; none if it is no such message (I8)."""
+    """The tables and vectors that a message of elements is the sum of; none if it is no such message (I8).
+
+    What lies coded in bins is a table, and the streams on it are a vector of the own randomness.
+    """
+    match term:
+        case Call("coded", (str(key), Call("choices", (other,)), *lists)) if other != key:
+            return Call("written", (key, *lists)), Call("vector", (key,))
     parts = tuple(part for _, part in term.parts) if isinstance(term, Sum) else (term,)
     found = tuple(part for part in parts if isinstance(part, Call) and part.head in ("written", "vector"))
     return found if len(found) == len(parts) else ()
@@ -254,7 +266,7 @@ def _lists(seen: Trace, message: Sent) -> Iterator[Listed]:
 
 
 def _marked(pair: Pair, role: str) -> Listed:
-    """I13: what says of each entry of a role's list of tags whether it is in the other's."""
+    """What says of each entry of a role's list of tags whether it is in the other's."""
     tags = {found for each in pair.messages if (found := _of_tags(each.term)) is not None and found.roles == {role}}
     (only,) = tags
     return replace(only, marks=frozenset(side.role for side in pair.sides) - {role})

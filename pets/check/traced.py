@@ -4,7 +4,7 @@ Written from docs/rules/intersections.md alone, beside the first (``check/matche
 of ``labels.py``, what outcomes are called, and no rule. The first reads off the card what its outputs and its
 ``learns`` say. This one believes neither, nor what messages ``carry``: it gives every message the term that its card
 states, and asks which lists a coalition has under one function, whose places in them it knows, and what it can
-evaluate by itself (lists.py; rules I1 to I14). Both must come to the same matrix; ``plan/review.py`` refuses a
+evaluate by itself (lists.py; rules I1 to I17). Both must come to the same matrix; ``plan/review.py`` refuses a
 specification on which they do not.
 
 What is taken for granted: multiples of different elements by an unknown scalar look like elements drawn at random, a
@@ -100,7 +100,7 @@ def _worked_out(seen: Trace) -> Marks:
 
 
 def close(pair: Pair, marks: Marks) -> None:
-    """The closure J1 to J4 of docs/rules: what follows from marks, whoever has them."""
+    """The closure J1 to J5 of docs/rules: what follows from marks, whoever has them."""
     keys = [item for side in pair.sides for item in side.items([side.key])]
     who = [item for side in pair.sides for item in side.who]
     if all(marks.get(item) is Mark.VISIBLE for item in keys):
