@@ -104,9 +104,7 @@ def listed(term: Term) -> Listed | None:
             if of != asks or choices != Call("choices", (key,)):
                 raise ValueError("evaluate what was not coded for it")
             return _entries(table, (key,), True, lists)
-        case Call(
-            "sealed", (Call("read" | "evaluated", _) as inner, Call("payload", (str(role),)))
-        ):  # its own order is undone
+        case Call("sealed", (Call("read" | "evaluated", _) as inner, Call("payload", (str(role),)))):
             found = listed(inner)
             return None if found is None else replace(found, orders=(SORTED,), brings=frozenset({role}))
         case Call("told", (inner, *lists)):
