@@ -31,21 +31,22 @@ from pets.spec.term import Call, Sum, Term, parse_term
 TEXT = (Path(__file__).parent / "should_pass" / "ae_by_tenure.toml").read_text()
 DH, VOLE = "dh_psi_cardinality", "vole_psi"
 OUTCOME = {DH: "cardinality", VOLE: "intersection"}
+VALUES = 'columns = ["housing.tenure"]\n'
 WHERE = "where = \"attendances.arrival >= DATE '2026-01-01' AND housing.tenure = 'owner'\"\n"
 
 
 @cache
-def planned(card: str, where: str = "", result: str = "board") -> tuple[Spec, Plan]:
-    """The demonstration's two datasets in an intersection that the board, or somebody beside it, gets."""
+def planned(card: str, asked: str = "", to: tuple[str, ...] = ("board",)) -> tuple[Spec, Plan]:
+    """The demonstration's two datasets in an intersection for these parties. It has a helper with nothing to do."""
     head, rest = TEXT.split("[computation]")
-    rest = rest[rest.index("[release]") :].replace('["statistics"]', f'["{result}"]').replace("helper_join_a", card)
+    rest = rest[rest.index("[release]") :].replace('["statistics"]', str(list(to))).replace("helper_join_a", card)
     privacy, leakage = rest.index("[release.differential_privacy]"), rest.index("[security]")
     rest = rest[:privacy] + rest[leakage:]
     first, second = (rest.index(f'[[security.leakage]]\nlearner = "{who}"') for who in ("helper", "everyone"))
     rest = rest[:first] + rest[second:]
-    head = head.replace('roles = ["input", "computing"]', 'roles = ["input", "computing", "result"]', 1)
+    head = head.replace('roles = ["input", "computing"]', 'roles = ["input", "computing", "result"]')
     head = head.replace("max_rows_per_person = 4", "max_rows_per_person = 1")
-    spec = parse_toml(f'{head}[computation]\npsi = "{OUTCOME[card]}"\nasks = "attendances"\n{where}\n{rest}')
+    spec = parse_toml(f'{head}[computation]\npsi = "{OUTCOME[card]}"\nasks = "attendances"\n{asked}\n{rest}')
     plan = lower(spec, pairing_of(spec))
     assert plan.match is not None
     helped = replace(plan.match, roles=(*plan.match.roles, ("helper", "helper")))  # type: ignore[arg-type]
@@ -57,14 +58,18 @@ def cards_with(card: Card) -> Mapping[str, Card]:
 
 
 def helped(name: str) -> Card:
-    """A card with a helper that gets nothing, and may be corrupt as the others."""
+    """A card with a helper that gets nothing, and may be corrupt as the others; less what is not sent."""
     card = load_cards()[name]
+    _, plan = planned(name)
+    assert plan.match is not None
+    numbers = card.names(dict(plan.match.public))
+    card = replace(card, messages=tuple(each for each in card.messages if each.columns.evaluate(numbers)))
     among = replace(card.adversary, among=(*card.adversary.among, "helper"))
     return replace(card, roles={**card.roles, "helper": "computing"}, adversary=among)
 
 
-def judged(card: Card, where: str = "") -> Verdict:
-    spec, plan = planned(card.id, where)
+def judged(card: Card) -> Verdict:
+    spec, plan = planned(card.id)
     return traced.judge(plan, spec, cards_with(card))
 
 
@@ -112,6 +117,8 @@ def sends(label: str, sender: str, receiver: str, term: str) -> Edit:
             receiver=receiver,
             term=term,
             meaning=parse_term(term),
+            columns=parse_formula("1"),
+            count=parse_formula("1"),
         )
         return replace(card, messages=(*card.messages, more))
 
@@ -135,7 +142,8 @@ def held(name: str, role: str) -> Edit:
 
 D1 = "times(scalar_a, points(keys(a), fillers(a), agreed(a)))"
 D3 = "times(scalar_b, points(keys(b), fillers(b), agreed(b)))"
-V6 = "cut(read(own_s, V5r, V5, keys(sender), fillers(sender), agreed(sender)))"
+READ = "read(own_s, V5r, V5, keys(sender), fillers(sender), agreed(sender))"
+V6 = f"cut({READ})"
 V8 = "written(V5r, fillers(receiver), keys(receiver)) + vector(own_r)"
 EDITS: Mapping[str, Mapping[str, Edit]] = {
     DH: {
@@ -198,6 +206,10 @@ EDITS: Mapping[str, Mapping[str, Edit]] = {
         "the helper gets V6": copied("V6", "sender"),
         "the helper gets V2": copied("V2", "receiver"),
         "the receiver passes V6 on": copied("V6", "receiver"),
+        "the sender is told": sends("V10", "receiver", "sender", "told(V6, keys(receiver), agreed(receiver))"),
+        "the helper is told": sends("V11h", "receiver", "helper", "told(V6, keys(receiver), agreed(receiver))"),
+        "values come": sends("V12", "sender", "receiver", f"sealed({READ}, payload(sender))"),
+        "values go to the helper": sends("V13h", "sender", "helper", f"sealed({READ}, payload(sender))"),
         "the helper gets the outcome": sends("R2", "receiver", "helper", "outcome(receiver)"),
     },
 }  # fmt: skip
@@ -230,6 +242,10 @@ class Values:
     entries: tuple[Entry, ...]
     whole: bool = False
     shuffled: bool = False
+    told: frozenset[Entry] | None = None
+    """It is not the list itself, but says which of its entries are among these."""
+    of: str = ""
+    """The message that is the list itself."""
 
 
 @dataclass
@@ -274,18 +290,28 @@ class Counted:
         run = Run(self.card, inputs, orders)
         values = {message.label: run.of(message.meaning) for message in self.seen}
         lists = {label: each for label, each in values.items() if isinstance(each, Values)}
-        whole = {self._element(each, entry) for each in lists.values() if each.whole for entry in each.entries}
+        itself = {each.label for each in self.seen}
+        whole = {
+            self._element(each, entry)
+            for each in lists.values()
+            if each.whole and each.told is None
+            for entry in each.entries
+        }
         plain: list[object] = []
         places: dict[object, list[object]] = {}
         for label, each in lists.items():
             for number, entry in enumerate(each.entries):
-                at = (label, -1 if each.shuffled else number)
-                if self._computes(each, entry) and (entry[0] == "person" or entry[0] in self.roles):
+                at: object = (label, -1 if each.shuffled else number)
+                if each.told is not None:
+                    at = (at, entry in each.told)
+                if each.told is not None and each.of not in itself:
+                    plain.append((at, "unseen"))
+                elif self._computes(each, entry) and (entry[0] == "person" or entry[0] in self.roles):
                     plain.append((at, entry))
-                    continue
-                element = self._element(each, entry)
-                value = element if element in whole else (each.function, each.keys, entry)
-                places.setdefault(value, []).append(at)
+                else:
+                    element = self._element(each, entry)
+                    value = element if element in whole else (each.function, each.keys, entry)
+                    places.setdefault(value, []).append(at)
         for label, value in values.items():
             if isinstance(value, tuple):
                 plain.append((label, value))
@@ -367,7 +393,7 @@ def _orders(term: Term, card: Card) -> Iterator[tuple[str, str]]:
 
 def outcome(card: Card, inputs: Mapping[str, tuple[Entry, ...]]) -> object:
     first, second = inputs.values()
-    return frozenset(first) & frozenset(second) if card.id == VOLE else len({*first} & {*second})
+    return frozenset(first) & frozenset(second) if OUTCOME[card.id] == "intersection" else len({*first} & {*second})
 
 
 @dataclass(frozen=True)
@@ -391,8 +417,10 @@ class Run:
                 values = self._list(inner)
                 order = self.orders.get((key, label), range(len(values.entries)))
                 return replace(values, entries=tuple(values.entries[place] for place in order))
-            case Call("sort", (inner,)):
+            case Call("sort", (inner,)) | Call("sealed", (inner, _)):
                 return replace(self._list(inner), shuffled=True)
+            case Call("told", (str(of), *lists)):
+                return replace(self._list(of), told=frozenset(self._entries(lists)), of=of)
             case Call("cut", (inner,)):
                 return replace(self._list(inner), whole=False)
             case Call("times", (str(key), inner)):
@@ -489,10 +517,27 @@ released  how many persons are in both         S   -  | S
 }
 
 
-def first_and_second(card: str, where: str, result: str) -> tuple[Verdict, Verdict]:
+BOTH = """
+column  attendances.nhs_number                 V   M  | V
+column  attendances.age_band                   V   -  | V
+column  attendances.minutes                    V   -  | V
+column  attendances.arrival                    V   M  | V
+column  housing.nhs_number                     M   V  | V
+column  housing.tenure                         M   V  | V
+tags  attendances.nhs_number as tags           V   H  | V
+tags  housing.nhs_number as tags               H   V  | V
+membership  which persons are in both tables   V   V  | V
+count  number of matched rows                  S   S  | S
+size  greatest number of rows of attendances   S   S  | S
+size  greatest number of rows of housing       S   S  | S
+released  which persons are in both            V   V  | V
+"""
+
+
+def first_and_second(card: str, asked: str, to: tuple[str, ...]) -> tuple[Verdict, Verdict]:
     """Both checkers on a specification without a helper."""
-    spec, plan = planned(card, where, result)
-    left = [party for party in spec.parties if party.name != "helper" and party.name in (result, "board", "council")]
+    spec, _ = planned(card, asked, to)
+    left = [party for party in spec.parties if party.name in (*to, "board", "council")]
     spec = spec.model_copy(update={"parties": tuple(left)})
     plan = lower(spec, pairing_of(spec))
     return pairs.judge(spec, pairing_of(spec), load_cards()), traced.judge(plan, spec, load_cards())
@@ -500,20 +545,29 @@ def first_and_second(card: str, where: str, result: str) -> tuple[Verdict, Verdi
 
 @pytest.mark.parametrize("card", CARDS)
 def test_the_matrix_of_a_card(card: str) -> None:
-    _, second = first_and_second(card, WHERE, "board")
+    _, second = first_and_second(card, WHERE, ("board",))
     assert second.findings == ()
     columns, _, marks = second.matrix.text.partition("\n\n")
     assert columns == " 1  board\n 2  council\n 3  board+council  (beyond the model)"
     assert marks.partition("\n")[2] == MATRIX[card].lstrip("\n")
 
 
-@pytest.mark.parametrize("result", ["board", "statistics"])
-@pytest.mark.parametrize("where", ["", WHERE])
-@pytest.mark.parametrize("card", CARDS)
-def test_both_checkers_come_to_one_matrix(card: str, where: str, result: str) -> None:
-    first, second = first_and_second(card, where, result)
+def test_the_matrix_of_values_for_the_asker_and_persons_for_both() -> None:
+    _, second = first_and_second(VOLE, WHERE + VALUES, ("board", "council"))
+    assert second.findings == ()
+    assert second.matrix.text.partition("\n\n")[2].partition("\n")[2] == BOTH.lstrip("\n")
+
+
+ASKED = [(card, asked) for card in CARDS for asked in ("", WHERE, VALUES, WHERE + VALUES)]
+
+
+@pytest.mark.parametrize("to", [("board",), ("board", "council"), ("statistics",), ("statistics", "council")])
+@pytest.mark.parametrize(("card", "asked"), [each for each in ASKED if each[0] == VOLE or VALUES not in each[1]])
+def test_both_checkers_come_to_one_matrix(card: str, asked: str, to: tuple[str, ...]) -> None:
+    first, second = first_and_second(card, asked, to)
     assert first.matrix.differences(second.matrix) == ()
-    assert first.accepted == second.accepted == (result == "board")  # else the asker learns what is not for it
+    assert first.accepted == (to[0] == "board" and (card == VOLE or len(to) == 1))
+    assert second.accepted == (to[0] == "board")  # else the asker learns what is not for it
 
 
 @pytest.mark.parametrize("name", CARDS)
@@ -561,6 +615,8 @@ LEAKS: Mapping[str, set[str]] = {
     "own_s is the receiver's, too": BOARD,
     "own_r is the sender's, too": COUNCIL,
     "the helper gets the outcome": HELPER,
+    "the sender is told": COUNCIL,
+    "the helper is told": HELPER,
 }
 """Who learns something by one edit; by others nobody does. Most that make a helper learn take two."""
 TOGETHER = [
@@ -581,6 +637,8 @@ TOGETHER = [
     (VOLE, ("own_r is the helper's, too", "the helper gets V5"), HELPER),
     (VOLE, ("the helper gets V5", "the helper gets V6", "the helper gets V2"), set()),
     (VOLE, ("V6 in an order of the sender", "V6 again"), BOARD),
+    (VOLE, ("own_r is the helper's, too", "values go to the helper"), HELPER),
+    (VOLE, ("the helper gets V5", "values go to the helper"), set()),
 ]
 
 
