@@ -108,9 +108,11 @@ def close(pair: Pair, marks: Marks) -> None:
     if marks.get(MEMBERSHIP) is Mark.VISIBLE:
         _raise(marks, [MATCHES], Mark.SIZE)
         _raise(marks, who, Mark.MATCHED)
-    if (mark := marks.get(MATCHES, Mark.NEVER)).rank > Mark.HELD.rank:
-        _raise(marks, who, mark)
-        _raise(marks, [ENOUGH], mark)
+    if ENOUGH in (pair.told, *marks):  # else nobody asks
+        _raise(marks, [ENOUGH], marks.get(MATCHES, Mark.NEVER))
+    for number in (MATCHES, ENOUGH):
+        if (mark := marks.get(number, Mark.NEVER)).rank > Mark.HELD.rank:
+            _raise(marks, who, mark)
     _raise(marks, [pair.outcome], marks.get(pair.told, Mark.NEVER))
 
 
@@ -196,6 +198,7 @@ def _allowed(pair: Pair, spec: Spec, parties: frozenset[PartyId]) -> Marks:
     if parties & {PartyId(name) for name in spec.release.to}:
         number = Mark.NOISED if spec.release.differential_privacy is not None else Mark.SIZE
         _raise(marks, [pair.told], Mark.VISIBLE if pair.told is MEMBERSHIP else number)
+        _raise(marks, [ENOUGH] if pair.told is MATCHES else [], number)
         _raise(marks, pair.brought if pair.told is MEMBERSHIP else (), Mark.MATCHED)
     for entry in spec.security.leakage:
         if entry.learner == EVERYONE or PartyId(entry.learner) in parties:
