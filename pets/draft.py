@@ -234,7 +234,7 @@ def draft_psi(
                         "item": "row_count",
                         "of": [table.name for table in used],
                         "as": "declared maximum",
-                    }
+                    },
                 ],
             },
             "validity": {"not_before": today, "not_after": today + dt.timedelta(days=364), "max_runs": max_runs},

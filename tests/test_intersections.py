@@ -82,6 +82,55 @@ def test_both_are_told_where_both_are_named() -> None:
     assert net.run(net.draft(psi="intersection", asks="housing")).told == {}
 
 
+HELPED = (
+    {"psi": "intersection", "columns": ["ward", "cost"]},
+    {"psi": "intersection", "both": True},
+    {"psi": "cardinality"},
+    {"psi": "cardinality", "epsilon": "60"},
+    {"psi": "cardinality", "min_result": 3},
+    {"psi": "cardinality", "min_result": 4},
+    {"psi": "threshold", "at_least": 3},
+    {"psi": "threshold", "at_least": 4},
+)
+
+
+@pytest.mark.parametrize("asked", HELPED, ids=[" ".join(map(str, each.values())) for each in HELPED])
+def test_with_a_helper_it_is_the_same(asked: dict[str, object]) -> None:
+    other = people(list("xbdac"), ward=["n", "s", "e", "n", None], cost=[1, 2, 3, None, 5])
+    net = network(people(list("dcbuv")), other, third={})
+    draft = net.draft(asks="housing", **asked)
+    result, matrix = net.run(draft), draft.check().verdict.matrix
+    frame = result.to_pandas()
+    if asked["psi"] == "intersection":
+        assert list(frame["person"]) == ["b", "c", "d"]
+    if "columns" in asked:
+        assert list(frame["ward"]) == ["s", "(missing)", "e"] and list(frame["cost"]) == [2, 5, 3]
+    if "both" in asked:
+        assert result.told == {"board": ("b", "c", "d")}
+    if asked["psi"] == "cardinality" and asked.get("min_result") == 4:
+        assert frame.isna().all(axis=None)
+    elif asked["psi"] == "cardinality":
+        assert list(frame["persons_in_both"]) == [3]
+    if asked["psi"] == "threshold":
+        assert list(frame["enough_in_both"]) == [asked["at_least"] == 3]
+    assert matrix.mark("number of matched rows", "third").value == "N" and result.note()
+    assert "give or take" in result.disclosure and result.plot().axes
+
+
+def test_a_number_with_a_helper_may_go_to_somebody_else(tmp_path: Path) -> None:
+    net = network(people(list("abcd")), people(list("bdx")), third={})
+    draft = net.draft(psi="cardinality", asks="housing")
+    toml = draft.toml.replace('"computing", "result"]', '"computing"]').replace('to = ["council"]', 'to = ["analyst"]')
+    party = '[[party]]\nname = "analyst"\norganisation = "analyst"\nroles = ["result"]\n'
+    toml = toml.replace("[[dataset]]", f'{party}san = "spiffe://local.invalid/analyst"\n\n[[dataset]]', 1)
+    result = net.run(toml)
+    matrix = review(parse_toml(toml)).verdict.matrix
+    assert matrix.mark("number of matched rows", "council").value == "H" and result.to_pandas().iloc[0, 0] == 2
+    folder = result.save(tmp_path / "out.csv")
+    keys = evidence_keys(folder / "directory.toml")
+    assert list(verify_evidence(folder, keys=keys, recompute=recompute(result.toml)))
+
+
 def test_numbers_of_ten_digits_keep_their_zeros() -> None:
     asks, other = people(["0000000000", "9434765919", "4010232137"]), people(["4010232137", "0000000000"])
     net = network(asks, other)

@@ -43,6 +43,10 @@ _UNPROTECTED: Final = (
 )
 
 
+_HANDED: Final = "R1"
+_SHARES: Final = "masked shares of what the three compute together: random numbers to the receiver"
+
+
 def sets_of(review: Checked) -> tuple[Pairing, str, str]:
     """What is asked, and who holds the asker's dataset and the other one."""
     assert review.pairing is not None
@@ -328,14 +332,15 @@ def settings(review: Checked) -> Section:
     blocks.append(Pairs(tuple(pairs)))
     if match is not None and forecast is not None:
         inside = {
-            message.label: _inside(message.element, message.carries, spec) for message in _messages(review, match)
+            message.label: _inside(message.label, message.element, message.carries, spec)
+            for message in _messages(review, match)
         }
         blocks.append(
             Grid(
                 "Every message of a run. A server sends nothing else, and takes nothing else.",
                 ("Message", "Round", "From", "To", "What is inside", "Size"),
                 tuple(
-                    (m.label, str(m.round), m.sender, _receiver(m, spec), inside[m.label], size(m.size))
+                    (m.label, str(m.round), m.sender, _receiver(m, spec), inside.get(m.label, _SHARES), size(m.size))
                     for m in forecast.messages
                     if m.size
                 ),
@@ -365,10 +370,12 @@ class _Sent:
         self.label, self.element, self.carries = label, element, carries
 
 
-def _inside(element: str, carries: tuple[str, ...], spec: Spec) -> str:
+def _inside(label: str, element: str, carries: tuple[str, ...]) -> str:
     """What a message holds, in words, from what its card says it carries."""
-    if carries == ("match",) and element == "word":
+    if carries == ("match",) and label == _HANDED:
         return "the outcome, and rows of nothing up to the declared number"
+    if "sums" in carries:
+        return "one of three shares of the outcome: random alone"
     if any(item.endswith(".values") for item in carries):
         return "what comes with persons, each under a key that only who has that person can make"
     if any(item.endswith(".key") for item in carries):

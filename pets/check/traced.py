@@ -71,6 +71,7 @@ def _held(marks: Marks, pair: Pair, term: Term) -> None:
         for head in BROUGHT:
             _raise(marks, _brought(pair, side.role) if (head, side.role) in made_of else [], Mark.HELD)
     _raise(marks, [MEMBERSHIP] if "match" in names(term) else [], Mark.HELD)
+    _raise(marks, [MATCHES, pair.told] if any(head == "share" for head, _ in made_of) else [], Mark.HELD)
 
 
 def _brought(pair: Pair, role: str) -> tuple[Item, ...]:

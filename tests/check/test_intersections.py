@@ -46,12 +46,14 @@ HELPER: Final[Edit] = (
     '[[party]]\nname = "third"\norganisation = "A third"\nroles = ["computing"]\nsan = "spiffe://third.example/pets"\n'
     '\n[[dataset]]\nname = "register"',
 )
+HELPED: Final[Edit] = (HELPER[0], HELPER[1])
 REFUSED: Final[dict[str, list[tuple[Edit, ...]]]] = {
     "psi.holders": [
         (('party = "board"', 'party = "council"'),),
         (('name = "board"\norganisation = "A health board"\nroles = ["input", "computing"]',
           'name = "board"\norganisation = "A health board"\nroles = ["input"]'),),
-        (HELPER,),
+        (HELPER, ("corrupt = 1\n", 'corrupt = 1\nprotocol = "vole_psi"\n')),
+        (("corrupt = 1\n", 'corrupt = 1\nprotocol = "helper_psi"\n'),),
     ],
     "psi.protocol": [
         (("corrupt = 1\n", 'corrupt = 1\nprotocol = "dh_psi_cardinality"\n'),),
@@ -68,10 +70,15 @@ REFUSED: Final[dict[str, list[tuple[Edit, ...]]]] = {
         (("asks = \"register\"", 'asks = "register"\ncolumns = ["attendances.injury"]'),
          ("max_rows_per_person = 1\nmax_rows = 200_000", "max_rows_per_person = 4\nmax_rows = 200_000")),
     ],
-    "psi.least": [(("asks = \"register\"", 'asks = "register"\nmin_result = 10'),)],
+    "psi.least": [
+        (("asks = \"register\"", 'asks = "register"\nmin_result = 10'),
+         ("corrupt = 1\n", 'corrupt = 1\nprotocol = "vole_psi"\n')),
+        (COUNTED, HELPER, ("corrupt = 1\n", 'corrupt = 1\nprotocol = "helper_psi_threshold"\n')),
+    ],
     "psi.release": [
         (("[security]\n", '[release.disclosure_control]\nmin_count = 10\n\n[security]\n'),),
-        (COUNTED, ("[security]\n", '[release.differential_privacy]\nepsilon = "1"\n'
+        (COUNTED, ("corrupt = 1\n", 'corrupt = 1\nprotocol = "dh_psi_cardinality"\n'),
+         ("[security]\n", '[release.differential_privacy]\nepsilon = "1"\n'
                    "neighbours = \"one person's rows added or removed\"\n\n[security]\n")),
     ],
     "psi.size": [
@@ -80,6 +87,13 @@ REFUSED: Final[dict[str, list[tuple[Edit, ...]]]] = {
     ],
     "psi.undeclared": [(('of = ["register", "attendances"]', 'of = ["register"]'),)],
     "psi.guessing": [(("max_rows = 5_000", "max_rows = 60_000_000"), ("max_rows = 200_000", "max_rows = 50_000"))],
+    "psi.helper": [
+        (HELPED, ('name = "third"\norganisation = "A third"\nroles = ["computing"]',
+                  'name = "third"\norganisation = "A third"\nroles = ["computing", "input"]')),
+        (HELPED, ('organisation = "A third"', 'organisation = "A Council"')),
+        (HELPED, COUNTED, ('to = ["council"]', 'to = ["third"]'), ('organisation = "A third"\nroles = ["computing"]',
+                  'organisation = "A third"\nroles = ["computing", "result"]')),
+    ],
     "psi.record-level": [()],
     "psi.surplus": [
         (("[validity]\n", '[[security.leakage]]\nlearner = "board"\nitem = "match_count"\n'
@@ -91,7 +105,7 @@ REFUSED: Final[dict[str, list[tuple[Edit, ...]]]] = {
           '\n[[dataset]]\nname = "register"'),),
     ],
 }  # fmt: skip
-"""By rule, changes of the specification that it finds. Those of protocols with a helper are in test_helped.py."""
+"""By rule, changes of the specification that it finds."""
 
 
 @pytest.mark.parametrize("psi", ["intersection", "cardinality"])
@@ -111,7 +125,7 @@ def test_every_rule_finds_what_it_is_for(rule: str, edits: tuple[Edit, ...], mon
 
 
 def test_every_rule_has_its_cases_and_its_line() -> None:
-    assert set(pairs.RULES) - {"psi.helper"} <= set(REFUSED) | set()
+    assert set(pairs.RULES) == set(REFUSED)
     page = catalogue()
     assert all(f"| `{rule}` |" in page for rule in pairs.RULES)
     assert all(each.check.__doc__ for each in pairs.RULES.values())
