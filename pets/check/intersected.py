@@ -332,7 +332,7 @@ def settings(review: Checked) -> Section:
     blocks.append(Pairs(tuple(pairs)))
     if match is not None and forecast is not None:
         inside = {
-            message.label: _inside(message.label, message.element, message.carries, spec)
+            message.label: _inside(message.label, message.element, message.carries)
             for message in _messages(review, match)
         }
         blocks.append(
