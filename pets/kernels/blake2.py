@@ -1,18 +1,18 @@
-"""Keyed BLAKE2b of many short messages, eight at a time in the lanes of vectors.
+"""Keyed BLAKE2b of many short messages, and BLAKE2s of many rows of 64 bytes, in the lanes of vectors.
 
 The vectors are LLVM's own, not an instruction set's: any processor runs them, one with AVX-512 in one register each.
-A key fills the first block of BLAKE2b, so its effect is computed once, by the same schedule over Python's integers.
+A key fills the first block, so its effect is computed once, by the same schedule over Python's integers.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 
-from pets.kernels.jit import U8Array, U64Array, kernel, load64, store64, typed_intrinsic
+from pets.kernels.jit import U8Array, U32Array, U64Array, address, kernel, load64, store64, typed_intrinsic
 from pets.secret import Secret
 
 MAX_BYTES: Final = 64
@@ -21,8 +21,13 @@ KEY_BYTES: Final = 16
 
 _LANES: Final = 8
 _TILE: Final = 1 << 10
-_BLOCK_BYTES: Final = 128
-_MASK: Final = (1 << 64) - 1
+
+ROW_LANES: Final = 16
+"""Rows that ``hash_lanes`` takes at a time."""
+
+ROW_DIGEST_BYTES: Final = 32
+ROW_KEY_BYTES: Final = 32
+
 _IV: Final = (
     0x6A09E667F3BCC908,
     0xBB67AE8584CAA73B,
@@ -68,6 +73,24 @@ def hash_rows(key: Secret[bytes], rows: U8Array, out: U8Array) -> None:
             raise ValueError("an identifier is empty")
 
 
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What BLAKE2b and BLAKE2s do not share: bits of a word, rounds, rotations, where both begin."""
+
+    bits: int
+    rounds: int
+    rotations: tuple[int, int, int, int]
+    start: tuple[int, ...]
+
+    @property
+    def mask(self) -> int:
+        return (1 << self.bits) - 1
+
+
+_B: Final = _Kind(64, 12, (32, 24, 16, 63), _IV)
+_S: Final = _Kind(32, 10, (16, 12, 8, 7), tuple(word >> 32 for word in _IV))
+
+
 def _schedule(
     h: Sequence[Any],
     message: Sequence[Any],
@@ -77,13 +100,14 @@ def _schedule(
     ops: "_Operations",
 ) -> list[Any]:
     """Compress once, over whatever `ops` computes with; message words that are None are zero. RFC 7693, 3.2."""
-    v = [*h, *(constant(word) for word in _IV)]
+    kind = ops.kind
+    v = [*h, *(constant(word) for word in kind.start)]
     v[12] = ops.xor(v[12], counter)
     if last:
-        v[14] = ops.xor(v[14], constant(_MASK))
+        v[14] = ops.xor(v[14], constant(kind.mask))
 
     def mix(a: int, b: int, c: int, d: int, x: Any, y: Any) -> None:
-        for word, first, second in ((x, 32, 24), (y, 16, 63)):
+        for word, first, second in ((x, *kind.rotations[:2]), (y, *kind.rotations[2:])):
             v[a] = ops.add(v[a], v[b])
             if word is not None:
                 v[a] = ops.add(v[a], word)
@@ -91,7 +115,7 @@ def _schedule(
             v[c] = ops.add(v[c], v[d])
             v[b] = ops.rotate(ops.xor(v[b], v[c]), second)
 
-    for number in range(12):
+    for number in range(kind.rounds):
         m = [message[int(digit, 16)] for digit in _SIGMA[number % 10]]
         for column in range(4):
             mix(column, 4 + column, 8 + column, 12 + column, m[2 * column], m[2 * column + 1])
@@ -102,26 +126,30 @@ def _schedule(
 
 
 class _Operations:
-    """The three operations of BLAKE2b over Python's integers."""
+    """The three operations of BLAKE2 over Python's integers."""
+
+    def __init__(self, kind: _Kind) -> None:
+        self.kind: Final = kind
 
     def add(self, a: Any, b: Any) -> Any:
-        return (a + b) & _MASK
+        return (a + b) & self.kind.mask
 
     def xor(self, a: Any, b: Any) -> Any:
         return a ^ b
 
     def rotate(self, a: Any, by: int) -> Any:
-        return (a >> by | a << (64 - by)) & _MASK
+        return (a >> by | a << (self.kind.bits - by)) & self.kind.mask
 
 
 class _VectorOperations(_Operations):
     """The same, emitted as instructions on vectors."""
 
-    def __init__(self, builder: Any, vector: ir.VectorType) -> None:
+    def __init__(self, kind: _Kind, builder: Any, vector: ir.VectorType) -> None:
+        super().__init__(kind)
         self._builder = builder
         self._vector = vector
         self._shift = builder.module.declare_intrinsic(
-            f"llvm.fshr.v{vector.count}i64", fnty=ir.FunctionType(vector, [vector] * 3)
+            f"llvm.fshr.v{vector.count}i{kind.bits}", fnty=ir.FunctionType(vector, [vector] * 3)
         )
 
     def add(self, a: Any, b: Any) -> Any:
@@ -134,15 +162,65 @@ class _VectorOperations(_Operations):
         return self._builder.call(self._shift, [a, a, ir.Constant(self._vector, [by] * self._vector.count)])
 
 
-def _state_of_key(key: Secret[bytes]) -> U64Array:
+def _first_state(kind: _Kind, key: bytes, digest_bytes: int) -> list[int]:
     """The state after the block of the key."""
+    size = kind.bits // 8
+    block = key.ljust(16 * size, b"\0")
+    message = [int.from_bytes(block[i : i + size], "little") for i in range(0, len(block), size)]
+    h = [kind.start[0] ^ 0x01010000 ^ len(key) << 8 ^ digest_bytes, *kind.start[1:]]
+    return _schedule(h, message, len(block), False, lambda word: word, _Operations(kind))
+
+
+def _state_of_key(key: Secret[bytes]) -> U64Array:
     value = key.expose("BLAKE2b key")
     if len(value) != KEY_BYTES:
         raise ValueError("a key of hashed identifiers has 16 bytes")
-    block = value.ljust(_BLOCK_BYTES, b"\0")
-    message = [int.from_bytes(block[i : i + 8], "little") for i in range(0, _BLOCK_BYTES, 8)]
-    h = [_IV[0] ^ 0x01010000 ^ KEY_BYTES << 8 ^ DIGEST_BYTES, *_IV[1:]]
-    return np.array(_schedule(h, message, _BLOCK_BYTES, False, lambda word: word, _Operations()), np.uint64)
+    return np.array(_first_state(_B, value, DIGEST_BYTES), np.uint64)
+
+
+def state_of_rows(key: Secret[bytes]) -> U32Array:
+    """The state of BLAKE2s after a key of 32 bytes, for ``hash_lanes``: digests of 32 bytes. Shapes: (8,) uint32."""
+    value = key.expose("BLAKE2s key")
+    if len(value) != ROW_KEY_BYTES:
+        raise ValueError("a key of hashed rows has 32 bytes")
+    return np.array(_first_state(_S, value, ROW_DIGEST_BYTES), np.uint32)
+
+
+class _Arrays:
+    """Loads and stores of an intrinsic: bytes of its arguments, and constants in all lanes."""
+
+    def __init__(self, vector: ir.VectorType, context: Any, builder: Any, signature: Any, arguments: Any) -> None:
+        self._vector: Final = vector
+        self._given: Final = (context, builder, signature, arguments)
+        self._builder: Final = builder
+
+    def address(self, argument: int, offset: int, kind: Any) -> Any:
+        context, builder, signature, arguments = self._given
+        place = ir.Constant(ir.IntType(64), offset)
+        return address(context, builder, signature.args[argument], arguments[argument], place, kind)
+
+    def row(self, argument: int, number: int) -> Any:
+        """Address of so many vectors into an argument."""
+        vector = self._vector
+        return self.address(argument, number * vector.count * vector.element.width // 8, vector)
+
+    def load(self, argument: int, number: int) -> Any:
+        return self._builder.load(self.row(argument, number), align=1)
+
+    def store(self, value: Any, argument: int, number: int) -> None:
+        self._builder.store(value, self.row(argument, number), align=1)
+
+    def everywhere(self, argument: int, number: int) -> Any:
+        """One word of an argument in all lanes."""
+        word, half = self._vector.element, ir.IntType(32)
+        undefined = ir.Constant(self._vector, ir.Undefined)
+        single = self._builder.load(self.address(argument, number * word.width // 8, word), align=1)
+        first = self._builder.insert_element(undefined, single, ir.Constant(half, 0))
+        zeros = ir.Constant(ir.VectorType(half, self._vector.count), [0] * self._vector.count)
+        return self._builder.shuffle_vector(first, undefined, zeros)
+
+    def constant(self, value: int) -> Any:
+        return ir.Constant(self._vector, [value] * self._vector.count)
 
 
 @typed_intrinsic
@@ -151,33 +229,38 @@ def _compress_lanes(typing_context: Any, state: Any, lanes: Any) -> Any:
 
     Writes the first two words of the final state to rows 9 and 10. Message words 8..15 are zero.
     """
-    word = ir.IntType(64)
-    vector = ir.VectorType(word, _LANES)
+    vector = ir.VectorType(ir.IntType(64), _LANES)
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        def address(argument: int, offset: int, kind: Any) -> Any:
-            data = context.make_array(signature.args[argument])(context, builder, arguments[argument]).data
-            base = builder.bitcast(data, cgutils.voidptr_t)
-            return builder.bitcast(builder.gep(base, [ir.Constant(word, offset)]), kind.as_pointer())
+        arrays = _Arrays(vector, context, builder, signature, arguments)
+        h = [arrays.everywhere(0, number) for number in range(8)]
+        message = [*(arrays.load(1, number) for number in range(8)), *[None] * 8]
+        ops = _VectorOperations(_B, builder, vector)
+        final = _schedule(h, message, arrays.load(1, 8), True, arrays.constant, ops)
+        for number in range(2):
+            arrays.store(final[number], 1, 9 + number)
+        return context.get_dummy_value()
 
-        def row(number: int) -> Any:
-            return address(1, number * _LANES * 8, vector)
+    return types.void(state, lanes), emit
 
-        def constant(value: int) -> Any:
-            return ir.Constant(vector, [value] * _LANES)
 
-        undefined = ir.Constant(vector, ir.Undefined)
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), _LANES), [0] * _LANES)
-        h = []
+@typed_intrinsic
+def hash_lanes(typing_context: Any, state: Any, lanes: Any) -> Any:
+    """`hash_lanes(state, lanes)`: BLAKE2s of sixteen rows of 64 bytes; `state` as ``state_of_rows`` gives it.
+
+    `lanes` is (16, 16) uint32: word w of row i at [w, i]. The eight words of each digest take the places of words
+    0 to 7. Nothing checks the bounds.
+    """
+    vector = ir.VectorType(ir.IntType(32), ROW_LANES)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        arrays = _Arrays(vector, context, builder, signature, arguments)
+        h = [arrays.everywhere(0, number) for number in range(8)]
+        message = [arrays.load(1, number) for number in range(16)]
+        ops = _VectorOperations(_S, builder, vector)
+        final = _schedule(h, message, arrays.constant(128), True, arrays.constant, ops)
         for number in range(8):
-            single = builder.load(address(0, 8 * number, word), align=1)
-            first = builder.insert_element(undefined, single, ir.Constant(ir.IntType(32), 0))
-            h.append(builder.shuffle_vector(first, undefined, zeros))
-        message = [*(builder.load(row(number), align=1) for number in range(8)), *[None] * 8]
-        counter = builder.load(row(8), align=1)
-        final = _schedule(h, message, counter, True, constant, _VectorOperations(builder, vector))
-        builder.store(final[0], row(9), align=1)
-        builder.store(final[1], row(10), align=1)
+            arrays.store(final[number], 1, number)
         return context.get_dummy_value()
 
     return types.void(state, lanes), emit

@@ -34,7 +34,7 @@ from pets.kernels import (
 )
 from pets.kernels.blkacc import Code
 from pets.kernels.jit import U64Array
-from pets.protocols import dh_psi, helper_join, helper_join_b, helper_psi, helper_psi_threshold, vole_psi
+from pets.protocols import dh_psi, helper_join, helper_join_b, helper_psi, helper_psi_threshold, kkrt_psi, vole_psi
 from pets.protocols.base import Array, Binding, Receive, Role, Send
 from pets.protocols.codec import require_little_endian
 from pets.protocols.rep3 import compare, order, rounding, sharing
@@ -49,6 +49,7 @@ _lock = threading.Lock()
 _ready = False
 _group_ready = False
 _vectors_ready = False
+_bins_ready = False
 
 
 def prepare_kernels(say: Callable[[str], None] = lambda line: None) -> str:
@@ -104,6 +105,18 @@ def prepare_vectors() -> str:
             rehearse_vectors()
             rehearse_intersection()
             _vectors_ready = True
+    return gf128.selected()
+
+
+def prepare_bins() -> str:
+    """The same for intersections by bins and transfers, which take other kernels: the code, rows of bits, BLAKE2s."""
+    global _bins_ready
+    prepare_group()
+    with _lock:
+        if not _bins_ready:
+            _choose(gf128)
+            rehearse_bins()
+            _bins_ready = True
     return gf128.selected()
 
 
@@ -271,16 +284,25 @@ def rehearse_vectors() -> None:
 
 def rehearse_intersection() -> None:
     """Find whom two sets of three made-up identifiers have in common, for the same reason: short ones, and hashed."""
-    tied = Binding(digest=bytes(32), run_id=bytes(32))
-    drawn = [Secret(bytes([number]) * vole_psi.ENTROPY_BYTES) for number in (1, 2)]
-    ids = digits.ten_digits(np.arange(3))
     for fixed in (True, False):
-        shape = vole_psi.Shape(n_r=4, n_s=4, n_list_r=5, n_list_s=5, t=7, fixed_ids=fixed, p=1, both=1)
-        roles = [
-            vole_psi.receiver(shape, ids, tied, drawn[0]),
-            vole_psi.sender(shape, ids, tied, drawn[1], np.zeros((1, 3), np.uint64)),
-        ]
-        _play(dict(zip(("receiver", "sender"), roles, strict=True)))
+        _find(vole_psi, vole_psi.Shape(n_r=4, n_s=4, n_list_r=5, n_list_s=5, t=7, fixed_ids=fixed, p=1, both=1))
+
+
+def rehearse_bins() -> None:
+    """The same by bins and transfers, and with nothing beside the result."""
+    for fixed, p in ((True, 0), (False, 1)):
+        _find(kkrt_psi, kkrt_psi.Shape(n_r=4, n_s=4, n_list_r=5, n_list_s=5, t=7, fixed_ids=fixed, p=p, both=p))
+
+
+def _find(protocol: Any, shape: Any) -> None:
+    tied = Binding(digest=bytes(32), run_id=bytes(32))
+    drawn = [Secret(bytes([number]) * protocol.ENTROPY_BYTES) for number in (1, 2)]
+    ids = digits.ten_digits(np.arange(3))
+    roles = [
+        protocol.receiver(shape, ids, tied, drawn[0]),
+        protocol.sender(shape, ids, tied, drawn[1], np.zeros((shape.p, 3), np.uint64)),
+    ]
+    _play(dict(zip(("receiver", "sender"), roles, strict=True)))
 
 
 def _family(pair: str) -> prf.KeyFamily:

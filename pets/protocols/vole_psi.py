@@ -19,14 +19,15 @@ from typing import Final
 
 import numpy as np
 
-from pets.errors import InternalError, PeerError, RunError
-from pets.kernels import aes, binned, gf128, ggm, join, prf, tags, vole
+from pets.errors import PeerError, RunError
+from pets.kernels import aes, binned, gf128, ggm, join, prf, vole
 from pets.kernels.blkacc import Code
-from pets.kernels.jit import I64Array, U8Array, U32Array, U64Array
+from pets.kernels.jit import I64Array, U8Array, U64Array
 from pets.kernels.okvs import Unsolvable
 from pets.kernels.tags import Kind
-from pets.protocols import matched, transfers
+from pets.protocols import intersect, transfers
 from pets.protocols.base import Array, Binding, Role, Send, receive
+from pets.protocols.intersect import Ending, as_sent, as_words
 from pets.protocols.matched import Found
 from pets.secret import Secret
 
@@ -88,17 +89,17 @@ def receiver(shape: Shape, ids: U8Array, tied: Binding, entropy: Secret[bytes]) 
     try:
         table = binned.write(hashes, binned.hashed(blocks, _public(tied, b"read")), size, fill)
     except Unsolvable as error:
-        _require_distinct(hashes)
+        intersect.require_distinct(hashes)
         raise RunError("run.table") from error
     del blocks
     offer = transfers.Offer(tied, prf.Stream(own.transfers))
     yield Send("sender", "V1r", offer.points)
-    yield Send("sender", "V5r", _bytes(np.frombuffer(seed.expose("the sender hashes with it"), np.uint64)))
+    yield Send("sender", "V5r", as_sent(np.frombuffer(seed.expose("the sender hashes with it"), np.uint64)))
     drawn, code = prf.Stream(own.vector), _code(shape.vector.width)
     holes = vole.draw_holes(shape.vector, drawn)
     values = drawn.words(2 * vole.NOISES).reshape(-1, 2)
     table ^= vole.noise(shape.vector, code, holes, values)
-    yield Send("sender", "V5", _bytes(table))
+    yield Send("sender", "V5", as_sent(table))
     del table
     keys = offer.keys((yield from receive("sender", "V1s")), label="V1s")
     sides = ggm.sides(holes, shape.vector.leaves)
@@ -106,15 +107,20 @@ def receiver(shape: Shape, ids: U8Array, tied: Binding, entropy: Secret[bytes]) 
     yield Send("sender", "V2", message)
     first, second = (_drawn(keys[transfers.FEW :, side]) for side in range(2))
     products, shares = vole.offer(values, first, second)
-    yield Send("sender", "V3", _bytes(products))
-    asked = _of_sides(_elements((yield from receive("sender", "V4"))), sides) ^ pads
-    corrections = _elements((yield from receive("sender", "V4c")))
+    yield Send("sender", "V3", as_sent(products))
+    asked = _of_sides(as_words((yield from receive("sender", "V4"))), sides) ^ pads
+    corrections = as_words((yield from receive("sender", "V4c")))
     asked = asked.reshape(vole.NOISES, -1, 2)
     c = vole.receive(shape.vector, code, holes, shares, asked, corrections, _sides_of_trees(tied))
     read = binned.read(c, hashes, size)
     del c, hashes
     listed = yield from receive("sender", "V6")
-    return (yield from _found(shape, read, _outputs(read, shape.t, tied), listed, tied))
+    try:
+        at = join.match(_outputs(read, shape.t, tied), listed)
+    except ValueError as error:
+        raise PeerError("peer.tags", problem=str(error), label="V6") from error
+    ending = _ending(shape, tied, len(ids), shape.n_list_r)
+    return (yield from intersect.found(ending, at, read[at != join.UNMATCHED], len(listed)))
 
 
 def sender(
@@ -133,7 +139,8 @@ def sender(
     Raises:  PeerError peer.element (V1r), peer.check (V7); RunError run.table if two persons have one hash by chance;
              InternalError for more persons than declared, or equal ones.
     """
-    own, size, given = _Own(entropy), shape.size, _given(shape, len(ids), values)
+    own, size, ending = _Own(entropy), shape.size, _ending(shape, tied, len(ids), shape.n_list_s)
+    given = intersect.given(ending, values)
     blocks = _entries(ids, shape.n_s, shape.fixed_ids, Kind.PADDING_B, tied, own)
     drawn, stream = prf.Stream(own.vector), prf.Stream(own.transfers)
     delta = drawn.words(2).reshape(1, 2)
@@ -146,12 +153,12 @@ def sender(
     keys = choice.keys((yield from receive("receiver", "V1r")), label="V1r")
     hashes = binned.hashed(blocks, Secret((yield from receive("receiver", "V5r")).tobytes()))
     del blocks
-    masked = _elements((yield from receive("receiver", "V5")))
+    masked = as_words((yield from receive("receiver", "V5")))
     few = slice(0, transfers.FEW)
     pads = transfers.answer(keys[few], bits[few], (yield from receive("receiver", "V2")), tied)
-    products = _elements((yield from receive("receiver", "V3"))).reshape(vole.BITS, -1, 2)
-    yield Send("receiver", "V4", _bytes(sums.reshape(-1, 2, 2) ^ pads))
-    yield Send("receiver", "V4c", _bytes(total ^ vole.take(delta, _drawn(keys[transfers.FEW :]), products)))
+    products = as_words((yield from receive("receiver", "V3"))).reshape(vole.BITS, -1, 2)
+    yield Send("receiver", "V4", as_sent(sums.reshape(-1, 2, 2) ^ pads))
+    yield Send("receiver", "V4c", as_sent(total ^ vole.take(delta, _drawn(keys[transfers.FEW :]), products)))
     b ^= gf128.multiply(masked, delta)
     del masked
     read = binned.read(b, hashes, size)
@@ -159,62 +166,14 @@ def sender(
     read ^= less
     order, listed = join.sort_tags(_outputs(read, shape.t, tied))
     if (listed[1:] == listed[:-1]).all(axis=1).any():
-        _require_distinct(hashes)
+        intersect.require_distinct(hashes)
         raise RunError("run.table")
     yield Send("receiver", "V6", listed)
-    return (yield from _told(shape, len(ids), given, read[order], order, tied))
+    return (yield from intersect.told(ending, given, read[order], order))
 
 
-def _found(shape: Shape, read: U64Array, outputs: U8Array, listed: Array, tied: Binding) -> Role[Found]:
-    """What the receiver has in common with the sorted list, by the outputs of its own entries; their values; its word.
-
-    The entry that both bring is the last, and in no result.
-    """
-    try:
-        at = join.match(outputs, listed)
-    except ValueError as error:
-        raise PeerError("peer.tags", problem=str(error), label="V6") from error
-    mine = np.flatnonzero(at != join.UNMATCHED)
-    if not mine.size or mine[-1] != len(outputs) - 1:
-        raise PeerError("peer.other-set", label="V6")
-    values = np.empty((0, mine.size), np.uint64)
-    if shape.p:
-        rows = (yield from receive("sender", "V6p"))[at[mine]]
-        values = matched.unseal(read[mine], rows, tied, PROTOCOL, label="V6p").T
-    if shape.both:
-        theirs = np.zeros(len(listed), np.bool_)
-        theirs[at[mine]] = True
-        yield Send("sender", "V7", matched.tell(theirs, read[mine[np.argsort(at[mine])]], tied, PROTOCOL))
-    return Found(mine[:-1], np.ascontiguousarray(values[:, :-1]))
-
-
-def _told(
-    shape: Shape, persons: int, given: U64Array, read: U64Array, order: U32Array, tied: Binding
-) -> Role[I64Array | None]:
-    """What the sender gives with its sorted list, and what it learns. ``order``: which entry each one of the list is.
-
-    Nobody has its entries of nobody: who names one, or does not name the entry that both bring, is wrong.
-    """
-    if shape.p:
-        yield Send("receiver", "V6p", matched.seal(read, given[order], tied, PROTOCOL))
-    if not shape.both:
-        return None
-    found = np.zeros(len(order), np.bool_)
-    found[order] = matched.told((yield from receive("receiver", "V7")), read, tied, PROTOCOL, label="V7")
-    if found[persons:-1].any() or not found[-1]:
-        raise PeerError("peer.check", label="V7")
-    return np.flatnonzero(found[:persons])
-
-
-def _given(shape: Shape, persons: int, values: Array | None) -> U64Array:
-    """Words to give with each entry: 0 where it is nobody. Shapes: (n_list_s, p)."""
-    out = np.zeros((shape.n_list_s, shape.p), np.uint64)
-    if values is None:
-        values = np.empty((0, persons), np.uint64)
-    if values.shape != (shape.p, persons) or values.dtype not in (np.uint64, np.int64):
-        raise ValueError("as many columns of 64-bit words as the card says, a word for each person")
-    out[:persons] = np.ascontiguousarray(values).view(np.uint64).T
-    return out
+def _ending(shape: Shape, tied: Binding, persons: int, entries: int) -> Ending:
+    return Ending(PROTOCOL, tied, shape.p, shape.both, "V6", "V6p", "V7", persons, entries)
 
 
 class _Own:
@@ -229,28 +188,7 @@ class _Own:
 
 
 def _entries(ids: U8Array, declared: int, fixed: bool, padding: Kind, tied: Binding, own: _Own) -> U64Array:
-    """Persons in their order, entries of nobody up to the declared number, and last the one that both bring.
-
-    Shapes: (declared + 1, 2) uint64: a byte that says which, and what tells entries of its kind apart.
-    """
-    if len(ids) > declared:
-        raise InternalError("internal.bug", where="persons outside the declared size")
-    out = np.zeros((declared + 1, aes.BLOCK_BYTES), np.uint8)
-    known, nobody = out[: len(ids)], out[len(ids) : declared]
-    try:
-        known[:, -tags.ID_BYTES :] = tags.id_blocks(ids, fixed=fixed, key=None if fixed else _public(tied, b"ids"))
-    except ValueError as error:
-        raise InternalError("internal.bug", where="identifiers of an intersection") from error
-    nobody[:] = prf.words(own.nobody, 2 * len(nobody)).view(np.uint8).reshape(-1, aes.BLOCK_BYTES)
-    known[:, 0], nobody[:, 0], out[declared, 0] = Kind.ROW, padding, Kind.COMMON_DUMMY
-    return out.view(np.uint64)
-
-
-def _require_distinct(hashes: U64Array) -> None:
-    """Raise InternalError if two entries are equal: sets were promised, and chance is not to blame."""
-    _, listed = join.sort_tags(hashes.view(np.uint8))
-    if (listed[1:] == listed[:-1]).all(axis=1).any():
-        raise InternalError("internal.bug", where="a person twice in an intersection")
+    return intersect.entries(ids, declared, padding, own.nobody, None if fixed else _public(tied, b"ids"))
 
 
 @lru_cache(maxsize=1)
@@ -283,14 +221,3 @@ def _of_sides(both: U64Array, sides: U8Array) -> U64Array:
 def _drawn(keys: U8Array) -> U64Array:
     """An element for each noise from each key. Shapes: (128, 16) uint8; (128, 256, 2)."""
     return np.stack([prf.words(Secret(key.tobytes()), 2 * vole.NOISES).reshape(-1, 2) for key in keys])
-
-
-def _bytes(elements: U64Array) -> U8Array:
-    """Elements as they are sent: a row of 16 bytes each."""
-    return np.ascontiguousarray(elements).reshape(-1).view(np.uint8).reshape(-1, aes.BLOCK_BYTES)
-
-
-def _elements(rows: Array) -> U64Array:
-    """The same, as received. Kernels are compiled for words that lie where words do."""
-    words: U64Array = np.ascontiguousarray(rows).view(np.uint64)
-    return words if words.flags.aligned else words.copy()

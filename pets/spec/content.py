@@ -15,7 +15,9 @@ SUMS = "sums"
 KINDS: Mapping[str, str] = {"word": "words", "u32": "places", "point": "points", "field": "elements"}
 """What a term has to be by the element of its message; bytes are tags."""
 
-OWN_RANDOMNESS = frozenset({"offers", "choices", "seed", "vector", "asked", "products", "levels", "leaves", "read"})
+OWN_RANDOMNESS = frozenset(
+    ["offers", "choices", "seed", "vector", "asked", "products", "levels", "leaves", "read", "coded", "evaluated"]
+)
 """Heads of a key that is all that a party draws for a run: of what no two of them share."""
 
 _WORDS = frozenset(
@@ -71,8 +73,16 @@ def kind(term: Term, sent: Mapping[str, str]) -> str:
             return "elements" if (kind(points, sent), kind(inner, sent)) == ("points", "elements") else ""
         case Call("cut", (Call("read", (_, seed, table, *_)),)):
             return "tags" if kind(seed, sent) == kind(table, sent) == "elements" else ""
+        case Call("coded", (_, points, *_)):
+            return "elements" if kind(points, sent) == "points" else ""
+        case Call("abreast", (Call("cut", (Call("evaluated", (_, points, rows, *_)),)),)):
+            return "tags" if (kind(points, sent), kind(rows, sent)) == ("points", "elements") else ""
+        case Call("apart", (Call("evaluated", (_, points, rows, *_)),)):
+            return "elements" if (kind(points, sent), kind(rows, sent)) == ("points", "elements") else ""
         case Call("sealed", (Call("read", _) as inner, Call("payload", _))):
             return kind(Call("cut", (inner,)), sent)
+        case Call("sealed", (Call("evaluated", _) as inner, Call("payload", _))):
+            return kind(Call("abreast", (Call("cut", (inner,)),)), sent)
         case Call("told", (str(name), *_)) if sent.get(name) == "tags":
             return "tags"
         case Call("sort", (Call("tags" | "cut", _) as inner,)):

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from pets.kernels import blake2
+from pets.kernels import blake2, jit
 from pets.secret import Secret
 
 
@@ -54,3 +54,23 @@ def test_wrong_shapes_and_keys_are_refused() -> None:
         blake2.hash_rows(Secret(bytes(16)), np.ones((2, 5), np.uint8), np.empty((2, 12), np.uint8))
     with pytest.raises(ValueError, match="16 bytes"):
         hashed(bytes(32), np.ones((1, 5), np.uint8))
+
+
+@jit.kernel
+def _hashed_rows(state: blake2.U32Array, lanes: blake2.U32Array) -> None:
+    blake2.hash_lanes(state, lanes)
+
+
+def test_sixteen_rows_equal_hashlib() -> None:
+    rng = np.random.default_rng(7)
+    for _ in range(20):
+        key, rows = rng.bytes(32), rng.integers(0, 2**32, (16, 16), dtype=np.uint32)
+        lanes = np.ascontiguousarray(rows.T)
+        _hashed_rows(blake2.state_of_rows(Secret(key)), lanes)
+        for row, digest in zip(rows, lanes[:8].T, strict=True):
+            assert digest.tobytes() == hashlib.blake2s(row.tobytes(), key=key).digest()
+
+
+def test_a_key_of_rows_has_32_bytes() -> None:
+    with pytest.raises(ValueError, match="32 bytes"):
+        blake2.state_of_rows(Secret(bytes(16)))

@@ -7,9 +7,10 @@ tests/kernels hold to slow ones of their own.
 
 import hashlib
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -155,17 +156,33 @@ class Reading:
     card: Card = CARD
     _known: dict[str, list[bytes]] = field(default_factory=dict)
 
+    begun: ClassVar[bytes] = b"pets/1-vole-psi-"
+    first: ClassVar[int] = 256
+    """First transfers."""
+    skipped: ClassVar[int] = 1
+    """Blocks that are drawn before the scalars of choices."""
+    nobody: ClassVar[int] = 3
+    """Which of a role's secrets draws entries of nobody."""
+    multiple: ClassVar[Callable[[bytes, int], bytes]] = staticmethod(multiple)
+
     def __post_init__(self) -> None:
         self.names = self.card.names(self.case.public())
         self.tied = binding(self.seed)
-        self.size = binned.Size(self.names["n_list_r"])
-        self.vector = vole.Shape(self.names["slots"])
         self.secrets = {}
         for key, role in OWN.items():
             drawn = entropy(self.seed, role).expose("a test")
             self.secrets[key] = [drawn[at : at + 16] for at in range(0, 64, 16)]
 
-    def public(self, label: bytes, begun: bytes = b"pets/1-vole-psi-") -> bytes:
+    @property
+    def size(self) -> binned.Size:
+        return binned.Size(self.names["n_list_r"])
+
+    @property
+    def vector(self) -> vole.Shape:
+        return vole.Shape(self.names["slots"])
+
+    def public(self, label: bytes, begun: bytes | None = None) -> bytes:
+        begun = self.begun if begun is None else begun
         return hashlib.sha256(begun + label + self.tied.digest + self.tied.run_id).digest()[:16]
 
     def message(self, label: str) -> list[bytes]:
@@ -186,10 +203,12 @@ class Reading:
                     raise Meaningless("what is added has two lengths")
                 return [xor(*row) for row in zip(*values, strict=True)]
             case Call("offers", (str(key),)):
-                return [multiple(base, self.scalar(key, i, 0)) for i, base in enumerate(self.bases())]
+                return [self.multiple(base, self.scalar(key, i, 0)) for i, base in enumerate(self.bases())]
             case Call("choices", (str(key),)):
                 bases, bits = self.bases(), self.bits(key)
-                return [multiple(bases[bits >> j & 1], self.scalar(key, j, 1)) for j in range(256)]
+                return [
+                    self.multiple(bases[bits >> j & 1], self.scalar(key, j, self.skipped)) for j in range(self.first)
+                ]
             case Call("seed", (str(key),)):
                 return [stream(self.secrets[key][2], 16)]
             case Call("vector", (str(key),)):
@@ -206,7 +225,7 @@ class Reading:
                 return self.leaves(key, self.value(points), self.value(products))
             case Call("cut", (inner,)):
                 return [row[: self.names["t"]] for row in self.value(inner)]
-            case Call("sealed", (Call("read") as inner, Call("payload", (str(role),)))):
+            case Call("sealed", (Call() as inner, Call("payload", (str(role),)))):
                 return self.sealed(inner, role)
             case Call("told", (str(label), *lists)):
                 return self.told(label, lists)
@@ -241,11 +260,11 @@ class Reading:
 
     def both_keys(self, key: str, chosen: list[bytes]) -> list[tuple[bytes, bytes]]:
         offered = self.value(Call("offers", (key,)))
-        if len(chosen) != 256:
-            raise Meaningless("256 elements are chosen")
+        if len(chosen) != self.first:
+            raise Meaningless("other elements are chosen")
         out = []
         for j, point in enumerate(chosen):
-            pair = [multiple(point, self.scalar(key, i, 0)) for i in range(2)]
+            pair = [self.multiple(point, self.scalar(key, i, 0)) for i in range(2)]
             out.append(
                 (self.hashed_key(j, 0, pair[0], offered, chosen), self.hashed_key(j, 1, pair[1], offered, chosen))
             )
@@ -256,9 +275,10 @@ class Reading:
             raise Meaningless("two elements are offered")
         chosen, bits = self.value(Call("choices", (key,))), self.bits(key)
         found = []
-        for j in range(256):
+        for j in range(self.first):
             side = bits >> j & 1
-            found.append(self.hashed_key(j, side, multiple(offered[side], self.scalar(key, j, 1)), offered, chosen))
+            point = self.multiple(offered[side], self.scalar(key, j, self.skipped))
+            found.append(self.hashed_key(j, side, point, offered, chosen))
         return found
 
     def pad(self, number: int, row: int) -> bytes:
@@ -345,7 +365,7 @@ class Reading:
                     (self.case.ids_r, self.case.n_r) if role == "receiver" else (self.case.ids_s, self.case.n_s)
                 )
                 kind, key = (6, "own_r") if role == "receiver" else (7, "own_s")
-                drawn = stream(self.secrets[key][3], 16 * (declared - len(ids)))
+                drawn = stream(self.secrets[key][self.nobody], 16 * (declared - len(ids)))
                 return [bytes([kind]) + drawn[at + 1 : at + 16] for at in range(0, len(drawn), 16)]
             case Call("agreed", (str(role),)) if role in OWN.values():
                 return [bytes([2]) + bytes(15)]
@@ -388,7 +408,8 @@ class Reading:
     def by_output(self, inner: Call) -> list[tuple[bytes, bytes, bytes]]:
         """Output, element and entry of each entry, in the order of outputs."""
         key, seed, table, *lists = inner.args
-        assert isinstance(key, str)
+        if inner.head != "read" or not isinstance(key, str):
+            raise Meaningless("values go with what is read")
         elements = self.elements(key, self.value(seed), self.value(table), lists)
         entries = [row.tobytes() for row in self.entries(lists)]
         outputs = [davies_meyer(self.public(b"output"), row)[: self.names["t"]] for row in elements]
@@ -425,7 +446,7 @@ class Reading:
     def told(self, label: str, lists: list[Term]) -> list[bytes]:
         meant = [message.meaning for message in self.card.messages if message.label == label]
         match meant:
-            case [Call("sort", (Call("cut", (Call("read") as inner,)),))]:
+            case [Call("sort" | "abreast", (Call("cut", (Call() as inner,)),))]:
                 pass
             case _:
                 raise Meaningless("what is told is of a sorted list")

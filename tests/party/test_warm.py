@@ -130,14 +130,15 @@ def test_the_group_compiles_nothing_that_its_warm_up_did_not() -> None:
 VECTORS = textwrap.dedent(
     """
     import numpy as np
-    from pets.kernels import binned, blkacc, gf128, ggm, okvs, prf, vole
+    from pets.kernels import binned, blkacc, cuckoo, gf128, ggm, okvs, oprf, prf, vole
     from pets.party import warm
     from pets.secret import Secret
 
     assert warm.prepare_vectors() == gf128.features()[0] == gf128.selected() == warm.prepare_vectors()
+    assert warm.prepare_bins() == gf128.selected() == warm.prepare_bins()
     kernels = {
         f"{module.__name__}.{name}": value
-        for module in (binned, blkacc, gf128, ggm, vole)
+        for module in (binned, blkacc, cuckoo, gf128, ggm, oprf, vole)
         for name, value in vars(module).items()
         if hasattr(value, "py_func") and not value.targetoptions.get("forceinline")
     }
@@ -150,6 +151,15 @@ VECTORS = textwrap.dedent(
     table = binned.write(hashes, keys, size, prf.Stream(seed))
     assert np.array_equal(binned.read(table ^ gf128.multiply(received, keys[:1]), hashes, size), keys)
     binned.read(received, hashes, size)
+    drawn = np.frombuffer(bytes(range(256)) * 32, np.uint8).reshape(512, 16)
+    columns, public = oprf.Columns(drawn), oprf.Public([Secret(bytes(16))] * 4, Secret(bytes(32)), 11, False)
+    message, _ = oprf.asked(columns, columns, np.concatenate([hashes] * 2), public)
+    sent = np.frombuffer(message.tobytes(), np.uint64).reshape(-1, 8)
+    room = cuckoo.Size(len(keys))
+    at = cuckoo.places(hashes, room)
+    assert not cuckoo.twice(at, cuckoo.placed(at, room.bins), room.bins).size
+    rows = oprf.received(columns, np.ones(8, np.uint64), sent)
+    oprf.evaluated(rows, np.ones(8, np.uint64), hashes, at % np.uint32(len(rows)), public)
     late = {name: set(kernel.signatures) - before[name] for name, kernel in kernels.items()}
     assert not any(late.values()), late
     """

@@ -56,12 +56,25 @@ ENTRY = {
     },
     "vole_psi/step": {"bases", "choices", "offered", "first_chosen", "first_keys", "last_keys", "pads"},
     "vole_psi/bad": {"step", "change", "at", "code", "text"},
+    "kkrt_psi/step": {
+        "entries",
+        "bins",
+        "where",
+        "choice",
+        "code",
+        "row_of_receiver",
+        "sent",
+        "row_of_sender",
+        "hash",
+    },
+    "kkrt_psi/bad": {"step", "change", "at", "code", "text"},
     "disclosure_control/ok": {"case", "parameters", "sums", "tops", "sent", "shown", "enough"},
     "rep3/ok": {"program", "inputs", "sent", "shares"},
     "rep3/step": {"program", "keys", "inputs", "parts"},
     "rep3/bad": {"program", "step", "sender", "change", "code"},
     "release/bad_gamma": {"gamma", "error"},
 }
+ENTRY["kkrt_psi/ok"] = ENTRY["vole_psi/ok"]
 MAX_BYTES = 20_000
 
 
@@ -99,8 +112,9 @@ def test_the_generator_writes_these_files_and_no_others() -> None:
     """The golden transcripts: a byte that differs is another protocol, and needs another version."""
     written = made.files()
     # test_rep3_vectors, test_vectors_b, test_control_vectors, test_shared_join, test_dh_psi_vectors,
-    # test_vole_psi_vectors
-    elsewhere = ("rep3", "helper_join_b", "disclosure_control", "shared_join", "dh_psi_cardinality", "vole_psi")
+    # test_vole_psi_vectors, test_kkrt_psi_vectors
+    pairs = ("dh_psi_cardinality", "vole_psi", "kkrt_psi")
+    elsewhere = ("rep3", "helper_join_b", "disclosure_control", "shared_join", *pairs)
     assert sorted(written) == [path for path in FILES if path.parent.parent.name not in elsewhere]
     for path, content in written.items():
         assert path.read_text(encoding="utf-8") == made.text_of(content), path.name

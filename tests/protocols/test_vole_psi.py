@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from pets.errors import InternalError, PeerError, PetsError, RunError
 from pets.kernels import aes, binned, curve, gf128, vole
 from pets.protocols import matched, vole_psi
-from pets.protocols.base import Array, Binding, Send
+from pets.protocols.base import Array, Binding, Receive, Role, Send
 from pets.secret import Secret
 from tests.oracles.intersections import (
     TAGS,
@@ -197,12 +198,11 @@ def test_what_is_sent_is_what_gate_and_forecast_say(seed: int) -> None:
     assert outputs["receiver"].places.tolist() == case.oracle()
 
 
-def test_rounds_of_the_card_are_rounds_of_the_code() -> None:
-    """What goes before a party waits for something of the round before: each message as early as the card says."""
-    rounds = {message.label: message.round for message in CARD.messages}
-    assert [CARD.cost.rounds.evaluate(CARD.names(case.public())) for case in (SMALL, RICH)] == [3, max(rounds.values())]
-    parts, arrived, turn = roles(RICH), {"receiver": {}, "sender": {}}, 0
-    wishes: dict[str, object] = dict.fromkeys(parts)
+def rounds_of(parts: dict[str, Role[Any]]) -> dict[str, int]:
+    """In which round each message leaves, all that arrived in the one before having been taken."""
+    arrived: dict[str, dict[str, Array]] = {name: {} for name in parts}
+    turn = 0
+    wishes: dict[str, Receive | None] = dict.fromkeys(parts)
     seen: dict[str, int] = {}
     while parts:
         turn, leaving = turn + 1, []
@@ -211,11 +211,11 @@ def test_rounds_of_the_card_are_rounds_of_the_code() -> None:
                 while True:
                     wish, answer = wishes[name], None
                     if wish is not None:
-                        if wish.label not in arrived[name]:  # type: ignore[attr-defined]
+                        if wish.label not in arrived[name]:
                             break
-                        answer = arrived[name].pop(wish.label)  # type: ignore[attr-defined]
+                        answer = arrived[name].pop(wish.label)
                     act = part.send(answer)
-                    wishes[name] = None if isinstance(act, Send) else act
+                    wishes[name] = act if isinstance(act, Receive) else None
                     if isinstance(act, Send):
                         seen[act.label] = turn
                         leaving.append(act)
@@ -223,7 +223,14 @@ def test_rounds_of_the_card_are_rounds_of_the_code() -> None:
                 del parts[name]
         for act in leaving:
             arrived[act.to][act.label] = act.array
-    assert seen == rounds
+    return seen
+
+
+def test_rounds_of_the_card_are_rounds_of_the_code() -> None:
+    """What goes before a party waits for something of the round before: each message as early as the card says."""
+    rounds = {message.label: message.round for message in CARD.messages}
+    assert [CARD.cost.rounds.evaluate(CARD.names(case.public())) for case in (SMALL, RICH)] == [3, max(rounds.values())]
+    assert rounds_of(roles(RICH)) == rounds
 
 
 def test_sizes_on_the_card_are_those_of_the_kernels() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pets.errors import PetsError, SpecError
-from pets.protocols import matched, transfers, vole_psi
+from pets.protocols import intersect, matched, transfers, vole_psi
 from pets.spec.cards import cards_folder, parse_card
 from tests.oracles.intersections import people
 from tests.oracles.mistaken import mistaken
@@ -133,8 +133,6 @@ def test_a_card_that_contradicts_itself_is_refused(name: str) -> None:
 SOURCE = Path(vole_psi.__file__).read_text(encoding="utf-8")
 MUTANTS = {
     "outputs not sorted": ('yield Send("receiver", "V6", listed)', 'yield Send("receiver", "V6", listed[::-1].copy())'),
-    "no entries of nobody": ("if len(ids) > declared:", "declared = len(ids)\n    if len(ids) > declared:"),
-    "the same entries of nobody in each run": ("prf.words(own.nobody,", "prf.words(Secret(bytes(16)),"),
     "one seed for all tables": (
         "seed = Secret(fill.words(2).tobytes())",
         "seed = Secret(bytes(16) + fill.words(0).tobytes())",
@@ -144,10 +142,8 @@ MUTANTS = {
     "slots that no key needs left at 0": ("prf.Stream(own.table)\n", "_Zeros(own.table)\n"),
     "one hash for all runs": ("_PUBLIC + label + tied.digest + tied.run_id", "_PUBLIC + label"),
     "one hash for two purposes": ('_public(tied, b"output")', '_public(tied, b"read")'),
-    "no entry that both bring": ("padding, Kind.COMMON_DUMMY", "padding, padding"),
     "sums of both sides without pads": ("sums.reshape(-1, 2, 2) ^ pads)", "sums.reshape(-1, 2, 2))"),
-    "values in the order of persons": ("given[order], tied", "given, tied"),
-    "values of another person": ("matched.seal(read, given[order]", "matched.seal(read[::-1].copy(), given[order]"),
+    "values of another person": ("given, read[order], order", "given, read[order][::-1].copy(), order"),
     "outputs that are not hashed": ('binned.hashed(read, _public(tied, b"output"))', "read"),
 }
 ZEROS = "class _Zeros(prf.Stream):\n    def words(self, count):\n        return super().words(count) * (count == 2)\n"
@@ -160,6 +156,24 @@ def test_a_mistake_in_the_code_is_noticed(name: str) -> None:
     code = mistaken(SOURCE, "vole_psi", changes)
     try:
         assert sent_by(RICH, 1, code) != intact()[1]
+    except (PetsError, ValueError) as error:
+        assert not isinstance(error, NameError)
+
+
+OF_LISTS = {
+    "no entries of nobody": ("if len(ids) > declared:", "declared = len(ids)\n    if len(ids) > declared:"),
+    "the same entries of nobody in each run": ("prf.words(nobody,", "prf.words(Secret(bytes(16)),"),
+    "no entry that both bring": ("padding, Kind.COMMON_DUMMY", "padding, padding"),
+    "values in the order of persons": ("given[order], tied", "given, tied"),
+}
+
+
+@pytest.mark.parametrize("name", OF_LISTS)
+def test_a_mistake_in_lists_is_noticed(name: str) -> None:
+    source = Path(intersect.__file__).read_text(encoding="utf-8")
+    code = mistaken(source, "intersect", [(*OF_LISTS[name], 1)])
+    try:
+        assert sent_by(RICH, 1, mistaken(SOURCE, "vole_psi", [], intersect=code)) != intact()[1]
     except (PetsError, ValueError) as error:
         assert not isinstance(error, NameError)
 
@@ -185,7 +199,8 @@ OF_MATCHED = {
 def test_a_mistake_in_what_is_given_and_told_is_noticed(name: str) -> None:
     source = Path(matched.__file__).read_text(encoding="utf-8")
     code = mistaken(source, "matched", [(*OF_MATCHED[name], 1)])
-    assert sent_by(RICH, 1, mistaken(SOURCE, "vole_psi", [], matched=code)) != intact()[1]
+    lists = mistaken(Path(intersect.__file__).read_text(encoding="utf-8"), "intersect", [], matched=code)
+    assert sent_by(RICH, 1, mistaken(SOURCE, "vole_psi", [], intersect=lists)) != intact()[1]
 
 
 OF_TRANSFERS = {
