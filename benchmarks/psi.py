@@ -1,12 +1,13 @@
 """What ids two parties have in common: ``python -m benchmarks.psi [--size IDS] [--of WHAT] [--runs N] [--alone]``.
 
-``dh_psi_cardinality`` (how many) and ``vole_psi`` (which) between two processes with a party server each: mutual TLS
-over loopback gRPC, kernels warm, every message through the gate that is projected from the card. Both have ids of ten
-digits, all distinct, half of them in common, and as many as are declared: in memory or, ``psi.files``, in a CSV each,
-from which another one is made of what is in common. A run starts when both are ready and ends when the party that gets
-the result has it. ``bytes`` are those of all message bodies and have to equal the card's formula; ``cpu`` is seconds of
-processor of both, with the digests of the receipt; ``rss_before_mb`` is what a process held before its first run of
-that size, ids and kernels, the larger of the two.
+``dh_psi_cardinality`` (how many), ``vole_psi`` (which) and, ``psi.sum``, ``psi_sum`` (how many and a sum, in each of
+eight groups that are filled up to an eighth of the ids; SEAL in a process apart of each side) between two processes
+with a party server each: mutual TLS over loopback gRPC, kernels warm, every message through the gate that is projected
+from the card. Both have ids of ten digits, all distinct, half of them in common, and as many as are declared: in memory
+or, ``psi.files``, in a CSV each, from which another one is made of what is in common. A run starts when both are ready
+and ends when the party that gets the result has it. ``bytes`` are those of all message bodies and have to equal the
+card's formula; ``cpu`` is seconds of processor of both, with the digests of the receipt; ``rss_before_mb`` is what a
+process held before its first run of that size, ids and kernels, the larger of the two.
 
 Peers, in the same run, from an environment of their own (``make bench-psi``), two processes over loopback each. SPU
 reads a CSV at each party and writes the rows in common at one, in clear brpc: its intersection by elliptic curves, with
@@ -18,6 +19,7 @@ result of anyone, and a peer that fails, is exit code 1.
 """
 
 import argparse
+import dataclasses
 import datetime as dt
 import gc
 import json
@@ -43,12 +45,13 @@ from benchmarks.peers.made_up import ids_of, shared_by
 from benchmarks.rep3 import _Node, _san, _used
 from pets.ids import PartyId
 from pets.party import gate
+from pets.party.bfv import Worker, memory_for
 from pets.party.config import Directory, DirectoryParty
 from pets.party.drive import drive
 from pets.party.identity import Authority, make_credentials
 from pets.party.server import Server, keep_memory
 from pets.party.warm import prepare_vectors
-from pets.protocols import dh_psi, vole_psi
+from pets.protocols import dh_psi, psi_sum, vole_psi
 from pets.protocols.base import Binding, Role
 from pets.secret import Secret
 from pets.spec.cards import Card, load_cards
@@ -59,7 +62,14 @@ NAMES: Final = {role: PartyId(role) for role in PARTIES}
 CARDINALITY: Final = "psi.cardinality"
 INTERSECTION: Final = "psi.intersection"
 FILES: Final = "psi.files"
-CARDS: Final = {CARDINALITY: dh_psi.PROTOCOL, INTERSECTION: vole_psi.PROTOCOL, FILES: vole_psi.PROTOCOL}
+SUM: Final = "psi.sum"
+CARDS: Final = {
+    CARDINALITY: dh_psi.PROTOCOL,
+    INTERSECTION: vole_psi.PROTOCOL,
+    FILES: vole_psi.PROTOCOL,
+    SUM: psi_sum.PROTOCOL,
+}
+GROUPS: Final = 8
 WARM: Final = 1
 DEADLINE_S: Final = 600.0
 
@@ -73,12 +83,21 @@ ELLIGATOR: Final = "SPU 0.9.5 ECDH, CURVE_25519_ELLIGATOR2"
 OPENMINED: Final = "openmined-psi 2.0.6, cardinality"
 RR22: Final = "SPU 0.9.5 RR22"
 KKRT: Final = "SPU 0.9.5 KKRT"
-SHARE: Final = {CARDINALITY: {SPU: 1, ELLIGATOR: 10, OPENMINED: 10}, INTERSECTION: {}, FILES: {RR22: 1, KKRT: 1}}
+SHARE: Final = {
+    CARDINALITY: {SPU: 1, ELLIGATOR: 10, OPENMINED: 10},
+    INTERSECTION: {},
+    FILES: {RR22: 1, KKRT: 1},
+    SUM: {},
+}
 """Peers take our number of ids divided by this."""
+PUBLISHED: Final = {(SUM, 10_000): ("Private Join and Compute, one sum, its paper", 7.47)}
+"""Seconds that others report of themselves, on their machines."""
 
 
 def _public(card: Card, items: int) -> dict[str, int]:
-    """The same declared size for both lists."""
+    """The same declared size for both lists; of sums, one column in GROUPS groups."""
+    if card.id == psi_sum.PROTOCOL:
+        return {"m_a": -(-items // GROUPS), "n_b": items, "g": GROUPS, "v": 1, "primes": 1}
     return dict.fromkeys(set(card.public) - set(card.defaults), items)
 
 
@@ -104,6 +123,12 @@ def _resident_mb() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() >> 20
 
 
+def _spent() -> float:
+    """Seconds of processor of this process and of those that it started and that have ended."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return _used() + ended.ru_utime + ended.ru_stime
+
+
 def _part(what: str, me: int, ids: Any, run: bytes) -> Role[Any]:
     """The role of this party: the first of a card has the result."""
     card = load_cards()[CARDS[what]]
@@ -112,16 +137,36 @@ def _part(what: str, me: int, ids: Any, run: bytes) -> Role[Any]:
         shape = dh_psi.Shape(**{name: names[name] for name in ("n_a", "n_b", "n_list_a", "n_list_b", "t")})
         count = dh_psi.party_b if me else dh_psi.party_a
         return count(shape, ids, tied, Secret(os.urandom(dh_psi.ENTROPY_BYTES)))
+    if what == SUM:
+        return _sums(me, ids, names, tied)
     sizes = {name: names[name] for name in ("n_r", "n_s", "n_list_r", "n_list_s", "t")}
     find = vole_psi.sender if me else vole_psi.receiver
     own: Any = Secret(os.urandom(vole_psi.ENTROPY_BYTES))
     return find(vole_psi.Shape(**sizes, fixed_ids=True), ids, tied, own)
 
 
+def _sums(me: int, ids: Any, names: dict[str, int], tied: Binding) -> Role[Any]:
+    """Its role, with a process for SEAL that starts and ends with it. Noise is 0, so that the result can be checked."""
+    shape = psi_sum.Shape(**{each.name: names[each.name] for each in dataclasses.fields(psi_sum.Shape)})
+    number, drawn = np.arange(len(ids)), Secret(os.urandom(psi_sum.ENTROPY_BYTES))
+    with Worker(memory=memory_for(columns=1, cells=GROUPS), cpu_s=3600, timeout_s=DEADLINE_S) as worker:
+        if me:
+            people = psi_sum.PeopleOfB(ids, [number % 1000 - 300])
+            noise = np.zeros((1, GROUPS), np.uint64)
+            return (yield from psi_sum.party_b(shape, people, tied, worker, drawn, noise))
+        grouped = psi_sum.PeopleOfA(ids, (number % GROUPS).astype(np.uint32))
+        return (yield from psi_sum.party_a(shape, grouped, tied, worker, drawn))
+
+
 def _is_right(what: str, found: Any, items: int) -> bool:
     """Whether the result is the number in common, or the places of these: the last ones of the first party."""
     if what == CARDINALITY:
         return bool(found == shared_by(items))
+    if what == SUM:  # of b the first ones are shared, of a the last, in the same order
+        number = np.arange(shared_by(items))
+        group = (items - len(number) + number) % GROUPS
+        sums = np.bincount(group, number % 1000 - 300, GROUPS)
+        return (found.counts, found.sums) == (tuple(np.bincount(group, minlength=GROUPS)), (tuple(sums),))
     return bool(np.array_equal(found.places, np.arange(items - shared_by(items), items)))
 
 
@@ -153,7 +198,7 @@ def _party(pipe: Connection, me: int, folder: str, certificate: bytes, key: byte
         held = _resident_mb()
         pipe.send("ready")
         pipe.recv()
-        before, steps = _used(), dict[str, float]()
+        before, steps = _spent(), dict[str, float]()
         found = drive(
             _part(what, me, _read(source) if what == FILES else ids, run),
             passage,
@@ -171,7 +216,7 @@ def _party(pipe: Connection, me: int, folder: str, certificate: bytes, key: byte
             (
                 end,
                 (held, peak),
-                _used() - before,
+                _spent() - before,
                 sent,
                 right,
                 {f"{role}, until {label}": s for label, s in steps.items()},
@@ -236,6 +281,9 @@ def _case(what: str, items: int, runs: int, pipes: list[Any]) -> Case:
             steps = told[0][5] | told[1][5]
     more = {"formula": formula, "cpu": round(min(cpu), DIGITS), "best": round(min(seconds), DIGITS), "right": right}
     more["rss_before_mb"] = held
+    if (what, items) in PUBLISHED:
+        who, took = PUBLISHED[what, items]
+        more |= {"published": who, "published_s": took, "published_ratio": round(took / min(seconds), 1)}
     rounds = card.cost.rounds.evaluate(names)
     return Case(what, items, sorted(seconds), sent, rounds, peak, steps, {}, more)
 

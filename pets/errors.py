@@ -153,6 +153,14 @@ CODES: Final[dict[str, Code]] = {
     "peer.result": Code(
         "the final shares are not of one run: they add up to what no two tables give", "start a new run"
     ),
+    "peer.residue": Code("the number at place {place} of {label} is not below its prime", "start a new run"),
+    "peer.transparent": Code(
+        "ciphertext {place} of {label} hides nothing, as none that is made has it", "start a new run"
+    ),
+    "peer.sum": Code(
+        "a sum of {label} does not open as every sum does that was made and sent as it should be",
+        "compare software with them, and start a new run",
+    ),
     "peer.tags": Code("a list of tags is not what the card says: {problem}", "start a new run"),
     "peer.frame": Code("{peer} sent a frame that is none: {problem}", "start a new run", "INVALID_ARGUMENT"),
     "peer.other-run": Code("{peer} sent a frame of another run", "start a new run", "INVALID_ARGUMENT"),
@@ -205,6 +213,10 @@ CODES: Final[dict[str, Code]] = {
     ),
     "run.other-plan": Code("{peer} lowered the specification to another plan", "compare software and cards with them"),
     "run.other-cards": Code("{peer} has other protocol cards", "bring both to the same version"),
+    "run.worker": Code(
+        "the process that computes on ciphertexts {problem}",
+        "look for memory and time in the log of this party, and start a new run",
+    ),
     "run.table": Code(
         "a table of this run cannot be written, which happens by chance once in 2^39 runs and says nothing of records",
         "start a new run",

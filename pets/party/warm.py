@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from fractions import Fraction
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 
@@ -34,7 +34,16 @@ from pets.kernels import (
 )
 from pets.kernels.blkacc import Code
 from pets.kernels.jit import U64Array
-from pets.protocols import dh_psi, helper_join, helper_join_b, helper_psi, helper_psi_threshold, kkrt_psi, vole_psi
+from pets.protocols import (
+    dh_psi,
+    helper_join,
+    helper_join_b,
+    helper_psi,
+    helper_psi_threshold,
+    kkrt_psi,
+    psi_sum,
+    vole_psi,
+)
 from pets.protocols.base import Array, Binding, Receive, Role, Send
 from pets.protocols.codec import require_little_endian
 from pets.protocols.rep3 import compare, order, rounding, sharing
@@ -88,6 +97,7 @@ def prepare_group() -> str:
         _choose(curve)
         curve.self_test(curve.selected())  # here too: it compiles every kernel of the provider, or loads it
         rehearse_cardinality()
+        rehearse_groups()
         _group_ready = True
     return curve.selected()
 
@@ -258,6 +268,21 @@ def rehearse_cardinality() -> None:
     drawn = [Secret(bytes([number]) * dh_psi.ENTROPY_BYTES) for number in (1, 2)]
     ids = digits.ten_digits(np.arange(3))
     _play({"a": dh_psi.party_a(shape, ids, tied, drawn[0]), "b": dh_psi.party_b(shape, ids, tied, drawn[1])})
+
+
+def rehearse_groups() -> None:
+    """Count the same by group, for the same reason. Without columns nothing is enciphered."""
+    shape = psi_sum.Shape(m_a=2, n_b=4, g=2, v=0, primes=0, n_list_a=5, n_list_b=5, blocks=1, t=6)
+    tied, nobody = Binding(digest=bytes(32), run_id=bytes(32)), cast(Any, None)
+    drawn = [Secret(bytes([number]) * psi_sum.ENTROPY_BYTES) for number in (1, 2)]
+    ids = digits.ten_digits(np.arange(3))
+    people, group = psi_sum.PeopleOfB(ids, []), np.array([0, 1, 0], np.uint32)
+    _play(
+        {
+            "a": psi_sum.party_a(shape, psi_sum.PeopleOfA(ids, group), tied, nobody, drawn[0]),
+            "b": psi_sum.party_b(shape, people, tied, nobody, drawn[1], np.empty((0, 2), np.uint64)),
+        }
+    )
 
 
 def rehearse_vectors() -> None:

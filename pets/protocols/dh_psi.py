@@ -19,7 +19,7 @@ import numpy as np
 
 from pets.errors import InternalError, PeerError
 from pets.kernels import aes, blake2, curve, join, permute, prf
-from pets.kernels.jit import U8Array, U32Array
+from pets.kernels.jit import I64Array, U8Array, U32Array
 from pets.kernels.tags import Kind
 from pets.protocols.base import Binding, Role, Send, receive
 from pets.secret import Secret
@@ -62,10 +62,10 @@ def party_a(shape: Shape, ids: U8Array, binding: Binding, entropy: Secret[bytes]
     Raises:  PeerError peer.element, peer.twice (D3), peer.tags (D2), or peer.other-set if D2 and D3 have nothing in
              common; InternalError if there are more persons than declared.
     """
-    own = _Own(entropy)
-    yield Send("b", "D1", _masked(_entries(ids, shape.n_a, Kind.PADDING_A, own), binding, own))
+    own = Own(entropy)
+    yield Send("b", "D1", _list(ids, shape.n_a, Kind.PADDING_A, binding, own))
     theirs = yield from receive("b", "D3")
-    tags = _tags(theirs, shape.t, binding, own, label="D3")
+    _, tags = sorted_tags(theirs, shape.t, tag_key(binding), own.scalar, label="D3")
     del theirs
     asked = yield from receive("b", "D2")
     try:
@@ -90,10 +90,10 @@ def party_b(shape: Shape, ids: U8Array, binding: Binding, entropy: Secret[bytes]
     Trust:   semi-honest, one corrupt party of two.
     Raises:  PeerError peer.element or peer.twice (D1); InternalError if there are more persons than declared.
     """
-    own = _Own(entropy)
-    yield Send("a", "D3", _masked(_entries(ids, shape.n_b, Kind.PADDING_B, own), binding, own))
+    own = Own(entropy)
+    yield Send("a", "D3", _list(ids, shape.n_b, Kind.PADDING_B, binding, own))
     theirs = yield from receive("a", "D1")
-    tags = _tags(theirs, shape.t, binding, own, label="D1")
+    _, tags = sorted_tags(theirs, shape.t, tag_key(binding), own.scalar, label="D1")
     yield Send("a", "D2", tags)
 
 
@@ -107,7 +107,7 @@ def tag_key(binding: Binding) -> Secret[bytes]:
     return Secret(hashlib.sha256(_TAGS + binding.run_id).digest()[: blake2.KEY_BYTES])
 
 
-class _Own:
+class Own:
     """A party's own secrets of one run."""
 
     def __init__(self, entropy: Secret[bytes]) -> None:
@@ -119,30 +119,38 @@ class _Own:
         self.order, self.key_of_nobody, self.key_of_persons = map(Secret, keys)
 
 
-def _entries(ids: U8Array, declared: int, padding: Kind, own: _Own) -> U8Array:
-    """Persons, each once, entries of nobody up to the declared number, and the one that both bring.
-
-    Shapes: (declared + 1, w) uint8: a kind and what tells entries of it apart, filled up with zero bytes.
-    """
-    if ids.dtype != np.uint8 or ids.ndim != 2:
-        raise ValueError("identifiers are an (n, w) array of uint8")
-    persons = ids[_each_once(ids, own.key_of_persons)]
+def _list(ids: U8Array, declared: int, padding: Kind, binding: Binding, own: Own) -> U8Array:
+    """The declared number of entries and the one that both bring, as elements, in an order that nobody else knows."""
+    persons = ids[each_once(ids, own.key_of_persons)]
     if len(persons) > declared:
         raise InternalError("internal.bug", where="persons outside the declared size")
+    listed = entries(persons, np.arange(len(persons)), declared, padding, own.key_of_nobody)
+    return multiplied(listed, permute.permutation(own.order, len(listed)), hash_tag(binding), own.scalar)
+
+
+def entries(ids: U8Array, places: I64Array, declared: int, padding: Kind, key_of_nobody: Secret[bytes]) -> U8Array:
+    """Persons at their places, entries of nobody at all others, and last the one that both sides bring.
+
+    Shapes: ids (n, w) uint8, places (n,) int64; (declared + 1, ...) uint8: a kind and what tells entries of it apart,
+            filled up with zero bytes.
+    """
     out = np.zeros((declared + 1, 1 + max(ids.shape[1], FILLER_BYTES)), np.uint8)
-    known, nobody = out[: len(persons)], out[len(persons) : declared]
-    known[:, 0], nobody[:, 0], out[declared, 0] = Kind.ROW, padding, Kind.COMMON_DUMMY
-    known[:, 1 : 1 + ids.shape[1]] = persons
-    drawn = prf.words(own.key_of_nobody, FILLER_BYTES // 8 * len(nobody))
-    nobody[:, 1 : 1 + FILLER_BYTES] = drawn.view(np.uint8).reshape(-1, FILLER_BYTES)
+    out[:declared, 0], out[declared, 0] = padding, Kind.COMMON_DUMMY
+    out[places, 0] = Kind.ROW
+    nobody = np.flatnonzero(out[:, 0] == padding)
+    drawn = prf.words(key_of_nobody, FILLER_BYTES // 8 * len(nobody))
+    out[nobody, 1 : 1 + FILLER_BYTES] = drawn.view(np.uint8).reshape(-1, FILLER_BYTES)
+    out[places, 1 : 1 + ids.shape[1]] = ids
     return out
 
 
-def _each_once(ids: U8Array, key: Secret[bytes]) -> U32Array:
+def each_once(ids: U8Array, key: Secret[bytes]) -> U32Array:
     """The first row of each person. Persons are told apart by 13 bytes of a keyed hash: once in 2**64 runs two are one.
 
     Raises: InternalError if an identifier is empty.
     """
+    if ids.dtype != np.uint8 or ids.ndim != 2:
+        raise ValueError("identifiers are an (n, w) array of uint8")
     hashed = np.empty((len(ids), blake2.DIGEST_BYTES), np.uint8)
     try:
         blake2.hash_rows(key, ids, hashed)
@@ -154,31 +162,32 @@ def _each_once(ids: U8Array, key: Secret[bytes]) -> U32Array:
     return np.sort(order[new])
 
 
-def _masked(entries: U8Array, binding: Binding, own: _Own) -> U8Array:
-    """The entries as elements times the own scalar, in an order that nobody else knows.
+def multiplied(listed: U8Array, order: U32Array, tag: bytes, scalar: Secret[bytes]) -> U8Array:
+    """Entries as elements times the own scalar; entry i goes to place order[i].
 
     Shapes: (n, 32) uint8.
     """
-    order = permute.permutation(own.order, len(entries))
-    out = np.empty((len(entries), curve.POINT_BYTES), np.uint8)
-    for tile in _tiles(len(entries)):
-        strings = [row.tobytes().rstrip(b"\0") for row in entries[tile]]
-        points = curve.hash_to_group(strings, tag=hash_tag(binding))
-        out[order[tile]] = curve.multiply(points, own.scalar)
+    out = np.empty((len(listed), curve.POINT_BYTES), np.uint8)
+    for tile in _tiles(len(listed)):
+        strings = [row.tobytes().rstrip(b"\0") for row in listed[tile]]
+        points = curve.hash_to_group(strings, tag=tag)
+        out[order[tile]] = curve.multiply(points, scalar)
     return out
 
 
-def _tags(theirs: U8Array, width: int, binding: Binding, own: _Own, *, label: str) -> U8Array:
-    """The peer's elements times the own scalar, as tags in the order of their bytes.
+def sorted_tags(
+    theirs: U8Array, width: int, key: Secret[bytes], scalar: Secret[bytes], *, label: str
+) -> tuple[U32Array, U8Array]:
+    """The peer's elements times the own scalar, as tags in the order of their bytes, and that order.
 
     Raises: PeerError peer.element, with place and message, if one is none; peer.twice if two are one. (Two elements
     have one tag by chance as rarely as the card says.)
     """
-    key, out = tag_key(binding), np.empty((len(theirs), width), np.uint8)
+    out = np.empty((len(theirs), width), np.uint8)
     whole = np.empty((min(_TILE, len(theirs)), blake2.DIGEST_BYTES), np.uint8)
     ended = np.ones((min(_TILE, len(theirs)), curve.POINT_BYTES + 1), np.uint8)  # a hashed row ends with no zero byte
     for tile in _tiles(len(theirs)):
-        points = curve.multiply(theirs[tile], own.scalar, label=label, first=tile.start)
+        points = curve.multiply(theirs[tile], scalar, label=label, first=tile.start)
         ended[: len(points), : curve.POINT_BYTES] = points
         blake2.hash_rows(key, ended[: len(points)], whole[: len(points)])
         out[tile] = whole[: len(points), :width]
@@ -188,7 +197,7 @@ def _tags(theirs: U8Array, width: int, binding: Binding, own: _Own, *, label: st
         at = int(np.argmax(same))
         first, second = sorted((int(order[at]), int(order[at + 1])))
         raise PeerError("peer.twice", label=label, first=first, second=second)
-    return tags
+    return order, tags
 
 
 def _tiles(count: int) -> Iterator[slice]:

@@ -53,7 +53,7 @@ class Element:
     """Type of one element: ``width`` bytes each; ``kind`` is "word" (u64), "u32" or "bytes" (a row of bytes).
 
     "point" on a card is a row of ``POINT_BYTES``: an element of the group ristretto255, in its one encoding; "field" a
-    row of ``FIELD_BYTES``: an element of GF(2^128).
+    row of ``FIELD_BYTES``: an element of GF(2^128); "residue" a word below a prime of the card.
     """
 
     kind: Literal["word", "u32", "bytes"]
@@ -89,6 +89,8 @@ class Message:
         """Element type under the public parameters: "bytes[t]" takes its width from a parameter or formula."""
         if self.element in _ELEMENTS:
             return Element(self.element, _ELEMENTS[self.element])  # type: ignore[arg-type]
+        if self.element == "residue":
+            return Element("word", 8)
         if self.element == "point":
             return Element("bytes", POINT_BYTES)
         if self.element == "field":
@@ -112,7 +114,7 @@ class Output:
     """What the protocol is for: ``role`` gets ``item``, if the public number ``when`` is not zero ("": always).
 
     Of an intersection: "match", who is in both; "match_count", how many; "at_least", whether so many are; "columns", of
-    the persons in both.
+    the persons in both; "sums", of columns over these, group by group, with how many they are.
     """
 
     role: str
@@ -251,7 +253,7 @@ class _Message(_Strict):
     to: str
     term: str
     carries: list[str]
-    element: Annotated[str, Field(pattern=r"^(word|u32|point|field|bytes\[[a-z0-9_ +*/]+\])$")]
+    element: Annotated[str, Field(pattern=r"^(word|u32|point|field|residue|bytes\[[a-z0-9_ +*/]+\])$")]
     columns: str
     count: str
 
@@ -266,7 +268,7 @@ class _Learns(_Strict):
 
 class _Output(_Strict):
     role: str
-    item: Literal["match", "match_count", "at_least", "columns"]
+    item: Literal["match", "match_count", "at_least", "columns", "sums"]
     when: str = ""
 
 

@@ -12,11 +12,34 @@ MATCH = "match"
 SUMS = "sums"
 """The shared value that is released."""
 
-KINDS: Mapping[str, str] = {"word": "words", "u32": "places", "point": "points", "field": "elements"}
+KINDS: Mapping[str, str] = {
+    "word": "words",
+    "u32": "places",
+    "point": "points",
+    "field": "elements",
+    "residue": "residues",
+}
 """What a term has to be by the element of its message; bytes are tags."""
 
 OWN_RANDOMNESS = frozenset(
-    ["offers", "choices", "seed", "vector", "asked", "products", "levels", "leaves", "read", "coded", "evaluated"]
+    [
+        "offers",
+        "choices",
+        "seed",
+        "vector",
+        "asked",
+        "products",
+        "levels",
+        "leaves",
+        "read",
+        "coded",
+        "evaluated",
+        "public",
+        "under",
+        "opened",
+        "covered",
+        "covers",
+    ]
 )
 """Heads of a key that is all that a party draws for a run: of what no two of them share."""
 
@@ -34,11 +57,12 @@ def wanted(element: str) -> str:
 
 
 def kind(term: Term, sent: Mapping[str, str]) -> str:
-    """``words``, ``places``, ``tags``, ``points``, ``elements``, or the empty text for what cannot be sent.
+    """``words``, ``places``, ``tags``, ``points``, ``elements``, ``residues``; the empty text for what cannot be sent.
 
     ``sent``: by message the kind that it has; other names stand for shared values. Places, tags and elements of the
     group are in one order at most, and tags are sent by who makes them: whoever looks for an order has to find it.
-    Elements are multiplied once by each term, so that it says who can undo what.
+    Elements are multiplied once by each term, so that it says who can undo what. Words that are added to residues are
+    residues: what is added is modulo their prime.
     """
     match term:
         case "match":
@@ -49,6 +73,8 @@ def kind(term: Term, sent: Mapping[str, str]) -> str:
         case Sum() | Product():
             inner = [part for _, part in term.parts] if isinstance(term, Sum) else list(term.factors)
             kinds = {kind(part, sent) for part in inner}
+            if isinstance(term, Sum) and "residues" in kinds:
+                return "residues" if kinds <= {"residues", "words"} else ""
             added = isinstance(term, Sum) and all(sign == 1 for sign, _ in term.parts)  # of bits: there is no other
             return kinds.pop() if kinds == {"words"} or (kinds == {"elements"} and added) else ""
         case Call("tags", _):
@@ -85,7 +111,20 @@ def kind(term: Term, sent: Mapping[str, str]) -> str:
             return kind(Call("abreast", (Call("cut", (inner,)),)), sent)
         case Call("told", (str(name), *_)) if sent.get(name) == "tags":
             return "tags"
-        case Call("sort", (Call("tags" | "cut", _) as inner,)):
+        case Call("public" | "covers", _):
+            return "residues"
+        case Call("under", (_, inner)):
+            return "residues" if kind(inner, sent) == "words" else ""
+        case Call("opened", (_, str(name))):
+            return "residues" if sent.get(name) == "residues" else ""
+        case Call("covered", (_, str(key), str(values), points, str(asked))):
+            all_four = (sent.get(key), sent.get(values), kind(points, sent), sent.get(asked))
+            return "residues" if all_four == ("residues", "residues", "points", "tags") else ""
+        case Call("marks" | "tally", (points, str(asked))):
+            return "words" if (kind(points, sent), sent.get(asked)) == ("points", "tags") else ""
+        case Call("sort" | "sort_within", (Call("tags" | "cut", _) as inner,)):
+            return kind(inner, sent)
+        case Call("permute_within", (_, Call("times", _) as inner)):
             return kind(inner, sent)
         case Call("permute", (_, inner)):
             found = kind(inner, sent)

@@ -93,7 +93,16 @@ HEADS: Final[Mapping[str, tuple[str, ...]]] = {
     "apart": ("term",),
     "sealed": ("term", "list"),
     "told": ("term", "list", "list*"),
+    "public": ("key",),
+    "under": ("key", "term"),
+    "covered": ("key", "term", "term", "term", "term"),
+    "covers": ("key",),
+    "opened": ("key", "term"),
+    "marks": ("term", "term"),
+    "tally": ("term", "term"),
     "sort": ("term",),
+    "sort_within": ("term",),
+    "permute_within": ("order", "term"),
     "keys": ("role",),
     "dummies": ("key",),
     "fillers": ("role",),
@@ -121,6 +130,8 @@ INDEX: Final[Mapping[str, str]] = {
     "own_t": "gathered",
     "p_b": "brought",
     "e": "summed",
+    "primes": "prime",
+    "residues": "summed",
 }
 """What the columns of a message are counted by, from the formula of their number. One column has no index."""
 

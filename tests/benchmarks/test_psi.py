@@ -9,6 +9,7 @@ import pytest
 from benchmarks import psi
 from benchmarks.common import Case
 from benchmarks.peers.made_up import ids_of, shared_by
+from pets.protocols.psi_sum import Grouped
 
 
 @pytest.mark.parametrize("items", [0, 1, 2, 999, 10_000])
@@ -65,6 +66,14 @@ def test_small_runs_find_the_right_ones_and_send_what_the_card_says() -> None:
         assert case.rounds == 3
 
 
+@pytest.mark.long
+def test_a_small_run_sums_right_and_sends_what_the_card_says() -> None:
+    (case,) = psi.measure([(psi.SUM, 500)], 1)
+    assert case.more["right"] is True
+    assert case.bytes == case.more["formula"] > 8 * 49_152 * 9
+    assert case.rounds == 4
+
+
 def test_ids_come_out_of_files_as_they_went_in(tmp_path: Path) -> None:
     ids = np.frombuffer("".join(ids_of(0, 1000)).encode(), np.uint8).reshape(-1, 10)
     psi._write(tmp_path / "in.csv", ids)
@@ -80,3 +89,9 @@ def test_a_wrong_result_is_noticed() -> None:
     assert psi._is_right(psi.INTERSECTION, places, 10) and psi._is_right(psi.CARDINALITY, 5, 10)
     assert not psi._is_right(psi.INTERSECTION, places[1:], 10) and not psi._is_right(psi.INTERSECTION, places - 1, 10)
     assert not psi._is_right(psi.CARDINALITY, 4, 10)
+    shared = {cell: number - 300 for number in range(5) for cell in [(5 + number) % 8]}
+    sums = tuple(shared.get(cell, 0) for cell in range(8))
+    counts = tuple(int(cell in shared) for cell in range(8))
+    assert psi._is_right(psi.SUM, Grouped((True,) * 8, counts, (sums,)), 10)
+    assert not psi._is_right(psi.SUM, Grouped((True,) * 8, counts, (sums[1:] + sums[:1],)), 10)
+    assert not psi._is_right(psi.SUM, Grouped((True,) * 8, counts[1:] + counts[:1], (sums,)), 10)

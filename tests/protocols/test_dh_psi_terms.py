@@ -121,10 +121,10 @@ def test_a_card_that_contradicts_itself_is_refused(name: str) -> None:
 
 SOURCE = Path(dh_psi.__file__).read_text(encoding="utf-8")
 MUTANTS = {
-    "tags not sorted": ("return tags\n", "return out\n"),
+    "tags not sorted": ("return order, tags\n", "return order, out\n"),
     "list in the order of its persons": ("out[order[tile]] = ", "out[tile] = "),
     "no entries of nobody": ("if len(persons) > declared:", "declared = len(persons)\n    if len(persons) > declared:"),
-    "the same entries of nobody in each run": ("prf.words(own.key_of_nobody,", "prf.words(Secret(bytes(16)),"),
+    "the same entries of nobody in each run": ("prf.words(key_of_nobody,", "prf.words(Secret(bytes(16)),"),
     "one scalar for all runs": (
         "curve.new_scalar(Secret(value[: curve.UNIFORM_BYTES]))",
         "curve.new_scalar(Secret(bytes([7] * 64)))",
@@ -133,8 +133,8 @@ MUTANTS = {
     "a hash that is the same for all specifications": ("return _HASH + binding.digest", "return _HASH"),
     "tags that are the same for all runs": ("_TAGS + binding.run_id", "_TAGS"),
     "tags a byte shorter": ("whole[: len(points), :width]", "whole[: len(points), :width] & 254"),
-    "no entry that both bring": ("Kind.ROW, padding, Kind.COMMON_DUMMY", "Kind.ROW, padding, Kind.SENTINEL"),
-    "persons as often as they come": ("ids[_each_once(ids, own.key_of_persons)]", "ids"),
+    "no entry that both bring": ("padding, Kind.COMMON_DUMMY", "padding, Kind.SENTINEL"),
+    "persons as often as they come": ("ids[each_once(ids, own.key_of_persons)]", "ids"),
 }
 
 

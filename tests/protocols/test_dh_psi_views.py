@@ -72,7 +72,7 @@ def test_bits_of_elements_and_tags_are_even(name: str) -> None:
 def place_of(ran: Transcript, label: str, case: Case, seed: int, one: bytes) -> int:
     """Where a person's element is, by the scalar of its list's owner."""
     owner = "a" if label == "D1" else "b"
-    own = dh_psi._Own(entropy(seed, owner))
+    own = dh_psi.Own(entropy(seed, owner))
     hashed = curve.hash_to_group([b"\x01" + one], tag=dh_psi.hash_tag(binding(seed)))
     wanted = curve.multiply(hashed, own.scalar).tobytes()
     return [row.tobytes() for row in ran.array(label)].index(wanted)
@@ -107,7 +107,8 @@ def test_entries_of_nobody_are_new_in_each_run_and_in_nobody_s_list() -> None:
     seen: set[bytes] = set()
     for seed in range(5):
         for role, kind in kinds.items():
-            listed = dh_psi._entries(rows_of(people(1, 2), 10), 20, kind, dh_psi._Own(entropy(seed, role)))
+            key = dh_psi.Own(entropy(seed, role)).key_of_nobody
+            listed = dh_psi.entries(rows_of(people(1, 2), 10), np.arange(2), 20, kind, key)
             rows = {row.tobytes() for row in listed}
             assert len(rows) == 21
             fillers = {row for row in rows if row[0] == kind}
@@ -116,7 +117,7 @@ def test_entries_of_nobody_are_new_in_each_run_and_in_nobody_s_list() -> None:
 
 
 def test_secrets_do_not_print() -> None:
-    own = dh_psi._Own(entropy(1, "a"))
+    own = dh_psi.Own(entropy(1, "a"))
     for secret in (own.scalar, own.order, own.key_of_nobody, own.key_of_persons):
         assert str(secret) == "Secret(***)"
     assert "array" not in repr(next(roles(ALL)["a"]))
