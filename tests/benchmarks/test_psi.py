@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -85,9 +86,11 @@ def test_ids_come_out_of_files_as_they_went_in(tmp_path: Path) -> None:
 
 
 def test_a_wrong_result_is_noticed() -> None:
-    places = np.arange(5, 10)
-    assert psi._is_right(psi.INTERSECTION, places, 10) and psi._is_right(psi.CARDINALITY, 5, 10)
-    assert not psi._is_right(psi.INTERSECTION, places[1:], 10) and not psi._is_right(psi.INTERSECTION, places - 1, 10)
+    right, short, other = (
+        SimpleNamespace(places=each) for each in (np.arange(5, 10), np.arange(6, 10), np.arange(4, 9))
+    )
+    assert psi._is_right(psi.INTERSECTION, right, 10) and psi._is_right(psi.CARDINALITY, 5, 10)
+    assert not psi._is_right(psi.INTERSECTION, short, 10) and not psi._is_right(psi.INTERSECTION, other, 10)
     assert not psi._is_right(psi.CARDINALITY, 4, 10)
     shared = {cell: number - 300 for number in range(5) for cell in [(5 + number) % 8]}
     sums = tuple(shared.get(cell, 0) for cell in range(8))
