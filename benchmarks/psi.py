@@ -1,18 +1,18 @@
 """What ids two parties have in common: ``python -m benchmarks.psi [--size IDS] [--of WHAT] [--runs N] [--alone]``.
 
-``dh_psi_cardinality`` (how many), ``vole_psi`` (which) and, ``psi.sum``, ``psi_sum`` (how many and a sum, in each of
-eight groups that are filled up to an eighth of the ids; SEAL in a process apart of each side) between two processes
-with a party server each: mutual TLS over loopback gRPC, kernels warm, every message through the gate that is projected
-from the card. Both have ids of ten digits, all distinct, half of them in common, and as many as are declared: in memory
-or, ``psi.files``, in a CSV each, from which another one is made of what is in common. A run starts when both are ready
-and ends when the party that gets the result has it. ``bytes`` are those of all message bodies and have to equal the
-card's formula; ``cpu`` is seconds of processor of both, with the digests of the receipt; ``rss_before_mb`` is what a
-process held before its first run of that size, ids and kernels, the larger of the two.
+``dh_psi_cardinality`` (how many), ``vole_psi`` and ``kkrt_psi`` (which) and, ``psi.sum``, ``psi_sum`` (how many and a
+sum, in each of eight groups that are filled up to an eighth of the ids; SEAL in a process apart of each side) between
+two processes with a party server each: mutual TLS over loopback gRPC, kernels warm, every message through the gate
+that is projected from the card. Both have ids of ten digits, all distinct, half of them in common, and as many as are
+declared: in memory or, ``*.files``, in a CSV each, from which another one is made of what is in common. A run starts
+when both are ready and ends when the party that gets the result has it. ``bytes`` are those of all message bodies and
+have to equal the card's formula; ``cpu`` is seconds of processor of both, with the digests of the receipt;
+``rss_before_mb`` is what a process held before its first run of that size, ids and kernels, the larger of the two.
 
 Peers, in the same run, from an environment of their own (``make bench-psi``), two processes over loopback each. SPU
 reads a CSV at each party and writes the rows in common at one, in clear brpc: its intersection by elliptic curves, with
 its fastest curve, where a hash is taken for a coordinate as it is, and with a map to the curve as ours has; and its
-RR22 and KKRT, beside ``psi.files``. OpenMined's PSI, cardinality only, has lists in memory and messages as bytes
+RR22 and KKRT, beside files. OpenMined's PSI, cardinality only, has lists in memory and messages as bytes
 through a pipe. It and the map to the curve take a tenth of the ids, and seconds an id are compared. ``ratio`` above 1
 means that ours takes less; ``cpu_ratio`` is of processor seconds, which others on the machine disturb less. A wrong
 result of anyone, and a peer that fails, is exit code 1.
@@ -50,8 +50,8 @@ from pets.party.config import Directory, DirectoryParty
 from pets.party.drive import drive
 from pets.party.identity import Authority, make_credentials
 from pets.party.server import Server, keep_memory
-from pets.party.warm import prepare_vectors
-from pets.protocols import dh_psi, psi_sum, vole_psi
+from pets.party.warm import prepare_bins, prepare_vectors
+from pets.protocols import dh_psi, kkrt_psi, psi_sum, vole_psi
 from pets.protocols.base import Binding, Role
 from pets.secret import Secret
 from pets.spec.cards import Card, load_cards
@@ -63,12 +63,17 @@ CARDINALITY: Final = "psi.cardinality"
 INTERSECTION: Final = "psi.intersection"
 FILES: Final = "psi.files"
 SUM: Final = "psi.sum"
+TRANSFERS: Final = "psi.transfers"
+TRANSFERS_FILES: Final = "psi.transfers.files"
 CARDS: Final = {
     CARDINALITY: dh_psi.PROTOCOL,
     INTERSECTION: vole_psi.PROTOCOL,
     FILES: vole_psi.PROTOCOL,
+    TRANSFERS: kkrt_psi.PROTOCOL,
+    TRANSFERS_FILES: kkrt_psi.PROTOCOL,
     SUM: psi_sum.PROTOCOL,
 }
+IN_FILES: Final = (FILES, TRANSFERS_FILES)
 GROUPS: Final = 8
 WARM: Final = 1
 DEADLINE_S: Final = 600.0
@@ -85,9 +90,8 @@ RR22: Final = "SPU 0.9.5 RR22"
 KKRT: Final = "SPU 0.9.5 KKRT"
 SHARE: Final = {
     CARDINALITY: {SPU: 1, ELLIGATOR: 10, OPENMINED: 10},
-    INTERSECTION: {},
     FILES: {RR22: 1, KKRT: 1},
-    SUM: {},
+    TRANSFERS_FILES: {KKRT: 1},
 }
 """Peers take our number of ids divided by this."""
 PUBLISHED: Final = {(SUM, 10_000): ("Private Join and Compute, one sum, its paper", 7.47)}
@@ -140,9 +144,10 @@ def _part(what: str, me: int, ids: Any, run: bytes) -> Role[Any]:
     if what == SUM:
         return _sums(me, ids, names, tied)
     sizes = {name: names[name] for name in ("n_r", "n_s", "n_list_r", "n_list_s", "t")}
-    find = vole_psi.sender if me else vole_psi.receiver
-    own: Any = Secret(os.urandom(vole_psi.ENTROPY_BYTES))
-    return find(vole_psi.Shape(**sizes, fixed_ids=True), ids, tied, own)
+    protocol: Any = {vole_psi.PROTOCOL: vole_psi, kkrt_psi.PROTOCOL: kkrt_psi}[card.id]
+    own, shape = Secret(os.urandom(protocol.ENTROPY_BYTES)), protocol.Shape(**sizes, fixed_ids=True)
+    find: Role[Any] = (protocol.sender if me else protocol.receiver)(shape, ids, tied, own)
+    return find
 
 
 def _sums(me: int, ids: Any, names: dict[str, int], tied: Binding) -> Role[Any]:
@@ -174,6 +179,7 @@ def _party(pipe: Connection, me: int, folder: str, certificate: bytes, key: byte
     """One of the two processes: a server, and the runs that the parent asks for."""
     keep_memory()
     prepare_vectors()
+    prepare_bins()
     credentials = Credentials(certificate, Secret(key), ca)
     directory = Directory(tuple(DirectoryParty(name=n, organisation=n, san=_san(n)) for n in PARTIES), ca=ca)
     node: Any = _Node()
@@ -193,20 +199,20 @@ def _party(pipe: Connection, me: int, folder: str, certificate: bytes, key: byte
         sequence = gate.project(card, _public(card, items), players, role)
         passage = gate.Gate(sequence, opening=Secret(os.urandom(32)))
         source, target = Path(folder) / f"in{me}.csv", Path(folder) / "out.csv"
-        if what == FILES:
+        if what in IN_FILES:
             _write(source, ids)
         held = _resident_mb()
         pipe.send("ready")
         pipe.recv()
         before, steps = _spent(), dict[str, float]()
         found = drive(
-            _part(what, me, _read(source) if what == FILES else ids, run),
+            _part(what, me, _read(source) if what in IN_FILES else ids, run),
             passage,
             link,
             deadline_s=DEADLINE_S,
             tick=lambda label, _, s, seen=steps: seen.update({label: s}),
         )
-        if what == FILES and not me:
+        if what in IN_FILES and not me:
             _write(target, ids[found.places])
         end = time.perf_counter()
         sent = sum(each.size for each in passage.finish())

@@ -65,6 +65,9 @@ def test_small_runs_find_the_right_ones_and_send_what_the_card_says() -> None:
         assert case.more["right"] is True
         assert case.bytes == case.more["formula"] > 16 * 128 * 256
         assert case.rounds == 3
+    for case in psi.measure([(psi.TRANSFERS, 500), (psi.TRANSFERS_FILES, 501)], 1):
+        assert case.more["right"] is True and case.rounds == 3
+        assert case.bytes == case.more["formula"] > 64 * 1000
 
 
 @pytest.mark.long
