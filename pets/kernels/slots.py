@@ -120,13 +120,14 @@ def packed(values: U64Array, plain: int) -> U64Array:
 def masks(cells: I64Array, count: int, block: int) -> U8Array:
     """For each of `count` cells the slots of one block that are in it, slot 0 always. An entry in no cell has -1.
 
+    Its time does not depend on who is in which cell.
+
     Shapes: cells (n,) int64, of all entries; (count, RING) uint8.
     """
     out = np.zeros((count, RING), np.uint8)
     out[:, 0] = 1
     here = cells[block * FREE : (block + 1) * FREE]
-    places = np.flatnonzero(here >= 0)
-    out[here[places], 1 + places] = 1
+    np.equal(here, np.arange(count)[:, None], out=out[:, 1 : 1 + len(here)].view(np.bool_))
     return out
 
 

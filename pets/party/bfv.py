@@ -27,6 +27,9 @@ _START_S: Final = 60.0
 _BASE: Final = 1 << 30
 """Bytes that SEAL takes for its tables and pools, with room to spare."""
 
+_ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "NUMBA_CACHE_DIR")
+"""What of its surroundings a worker is told: no more than loading its libraries takes."""
+
 REQUEST: Final = struct.Struct("<BBII")
 """What is asked for, for which of PLAIN, and two numbers: of rows; or of columns and cells."""
 NEW_KEY, ENCRYPT, DECRYPT, BLOCK, SUMS = range(1, 6)
@@ -58,7 +61,8 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd=package,
-            env={"PYTHONPATH": os.pathsep.join([str(package), *filter(None, sys.path)]), "OMP_NUM_THREADS": "1"},
+            env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+            | {"PYTHONPATH": os.pathsep.join([str(package), *filter(None, sys.path)])},
             bufsize=1 << 20,
         )
         self._told: frozenset[str] | None = None
