@@ -238,6 +238,49 @@ def test_a_worker_refuses_what_its_caller_should_not_have_let_through() -> None:
             worker.new_key(0)
 
 
+HEADERS = """
+import numpy as np
+from pets.kernels import he, slots
+from pets.party.bfv_worker import Memory
+owner, memory = he.KeyOwner(Memory()), Memory()
+key = owner.new_key(0)
+(words,) = owner.encrypt(0, np.ones((1, slots.RING), np.uint64))
+he._cipher(0, words, memory)
+right = b"".join(map(bytes, he._written(he._context(0).first_parms_id(), words, primes=3, ntt=False)))
+other = he._context(1).first_parms_id(), he._context(0).key_parms_id()
+def changed(at, value, width):
+    return right[:at] + value.to_bytes(width, "little") + right[at + width :]
+files = {
+    "parameters of the other prime": right[:16] + b"".join(n.to_bytes(8, "little") for n in other[0]) + right[48:],
+    "parameters of public keys": right[:16] + b"".join(n.to_bytes(8, "little") for n in other[1]) + right[48:],
+    "another form": changed(48, 1, 1),
+    "three polynomials": changed(49, 3, 8),
+    "one polynomial": changed(49, 1, 8),
+    "another degree": changed(57, 4096, 8),
+    "another number of primes": changed(65, 2, 8),
+    "a huge array": changed(16 + 73 + 16, 1 << 40, 8),
+    "said to be compressed": changed(5, 2, 1),
+    "another version": changed(3, 3, 1),
+    "cut off": right[:-8],
+    "of a length that is not its own": changed(8, len(right) + 8, 8),
+    "a public key": b"".join(map(bytes, he._written(he._context(0).key_parms_id(), key, primes=4, ntt=True))),
+}
+for name, file in files.items():
+    he._written = lambda *given, file=file, **more: (file,)
+    try:
+        he._cipher(0, words, memory)
+        print(name)
+    except (RuntimeError, ValueError):
+        print("refused")
+"""
+
+
+def test_whatever_else_stands_around_the_words_is_refused_by_what_loads_them() -> None:
+    """No peer can put it there: on the wire are words alone. The second fence, should the first fall."""
+    done = subprocess.run([sys.executable, "-c", HEADERS], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["refused"] * 13
+
+
 def test_a_worker_ends_with_whoever_started_it() -> None:
     code = (
         "from pets.party.bfv import Worker; import os\n"
