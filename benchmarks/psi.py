@@ -1,13 +1,14 @@
 """What ids two parties have in common: ``python -m benchmarks.psi [--size IDS] [--of WHAT] [--runs N] [--alone]``.
 
-``dh_psi_cardinality`` (how many), ``vole_psi`` and ``kkrt_psi`` (which) and, ``psi.sum``, ``psi_sum`` (how many and a
-sum, in each of eight groups that are filled up to an eighth of the ids; SEAL in a process apart of each side) between
-two processes with a party server each: mutual TLS over loopback gRPC, kernels warm, every message through the gate
-that is projected from the card. Both have ids of ten digits, all distinct, half of them in common, and as many as are
-declared: in memory or, ``*.files``, in a CSV each, from which another one is made of what is in common. A run starts
-when both are ready and ends when the party that gets the result has it. ``bytes`` are those of all message bodies and
-have to equal the card's formula; ``cpu`` is seconds of processor of both, with the digests of the receipt;
-``rss_before_mb`` is what a process held before its first run of that size, ids and kernels, the larger of the two.
+``dh_psi_cardinality`` (how many), ``vole_psi`` and ``kkrt_psi`` (which), ``vole_psi_malicious`` (where either of the
+two may cheat) and, ``psi.sum``, ``psi_sum`` (how many and a sum, in each of eight groups that are filled up to an
+eighth of the ids; SEAL in a process apart of each side) between two processes with a party server each: mutual TLS over
+loopback gRPC, kernels warm, every message through the gate that is projected from the card. Both have ids of ten
+digits, all distinct, half of them in common, and as many as are declared: in memory or, ``*.files``, in a CSV each,
+from which another one is made of what is in common. A run starts when both are ready and ends when the party that gets
+the result has it. ``bytes`` are those of all message bodies and have to equal the card's formula; ``cpu`` is seconds of
+processor of both, with the digests of the receipt; ``rss_before_mb`` is what a process held before its first run of
+that size, ids and kernels, the larger of the two.
 
 Peers, in the same run, from an environment of their own (``make bench-psi``), two processes over loopback each. SPU
 reads a CSV at each party and writes the rows in common at one, in clear brpc: its intersection by elliptic curves, with
@@ -51,7 +52,7 @@ from pets.party.drive import drive
 from pets.party.identity import Authority, make_credentials
 from pets.party.server import Server, keep_memory
 from pets.party.warm import prepare_bins, prepare_vectors
-from pets.protocols import dh_psi, kkrt_psi, psi_sum, vole_psi
+from pets.protocols import dh_psi, kkrt_psi, psi_sum, vole_psi, vole_psi_malicious
 from pets.protocols.base import Binding, Role
 from pets.secret import Secret
 from pets.spec.cards import Card, load_cards
@@ -65,6 +66,7 @@ FILES: Final = "psi.files"
 SUM: Final = "psi.sum"
 TRANSFERS: Final = "psi.transfers"
 TRANSFERS_FILES: Final = "psi.transfers.files"
+MALICIOUS: Final = "psi.malicious"
 CARDS: Final = {
     CARDINALITY: dh_psi.PROTOCOL,
     INTERSECTION: vole_psi.PROTOCOL,
@@ -72,6 +74,7 @@ CARDS: Final = {
     TRANSFERS: kkrt_psi.PROTOCOL,
     TRANSFERS_FILES: kkrt_psi.PROTOCOL,
     SUM: psi_sum.PROTOCOL,
+    MALICIOUS: vole_psi_malicious.PROTOCOL,
 }
 IN_FILES: Final = (FILES, TRANSFERS_FILES)
 GROUPS: Final = 8
@@ -144,7 +147,7 @@ def _part(what: str, me: int, ids: Any, run: bytes) -> Role[Any]:
     if what == SUM:
         return _sums(me, ids, names, tied)
     sizes = {name: names[name] for name in ("n_r", "n_s", "n_list_r", "n_list_s", "t")}
-    protocol: Any = {vole_psi.PROTOCOL: vole_psi, kkrt_psi.PROTOCOL: kkrt_psi}[card.id]
+    protocol: Any = {each.PROTOCOL: each for each in (vole_psi, kkrt_psi, vole_psi_malicious)}[card.id]
     own, shape = Secret(os.urandom(protocol.ENTROPY_BYTES)), protocol.Shape(**sizes, fixed_ids=True)
     find: Role[Any] = (protocol.sender if me else protocol.receiver)(shape, ids, tied, own)
     return find

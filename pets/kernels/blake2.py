@@ -17,6 +17,7 @@ from pets.secret import Secret
 
 MAX_BYTES: Final = 64
 DIGEST_BYTES: Final = 13
+WIDE_BYTES: Final = 16
 KEY_BYTES: Final = 16
 
 _LANES: Final = 8
@@ -53,17 +54,19 @@ _SIGMA: Final = (
 
 
 def hash_rows(key: Secret[bytes], rows: U8Array, out: U8Array) -> None:
-    """Write the 13-byte BLAKE2b of each row under `key`. A row ends at its last byte that is not zero.
+    """Write the BLAKE2b of 13 or 16 bytes of each row under `key`. A row ends at its last byte that is not zero.
 
-    Shapes:  rows (n, w) uint8, w <= 64, filled up with zero bytes; out (n, 13) uint8; both contiguous.
+    Shapes:  rows (n, w) uint8, w <= 64, filled up with zero bytes; out (n, 13) or (n, 16) uint8; both contiguous.
     Raises:  ValueError on a wrong shape or key length, or if a row is empty.
     Source:  RFC 7693.
     """
     if rows.dtype != np.uint8 or rows.ndim != 2 or rows.shape[1] > MAX_BYTES:
         raise ValueError("hashed rows have at most 64 bytes")
-    if out.dtype != np.uint8 or out.shape != (len(rows), DIGEST_BYTES) or not out.flags.c_contiguous:
-        raise ValueError("digests are a contiguous (n, 13) array of uint8")
-    state = _state_of_key(key)
+    if out.dtype != np.uint8 or out.ndim != 2 or len(out) != len(rows) or not out.flags.c_contiguous:
+        raise ValueError("digests are a contiguous array of uint8, a row each")
+    if out.shape[1] not in (DIGEST_BYTES, WIDE_BYTES):
+        raise ValueError("digests have 13 or 16 bytes")
+    state = _state_of_key(key, out.shape[1])
     tile = np.zeros((_TILE, MAX_BYTES), np.uint8)
     lanes = np.zeros((11, _LANES), np.uint64)
     for start in range(0, len(rows), _TILE):
@@ -171,11 +174,11 @@ def _first_state(kind: _Kind, key: bytes, digest_bytes: int) -> list[int]:
     return _schedule(h, message, len(block), False, lambda word: word, _Operations(kind))
 
 
-def _state_of_key(key: Secret[bytes]) -> U64Array:
+def _state_of_key(key: Secret[bytes], size: int) -> U64Array:
     value = key.expose("BLAKE2b key")
     if len(value) != KEY_BYTES:
         raise ValueError("a key of hashed identifiers has 16 bytes")
-    return np.array(_first_state(_B, value, DIGEST_BYTES), np.uint64)
+    return np.array(_first_state(_B, value, size), np.uint64)
 
 
 def state_of_rows(key: Secret[bytes]) -> U32Array:
@@ -282,7 +285,11 @@ def _hash_tile(state: U64Array, rows: U8Array, lanes: U64Array, out: U8Array) ->
                 lanes[word, lane] = load64(rows, 64 * (start + lane) + 8 * word)
         _compress_lanes(state, lanes)
         for lane in range(count):
-            offset = 13 * (start + lane)
+            size = out.shape[1]
+            offset = size * (start + lane)
             store64(out, offset, lanes[9, lane])
-            store64(out, offset + 5, lanes[9, lane] >> np.uint64(40) | lanes[10, lane] << np.uint64(24))
+            if size == 13:
+                store64(out, offset + 5, lanes[9, lane] >> np.uint64(40) | lanes[10, lane] << np.uint64(24))
+            else:
+                store64(out, offset + 8, lanes[10, lane])
     return shortest > 0

@@ -171,6 +171,28 @@ def multiply(points: U8Array, scalar: Secret[bytes], *, label: str = "a list", f
     return out
 
 
+def add(first: U8Array, second: U8Array, *, label: str = "a list") -> U8Array:
+    """Sums of elements, one by one, by libsodium: for a few.
+
+    Shapes:  (n, 32) uint8 each, encodings, the identity among them; result (n, 32) uint8.
+    Raises:  PeerError peer.element with the place of the first that encodes none, and ``label``.
+    """
+    return _combined(first, second, label, less=False)
+
+
+def subtract(first: U8Array, second: U8Array, *, label: str = "a list") -> U8Array:
+    """Differences of elements, as ``add``."""
+    return _combined(first, second, label, less=True)
+
+
+def _combined(first: U8Array, second: U8Array, label: str, *, less: bool) -> U8Array:
+    out = np.empty((len(first), POINT_BYTES), np.uint8)
+    place = sodium.combined(_given(first), _given(second), out, less=less)
+    if place != len(first):
+        raise PeerError("peer.element", place=place, label=label)
+    return out
+
+
 def _mapped(uniform: U8Array) -> U8Array:
     """The one-way map of RFC 9496, 4.3.4, on each row of 64 bytes."""
     out = np.empty((len(uniform), POINT_BYTES), np.uint8)

@@ -54,6 +54,24 @@ def _require(fitting: bool, *arrays: U8Array) -> None:
         raise ValueError("elements, scalars and uniform bytes are contiguous arrays of 32, 32 and 64 bytes")
 
 
+def combined(first: U8Array, second: U8Array, out: U8Array, *, less: bool) -> int:
+    """Add two encoded elements, or with ``less`` take the second off. Returns the place of the first refused one.
+
+    Refused is what encodes no element, or has the 256th bit set. For a few: each is a call of its own.
+
+    Shapes:  all (n, 32) uint8, contiguous.
+    """
+    _require(first.shape == second.shape == out.shape == (len(out), 32), first, second, out)
+    name = "crypto_core_ristretto255_sub" if less else "crypto_core_ristretto255_add"
+    function, result = getattr(_library(), name), ctypes.create_string_buffer(32)
+    for place, (one, other) in enumerate(zip(first, second, strict=True)):
+        wrong = function(result, one.tobytes(), other.tobytes())
+        if wrong or one[31] >= 128 or other[31] >= 128:
+            return place
+        out[place] = np.frombuffer(result.raw, np.uint8)
+    return len(out)
+
+
 def reduced(wide: bytes) -> bytes:
     """64 bytes, low byte first, modulo the order of the group; in time that does not depend on them."""
     if len(wide) != 64:

@@ -90,11 +90,30 @@ def take(delta: U64Array, pads: U64Array, message: U64Array) -> U64Array:
 
     Shapes:  delta (1, 2) uint64; pads and message (128, n, 2); result (n, 2).
     """
+    out: U64Array = np.bitwise_xor.reduce(parts(delta, pads, message), axis=0)
+    return out
+
+
+def parts(delta: U64Array, pads: U64Array, message: U64Array) -> U64Array:
+    """What shares b are the sums of, one of each transfer: with bit i of delta, first_i + bit x^i value.
+
+    Shapes:  as in ``take``; result (128, n, 2).
+    """
     if delta.shape != (1, 2) or pads.shape != message.shape or pads.shape[0] != BITS:
         raise ValueError("a pad and a message for each bit of delta")
     bit = delta[0].repeat(64) >> np.tile(np.arange(64, dtype=np.uint64), 2) & np.uint64(1)
-    out: U64Array = np.bitwise_xor.reduce(pads ^ message * bit[:, None, None], axis=0)
+    out: U64Array = pads ^ message * bit[:, None, None]
     return out
+
+
+def scaled(rows: U64Array) -> U64Array:
+    """Row i of those of 128 transfers over x^i: what is chosen with bit i is the same in all of them then.
+
+    Shapes:  (128, n, 2) uint64.
+    """
+    count = rows.shape[1]
+    x = gf128.powers(gf128.inverse(np.array([[2, 0]], np.uint64)), BITS)
+    return gf128.multiply(rows.reshape(-1, 2), np.repeat(x, count, axis=0)).reshape(BITS, count, 2)
 
 
 def send(shape: Shape, code: Code, seeds: U64Array, keys: ggm.Keys) -> tuple[U64Array, U64Array, U64Array]:
@@ -126,7 +145,7 @@ def receive(
     """
     _check(shape, code, shares, corrections)
     leaves, total = ggm.expand_but(holes, asked, shape.leaves, keys)
-    leaves[_places(shape, holes)] = total ^ corrections ^ shares
+    leaves[places(shape, holes)] = total ^ corrections ^ shares
     return code.encode(leaves)[: shape.outputs]
 
 
@@ -137,11 +156,12 @@ def noise(shape: Shape, code: Code, holes: I64Array, values: U64Array) -> U64Arr
     """
     _check(shape, code, values)
     sparse = np.zeros((2 * shape.width, 2), np.uint64)
-    sparse[_places(shape, holes)] = values
+    sparse[places(shape, holes)] = values
     return code.encode(sparse)[: shape.outputs]
 
 
-def _places(shape: Shape, holes: I64Array) -> I64Array:
+def places(shape: Shape, holes: I64Array) -> I64Array:
+    """Where the noise of each block is among all inputs of the code."""
     if holes.shape != (NOISES,) or not 0 <= holes.min() <= holes.max() < shape.leaves:
         raise ValueError("one place in each block")
     return holes + shape.leaves * np.arange(NOISES)

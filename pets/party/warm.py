@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from types import ModuleType
 from typing import Any, Final, cast
@@ -43,6 +44,7 @@ from pets.protocols import (
     kkrt_psi,
     psi_sum,
     vole_psi,
+    vole_psi_malicious,
 )
 from pets.protocols.base import Array, Binding, Receive, Role, Send
 from pets.protocols.codec import require_little_endian
@@ -310,7 +312,9 @@ def rehearse_vectors() -> None:
 def rehearse_intersection() -> None:
     """Find whom two sets of three made-up identifiers have in common, for the same reason: short ones, and hashed."""
     for fixed in (True, False):
-        _find(vole_psi, vole_psi.Shape(n_r=4, n_s=4, n_list_r=5, n_list_s=5, t=7, fixed_ids=fixed, p=1, both=1))
+        shape = vole_psi.Shape(n_r=4, n_s=4, n_list_r=5, n_list_s=5, t=7, fixed_ids=fixed, p=1, both=1)
+        _find(vole_psi, shape)
+        _find(vole_psi_malicious, replace(shape, t=16))
 
 
 def rehearse_bins() -> None:

@@ -39,7 +39,7 @@ class Offer:
 
     def __init__(self, tied: Binding, own: prf.Stream) -> None:
         self._tied: Final = tied
-        self._scalars: Final = [_scalar(own) for _ in range(2)]
+        self._scalars: Final = [scalar_of(own) for _ in range(2)]
         bases = _bases(tied)
         products = [curve.multiply(bases[i : i + 1], scalar) for i, scalar in enumerate(self._scalars)]
         self.points: Final[U8Array] = np.concatenate(products)
@@ -52,7 +52,7 @@ class Offer:
         """
         said = _said(self._tied, self.points, chosen)
         sides = [curve.multiply(chosen, scalar, label=label) for scalar in self._scalars]
-        return np.stack([_hashed(said, rows, np.full(len(rows), i, np.uint8)) for i, rows in enumerate(sides)], axis=1)
+        return np.stack([hashed(said, rows, np.full(len(rows), i, np.uint8)) for i, rows in enumerate(sides)], axis=1)
 
 
 class Choice:
@@ -61,7 +61,7 @@ class Choice:
     def __init__(self, tied: Binding, bits: U8Array, own: prf.Stream) -> None:
         self._tied: Final = tied
         self._bits: Final = bits
-        self._scalars: Final = [_scalar(own) for _ in range(bits.size)]
+        self._scalars: Final = [scalar_of(own) for _ in range(bits.size)]
         self.points: Final[U8Array] = self._multiplied(_bases(tied), "bases")
 
     def keys(self, offered: U8Array, *, label: str) -> U8Array:
@@ -71,7 +71,7 @@ class Choice:
         Raises:  PeerError peer.element, with place and ``label``: both are looked at, whatever was chosen.
         """
         said = _said(self._tied, offered, self.points)
-        return _hashed(said, self._multiplied(offered, label), self._bits)
+        return hashed(said, self._multiplied(offered, label), self._bits)
 
     def _multiplied(self, two: U8Array, label: str) -> U8Array:
         """Of two elements that of each bit, times the scalar of its transfer. Both are, so that time says nothing."""
@@ -81,7 +81,7 @@ class Choice:
         return chosen
 
 
-def _scalar(own: prf.Stream) -> Secret[bytes]:
+def scalar_of(own: prf.Stream) -> Secret[bytes]:
     return curve.new_scalar(Secret(own.words(curve.UNIFORM_BYTES // 8).tobytes()))
 
 
@@ -96,7 +96,7 @@ def _said(tied: Binding, offered: U8Array, chosen: U8Array) -> bytes:
     return hashlib.sha256(_KEYS + tied.digest + tied.run_id + offered.tobytes() + chosen.tobytes()).digest()
 
 
-def _hashed(said: bytes, points: U8Array, sides: U8Array) -> U8Array:
+def hashed(said: bytes, points: U8Array, sides: U8Array) -> U8Array:
     """The key that each element gives, as that of a transfer and of one of its sides. Shapes: (n, 16) uint8."""
     keys = [
         hashlib.sha256(said + number.to_bytes(4, "big") + side.tobytes() + point.tobytes()).digest()[: aes.KEY_BYTES]
@@ -115,7 +115,7 @@ def ask(both: U8Array, bits: U8Array, tied: Binding) -> tuple[U8Array, U64Array]
     """
     if both.shape != (FEW, 2, aes.KEY_BYTES) or bits.size % 64:
         raise ValueError("many transfers are made of 128, some whole words of them")
-    first, second = (_streams(both[:, side], bits.size // 64) for side in range(2))
+    first, second = (streams(both[:, side], bits.size // 64) for side in range(2))
     wanted = np.packbits(bits, bitorder="little").view(np.uint64)
     message = (first ^ second ^ wanted).view(np.uint8).reshape(-1, aes.BLOCK_BYTES)
     return message, _pads(_turned(first), tied)
@@ -128,13 +128,20 @@ def answer(chosen: U8Array, bits: U8Array, message: U8Array, tied: Binding) -> U
     """
     if chosen.shape != (FEW, aes.KEY_BYTES) or bits.shape != (FEW,) or len(message) % 64:
         raise ValueError("many transfers are made of 128, some whole words of them")
-    rows = _streams(chosen, len(message) // 64)
-    rows ^= np.ascontiguousarray(message).view(np.uint64).reshape(FEW, -1) * bits[:, None].astype(np.uint64)
-    turned, apart = _turned(rows), np.packbits(bits, bitorder="little").view(np.uint64)
+    turned = _turned(answered(chosen, bits, message))
+    apart = np.packbits(bits, bitorder="little").view(np.uint64)
     return np.stack([_pads(turned, tied), _pads(turned ^ apart, tied)], axis=1)
 
 
-def _streams(keys: U8Array, count: int) -> U64Array:
+def answered(chosen: U8Array, bits: U8Array, message: U8Array) -> U64Array:
+    """The matrix that pads are hashes of, with a row for each of the 128: that of the other side, and its choices where
+    the bit is 1. Shapes: as in ``answer``; result (128, n / 64) uint64."""
+    rows = streams(chosen, len(message) // 64)
+    rows ^= np.ascontiguousarray(message).view(np.uint64).reshape(FEW, -1) * bits[:, None].astype(np.uint64)
+    return rows
+
+
+def streams(keys: U8Array, count: int) -> U64Array:
     """So many words of each key: (keys, count)."""
     return np.stack([prf.words(Secret(key.tobytes()), count) for key in keys])
 

@@ -81,13 +81,13 @@ def receiver(shape: Shape, ids: U8Array, tied: Binding, entropy: Secret[bytes]) 
              nothing of persons: the run ends, and another seed must not be tried. InternalError for more persons than
              declared, or equal ones.
     """
-    own, size = _Own(entropy), shape.size
-    blocks = _entries(ids, shape.n_r, shape.fixed_ids, Kind.PADDING_A, tied, own)
+    own, size = Own(entropy), shape.size
+    blocks = entries(ids, shape.n_r, shape.fixed_ids, Kind.PADDING_A, tied, own)
     fill = prf.Stream(own.table)
     seed = Secret(fill.words(2).tobytes())
     hashes = binned.hashed(blocks, seed)
     try:
-        table = binned.write(hashes, binned.hashed(blocks, _public(tied, b"read")), size, fill)
+        table = binned.write(hashes, binned.hashed(blocks, public_key(tied, b"read")), size, fill)
     except Unsolvable as error:
         intersect.require_distinct(hashes)
         raise RunError("run.table") from error
@@ -95,7 +95,7 @@ def receiver(shape: Shape, ids: U8Array, tied: Binding, entropy: Secret[bytes]) 
     offer = transfers.Offer(tied, prf.Stream(own.transfers))
     yield Send("sender", "V1r", offer.points)
     yield Send("sender", "V5r", as_sent(np.frombuffer(seed.expose("the sender hashes with it"), np.uint64)))
-    drawn, code = prf.Stream(own.vector), _code(shape.vector.width)
+    drawn, code = prf.Stream(own.vector), code_of(shape.vector.width)
     holes = vole.draw_holes(shape.vector, drawn)
     values = drawn.words(2 * vole.NOISES).reshape(-1, 2)
     table ^= vole.noise(shape.vector, code, holes, values)
@@ -105,13 +105,13 @@ def receiver(shape: Shape, ids: U8Array, tied: Binding, entropy: Secret[bytes]) 
     sides = ggm.sides(holes, shape.vector.leaves)
     message, pads = transfers.ask(keys[: transfers.FEW], sides.reshape(-1), tied)
     yield Send("sender", "V2", message)
-    first, second = (_drawn(keys[transfers.FEW :, side]) for side in range(2))
+    first, second = (drawn_from(keys[transfers.FEW :, side], vole.NOISES) for side in range(2))
     products, shares = vole.offer(values, first, second)
     yield Send("sender", "V3", as_sent(products))
-    asked = _of_sides(as_words((yield from receive("sender", "V4"))), sides) ^ pads
+    asked = of_sides(as_words((yield from receive("sender", "V4"))), sides) ^ pads
     corrections = as_words((yield from receive("sender", "V4c")))
     asked = asked.reshape(vole.NOISES, -1, 2)
-    c = vole.receive(shape.vector, code, holes, shares, asked, corrections, _sides_of_trees(tied))
+    c = vole.receive(shape.vector, code, holes, shares, asked, corrections, sides_of_trees(tied))
     read = binned.read(c, hashes, size)
     del c, hashes
     listed = yield from receive("sender", "V6")
@@ -119,7 +119,7 @@ def receiver(shape: Shape, ids: U8Array, tied: Binding, entropy: Secret[bytes]) 
         at = join.match(_outputs(read, shape.t, tied), listed)
     except ValueError as error:
         raise PeerError("peer.tags", problem=str(error), label="V6") from error
-    ending = _ending(shape, tied, len(ids), shape.n_list_r)
+    ending = ending_of(shape, tied, len(ids), shape.n_list_r)
     return (yield from intersect.found(ending, at, read[at != join.UNMATCHED], len(listed)))
 
 
@@ -139,17 +139,17 @@ def sender(
     Raises:  PeerError peer.element (V1r), peer.check (V7); RunError run.table if two persons have one hash by chance;
              InternalError for more persons than declared, or equal ones.
     """
-    own, size, ending = _Own(entropy), shape.size, _ending(shape, tied, len(ids), shape.n_list_s)
+    own, size, ending = Own(entropy), shape.size, ending_of(shape, tied, len(ids), shape.n_list_s)
     given = intersect.given(ending, values)
-    blocks = _entries(ids, shape.n_s, shape.fixed_ids, Kind.PADDING_B, tied, own)
+    blocks = entries(ids, shape.n_s, shape.fixed_ids, Kind.PADDING_B, tied, own)
     drawn, stream = prf.Stream(own.vector), prf.Stream(own.transfers)
     delta = drawn.words(2).reshape(1, 2)
     bits = np.unpackbits(np.concatenate([stream.words(2), delta[0]]).view(np.uint8), bitorder="little")
     choice = transfers.Choice(tied, bits, stream)
     yield Send("receiver", "V1s", choice.points)
     seeds = drawn.words(2 * vole.NOISES).reshape(-1, 2)
-    b, sums, total = vole.send(shape.vector, _code(shape.vector.width), seeds, _sides_of_trees(tied))
-    less = gf128.multiply(binned.hashed(blocks, _public(tied, b"read")), delta)
+    b, sums, total = vole.send(shape.vector, code_of(shape.vector.width), seeds, sides_of_trees(tied))
+    less = gf128.multiply(binned.hashed(blocks, public_key(tied, b"read")), delta)
     keys = choice.keys((yield from receive("receiver", "V1r")), label="V1r")
     hashes = binned.hashed(blocks, Secret((yield from receive("receiver", "V5r")).tobytes()))
     del blocks
@@ -158,7 +158,9 @@ def sender(
     pads = transfers.answer(keys[few], bits[few], (yield from receive("receiver", "V2")), tied)
     products = as_words((yield from receive("receiver", "V3"))).reshape(vole.BITS, -1, 2)
     yield Send("receiver", "V4", as_sent(sums.reshape(-1, 2, 2) ^ pads))
-    yield Send("receiver", "V4c", as_sent(total ^ vole.take(delta, _drawn(keys[transfers.FEW :]), products)))
+    yield Send(
+        "receiver", "V4c", as_sent(total ^ vole.take(delta, drawn_from(keys[transfers.FEW :], vole.NOISES), products))
+    )
     b ^= gf128.multiply(masked, delta)
     del masked
     read = binned.read(b, hashes, size)
@@ -172,52 +174,52 @@ def sender(
     return (yield from intersect.told(ending, given, read[order], order))
 
 
-def _ending(shape: Shape, tied: Binding, persons: int, entries: int) -> Ending:
-    return Ending(PROTOCOL, tied, shape.p, shape.both, "V6", "V6p", "V7", persons, entries)
+def ending_of(shape: Shape, tied: Binding, persons: int, entries: int, protocol: str = PROTOCOL) -> Ending:
+    return Ending(protocol, tied, shape.p, shape.both, "V6", "V6p", "V7", persons, entries)
 
 
-class _Own:
-    """A party's own secrets of one run."""
+class Own:
+    """A party's own secrets of one run. ``more``: keys behind these, which are not for here."""
 
-    def __init__(self, entropy: Secret[bytes]) -> None:
-        value = entropy.expose("keys of its own")
-        if len(value) != ENTROPY_BYTES:
-            raise ValueError(f"a role draws {ENTROPY_BYTES} bytes for a run")
+    def __init__(self, entropy: Secret[bytes], *, more: int = 0) -> None:
+        value, size = entropy.expose("keys of its own"), ENTROPY_BYTES + more * aes.KEY_BYTES
+        if len(value) != size:
+            raise ValueError(f"a role draws {size} bytes for a run")
         keys = (value[at : at + aes.KEY_BYTES] for at in range(0, ENTROPY_BYTES, aes.KEY_BYTES))
         self.transfers, self.vector, self.table, self.nobody = map(Secret, keys)
 
 
-def _entries(ids: U8Array, declared: int, fixed: bool, padding: Kind, tied: Binding, own: _Own) -> U64Array:
-    return intersect.entries(ids, declared, padding, own.nobody, None if fixed else _public(tied, b"ids"))
+def entries(ids: U8Array, declared: int, fixed: bool, padding: Kind, tied: Binding, own: Own) -> U64Array:
+    return intersect.entries(ids, declared, padding, own.nobody, None if fixed else public_key(tied, b"ids"))
 
 
 @lru_cache(maxsize=1)
-def _code(width: int) -> Code:
+def code_of(width: int) -> Code:
     """The code of the last width: its tables are public and the same in all runs, and take as long as a run."""
     return Code(width)
 
 
-def _public(tied: Binding, label: bytes) -> Secret[bytes]:
+def public_key(tied: Binding, label: bytes) -> Secret[bytes]:
     """A key that makes a hash another one in each run. Nothing rests on its secrecy: both have it, and the network."""
     return Secret(hashlib.sha256(_PUBLIC + label + tied.digest + tied.run_id).digest()[: aes.KEY_BYTES])
 
 
-def _sides_of_trees(tied: Binding) -> ggm.Keys:
-    return _public(tied, b"left"), _public(tied, b"right")
+def sides_of_trees(tied: Binding) -> ggm.Keys:
+    return public_key(tied, b"left"), public_key(tied, b"right")
 
 
 def _outputs(read: U64Array, width: int, tied: Binding) -> U8Array:
     """What is compared: hashes of elements, which no difference that the receiver can choose survives."""
-    return np.ascontiguousarray(binned.hashed(read, _public(tied, b"output")).view(np.uint8)[:, :width])
+    return np.ascontiguousarray(binned.hashed(read, public_key(tied, b"output")).view(np.uint8)[:, :width])
 
 
-def _of_sides(both: U64Array, sides: U8Array) -> U64Array:
+def of_sides(both: U64Array, sides: U8Array) -> U64Array:
     """Of two elements of each transfer the one of its side. Shapes: (2 n, 2) and n in all; (n, 2)."""
     mask: U64Array = np.uint64(0) - sides.reshape(-1, 1)
     chosen: U64Array = both[0::2] ^ np.bitwise_and(both[0::2] ^ both[1::2], mask)
     return chosen
 
 
-def _drawn(keys: U8Array) -> U64Array:
-    """An element for each noise from each key. Shapes: (128, 16) uint8; (128, 256, 2)."""
-    return np.stack([prf.words(Secret(key.tobytes()), 2 * vole.NOISES).reshape(-1, 2) for key in keys])
+def drawn_from(keys: U8Array, count: int) -> U64Array:
+    """So many elements from each key. Shapes: (128, 16) uint8; (128, count, 2)."""
+    return np.stack([prf.words(Secret(key.tobytes()), 2 * count).reshape(-1, 2) for key in keys])

@@ -39,6 +39,13 @@ OWN_RANDOMNESS = frozenset(
         "opened",
         "covered",
         "covers",
+        "half",
+        "picks",
+        "commits",
+        "coin",
+        "shown",
+        "weighed",
+        "answered",
     ]
 )
 """Heads of a key that is all that a party draws for a run: of what no two of them share."""
@@ -87,15 +94,15 @@ def kind(term: Term, sent: Mapping[str, str]) -> str:
             return "points"
         case Call("cut", (Call("times", _) as inner,)) if kind(inner, sent) == "points":
             return "tags"
-        case Call("offers" | "choices", _):
+        case Call("offers" | "choices" | "half" | "picks", _):
             return "points"
-        case Call("seed" | "vector", _):
+        case Call("seed" | "vector" | "coin", _):
             return "elements"
         case Call("written", (seed, *_)):
             return "elements" if kind(seed, sent) == "elements" else ""
         case Call("asked" | "products", (_, points)):
             return "elements" if kind(points, sent) == "points" else ""
-        case Call("levels" | "leaves", (_, points, inner)):
+        case Call("levels" | "leaves" | "shown", (_, points, inner)):
             return "elements" if (kind(points, sent), kind(inner, sent)) == ("points", "elements") else ""
         case Call("cut", (Call("read", (_, seed, table, *_)),)):
             return "tags" if kind(seed, sent) == kind(table, sent) == "elements" else ""
@@ -105,6 +112,12 @@ def kind(term: Term, sent: Mapping[str, str]) -> str:
             return "tags" if (kind(points, sent), kind(rows, sent)) == ("points", "elements") else ""
         case Call("apart", (Call("evaluated", (_, points, rows, *_)),)):
             return "elements" if (kind(points, sent), kind(rows, sent)) == ("points", "elements") else ""
+        case Call("weighed", (_, inner)):
+            return "elements" if kind(inner, sent) == "elements" else ""
+        case Call("commits", _):
+            return "tags"
+        case Call("answered", (_, inner)):
+            return "tags" if kind(inner, sent) == "elements" else ""
         case Call("sealed", (Call("read", _) as inner, Call("payload", _))):
             return kind(Call("cut", (inner,)), sent)
         case Call("sealed", (Call("evaluated", _) as inner, Call("payload", _))):

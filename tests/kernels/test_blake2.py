@@ -9,8 +9,8 @@ from pets.kernels import blake2, jit
 from pets.secret import Secret
 
 
-def hashed(key: bytes, rows: blake2.U8Array) -> list[bytes]:
-    out = np.full((len(rows) + 1, 13), 7, np.uint8)
+def hashed(key: bytes, rows: blake2.U8Array, size: int = 13) -> list[bytes]:
+    out = np.full((len(rows) + 1, size), 7, np.uint8)
     blake2.hash_rows(Secret(key), rows, out[:-1])
     assert (out[-1] == 7).all()
     return [row.tobytes() for row in out[:-1]]
@@ -22,8 +22,9 @@ def test_every_length_equals_hashlib() -> None:
         key = rng.bytes(16)
         texts = [rng.integers(1, 256, length, dtype=np.uint8).tobytes() for length in range(1, 65)]
         rows = np.array([list(text.ljust(64, b"\0")) for text in texts], np.uint8)
-        expected = [hashlib.blake2b(text, key=key, digest_size=13).digest() for text in texts]
-        assert hashed(key, rows) == expected
+        for size in (13, 16):
+            expected = [hashlib.blake2b(text, key=key, digest_size=size).digest() for text in texts]
+            assert hashed(key, rows, size) == expected
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 1023, 1024, 1025, 4099])
@@ -36,7 +37,8 @@ def test_every_number_of_rows_equals_hashlib(count: int) -> None:
     rows[rng.random(rows.shape) < 0.3] = 0
     rows[:, 0] = 1
     texts = [row.tobytes().rstrip(b"\0") for row in rows]
-    assert hashed(key, rows) == [hashlib.blake2b(text, key=key, digest_size=13).digest() for text in texts]
+    for size in (13, 16):
+        assert hashed(key, rows, size) == [hashlib.blake2b(text, key=key, digest_size=size).digest() for text in texts]
 
 
 def test_an_empty_row_is_refused_wherever_it_is() -> None:

@@ -451,3 +451,30 @@ def test_a_provider_that_the_processor_lacks_cannot_be_selected(monkeypatch: pyt
 def test_a_target_given_by_hand_means_libsodium(setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(numba.config, setting, "x86-64" if setting != "DISABLE_JIT" else 1)
     assert curve.features() == (curve.LIBSODIUM,)
+
+
+# -- sums of a few -----------------------------------------------------------------------------------------------------
+
+
+def test_sums_and_differences_are_those_of_the_slow_group() -> None:
+    points = curve.hash_to_group([b"%d" % number for number in range(6)], tag=b"sums")
+    added, back = curve.add(points[:3], points[3:]), curve.subtract(curve.add(points[:3], points[3:]), points[3:])
+    for first, second, total in zip(points[:3], points[3:], added, strict=True):
+        one, other = ristretto.decode(first.tobytes()), ristretto.decode(second.tobytes())
+        assert one is not None and other is not None
+        assert (one + other).encode() == total.tobytes()
+    assert np.array_equal(back, points[:3])
+    assert not curve.subtract(points, points).any()
+    assert np.array_equal(curve.add(points, np.zeros_like(points)), points)
+
+
+@pytest.mark.parametrize("name", [name for name in refused_encodings() if "identity" not in name and name != "order 0"])
+@pytest.mark.parametrize("which", [0, 1])
+def test_sums_of_what_encodes_no_element_are_refused(name: str, which: int) -> None:
+    points = curve.hash_to_group([b"%d" % number for number in range(6)], tag=b"sums").reshape(2, 3, 32)
+    points = points.copy()
+    points[which, 1] = np.frombuffer(refused_encodings()[name], np.uint8)
+    for combine in (curve.add, curve.subtract):
+        with pytest.raises(PeerError) as caught:
+            combine(points[0], points[1], label="V")
+        assert caught.value.fields == {"place": 1, "label": "V"}

@@ -13,6 +13,7 @@ from pets.kernels.prf import Stream
 from pets.secret import Secret
 from tests.kernels.test_ggm import KEYS, asked_for, some
 from tests.oracles.noises import algebraic_bits, places_free_at_most, sum_that_leaves_out
+from tests.oracles.play import words
 
 
 @pytest.fixture(autouse=True)
@@ -185,3 +186,10 @@ def test_shapes_follow_from_the_number_of_outputs() -> None:
 def test_wrong_shapes_are_refused(call: Callable[[], object]) -> None:
     with pytest.raises(ValueError, match=r"output|width|block|noise|bit of delta"):
         call()
+
+
+def test_rows_over_powers_of_x_come_from_what_was_taken() -> None:
+    """A value that is times x^i in row i is the same in all rows then."""
+    value, powers = words(7, 3, 2), gf128.powers(np.array([[2, 0]], np.uint64), 128)
+    rows = np.stack([gf128.multiply(value, powers[i : i + 1]) for i in range(128)])
+    assert all(np.array_equal(row, value) for row in vole.scaled(rows))

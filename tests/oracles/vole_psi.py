@@ -288,20 +288,27 @@ class Reading:
 
     def turned(self, rows: list[bytes]) -> list[int]:
         bits = [int.from_bytes(row, "little") for row in rows]
-        return [sum((row >> j & 1) << i for i, row in enumerate(bits)) for j in range(self.names["transfers"])]
+        return [sum((row >> j & 1) << i for i, row in enumerate(bits)) for j in range(8 * len(rows[0]))]
 
     def asked(self, key: str, points: list[bytes]) -> list[bytes]:
-        few, count = self.both_keys(key, points)[:128], self.names["transfers"] // 8
-        sides = ggm.sides(self.holes(key)[0], self.vector.leaves).reshape(-1)
-        wanted = sum(int(side) << j for j, side in enumerate(sides)).to_bytes(count, "little")
+        few, wanted = self.both_keys(key, points)[:128], self.wanted(key)
+        count = len(wanted)
         rows = b"".join(xor(stream(first, count), stream(second, count), wanted) for first, second in few)
         return [rows[at : at + 16] for at in range(0, len(rows), 16)]
 
+    def wanted(self, key: str) -> bytes:
+        """The bits of which sums of levels are asked for."""
+        sides = ggm.sides(self.holes(key)[0], self.vector.leaves).reshape(-1)
+        return sum(int(side) << j for j, side in enumerate(sides)).to_bytes(self.names["transfers"] // 8, "little")
+
+    def multiplied_values(self, key: str) -> list[int]:
+        """What is multiplied with delta."""
+        return [int.from_bytes(row.tobytes(), "little") for row in self.holes(key)[1]]
+
     def products(self, key: str, points: list[bytes]) -> list[bytes]:
-        values = [int.from_bytes(row.tobytes(), "little") for row in self.holes(key)[1]]
-        out = []
+        values, out = self.multiplied_values(key), []
         for i, (first, second) in enumerate(self.both_keys(key, points)[128:]):
-            drawn = xor(stream(first, 16 * 256), stream(second, 16 * 256))
+            drawn = xor(stream(first, 16 * len(values)), stream(second, 16 * len(values)))
             out += [
                 xor(drawn[16 * n : 16 * n + 16], times(v, 1 << i).to_bytes(16, "little")) for n, v in enumerate(values)
             ]
@@ -324,28 +331,39 @@ class Reading:
         return vole.send(self.vector, code_of(self.vector.width), drawn, sides)
 
     def levels(self, key: str, points: list[bytes], asked: list[bytes]) -> list[bytes]:
-        count, whole, bits = self.names["transfers"] // 8, b"".join(asked), self.bits(key)
+        rows, apart = self.answered_rows(key, points, asked), self.bits(key) & (1 << 128) - 1
+        sums = self.trees(key)[1].reshape(-1, 2, 2)
+        out = []
+        for j, row in enumerate(self.turned(rows)[: self.names["transfers"]]):
+            out += [xor(sums[j, side].tobytes(), self.pad(j, row ^ apart * side)) for side in range(2)]
+        return out
+
+    HIDING, VALUES = 0, 256
+    """Transfers beyond those of levels, and values that are multiplied with delta."""
+
+    def answered_rows(self, key: str, points: list[bytes], asked: list[bytes]) -> list[bytes]:
+        count, whole, bits = (self.names["transfers"] + self.HIDING) // 8, b"".join(asked), self.bits(key)
         if len(whole) != 128 * count:
             raise Meaningless("a matrix has 128 rows")
         keys, rows = self.chosen_keys(key, points), []
         for i in range(128):
             row = stream(keys[i], count)
             rows.append(xor(row, whole[i * count : (i + 1) * count]) if bits >> i & 1 else row)
-        apart, sums = bits & (1 << 128) - 1, self.trees(key)[1].reshape(-1, 2, 2)
+        return rows
+
+    def parts(self, key: str, points: list[bytes], products: list[bytes]) -> list[bytes]:
+        """What the sender's shares of products are the sums of, one of each transfer."""
+        if len(products) != 128 * self.VALUES:
+            raise Meaningless("a product has 128 parts")
+        keys, delta, size = self.chosen_keys(key, points)[128:], self.delta(key), 16 * self.VALUES
         out = []
-        for j, row in enumerate(self.turned(rows)):
-            out += [xor(sums[j, side].tobytes(), self.pad(j, row ^ apart * side)) for side in range(2)]
+        for i, each in enumerate(keys):
+            part = b"".join(products[self.VALUES * i : self.VALUES * (i + 1)])
+            out.append(xor(stream(each, size), part if delta >> i & 1 else bytes(size)))
         return out
 
     def leaves(self, key: str, points: list[bytes], products: list[bytes]) -> list[bytes]:
-        if len(products) != 128 * 256:
-            raise Meaningless("a product has 128 parts")
-        keys, delta = self.chosen_keys(key, points)[128:], self.delta(key)
-        shares = bytes(16 * 256)
-        for i, each in enumerate(keys):
-            part = b"".join(products[256 * i : 256 * i + 256])
-            shares = xor(shares, stream(each, 16 * 256), part if delta >> i & 1 else bytes(16 * 256))
-        total = self.trees(key)[2].tobytes()
+        shares, total = xor(*self.parts(key, points, products)), self.trees(key)[2].tobytes()
         return [xor(shares[at : at + 16], total[at : at + 16]) for at in range(0, 16 * 256, 16)]
 
     def entries(self, lists: list[Term]) -> np.ndarray:
@@ -377,30 +395,42 @@ class Reading:
 
     def written(self, seed: list[bytes], lists: list[Term]) -> list[bytes]:
         entries = self.entries(lists)
-        if len(entries) != self.size.keys or len(seed) != 1:
+        if len(entries) != self.size.keys or [len(row) for row in seed] != [16]:
             raise Meaningless("a table is for as many entries as its list has")
         fill = prf.Stream(Secret(self.secrets["own_r"][2]))
         fill.words(2)
         hashes = self.hashes(seed[0], entries)
         try:
-            table = binned.write(hashes, self.hashes(self.public(b"read"), entries), self.size, fill)
+            table = binned.write(hashes, self.contents(entries), self.size, fill)
         except binned.Unsolvable as error:
             raise Meaningless("an entry is in a table twice") from error
         return [row.tobytes() for row in table]
 
     def read(self, key: str, seed: list[bytes], table: list[bytes], lists: list[Term]) -> list[bytes]:
-        return [davies_meyer(self.public(b"output"), row) for row in self.elements(key, seed, table, lists)]
+        elements, entries = self.elements(key, seed, table, lists), self.entries(lists)
+        return [self.output(row, entry.tobytes()) for row, entry in zip(elements, entries, strict=True)]
+
+    def contents(self, entries: np.ndarray) -> np.ndarray:
+        """What a table gives each entry."""
+        return self.hashes(self.public(b"read"), entries)
+
+    def output(self, element: bytes, entry: bytes) -> bytes:
+        return davies_meyer(self.public(b"output"), element)
+
+    def sealing(self, element: bytes, entry: bytes) -> bytes:
+        """What values are sealed under."""
+        return element
 
     def elements(self, key: str, seed: list[bytes], table: list[bytes], lists: list[Term]) -> list[bytes]:
         entries, delta = self.entries(lists), self.delta(key)
-        if len(table) != self.names["slots"] or len(seed) != 1:
+        if len(table) != self.names["slots"] or [len(row) for row in seed] != [16]:
             raise Meaningless("a table has as many slots as the card says")
         b = self.trees(key)[0]
         whole = [xor(own.tobytes(), self.multiplied(row, delta)) for own, row in zip(b, table, strict=True)]
         found = binned.read(
             np.frombuffer(b"".join(whole), np.uint64).reshape(-1, 2), self.hashes(seed[0], entries), self.size
         )
-        less = self.hashes(self.public(b"read"), entries)
+        less = self.contents(entries)
         return [xor(one.tobytes(), self.multiplied(two.tobytes(), delta)) for one, two in zip(found, less, strict=True)]
 
     # values with persons, and a word back
@@ -412,8 +442,8 @@ class Reading:
             raise Meaningless("values go with what is read")
         elements = self.elements(key, self.value(seed), self.value(table), lists)
         entries = [row.tobytes() for row in self.entries(lists)]
-        outputs = [davies_meyer(self.public(b"output"), row)[: self.names["t"]] for row in elements]
-        return sorted(zip(outputs, elements, entries, strict=True))
+        both = list(zip(elements, entries, strict=True))
+        return sorted((self.output(*each)[: self.names["t"]], self.sealing(*each), each[1]) for each in both)
 
     def matched_key(self, label: bytes) -> bytes:
         begun = b"pets/1-matched-" + self.card.id.encode() + b"-"

@@ -39,32 +39,34 @@ def ok(case: Case, seed: int) -> dict[str, Any]:
     messages = {label: digest(reading.message(label)) for label in LABELS}
     sent = {key[2]: digest([array.tobytes()]) for key, array in ran.sent}
     assert messages == {label: digest([]) for label in LABELS} | sent
+    return entry(ran, case, seed, messages, entropy)
+
+
+def entry(ran: Transcript, case: Case, seed: int, messages: dict[str, str], entropy: Any) -> dict[str, Any]:
+    """A run as it is written down; its results are those of sets."""
     found, places = ran.outputs["receiver"], ran.outputs["sender"]
     assert (found.places.tolist(), found.values.tolist()) == (case.oracle(), case.given())
     assert (None if places is None else places.tolist()) == case.told()
     tied = binding(seed)
+    drawn = {role: entropy(seed, role).expose("write it into a vector").hex() for role in ("receiver", "sender")}
     return {
         "digest": tied.digest.hex(),
         "run_id": tied.run_id.hex(),
         "receiver": {
             "declared": case.n_r,
             "ids": [each.hex() for each in case.ids_r],
-            "entropy": _drawn(seed, "receiver"),
+            "entropy": drawn["receiver"],
         },
-        "sender": {"declared": case.n_s, "ids": [each.hex() for each in case.ids_s], "entropy": _drawn(seed, "sender")},
+        "sender": {"declared": case.n_s, "ids": [each.hex() for each in case.ids_s], "entropy": drawn["sender"]},
         "width": max(case.width),
         "messages": messages,
-        "outputs": [row.hex() for row in reading.message("V6")],
+        "outputs": [row.tobytes().hex() for row in ran.array("V6")],
         "given": [[str(word) for word in column] for column in case.values],
         "both": case.both,
         "places": case.oracle(),
         "values": [[str(word) for word in column] for column in case.given()],
         "told": case.told(),
     }
-
-
-def _drawn(seed: int, role: str) -> str:
-    return entropy(seed, role).expose("write it into a vector").hex()
 
 
 def step() -> dict[str, Any]:

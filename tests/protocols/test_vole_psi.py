@@ -410,7 +410,7 @@ def test_the_order_of_the_sender_s_persons_carries_nothing() -> None:
 
 
 def test_secrets_do_not_print() -> None:
-    own = vole_psi._Own(entropy(1, "sender"))
+    own = vole_psi.Own(entropy(1, "sender"))
     for secret in (own.transfers, own.vector, own.table, own.nobody):
         assert str(secret) == "Secret(***)"
     assert "array" not in repr(next(roles(SMALL)["receiver"]))

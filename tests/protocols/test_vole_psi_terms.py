@@ -141,10 +141,10 @@ MUTANTS = {
     "no vector on the table": ("table ^= vole.noise(shape.vector, code, holes, values)", "pass"),
     "slots that no key needs left at 0": ("prf.Stream(own.table)\n", "_Zeros(own.table)\n"),
     "one hash for all runs": ("_PUBLIC + label + tied.digest + tied.run_id", "_PUBLIC + label"),
-    "one hash for two purposes": ('_public(tied, b"output")', '_public(tied, b"read")'),
+    "one hash for two purposes": ('public_key(tied, b"output")', 'public_key(tied, b"read")'),
     "sums of both sides without pads": ("sums.reshape(-1, 2, 2) ^ pads)", "sums.reshape(-1, 2, 2))"),
     "values of another person": ("given, read[order], order", "given, read[order][::-1].copy(), order"),
-    "outputs that are not hashed": ('binned.hashed(read, _public(tied, b"output"))', "read"),
+    "outputs that are not hashed": ('binned.hashed(read, public_key(tied, b"output"))', "read"),
 }
 ZEROS = "class _Zeros(prf.Stream):\n    def words(self, count):\n        return super().words(count) * (count == 2)\n"
 
@@ -152,7 +152,7 @@ ZEROS = "class _Zeros(prf.Stream):\n    def words(self, count):\n        return 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_mistake_in_the_code_is_noticed(name: str) -> None:
     old, new = MUTANTS[name]
-    changes = [(old, new, 1), ("class _Own:", ZEROS + "\n\nclass _Own:", 1)]
+    changes = [(old, new, 1), ("class Own:", ZEROS + "\n\nclass Own:", 1)]
     code = mistaken(SOURCE, "vole_psi", changes)
     try:
         assert sent_by(RICH, 1, code) != intact()[1]
