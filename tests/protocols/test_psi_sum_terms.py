@@ -246,8 +246,9 @@ def test_the_code_without_a_mistake_is_not_noticed() -> None:
     assert (CARD.version, SHARES.version) == ("1", "1")
 
 
+@pytest.mark.long
 @BOTH
-@pytest.mark.parametrize("seed", [6, 15])
+@pytest.mark.parametrize("seed", [6, 13, 15, 20, 21])
 def test_random_runs_are_their_terms(seed: int, shares: bool) -> None:
     case = random_case(seed)
     reading = Reading(case, seed, CARDS[shares])
