@@ -76,10 +76,10 @@ def test_results_and_bytes_are_those_of_sets_and_of_the_card(which: str) -> None
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("first", range(10_000, 110_000, 5_000))
+@pytest.mark.parametrize("first", range(10_000, 110_000, 1_000))
 @pytest.mark.parametrize("which", CARDS)
 def test_results_are_those_of_sets_a_hundred_thousand_times(which: str, first: int) -> None:
-    cases = ((seed, random_case(seed, which)) for seed in range(first, first + 5_000))
+    cases = ((seed, random_case(seed, which)) for seed in range(first, first + 1_000))
     assert not [seed for seed, case in cases if run(which, case, seed) != case.oracle(which)]
 
 
