@@ -21,9 +21,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.common import DIGITS, Case
+from benchmarks.common import Case
 from benchmarks.peers.made_up import ids_of, shared_by
-from benchmarks.psi import _read, _resident_mb, _write
+from benchmarks.psi import _read, _resident_mb, _write, case_of
 from benchmarks.rep3 import _Node, _san, _used
 from pets.check.budget import dummy_slots
 from pets.ids import PartyId
@@ -161,7 +161,7 @@ def _party(pipe: Connection, me: int, folder: str, certificate: bytes, key: byte
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         right = not last or is_right(what, shape, found, items)
         told = {f"{role}, until {label}": s for label, s in steps.items()}
-        pipe.send((end if last else 0.0, (held, peak), _used() - before, sent, right, told))
+        pipe.send((end, (held, peak), _used() - before, sent, right, told))
         link.close()
     server.stop()
     dialler.close()
@@ -186,36 +186,9 @@ def measure(asked: list[tuple[str, int]], runs: int) -> Iterator[Case]:
         for pipe in pipes:
             pipe.send(ports)
         for what, items in asked:
-            yield _case(what, items, runs, pipes)
+            card = load_cards()[MODES[what]]
+            last = PARTIES.index("result" if "result" in card.roles else "a")
+            yield case_of((what, items, runs), pipes, card, card.names(public(what, items)), warm=WARM, last=last)
         for pipe, child in zip(pipes, children, strict=True):
             pipe.send(None)
             child.join(20)
-
-
-def _case(what: str, items: int, runs: int, pipes: list[Any]) -> Case:
-    card = load_cards()[MODES[what]]
-    names = card.names(public(what, items))
-    formula = card.cost.bytes.evaluate(names)
-    seconds, cpu, held, peak, right, steps, sent = [], [], 0, 0, True, dict[str, float](), 0
-    for number in range(WARM + runs):
-        run = os.urandom(32)
-        for pipe in pipes:
-            pipe.send((what, items, run))
-        for pipe in pipes:
-            pipe.recv()
-        start = time.perf_counter()
-        for pipe in pipes:
-            pipe.send("go")
-        told = [pipe.recv() for pipe in pipes]
-        peak = max(peak, *(each[1][1] for each in told))
-        held = held or max(each[1][0] for each in told)
-        sent = sum(each[3] for each in told)
-        right = right and all(each[4] for each in told) and sent == formula
-        if number >= WARM:
-            seconds.append(max(each[0] for each in told) - start)
-            cpu.append(sum(each[2] for each in told))
-            if seconds[-1] == min(seconds):
-                steps = {name: s for each in told for name, s in each[5].items()}
-    more = {"formula": formula, "cpu": round(min(cpu), DIGITS), "best": round(min(seconds), DIGITS), "right": right}
-    more["rss_before_mb"] = held
-    return Case(what, items, sorted(seconds), sent, card.cost.rounds.evaluate(names), peak, steps, {}, more)

@@ -267,10 +267,22 @@ def _measured(asked: list[tuple[str, int]], runs: int, folder: str) -> Iterator[
 
 def _case(what: str, items: int, runs: int, pipes: list[Any]) -> Case:
     card = load_cards()[CARDS[what]]
-    names = card.names(_public(card, items))
+    case = case_of((what, items, runs), pipes, card, card.names(_public(card, items)))
+    if (what, items) not in PUBLISHED:
+        return case
+    who, took = PUBLISHED[what, items]
+    told = {"published": who, "published_s": took, "published_ratio": round(took / min(case.runs), 1)}
+    return dataclasses.replace(case, more=dict(case.more) | told)
+
+
+def case_of(
+    asked: tuple[str, int, int], pipes: list[Any], card: Card, names: dict[str, int], *, warm: int = WARM, last: int = 0
+) -> Case:
+    """Run what is asked (mode, ids a party, how often) on all processes; number ``last`` is the one with the result."""
+    what, items, runs = asked
     formula = card.cost.bytes.evaluate(names)
     seconds, cpu, held, peak, right, steps, sent = [], [], 0, 0, True, dict[str, float](), 0
-    for number in range(WARM + runs):
+    for number in range(warm + runs):
         run = os.urandom(32)
         for pipe in pipes:
             pipe.send((what, items, run))
@@ -283,18 +295,14 @@ def _case(what: str, items: int, runs: int, pipes: list[Any]) -> Case:
         peak = max(peak, *(each[1][1] for each in told))
         held = held or max(each[1][0] for each in told)
         sent = sum(each[3] for each in told)
-        right = right and told[0][4] and told[1][4] and sent == formula
-        if number >= WARM:
-            seconds.append(told[0][0] - start)
+        right = right and all(each[4] for each in told) and sent == formula
+        if number >= warm:
+            seconds.append(told[last][0] - start)
             cpu.append(sum(each[2] for each in told))
-            steps = told[0][5] | told[1][5]
+            steps = {name: s for each in told for name, s in each[5].items()}
     more = {"formula": formula, "cpu": round(min(cpu), DIGITS), "best": round(min(seconds), DIGITS), "right": right}
     more["rss_before_mb"] = held
-    if (what, items) in PUBLISHED:
-        who, took = PUBLISHED[what, items]
-        more |= {"published": who, "published_s": took, "published_ratio": round(took / min(seconds), 1)}
-    rounds = card.cost.rounds.evaluate(names)
-    return Case(what, items, sorted(seconds), sent, rounds, peak, steps, {}, more)
+    return Case(what, items, sorted(seconds), sent, card.cost.rounds.evaluate(names), peak, steps, {}, more)
 
 
 def beside(case: Case, runs: int) -> Iterator[dict[str, Any] | str]:
