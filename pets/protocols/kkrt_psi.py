@@ -77,7 +77,7 @@ def receiver(shape: Shape, ids: U8Array, tied: Binding, entropy: Secret[bytes]) 
              of persons: the run ends, and another hash must not be tried. InternalError for more persons than declared,
              or equal ones.
     """
-    own, bins = _Own(entropy), shape.size.bins
+    own, bins = Own(entropy), shape.size.bins
     blocks = _entries(ids, shape.n_r, shape.fixed_ids, Kind.PADDING_A, tied, own)
     at = cuckoo.places(binned.hashed(blocks, _key(tied, b"bins")), shape.size)
     try:
@@ -122,7 +122,7 @@ def sender(
     Raises:  PeerError peer.element (K1r), peer.check (K4); RunError run.table if two persons have one hash by chance;
              InternalError for more persons than declared, or equal ones.
     """
-    own, ending = _Own(entropy), _ending(shape, tied, len(ids), shape.n_list_s)
+    own, ending = Own(entropy), _ending(shape, tied, len(ids), shape.n_list_s)
     given = intersect.given(ending, values)
     blocks = _entries(ids, shape.n_s, shape.fixed_ids, Kind.PADDING_B, tied, own)
     stream = prf.Stream(own.transfers)
@@ -190,7 +190,7 @@ def _ending(shape: Shape, tied: Binding, persons: int, entries: int) -> Ending:
     return Ending(PROTOCOL, tied, shape.p, shape.both, "K3", "K3p", "K4", persons, entries)
 
 
-class _Own:
+class Own:
     """A party's own secrets of one run."""
 
     def __init__(self, entropy: Secret[bytes]) -> None:
@@ -201,7 +201,7 @@ class _Own:
         self.transfers, self.nobody, self.free = map(Secret, keys)
 
 
-def _entries(ids: U8Array, declared: int, fixed: bool, padding: Kind, tied: Binding, own: _Own) -> U64Array:
+def _entries(ids: U8Array, declared: int, fixed: bool, padding: Kind, tied: Binding, own: Own) -> U64Array:
     return intersect.entries(ids, declared, padding, own.nobody, None if fixed else _key(tied, b"ids"))
 
 

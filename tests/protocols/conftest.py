@@ -15,3 +15,9 @@ def fastest() -> Iterator[None]:
     yield
     for module in (aes, gf128, curve):
         module.select(module.features()[-1])
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests that protocols inherit run for each message of the card."""
+    if "label" in metafunc.fixturenames and hasattr(metafunc.cls, "labels"):
+        metafunc.parametrize("label", metafunc.cls.labels)

@@ -80,7 +80,7 @@ def test_bad_messages_fail_at_their_step_with_their_code(vector: dict[str, str])
 def test_step_values_are_those_of_the_code() -> None:
     (vector,), (whole,) = entries("step_bins"), entries("ok_small")
     shape, tied = shape_of(whole), bound(whole)
-    own = kkrt_psi._Own(Secret(bytes.fromhex(whole["receiver"]["entropy"])))
+    own = kkrt_psi.Own(Secret(bytes.fromhex(whole["receiver"]["entropy"])))
     ids = rows_of([bytes.fromhex(each) for each in whole["receiver"]["ids"]], whole["width"])
     blocks = intersect.entries(ids, shape.n_r, kkrt_psi.Kind.PADDING_A, own.nobody, None)
     assert [row.tobytes().hex() for row in blocks] == vector["entries"]

@@ -28,9 +28,10 @@ from tests.oracles.mistaken import mistaken
 from tests.oracles.play import Key, Transcript, play
 from tests.oracles.vole_psi import Case, random_case
 from tests.oracles.vole_psi_malicious import CARD, entropy, roles, shape
+from tests.protocols.intersecting import EDGES, INPUTS, SMALL, found, is_right
 from tests.protocols.test_dh_psi import BAD
 from tests.protocols.test_helper_join import LENGTHS, altered
-from tests.protocols.test_vole_psi import EDGES, INPUTS, RICH, SMALL, found, is_right
+from tests.protocols.test_vole_psi import RICH
 
 LABELS = [message.label for message in CARD.messages]
 
