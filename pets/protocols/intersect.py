@@ -5,6 +5,7 @@ both bring, which stands for nobody and shows that both are in one run. What a r
 list; then come the values of the sender, if any, and the word to it, if it is to learn whom both have, too.
 """
 
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -19,6 +20,24 @@ from pets.protocols.matched import Found
 from pets.secret import Secret
 
 UNMATCHED: Final = join.UNMATCHED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """Public parameters of one run. ``n_list_r``, ``n_list_s``: entries of each list; ``t``: bytes of an output.
+
+    ``fixed_ids``: identifiers have at most 13 bytes on both sides, and go in as they are; else they are hashed.
+    ``p``: words that the sender gives with each person; ``both``: 1 if the sender learns, too, whom both have.
+    """
+
+    n_r: int
+    n_s: int
+    n_list_r: int
+    n_list_s: int
+    t: int
+    fixed_ids: bool
+    p: int = 0
+    both: int = 0
 
 
 class Ending(NamedTuple):

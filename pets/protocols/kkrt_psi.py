@@ -24,7 +24,7 @@ from pets.kernels.jit import I64Array, U8Array, U32Array, U64Array
 from pets.kernels.tags import Kind
 from pets.protocols import intersect, transfers
 from pets.protocols.base import Array, Binding, Role, Send, receive
-from pets.protocols.intersect import Ending, as_sent, as_words
+from pets.protocols.intersect import Ending, Sizes, as_sent, as_words
 from pets.protocols.matched import Found
 from pets.secret import Secret
 
@@ -38,21 +38,8 @@ _HASHES: Final = cuckoo.HASHES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
-    """Public parameters of one run. ``n_list_r``, ``n_list_s``: entries of each list; ``t``: bytes of an output.
-
-    ``fixed_ids``: identifiers have at most 13 bytes on both sides, and go in as they are; else they are hashed.
-    ``p``: words that the sender gives with each person; ``both``: 1 if the sender learns, too, whom both have.
-    """
-
-    n_r: int
-    n_s: int
-    n_list_r: int
-    n_list_s: int
-    t: int
-    fixed_ids: bool
-    p: int = 0
-    both: int = 0
+class Shape(Sizes):
+    """Public parameters of one run."""
 
     @property
     def size(self) -> cuckoo.Size:
