@@ -4,6 +4,7 @@
 changed in the run of ok_values, who notices, and the code. That messages are the terms of the card is tested beside.
 """
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,15 @@ def ok(case: Case, seed: int) -> dict[str, Any]:
     return vole_psi_vectors.entry(ran, case, seed, messages, entropy)
 
 
+@cache
+def other() -> Transcript:
+    """Another run of the same persons."""
+    return run(CASES["values"][0], 9)
+
+
 def bad(label: str, change: str) -> dict[str, Any]:
     case, seed = CASES["values"]
-    alter = intersections.changed(label, change, place=-1, other=lambda: run(case, 9))
+    alter = intersections.changed(label, change, place=-1, other=other)
     return refused(CARD, label, change, ("peer.other-set",), lambda: run(case, seed, alter))
 
 

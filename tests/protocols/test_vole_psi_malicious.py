@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def run(case: Case, seed: int = 1, alter: Callable[[Key, Array], Array] = lambda
 
 
 def test_results_and_bytes_are_those_of_sets_and_of_the_card() -> None:
-    for seed in range(20):
+    for seed in range(10):
         case = random_case(seed)
         ran = run(case, seed)
         assert is_right(ran, case), seed
@@ -67,7 +68,7 @@ def test_edges(name: str) -> None:
         assert is_right(run(each), each)
 
 
-@pytest.mark.parametrize("count", [2**14, 2**16 - 1, 2**16])
+@pytest.mark.parametrize("count", [2**14, 2**16])
 def test_sizes_about_those_at_which_tables_change(count: int) -> None:
     rng = random.Random(count)
     mine, theirs = (rng.sample(range(2 * count), count) for _ in range(2))
@@ -146,7 +147,7 @@ def test_every_bad_encoding_is_refused_with_its_message(label: str, name: str) -
     assert (caught.value.code, caught.value.fields["label"]) == ("peer.element", label)
 
 
-@pytest.mark.parametrize("what", LENGTHS)
+@pytest.mark.parametrize("what", ["one short", "one long"])
 @pytest.mark.parametrize("label", LABELS)
 def test_a_wrong_count_is_refused_before_it_is_read(label: str, what: str) -> None:
     with pytest.raises(PeerError) as caught:
@@ -161,7 +162,7 @@ def test_outputs_that_are_not_sorted_are_refused(name: str) -> None:
     assert (caught.value.code, caught.value.fields["label"]) == ("peer.tags", "V6")
 
 
-@pytest.mark.parametrize("flips", [4, pytest.param(100, marks=pytest.mark.long)])
+@pytest.mark.parametrize("flips", [2, pytest.param(100, marks=pytest.mark.long)])
 @pytest.mark.parametrize("label", LABELS)
 def test_a_bit_that_flips_never_makes_a_match(label: str, flips: int) -> None:
     """It ends the run, or some matches are missing, or it is where nobody looks."""
@@ -182,12 +183,16 @@ def test_a_bit_that_flips_never_makes_a_match(label: str, flips: int) -> None:
         assert "some" not in ends, "what is checked"
 
 
+@cache
+def of_another_run() -> Transcript:
+    return play(roles(RICH, 2))
+
+
 @pytest.mark.parametrize("label", LABELS)
 def test_messages_of_another_run_give_no_answer(label: str) -> None:
     """Of the same specification, even; a link lets no frame of another run in, and this is without a link."""
-    other = play(roles(RICH, 2))
     with pytest.raises(PeerError) as caught:
-        run(RICH, alter=altered(label, lambda array: other.array(label)))
+        run(RICH, alter=altered(label, lambda array: of_another_run().array(label)))
     assert caught.value.code in ("peer.check", "peer.other-set")
 
 
