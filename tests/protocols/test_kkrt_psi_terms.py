@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from pets.errors import PetsError, SpecError
-from pets.kernels import oprf
 from pets.protocols import intersect, kkrt_psi
 from pets.spec.cards import cards_folder, parse_card
 from tests.oracles.intersections import people
@@ -160,20 +159,6 @@ def is_noticed(code: Any) -> bool:
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_mistake_in_the_code_is_noticed(name: str) -> None:
     assert is_noticed(mistaken(SOURCE, "kkrt_psi", [(*MUTANTS[name], 1)]))
-
-
-OF_KERNELS = {
-    "t of one key alone": ("one[i, k] ^ two[i, k] ^ code", "one[i, k] ^ code"),
-    "codes without the choice": ("(code[k // 2, i, k % 2] & choice[k])", "code[k // 2, i, k % 2]"),
-    "outputs that are the elements": ("_word(lanes, 2, lane), _word(lanes, 3, lane)", "low, high"),
-}
-
-
-@pytest.mark.parametrize("name", OF_KERNELS)
-def test_a_mistake_in_its_kernels_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = Path(oprf.__file__).read_text(encoding="utf-8").replace("@kernel", "@njit").replace("@inlined", "@njit")
-    code = mistaken("from numba import njit\n" + source, "oprf", [(*OF_KERNELS[name], 1)])
-    assert is_noticed(mistaken(SOURCE, "kkrt_psi", [], oprf=code))
 
 
 OF_LISTS = {
