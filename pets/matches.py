@@ -4,6 +4,7 @@ Deterministic, so that ``pets verify`` makes the same bytes again from what the 
 """
 
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +21,9 @@ I64 = npt.NDArray[np.int64]
 
 COUNT: Final = "persons_in_both"
 ANSWER: Final = "enough_in_both"
+PERSONS: Final = "persons"
+TAIL: Final = Fraction(2996, 1000)
+"""95 of 100 draws of discrete Laplace noise stay within so many scales: ln 20."""
 
 
 def table(plan: Plan, match: Match, opened: I64) -> "pd.DataFrame":
@@ -37,11 +41,43 @@ def table(plan: Plan, match: Match, opened: I64) -> "pd.DataFrame":
     if match.outcome == "threshold":
         return pd.DataFrame({ANSWER: [bool(opened[0, 0])]})
     asks, other = plan.reads
+    if match.outcome == "sum":
+        return _sums(match, asks, opened)
     ids = ids_of(np.ascontiguousarray(opened[:, : match.id_words]).view(np.uint64))
     found: dict[str, Any] = {asks.columns[0]: ids}
     brought = opened[: len(ids), match.id_words :]
     found |= _values(other, match.places, brought)
     return pd.DataFrame(found, columns=[asks.columns[0], *match.columns])
+
+
+def _sums(match: Match, asks: Read, opened: I64) -> "pd.DataFrame":
+    """One row for each group: how many persons, and of each column the sum and the mean; NA where it is withheld.
+
+    With noise a sum has bounds, which hold 95 % of what the true sum may be under it.
+    """
+    import pandas as pd
+
+    levels = [list(each.levels) for each in asks.dimensions]
+    codes = np.indices([len(each) for each in levels]).reshape(len(levels), -1) if levels else np.empty((0, 1), int)
+    found: dict[str, Any] = {}
+    for each, code in zip(asks.dimensions, codes, strict=True):
+        kind = pd.CategoricalDtype(list(each.levels), ordered=True)
+        found[each.column.column] = pd.Categorical.from_codes(code.tolist(), dtype=kind)
+    gone = opened[:, 0] == 0
+    found[PERSONS] = pd.array(np.where(gone, 0, opened[:, 1]), dtype="Int64")
+    found[PERSONS][gone] = pd.NA
+    for number, (name, places) in enumerate(zip(match.columns, match.places, strict=True)):
+        exact, units = opened[:, 2 + number], 10**places
+        width = int(-(-TAIL * match.noised[number][0] / match.noised[number][1] // 1)) if match.noised else 0
+        for end, by in (("", 0), ("_low", -width), ("_high", width)) if match.noised else (("", 0),):
+            whole = pd.array(np.where(gone, 0, exact + by), dtype="Int64")
+            found[f"sum_{name}{end}"] = whole if places == 0 else whole / units
+            found[f"sum_{name}{end}"][gone] = pd.NA
+        few = gone | (opened[:, 1] == 0)
+        mean = np.where(few, np.nan, exact / np.where(few, 1, opened[:, 1]) / units)
+        found[f"mean_{name}"] = pd.array([float(f"{each:.12g}") for each in mean.tolist()], dtype="Float64")
+        found[f"mean_{name}"][few] = pd.NA
+    return pd.DataFrame(found)
 
 
 def _values(read: Read, places: tuple[int, ...], brought: I64) -> dict[str, Any]:
@@ -78,6 +114,13 @@ def note(plan: Plan, match: Match) -> str:
         return f"The number of persons of {asks} who are in {other}, too, with noise (epsilon {match.epsilon} a run)."
     if match.outcome == "cardinality":
         return f"The exact number of persons of {asks} who are in {other}, too. No noise; which persons is not told."
+    if match.outcome == "sum" and match.min_count:
+        return f"Exact numbers, no noise. Withheld: groups of fewer than {match.min_count} persons in both."
+    if match.outcome == "sum":
+        return (
+            f"Sums carry noise (epsilon {match.epsilon} a run), which hides the values of a person; numbers of persons are "
+            "exact. Columns _low and _high: 95% range of that noise alone. Means are of sums with noise."
+        )
     if match.outcome == "threshold":
         return f"Whether at least {match.at_least:,} persons of {asks} are in {other}, too. How many is not told."
     brought = f", with {', '.join(match.columns)} as {other} has it" if match.columns else ""
@@ -89,6 +132,8 @@ def plot(plan: Plan, match: Match, frame: "pd.DataFrame", title: str, path: "str
     from pets.chart import chart  # matplotlib takes a second to load
 
     of = [dimension.column.column for dimension in plan.reads[1].dimensions]
+    if match.outcome == "sum":
+        return _plot_sums(plan, match, frame, title, path)
     counted, name = frame, "answer" if match.outcome == "threshold" else "persons"
     if match.outcome == "intersection":
         by = frame.groupby(of, observed=False).size() if of else None
@@ -97,6 +142,27 @@ def plot(plan: Plan, match: Match, frame: "pd.DataFrame", title: str, path: "str
         counted = frame.set_axis([name], axis=1).fillna(0).astype("int64")
     counted = counted.assign(**{f"{name}_low": counted[name], f"{name}_high": counted[name]})
     figure = chart(counted, title=title, note=note(plan, match), grouping=of, statistics=(name,))
+    if path is not None:
+        figure.savefig(path)
+    return figure
+
+
+def _plot_sums(plan: Plan, match: Match, frame: "pd.DataFrame", title: str, path: "str | Path | None") -> Any:
+    from pets.chart import chart
+
+    names = [PERSONS, *(f"sum_{name}" for name in match.columns)]
+    gone = frame[[PERSONS]].isna()
+    drawn = frame.astype(dict.fromkeys([n for n in frame.columns if n.startswith(("sum_", "persons"))], "Float64"))
+    for name in names:
+        for end in ("_low", "_high"):
+            if name + end not in drawn:
+                drawn[name + end] = drawn[name]
+    drawn = drawn.astype({n: "float64" for n in drawn.columns if n.startswith(("sum_", "persons"))})
+    withheld = frame[[]].assign(**{name: gone[PERSONS] for name in names})
+    of = [each.column.column for each in plan.reads[0].dimensions]
+    figure = chart(
+        drawn, title=title, note=note(plan, match), grouping=of, statistics=names, withheld=withheld
+    )
     if path is not None:
         figure.savefig(path)
     return figure

@@ -16,7 +16,8 @@ How a coalition's knowledge comes about, strongest first:
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import combinations
+from itertools import combinations, zip_longest
+from math import prod
 
 from pets.check import budget
 from pets.check.labels import (
@@ -30,30 +31,52 @@ from pets.check.labels import (
     Matrix,
     Row,
     column,
+    protected,
     released,
     size,
     tags,
 )
+from pets.check.labels import noised as noised_sum
 from pets.errors import LeakError
 from pets.ids import PartyId
+from pets.spec.banded import levels_of, reads
 from pets.spec.cards import EVERYONE, Card
 from pets.spec.ir import Open, Plan, Read
 from pets.spec.model import Spec, quantity
 from pets.spec.pairing import Pairing, cast_of, payload_words
 from pets.spec.predicate import columns_of
+from pets.spec.query import ColumnRef
 from pets.spec.ways import WAYS, Way, way_of
+
+NOISE_TAIL = 64
+"""A discrete Laplace of scale s exceeds 64 s with probability below 2^-90."""
+
+ONE_PRIME = 2**39
+"""Below it one of the two primes of psi_sum tells a sum with its noise; both tell what is below 2^79."""
+
+ITEMS: Mapping[str, str] = {
+    "intersection": "match",
+    "cardinality": "match_count",
+    "threshold": "at_least",
+    "sum": "sums",
+}
+"""What cards call an outcome."""
 
 NAMES: Mapping[str, str] = {
     "intersection": "which persons are in both",
     "cardinality": "how many persons are in both",
     "threshold": "whether enough persons are in both",
+    "sum": "sums of persons in both, by group",
 }
 """How an outcome is called where it is released."""
 
 
 @dataclass(frozen=True, slots=True)
 class Set:
-    """One of the two datasets. ``told``: columns that come with a person; ``filters``: those that WHERE looks at."""
+    """One of the two datasets. ``told``: columns that come with a person, or are summed; ``groups``: that form groups.
+
+    ``filters``: columns that WHERE looks at.
+    """
 
     dataset: str
     party: PartyId
@@ -61,6 +84,7 @@ class Set:
     columns: tuple[str, ...]
     told: frozenset[str]
     filters: frozenset[str]
+    groups: frozenset[str] = frozenset()
 
     def item(self, name: str) -> Item:
         return column(f"{self.dataset}.{name}")
@@ -91,6 +115,17 @@ class About:
     protocol: str
     numbers: Mapping[str, int]
     handed: bool
+    noised: bool = False
+    order: tuple[str, ...] = ()
+    """Columns of the other dataset in the order in which they are asked for."""
+
+    @property
+    def sums(self) -> tuple[tuple[Item, Item], ...]:
+        """Of a sum, each column that is added up and what becomes of it."""
+        if self.outcome != "sum":
+            return ()
+        make, (_, other) = noised_sum if self.noised else protected, self.sets.values()
+        return tuple((other.item(name), make(f"sum({other.dataset}.{name})")) for name in self.order)
 
     @property
     def released(self) -> Item:
@@ -111,6 +146,7 @@ def about(spec: Spec, pairing: Pairing) -> About:
             tuple(table.columns),
             told if table.name == pairing.other else frozenset(),
             frozenset(columns_of(where) if (where := pairing.where(table.name)) is not None else ()),
+            frozenset(ref.column for ref in pairing.by) if table.name == pairing.asks else frozenset(),
         )
         for role, table in zip((way.asker, way.other), tables, strict=True)
     }
@@ -122,6 +158,8 @@ def about(spec: Spec, pairing: Pairing) -> About:
         name,
         public_of(spec, pairing, way),
         not way.opens,
+        spec.release.differential_privacy is not None,
+        tuple(ref.column for ref in pairing.columns),
     )
 
 
@@ -142,13 +180,17 @@ def about_plan(plan: Plan, spec: Spec) -> About:
         match.card,
         dict(match.public),
         bool(match.handed_by),
+        bool(match.epsilon),
+        match.columns,
     )
 
 
 def _set_of(read: Read, spec: Spec, told: frozenset[str]) -> Set:
     assert read.party is not None
     filters = frozenset(columns_of(read.where) if read.where is not None else ())
-    return Set(read.dataset, read.party, read.columns[0], tuple(spec.dataset(read.dataset).columns), told, filters)
+    groups = frozenset(name for each in read.dimensions for name in reads(each.column)) - told
+    columns = tuple(spec.dataset(read.dataset).columns)
+    return Set(read.dataset, read.party, read.columns[0], columns, told, filters, groups)
 
 
 def public_of(spec: Spec, pairing: Pairing, way: Way) -> dict[str, int]:
@@ -157,13 +199,15 @@ def public_of(spec: Spec, pairing: Pairing, way: Way) -> dict[str, int]:
     Raises: LeakError dp.match-count if no number of dummies gives the helper's count the declared noise.
     """
     sizes = (spec.dataset(name).max_rows for name in pairing.tables)
-    public = dict(zip(way.sizes, sizes, strict=True))
+    public = {name: size for name, size in zip(way.sizes, sizes, strict=True) if name}
     if way.helper:
         public["s"] = dummies(spec)[2]
     if way.columns:
         public[way.columns] = payload_words(spec, pairing)
     if way.both:
         public["both"] = int(pairing.both)
+    if pairing.outcome == "sum":
+        return public | _numbers_of_sums(spec, pairing)
     if way.noise:
         public["r"] = int(spec.release.differential_privacy is not None)
     if way.least:
@@ -171,6 +215,38 @@ def public_of(spec: Spec, pairing: Pairing, way: Way) -> dict[str, int]:
         public["shown"] = int(pairing.outcome == "cardinality")
         public["noised"] = 0
     return public
+
+
+def _numbers_of_sums(spec: Spec, pairing: Pairing) -> dict[str, int]:
+    """Greatest group, groups, columns, and modulo how many primes sums have to be known."""
+    cells = prod(len(levels_of(spec, ref)) for ref in pairing.by)
+    persons = min(pairing.max_group, spec.dataset(pairing.other).max_rows)
+    greatest = [persons * bound(spec, ref) for ref in pairing.columns]
+    tails = [NOISE_TAIL * sensitivity / epsilon for sensitivity, epsilon in noised(spec, pairing)]
+    most = max((sum(each) for each in zip_longest(greatest, tails, fillvalue=0)), default=0)
+    primes = 0 if not greatest else 1 if most < ONE_PRIME else 2
+    return {"m_a": pairing.max_group, "g": cells, "v": len(greatest), "primes": primes}
+
+
+def bound(spec: Spec, ref: ColumnRef) -> int:
+    """The greatest absolute value of a measure, in units of its last place."""
+    return max(abs(each) for each in spec.dataset(ref.dataset).columns[ref.column].scaled_range)
+
+
+def noised(spec: Spec, pairing: Pairing) -> tuple[tuple[int, Fraction], ...]:
+    """Of each summed column the greatest change that one person makes, and its share of epsilon; empty without noise.
+
+    A person is added or removed, or has another value in the range.
+    """
+    privacy = spec.release.differential_privacy
+    if privacy is None or not pairing.columns or pairing.outcome != "sum":
+        return ()
+    names = [f"sum({ref})" for ref in pairing.columns]
+    shares = budget.split_epsilon(quantity(privacy.epsilon), names, privacy.weights)
+    ranges = [spec.dataset(ref.dataset).columns[ref.column].scaled_range for ref in pairing.columns]
+    return tuple(
+        (max(abs(low), abs(high), high - low, 1), shares[name]) for name, (low, high) in zip(names, ranges, strict=True)
+    )
 
 
 def dummies(spec: Spec) -> tuple[Fraction, Fraction, int]:
@@ -224,6 +300,8 @@ def of_outcome(told: About, learner: frozenset[PartyId], item: str, grade: Grade
                 yield from (Fact(learner, of, Grade.MATCHED) for of in each.items(each.told))
         case "at_least":
             yield Fact(learner, told.released, Grade.COUNT)
+        case "sums":
+            yield from (Fact(learner, of, Grade.NOISED if told.noised else Grade.AGGREGATE) for _, of in told.sums)
         case _:
             raise ValueError(f"a card gives out {item}, which is nothing that this checker knows")
 
@@ -241,8 +319,8 @@ def _items(told: About, item: str) -> tuple[Item, ...]:
     if role in told.sets and part == "values":
         return tuple(told.sets[role].items(told.sets[role].told))
     if role in told.sets and part == "key":
-        each = told.sets[role]
-        return (each.item(each.key), each.tags)
+        each = told.sets[role]  # listed are those whom WHERE lets pass
+        return (*each.items(each.filters | {each.key}), each.tags)
     raise ValueError(f"a card speaks of {item}, which is nothing that this checker knows")
 
 
@@ -254,8 +332,8 @@ def declared(told: About, spec: Spec) -> tuple[Fact, ...]:
     asked, found = spec.computation, list[Fact]()
     for place, name in enumerate(spec.release.to):
         learner = frozenset({PartyId(name)})
-        items = {"intersection": ["match"], "cardinality": ["match_count"], "threshold": ["at_least"]}[asked.psi or ""]
-        if place == 0 and asked.columns:
+        items = [ITEMS[asked.psi or ""]]
+        if place == 0 and asked.columns and asked.psi == "intersection":
             items.append("columns")
         grade = Grade.NOISED if spec.release.differential_privacy is not None else None
         found += (fact for item in items for fact in of_outcome(told, learner, item, grade))
@@ -265,7 +343,7 @@ def declared(told: About, spec: Spec) -> tuple[Fact, ...]:
             items_of = tuple(each.size for each in told.sets.values() if each.dataset in entry.of)
             grade = Grade.SIZE
         else:
-            items_of, grade = (MATCHES,), Grade.NOISED
+            items_of, grade = (MATCHES,), Grade.NOISED if entry.noised is not None else Grade.COUNT
         found += (Fact(frozenset({learner}), item, grade) for learner in learners for item in items_of)
     return tuple(found)
 
@@ -312,7 +390,15 @@ def knowledge(told: About, card: Card, learned: tuple[Fact, ...], coalition: fro
             raise_to(each.items(each.filters | {each.key}), counted)
         if told.outcome == "threshold":
             raise_to((told.released,), counted)
-    if told.outcome != "threshold":
+    for inside, of_it in told.sums:
+        if (seen := marks.get(of_it, Mark.NEVER)).rank > Mark.HELD.rank:
+            raise_to((inside,), seen)
+    if told.outcome == "sum":
+        least = min(
+            (marks.get(of_it, Mark.NEVER) for _, of_it in told.sums), key=lambda mark: mark.rank, default=counted
+        )
+        raise_to((told.released,), least)
+    elif told.outcome != "threshold":
         of = marks.get(MEMBERSHIP if told.outcome == "intersection" else MATCHES, Mark.NEVER)
         raise_to((told.released,), of)
     elif (answered := marks.get(told.released, Mark.NEVER)).rank > Mark.HELD.rank:
@@ -329,7 +415,10 @@ def _carried(told: About, item: str) -> tuple[Item, ...]:
         return (MATCHES, told.released)
     role, _, part = item.partition(".")
     each = told.sets[role]
-    return (each.tags,) if part == "key" else tuple(each.items(each.told))
+    if part == "groups":
+        return tuple(each.items(each.groups))
+    own = tuple(each.items(each.told))
+    return (each.tags,) if part == "key" else (*own, *(of_it for inside, of_it in told.sums if inside in own))
 
 
 # -- the matrix -------------------------------------------------------------------------------------------------------
@@ -364,6 +453,7 @@ def rows_of(told: About) -> Iterator[Item]:
     yield MEMBERSHIP
     yield MATCHES
     yield from (each.size for each in told.sets.values())
+    yield from (of_it for _, of_it in told.sums)
     yield told.released
 
 

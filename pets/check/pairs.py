@@ -9,10 +9,11 @@ from typing import Final
 
 from pets.check import matched, rules, terms
 from pets.check.budget import run_loss
-from pets.check.labels import Fact, Finding, Mark, Matrix, Verdict
+from pets.check.labels import Fact, Finding, Grade, Mark, Matrix, Verdict
 from pets.check.rules import Found, Severity
 from pets.ids import PartyId
 from pets.spec.cards import EVERYONE, Card
+from pets.spec.control import effective
 from pets.spec.model import Dataset, Spec
 from pets.spec.pairing import Pairing
 from pets.spec.ways import WAYS, Way, able, way_of
@@ -21,6 +22,12 @@ assert terms  # its general rules are registered when it is imported
 
 MAX_PERSONS: Final = 2**26 - 1
 """Of a set: what the cards of intersections are good for."""
+
+SLOTS: Final = 8191
+"""Persons whose numbers are in one ciphertext of psi_sum."""
+
+MAX_DROWNED: Final = 90_000
+"""Sums times ciphertexts: the noise of so many is drowned (protocols/psi_sum/README.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +223,8 @@ def to(asked: Paired) -> Found:
 def columns(asked: Paired) -> Found:
     """What comes with a person is what its holder lets leave: dimensions and measures, of one row a person."""
     way, (_, other) = asked.way, asked.tables
+    if asked.pairing.outcome == "sum":
+        return
     for place, ref in enumerate(asked.pairing.columns):
         path, own = f"computation.columns.{place}", other.columns[ref.column]
         if own.role not in ("dimension", "measure"):
@@ -262,6 +271,8 @@ def least(asked: Paired) -> Found:
 def release(asked: Paired) -> Found:
     """Noise and thresholds are of tables. An intersection is exact, and the report says so."""
     terms = asked.spec.release
+    if asked.pairing.outcome == "sum":
+        return
     noisy = asked.way is not None and asked.way.noise
     for said, name in (
         (None if noisy else terms.differential_privacy, "differential_privacy"),
@@ -316,6 +327,57 @@ def record_level(asked: Paired) -> Found:
         )
 
 
+@rule("psi.sum")
+def sums(asked: Paired) -> Found:
+    """What is added up is a number of every person; groups are the asker's; sums leave with noise, or of enough persons."""
+    if asked.pairing.outcome != "sum":
+        return
+    asks, other = asked.tables
+    terms, control = asked.spec.release, effective(asked.spec)
+    for place, ref in enumerate(asked.pairing.columns):
+        own = other.columns[ref.column]
+        if own.role != "measure" or not own.required:
+            yield (
+                f"computation.columns.{place}",
+                f"{ref} is no measure that every row has: a missing value would count as 0",
+                "name a measure with required = true",
+            )
+    for place, ref in enumerate(asked.pairing.by):
+        if asks.columns[ref.column].role != "dimension":
+            yield f"computation.by.{place}", f"{ref} is no dimension with declared levels", "group by dimensions"
+    for table in asked.tables:
+        if table.max_rows_per_person > 1:
+            yield (
+                f"dataset.{table.name}.max_rows_per_person",
+                f"a person may have {table.max_rows_per_person} rows of {table.name}, and a sum is of one",
+                "bring one row a person",
+            )
+    if (terms.differential_privacy is None) == (control is None):
+        yield (
+            "release",
+            "sums leave with noise, or where enough persons are in a group; one of the two is needed, and not both",
+            "add [release.differential_privacy] or [release.disclosure_control]",
+        )
+    if control is not None and (
+        control.on_contributions or control.known_totals or control.local or control.rounding != "nearest"
+    ):
+        yield (
+            "release.disclosure_control",
+            "asks for more than a minimum and counts rounded to the nearest multiple, and one party holds the counts",
+            "leave that out, or ask for a query, whose counts nobody holds",
+        )
+    if asked.cast and "primes" in (numbers := matched.public_of(asked.spec, asked.pairing, WAYS[asked.protocol])):
+        listed = numbers["g"] * numbers["m_a"]
+        drowned = numbers["g"] * numbers["v"] * numbers["primes"] * (numbers["n_b"] // SLOTS + 1)
+        if listed > MAX_PERSONS or drowned > MAX_DROWNED:
+            yield (
+                "computation.max_group",
+                f"{numbers['g']:,} groups of {numbers['m_a']:,} persons, and {numbers['v']} columns, are more than a run "
+                "can take",
+                "declare the greatest number of persons in one group with max_group, or ask for fewer groups",
+            )
+
+
 # -- what is told -----------------------------------------------------------------------------------------------------
 
 
@@ -349,7 +411,8 @@ def _declare(told: matched.About, fact: Fact, who: str) -> str:
             f'add [[security.leakage]] learner = "{EVERYONE}", item = "row_count", of = [{of}], as = "declared maximum"'
         )
     if fact.item.kind == "count":
-        return f'add [[security.leakage]] learner = "{who}", item = "match_count" with its noise'
+        terms = 'as = "exact"' if fact.grade is Grade.COUNT else 'noised = { epsilon = "0.5", delta = "2^-40" }'
+        return f'add [[security.leakage]] learner = "{who}", item = "match_count", {terms}'
     return "no declaration covers this: choose another protocol"
 
 

@@ -341,7 +341,7 @@ def organisation(name: str) -> str:
 
 
 @rule("leak.same-organisation")
-def sameorganisation(asked: Asked) -> Found:
+def same_organisation(asked: Asked) -> Found:
     """A helper that is the same organisation as a holder or the result party is not independent of it.
 
     Refuses: two party names under one organisation, if one of them is the helper: what the protocol promises against

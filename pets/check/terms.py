@@ -322,7 +322,7 @@ def unclear(asked: Stated) -> Found:
         )
     for place, item in enumerate(asked.spec.security.leakage):
         path = f"security.leakage.{place}"
-        if item.item == "match_count" and (item.extent is not None or item.of):
+        if item.item == "match_count" and ((item.extent is not None and item.noised is not None) or item.of):
             key = "as" if item.extent is not None else "of"
             yield (
                 f"{path}.{key}",

@@ -14,10 +14,10 @@ from pets.errors import InternalError, SourceError
 from pets.ids import PartyId
 from pets.kernels import noise, rows, tags
 from pets.kernels.prf import KeyFamily, Stream
-from pets.party import warm
+from pets.party import bfv, warm
 from pets.party.sources import Table
 from pets.plan.cost import handed_rows, handed_words, join_numbers
-from pets.protocols import dh_psi, helper_psi, helper_psi_cardinality, helper_psi_threshold, vole_psi
+from pets.protocols import dh_psi, helper_psi, helper_psi_cardinality, helper_psi_threshold, psi_sum, vole_psi
 from pets.protocols.base import Binding, Role, Send, receive
 from pets.secret import Secret
 from pets.spec.ir import Match, Plan, Read
@@ -31,6 +31,9 @@ ABSENT: Final = np.int64(-(2**63))
 
 HANDED: Final = "R1"
 
+WORKER_S: Final = 600
+"""Seconds that the process with ciphertexts may compute, and that one answer of it may take."""
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Persons:
@@ -38,6 +41,8 @@ class Persons:
 
     ids: U8
     values: tuple[npt.NDArray[np.int64], ...] = ()
+    cell: npt.NDArray[np.uint32] | None = None
+    """Of a sum, the group of each person of the asker."""
 
     @property
     def columns(self) -> npt.NDArray[np.int64] | None:
@@ -61,6 +66,8 @@ def persons(read: Read, match: Match, table: Table) -> Persons:
     if starts.size > read.max_rows:
         raise SourceError("source.max-rows", dataset=read.dataset)
     ids = table.ids if starts.size == table.rows else tags.take(table.ids, starts)
+    if match.outcome == "sum" and read.out == match.asks:
+        return Persons(ids, cell=np.ascontiguousarray(table.cell[starts]))
     if read.out != match.of or not match.columns:
         return Persons(ids)
     values = []
@@ -74,7 +81,7 @@ def persons(read: Read, match: Match, table: Table) -> Persons:
 
 def prepare(match: Match) -> None:
     """Make the kernels of a protocol ready: on a new machine that takes longer than a run may wait."""
-    if match.card == dh_psi.PROTOCOL:
+    if match.card in (dh_psi.PROTOCOL, psi_sum.PROTOCOL):
         warm.prepare_group()
     elif not WAYS[match.card].helper:
         warm.prepare_vectors()
@@ -86,8 +93,19 @@ def entropy_bytes(match: Match) -> int:
 
 
 def noise_of(match: Match, own: Stream) -> U64 | None:
-    """This party's part of the noise of a number, one word; None where the outcome is exact."""
+    """This party's part of the noise: of a number one word; of sums (v, g), in full; None where the outcome is exact."""
+    if match.outcome == "sum":
+        return _noise_of_sums(match, own)
     return noise.half_noise(match.epsilon, 1, own).view(np.uint64) if match.epsilon else None
+
+
+def _noise_of_sums(match: Match, own: Stream) -> U64:
+    """Discrete Laplace noise of every sum, two halves: one of two parties may be corrupt. Zeros under control."""
+    out = np.zeros((match.parameter("v"), match.parameter("g")), np.int64)
+    for row, (sensitivity, epsilon) in zip(out, match.noised, strict=bool(match.noised)):
+        for _ in range(2):
+            row += noise.half_noise(epsilon / sensitivity, row.size, own)
+    return out.view(np.uint64)
 
 
 def dummies_of(match: Match) -> str:
@@ -123,13 +141,15 @@ def play(plan: Plan, match: Match, part: Part) -> Role[U64 | None]:
              (m, id words) uint64; else None.
     """
     way = WAYS[match.card]
-    found: Found | int | None = None
+    found: Found | psi_sum.Grouped | int | None = None
     if match.card == dh_psi.PROTOCOL:
         found = yield from _play_dh(plan, match, part)
     elif match.card == vole_psi.PROTOCOL:
         found = yield from _play_vole(plan, match, part)
     elif match.card == helper_psi.PROTOCOL:
         found = yield from _play_helped(plan, match, part)
+    elif match.card == psi_sum.PROTOCOL:
+        found = yield from _play_sums(plan, match, part)
     else:
         yield from _play_opened(plan, match, part)
     if part.role == way.asker and not way.opens:
@@ -146,14 +166,17 @@ class Found(NamedTuple):
     brought: Sequence[npt.NDArray[Any]] = ()
 
 
-def _handed(match: Match, part: Part, found: Found | int | None) -> U64:
-    """The outcome as the asker's people get it: rows of persons, then zeros; or one number."""
+def _handed(match: Match, part: Part, found: Found | psi_sum.Grouped | int | None) -> U64:
+    """The outcome as the asker's people get it: rows of persons, then zeros; rows of groups; or one number."""
     out = np.zeros((handed_rows(match), handed_words(match)), np.uint64)
     if isinstance(found, Found):
         rows = len(found.places)
         out[:rows, : match.id_words] = words_of(part.persons.ids[found.places], match.id_words)
         for number, column in enumerate(found.brought, match.id_words):
             out[:rows, number] = column.view(np.uint64)
+    elif isinstance(found, psi_sum.Grouped):
+        rows_of = zip(found.shown, found.counts, *found.sums, strict=True)
+        out[:] = np.array([[int(value) for value in row] for row in rows_of], np.int64).view(np.uint64)
     elif found is not None:
         out[0, 0] = found
     return out
@@ -200,6 +223,7 @@ def opened(plan: Plan, match: Match, parts: Sequence[U64]) -> U64:
 _ENTROPY: Final[Mapping[str, int]] = {
     dh_psi.PROTOCOL: dh_psi.ENTROPY_BYTES,
     vole_psi.PROTOCOL: vole_psi.ENTROPY_BYTES,
+    psi_sum.PROTOCOL: psi_sum.ENTROPY_BYTES,
 }
 
 
@@ -235,6 +259,28 @@ def _play_helped(plan: Plan, match: Match, part: Part) -> Role[Found | None]:
     own = part.persons
     places = yield from helper_psi.party_b(shape, own.ids, own.values, keys["s_ab"], keys["s_bc"])
     return None if places is None else Found(places)
+
+
+def _play_sums(plan: Plan, match: Match, part: Part) -> Role[psi_sum.Grouped | None]:
+    """Sums over an intersection: what touches ciphertexts is in a process apart."""
+    names, own = join_numbers(plan), part.persons
+    sizes = {n: names[n] for n in ("m_a", "n_b", "g", "v", "primes", "n_list_a", "n_list_b", "blocks", "t")}
+    shape = psi_sum.Shape(**sizes)
+    memory = bfv.memory_for(columns=names["v"], cells=names["g"])
+    with bfv.Worker(memory=memory, cpu_s=WORKER_S, timeout_s=float(WORKER_S)) as worker:
+        if part.role == "a":
+            if own.cell is None:
+                raise InternalError("internal.bug", where="persons without their groups")
+            people = psi_sum.PeopleOfA(own.ids, own.cell)
+            control = None
+            if match.min_count:
+                control = psi_sum.Control(minimum=match.min_count, base=match.round_to, empty=match.empty)
+            return (yield from psi_sum.party_a(shape, people, part.tied, worker, part.entropy, control=control))
+        if part.noise is None:
+            raise InternalError("internal.bug", where="sums without noise")
+        brought = psi_sum.PeopleOfB(own.ids, own.values)
+        yield from psi_sum.party_b(shape, brought, part.tied, worker, part.entropy, part.noise)
+    return None
 
 
 def _play_opened(plan: Plan, match: Match, part: Part) -> Role[None]:

@@ -154,12 +154,16 @@ def _match_numbers(match: Match) -> dict[str, int]:
 
 
 def handed_rows(match: Match) -> int:
-    """Rows of the outcome as it is handed to the asker's people: the declared persons, or one number."""
+    """Rows of the outcome as it is handed to the asker's people: the declared persons, groups, or one number."""
+    if match.outcome == "sum":
+        return match.parameter("g")
     return match.parameter(WAYS[match.card].sizes[0]) if match.outcome == "intersection" else 1
 
 
 def handed_words(match: Match) -> int:
-    """Words of a row of it: an identifier and what comes with a person, or one number."""
+    """Words of a row of it: an identifier and what comes with a person; whether a group is shown, how many, sums; a number."""
+    if match.outcome == "sum":
+        return 2 + match.parameter("v")
     brought = WAYS[match.card].columns
     return match.id_words + (match.parameter(brought) if brought else 0) if match.outcome == "intersection" else 1
 

@@ -5,6 +5,7 @@ Whatever decides what is sent (sizes, protocol, words of a payload) is in the pl
 
 from collections.abc import Iterator
 from fractions import Fraction
+from math import prod
 
 from pets.check import budget, matched
 from pets.check.labels import Matrix
@@ -13,6 +14,7 @@ from pets.plan.lower import MAX_DUMMIES
 from pets.spec.banded import levels_of, reads
 from pets.spec.canonical import spec_digest
 from pets.spec.cards import load_cards
+from pets.spec.control import effective
 from pets.spec.ir import Dimension, Factor, Match, Open, Plan, Read
 from pets.spec.model import Dataset, Spec, quantity
 from pets.spec.pairing import Pairing, cast_of, id_words
@@ -24,9 +26,9 @@ def lower(spec: Spec, pairing: Pairing) -> Plan:
     """The plan of an intersection that its rules have let pass. Deterministic: every party gets the same digest."""
     name = way_of(spec)
     way, cards = WAYS[name], load_cards()
-    read_asks = _read(spec, pairing, pairing.asks, (), "persons_asked")
+    read_asks = _read(spec, pairing, pairing.asks, pairing.by, "persons_asked")
     read_of = _read(spec, pairing, pairing.other, pairing.columns, "persons_there")
-    handed = None if way.opens else cards[HANDED]
+    handed, control = None if way.opens else cards[HANDED], effective(spec)
     helper_epsilon, helper_delta, slots = matched.dummies(spec) if way.helper else (Fraction(0), Fraction(0), 0)
     if slots > MAX_DUMMIES:
         raise SpecError("spec.dummies", path="security.leakage", slots=2 * slots, most=2 * MAX_DUMMIES)
@@ -53,6 +55,10 @@ def lower(spec: Spec, pairing: Pairing) -> Plan:
         helper_epsilon=helper_epsilon,
         helper_delta=helper_delta,
         epsilon=budget.release_loss(spec).epsilon,
+        noised=matched.noised(spec, pairing),
+        min_count=0 if control is None else control.min_count,
+        round_to=1 if control is None else control.round_to,
+        empty=control is not None and control.zeros == "shown",
     )
     return Plan(
         spec=spec_digest(spec),
@@ -114,10 +120,12 @@ def _wiring(plan: Plan, spec: Spec, pairing: Pairing) -> Iterator[tuple[str, obj
     yield "other", match.party(way.other), tables[1].party
     helpers = [party for party in spec.computing if party not in (tables[0].party, tables[1].party)]
     yield "helper", [match.party(way.helper)] if way.helper else [], helpers
-    yield "sizes", [match.parameter(name) for name in way.sizes], [table.max_rows for table in tables]
+    sizes = [(match.parameter(name), table.max_rows) for name, table in zip(way.sizes, tables, strict=True) if name]
+    yield "sizes", [said for said, _ in sizes], [meant for _, meant in sizes]
     yield "parameters", set(dict(match.public)), set(cards[match.card].public)
     yield "to", [opened.to, opened.of], [spec.result_party, match.out]
     yield "both", match.both, tables[1].party in spec.release.to and asked.psi == "intersection"
+    yield from _of_sums(match, spec, plan)
     yield "columns", [f"{tables[1].name}.{name}" for name in match.columns], list(asked.columns or ())
     measures = [name for factor in plan.reads[1].factors for name in factor.values]
     yield "places", list(match.places), [tables[1].columns[name].places for name in measures]
@@ -143,12 +151,42 @@ def _wiring(plan: Plan, spec: Spec, pairing: Pairing) -> Iterator[tuple[str, obj
         yield "no helper", (match.helper_epsilon, match.helper_delta), (0, 0)
     privacy = spec.release.differential_privacy
     yield "epsilon", match.epsilon, quantity(privacy.epsilon) if privacy is not None else 0
-    if way.noise:
+    if way.noise and match.outcome != "sum":
         yield "noised", match.parameter("r"), int(privacy is not None)
     if "both" in dict(match.public):
         yield "told both", match.parameter("both"), int(match.both)
     for read, table in zip(plan.reads, tables, strict=True):
-        yield from _of_read(read, table, spec, pairing, match.columns if read is plan.reads[1] else ())
+        own = match.columns if read is plan.reads[1] else tuple(ref.column for ref in pairing.by)
+        yield from _of_read(read, table, spec, pairing, own)
+
+
+def _of_sums(match: Match, spec: Spec, plan: Plan) -> Iterator[tuple[str, object, object]]:
+    """What only sums have: groups, noise on each column, what is withheld."""
+    asked, control, (asks, of) = spec.computation, effective(spec), plan.reads
+    yield "groups", [str(each.column) for each in asks.dimensions], list(asked.by or ())
+    held = (0, 1, False) if control is None else (control.min_count, control.round_to, control.zeros == "shown")
+    yield "withheld", (match.min_count, match.round_to, match.empty), held
+    privacy = spec.release.differential_privacy
+    wanted = len(match.columns) if match.outcome == "sum" and privacy is not None else 0
+    yield "columns with noise", len(match.noised), wanted
+    if wanted:
+        yield "all of epsilon", sum(part for _, part in match.noised), match.epsilon
+    for (sensitivity, _), name in zip(match.noised, match.columns, strict=wanted != 0):
+        low, high = spec.dataset(of.dataset).columns[name].scaled_range
+        yield "covers a person", sensitivity >= max(abs(low), abs(high), high - low), True
+    if match.outcome != "sum":
+        return
+    most = spec.dataset(asks.dataset).max_rows
+    yield "greatest group", match.parameter("m_a"), min(asked.max_group or most, most)
+    yield "cells", match.parameter("g"), prod(len(each.levels) for each in asks.dimensions)
+    yield "summed", match.parameter("v"), len(match.columns)
+    persons = min(match.parameter("m_a"), match.parameter("n_b"))
+    greatest = [
+        persons * max(map(abs, spec.dataset(of.dataset).columns[name].scaled_range)) for name in match.columns
+    ]
+    primes = match.parameter("primes")
+    yield "primes for columns", bool(primes), bool(greatest)
+    yield "primes tell sums apart", max(greatest, default=0) < 2 ** (40 * primes - 1) or not greatest, True
 
 
 def _others(spec: Spec) -> list[str]:

@@ -648,6 +648,11 @@ class Derive:
 class Match:
     """A private set intersection: which persons of ``asks`` are in ``of``, too, or how many, by the card's protocol.
 
+    Or, of a sum: for each cell of the dimensions of ``asks`` how many, and the sums of ``columns`` over these, which are
+    measures then. ``noised``: by column the greatest change that one person makes, and its part of ``epsilon``.
+    ``min_count``: cells of fewer are withheld, if it is not 0, and other counts rounded to ``round_to``; a cell of
+    nobody is shown all the same if ``empty``.
+
     ``asks``, ``of``: the ``Read`` steps of the two sets. ``roles``: who plays which role of the card.
     ``columns``: of ``of``, those whose values come with each person in both: the measures of its factors, which have so
     many ``places`` after the point, and its dimensions, taken together.
@@ -661,7 +666,7 @@ class Match:
     out: str
     card: str
     card_version: str
-    outcome: Literal["intersection", "cardinality", "threshold"]
+    outcome: Literal["intersection", "cardinality", "threshold", "sum"]
     asks: str
     of: str
     roles: tuple[tuple[str, PartyId], ...]
@@ -678,6 +683,10 @@ class Match:
     helper_epsilon: Fraction = Fraction(0)
     helper_delta: Fraction = Fraction(0)
     epsilon: Fraction = Fraction(0)
+    noised: tuple[tuple[int, Fraction], ...] = ()
+    min_count: int = 0
+    round_to: int = 1
+    empty: bool = False
 
     def parameter(self, name: str) -> int:
         return dict(self.public)[name]

@@ -373,11 +373,11 @@ class Linkage(Model):
     expected_match_rate: Quantity | None = None
 
 
-PsiOutcome = Literal["intersection", "cardinality", "threshold"]
+PsiOutcome = Literal["intersection", "cardinality", "threshold", "sum"]
 
 
 class Computation(Model):
-    """What is computed: a query over tables, or which persons, or how many, two of them have in common.
+    """What is computed: a query over tables, or which persons, or how many, two have in common, or sums over these.
 
     A private set intersection (``psi``) is asked by the holder of ``asks`` of the holder of the other dataset.
     """
@@ -389,7 +389,12 @@ class Computation(Model):
     where: Annotated[str, Field(min_length=1, max_length=8_192)] | None = None
     """Which rows of either dataset take part: conditions as SQL writes them after WHERE, each on one of the two."""
     columns: tuple[Text, ...] | None = None
-    """Of an intersection: columns of the other dataset ("dataset.column") that come with each person in both."""
+    """Columns of the other dataset ("dataset.column"): of an intersection, what comes with each person in both; of a
+    sum, what is added up over these."""
+    by: tuple[Text, ...] | None = None
+    """Of a sum: grouping columns of ``asks``."""
+    max_group: Rows | None = None
+    """Of a sum: the greatest number of persons of ``asks`` in one group; ``max_rows`` if it is left out."""
     at_least: Rows | None = None
     """Of a threshold: whether so many persons are in both."""
     min_result: Rows | None = None
@@ -407,16 +412,20 @@ class Computation(Model):
         if self.psi is None:
             if self.sql is None:
                 raise ValueError("write sql, or psi")
-            own = (self.asks, self.where, self.columns, self.at_least, self.min_result)
+            own = (self.asks, self.where, self.columns, self.by, self.max_group, self.at_least, self.min_result)
             if any(each is not None for each in own):
-                raise ValueError("asks, where, columns, at_least and min_result belong to psi")
+                raise ValueError("asks, where, columns, by, max_group, at_least and min_result belong to psi")
             return self
         if self.sql is not None:
             raise ValueError("write sql or psi, not both")
         if self.asks is None:
             raise ValueError("psi needs asks: the dataset whose persons are looked for")
-        if self.columns is not None and (self.psi != "intersection" or not self.columns):
-            raise ValueError("columns come with an intersection; leave them out if there are none")
+        if self.columns is not None and (self.psi not in ("intersection", "sum") or not self.columns):
+            raise ValueError("columns are of an intersection or a sum; leave them out if there are none")
+        if self.psi != "sum" and (self.by is not None or self.max_group is not None):
+            raise ValueError("by and max_group are of a sum")
+        if self.by is not None and not self.by:
+            raise ValueError("by names no column; leave it out for one group")
         if (self.at_least is not None) != (self.psi == "threshold"):
             raise ValueError("a threshold, and nothing else, says at_least how many")
         return self
@@ -527,8 +536,8 @@ class Leakage(Model):
     def _says_enough(self) -> Self:
         if self.item == "row_count" and (not self.of or self.extent is None):
             raise ValueError('row_count needs "of" (datasets) and "as" ("declared maximum" or "exact")')
-        if self.item == "match_count" and self.noised is None:
-            raise ValueError('match_count needs "noised" with epsilon and delta')
+        if self.item == "match_count" and self.noised is None and self.extent != "exact":
+            raise ValueError('match_count needs "noised" with epsilon and delta, or as = "exact"')
         return self
 
 

@@ -15,7 +15,11 @@ from pets.spec.ways import NHS_WORDS, TEXT_WORDS, Way
 
 @dataclass(frozen=True, slots=True)
 class Pairing:
-    """An intersection, bound to its specification. ``columns``: of ``other``, what comes with each person in both."""
+    """An intersection, bound to its specification.
+
+    ``columns``: of ``other``, what comes with each person in both, or is added up over these. ``by``: of ``asks``, the
+    groups of a sum, of ``max_group`` persons at most.
+    """
 
     outcome: PsiOutcome
     asks: str
@@ -26,6 +30,8 @@ class Pairing:
     both: bool
     at_least: int
     min_result: int
+    by: tuple[ColumnRef, ...] = ()
+    max_group: int = 0
 
     @property
     def tables(self) -> tuple[str, str]:
@@ -67,10 +73,12 @@ def pairing_of(spec: Spec) -> Pairing:
         other=second.name,
         where_asks=where[0],
         where_other=where[1],
-        columns=tuple(_column(name, place, second) for place, name in enumerate(asked.columns or ())),
+        columns=tuple(_column(name, "columns", place, second) for place, name in enumerate(asked.columns or ())),
         both=second.party in spec.release.to and asked.psi == "intersection",
         at_least=asked.at_least or 0,
         min_result=asked.min_result or 0,
+        by=tuple(_column(name, "by", place, first) for place, name in enumerate(asked.by or ())),
+        max_group=min(asked.max_group or first.max_rows, first.max_rows),
     )
 
 
@@ -99,12 +107,12 @@ def id_words(spec: Spec, pairing: Pairing) -> int:
     return NHS_WORDS if table.columns[table.key].scheme == "nhs-number" else TEXT_WORDS
 
 
-def _column(name: str, place: int, table: Dataset) -> ColumnRef:
+def _column(name: str, field: str, place: int, table: Dataset) -> ColumnRef:
     dataset, _, column = name.partition(".")
     if dataset != table.name or column not in table.columns:
         known = ", ".join(f"{table.name}.{each}" for each in table.columns)
         problem = f"{name} is no column of {table.name}"
-        raise _field(f"computation.columns.{place}", problem, f"name columns of {table.name}: {known}")
+        raise _field(f"computation.{field}.{place}", problem, f"name columns of {table.name}: {known}")
     return ColumnRef(dataset, column)
 
 

@@ -18,7 +18,7 @@ TEXT_WORDS: Final = 8
 class Way:
     """What a protocol can do. ``asker``, ``other``, ``helper``: its roles; the last is empty without a helper.
 
-    ``outcomes``: what it gives. ``sizes``: its public numbers for the two declared sizes.
+    ``outcomes``: what it gives. ``sizes``: its public numbers for the two declared sizes; "" where it has another.
     ``opens``: it opens the outcome to the result party, who may be anybody but the helper; else the asker learns it.
     ``columns``: its public number of words of the other dataset that come along, "" if none can. ``both``: it can tell
     both sides. ``least``: it tells nothing below a least size, and needs one. ``noise``: it can add noise.
@@ -48,6 +48,7 @@ WAYS: Final[Mapping[str, Way]] = {
     "helper_psi_threshold": Way(
         ("threshold", "cardinality"), "a", "b", ("n_a", "n_b"), "helper", opens=True, least=True
     ),
+    "psi_sum": Way(("sum",), "a", "b", ("", "n_b"), noise=True),
 }
 """Protocols of intersections, by card; of those that give what is asked the first is taken where none is named."""
 
