@@ -3,7 +3,8 @@
 Rows of the outcome are in the order of the asker's identifiers: the words of an identifier, then what comes with it.
 """
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -17,7 +18,16 @@ from pets.kernels.prf import KeyFamily, Stream
 from pets.party import bfv, warm
 from pets.party.sources import Table
 from pets.plan.cost import handed_rows, handed_words, join_numbers
-from pets.protocols import dh_psi, helper_psi, helper_psi_cardinality, helper_psi_threshold, psi_sum, vole_psi
+from pets.protocols import (
+    dh_psi,
+    helper_psi,
+    helper_psi_cardinality,
+    helper_psi_threshold,
+    kkrt_psi,
+    matched,
+    psi_sum,
+    vole_psi,
+)
 from pets.protocols.base import Binding, Role, Send, receive
 from pets.secret import Secret
 from pets.spec.ir import Match, Plan, Read
@@ -83,6 +93,8 @@ def prepare(match: Match) -> None:
     """Make the kernels of a protocol ready: on a new machine that takes longer than a run may wait."""
     if match.card in (dh_psi.PROTOCOL, psi_sum.PROTOCOL):
         warm.prepare_group()
+    elif match.card == kkrt_psi.PROTOCOL:
+        warm.prepare_bins()
     elif not WAYS[match.card].helper:
         warm.prepare_vectors()
 
@@ -144,8 +156,8 @@ def play(plan: Plan, match: Match, part: Part) -> Role[U64 | None]:
     found: Found | psi_sum.Grouped | int | None = None
     if match.card == dh_psi.PROTOCOL:
         found = yield from _play_dh(plan, match, part)
-    elif match.card == vole_psi.PROTOCOL:
-        found = yield from _play_vole(plan, match, part)
+    elif match.card in _ALONE:
+        found = yield from _play_alone(plan, match, part)
     elif match.card == helper_psi.PROTOCOL:
         found = yield from _play_helped(plan, match, part)
     elif match.card == psi_sum.PROTOCOL:
@@ -223,6 +235,7 @@ def opened(plan: Plan, match: Match, parts: Sequence[U64]) -> U64:
 _ENTROPY: Final[Mapping[str, int]] = {
     dh_psi.PROTOCOL: dh_psi.ENTROPY_BYTES,
     vole_psi.PROTOCOL: vole_psi.ENTROPY_BYTES,
+    kkrt_psi.PROTOCOL: kkrt_psi.ENTROPY_BYTES,
     psi_sum.PROTOCOL: psi_sum.ENTROPY_BYTES,
 }
 
@@ -236,14 +249,29 @@ def _play_dh(plan: Plan, match: Match, part: Part) -> Role[int | None]:
     return None
 
 
-def _play_vole(plan: Plan, match: Match, part: Part) -> Role[Found | None]:
-    names = join_numbers(plan)
-    sizes = {name: names[name] for name in ("n_r", "n_s", "n_list_r", "n_list_s", "t", "p", "both")}
-    shape, own = vole_psi.Shape(**sizes, fixed_ids=match.fixed_ids), part.persons
+class _Alone(NamedTuple):
+    """A protocol of two holders by itself: its shape and roles."""
+
+    shape: Callable[..., Any]
+    receiver: Callable[..., Role[matched.Found]]
+    sender: Callable[..., Role[npt.NDArray[np.int64] | None]]
+
+
+_ALONE: Final[Mapping[str, _Alone]] = {
+    vole_psi.PROTOCOL: _Alone(vole_psi.Shape, vole_psi.receiver, vole_psi.sender),
+    kkrt_psi.PROTOCOL: _Alone(kkrt_psi.Shape, kkrt_psi.receiver, kkrt_psi.sender),
+}
+
+
+def _play_alone(plan: Plan, match: Match, part: Part) -> Role[Found | None]:
+    """An intersection without a helper: the receiver asks."""
+    names, own, protocol = join_numbers(plan), part.persons, _ALONE[match.card]
+    wanted = inspect.signature(protocol.shape).parameters.keys() - {"fixed_ids"}
+    shape = protocol.shape(**{name: names[name] for name in wanted}, fixed_ids=match.fixed_ids)
     if part.role == "receiver":
-        found = yield from vole_psi.receiver(shape, own.ids, part.tied, part.entropy)
+        found = yield from protocol.receiver(shape, own.ids, part.tied, part.entropy)
         return Found(found.places, list(found.values))
-    places = yield from vole_psi.sender(shape, own.ids, part.tied, part.entropy, own.columns)
+    places = yield from protocol.sender(shape, own.ids, part.tied, part.entropy, own.columns)
     return None if places is None else Found(places)
 
 

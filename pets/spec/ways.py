@@ -42,6 +42,7 @@ class Way:
 
 WAYS: Final[Mapping[str, Way]] = {
     "vole_psi": Way(("intersection",), "receiver", "sender", ("n_r", "n_s"), columns="p", both=True),
+    "kkrt_psi": Way(("intersection",), "receiver", "sender", ("n_r", "n_s"), columns="p", both=True),
     "dh_psi_cardinality": Way(("cardinality",), "a", "b", ("n_a", "n_b")),
     "helper_psi": Way(("intersection",), "a", "b", ("n_a", "n_b"), "helper", columns="p_b", both=True),
     "helper_psi_cardinality": Way(("cardinality",), "a", "b", ("n_a", "n_b"), "helper", opens=True, noise=True),
