@@ -155,6 +155,9 @@ def draft_psi(
     asks: str | None = None,
     where: str | None = None,
     columns: Sequence[str] = (),
+    by: Sequence[str] = (),
+    max_group: int | None = None,
+    control: Mapping[str, Any] | None = None,
     at_least: int | None = None,
     min_result: int | None = None,
     both: bool = False,
@@ -169,13 +172,15 @@ def draft_psi(
 ) -> Draft:
     """Write a specification of a private set intersection of two tables.
 
-    ``psi``:        "intersection" (which persons are in both), "cardinality" (how many), "threshold" (whether so many).
+    ``psi``:        "intersection" (which persons are in both), "cardinality" (how many), "threshold" (whether so many),
+                    "sum" (of columns of the other table over them, by group).
     ``asks``:       the table whose holder asks and gets the outcome; the first one if it is left out.
     ``where``:      conditions as SQL writes them after WHERE, each on columns of one of the tables.
-    ``columns``:    of an intersection, what comes with each person: names of columns of the other table.
+    ``columns``:    columns of the other table: of an intersection what comes with each person, of a sum what is added.
+    ``by``, ``max_group``: of a sum, grouping columns of the asker's table, and the most persons of a group.
+    ``control``:    of a sum, disclosure control: {"min_count": 10}. ``epsilon``: of a sum or a number, noise instead.
     ``both``:       of an intersection, the other holder learns which of its persons are in both, too.
     ``at_least``, ``min_result``: of a threshold, so many; nothing but that is told of fewer.
-    ``epsilon``:    of a number with noise, by a protocol with a helper; exact if it is left out.
     ``helper_epsilon``, ``helper_delta``: of the helper's noisy count of matches.
     A party without tables becomes the helper of a protocol that has one.
     """
@@ -187,11 +192,12 @@ def draft_psi(
         raise ConfigError("config.local", problem=f"an intersection is of two tables of two parties; here are {told}")
     keys = _keys(used, frames, on)
     helpers = [party for party in parties if party not in {table.party for table in used}][:1]
-    named = {used[1].name: " ".join(columns), used[0].name: ""}
+    named = {used[1].name: " ".join(columns), used[0].name: " ".join(by)}
     declared = []
     for table in used:
         names = f"{where or ''} {named[table.name]}"
-        own = _dataset(table, frames[table.name], keys[table.name], "", names, None, {}, False)
+        grouped = f"SELECT 1 FROM x GROUP BY {', '.join(by)}" if by and table is used[0] else ""
+        own = _dataset(table, frames[table.name], keys[table.name], grouped, names, None, {}, False)
         declared.append({**own, "truncate": False})
     today = dt.datetime.now(dt.UTC).date()
     asked = {
@@ -199,11 +205,15 @@ def draft_psi(
         "asks": first,
         "where": where,
         "columns": tuple(f"{used[1].name}.{name}" for name in columns) or None,
+        "by": tuple(f"{first}.{name}" for name in by) or None,
+        "max_group": max_group,
         "at_least": at_least,
         "min_result": min_result,
     }
     to = [used[0].party, *([used[1].party] if both else [])]
-    with_helper = bool(helpers) and (protocol is None or bool(WAYS[protocol].helper if protocol in WAYS else ""))
+    with_helper = (
+        bool(helpers) and psi != "sum" and (protocol is None or bool(WAYS[protocol].helper if protocol in WAYS else ""))
+    )
     spec = spec_of(
         {
             "pets": 1,
@@ -222,13 +232,17 @@ def draft_psi(
             "legal": {table.party: _legal() for table in used},
             "linkage": {"on": keys, "normalise": ["nfc"], "version": "1"},
             "computation": {name: value for name, value in asked.items() if value is not None},
-            "release": {"to": to, **({} if epsilon is None else _protected(epsilon, None, None))},
+            "release": {
+                "to": to,
+                **({} if epsilon is None and control is None else _protected(epsilon or "1", None, control)),
+            },
             "security": {
                 "adversary": adversary,
                 "corrupt": 1,
                 **({"protocol": protocol} if protocol is not None else {}),
                 "leakage": [
                     *(_match_count(party, helper_epsilon, helper_delta) for party in helpers if with_helper),
+                    *([{"learner": used[0].party, "item": "match_count", "as": "exact"}] if psi == "sum" else ()),
                     {
                         "learner": "everyone",
                         "item": "row_count",

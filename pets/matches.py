@@ -118,8 +118,8 @@ def note(plan: Plan, match: Match) -> str:
         return f"Exact numbers, no noise. Withheld: groups of fewer than {match.min_count} persons in both."
     if match.outcome == "sum":
         return (
-            f"Sums carry noise (epsilon {match.epsilon} a run), which hides the values of a person; numbers of persons are "
-            "exact. Columns _low and _high: 95% range of that noise alone. Means are of sums with noise."
+            f"Sums carry noise (epsilon {match.epsilon} a run), which hides the values of a person; numbers of persons "
+            "are exact. Columns _low and _high: 95% range of that noise alone. Means are of sums with noise."
         )
     if match.outcome == "threshold":
         return f"Whether at least {match.at_least:,} persons of {asks} are in {other}, too. How many is not told."
@@ -158,11 +158,9 @@ def _plot_sums(plan: Plan, match: Match, frame: "pd.DataFrame", title: str, path
             if name + end not in drawn:
                 drawn[name + end] = drawn[name]
     drawn = drawn.astype({n: "float64" for n in drawn.columns if n.startswith(("sum_", "persons"))})
-    withheld = frame[[]].assign(**{name: gone[PERSONS] for name in names})
+    withheld = frame[[]].assign(**dict.fromkeys(names, gone[PERSONS]))
     of = [each.column.column for each in plan.reads[0].dimensions]
-    figure = chart(
-        drawn, title=title, note=note(plan, match), grouping=of, statistics=names, withheld=withheld
-    )
+    figure = chart(drawn, title=title, note=note(plan, match), grouping=of, statistics=names, withheld=withheld)
     if path is not None:
         figure.savefig(path)
     return figure

@@ -242,8 +242,11 @@ def _uses_of_pairing(pairing: Pairing, spec: Spec) -> dict[ColumnRef, dict[Use, 
         where = pairing.where(dataset)
         for name in columns_of(where) if where is not None else ():
             uses.setdefault(ColumnRef(dataset, name), {})[Use.FILTER] = f"where <- {dataset}.{name}"
+    for ref in pairing.by:
+        uses.setdefault(ref, {})[Use.GROUP] = f"by <- {ref}"
+    told = Use.SUM if pairing.outcome == "sum" else Use.REVEAL
     for ref in pairing.columns:
-        uses.setdefault(ref, {})[Use.REVEAL] = f"columns <- {ref}"
+        uses.setdefault(ref, {})[told] = f"columns <- {ref}"
     return uses
 
 

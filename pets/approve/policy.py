@@ -327,7 +327,7 @@ def _noise(policy: Policy, spec: Spec, query: Query | Pairing) -> Iterator[Findi
     """Limits on epsilon mean nothing for a release without noise: it has to keep the floors of disclosure control."""
     floor, control = policy.limits.least, effective(spec)
     if isinstance(query, Pairing):
-        yield from _few(policy, query)
+        yield from _few(policy, query, control)
         return
     if spec.release.differential_privacy is not None:
         return
@@ -345,18 +345,21 @@ def _noise(policy: Policy, spec: Spec, query: Query | Pairing) -> Iterator[Findi
     yield from below(asked, control, party=policy.party)
 
 
-def _few(policy: Policy, pairing: Pairing) -> Iterator[Finding]:
+def _few(policy: Policy, pairing: Pairing, control: Control | None) -> Iterator[Finding]:
     """A number of persons may be few, unless nothing is opened then; a policy's floor holds for a protected number.
 
     Persons and exact numbers are for column rules, which allow them by name ("reveal", "exact count") or not at all.
     """
     least, floor = max(pairing.min_result, pairing.at_least), policy.limits.least
+    if pairing.outcome == "sum" and control is not None:
+        least = control.min_count
     if pairing.outcome == "intersection" or least <= 1:
         return
     if floor is None or least < floor:
         only = "no number without noise" if floor is None else f"numbers without noise from {floor} people on only"
         hint = f"raise it to {floor}" if floor is not None else f"ask {policy.party} for a floor in its policy"
-        path = "computation.at_least" if pairing.outcome == "threshold" else "computation.min_result"
+        paths = {"threshold": "computation.at_least", "sum": "release.disclosure_control.min_count"}
+        path = paths.get(pairing.outcome, "computation.min_result")
         yield _error("min-count", path, f"{policy.party} releases {only}, and {least} are enough here", hint)
 
 
@@ -369,7 +372,8 @@ def _min_persons(policy: Policy, spec: Spec, query: Query | Pairing) -> Iterator
             continue
         least = constraint.min_persons
         if isinstance(query, Pairing):
-            if query.outcome == "intersection" or max(query.min_result, query.at_least) < least:
+            held = control.min_count if control is not None and query.outcome == "sum" else 0
+            if query.outcome == "intersection" or max(query.min_result, query.at_least, held) < least:
                 message = f"{policy.party} releases groups of {name} with at least {least} people only"
                 yield _error("min-persons", "computation.psi", message, f"ask for a table with min_count = {least}")
             continue

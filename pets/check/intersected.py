@@ -43,6 +43,12 @@ _UNPROTECTED: Final = (
 )
 
 
+_THAT: Final = {
+    "intersection": "that list",
+    "cardinality": "that number",
+    "threshold": "that answer",
+    "sum": "that table",
+}
 _HANDED: Final = "R1"
 _SHARES: Final = "masked shares of what the three compute together: random numbers to the receiver"
 
@@ -75,6 +81,10 @@ def computed(review: Checked) -> str:
             noised = review.spec.release.differential_privacy is not None
             number = "one number with noise" if noised else "one exact number"
             return f"How many persons of {asks} are in {other}, too: {number}.{least}{rows}"
+        case "sum":
+            what = f"the sums of {listed(map(str, pairing.columns))}" if pairing.columns else "nothing else"
+            groups = f" for every {listed(ref.column for ref in pairing.by)}" if pairing.by else ""
+            return f"Of persons of {asks} who are in {other}, too,{groups}: how many there are, and {what}.{rows}"
         case _:
             return f"Whether at least {pairing.at_least:,} persons of {asks} are in {other}, too: yes or no.{rows}"
 
@@ -99,6 +109,12 @@ def minute(review: Checked) -> Iterator[tuple[str, str]]:
 def price(review: Checked) -> str:
     """What it costs in privacy: there is no noise that would bound it."""
     loss = budget.total((budget.release_loss(review.spec), budget.helper_loss(review.spec)))
+    if review.spec.release.differential_privacy is not None and review.spec.computation.psi == "sum":
+        return (
+            "The noise hides the values of a person: it changes the odds of any guess about them by a factor of "
+            f"{odds(loss.epsilon)} at most (epsilon {budget.exact(loss.epsilon)}). It does not hide who is in both: how "
+            "many persons of a group are is told exactly."
+        )
     if review.spec.release.differential_privacy is not None:
         return (
             f"One run can change the odds of any guess about one person by a factor of {odds(loss.epsilon)} at most "
@@ -109,6 +125,8 @@ def price(review: Checked) -> str:
 
 
 def _exact(review: Checked) -> str:
+    if review.spec.computation.psi == "sum":
+        return "The table has no noise: small groups are withheld instead."
     if review.spec.computation.psi == "intersection":
         return "It is exact and about single persons: each of them is known to the recipient as being in both."
     return "It is exact, with no noise: who knows all but one of the persons may learn whether that one is in both."
@@ -116,8 +134,10 @@ def _exact(review: Checked) -> str:
 
 def _gets(review: Checked) -> str:
     spec, (pairing, asks, other) = review.spec, sets_of(review)
-    what = {"intersection": "that list", "cardinality": "that number", "threshold": "that answer"}[pairing.outcome]
-    out = [f"{full_name(spec, spec.result_party)}: {what}."]
+    what = _THAT[pairing.outcome]
+    out = [f"{full_name(spec, spec.result_party)}: {what}{_how(review)}."]
+    if pairing.outcome == "sum":
+        out.append("Its server learns how many persons of each group are in both, exactly, also of small groups.")
     if pairing.both:
         out.append(f"{full_name(spec, other)}: which of its own persons are on it.")
     if pairing.outcome == "intersection" and not pairing.both:
@@ -127,6 +147,16 @@ def _gets(review: Checked) -> str:
         out.append(f"{listed(sorted(told))} learns no number." if told else "")
     out.append("All know the declared sizes.")
     return " ".join(filter(None, out))
+
+
+def _how(review: Checked) -> str:
+    """What protects sums, in a few words."""
+    match = None if review.plan is None else review.plan.match
+    if match is None or match.outcome != "sum":
+        return ""
+    if match.min_count:
+        return f", without groups of fewer than {match.min_count} persons"
+    return ", with noise in every sum"
 
 
 def _helper(review: Checked) -> PartyId | None:
@@ -187,11 +217,15 @@ def told(review: Checked, column: Coalition) -> tuple[str, ...]:
     counted = next((mark for (kind, _), mark in rows.items() if kind == "count"), Mark.NEVER)
     if counted is Mark.SIZE and not any(kind == "membership" and m is Mark.VISIBLE for (kind, _), m in rows.items()):
         out.append("Learns how many persons are in both datasets, exactly, and not which.")
-    elif counted is Mark.NOISED:
+    sums = [v for (kind, v), mark in rows.items() if kind.endswith(" sum") and mark.rank > Mark.HELD.rank]
+    if sums:
+        how = "with noise" if ("noised sum", sums[0]) in rows else "of groups of enough persons"
+        out.append(f"Gets {listed(sums)}, {how}.")
+    if counted is Mark.NOISED:
         out.append("Learns how many persons are in both datasets, with noise, and not which.")
-    elif any(kind == "released" and mark is Mark.SIZE for (kind, _), mark in rows.items()):
+    elif not sums and any(kind == "released" and mark is Mark.SIZE for (kind, _), mark in rows.items()):
         out.append("Learns whether enough persons are in both datasets; neither who nor how many.")
-    elif counted is Mark.NEVER or counted is Mark.HELD:
+    elif counted in (Mark.NEVER, Mark.HELD):
         out.append("Learns neither who is in both datasets nor how many are.")
     out.append("Knows the declared greatest number of persons of each dataset. Never the true number of another's.")
     codes = [v for (kind, v), mark in rows.items() if kind == "tags" and mark is Mark.HELD]
@@ -392,7 +426,7 @@ def _picture(review: Checked, match: Match, way: Way) -> Picture:
     spec, forecast = review.spec, review.forecast
     assert forecast is not None
     places = {way.asker: "a", way.other: "b", way.helper: "helper"}
-    gets = {"intersection": "gets the list", "cardinality": "gets the number", "threshold": "gets the answer"}
+    gets = {outcome: what.replace("that", "gets the") for outcome, what in _THAT.items()}
     boxes = []
     for role, party in match.roles:
         what = "brings no records" if role == way.helper else "keeps its records"
@@ -417,6 +451,7 @@ def outputs(review: Checked) -> Section:
     """What is released, and what that means."""
     spec, (pairing, _, _) = review.spec, sets_of(review)
     asked = spec.computation.model_dump(exclude_none=True)
+    match = None if review.plan is None else review.plan.match
     text = "\n".join(f"{name} = {_toml(value)}" for name, value in asked.items())
     blocks: list[Block] = [Code("The computation, as signed", text), Text(computed(review))]
     if pairing.outcome == "intersection":
@@ -431,6 +466,26 @@ def outputs(review: Checked) -> Section:
             "It is personal data: purpose, legal ground and notices above have to cover it.",
             "There is no noise and no minimum: a list of one person is a list of that person.",
         ]
+        blocks.append(Points("What the recipient gets", tuple(points), "warn"))
+    elif pairing.outcome == "sum":
+        points = [
+            "How many persons of each group are in both: exact"
+            + (", where there are enough." if match is not None and match.min_count else ", however few."),
+            "The recipient's own server knows these numbers of all groups, also of those that are withheld.",
+        ]
+        if match is not None and match.noised:
+            noise = [
+                (
+                    f"sum({pairing.other}.{name})",
+                    budget.exact(epsilon),
+                    about(Fraction(sensitivity)),
+                    f"± {about(HELPER_TAIL * sensitivity / epsilon)}",
+                )
+                for name, (sensitivity, epsilon) in zip(match.columns, match.noised, strict=True)
+            ]
+            head = ("Sum", "Share of epsilon", "One person moves it by at most", "Noise")
+            told = "Noise of the other holder, in units of the last place; 95 of 100 sums lie within the last column."
+            blocks.append(Grid(told, head, tuple(noise), numbers=frozenset({1, 2, 3})))
         blocks.append(Points("What the recipient gets", tuple(points), "warn"))
     elif not pairing.min_result and pairing.outcome == "cardinality" and spec.release.differential_privacy is None:
         blocks.append(
@@ -460,7 +515,9 @@ def use(review: Checked, dataset: str, name: str) -> str:
         return "nothing"
     uses = ["find the same person"] if name == review.spec.dataset(dataset).key else []
     if any((ref.dataset, ref.column) == (dataset, name) for ref in pairing.columns):
-        uses.append("come with each person in both")
+        uses.append("add up" if pairing.outcome == "sum" else "come with each person in both")
+    if any((ref.dataset, ref.column) == (dataset, name) for ref in pairing.by):
+        uses.append("form groups")
     where = pairing.where(dataset)
     if where is not None and name in columns_of(where):
         uses.append("choose rows, at its holder")

@@ -329,7 +329,7 @@ def record_level(asked: Paired) -> Found:
 
 @rule("psi.sum")
 def sums(asked: Paired) -> Found:
-    """What is added up is a number of every person; groups are the asker's; sums leave with noise, or of enough persons."""
+    """What is added up is a number of every person; groups are the asker's; sums have noise, or are of enough persons."""
     if asked.pairing.outcome != "sum":
         return
     asks, other = asked.tables
@@ -372,8 +372,8 @@ def sums(asked: Paired) -> Found:
         if listed > MAX_PERSONS or drowned > MAX_DROWNED:
             yield (
                 "computation.max_group",
-                f"{numbers['g']:,} groups of {numbers['m_a']:,} persons, and {numbers['v']} columns, are more than a run "
-                "can take",
+                f"{numbers['g']:,} groups of {numbers['m_a']:,} persons, with {numbers['v']} columns, are more than a "
+                "run can take",
                 "declare the greatest number of persons in one group with max_group, or ask for fewer groups",
             )
 

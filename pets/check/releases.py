@@ -146,10 +146,13 @@ def release_of_pairing(spec: Spec, pairing: Pairing) -> Release:
         )
     except Undecided:
         rows = None
+    there = _text(space, rows)
+    exact = pairing.columns if pairing.outcome == "sum" and spec.release.differential_privacy is None else ()
+    values = [Part(family=f"{VALUE}{ref}", population=there, prepared=_digest([_range(tables, ref)])) for ref in exact]
     return Release(
         records=_records(spec, tables),
-        dimensions=(),
-        parts=(Part(family=COUNTED, population=_text(space, rows), prepared=""),),
+        dimensions=tuple((str(r), _digest(sorted(levels_of(spec, r)[:-1]))) for r in sorted(pairing.by, key=str)),
+        parts=(Part(family=COUNTED, population=there, prepared=""), *sorted(values, key=lambda part: part.family)),
         exact=True,
         min_count=max(1, pairing.min_result),
         round_to=1,

@@ -105,7 +105,7 @@ def entropy_bytes(match: Match) -> int:
 
 
 def noise_of(match: Match, own: Stream) -> U64 | None:
-    """This party's part of the noise: of a number one word; of sums (v, g), in full; None where the outcome is exact."""
+    """This party's part of the noise: of a number one word; of sums (v, g), in full; None for an exact outcome."""
     if match.outcome == "sum":
         return _noise_of_sums(match, own)
     return noise.half_noise(match.epsilon, 1, own).view(np.uint64) if match.epsilon else None

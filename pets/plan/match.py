@@ -181,9 +181,7 @@ def _of_sums(match: Match, spec: Spec, plan: Plan) -> Iterator[tuple[str, object
     yield "cells", match.parameter("g"), prod(len(each.levels) for each in asks.dimensions)
     yield "summed", match.parameter("v"), len(match.columns)
     persons = min(match.parameter("m_a"), match.parameter("n_b"))
-    greatest = [
-        persons * max(map(abs, spec.dataset(of.dataset).columns[name].scaled_range)) for name in match.columns
-    ]
+    greatest = [persons * max(map(abs, spec.dataset(of.dataset).columns[name].scaled_range)) for name in match.columns]
     primes = match.parameter("primes")
     yield "primes for columns", bool(primes), bool(greatest)
     yield "primes tell sums apart", max(greatest, default=0) < 2 ** (40 * primes - 1) or not greatest, True
