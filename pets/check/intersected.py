@@ -112,8 +112,8 @@ def price(review: Checked) -> str:
     if review.spec.release.differential_privacy is not None and review.spec.computation.psi == "sum":
         return (
             "The noise hides the values of a person: it changes the odds of any guess about them by a factor of "
-            f"{odds(loss.epsilon)} at most (epsilon {budget.exact(loss.epsilon)}). It does not hide who is in both: how "
-            "many persons of a group are is told exactly."
+            f"{odds(loss.epsilon)} at most (epsilon {budget.exact(loss.epsilon)}). It does not hide who is in both: "
+            "how many persons of a group are is told exactly."
         )
     if review.spec.release.differential_privacy is not None:
         return (

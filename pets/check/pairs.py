@@ -329,7 +329,7 @@ def record_level(asked: Paired) -> Found:
 
 @rule("psi.sum")
 def sums(asked: Paired) -> Found:
-    """What is added up is a number of every person; groups are the asker's; sums have noise, or are of enough persons."""
+    """What is added up is a number of every person; groups are the asker's; sums have noise, or enough persons."""
     if asked.pairing.outcome != "sum":
         return
     asks, other = asked.tables

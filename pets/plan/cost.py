@@ -161,7 +161,7 @@ def handed_rows(match: Match) -> int:
 
 
 def handed_words(match: Match) -> int:
-    """Words of a row of it: an identifier and what comes with a person; whether a group is shown, how many, sums; a number."""
+    """Words of a row: an identifier and what comes with a person; of a group two and its sums; or one number."""
     if match.outcome == "sum":
         return 2 + match.parameter("v")
     brought = WAYS[match.card].columns
