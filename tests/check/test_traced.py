@@ -533,3 +533,128 @@ def test_nothing_but_what_is_declared_may_be_known() -> None:
 def test_where_persons_lie_is_no_row_of_the_matrix() -> None:
     rows = {Item(row.kind, row.value) for row in judged(helped(VOLE)).matrix.rows}
     assert not any(item.kind == "places" for item in rows)
+
+
+# -- with a helper ----------------------------------------------------------------------------------------------------
+
+COUNTED = """[[security.leakage]]
+learner = "helper"
+item = "match_count"
+noised = { epsilon = "0.5", delta = "2^-40" }
+"""
+NOISE = """[release.differential_privacy]
+epsilon = "1"
+neighbours = "one person's rows added or removed"
+"""
+PSI, COUNT, ENOUGH = "helper_psi", "helper_psi_cardinality", "helper_psi_threshold"
+
+
+@cache
+def with_helper(card: str, asked: str, to: tuple[str, ...], noise: bool = False) -> tuple[Spec, Plan]:
+    """The demonstration's two datasets in an intersection with a helper, whose noised count is declared."""
+    text = TEXT.replace('roles = ["input", "computing"]', 'roles = ["input", "computing", "result"]')
+    text = text.replace("max_rows_per_person = 4", "max_rows_per_person = 1").replace("helper_join_a", card)
+    head, rest = text.split("[computation]")
+    rest = rest[rest.index("[release]") :].replace('["statistics"]', str(list(to)))
+    privacy, security = rest.index("[release.differential_privacy]"), rest.index("[security]")
+    rest = rest[:privacy] + (NOISE if noise else "") + rest[security:]
+    first, second = (rest.index(f'[[security.leakage]]\nlearner = "{who}"') for who in ("helper", "everyone"))
+    spec = parse_toml(f'{head}[computation]\nasks = "attendances"\n{asked}\n{rest[:first]}{COUNTED}{rest[second:]}')
+    return spec, lower(spec, pairing_of(spec))
+
+
+WAYS = [
+    (PSI, 'psi = "intersection"\n' + WHERE + VALUES, ("board",), False),
+    (PSI, 'psi = "intersection"\n' + WHERE, ("board", "council"), False),
+    (COUNT, 'psi = "cardinality"\n' + WHERE, ("statistics",), False),
+    (COUNT, 'psi = "cardinality"\n' + WHERE, ("council",), True),
+    (COUNT, 'psi = "cardinality"\n' + WHERE, ("statistics",), True),
+    (ENOUGH, 'psi = "threshold"\nat_least = 10\n' + WHERE, ("statistics",), False),
+    (ENOUGH, 'psi = "threshold"\nat_least = 10\n' + WHERE, ("board",), False),
+    (ENOUGH, 'psi = "cardinality"\nmin_result = 10\n' + WHERE, ("statistics",), False),
+]
+
+
+@pytest.mark.parametrize(("card", "asked", "to", "noise"), WAYS)
+def test_both_checkers_come_to_one_matrix_with_a_helper(
+    card: str, asked: str, to: tuple[str, ...], noise: bool
+) -> None:
+    spec, plan = with_helper(card, asked, to, noise)
+    first, second = pairs.judge(spec, pairing_of(spec), load_cards()), traced.judge(plan, spec, load_cards())
+    assert first.matrix.differences(second.matrix) == ()
+    assert first.accepted and second.accepted
+
+
+def test_what_a_helper_and_others_learn() -> None:
+    """The number of matches: with noise for the helper, as it is for who gets it, in shares for others."""
+    expected = {
+        (PSI, "helper"): "N",
+        (PSI, "board"): "S",
+        (PSI, "council"): "-",
+        (PSI, "council+helper"): "S",
+        (COUNT, "helper"): "N",
+        (COUNT, "statistics"): "S",
+        (COUNT, "board"): "H",
+        (ENOUGH, "helper"): "N",
+        (ENOUGH, "statistics"): "H",
+    }
+    found = {}
+    for (card, who), _ in expected.items():
+        spec, plan = with_helper(*next(way[:3] for way in WAYS if way[0] == card))
+        found[card, who] = traced.judge(plan, spec, load_cards()).matrix.mark("number of matched rows", who).value
+    assert found == expected
+
+
+HELPED = {
+    "the helper has the key of tags": (PSI, held("tag", "helper"), HELPER),
+    "the helper has the key of dummies": (PSI, held("s_ab", "helper"), HELPER),
+    "the helper has the key of pads": (PSI, held("pad", "helper"), HELPER),
+    "tags of b's rows": (PSI, rewritten("H1b", "sort(tags", "(tags"), HELPER),
+    "no dummies": (PSI, rewritten("H1b", "dummies(s_ab), ", ""), HELPER),
+    "values without pads": (PSI, says("H1v", "values(b, brought)"), HELPER),
+    "values before they are matched": (PSI, sends("H3", "b", "a", "H1v"), BOARD),
+    "values for b": (PSI, sends("H4", "helper", "b", "gather(H1v, match)"), COUNCIL),
+    "b is told": (PSI, sends("H5", "helper", "b", "flags(s_bc, b, match)"), COUNCIL),
+    "a is told again": (PSI, sends("H6", "helper", "a", "flags(s_ac, a, match)"), set()),
+    "a pad twice": (PSI, sends("H7", "a", "helper", "values(b, brought) - pads(pad, a, brought)"), None),
+    "no noise of a": (COUNT, rewritten("Na", " + noise(a, summed)", ""), {"council+statistics"}),
+    "no noise of b": (COUNT, rewritten("Nb", "noise(b, summed) + ", ""), {"board+statistics"}),
+    "no noise of a and b": (
+        COUNT,
+        lambda card: rewritten("Na", " + noise(a, summed)", "")(rewritten("Nb", "noise(b, summed) + ", "")(card)),
+        {"statistics", "board+statistics", "council+statistics"},
+    ),
+    "no zeros between b and the helper": (
+        COUNT,
+        lambda card: rewritten("Nb", " + zero(s_bc, summed)", "")(rewritten("Nc", " - zero(s_bc, summed)", "")(card)),
+        {"board+statistics"},
+    ),
+    "a gets the helper's share": (COUNT, sends("N4", "helper", "a", "Nc"), set()),
+    "a gets the helper's share and its zero": (
+        COUNT,
+        lambda card: held("s_bc", "a")(sends("N4", "helper", "a", "Nc")(card)),
+        BOARD,
+    ),
+    "a mask twice": (COUNT, rewritten("Nc", "- zero(s_bc, summed)", "- zero(s_bc, summed) - zero(s_bc, summed)"), None),
+    "a has all keys of parts": (ENOUGH, held("s_bc", "a"), BOARD),
+    "a gets b's part": (ENOUGH, sends("R4", "b", "a", "Rb"), set()),
+    "the helper gets b's part": (ENOUGH, sends("R5", "b", "helper", "Rb"), set()),
+}
+"""Edits of cards with a helper: who learns what is not declared; None where the card is refused outright."""
+
+
+@pytest.mark.parametrize("name", HELPED)
+def test_each_planted_leak_with_a_helper_is_found(name: str) -> None:
+    card, edit, who = HELPED[name]
+    noise = card == COUNT
+    spec, plan = with_helper(
+        *next(way for way in WAYS if way[0] == card and way[3] == noise and "council" not in way[2])
+    )
+    if who is None:
+        with pytest.raises(InternalError):
+            traced.judge(plan, spec, cards_with(edit(load_cards()[card])))
+        return
+    found = {
+        each.path.split(" <- ")[1] for each in traced.judge(plan, spec, cards_with(edit(load_cards()[card]))).errors
+    }
+    assert {each for each in found if "+" not in each} | (found & who) == who
