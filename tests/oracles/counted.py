@@ -138,6 +138,8 @@ KEYED = (
     "times",
     "tags",
     "read",
+    "coded",
+    "evaluated",
     "vector",
     "perm",
     "offers",
@@ -207,7 +209,7 @@ class Run:
                 values = self._list(inner)
                 order = self.orders.get((key, label), range(len(values.entries)))
                 return replace(values, entries=tuple(values.entries[place] for place in order))
-            case Call("sort", (inner,)) | Call("sealed", (inner, _)):
+            case Call("sort" | "abreast" | "apart", (inner,)) | Call("sealed", (inner, _)):
                 return replace(self._list(inner), shuffled=True)
             case Call("told", (str(of), *lists)):
                 return replace(self._list(of), told=frozenset(self._entries(lists)), of=of)
@@ -220,9 +222,9 @@ class Run:
                 return Values("points", (), self._entries(lists), whole=True)
             case Call("tags", (str(key), *lists)):
                 return Values("tags", (key,), self._entries(lists))
-            case Call("read", (str(key), _, table, *lists)):
+            case Call("read" | "evaluated", (str(key), _, table, *lists)):
                 return Values(self._table(table), (key,), self._entries(lists))
-            case Call("written" | "vector", _):
+            case Call("written" | "vector" | "coded", _):
                 return self._table(term)
             case Call("keys", (str(role),)):
                 return self.inputs[role]
@@ -241,6 +243,8 @@ class Run:
                 return frozenset({key})
             case Call("written", (_, *lists)):
                 return frozenset({self._entries(lists)})
+            case Call("coded", (str(key), _, *lists)):
+                return frozenset({key, self._entries(lists)})
         table = self.of(term)
         assert isinstance(table, frozenset), term
         return table
