@@ -94,6 +94,12 @@ REFUSED: Final[dict[str, list[tuple[Edit, ...]]]] = {
         (HELPED, COUNTED, ('to = ["council"]', 'to = ["third"]'), ('organisation = "A third"\nroles = ["computing"]',
                   'organisation = "A third"\nroles = ["computing", "result"]')),
     ],
+    "psi.sum": [
+        (('psi = "intersection"', 'psi = "sum"'),),
+        (('psi = "intersection"', 'psi = "sum"'), ('asks = "register"', 'asks = "register"\nby = ["register.open"]')),
+        (('psi = "intersection"', 'psi = "sum"'),
+         ('asks = "register"', 'asks = "register"\ncolumns = ["attendances.minutes"]')),
+    ],
     "psi.record-level": [()],
     "psi.surplus": [
         (("[validity]\n", '[[security.leakage]]\nlearner = "board"\nitem = "match_count"\n'
