@@ -352,6 +352,8 @@ class PartyNode:
         approved: approvals.Approved,
     ) -> LiveRun:
         spec = reviewed.spec
+        if reviewed.plan.match is not None:  # before peers and the client wait for this party
+            pairing.prepare(reviewed.plan.match)
 
         def bring(read: Read) -> sources.Table:
             dataset = spec.dataset(read.dataset).part(self.party)

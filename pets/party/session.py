@@ -447,7 +447,6 @@ class Session:
             return None
         table = self._bring(read)
         if self._match is not None:
-            pairing.prepare(self._match)
             return pairing.persons(read, self._match, table)
         own = prf.Stream(self._seed)
         if isinstance(self._shape, shared_join.Shape):

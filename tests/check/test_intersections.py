@@ -8,12 +8,14 @@ import pytest
 from pets.approve.policy import judge_policy, parse_policy
 from pets.check import diff, pairs
 from pets.check.catalogue import catalogue
+from pets.check.differencing import Terms, judge
 from pets.check.disclosure import render
 from pets.check.labels import Finding, Mark
 from pets.check.page import html
+from pets.check.releases import Entry, release_of_pairing
 from pets.errors import SpecError
 from pets.plan.review import Review, review
-from pets.spec.canonical import canonical
+from pets.spec.canonical import canonical, spec_digest
 from pets.spec.cards import load_cards
 from pets.spec.pairing import pairing_of
 from pets.spec.parse import parse_toml
@@ -204,6 +206,19 @@ def test_the_plan_is_canonical_and_the_same_for_every_party() -> None:
 )  # fmt: skip
 def test_changes_are_compared(edits: tuple[Edit, ...], relation: str) -> None:
     assert diff.compare(parse_toml(TEXT), parse_toml(edited(*edits))).relation == relation
+
+
+@pytest.mark.parametrize("edits", [(), (COUNTED,)])
+def test_lists_that_differ_in_few_persons_are_suspicious(edits: tuple[Edit, ...]) -> None:
+    """Whoever has two exact numbers, or lists, of almost the same persons has the few between them."""
+
+    def entry(*more: Edit) -> Entry:
+        spec = parse_toml(edited(*edits, *more))
+        return Entry(str(spec_digest(spec)), release_of_pairing(spec, pairing_of(spec)), {"attendances": "v1"})
+
+    terms = Terms(holder="board", minimum=10)
+    assert judge([], entry(), terms) == () and judge([entry()], entry(), terms) == ()
+    assert judge([entry()], entry(("2026-01-01", "2026-01-02")), terms)
 
 
 POLICY: Final = (
