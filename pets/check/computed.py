@@ -1,6 +1,6 @@
 """How it is computed and what is released: the sections Safe settings and Safe outputs of the report."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from math import prod
@@ -35,9 +35,11 @@ from pets.check.checked import (
 )
 from pets.check.kept import withheld
 from pets.ids import PartyId
+from pets.spec.cards import Card
 from pets.spec.crossing import said
 from pets.spec.ir import HelperJoin, NoisedColumn, Protect, Read
 from pets.spec.joins import choice
+from pets.spec.model import Spec
 from pets.spec.moments import moments_of
 from pets.spec.predicate import worded
 from pets.spec.query import LINEAR, LOGISTIC, Aggregate, Query, Statistic
@@ -48,13 +50,34 @@ from pets.spec.repeated import BESIDE, HOLDERS, role_of
 
 def settings(review: Checked) -> Section:
     spec, join, forecast = review.spec, join_of(review), review.forecast
-    security = spec.security
     used = cards_of(review)
-    card, *after = used or (None,)
     inside = _inside_of(review)
     blocks: list[Block] = []
     if join is not None and forecast is not None:
         blocks.append(_picture(review, join, forecast, inside))
+    blocks.append(settled(spec, used, {} if join is None else _cast(review, join), forecast))
+    if join is not None and forecast is not None:
+        blocks.append(
+            Grid(
+                "Every message of a run. A server sends nothing else, and takes nothing else.",
+                ("Message", "Round", "From", "To", "What is inside", "Size"),
+                tuple(
+                    (label, str(turn), sender, receiver, _inside(inside[first], review), size(total))
+                    for label, turn, sender, receiver, first, total in _folded(review, forecast)
+                ),
+                numbers=frozenset({5}),
+            )
+        )
+    return Section("settings", "Safe settings", "How is it computed, and what is sent to whom?", tuple(blocks))
+
+
+def settled(spec: Spec, used: Sequence[Card], roles: Mapping[str, str], forecast: Forecast | None) -> Pairs:
+    """Against whom it protects, by which protocol and why, what it rests on, who plays which role, what it costs.
+
+    ``used``: the card of the protocol, and those that follow.
+    """
+    security = spec.security
+    card, *after = used or (None,)
     doing = "looking at all it gets" if security.adversary == "semi-honest" else "doing whatever it likes"
     many = "any one party" if security.corrupt == 1 else f"any {security.corrupt} parties, each"
     pairs = [("Protects from", f"{many}, {doing} ({security.adversary})")]
@@ -69,26 +92,13 @@ def settings(review: Checked) -> Section:
             ("Wrong result", f"by chance, at most once in {card.cost.wrong_result.replace('2^-', '2^')} runs"),
             ("Sources", "; ".join(card.source)),
         ]
-    if join is not None:
-        pairs.append(("Roles", ", ".join(f"{role}: {party}" for role, party in _cast(review, join).items())))
+    if roles:
+        pairs.append(("Roles", ", ".join(f"{role}: {party}" for role, party in roles.items())))
     if forecast is not None:
         pairs.append(("Cost of a run", f"{size(forecast.size)} in {forecast.rounds} rounds"))
         told = "; ".join(f"about {duration(ms)} with {where}" for where, ms in forecast.times)
         pairs.append(("Time of a run", f"{told}. Once the kernels are compiled; the true time may be half or double"))
-    blocks.append(Pairs(tuple(pairs)))
-    if join is not None and forecast is not None:
-        blocks.append(
-            Grid(
-                "Every message of a run. A server sends nothing else, and takes nothing else.",
-                ("Message", "Round", "From", "To", "What is inside", "Size"),
-                tuple(
-                    (label, str(turn), sender, receiver, _inside(inside[first], review), size(total))
-                    for label, turn, sender, receiver, first, total in _folded(review, forecast)
-                ),
-                numbers=frozenset({5}),
-            )
-        )
-    return Section("settings", "Safe settings", "How is it computed, and what is sent to whom?", tuple(blocks))
+    return Pairs(tuple(pairs))
 
 
 def _cast(review: Checked, join: HelperJoin) -> dict[str, str]:

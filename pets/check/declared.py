@@ -9,6 +9,7 @@ from typing import Literal
 
 from pets.check import flow, subject
 from pets.check.checked import Checked
+from pets.check.coalitions import bare, within_model
 from pets.check.labels import Fact, Mark, strongest
 from pets.ids import PartyId
 from pets.spec.cards import EVERYONE, Card
@@ -65,17 +66,9 @@ def declared(review: Checked) -> Declared | None:
     cards = subject.cards_of(subject.join_card(review.cards[protocol], about), safe)
     allowed = flow.declared(about, spec)
     items = [*_computed(about, cards, allowed, spec), *_for_nothing(about, cards, spec)]
-    cells, bare = 0, []
-    for column in matrix.columns:
-        if column.beyond_model:
-            continue
-        known = flow.knowledge(about, cards, allowed, frozenset(column.parties))
-        for row in matrix.rows:
-            cells += 1
-            least = next((mark for item, mark in known.items() if tuple(item) == (row.kind, row.value)), Mark.NEVER)
-            if row.cells[column.label].rank > least.rank:
-                bare.append(f"{column.label}: {row.value}, {row.cells[column.label].value}")
-    return Declared(tuple(items), cells, tuple(bare))
+    inside = [column for column in matrix.columns if not column.beyond_model]
+    known = {each.label: flow.knowledge(about, cards, allowed, frozenset(each.parties)) for each in inside}
+    return Declared(tuple(items), len(inside) * len(matrix.rows), tuple(bare(matrix, known)))
 
 
 def _computed(about: subject.Subject, cards: tuple[Card, ...], allowed: tuple[Fact, ...], spec: Spec) -> list[Named]:
@@ -84,7 +77,7 @@ def _computed(about: subject.Subject, cards: tuple[Card, ...], allowed: tuple[Fa
     out = []
     for card in cards:
         for entry in card.learns:
-            facts = [f for f in flow.facts_of(about, entry) if flow.within_model(about, cards, f.learner)]
+            facts = [f for f in flow.facts_of(about, entry) if within_model(about, cards, f.learner)]
             if not facts:
                 continue
             places = _places(about, spec, facts)

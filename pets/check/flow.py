@@ -23,6 +23,7 @@ from typing import Final
 
 from pets.check import rules, subject, terms, thresholds, trends
 from pets.check.budget import run_loss
+from pets.check.coalitions import coalitions, matrix_of, within_model
 from pets.check.labels import (
     Coalition,
     Fact,
@@ -31,7 +32,6 @@ from pets.check.labels import (
     Item,
     Mark,
     Matrix,
-    Row,
     Verdict,
     exact,
     noised,
@@ -238,30 +238,9 @@ def _close(about: Subject, marks: dict[Item, Mark]) -> None:
 # -- the matrix -------------------------------------------------------------------------------------------------------
 
 
-def within_model(about: Subject, cards: tuple[Card, ...], coalition: frozenset[PartyId]) -> bool:
-    """True if every card stands for its promise against this coalition."""
-    for card in cards:
-        bad = {role for role in card.adversary.among if about.roles[role] in coalition}
-        if len(bad) > card.adversary.corrupt:
-            return False
-        if about.roles["result"] in coalition and not bad <= set(card.adversary.with_result):
-            return False
-    return True
-
-
-def coalitions(about: Subject, cards: tuple[Card, ...]) -> tuple[Coalition, ...]:
-    """The columns: each party alone, every larger coalition within the model, and all other pairs beyond it."""
-    if about.shared:
-        return _of_many(about, cards)
-    active = [party for party in about.parties if party in about.roles.values()]
-    sets = [group for size in range(2, len(active) + 1) for group in combinations(active, size)]
-    inside = [Coalition(group) for group in sets if within_model(about, cards, frozenset(group))]
-    outside = [
-        Coalition(group, beyond_model=True)
-        for group in sets
-        if len(group) == 2 and not within_model(about, cards, frozenset(group))
-    ]
-    return (*(Coalition((party,)) for party in about.parties), *inside, *outside)
+def columns_of(about: Subject, cards: tuple[Card, ...]) -> tuple[Coalition, ...]:
+    """The columns of the matrix; where any number of parties hold the tables some stand for all."""
+    return _of_many(about, cards) if about.shared else coalitions(about, cards)
 
 
 def _of_many(about: Subject, cards: tuple[Card, ...]) -> tuple[Coalition, ...]:
@@ -285,15 +264,9 @@ def _of_many(about: Subject, cards: tuple[Card, ...]) -> tuple[Coalition, ...]:
 def disclosure(about: Subject, cards: tuple[Card, ...]) -> Matrix:
     """The disclosure matrix of a subject under its join's card and the card of the release."""
     learned = facts(about, cards)
-    columns = coalitions(about, cards)
+    columns = columns_of(about, cards)
     known = {c.label: knowledge(about, cards, learned, frozenset(c.parties)) for c in columns}
-    return Matrix(
-        columns,
-        tuple(
-            Row(item.value, item.kind, {label: marks.get(item, Mark.NEVER) for label, marks in known.items()})
-            for item in _rows(about)
-        ),
-    )
+    return matrix_of(columns, _rows(about), known)
 
 
 def _rows(about: Subject) -> Iterator[Item]:

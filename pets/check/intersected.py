@@ -13,25 +13,24 @@ from pets.check.blocks import (
     Code,
     Flow,
     Grid,
-    Pairs,
     Picture,
     Points,
     Section,
     Text,
     about,
-    duration,
     listed,
     odds,
     plural,
     size,
 )
 from pets.check.checked import HELPER_TAIL, Checked, Message, full_name
+from pets.check.coalitions import bare, within_model
+from pets.check.computed import settled
 from pets.check.declared import Declared, Named
 from pets.check.labels import Coalition, Fact, Mark, strongest
 from pets.ids import PartyId
 from pets.spec.cards import EVERYONE, Card
 from pets.spec.ir import Match
-from pets.spec.joins import choice
 from pets.spec.model import Spec
 from pets.spec.pairing import Pairing
 from pets.spec.predicate import columns_of, worded
@@ -245,17 +244,9 @@ def declared(review: Checked) -> Declared | None:
     about = matched.about(spec, pairing)
     allowed = matched.declared(about, spec)
     items = [_named(about, card, allowed, spec, who, facts) for who, facts in _by_learner(about, card)]
-    cells, bare = 0, []
-    for column in matrix.columns:
-        if column.beyond_model:
-            continue
-        known = matched.knowledge(about, card, allowed, frozenset(column.parties))
-        for row in matrix.rows:
-            cells += 1
-            least = next((mark for item, mark in known.items() if tuple(item) == (row.kind, row.value)), Mark.NEVER)
-            if row.cells[column.label].rank > least.rank:
-                bare.append(f"{column.label}: {row.value}, {row.cells[column.label].value}")
-    return Declared(tuple(items), cells, tuple(bare))
+    inside = [column for column in matrix.columns if not column.beyond_model]
+    known = {each.label: matched.knowledge(about, card, allowed, frozenset(each.parties)) for each in inside}
+    return Declared(tuple(items), len(inside) * len(matrix.rows), tuple(bare(matrix, known)))
 
 
 def _by_learner(about: matched.About, card: Card) -> Iterator[tuple[tuple[str, ...], list[Fact]]]:
@@ -265,7 +256,7 @@ def _by_learner(about: matched.About, card: Card) -> Iterator[tuple[tuple[str, .
     if sizes:
         yield (EVERYONE,), sizes
     for fact in facts:
-        if fact.item.kind != "size" and matched.within_model(about, card, fact.learner):
+        if fact.item.kind != "size" and within_model(about, (card,), fact.learner):
             yield tuple(party for party in about.parties if party in fact.learner), [fact]
 
 
@@ -345,25 +336,8 @@ def settings(review: Checked) -> Section:
     blocks: list[Block] = []
     if match is not None and way is not None and forecast is not None:
         blocks.append(_picture(review, match, way))
-    doing = "looking at all it gets" if spec.security.adversary == "semi-honest" else "doing whatever it likes"
-    pairs = [("Protects from", f"any one party, {doing} ({spec.security.adversary})")]
-    if card is not None:
-        pairs = [
-            ("Protocol", f"{card.title} ({card.id}, version {card.version})"),
-            ("Why this one", choice(spec).why),
-            ("Its status", card.status),
-            *pairs,
-            ("What it does", card.functionality),
-            ("Wrong result", f"by chance, at most once in {card.cost.wrong_result.replace('2^-', '2^')} runs"),
-            ("Sources", "; ".join(card.source)),
-        ]
-    if match is not None:
-        pairs.append(("Roles", ", ".join(f"{role}: {party}" for role, party in match.roles)))
-    if forecast is not None:
-        pairs.append(("Cost of a run", f"{size(forecast.size)} in {forecast.rounds} rounds"))
-        said = "; ".join(f"about {duration(ms)} with {where}" for where, ms in forecast.times)
-        pairs.append(("Time of a run", f"{said}. Once the kernels are compiled; the true time may be half or double"))
-    blocks.append(Pairs(tuple(pairs)))
+    roles = {} if match is None else dict(match.roles)
+    blocks.append(settled(spec, () if card is None else (card,), roles, forecast))
     if match is not None and forecast is not None:
         inside = {
             message.label: _inside(message.label, message.element, message.carries)

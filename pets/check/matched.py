@@ -16,20 +16,19 @@ How a coalition's knowledge comes about, strongest first:
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import combinations, zip_longest
+from itertools import zip_longest
 from math import prod
 
 from pets.check import budget
+from pets.check.coalitions import coalitions, matrix_of
 from pets.check.labels import (
     MATCHES,
     MEMBERSHIP,
-    Coalition,
     Fact,
     Grade,
     Item,
     Mark,
     Matrix,
-    Row,
     column,
     protected,
     released,
@@ -424,27 +423,6 @@ def _carried(told: About, item: str) -> tuple[Item, ...]:
 # -- the matrix -------------------------------------------------------------------------------------------------------
 
 
-def within_model(told: About, card: Card, coalition: frozenset[PartyId]) -> bool:
-    """True if the card stands for its promise against this coalition."""
-    bad = {role for role in card.adversary.among if told.roles[role] in coalition}
-    if len(bad) > card.adversary.corrupt:
-        return False
-    return told.roles["result"] not in coalition or bad <= set(card.adversary.with_result)
-
-
-def coalitions(told: About, card: Card) -> tuple[Coalition, ...]:
-    """The columns: each party alone, every larger coalition within the model, and all other pairs beyond it."""
-    active = [party for party in told.parties if party in told.roles.values()]
-    sets = [group for count in range(2, len(active) + 1) for group in combinations(active, count)]
-    inside = [Coalition(group) for group in sets if within_model(told, card, frozenset(group))]
-    outside = [
-        Coalition(group, beyond_model=True)
-        for group in sets
-        if len(group) == 2 and not within_model(told, card, frozenset(group))
-    ]
-    return (*(Coalition((party,)) for party in told.parties), *inside, *outside)
-
-
 def rows_of(told: About) -> Iterator[Item]:
     """The rows of the matrix."""
     for each in told.sets.values():
@@ -461,12 +439,6 @@ def disclosure(told: About, cards: Mapping[str, Card]) -> Matrix:
     """The disclosure matrix under the card of the protocol."""
     card = cards[told.protocol]
     learned = facts(told, card)
-    columns = coalitions(told, card)
+    columns = coalitions(told, (card,))
     known = {each.label: knowledge(told, card, learned, frozenset(each.parties)) for each in columns}
-    return Matrix(
-        columns,
-        tuple(
-            Row(item.value, item.kind, {label: marks.get(item, Mark.NEVER) for label, marks in known.items()})
-            for item in rows_of(told)
-        ),
-    )
+    return matrix_of(columns, rows_of(told), known)

@@ -9,6 +9,7 @@ from typing import Final
 
 from pets.check import matched, rules, terms
 from pets.check.budget import run_loss
+from pets.check.coalitions import within_model
 from pets.check.labels import Fact, Finding, Grade, Mark, Matrix, Verdict
 from pets.check.rules import Found, Severity
 from pets.ids import PartyId
@@ -390,7 +391,7 @@ def undeclared(asked: Paired) -> Found:
     allowed, seen = matched.declared(told, asked.spec), set[Fact]()
     for fact in matched.facts(told, card):
         known = matched.knowledge(told, card, allowed, fact.learner)
-        if fact in seen or not matched.within_model(told, card, fact.learner):
+        if fact in seen or not within_model(told, (card,), fact.learner):
             continue
         if fact.grade.mark.rank > known.get(fact.item, Mark.NEVER).rank:
             seen.add(fact)
