@@ -648,7 +648,7 @@ class Derive:
 class Match:
     """A private set intersection: which persons of ``asks`` are in ``of``, too, or how many, by the card's protocol.
 
-    Or, of a sum: for each cell of the dimensions of ``asks`` how many, and the sums of ``columns`` over these: measures.
+    Or, of a sum: for each cell of the dimensions of ``asks`` how many, and sums of ``columns`` over these: measures.
     ``noised``: by column the greatest change that one person makes, and its part of ``epsilon``.
     ``min_count``: cells of fewer are withheld, if it is not 0, and other counts rounded to ``round_to``; a cell of
     nobody is shown all the same if ``empty``.
