@@ -1,7 +1,9 @@
 """Intersections from specification to table, in memory: against sets, with conditions, evidence and every refusal."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -9,8 +11,10 @@ import pytest
 from pets.client import Draft
 from pets.errors import ConfigError, LeakError, PetsError, ReceiptError, RunError
 from pets.local import LocalNetwork, local_network
+from pets.party import pairing
 from pets.party.evidence import verify_evidence
 from pets.plan.review import review
+from pets.protocols.base import Role, Send
 from pets.result import evidence_keys, recompute
 from pets.spec.parse import parse_toml
 
@@ -80,6 +84,49 @@ def test_both_are_told_where_both_are_named() -> None:
     assert list(result.to_pandas()["person"]) == ["b", "d"] and result.told == {"board": ("b", "d")}
     assert draft.check().verdict.matrix.mark("which persons are in both tables", "board").value == "V"
     assert net.run(net.draft(psi="intersection", asks="housing")).told == {}
+
+
+def test_where_a_party_may_cheat_it_is_the_same() -> None:
+    other = people(list("xbdac"), ward=["n", "s", "e", "n", None], cost=[1, 2, 3, None, 5])
+    net = network(people(list("dcbuv")), other)
+    draft = net.draft(psi="intersection", asks="housing", columns=["ward", "cost"], both=True, adversary="malicious")
+    result, matrix = net.run(draft), draft.check().verdict.matrix
+    frame = result.to_pandas()
+    assert list(frame["person"]) == ["b", "c", "d"] and result.told == {"board": ("b", "c", "d")}
+    assert list(frame["ward"]) == ["s", "(missing)", "e"] and list(frame["cost"]) == [2, 5, 3]
+    assert {"V2x", "V3x", "V4x", "Ws"} <= set(result.cost["step"]) and "vole_psi_malicious" in result.disclosure
+    followed = net.draft(psi="intersection", asks="housing", columns=["ward", "cost"], both=True).check()
+    assert matrix.differences(followed.verdict.matrix) == () and "vole_psi_malicious" not in str(followed)
+
+
+@pytest.mark.parametrize(("party", "label"), [("sender", "V4x"), ("sender", "Ws"), ("receiver", "V2x")])
+def test_a_party_that_cheats_ends_the_run(party: str, label: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It sends something else than it should, and nobody has an outcome."""
+    play = pairing._ALONE["vole_psi_malicious"]
+
+    def cheating(*args: Any) -> Role[Any]:
+        role = getattr(play, party)(*args)
+        act = next(role)
+        while True:
+            if isinstance(act, Send) and act.label == label:
+                act = replace(act, array=act.array ^ 1)
+            try:
+                act = role.send((yield act))
+            except StopIteration as end:
+                return end.value
+
+    monkeypatch.setitem(pairing._ALONE, "vole_psi_malicious", play._replace(**{party: cheating}))
+    net = network(people(list("abc")), people(list("bcd")))
+    with pytest.raises(PetsError) as ended:
+        net.run(net.draft(psi="intersection", adversary="malicious"))
+    assert "peer.check" in str(ended.value) + ended.value.code
+
+
+def test_only_who_is_in_both_is_found_where_a_party_may_cheat() -> None:
+    net = network(people(list("abc")), people(list("bcd")))
+    for asked in ({"psi": "cardinality"}, {"psi": "intersection", "protocol": "kkrt_psi"}):
+        found = review(parse_toml(net.draft(**asked, adversary="malicious").toml)).verdict.errors
+        assert [each.rule for each in found] == ["spec.adversary"]
 
 
 HELPED = (

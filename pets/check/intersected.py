@@ -28,6 +28,7 @@ from pets.check.coalitions import bare, within_model
 from pets.check.computed import settled
 from pets.check.declared import Declared, Named
 from pets.check.labels import Coalition, Fact, Mark, strongest
+from pets.check.withstood import withstood
 from pets.ids import PartyId
 from pets.spec.cards import EVERYONE, Card
 from pets.spec.ir import Match
@@ -48,6 +49,7 @@ _THAT: Final = {
     "threshold": "that answer",
     "sum": "that table",
 }
+_UNREVIEWED: Final = ("not independently reviewed", "no proof of the whole")
 _HANDED: Final = "R1"
 _SHARES: Final = "masked shares of what the three compute together: random numbers to the receiver"
 
@@ -183,7 +185,10 @@ def _cheats(review: Checked) -> str:
     if pairs:
         told += f" {listed(pairs)} could find out who is in both sets."
     if spec.security.adversary == "malicious":
-        return f"No party can read the other's set, whatever its software does. {told}"
+        return (
+            "No party can read more of the other's set than the outcome tells, or make the outcome wrong unseen, "
+            f"whatever its software does; it can bring persons that it made up. {told}"
+        )
     return (
         f"No party that keeps to the protocol can read the other's set. {told} A party whose software is changed "
         "could learn more: the protocol does not withstand that."
@@ -306,11 +311,12 @@ def limits(review: Checked) -> Section:
         points.insert(
             3,
             "False sets. Protection from malicious parties means that neither can read the other's set or change the "
-            "outcome unseen. It does not mean that a set is true: each may bring persons that it made up.",
+            "outcome unseen. It does not mean that a set is true: each may bring persons that it made up, and "
+            f"{asks} more of them than declared (“Safe settings” says how many).",
         )
     if pairing.outcome == "intersection":
         points.append(f"What {spec.result_party} does with the list. It knows these persons by their ids from then on.")
-    if card is not None and "not independently reviewed" in card.status:
+    if card is not None and any(said in card.status for said in _UNREVIEWED):
         points.append("Errors in the protocol's own proof: parts of it are our design and not reviewed independently.")
     blocks: list[Block] = [Points("What is not protected", tuple(points), "warn")]
     lines = [f"{asks} and {other}: both datasets, as holders who show each other their records always can."]
@@ -338,6 +344,9 @@ def settings(review: Checked) -> Section:
         blocks.append(_picture(review, match, way))
     roles = {} if match is None else dict(match.roles)
     blocks.append(settled(spec, () if card is None else (card,), roles, forecast))
+    if match is not None and card is not None:
+        pairing, asks, other = sets_of(review)
+        blocks.extend(withstood(card, match, asks, other, both=pairing.both))
     if match is not None and forecast is not None:
         inside = {
             message.label: _inside(message.label, message.element, message.carries)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Final
 
-from pets.check import totals
+from pets.check import cheating, totals
 from pets.check.labels import Mark
 from pets.check.sides import Pair, Sent
 from pets.check.totals import Word
@@ -175,6 +175,8 @@ def _transfers(term: Term) -> bool:
     match term:
         case Call("offers" | "choices" | "seed", _):
             return True
+        case _ if cheating.transfers(term):
+            return True
         case Call("asked" | "products", (own, Call("choices", (other,)))):
             return own != other
         case Call("levels", (own, Call("offers", (other,)), Call("asked", (asks, _)) as inner)):
@@ -219,6 +221,7 @@ class Trace:
         self.seen = tuple(has)  # I3
         held = {key.name for key in self.pair.keys if self.roles & set(key.holders)}
         self.keys = frozenset(held.union(*(arguments(each.own, "key") for each in made)))  # I2
+        self.keys |= cheating.bared(self.pair, self.seen) | cheating.unheld(self.pair, self.roles)
         self.persons |= {side.role for side in self.pair.sides if side.role in self.roles}  # I1
         makes = [call for each in made for call in calls(each.own)]
         self.persons |= {str(call.args[0]) for call in makes if call.head == "keys"}

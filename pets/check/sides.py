@@ -4,7 +4,7 @@ Read off the plan and its card. Of the specification only the order of parties, 
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from pets.check.labels import MATCHES, MEMBERSHIP, Item, column, released, size, tags
@@ -70,6 +70,7 @@ class Sent:
     receiver: str
     own: Term
     term: Term
+    round: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,8 @@ class Pair:
     public: Mapping[str, int]
     shared: tuple[Shared, ...] = ()
     program: Program | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Of each message how many entries it has."""
 
     @property
     def outcome(self) -> Item:
@@ -131,6 +134,7 @@ def pair_of(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Pair:
         public=public,
         shared=card.shared,
         program=card.program,
+        counts={each.label: each.count.evaluate(public) for each in card.messages},
     )
 
 
@@ -161,7 +165,7 @@ def _sent(messages: Iterable[Message], renamed: Mapping[str, str]) -> Iterator[S
         own = _put(each.meaning, {}, renamed)
         before[each.label] = _put(own, before, {})
         sender, receiver = (renamed.get(role, role) for role in (each.sender, each.receiver))
-        yield Sent(each.label, sender, receiver, own, before[each.label])
+        yield Sent(each.label, sender, receiver, own, before[each.label], each.round)
 
 
 def _put(term: Term, before: Mapping[str, Term], renamed: Mapping[str, str]) -> Term:

@@ -8,7 +8,8 @@ evaluate by itself (lists.py; rules I1 to I17). Both must come to the same matri
 specification on which they do not.
 
 What is taken for granted: multiples of different elements by an unknown scalar look like elements drawn at random, a
-vector with unknown noises too (docs/rules/terms.md), every party follows the protocol, and identifiers can be guessed.
+vector with unknown noises too (docs/rules/terms.md), every party follows the protocol, or is caught (cheating.py), and
+identifiers can be guessed.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

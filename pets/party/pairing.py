@@ -27,6 +27,7 @@ from pets.protocols import (
     matched,
     psi_sum,
     vole_psi,
+    vole_psi_malicious,
 )
 from pets.protocols.base import Binding, Role, Send, receive
 from pets.secret import Secret
@@ -237,6 +238,7 @@ _ENTROPY: Final[Mapping[str, int]] = {
     vole_psi.PROTOCOL: vole_psi.ENTROPY_BYTES,
     kkrt_psi.PROTOCOL: kkrt_psi.ENTROPY_BYTES,
     psi_sum.PROTOCOL: psi_sum.ENTROPY_BYTES,
+    vole_psi_malicious.PROTOCOL: vole_psi_malicious.ENTROPY_BYTES,
 }
 
 
@@ -260,6 +262,7 @@ class _Alone(NamedTuple):
 _ALONE: Final[Mapping[str, _Alone]] = {
     vole_psi.PROTOCOL: _Alone(vole_psi.Shape, vole_psi.receiver, vole_psi.sender),
     kkrt_psi.PROTOCOL: _Alone(kkrt_psi.Shape, kkrt_psi.receiver, kkrt_psi.sender),
+    vole_psi_malicious.PROTOCOL: _Alone(vole_psi.Shape, vole_psi_malicious.receiver, vole_psi_malicious.sender),
 }
 
 

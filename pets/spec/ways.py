@@ -22,6 +22,7 @@ class Way:
     ``opens``: it opens the outcome to the result party, who may be anybody but the helper; else the asker learns it.
     ``columns``: its public number of words of the other dataset that come along, "" if none can. ``both``: it can tell
     both sides. ``least``: it tells nothing below a least size, and needs one. ``noise``: it can add noise.
+    ``malicious``: it withstands a party that does not follow it.
     """
 
     outcomes: tuple[PsiOutcome, ...]
@@ -34,6 +35,7 @@ class Way:
     both: bool = False
     least: bool = False
     noise: bool = False
+    malicious: bool = False
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -50,12 +52,24 @@ WAYS: Final[Mapping[str, Way]] = {
         ("threshold", "cardinality"), "a", "b", ("n_a", "n_b"), "helper", opens=True, least=True
     ),
     "psi_sum": Way(("sum",), "a", "b", ("", "n_b"), noise=True),
+    "vole_psi_malicious": Way(
+        ("intersection",), "receiver", "sender", ("n_r", "n_s"), columns="p", both=True, malicious=True
+    ),
 }
 """Protocols of intersections, by card; of those that give what is asked the first is taken where none is named."""
 
 
 def able(spec: Spec) -> tuple[str, ...]:
-    """Protocols that give what is asked: with a least size only those that hold it, and those alone."""
+    """Protocols that give what is asked: with a least size only those that hold it, and those alone.
+
+    Where a party may cheat, only those that withstand it; else these come last.
+    """
+    cheats = spec.security.adversary == "malicious"
+    return tuple(name for name in _giving(spec) if WAYS[name].malicious or not cheats)
+
+
+def _giving(spec: Spec) -> tuple[str, ...]:
+    """The same, whatever they withstand."""
     asked = spec.computation
     if asked.psi is None:
         return ()
@@ -69,8 +83,12 @@ def able(spec: Spec) -> tuple[str, ...]:
 
 
 def way_of(spec: Spec) -> str:
-    """The protocol that is named, or the first that can do what is asked, with a helper if there is one."""
+    """The protocol that is named, or the first that can do what is asked, with a helper if there is one.
+
+    If none withstands whom it is asked to withstand, one that does not: a rule says so.
+    """
     if spec.security.protocol is not None:
         return spec.security.protocol
-    fitting = [name for name in able(spec) if bool(WAYS[name].helper) == (len(spec.computing) > 2)]
-    return (fitting or [*able(spec)] or [""])[0]
+    several = able(spec) or _giving(spec)
+    fitting = [name for name in several if bool(WAYS[name].helper) == (len(spec.computing) > 2)]
+    return (fitting or [*several] or [""])[0]

@@ -1,5 +1,6 @@
 """The rules on intersections: what each refuses, what is told of what passes, how a change of a field is judged."""
 
+import math
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ from pets.check.disclosure import render
 from pets.check.labels import Finding, Mark
 from pets.check.page import html
 from pets.check.releases import Entry, release_of_pairing
+from pets.check.withstood import most_brought
 from pets.errors import SpecError
 from pets.plan.review import Review, review
 from pets.spec.canonical import canonical, spec_digest
@@ -184,6 +186,39 @@ def test_text_and_page_say_it_in_plain_words(edits: tuple[Edit, ...]) -> None:
         assert "attendances, too" in told and "Made-up persons" in told and "Who could cheat?" in told
         assert ("visible of each person who is in both" in told) is (not edits)
         assert "add up" not in told and "noised sums" not in told.replace("with noise", "")
+
+
+def test_the_report_says_what_withstands_a_party_that_cheats_and_what_does_not() -> None:
+    assert '"semi-honest"' in TEXT
+    cheats: Edit = ('adversary = "semi-honest"', 'adversary = "malicious"')
+    found = checked(cheats)
+    assert found.verdict.accepted and found.plan is not None and found.plan.match is not None
+    slots = found.cards["vole_psi_malicious"].names(dict(found.plan.match.public))["slots"]
+    text = " ".join(render(found).split())
+    for said in (
+        "Neither council nor board can read more of the other's set than the outcome tells",
+        f"council could look for up to {slots:,} persons in the place of 5,000",
+        f"for fewer than {most_brought(slots):,} with 2^80 hashes",
+        "Either can end it, council when it has the outcome.",
+        "Made-up persons, persons that are left out",
+        "Errors in the protocol's own proof",
+    ):
+        assert said in text, said
+    assert "leave out persons that it found" not in text
+    assert "What that does not prevent" in html(found)
+    assert "What that does not prevent" not in render(checked())
+
+
+def test_how_many_persons_a_receiver_that_cheats_can_bring() -> None:
+    """The figures of ADR 0039: 1.9 m with 2^80 hashes, 6 m with 2^128."""
+    slots = 1_354_322
+    for hashes, most in ((80, 1.9), (128, 6.0)):
+        found = most_brought(slots, hashes)
+        assert most - 0.06 < found / slots < most
+        enough = [
+            n * (128 - hashes - math.log2(math.e) + math.log2(n)) >= 128 * slots + 168 for n in (found - 1, found)
+        ]
+        assert enough == [False, True]
 
 
 def test_the_plan_is_canonical_and_the_same_for_every_party() -> None:

@@ -28,7 +28,7 @@ from tests.oracles.counted import Counted
 
 TEXT = (Path(__file__).parent / "should_pass" / "ae_by_tenure.toml").read_text()
 DH, VOLE, KKRT = "dh_psi_cardinality", "vole_psi", "kkrt_psi"
-OUTCOME = {DH: "cardinality", VOLE: "intersection", KKRT: "intersection"}
+OUTCOME = {DH: "cardinality", VOLE: "intersection", KKRT: "intersection", "vole_psi_malicious": "intersection"}
 VALUES = 'columns = ["housing.tenure"]\n'
 WHERE = "where = \"attendances.arrival >= DATE '2026-01-01' AND housing.tenure = 'owner'\"\n"
 
