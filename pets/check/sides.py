@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from pets.check.labels import MATCHES, MEMBERSHIP, Item, column, released, size, tags
+from pets.check.labels import MATCHES, MEMBERSHIP, Item, column, noised, protected, released, size, tags
 from pets.check.matched import NAMES
 from pets.ids import PartyId
 from pets.spec.cards import Adversary, Card, Key, Message, Shared
@@ -20,13 +20,18 @@ from pets.spec.term import Call, Sum, Term, kinds_of
 ENOUGH: Final = Item("enough", "whether enough persons are in both")
 """No row of the matrix: it is the outcome of a threshold."""
 
-TOLD: Final[Mapping[str, Item]] = {"intersection": MEMBERSHIP, "cardinality": MATCHES, "threshold": ENOUGH}
-"""What an outcome is made of."""
+TOLD: Final[Mapping[str, Item]] = {
+    "intersection": MEMBERSHIP,
+    "cardinality": MATCHES,
+    "threshold": ENOUGH,
+    "sum": MATCHES,
+}
+"""What an outcome is made of; of sums by group the numbers of persons, beside the sums."""
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A dataset of the two, and who brings it, in which role."""
+    """A dataset of the two, and who brings it, in which role. ``groups``: columns by which persons are in groups."""
 
     dataset: str
     role: str
@@ -34,6 +39,7 @@ class Side:
     key: str
     columns: tuple[str, ...]
     filters: frozenset[str]
+    groups: tuple[str, ...] = ()
 
     @property
     def ids(self) -> Item:
@@ -56,6 +62,11 @@ class Side:
     def who(self) -> tuple[Item, ...]:
         """What who is in it, or is among some, tells of: its persons, and that they passed the filter."""
         return tuple(self.items(sorted({self.key, *self.filters})))
+
+    @property
+    def grouped(self) -> tuple[Item, ...]:
+        """What the group that a person is in tells of."""
+        return tuple(self.items(self.groups))
 
     def items(self, columns: Iterable[str]) -> Iterator[Item]:
         return (column(f"{self.dataset}.{name}") for name in columns)
@@ -99,13 +110,26 @@ class Pair:
         return TOLD[self.match.outcome]
 
     @property
+    def sums(self) -> Mapping[Item, Item]:
+        """Of each sum the column that it is of; none where nothing is summed."""
+        if self.match.outcome != "sum":
+            return {}
+        kind = noised if self.noisy else protected
+        return {kind(f"sum({item.value})"): item for item in self.brought}
+
+    @property
+    def noisy(self) -> bool:
+        """Whether parts of the noise are drawn, and not 0."""
+        return self.match.outcome != "sum" or self.match.epsilon > 0
+
+    @property
     def parts(self) -> int:
         """How many parts of the noise give the full guarantee."""
         return len(self.adversary.among) - self.adversary.corrupt
 
     @property
     def brought(self) -> tuple[Item, ...]:
-        """The columns that come with each person in both: of the other side."""
+        """The columns that come with each person in both, or are summed: of the other side."""
         return tuple(self.sides[1].items(self.match.columns))
 
 
@@ -120,11 +144,15 @@ def pair_of(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Pair:
     asks, of = plan.reads
     opened = next(step.to for step in plan.steps if isinstance(step, Open))
     public = card.names(dict(match.public))
+    if match.outcome == "sum" and match.epsilon <= 0 and match.min_count < 1:
+        raise ValueError("sum without noise, over however few persons")
+    if match.outcome == "sum" and bool(public.get("v")) != bool(match.columns):
+        raise ValueError("sum other columns than the plan")
     sent = tuple(_sent(card.messages, {}))
     none = {m.label for m in card.messages if m.count.evaluate(public) * m.columns.evaluate(public) == 0}
     handed = _sent(cards[match.handed_by].messages, {"asker": roles[_holder(asks)]}) if match.handed_by else ()
     return Pair(
-        sides=(_side(asks, spec, roles), _side(of, spec, roles)),
+        sides=(_side(asks, spec, roles, match), _side(of, spec, roles, match)),
         parties=tuple(PartyId(party.name) for party in spec.parties),
         cast=dict(match.roles) | {"result": opened},
         messages=(*(each for each in sent if each.label not in none), *handed),
@@ -151,11 +179,11 @@ def _holder(read: Read) -> PartyId:
     return holder
 
 
-def _side(read: Read, spec: Spec, roles: Mapping[PartyId, str]) -> Side:
+def _side(read: Read, spec: Spec, roles: Mapping[PartyId, str], match: Match) -> Side:
     holder, filters = _holder(read), frozenset(columns_of(read.where)) if read.where is not None else frozenset()
-    return Side(
-        read.dataset, roles[holder], holder, read.columns[0], tuple(spec.dataset(read.dataset).columns), filters
-    )
+    groups = tuple(each.column.column for each in read.dimensions) if match.outcome == "sum" else ()
+    columns = tuple(spec.dataset(read.dataset).columns)
+    return Side(read.dataset, roles[holder], holder, read.columns[0], columns, filters, groups)
 
 
 def _sent(messages: Iterable[Message], renamed: Mapping[str, str]) -> Iterator[Sent]:

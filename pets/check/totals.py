@@ -1,15 +1,16 @@
 """What numbers a coalition has of an intersection: words of shares, masks and noise, as sums of what they are made of.
 
-Rules I15 to I17 of docs/rules/intersections.md. Every word is a combination of masks, parts of the noise, numbers of
-dummies, the number of matches, and whether that is enough. What a coalition knows is left out; what no mask is left in
-after elimination, it has.
+Rules I15 to I17 and I20 of docs/rules/intersections.md. Every word is a combination of masks, covers, parts of the
+noise, numbers of dummies, the number of matches, whether that is enough, and sums. What a coalition knows is left out;
+what no mask or cover is left in after elimination, it has.
 """
 
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
-from typing import Final
+from typing import Final, NamedTuple
 
-from pets.check.labels import Mark
+from pets.check import covered
+from pets.check.labels import Mark, strongest
 from pets.check.sides import Pair
 from pets.spec.cards import Shared
 from pets.spec.term import Call, Sum, Term
@@ -18,14 +19,30 @@ Atom = tuple[str, str, str]
 """What it is (in the order of ``KINDS``), of which key or role, and under which label."""
 Word = Mapping[Atom, Fraction]
 
-KINDS: Final = ("mask", "noise", "dummies", "matches", "reached")
+HIDE: Final = ("mask", "covers")
+KINDS: Final = (*HIDE, "noise", "dummies", "matches", "reached", "sums")
 MATCHES: Final[Atom] = ("matches", "", "")
 REACHED: Final[Atom] = ("reached", "", "")
+SUMS: Final[Atom] = ("sums", "", "")
+"""All that are summed: each column, and group, in the same way."""
+
+
+class Numbers(NamedTuple):
+    """What a coalition knows of the number of matches, of whether that is enough, of sums."""
+
+    matches: Mark
+    enough: Mark
+    sums: Mark
 
 
 def matches(dummies: frozenset[str]) -> Word:
     """The number of matches with the dummies of these keys."""
     return {MATCHES: Fraction(1)} | {("dummies", key, ""): Fraction(1) for key in dummies}
+
+
+def opened(sums: covered.Covered) -> Word:
+    """What is under the key of sums."""
+    return {SUMS: Fraction(1), ("covers", sums.cover, ""): Fraction(1)}
 
 
 def word(pair: Pair, term: Term, dummies: frozenset[str]) -> Word | None:
@@ -43,6 +60,13 @@ def word(pair: Pair, term: Term, dummies: frozenset[str]) -> Word | None:
             return {("mask", key, "zero"): Fraction(1)}
         case Call("mask", (str(key), str(label), _)):
             return {("mask", key, label): Fraction(1)}
+        case Call("covers", (str(key),)):
+            return {("covers", key, ""): Fraction(1)}
+        case Call("opened", (str(key), inner)):
+            sums = covered.of(inner)
+            if key != sums.secret:
+                raise ValueError("open sums with a key that they are not under")
+            return opened(sums)
         case Call("number", (Call("dummies", (str(key),)),)):
             return {("dummies", key, ""): Fraction(1)}
         case Call("count", ("match",)):
@@ -74,29 +98,34 @@ def parts(pair: Pair, keys: frozenset[str]) -> list[Word]:
     return [found for each in held if (found := _part(pair, *each, frozenset())) is not None]
 
 
-def numbers(pair: Pair, words: Iterable[Word], keys: frozenset[str], roles: frozenset[str]) -> tuple[Mark, Mark]:
-    """What a coalition that has these words, holds these keys and plays these roles knows: matches; whether enough.
+def numbers(pair: Pair, words: Iterable[Word], keys: frozenset[str], roles: frozenset[str]) -> Numbers:
+    """What a coalition that has these words, holds these keys and plays these roles knows of numbers.
 
     Raises: ValueError where a mask is added more than once: it leaves a bit.
     """
-    rows = [{atom: of for atom, of in each.items() if not _known(atom, keys, roles)} for each in words]
-    if any(abs(of) != 1 for row in rows for atom, of in row.items() if atom[0] == "mask"):
+    rows = [{atom: of for atom, of in each.items() if not _known(pair, atom, keys, roles)} for each in words]
+    if any(abs(of) != 1 for row in rows for atom, of in row.items() if atom[0] in HIDE):
         raise ValueError("add a mask more than once")
-    bare = [row for row in _reduced(rows) if not any(atom[0] == "mask" for atom in row)]
-    count = Mark.NEVER
-    for row in (each for each in bare if MATCHES in each):
-        kinds = [atom[0] for atom in row]
-        noised = kinds.count("noise") >= pair.parts or "dummies" in kinds
-        count = max(count, Mark.NOISED if noised else Mark.SIZE, key=lambda mark: mark.rank)
+    bare = [row for row in _reduced(rows) if not any(atom[0] in HIDE for atom in row)]
+    count = strongest(Mark.NOISED if _noised(pair, row, MATCHES) else Mark.SIZE for row in bare if MATCHES in row)
+    sums = strongest(Mark.NOISED if _noised(pair, row, SUMS) else Mark.AGGREGATE for row in bare if SUMS in row)
     enough = Mark.NOISED if pair.public.get("noised") else Mark.SIZE
     if not any(REACHED in row for row in bare):
-        return count, Mark.NEVER
-    return max(count, enough if pair.public.get("shown") else count, key=lambda mark: mark.rank), enough
+        return Numbers(count, Mark.NEVER, sums)
+    return Numbers(strongest([count, enough if pair.public.get("shown") else count]), enough, sums)
 
 
-def _known(atom: Atom, keys: frozenset[str], roles: frozenset[str]) -> bool:
+def _noised(pair: Pair, row: Word, what: Atom) -> bool:
+    """Whether enough noise is in a word: of sums once for each; twice leaves a bit, and under twice it is too small."""
+    once = [abs(of) == abs(row[what]) for atom, of in row.items() if atom[0] == "noise"]
+    if what == SUMS:
+        return all(once) and len(once) >= pair.parts
+    return len(once) >= pair.parts or any(atom[0] == "dummies" for atom in row)
+
+
+def _known(pair: Pair, atom: Atom, keys: frozenset[str], roles: frozenset[str]) -> bool:
     kind, of, _ = atom
-    return of in roles if kind == "noise" else of in keys
+    return of in roles or not pair.noisy if kind == "noise" else of in keys
 
 
 def _shared(pair: Pair, name: str) -> Shared:

@@ -4,7 +4,7 @@ Written from docs/rules/intersections.md alone, beside the first (``check/matche
 of ``labels.py``, what outcomes are called, and no rule. The first reads off the card what its outputs and its
 ``learns`` say. This one believes neither, nor what messages ``carry``: it gives every message the term that its card
 states, and asks which lists a coalition has under one function, whose places in them it knows, and what it can
-evaluate by itself (lists.py; rules I1 to I17). Both must come to the same matrix; ``plan/review.py`` refuses a
+evaluate by itself (heard.py; rules I1 to I20). Both must come to the same matrix; ``plan/review.py`` refuses a
 specification on which they do not.
 
 What is taken for granted: multiples of different elements by an unknown scalar look like elements drawn at random, a
@@ -15,6 +15,7 @@ identifiers can be guessed.
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 
+from pets.check.heard import Trace, trace
 from pets.check.labels import (
     MATCHES,
     MEMBERSHIP,
@@ -26,7 +27,7 @@ from pets.check.labels import (
     Row,
     Verdict,
 )
-from pets.check.lists import BROUGHT, Trace, trace
+from pets.check.lists import BROUGHT
 from pets.check.sides import ENOUGH, Pair, pair_of
 from pets.errors import InternalError
 from pets.ids import PartyId
@@ -58,7 +59,8 @@ def marks_of(pair: Pair, parties: frozenset[PartyId]) -> Marks:
 def _handed(marks: Marks, pair: Pair, asker: PartyId) -> None:
     """I11: the outcome, as far as the asker works it out alone; columns of persons in both come with it."""
     known = _worked_out(trace(pair, frozenset({asker})))
-    _raise(marks, [pair.told], known.get(pair.told, Mark.HELD))
+    for item in (pair.told, *pair.sums):
+        _raise(marks, [item], known.get(item, Mark.HELD))
     if pair.told is MEMBERSHIP:
         for item in pair.brought:
             _raise(marks, [item], min(known.get(item, Mark.HELD), Mark.MATCHED, key=lambda mark: mark.rank))
@@ -66,12 +68,14 @@ def _handed(marks: Marks, pair: Pair, asker: PartyId) -> None:
 
 def _held(marks: Marks, pair: Pair, term: Term) -> None:
     """I10: whoever has a message has what it is made of, if only protected."""
-    made_of = {(call.head, call.args[0]) for call in calls(term)}
+    made_of = {(call.head, call.args[0]) for call in calls(term) if call.args}
     for side in pair.sides:
         _raise(marks, [side.ids] if ("keys", side.role) in made_of else [], Mark.HELD)
+        _raise(marks, side.grouped if ("groups", side.role) in made_of else [], Mark.HELD)
         for head in BROUGHT:
             _raise(marks, _brought(pair, side.role) if (head, side.role) in made_of else [], Mark.HELD)
     _raise(marks, [MEMBERSHIP] if "match" in names(term) else [], Mark.HELD)
+    _raise(marks, pair.sums if any(head in ("covered", "opened") for head, _ in made_of) else [], Mark.HELD)
     _raise(marks, [MATCHES, pair.told] if any(head == "share" for head, _ in made_of) else [], Mark.HELD)
 
 
@@ -92,17 +96,20 @@ def _worked_out(seen: Trace) -> Marks:
             _raise(marks, (*side.who, side.ids), Mark.VISIBLE)
         if side.role in seen.places:
             _raise(marks, [side.places], Mark.VISIBLE)
+        if side.role in seen.groups | seen.met:
+            _raise(marks, side.grouped, Mark.VISIBLE if side.role in seen.groups else Mark.MATCHED)
         if side.role in seen.values | seen.opened:
             _raise(marks, _brought(seen.pair, side.role), Mark.VISIBLE if side.role in seen.values else Mark.MATCHED)
     _raise(marks, [MATCHES], seen.count)
     _raise(marks, [ENOUGH], seen.enough)
+    _raise(marks, seen.pair.sums, seen.sums)
     _raise(marks, [MEMBERSHIP] if seen.matched else [], Mark.VISIBLE)
     close(seen.pair, marks)
     return marks
 
 
 def close(pair: Pair, marks: Marks) -> None:
-    """The closure J1 to J5 of docs/rules: what follows from marks, whoever has them."""
+    """The closure J1 to J7 of docs/rules: what follows from marks, whoever has them."""
     keys = [item for side in pair.sides for item in side.items([side.key])]
     who = [item for side in pair.sides for item in side.who]
     if all(marks.get(item) is Mark.VISIBLE for item in keys):
@@ -112,10 +119,23 @@ def close(pair: Pair, marks: Marks) -> None:
         _raise(marks, who, Mark.MATCHED)
     if ENOUGH in (pair.told, *marks):  # else nobody asks
         _raise(marks, [ENOUGH], marks.get(MATCHES, Mark.NEVER))
-    for number in (MATCHES, ENOUGH):
+    _summed(pair, marks)
+    who += [item for side in pair.sides for item in side.grouped]
+    for number in (MATCHES, ENOUGH, *pair.sums):
         if (mark := marks.get(number, Mark.NEVER)).rank > Mark.HELD.rank:
-            _raise(marks, who, mark)
-    _raise(marks, [pair.outcome], marks.get(pair.told, Mark.NEVER))
+            _raise(marks, who, min(mark, Mark.SIZE, key=lambda mark: mark.rank))
+    told = [marks.get(item, Mark.NEVER) for item in pair.sums or (pair.told,)]
+    _raise(marks, [pair.outcome], min(told, key=lambda mark: mark.rank))
+
+
+def _summed(pair: Pair, marks: Marks) -> None:
+    """J6 and J7: sums, and the columns in them."""
+    groups = [item for side in pair.sides for item in side.grouped]
+    for total, measure in pair.sums.items():
+        everything = [marks.get(item, Mark.NEVER).rank >= Mark.MATCHED.rank for item in (MEMBERSHIP, measure, *groups)]
+        _raise(marks, [total] if all(everything) else [], Mark.AGGREGATE)
+        if marks.get(total, Mark.NEVER).rank > Mark.HELD.rank:
+            _raise(marks, [measure], marks[total])
 
 
 def _raise(marks: Marks, items: Iterable[Item], mark: Mark) -> None:
@@ -165,6 +185,7 @@ def _items(pair: Pair) -> Iterator[Item]:
     yield from (side.ids for side in pair.sides)
     yield from (MEMBERSHIP, MATCHES)
     yield from (side.size for side in pair.sides)
+    yield from pair.sums
     yield pair.outcome
 
 
@@ -198,8 +219,10 @@ def _allowed(pair: Pair, spec: Spec, parties: frozenset[PartyId]) -> Marks:
         if side.holder in parties:
             _raise(marks, side.own, Mark.VISIBLE)
     if parties & {PartyId(name) for name in spec.release.to}:
-        number = Mark.NOISED if spec.release.differential_privacy is not None else Mark.SIZE
-        _raise(marks, [pair.told], Mark.VISIBLE if pair.told is MEMBERSHIP else number)
+        noisy = spec.release.differential_privacy is not None
+        number = Mark.NOISED if noisy else Mark.SIZE
+        _raise(marks, pair.sums, Mark.NOISED if noisy else Mark.AGGREGATE)
+        _raise(marks, [] if pair.sums else [pair.told], Mark.VISIBLE if pair.told is MEMBERSHIP else number)
         _raise(marks, [ENOUGH] if pair.told is MATCHES else [], number)
         _raise(marks, pair.brought if pair.told is MEMBERSHIP else (), Mark.MATCHED)
     for entry in spec.security.leakage:
