@@ -37,6 +37,12 @@ class Covered:
     added: Listed
     into: Listed
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is added up: no entry of the one list is in the other."""
+        lists = (self.added, self.into)
+        return len({(each.function, each.keys) for each in lists}) > 1
+
 
 def summed(term: Term) -> Words:
     """The words that lie under a key. Raises: ValueError for others."""

@@ -126,7 +126,7 @@ def _lists(seen: Trace, message: Sent) -> Iterator[Listed]:
 
 def _of_sums(seen: Trace, sums: covered.Covered) -> Iterator[Listed]:
     """I19: without their covers sums tell what was added up; whoever can open them has them with their covers."""
-    if sums.cover in seen.keys and any(each.term == sums.under for each in seen.seen):
+    if not sums.empty and sums.cover in seen.keys and any(each.term == sums.under for each in seen.seen):
         yield replace(sums.added, marks=sums.into.roles, tells=sums.into.tells)
     if sums.secret in seen.keys:
         seen.words.append(totals.opened(sums))

@@ -42,7 +42,8 @@ def matches(dummies: frozenset[str]) -> Word:
 
 def opened(sums: covered.Covered) -> Word:
     """What is under the key of sums."""
-    return {SUMS: Fraction(1), ("covers", sums.cover, ""): Fraction(1)}
+    covers: Word = {("covers", sums.cover, ""): Fraction(1)}
+    return covers if sums.empty else {SUMS: Fraction(1), **covers}
 
 
 def word(pair: Pair, term: Term, dummies: frozenset[str]) -> Word | None:

@@ -5,7 +5,7 @@ Noise, and what covers sums, hides as a number drawn at random does.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import permutations, product
 from typing import NamedTuple
@@ -62,17 +62,22 @@ class Run:
     asked: tuple[tuple[Entry, ...], tuple[Entry, ...]]
     there: tuple[tuple[Entry, int], ...]
     orders: Mapping[tuple[str, str], tuple[int, ...]]
+    made: dict[str, object] = field(default_factory=dict)
 
     def of(self, term: Term) -> object:
         match term:
             case str():
-                return self.of(next(each.meaning for each in self.card.messages if each.label == term))
+                if term not in self.made:
+                    self.made[term] = self.of(meaning(self.card, term))
+                return self.made[term]
             case Call("points", lists):
                 return self._points(lists)
             case Call("keys", _):
                 return self.asked
             case Call("outcome", _):
-                return self.counts(), self.sums()
+                sums = self.of("S")
+                assert isinstance(sums, Sums)
+                return tuple(sums.taken.count(group) for group in range(GROUPS)), sums.numbers
             case Call("times", (str(key), inner)):
                 found = self._lies(inner)
                 return found._replace(keys=tuple(sorted((*found.keys, key))))
@@ -136,8 +141,8 @@ class Run:
         for word, group in zip(under.words, taken, strict=True):
             if group is not None:
                 numbers[group] += word
-        named = next(each.meaning for each in self.card.messages if each.label == words)
-        return Sums(cover, under.key, taken, tuple(numbers), named)
+        assert isinstance(words, str)
+        return Sums(cover, under.key, taken, tuple(numbers), meaning(self.card, words))
 
     def _lies(self, term: Term) -> Lies:
         found = self.of(term)
@@ -148,6 +153,19 @@ class Run:
         found = self.of(term)
         assert isinstance(found, Number), term
         return found
+
+
+def meaning(card: Card, label: str) -> Term:
+    return next(each.meaning for each in card.messages if each.label == label)
+
+
+def orders(card: Card, term: Term) -> Iterator[tuple[tuple[str, str], str]]:
+    """The orders that are over what a term is made of, and what it is that they order."""
+    for name in names(term):
+        yield from orders(card, meaning(card, name))
+    for each in calls(term):
+        if each.head in ("permute", "permute_within"):
+            yield from (((str(call.args[0]), str(call.args[1])), each.head) for call in calls(each.args[0]))
 
 
 def total(parts: Iterable[tuple[int, Number]]) -> Number:
@@ -181,18 +199,14 @@ class Counted:
 
     def learns(self) -> bool:
         """What it sees tells inputs apart that differ neither in its own rows nor in its outcome."""
-        orders = {
-            (str(call.args[0]), str(call.args[1])): each.head
-            for message in self.card.messages
-            for each in calls(message.meaning)
-            if each.head in ("permute", "permute_within")
-            for call in calls(each.args[0])
-            if call.args[0] not in self.held
-        }
-        drawn = [list(permutations(range(PEOPLE))) if head == "permute" else WITHIN for head in orders.values()]
+        if not self.seen:
+            return False
+        lain = dict(each for message in self.seen for each in orders(self.card, message.meaning))
+        unknown = {order: head for order, head in lain.items() if order[0] not in self.held}
+        drawn = [list(permutations(range(PEOPLE))) if head == "permute" else WITHIN for head in unknown.values()]
         seen: dict[object, object] = {}
         for asked, there in product(ASKED, THERE):
-            runs = [Run(self.card, asked, there, dict(zip(orders, each, strict=True))) for each in product(*drawn)]
+            runs = [Run(self.card, asked, there, dict(zip(unknown, each, strict=True))) for each in product(*drawn)]
             of_each = Counter(map(self.view, runs))
             own = {"a": asked, "b": there}.get(self.role)
             outcome = (runs[0].counts(), None if self.noisy else runs[0].sums()) if self.role == "a" else None
@@ -203,7 +217,7 @@ class Counted:
     def view(self, run: Run) -> object:
         """What it sees in one run, up to a renaming of values of functions that it cannot compute."""
         plain: list[object] = []
-        values = {message.label: run.of(message.meaning) for message in self.seen}
+        values = {message.label: run.of(message.label) for message in self.seen}
         whole = {
             self._element(each, entry)
             for each in values.values()
@@ -266,6 +280,8 @@ WITHIN = [
 KEYED = ("times", "perm", "public", "under", "covered", "covers", "opened")
 
 
-def learners(card: Card, noisy: bool) -> set[str]:
-    """Roles that learn more than their outcome, counted out."""
-    return {role for role in card.roles if role != "result" and Counted(card, role, noisy).learns()}
+def learners(card: Card) -> tuple[set[str], set[str]]:
+    """Roles that learn more than their outcome, counted out: with noise, and without."""
+    others = {role for role in card.roles if role not in ("a", "result") and Counted(card, role, noisy=True).learns()}
+    noised, exact = ({"a"} if Counted(card, "a", noisy).learns() else set() for noisy in (True, False))
+    return others | noised, others | exact
