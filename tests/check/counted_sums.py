@@ -38,13 +38,12 @@ class Under(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """``taken``: of each entry the group that its word is added to, if any; ``under``: the term of the words."""
+    """``taken``: of each entry the group that its word is added to, if any."""
 
     cover: str
     key: str
     taken: tuple[int | None, ...]
     numbers: tuple[int, ...]
-    under: Term
 
 
 class Number(NamedTuple):
@@ -141,8 +140,7 @@ class Run:
         for word, group in zip(under.words, taken, strict=True):
             if group is not None:
                 numbers[group] += word
-        assert isinstance(words, str)
-        return Sums(cover, under.key, taken, tuple(numbers), meaning(self.card, words))
+        return Sums(cover, under.key, taken, tuple(numbers))
 
     def _lies(self, term: Term) -> Lies:
         found = self.of(term)
@@ -243,7 +241,7 @@ class Counted:
                 case Under(key, words):
                     plain += [(label, words)] if key in self.held else []
                 case Sums():
-                    if each.cover in self.held and any(m.meaning == each.under for m in self.seen):
+                    if each.cover in self.held and any(isinstance(one, Under) for one in values.values()):
                         plain.append((label, each.taken))
                     if each.key in self.held:
                         numbers.append(Number({("covers", each.cover): 1}, each.numbers))

@@ -136,15 +136,15 @@ def hold(seed: int) -> set[str]:
 
 
 def test_random_edits_are_judged_as_views_are_counted() -> None:
-    found = [hold(seed) for seed in range(20)]
-    assert all(any(who in each for each in found) for who in ("a", "b", "helper"))
+    found = [hold(seed) for seed in range(12)]
+    assert all(any(who in each for each in found) for who in ("a", "b"))
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("block", range(8))
 def test_many_random_edits_are_judged_as_views_are_counted(block: int) -> None:
-    for seed in range(1000 + 250 * block, 1000 + 250 * (block + 1)):
-        hold(seed)
+    found = [hold(seed) for seed in range(1000 + 250 * block, 1000 + 250 * (block + 1))]
+    assert all(any(who in each for each in found) for who in ("a", "b", "helper"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
