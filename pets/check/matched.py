@@ -390,6 +390,8 @@ def knowledge(told: About, card: Card, learned: tuple[Fact, ...], coalition: fro
         if told.outcome == "threshold":
             raise_to((told.released,), counted)
     for inside, of_it in told.sums:
+        if marks.get(MEMBERSHIP) is marks.get(inside) is Mark.VISIBLE:
+            raise_to((of_it,), Mark.AGGREGATE)
         if (seen := marks.get(of_it, Mark.NEVER)).rank > Mark.HELD.rank:
             raise_to((inside,), seen)
     if told.outcome == "sum":
