@@ -182,6 +182,7 @@ def draft_psi(
     ``both``:       of an intersection, the other holder learns which of its persons are in both, too.
     ``at_least``, ``min_result``: of a threshold, so many; nothing but that is told of fewer.
     ``helper_epsilon``, ``helper_delta``: of the helper's noisy count of matches.
+    ``adversary``:  "malicious" for a protocol that withstands a party that departs from it; for an intersection alone.
     A party without tables becomes the helper of a protocol that has one.
     """
     frames = {table.name: _frame(table.source) for table in given}
@@ -211,9 +212,8 @@ def draft_psi(
         "min_result": min_result,
     }
     to = [used[0].party, *([used[1].party] if both else [])]
-    with_helper = (
-        bool(helpers) and psi != "sum" and (protocol is None or bool(WAYS[protocol].helper if protocol in WAYS else ""))
-    )
+    can = [way for name, way in WAYS.items() if psi in way.outcomes and protocol in (None, name)]
+    with_helper = bool(helpers) and any(way.helper and (way.malicious or adversary != "malicious") for way in can)
     spec = spec_of(
         {
             "pets": 1,

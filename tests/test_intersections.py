@@ -88,13 +88,14 @@ def test_both_are_told_where_both_are_named() -> None:
 
 def test_where_a_party_may_cheat_it_is_the_same() -> None:
     other = people(list("xbdac"), ward=["n", "s", "e", "n", None], cost=[1, 2, 3, None, 5])
-    net = network(people(list("dcbuv")), other)
+    net = network(people(list("dcbuv")), other, third={})
     draft = net.draft(psi="intersection", asks="housing", columns=["ward", "cost"], both=True, adversary="malicious")
     result, matrix = net.run(draft), draft.check().verdict.matrix
     frame = result.to_pandas()
     assert list(frame["person"]) == ["b", "c", "d"] and result.told == {"board": ("b", "c", "d")}
     assert list(frame["ward"]) == ["s", "(missing)", "e"] and list(frame["cost"]) == [2, 5, 3]
     assert {"V2x", "V3x", "V4x", "Ws"} <= set(result.cost["step"]) and "vole_psi_malicious" in result.disclosure
+    net = network(people(list("dcbuv")), other)
     followed = net.draft(psi="intersection", asks="housing", columns=["ward", "cost"], both=True).check()
     assert matrix.differences(followed.verdict.matrix) == () and "vole_psi_malicious" not in str(followed)
 

@@ -219,6 +219,24 @@ def test_doubled_sums_are_not_noised_enough() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_whoever_knows_persons_groups_and_values_adds_up(kind: str) -> None:
+    some = [each for each in helped().messages if each.label in ("D1", "D3")]
+    card = replace(helped(), messages=tuple(some))
+    assert marks(card, kind, "a", "b")[SUMS[kind]] is Mark.AGGREGATE
+    assert marks(card, kind, "a")[SUMS[kind]] is Mark.HELD  # as the outcome that it hands on
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whoever_reads_words_beside_persons_that_it_finds_adds_up(kind: str) -> None:
+    some = [each for each in held("secret_b", "a")(helped()).messages if each.label not in ("S", "R")]
+    card = replace(held("secret_b", "a")(helped()), messages=tuple(some))
+    found = marks(card, kind, "a")
+    assert (found[SUMS[kind]], found.get(MEMBERSHIP)) == (Mark.AGGREGATE, None)
+    apart = rewritten("Y", "own_b", "own_b2")(card)
+    assert marks(apart, kind, "a")[SUMS[kind]] is Mark.HELD
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_finding_names_the_sums(kind: str) -> None:
     found = judged(EDITS["b gets the covers"](helped()), kind).errors
     path = f"security.leakage <- council <- {SUMS[kind].value}"
