@@ -456,6 +456,7 @@ CODES: Final[dict[str, Code]] = {
         "cannot load libsodium: {problem}",
         "install rbcl as constraints.txt pins it, and let TMPDIR be a folder that programs may be loaded from",
     ),
+    "config.files": Code("{file}: {problem}", "{advice}"),
     "config.state": Code("state file {file}: {problem}", "{advice}"),
     # -- receipt: the evidence of a run -------------------------------------------------------------------------------
     "receipt.unreadable": Code("{file} cannot be read: {problem}", "fetch the evidence of the run again"),

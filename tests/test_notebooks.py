@@ -80,3 +80,25 @@ def test_the_joint_query_is_near_the_truth() -> None:
     found = re.findall(r"^(nothing|\d+ %) +(-?\d+) +(\d+)\.0 ", compared, re.MULTILINE)
     assert len(found) == 5
     assert all(abs(int(people) - int(true)) <= 90 for _, people, true in found)
+
+
+INTERSECTIONS = FOLDER / "02_intersections.ipynb"
+
+
+def test_the_intersections_are_what_sets_say_and_their_report_is_shown() -> None:
+    notebook = executed(INTERSECTIONS)
+    pages = outputs(notebook, "text/html")
+    report = [page for page in pages if page.startswith("<iframe")]
+    assert len(report) == 1 and "a list of single persons" in report[0]
+    printed = "".join(outputs(notebook, "text"))
+    assert "the same children: True" in printed and "the same number: True" in printed
+    assert re.search(r"^membership +which persons are in both tables +V +- ", printed, re.MULTILINE)
+    assert re.search(r"identifiers among [0-9,]+ bytes: 0\n", printed)
+
+
+def test_the_intersections_show_what_is_refused_and_what_the_evidence_says() -> None:
+    printed = "".join(outputs(executed(INTERSECTIONS), "text"))
+    refused = re.findall(r"^leak\.refused: \d+ rule\(s\) refuse the specification, first ([a-z.-]+):", printed, re.M)
+    assert refused == ["psi.to", "psi.least", "sql.person-id"]
+    assert printed.count("ok council: ") == printed.count("ok board: ") == 4
+    assert "ok result.csv is what the shares add up to" in printed

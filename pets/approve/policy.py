@@ -264,7 +264,7 @@ def permitting(spec: Spec, party: str, approvers: Iterable[Approver], *, k: int 
             period="year",
             recipients=tuple(spec.party(name).san for name in spec.release.to),
             purposes=spec.purpose.dpv,
-            protocols=(*JOINS, STAR, *WAYS),
+            protocols=tuple(WAYS) if is_pairing(spec) else (*JOINS, STAR),
             adversaries=("semi-honest", "malicious") if is_pairing(spec) else ("semi-honest",),
             min_count=1 if spec.release.disclosure_control is not None or is_pairing(spec) else None,
         ),

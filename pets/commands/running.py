@@ -53,7 +53,7 @@ def run(
     from pets.result import evidence_folder
 
     for path in (to, evidence_folder(to), *([plot] if plot else [])):
-        _is_free(path)
+        is_free(path)
     _, found = read(spec)
     net = connect(directory, client=client)
     handle = RunHandle(os.urandom(16).hex())
@@ -111,7 +111,7 @@ def verify(
     return DONE
 
 
-def _is_free(path: Path) -> None:
+def is_free(path: Path) -> None:
     """Before a run that costs budget: its table will have a place, and nothing of an earlier run lies there."""
     if path.exists():
         raise ConfigError("config.output", file=path.name, problem="is there already")

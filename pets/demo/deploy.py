@@ -13,21 +13,27 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
 
+from pets.approve import approvals
 from pets.approve.envelope import SigningKey, keygen
 from pets.approve.policy import Approver, permitting, policy_toml
+from pets.client import Server
 from pets.errors import ConfigError, LinkError
 from pets.ids import PartyId
-from pets.party.config import DirectoryApprover, DirectoryParty, directory_toml
+from pets.party.config import DirectoryApprover, DirectoryParty, directory_toml, read_client
 from pets.party.folder import SIGNING_KEY, init_client, init_party
 from pets.party.identity import Authority, private_folder
+from pets.party.sources import FileSource
+from pets.plan.review import Reviewed
+from pets.remote import network
 from pets.spec.model import Spec
 from pets.spec.write import tables
+from pets.transport.calls import Standing
 
 READY_S: Final = 120.0
 STOP_S: Final = 10.0
@@ -53,11 +59,11 @@ class Deployment:
         return self.folder / self.spec.result_party / "directory.toml"
 
 
-def deploy(folder: Path, spec: Spec, datasets: Mapping[str, Path], *, k: int = 1) -> Deployment:
+def deploy(folder: Path, spec: Spec, datasets: Mapping[str, Path | FileSource], *, k: int = 1) -> Deployment:
     """Make the folders of all parties of ``spec`` under ``folder``.
 
-    ``datasets``: the file of each dataset, or of one party's part as "party/dataset"; ``k``: how many of a party's two
-    approvers have to sign.
+    ``datasets``: the file of each dataset, or of one party's part as "party/dataset", maybe with other names of its
+    columns; what is left out its holder names later. ``k``: how many of a party's two approvers have to sign.
     """
     now = dt.datetime.now(dt.UTC)
     private_folder(folder)
@@ -95,12 +101,12 @@ def deploy(folder: Path, spec: Spec, datasets: Mapping[str, Path], *, k: int = 1
             for role, (name, key) in zip(ROLES, keys[party_id].items(), strict=True)
         ]
         _rewrite(folder / party_id / "policy.toml", policy_toml(permitting(spec, party_id, approvers, k=k)))
-        own = {
-            d.name: datasets[f"{party_id}/{d.name}" if d.several else d.name]
+        brought = {
+            d.name: datasets[place]
             for d in spec.datasets
-            if party_id in d.parties
+            if party_id in d.parties and (place := f"{party_id}/{d.name}" if d.several else d.name) in datasets
         }
-        _add_datasets(folder / party_id / "party.toml", own)
+        _add_datasets(folder / party_id / "party.toml", brought)
     return Deployment(folder, spec, endpoints, keys)
 
 
@@ -112,8 +118,40 @@ def _save(people: Mapping[str, SigningKey], folder: Path) -> None:
         key.save(folder / f"{role.replace(' ', '-')}.pem")
 
 
-def _add_datasets(file: Path, datasets: Mapping[str, Path]) -> None:
-    added = {"datasets": {name: {"file": str(path.resolve())} for name, path in datasets.items()}} if datasets else {}
+def server_of(deployment: Deployment, party: PartyId) -> Server:
+    """A party's server as its own people reach it."""
+    config = deployment.config(party)
+    client = read_client(config, directory=config.parent / "directory.toml", now=dt.datetime.now(dt.UTC))
+    return network(client).server(party)
+
+
+def sign(deployment: Deployment, reviewed: Reviewed) -> Iterator[tuple[PartyId, str, Standing]]:
+    """Sign a submitted specification for every party, by one of its approvers each, as specified.
+
+    Yields: the party, who signed, and how the specification stands at the party's own server then.
+    """
+    validity = reviewed.spec.validity
+    for party, people in deployment.approvers.items():
+        person, key = next(iter(people.items()))
+        envelope = approvals.approve(
+            digest=reviewed.digest,
+            plan_digest=reviewed.plan_digest,
+            party=party,
+            approver=person,
+            key=key,
+            not_before=validity.not_before,
+            not_after=validity.not_after,
+            max_runs=validity.max_runs,
+        )
+        yield party, person, server_of(deployment, party).approve(envelope)
+
+
+def _add_datasets(file: Path, datasets: Mapping[str, Path | FileSource]) -> None:
+    files = {}
+    for name, given in datasets.items():
+        source = given if isinstance(given, FileSource) else FileSource(given)
+        files[name] = {"file": str(source.path.resolve())} | ({"columns": dict(source.columns)} if source.columns else {})
+    added = {"datasets": files} if files else {}
     _rewrite(file, f"{file.read_text(encoding='utf-8')}\n{tables(added)}")
 
 
@@ -135,11 +173,11 @@ def _free_endpoints(count: int) -> list[str]:
 
 @dataclass(slots=True)
 class Process:
-    """A party server as a child process. Its own console goes to ``console.log`` in its folder."""
+    """A party server as a child process. In a deployment its own console goes to ``console.log`` in its folder."""
 
     party: PartyId
     child: subprocess.Popen[bytes]
-    console: IO[bytes] = field(repr=False)
+    console: IO[bytes] | None = field(repr=False)
 
     def end(self) -> None:
         """Ask it to end; ``stop`` waits for it."""
@@ -154,7 +192,8 @@ class Process:
         except subprocess.TimeoutExpired:
             self.child.kill()
             self.child.wait(STOP_S)
-        self.console.close()
+        if self.console is not None:
+            self.console.close()
 
 
 @contextmanager
@@ -184,7 +223,12 @@ def starting(deployment: Deployment) -> Iterator[dict[PartyId, Process]]:
 def start(deployment: Deployment, party: PartyId) -> Process:
     """Start one party server; ``wait_ready`` waits for it."""
     console = (deployment.folder / party / "console.log").open("ab")
-    command = [sys.executable, "-m", "pets.cli", "party", "serve", "--config", str(deployment.config(party))]
+    return launch(party, ["party", "serve", "--config", str(deployment.config(party))], console)
+
+
+def launch(party: PartyId, words: Sequence[str], console: IO[bytes] | None = None) -> Process:
+    """Give a ``pets`` command that serves a party. Without ``console`` its own people's lines go where ours go."""
+    command = [sys.executable, "-m", "pets.cli", *words]
     environment = dict(os.environ) | {"PYTHONUNBUFFERED": "1", "COLUMNS": "100"}
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=console, stdin=subprocess.DEVNULL, env=environment)
     return Process(party, child, console)
@@ -192,19 +236,23 @@ def start(deployment: Deployment, party: PartyId) -> Process:
 
 def wait_ready(process: Process, deployment: Deployment) -> None:
     """Wait for the line that says it listens. Raises: ConfigError with the end of its console if it ends before."""
+    if not listens(process):
+        log = deployment.folder / process.party / "console.log"
+        said = log.read_text(encoding="utf-8", errors="replace")[-500:].strip()
+        raise ConfigError("config.local", problem=f"the server of {process.party} ended at once: {said}")
+
+
+def listens(process: Process) -> bool:
+    """Wait for the line that says it listens. False: it has ended. Raises: LinkError if it does neither."""
     out = process.child.stdout
     until = time.monotonic() + READY_S
-    line = b""
     while out is not None and time.monotonic() < until:
         if select.select([out], [], [], 0.2)[0]:
             line = out.readline()
             if b" ready on " in line:
-                return
+                return True
             if not line:
-                break
+                process.child.wait(STOP_S)
         if process.child.poll() is not None:
-            break
-    said = (deployment.folder / process.party / "console.log").read_text(encoding="utf-8", errors="replace")
-    if process.child.poll() is not None:
-        raise ConfigError("config.local", problem=f"the server of {process.party} ended at once: {said[-500:].strip()}")
+            return False
     raise LinkError("link.deadline", peer=process.party, seconds=READY_S, step="start of the server")

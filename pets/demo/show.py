@@ -5,7 +5,6 @@ reads. One person plays everybody here, so the approvers' keys are made on the s
 its own console is shown too; nothing else is different.
 """
 
-import datetime as dt
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -17,24 +16,21 @@ from typing import Final
 from rich.console import Console
 from rich.markup import escape
 
-from pets.approve import approvals
 from pets.approve.envelope import claimed
 from pets.check.blocks import size
 from pets.check.disclosure import WIDTH, render
 from pets.check.page import html
-from pets.client import Server
 from pets.commands import tables
 from pets.commands.progress import RunBars, bar, expected_steps
 from pets.demo.data import demo_folder
-from pets.demo.deploy import Deployment, deploy, starting, wait_ready
+from pets.demo.deploy import Deployment, deploy, server_of, sign, starting, wait_ready
 from pets.demo.people import make_people
 from pets.derive import LEVEL
 from pets.errors import ConfigError, SourceError, SpecError
 from pets.ids import WITHHELD, PartyId, SpecDigest
-from pets.party.config import read_client
 from pets.party.warm import STEPS, prepare_kernels
 from pets.plan.review import Review, review
-from pets.remote import connect, network
+from pets.remote import connect
 from pets.result import Result
 from pets.spec.control import effective
 from pets.spec.model import Spec
@@ -173,22 +169,8 @@ def _say_records(spec: Spec, records: Records) -> None:
 
 def _approve(deployment: Deployment, found: Review, digest: SpecDigest) -> None:
     """Each party's approver signs with its own key, and hands the approval to its own server."""
-    reviewed = found.require()
     _heading(f"Approvals of {digest[:16]}...")
-    validity = reviewed.spec.validity
-    for party, people in deployment.approvers.items():
-        person, key = next(iter(people.items()))
-        envelope = approvals.approve(
-            digest=digest,
-            plan_digest=reviewed.plan_digest,
-            party=party,
-            approver=person,
-            key=key,
-            not_before=validity.not_before,
-            not_after=validity.not_after,
-            max_runs=validity.max_runs,
-        )
-        standing = _own(deployment, party).approve(envelope)
+    for party, person, standing in sign(deployment, found.require()):
         _line(f"  {party:<10} signed by the {escape(person)}: {standing.state} ({standing.have} of {standing.need})")
 
 
@@ -200,7 +182,7 @@ def _freeze(deployment: Deployment, spec: Spec, digest: SpecDigest) -> None:
         seen = log.stat().st_size
         try:
             with bar(f"{party} validates and freezes its records"):
-                entries = _own(deployment, party).snapshot(digest)
+                entries = server_of(deployment, party).snapshot(digest)
         except SourceError:
             _tail(log, seen)
             raise
@@ -214,13 +196,6 @@ def _tail(log: Path, start: int) -> None:
         opened.seek(start)
         for line in opened.read().decode(errors="replace").splitlines():
             _line(f"  [dim]{escape(line)}[/]")
-
-
-def _own(deployment: Deployment, party: PartyId) -> Server:
-    """A party's server as its own people reach it."""
-    config = deployment.config(party)
-    client = read_client(config, directory=config.parent / "directory.toml", now=dt.datetime.now(dt.UTC))
-    return network(client).server(party)
 
 
 # -- what is shown ----------------------------------------------------------------------------------------------------

@@ -3,10 +3,11 @@
 import datetime as dt
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from pets.errors import ConfigError
 from pets.ids import PartyId, RunHandle
@@ -16,8 +17,10 @@ from pets.party.database import Postgres, PostgresSource
 from pets.party.node import Outside, PartyNode, Settings
 from pets.party.runs import Console
 from pets.party.server import keep_memory, serve
+from pets.party.sources import FileSource
 from pets.party.state import State
-from pets.party.warm import prepare_kernels
+from pets.party.warm import prepare_kernels, prepare_vectors
+from pets.spec.ways import WAYS
 from pets.transport.grpc import Dialler, GrpcLink
 from pets.transport.link import Link
 from pets.transport.mailbox import Exchange
@@ -81,16 +84,30 @@ def open_node(config: PartyConfig, *, console: Console) -> PartyNode:
     )
 
 
-def serve_party(config_file: Path, *, console: Console) -> None:
-    """``pets party serve``: read the configuration, warm up, serve until told to stop."""
+def serve_party(
+    config_file: Path, *, console: Console, datasets: Mapping[str, FileSource] = MappingProxyType({})
+) -> None:
+    """``pets party serve``: read the configuration, warm up, serve until told to stop.
+
+    ``datasets``: files that are brought in the place of what the configuration names.
+    """
     keep_memory()
     config = read_config(config_file, now=dt.datetime.now(dt.UTC))
+    config = replace(config, datasets={**config.datasets, **datasets})
     with alone(config.state):
         prepare_kernels()
+        if intersects(config):
+            console("preparing the kernels of intersections (on a new machine this takes a minute)")
+            prepare_vectors()
         sources.warm((config.state / SNAPSHOTS).resolve())
         for line in databases_of(config):
             console(line)
         serve(config, open_node(config, console=console))
+
+
+def intersects(config: PartyConfig) -> bool:
+    """Whether the policy lets this party take part in an intersection: a run may not wait for kernels to compile."""
+    return bool(WAYS.keys() & set(config.policy.limits.protocols))
 
 
 def databases_of(config: PartyConfig) -> tuple[str, ...]:

@@ -53,6 +53,7 @@ class Relation:
     """A source as the engine sees it: a table expression with its parameters, and its columns of this specification.
 
     ``columns`` by their names in the specification.
+    ``every``:   of a file, all its columns in its order: name in the relation, name in the source.
     ``number``:  SQL for what the holder calls a row: in a file its number, counted as the holder counts (2 is the first
                  under the header of a CSV file); in a table of a database its place; NULL where a row has no name.
     ``told``:    such a number, as it is said.
@@ -72,6 +73,7 @@ class Relation:
     why: Callable[[Exception], str] = reason
     version: Callable[[], str] = field(default=lambda: "")
     asked: str = ""
+    every: tuple[tuple[str, str], ...] = ()
 
 
 def _kind(duck: str) -> Kind:
@@ -144,7 +146,8 @@ def _csv(dataset: Dataset, source: FileSource) -> Relation:
         "compression = 'none')"
     )
     known: dict[str, Found] = {c: (f"f{i}", "text", names[i]) for c, i in places.items()}
-    return Relation(sql, (str(source.path),), known, source.label, _counted(2))
+    every = tuple((f"f{i}", name) for i, name in enumerate(names))
+    return Relation(sql, (str(source.path),), known, source.label, _counted(2), every=every)
 
 
 def _typed(described: list[tuple[str, str]], places: dict[str, int], names: list[str]) -> dict[str, Found]:
@@ -158,7 +161,8 @@ def _parquet(connection: Any, dataset: Dataset, source: FileSource) -> Relation:
         path = str(source.path)
         described = [row[:2] for row in connection.execute(f"DESCRIBE SELECT * FROM {sql}", [path]).fetchall()]
     places = resolve(dataset, source, names)
-    return Relation(sql, (path,), _typed(described, places, names), source.label, _counted(1))
+    every = tuple(zip((name for name, _ in described), names, strict=True))
+    return Relation(sql, (path,), _typed(described, places, names), source.label, _counted(1), every=every)
 
 
 def _frame(connection: Any, dataset: Dataset, source: FrameSource) -> Relation:

@@ -101,7 +101,7 @@ def take(
             engine(*files_of(source), draft, scratch=scratch, memory=memory) as connection,
             relation(connection, dataset, source, where) as found,
         ):
-            report, width = _Taking(connection, found, dataset, linkage).write(draft)
+            report, width = Taking(connection, found, dataset, linkage).write(draft)
             version = found.version() if exact else ""
         sha256 = sha256_file(draft)
         committed = commitment(salt=salt, dataset=dataset.name, schema=schema, sha256=sha256)
@@ -131,8 +131,11 @@ def _settle(draft: Path, file: Path) -> None:
         os.close(descriptor)
 
 
-class _Taking:
-    """One snapshot in the making: stage what was read, refuse or report, sort, write."""
+class Taking:
+    """One snapshot in the making: stage what was read, refuse or report, sort, write.
+
+    ``rows`` alone is for ``order.py``, which finds the rows of a file again by their identifiers.
+    """
 
     def __init__(self, connection: Any, found: Relation, dataset: Dataset, linkage: Linkage) -> None:
         self.connection = connection
@@ -171,7 +174,7 @@ class _Taking:
     def key_raw(self) -> str:
         return alias(self.dataset.key, "raw")
 
-    def _rows(self, *, numbered: bool) -> str:
+    def rows(self, *, numbered: bool) -> str:
         """Every row of the source with each column's raw, text, value and, for levels, code; maybe its number."""
         raw = [f"{quoted(one.raw)} AS {alias(one.column, 'raw')}" for one in self.fits]
         if numbered:
@@ -208,7 +211,7 @@ class _Taking:
             f"coalesce({one.clipped}, false) AS {alias(one.column, 'clipped')}" for one in self.fits if one.clipped
         ]
         self.relation.prepare(False)
-        self._run(f"CREATE TEMP TABLE staged AS SELECT {', '.join(kept)} FROM ({self._rows(numbered=False)})")
+        self._run(f"CREATE TEMP TABLE staged AS SELECT {', '.join(kept)} FROM ({self.rows(numbered=False)})")
 
     def _refuse(self) -> None:
         if not self.faults:
@@ -225,7 +228,7 @@ class _Taking:
         asked = [f'count(*) FILTER ({fault.when}), min("#row", {SHOWN}) FILTER ({fault.when})' for fault in bad]
         self.relation.prepare(True)
         found = self._one(
-            f"SELECT {', '.join(asked)} FROM ({self._rows(numbered=True)}) WHERE {self.key_raw} IS NOT NULL"
+            f"SELECT {', '.join(asked)} FROM ({self.rows(numbered=True)}) WHERE {self.key_raw} IS NOT NULL"
         )
         return tuple(map(self._line, bad, found[::2], found[1::2]))
 
@@ -278,7 +281,7 @@ class _Taking:
     def _too_many(self, label: str, allowed: int) -> None:
         count = self._one(f"SELECT count(*) FROM (SELECT 1 FROM sorted GROUP BY id HAVING count(*) > {allowed})")[0]
         rows = (
-            f'SELECT min("#row") AS first FROM ({self._rows(numbered=True)}) WHERE {self.key_raw} IS NOT NULL '
+            f'SELECT min("#row") AS first FROM ({self.rows(numbered=True)}) WHERE {self.key_raw} IS NOT NULL '
             f"GROUP BY {alias(self.dataset.key, 'value')} HAVING count(*) > {allowed} ORDER BY first LIMIT {SHOWN}"
         )
         self.relation.prepare(True)
