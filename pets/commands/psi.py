@@ -44,7 +44,7 @@ def try_(
     ] = None,
     count: Annotated[bool, typer.Option("--count", help="How many are in both, and not who.")] = False,
     where: Annotated[
-        str | None, typer.Option("--where", help='Which rows count: "housing.tenure = \'rent\' AND hospital.stay > 2".')
+        str | None, typer.Option("--where", help="Which rows count: \"housing.tenure = 'rent' AND hospital.stay > 2\".")
     ] = None,
     columns: Annotated[
         str, typer.Option("--columns", metavar="NAMES", help="Columns of OTHER to come along: stay,ward.")
@@ -343,42 +343,40 @@ def _say_result(result: "Result", sources: "Mapping[str, FileSource]", to: Path 
     match = result.plan.match
     assert match is not None
     asks, other = (read.dataset for read in result.plan.reads)
-    frame = result.to_pandas()
     folder = result.save(to) if to is not None else None
     if match.outcome == "intersection" and to is not None:
         rows, persons, lost = _write(result, sources[asks], to)
         of = f" of {persons:,} persons" if persons != rows else ""
-        out.print(f"[bold]{rows:,} rows{of}[/] of {asks} are in {other}, too: {to}" if rows else _nobody(asks, other, to))
+        out.print(
+            f"[bold]{rows:,} rows{of}[/] of {asks} are in {other}, too: {to}" if rows else _nobody(asks, other, to)
+        )
         if lost:
             err.print(
                 f"[bold]{lost:,} persons[/] of the outcome are not in the file as it is now: the run took the records "
                 "that were frozen for this specification"
             )
     elif match.outcome == "cardinality":
-        out.print(f"[bold]{frame.iloc[0, 0]:,} persons[/] of {asks} are in {other}, too")
+        out.print(f"[bold]{int(result.opened[0, 0]):,} persons[/] of {asks} are in {other}, too")
     else:
-        out.print(f"[bold]{'yes' if frame.iloc[0, 0] else 'no'}[/]: {result.note()}")
+        out.print(f"[bold]{'yes' if result.opened[0, 0] else 'no'}[/]: {result.note()}")
     if folder is not None:
         out.print(f"check it offline: pets verify {folder}", markup=False)
 
 
 def _nobody(asks: str, other: str, to: Path) -> str:
-    return f"[bold]nobody[/] of {asks} is in {other}: {to} has a header only. If that is wrong, compare how ids are written"
+    return f"[bold]nobody[/] of {asks} is in {other}; {to} has a header only. Are ids written alike in both files?"
 
 
 def _write(result: "Result", source: "FileSource", to: Path) -> tuple[int, int, int]:
     """Write the rows of the asker's file in its order. Returns: rows, persons, and persons without a row."""
-    import pandas as pd
-    import pyarrow as pa
-
     from pets.party.order import in_order
     from pets.spec.pairing import pairing_of
 
     spec, frame = result.review.spec, result.to_pandas()
     pairing = pairing_of(spec)
     dataset = spec.dataset(pairing.asks)
-    found = in_order(source, dataset, spec.linkage, pa.Table.from_pandas(frame), where=pairing.where_asks)
-    found.table.to_pandas(types_mapper=pd.ArrowDtype).to_csv(to, index=False, lineterminator="\n")
+    found = in_order(source, dataset, spec.linkage, frame, where=pairing.where_asks)
+    found.write(to)
     return found.table.num_rows, found.persons, len(frame) - found.persons
 
 

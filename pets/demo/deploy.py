@@ -150,7 +150,9 @@ def _add_datasets(file: Path, datasets: Mapping[str, Path | FileSource]) -> None
     files = {}
     for name, given in datasets.items():
         source = given if isinstance(given, FileSource) else FileSource(given)
-        files[name] = {"file": str(source.path.resolve())} | ({"columns": dict(source.columns)} if source.columns else {})
+        files[name] = {"file": str(source.path.resolve())} | (
+            {"columns": dict(source.columns)} if source.columns else {}
+        )
     added = {"datasets": files} if files else {}
     _rewrite(file, f"{file.read_text(encoding='utf-8')}\n{tables(added)}")
 

@@ -162,8 +162,8 @@ def _keys(files: Sequence[Path], tables: Sequence[Any], on: str | None) -> list[
 
 def _read(file: Path, *text: str) -> Any:
     """A file as a table, for reading levels and ranges off; columns in ``text`` as they are written."""
+    kind = FileSource(file).kind
     try:
-        kind = FileSource(file).kind
         if kind == "parquet":
             return pq.read_table(file)
         if kind == "csv":
@@ -181,8 +181,11 @@ def _read(file: Path, *text: str) -> Any:
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         if file.is_file() and not file.stat().st_size:
             raise _files(file, "it is empty: there is no header row", "give a file with a header row") from None
-        problem = getattr(error, "strerror", None) or "it is not comma-separated UTF-8 text with a header row"
-        raise _files(file, str(problem).lower(), "give a CSV file in UTF-8, or a Parquet file") from None
+        what = "no Parquet file" if kind == "parquet" else "not comma-separated UTF-8 text with a header row"
+        said = getattr(error, "strerror", None)
+        raise _files(
+            file, said.lower() if said else f"it is {what}", "give a CSV file in UTF-8, or a Parquet file"
+        ) from None
     raise _files(file, "its name ends neither in .csv nor in .parquet", "give a CSV or Parquet file")
 
 

@@ -1,12 +1,14 @@
 """Every fault at every step of a plan: never on the wire, the run aborted at all parties, and the log names the step.
 
-Eight plans: a join that is released with noise; one under disclosure control, with a condition across tables and a
+Ten plans: a join that is released with noise; one under disclosure control, with a condition across tables and a
 median, so that rows and cells are computed on by three; both in mode B; one with many groups on both sides, which are
-told apart on shares; and tables of several holders, joined by three who hold none, with noise and under control.
+told apart on shares; tables of several holders, joined by three who hold none, with noise and under control; and two
+intersections, of two holders alone: which persons, and how many.
 """
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -89,6 +91,32 @@ TOMLS["four tables"] = altered(
     (LEAKAGE, ""),
     base=TOMLS["noised"],
 )
+ALONE = (
+    *MANY,
+    (NOISE, ""),
+    (LEAKAGE, ""),
+    (
+        'roles = ["input", "computing"]\nsan = "spiffe://board',
+        'roles = ["input", "computing", "result"]\nsan = "spiffe://board',
+    ),
+    (SPEC[SPEC.index('[[party]]\nname = "helper"') : SPEC.index('[[dataset]]\nname = "stays"')], ""),
+    ('to = ["statistics"]', 'to = ["board"]'),
+)
+COMPUTATION = SPEC[SPEC.index("[computation]") : SPEC.index("[release]")]
+ASKED = '[computation]\npsi = "{0}"\nasks = "stays"\nwhere = "stays.band = \'old\'"\n'
+TOMLS["which"] = altered(*ALONE, (COMPUTATION, ASKED.format("intersection")), ("helper_join_a", "vole_psi"))
+TOMLS["how many"] = altered(*ALONE, (COMPUTATION, ASKED.format("cardinality")), ("helper_join_a", "dh_psi_cardinality"))
+PAIRS: dict[str, dict[str, Any]] = {
+    name: {
+        "protocols": (card,),
+        "least": 1,
+        "asks": BOARD,
+        "computing": (BOARD, COUNCIL),
+        "ids": ({"allow": ("join", use)},),
+    }
+    for name, card, use in (("which", "vole_psi", "reveal"), ("how many", "dh_psi_cardinality", "exact count"))
+}
+"""How their deployments differ: no helper, and the one who asks gets it."""
 PEOPLE = [f"IDENTITY-{n}" for n in range(9)]
 ROOMY = homes(*((pid, "rent") for pid in PEOPLE[1:])).assign(size=pd.array(range(8), dtype="Int64"))
 LONG = stays(*((pid, "old", 5 * n) for n, pid in enumerate(PEOPLE)))
@@ -131,6 +159,7 @@ def deployments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
             options = (exact if "exact" in name else {}) | (
                 {"protocols": ("helper_join_b",)} if "mode b" in name else {}
             )
+            options |= PAIRS.get(name, {})
             if "many holders" in name:
                 options = {**HOLDERS, "least": 3 if "exact" in name else None}
             if name == "four tables":
@@ -203,10 +232,13 @@ def test_faults_are_made_for_every_message_of_the_cards() -> None:
     assert SUBJECTS["four tables"].used | {"Pd2"} == of_four | {"two", "in", "and", "mul"}, (
         "nothing is asked of the last"
     )
+    for name, card in (("which", "vole_psi"), ("how many", "dh_psi_cardinality")):
+        handed = {message.label for message in load_cards()["psi_result"].messages}
+        assert SUBJECTS[name].used == {message.label for message in load_cards()[card].messages} | handed
     for name, subject in SUBJECTS.items():
         steps = list(subject.steps())
         assert {role for role, _ in steps} == set(subject.servers)
-        assert any(step.slot.column > 0 for _, step in steps)
+        assert name in PAIRS or any(step.slot.column > 0 for _, step in steps)
         for role, step in steps:
             names = [fault.name for fault in faults.faults_of(subject, role, step)]
             assert len(set(names)) == len(names) >= 12, name

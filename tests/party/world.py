@@ -217,6 +217,7 @@ class World:
 
     ``least``: from how many people on it releases without noise; ``minutes``: rules on that column. ``holders``: who
     has each dataset; a party's own part of it is the table "party/dataset", if given. ``computing``: who computes.
+    ``asks``: who submits, runs and gets the result. ``ids``: rules on the person ids.
     """
 
     def __init__(
@@ -235,8 +236,11 @@ class World:
         minutes: Sequence[str | Mapping[str, Any]] = ("any use",),
         holders: Mapping[str, Sequence[PartyId]] = MappingProxyType({"stays": (BOARD,), "homes": (COUNCIL,)}),
         computing: Sequence[PartyId] = COMPUTING,
+        asks: PartyId = ANALYST,
+        ids: Sequence[str | Mapping[str, Any]] = ("join key",),
     ) -> None:
         prepare_kernels()
+        self.asks, self.ids = asks, tuple(ids)
         self.holders = holders
         self.servers = tuple(dict.fromkeys((*computing, *(party for each in holders.values() for party in each))))
         self.protocols, self.least, self.minutes = tuple(protocols), least, tuple(minutes)
@@ -308,10 +312,10 @@ class World:
 
     def policy(self, party: PartyId) -> Policy:
         columns = {
-            "stays": {"pid": ("join key",), "band": ("any use",), "minutes": self.minutes, "arrival": ("any use",)},
-            "homes": {"pid": ("join key",), "tenure": ("any use",), "size": ("any use",)},
-            "schools": {"pid": ("join key",), "marks": ("any use",)},
-            "clinics": {"pid": ("join key",)},
+            "stays": {"pid": self.ids, "band": ("any use",), "minutes": self.minutes, "arrival": ("any use",)},
+            "homes": {"pid": self.ids, "tenure": ("any use",), "size": ("any use",)},
+            "schools": {"pid": self.ids, "marks": ("any use",)},
+            "clinics": {"pid": self.ids},
         }
         return Policy(
             party=party,
@@ -327,7 +331,7 @@ class World:
                 max_epsilon_per_dataset=self.cap,
                 max_delta="1/2",
                 period="year",
-                recipients=(_san(ANALYST),),
+                recipients=(_san(self.asks),),
                 purposes=("dpv:ScientificResearch",),
                 protocols=self.protocols,
                 adversaries=("semi-honest",),
@@ -357,7 +361,8 @@ class World:
     def server(self, party: PartyId, caller: PartyId = ANALYST) -> Server:
         return LocalServer(self.nodes[party], self.caller(caller))
 
-    def client(self, party: PartyId = ANALYST, *, deadline_s: float = 10.0) -> Network:
+    def client(self, party: PartyId | None = None, *, deadline_s: float = 10.0) -> Network:
+        party = party or self.asks
         return Network(
             {one: _Late(self, one, party) for one in self.servers},
             Analyst(party, self.signing[party]),
