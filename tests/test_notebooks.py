@@ -93,6 +93,7 @@ def test_the_intersections_are_what_sets_say_and_their_report_is_shown() -> None
     printed = "".join(outputs(notebook, "text"))
     assert "the same children: True" in printed and "the same number: True" in printed
     assert re.search(r"^membership +which persons are in both tables +V +- ", printed, re.MULTILINE)
+    assert "as the board has it: True for 24 children" in printed
     assert re.search(r"identifiers among [0-9,]+ bytes: 0\n", printed)
 
 
@@ -100,5 +101,7 @@ def test_the_intersections_show_what_is_refused_and_what_the_evidence_says() -> 
     printed = "".join(outputs(executed(INTERSECTIONS), "text"))
     refused = re.findall(r"^leak\.refused: \d+ rule\(s\) refuse the specification, first ([a-z.-]+):", printed, re.M)
     assert refused == ["psi.to", "psi.least", "sql.person-id"]
+    assert re.findall(r"^at least \d+ -> (\S+)$", printed, re.M) == ["150", "<NA>"]
+    assert re.findall(r"^Whether .* -> (\S+)$", printed, re.M) == ["True"]
     assert printed.count("ok council: ") == printed.count("ok board: ") == 4
     assert "ok result.csv is what the shares add up to" in printed

@@ -200,7 +200,8 @@ def _say_question(tried: "Trial", files: tuple[Path, Path]) -> None:
     many = tried.spec.computation.psi == "cardinality"
     words = f"{'how many' if many else 'which'} persons of {asks} are in {other}, too"
     condition = f", where {tried.spec.computation.where}" if tried.spec.computation.where else ""
-    out.print(f"question   {words}{condition}", markup=False)
+    brought = ", ".join(name.partition(".")[2] for name in tried.spec.computation.columns or ())
+    out.print(f"question   {words}{f', with {brought}' if brought else ''}{condition}", markup=False)
 
 
 def _keep(tried: "Trial", keep: Path | None) -> None:
@@ -355,10 +356,11 @@ def _say_result(result: "Result", sources: "Mapping[str, FileSource]", to: Path 
                 f"[bold]{lost:,} persons[/] of the outcome are not in the file as it is now: the run took the records "
                 "that were frozen for this specification"
             )
-    elif match.outcome == "cardinality":
-        out.print(f"[bold]{int(result.opened[0, 0]):,} persons[/] of {asks} are in {other}, too")
     else:
-        out.print(f"[bold]{'yes' if result.opened[0, 0] else 'no'}[/]: {result.note()}")
+        frame = result.to_pandas()
+        said = "not told" if frame.isna().iloc[0, 0] else str(frame.iloc[0, 0])
+        out.print(f"[bold]{match.outcome}: {said}[/]")
+        out.print(result.note(), markup=False)
     if folder is not None:
         out.print(f"check it offline: pets verify {folder}", markup=False)
 

@@ -106,8 +106,8 @@ def serve_party(
 
 
 def intersects(config: PartyConfig) -> bool:
-    """Whether the policy lets this party take part in an intersection: a run may not wait for kernels to compile."""
-    return bool(WAYS.keys() & set(config.policy.limits.protocols))
+    """Whether the policy lets this party take part in an intersection of two: a run may not wait for its kernels."""
+    return any(name in WAYS and not WAYS[name].helper for name in config.policy.limits.protocols)
 
 
 def databases_of(config: PartyConfig) -> tuple[str, ...]:
