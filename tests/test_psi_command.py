@@ -139,14 +139,19 @@ def test_two_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
 # -- a trial ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_trial_gives_the_rows_of_the_asker_in_its_order(say: Say, tmp_path: Path) -> None:
+@pytest.mark.long
+def test_a_trial_gives_the_rows_of_the_asker_in_its_order_with_what_comes_along(say: Say, tmp_path: Path) -> None:
     """Two server processes; then the evidence by the command that anyone has."""
     asks, other, both = lists(tmp_path)
-    code, said = say("psi", "try", asks, other, "--on", "person=NHS number")
+    code, said = say("psi", "try", asks, other, "--on", "person=NHS number", "--columns", "stay")
     assert code == 0, said
-    assert rows_of(tmp_path / "both.csv") == [["name", "person", "tenure"], *both]
+    stays = {row[0].replace(" ", ""): row[1] for row in rows_of(other)}
+    assert rows_of(tmp_path / "both.csv") == [
+        ["name", "person", "tenure", "stay"],
+        *([*row, stays[row[1]]] for row in both),
+    ]
     persons = len({row[1] for row in both})
-    assert f"{len(both)} rows of {persons} persons of housing are in hospital_stays, too: both.csv" in said
+    assert f"{len(both)} rows of {persons} persons of housing in hospital_stays, too: both.csv" in said
     assert "signed here for asker and other, by keys made on the spot" in said
     assert all(len(line) <= WIDTH for line in said.splitlines()), "lines of a terminal"
     code, said = say("verify", "both.evidence")
@@ -161,7 +166,7 @@ def test_a_trial_counts_and_keeps_what_it_made(say: Say, tmp_path: Path) -> None
     assert code == 0, said
     persons = len({row[1] for row in both if row[2] == "rent"})
     assert rows_of(tmp_path / "n.csv") == [["persons_in_both"], [str(persons)]] and not (tmp_path / "both.csv").exists()
-    assert f"{persons} persons of housing are in hospital_stays, too" in said
+    assert f"{persons} persons of housing in hospital_stays, too" in said
     assert say("check", "kept/trial.spec.toml")[0] == 0
     assert "<html" in (tmp_path / "kept" / "report.html").read_text()
     assert {each.name for each in (tmp_path / "kept" / "parties").iterdir()} == {"asker", "other"}

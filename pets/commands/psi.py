@@ -341,6 +341,8 @@ def _say_missing(missing: "Mapping[PartyId, str]", reviewed: "Reviewed", me: Par
 
 def _say_result(result: "Result", sources: "Mapping[str, FileSource]", to: Path | None) -> None:
     """Write rows or number, and the evidence beside; say what came out."""
+    from pets.check.blocks import plural
+
     match = result.plan.match
     assert match is not None
     asks, other = (read.dataset for read in result.plan.reads)
@@ -359,7 +361,10 @@ def _say_result(result: "Result", sources: "Mapping[str, FileSource]", to: Path 
     else:
         frame = result.to_pandas()
         said = "not told" if frame.isna().iloc[0, 0] else str(frame.iloc[0, 0])
-        out.print(f"[bold]{match.outcome}: {said}[/]")
+        if match.outcome == "cardinality" and frame.shape[1] == 1 and said != "not told":
+            out.print(f"[bold]{plural(int(said), 'person')}[/] of {asks} in {other}, too")
+        else:
+            out.print(f"[bold]{match.outcome}: {said}[/]")
         out.print(result.note(), markup=False)
     if folder is not None:
         out.print(f"check it offline: pets verify {folder}", markup=False)

@@ -36,7 +36,7 @@ from pets.party.node import Outside, PartyNode, Settings
 from pets.party.session import result_endpoint, to_agree
 from pets.party.sources import FrameSource, Source
 from pets.party.state import State
-from pets.party.warm import prepare_kernels
+from pets.party.warm import prepare_kernels, prepare_vectors
 from pets.plan.review import Reviewed, review
 from pets.protocols.helper_join import Shape
 from pets.result import Result
@@ -44,6 +44,7 @@ from pets.spec.cards import load_cards
 from pets.spec.ir import AddNoise
 from pets.spec.joins import MODE_A
 from pets.spec.parse import parse_toml
+from pets.spec.ways import WAYS
 from pets.transport.calls import Caller, StartRequest
 from pets.transport.link import Link
 from pets.transport.memory import MemoryNetwork, Sent, Tap
@@ -240,6 +241,8 @@ class World:
         ids: Sequence[str | Mapping[str, Any]] = ("join key",),
     ) -> None:
         prepare_kernels()
+        if any(name in WAYS and not WAYS[name].helper for name in protocols):
+            prepare_vectors()
         self.asks, self.ids = asks, tuple(ids)
         self.holders = holders
         self.servers = tuple(dict.fromkeys((*computing, *(party for each in holders.values() for party in each))))
