@@ -104,7 +104,16 @@ ALONE = (
 )
 COMPUTATION = SPEC[SPEC.index("[computation]") : SPEC.index("[release]")]
 ASKED = '[computation]\npsi = "{0}"\nasks = "stays"\nwhere = "stays.band = \'old\'"\n'
-TOMLS["which"] = altered(*ALONE, (COMPUTATION, ASKED.format("intersection")), ("helper_join_a", "vole_psi"))
+TOMLS["which"] = altered(
+    *ALONE,
+    (COMPUTATION, ASKED.format("intersection") + 'columns = ["homes.tenure"]\n'),
+    ("helper_join_a", "vole_psi"),
+    ('to = ["board"]', 'to = ["board", "council"]'),
+    (
+        'roles = ["input", "computing"]\nsan = "spiffe://council',
+        'roles = ["input", "computing", "result"]\nsan = "spiffe://council',
+    ),
+)
 TOMLS["how many"] = altered(*ALONE, (COMPUTATION, ASKED.format("cardinality")), ("helper_join_a", "dh_psi_cardinality"))
 PAIRS: dict[str, dict[str, Any]] = {
     name: {
@@ -116,7 +125,8 @@ PAIRS: dict[str, dict[str, Any]] = {
     }
     for name, card, use in (("which", "vole_psi", "reveal"), ("how many", "dh_psi_cardinality", "exact count"))
 }
-"""How their deployments differ: no helper, and the one who asks gets it."""
+"""How their deployments differ: no helper; the one who asks gets it, and of persons both, with a column."""
+PAIRS["which"] |= {"told": (COUNCIL,), "tenure": ({"allow": ("reveal",)},)}
 PEOPLE = [f"IDENTITY-{n}" for n in range(9)]
 ROOMY = homes(*((pid, "rent") for pid in PEOPLE[1:])).assign(size=pd.array(range(8), dtype="Int64"))
 LONG = stays(*((pid, "old", 5 * n) for n, pid in enumerate(PEOPLE)))

@@ -59,7 +59,10 @@ def test_the_same_deployment_runs_without_a_fault(make_world: MakeWorld, plan: s
     world.ready(TOMLS[plan])
     frame_ = world.run(TOMLS[plan]).to_pandas()
     assert handed(world, plan)
-    assert (list(frame_["pid"]) if plan == "which" else frame_.iloc[0, 0]) == (ROWS[3:5] if plan == "which" else 2)
+    if plan == "which":
+        assert (list(frame_["pid"]), list(frame_["tenure"])) == (ROWS[3:5], ["own", "own"])
+    else:
+        assert frame_.iloc[0, 0] == 2
 
 
 @pytest.mark.parametrize("at", [0, -1])

@@ -218,7 +218,7 @@ class World:
 
     ``least``: from how many people on it releases without noise; ``minutes``: rules on that column. ``holders``: who
     has each dataset; a party's own part of it is the table "party/dataset", if given. ``computing``: who computes.
-    ``asks``: who submits, runs and gets the result. ``ids``: rules on the person ids.
+    ``asks``: who submits, runs and gets the result, and ``told`` who gets it, too. ``ids``, ``tenure``: rules on these.
     """
 
     def __init__(
@@ -238,12 +238,14 @@ class World:
         holders: Mapping[str, Sequence[PartyId]] = MappingProxyType({"stays": (BOARD,), "homes": (COUNCIL,)}),
         computing: Sequence[PartyId] = COMPUTING,
         asks: PartyId = ANALYST,
+        told: Sequence[PartyId] = (),
         ids: Sequence[str | Mapping[str, Any]] = ("join key",),
+        tenure: Sequence[str | Mapping[str, Any]] = ("any use",),
     ) -> None:
         prepare_kernels()
         if any(name in WAYS and not WAYS[name].helper for name in protocols):
             prepare_vectors()
-        self.asks, self.ids = asks, tuple(ids)
+        self.asks, self.told, self.ids, self.tenure = asks, tuple(told), tuple(ids), tuple(tenure)
         self.holders = holders
         self.servers = tuple(dict.fromkeys((*computing, *(party for each in holders.values() for party in each))))
         self.protocols, self.least, self.minutes = tuple(protocols), least, tuple(minutes)
@@ -316,7 +318,7 @@ class World:
     def policy(self, party: PartyId) -> Policy:
         columns = {
             "stays": {"pid": self.ids, "band": ("any use",), "minutes": self.minutes, "arrival": ("any use",)},
-            "homes": {"pid": self.ids, "tenure": ("any use",), "size": ("any use",)},
+            "homes": {"pid": self.ids, "tenure": self.tenure, "size": ("any use",)},
             "schools": {"pid": self.ids, "marks": ("any use",)},
             "clinics": {"pid": self.ids},
         }
@@ -334,7 +336,7 @@ class World:
                 max_epsilon_per_dataset=self.cap,
                 max_delta="1/2",
                 period="year",
-                recipients=(_san(self.asks),),
+                recipients=tuple(map(_san, (self.asks, *self.told))),
                 purposes=("dpv:ScientificResearch",),
                 protocols=self.protocols,
                 adversaries=("semi-honest",),
