@@ -341,6 +341,8 @@ def _say_missing(missing: "Mapping[PartyId, str]", reviewed: "Reviewed", me: Par
 
 def _say_result(result: "Result", sources: "Mapping[str, FileSource]", to: Path | None) -> None:
     """Write rows or number, and the evidence beside; say what came out."""
+    from rich.markup import escape
+
     from pets.check.blocks import plural
 
     match = result.plan.match
@@ -370,8 +372,8 @@ def _say_result(result: "Result", sources: "Mapping[str, FileSource]", to: Path 
         out.print(f"check it offline: pets verify {folder}", markup=False)
 
 
-def _nobody(asks: str, other: str, to: Path) -> str:
-    return f"[bold]nobody[/] of {asks} is in {other}; {to} has a header only. Are ids written alike in both files?"
+def _nobody(asks: str, other: str, name: str) -> str:
+    return f"[bold]nobody[/] of {asks} is in {other}; {name} has a header only. Are ids written alike in both files?"
 
 
 def _write(result: "Result", source: "FileSource", to: Path) -> tuple[int, int, int]:
