@@ -351,10 +351,9 @@ def _say_result(result: "Result", sources: "Mapping[str, FileSource]", to: Path 
     folder = result.save(to) if to is not None else None
     if match.outcome == "intersection" and to is not None:
         rows, persons, lost = _write(result, sources[asks], to)
-        of = f" of {persons:,} persons" if persons != rows else ""
-        out.print(
-            f"[bold]{rows:,} rows{of}[/] of {asks} are in {other}, too: {to}" if rows else _nobody(asks, other, to)
-        )
+        of = f" of {plural(persons, 'person')}" if persons != rows else ""
+        told = f"[bold]{plural(rows, 'row')}{of}[/] of {asks} in {other}, too: {escape(str(to))}"
+        out.print(told if rows else _nobody(asks, other, escape(str(to))))
         if lost:
             err.print(
                 f"[bold]{lost:,} persons[/] of the outcome are not in the file as it is now: the run took the records "
