@@ -115,6 +115,7 @@ def test_the_matrix_says_who_learns_what(protection: dict[str, object]) -> None:
         ('by = ["housing.ward"]', 'by = ["housing.person"]', "psi.sum"),
         ("max_rows_per_person = 1", "max_rows_per_person = 2", "psi.sum"),
         ("max_rows = 60", "max_rows = 60000000", "psi.sum"),
+        ('asks = "housing"', 'asks = "housing"\nmax_group = 4', "psi.sum"),
         ('as = "exact"', 'noised = { epsilon = "1", delta = "2^-40" }', "psi.undeclared"),
     ],
 )

@@ -367,6 +367,13 @@ def sums(asked: Paired) -> Found:
             "asks for more than a minimum and counts rounded to the nearest multiple, and one party holds the counts",
             "leave that out, or ask for a query, whose counts nobody holds",
         )
+    least = 2 if control is None else max(control.min_count, 2)
+    if asked.pairing.max_group < least:
+        yield (
+            "computation.max_group",
+            f"a group has at most {asked.pairing.max_group} persons, and {asks.party} learns how many of them are in both",
+            f"group by coarser columns, of {least} persons or more",
+        )
     if asked.cast and "primes" in (numbers := matched.public_of(asked.spec, asked.pairing, WAYS[asked.protocol])):
         listed = numbers["g"] * numbers["m_a"]
         drowned = numbers["g"] * numbers["v"] * numbers["primes"] * (numbers["n_b"] // SLOTS + 1)

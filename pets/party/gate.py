@@ -50,6 +50,11 @@ _REFUSALS: Final = frozenset(
         "peer.element",
         "peer.twice",
         "peer.other-set",
+        "peer.check",
+        "peer.flags",
+        "peer.residue",
+        "peer.transparent",
+        "peer.sum",
     }
 )
 """Errors that are about one message."""
