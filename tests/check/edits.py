@@ -18,8 +18,8 @@ from pets.spec.parse import parse_toml
 from pets.spec.term import parse_term
 
 TEXT = (Path(__file__).parent / "should_pass" / "ae_by_tenure.toml").read_text()
-DH, VOLE = "dh_psi_cardinality", "vole_psi"
-OUTCOME = {DH: "cardinality", VOLE: "intersection"}
+DH, VOLE, KKRT = "dh_psi_cardinality", "vole_psi", "kkrt_psi"
+OUTCOME = {DH: "cardinality", VOLE: "intersection", KKRT: "intersection", "vole_psi_malicious": "intersection"}
 VALUES = 'columns = ["housing.tenure"]\n'
 WHERE = "where = \"attendances.arrival >= DATE '2026-01-01' AND housing.tenure = 'owner'\"\n"
 
@@ -131,6 +131,8 @@ D1 = "times(scalar_a, points(keys(a), fillers(a), agreed(a)))"
 D3 = "times(scalar_b, points(keys(b), fillers(b), agreed(b)))"
 READ = "read(own_s, V5r, V5, keys(sender), fillers(sender), agreed(sender))"
 V6 = f"cut({READ})"
+EVALUATED = "evaluated(own_s, K1r, K2, keys(sender), fillers(sender), agreed(sender))"
+K8 = "coded(own_r, K1s, fillers(receiver), keys(receiver))"
 V8 = "written(V5r, fillers(receiver), keys(receiver)) + vector(own_r)"
 EDITS: Mapping[str, Mapping[str, Edit]] = {
     DH: {
@@ -198,6 +200,24 @@ EDITS: Mapping[str, Mapping[str, Edit]] = {
         "values come": sends("V12", "sender", "receiver", f"sealed({READ}, payload(sender))"),
         "values go to the helper": sends("V13h", "sender", "helper", f"sealed({READ}, payload(sender))"),
         "the helper gets the outcome": sends("R2", "receiver", "helper", "outcome(receiver)"),
+    },
+    KKRT: {
+        "K3 unsorted": says("K3", f"cut({EVALUATED})"),
+        "K3 in an order of the sender": says("K3", f"permute(perm(own_s, order), cut({EVALUATED}))"),
+        "K3 again": sends("K5", "sender", "receiver", f"cut({EVALUATED})"),
+        "K3 comes apart, too": sends("K6", "sender", "receiver", f"apart({EVALUATED})"),
+        "values come": sends("K7", "sender", "receiver", f"sealed({EVALUATED}, payload(sender))"),
+        "a second table under the same streams": sends("K8", "receiver", "sender", K8),
+        "own_s is the receiver's, too": held("own_s", "receiver"),
+        "own_r is the sender's, too": held("own_r", "sender"),
+        "own_s is the helper's, too": held("own_s", "helper"),
+        "own_r is the helper's, too": held("own_r", "helper"),
+        "the helper gets K2": copied("K2", "receiver"),
+        "the helper gets K3": copied("K3", "sender"),
+        "the receiver passes K3 on": sends("K10h", "receiver", "helper", "K3"),
+        "the sender is told": sends("K11", "receiver", "sender", "told(K3, keys(receiver), agreed(receiver))"),
+        "the helper is told": sends("K12h", "receiver", "helper", "told(K3, keys(receiver), agreed(receiver))"),
+        "values go to the helper": sends("K13h", "sender", "helper", f"sealed({EVALUATED}, payload(sender))"),
     },
 }  # fmt: skip
 

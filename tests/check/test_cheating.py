@@ -16,13 +16,8 @@ from pets.check.sides import pair_of
 from pets.errors import InternalError
 from pets.spec.cards import Card, Learns, load_cards
 from pets.spec.formula import parse_formula
-from tests.check.test_traced import (
-    BOARD,
-    BOTH,
-    COUNCIL,
+from tests.check.edits import (
     DH,
-    HELPER,
-    INTERSECTION,
     KKRT,
     READ,
     V6,
@@ -33,7 +28,6 @@ from tests.check.test_traced import (
     Edit,
     cards_with,
     copied,
-    first_and_second,
     held,
     helped,
     judged,
@@ -43,6 +37,7 @@ from tests.check.test_traced import (
     says,
     sends,
 )
+from tests.check.test_traced import BOARD, BOTH, COUNCIL, HELPER, INTERSECTION, first_and_second
 from tests.oracles.counted_checks import CountedChecks
 
 CHEAT = "vole_psi_malicious"
