@@ -23,18 +23,20 @@ from pets.check.blocks import (
     plural,
     size,
 )
-from pets.check.checked import HELPER_TAIL, Checked, Message, full_name
+from pets.check.checked import HELPER_TAIL, Checked, full_name
+from pets.check.checked import Message as Planned
 from pets.check.coalitions import bare, within_model
 from pets.check.computed import settled
 from pets.check.declared import Declared, Named
 from pets.check.labels import Coalition, Fact, Mark, strongest
 from pets.check.withstood import withstood
 from pets.ids import PartyId
-from pets.spec.cards import EVERYONE, Card
+from pets.spec.cards import EVERYONE, Card, Message
 from pets.spec.ir import Match
 from pets.spec.model import Spec
 from pets.spec.pairing import Pairing
 from pets.spec.predicate import columns_of, worded
+from pets.spec.term import calls
 from pets.spec.ways import WAYS, Way, way_of
 
 _UNPROTECTED: Final = (
@@ -50,7 +52,6 @@ _THAT: Final = {
     "sum": "that table",
 }
 _UNREVIEWED: Final = ("not independently reviewed", "no proof of the whole")
-_HANDED: Final = "R1"
 _SHARES: Final = "masked shares of what the three compute together: random numbers to the receiver"
 
 
@@ -348,10 +349,8 @@ def settings(review: Checked) -> Section:
         pairing, asks, other = sets_of(review)
         blocks.extend(withstood(card, match, asks, other, both=pairing.both))
     if match is not None and forecast is not None:
-        inside = {
-            message.label: _inside(message.label, message.element, message.carries)
-            for message in _messages(review, match)
-        }
+        cards = [review.cards[name] for name in (match.card, match.handed_by) if name]
+        inside = {message.label: _inside(message) for each in cards for message in each.messages}
         blocks.append(
             Grid(
                 "Every message of a run. A server sends nothing else, and takes nothing else.",
@@ -367,39 +366,39 @@ def settings(review: Checked) -> Section:
     return Section("settings", "Safe settings", "How is it computed, and what is sent to whom?", tuple(blocks))
 
 
-def _receiver(message: Message, spec: Spec) -> str:
+def _receiver(message: Planned, spec: Spec) -> str:
     """The result party's people are told apart from its server where one sends to the other."""
     return (
         f"{message.receiver}'s people" if message.sender == message.receiver == spec.result_party else message.receiver
     )
 
 
-def _messages(review: Checked, match: Match) -> Iterator["_Sent"]:
-    for name in filter(None, (match.card, match.handed_by)):
-        for message in review.cards[name].messages:
-            yield _Sent(message.label, message.element, message.carries)
+_HEADS: Final = {
+    "outcome": "the outcome, and rows of nothing up to the declared number",
+    "told": "which of the receiver's own codes were found",
+    "public": "a public key of the sender",
+    "under": "numbers encrypted under the sender's own key",
+    "covered": "encrypted sums under masks of the sender: random numbers to who has the key",
+    "sealed": "what comes with persons, each under a key that only who has that person can make",
+    "written": "a table of person ids under a vector of random numbers that the receiver does not have",
+}
+"""What is inside a message, by the head of its term."""
 
 
-class _Sent:
-    """Of a message what its words depend on."""
-
-    def __init__(self, label: str, element: str, carries: tuple[str, ...]) -> None:
-        self.label, self.element, self.carries = label, element, carries
-
-
-def _inside(label: str, element: str, carries: tuple[str, ...]) -> str:
-    """What a message holds, in words, from what its card says it carries."""
-    if carries == ("match",) and label == _HANDED:
-        return "the outcome, and rows of nothing up to the declared number"
-    if "sums" in carries:
+def _inside(message: Message) -> str:
+    """What a message holds, in words: from its term where that says it, else from what its card says it carries."""
+    for call in calls(message.meaning):
+        if call.head == "opened":
+            return "masked sums, opened: random numbers to all but who masked them"
+        if call.head in _HEADS:
+            return _HEADS[call.head]
+    if "sums" in message.carries:
         return "one of three shares of the outcome: random alone"
-    if any(item.endswith(".values") for item in carries):
-        return "what comes with persons, each under a key that only who has that person can make"
-    if any(item.endswith(".key") for item in carries):
-        if element == "field":
-            return "a table of person ids under a vector of random numbers that the receiver does not have"
+    if any(item.endswith(".values") for item in message.carries):
+        return "masked values: random numbers to the receiver"
+    if any(item.endswith(".key") for item in message.carries):
         return "codes in place of person ids, under a key that the receiver does not have"
-    if "match" in carries:
+    if "match" in message.carries:
         return "which of the receiver's own codes were found"
     return "random numbers: keys and masks"
 

@@ -371,7 +371,8 @@ def sums(asked: Paired) -> Found:
     if asked.pairing.max_group < least:
         yield (
             "computation.max_group",
-            f"a group has at most {asked.pairing.max_group} persons, and {asks.party} learns how many of them are in both",
+            f"a group has at most {asked.pairing.max_group} persons, and {asks.party} learns how many of them "
+            "are in both",
             f"group by coarser columns, of {least} persons or more",
         )
     if asked.cast and "primes" in (numbers := matched.public_of(asked.spec, asked.pairing, WAYS[asked.protocol])):
