@@ -400,6 +400,8 @@ DECIDED: Final[dict[tuple[type[model.Model], str], Decision]] = {
     (model.Computation, "asks"): neither("another party asks"),
     (model.Computation, "where"): neither("other rows are asked about"),
     (model.Computation, "columns"): fewer,
+    (model.Computation, "by"): neither("sums of other groups are told"),
+    (model.Computation, "max_group"): neither(_SIZE),
     (model.Computation, "at_least"): neither("another number of persons is asked for"),
     (model.Computation, "min_result"): ordered(
         lambda n: -(n or 0), "less is told where few persons are in both", "more is told where few persons are in both"

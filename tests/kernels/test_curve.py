@@ -27,9 +27,10 @@ U8 = npt.NDArray[np.uint8]
 
 
 @pytest.fixture(autouse=True)
-def libsodium_again() -> Iterator[None]:
+def chosen_before() -> Iterator[None]:
+    before = curve.selected()
     yield
-    curve.select(curve.LIBSODIUM)
+    curve.select(before)
 
 
 @pytest.fixture(params=curve.features())

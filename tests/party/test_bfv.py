@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pets.errors import PeerError, RunError
-from pets.kernels import curve, slots
+from pets.kernels import slots
 from pets.party.bfv import Worker, memory_for
 from pets.party.confine import LIMITS, NO_NETWORK
 from pets.protocols.base import Array
@@ -30,10 +30,8 @@ def new_worker(*, memory: int = memory_for(columns=4, cells=9), cpu_s: int = 100
 @pytest.fixture(scope="module")
 def workers() -> Iterator[tuple[Worker, Worker]]:
     """One for each side."""
-    curve.select(curve.features()[0])
     with new_worker() as one, new_worker() as other:
         yield one, other
-    curve.select(curve.LIBSODIUM)
 
 
 def made_up(rows: int) -> Array:

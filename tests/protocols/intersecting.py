@@ -98,7 +98,6 @@ def rounds_of(parts: dict[str, Role[Any]]) -> dict[str, int]:
     return seen
 
 
-@pytest.mark.usefixtures("fastest")
 class Intersecting:
     """``cases``: random ones in a quick run, in two parts. ``rich``: a case that has all messages of the card."""
 

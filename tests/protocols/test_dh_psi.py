@@ -17,8 +17,6 @@ from tests.oracles.intersections import TAGS, behind_gates, binding, people, row
 from tests.oracles.play import Key, Transcript, play
 from tests.protocols.test_helper_join import LENGTHS, altered
 
-pytestmark = pytest.mark.usefixtures("fastest")
-
 
 def run(case: Case, seed: int = 1, alter: Callable[[Key, Array], Array] = lambda key, array: array) -> Transcript:
     return play(roles(case, seed), seed=seed, alter=alter)

@@ -27,9 +27,6 @@ OTHERS = {
 }
 
 
-pytestmark = pytest.mark.usefixtures("fastest")
-
-
 def sent_by(case: Case, seed: int, code: object = dh_psi) -> dict[str, bytes]:
     return {key[2]: array.tobytes() for key, array in play(roles(case, seed, code=code), seed=seed).sent}
 

@@ -14,9 +14,6 @@ LIMIT = 5.5
 """Standard deviations; one honest run in a million goes beyond, and seeds are fixed."""
 
 
-pytestmark = pytest.mark.usefixtures("fastest")
-
-
 def run(case: Case, seed: int = 1) -> Transcript:
     return play(roles(case, seed), seed=seed)
 

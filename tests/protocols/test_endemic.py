@@ -15,8 +15,6 @@ from tests.oracles.intersections import binding, hashed
 TIED = binding(1)
 SAID = TIED.digest + TIED.run_id
 
-pytestmark = pytest.mark.usefixtures("fastest")
-
 
 def stream(seed: int) -> prf.Stream:
     return prf.Stream(Secret(bytes([seed]) * 16))

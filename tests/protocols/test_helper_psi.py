@@ -1,7 +1,7 @@
 """Intersections with a helper against sets of Python, their cards, and peers that send what no honest one does."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -24,14 +24,6 @@ from tests.protocols.test_dh_psi import TAGS
 from tests.protocols.test_helper_join import LENGTHS, altered
 
 PARTIES = {role: gate.PartyId(role) for role in CARDS[COUNT].roles}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def fastest() -> Iterator[None]:
-    """What this processor is best with; that all give the same bytes is a test of its own."""
-    aes.select(aes.features()[0])
-    yield
-    aes.select(aes.features()[-1])
 
 
 def people(*numbers: int) -> list[bytes]:

@@ -1,13 +1,12 @@
 """What each party of an intersection with a helper gets to see, and that it says no more than the cards do."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pets.kernels import aes, noise
+from pets.kernels import noise
 from pets.protocols import tagged
 from tests.oracles.dh_psi import rows_of
 from tests.oracles.helper_join import dummies, families
@@ -16,13 +15,6 @@ from tests.oracles.play import Transcript, play
 
 LIMIT = 5.5
 """Standard deviations; one honest run in a million goes beyond, and seeds are fixed."""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def fastest() -> Iterator[None]:
-    aes.select(aes.features()[0])
-    yield
-    aes.select(aes.features()[-1])
 
 
 def people(*numbers: int) -> list[bytes]:

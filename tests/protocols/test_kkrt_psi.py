@@ -18,8 +18,6 @@ from tests.oracles.vole_psi import Case
 from tests.protocols.intersecting import SMALL, Intersecting, is_right, unaltered
 from tests.protocols.test_helper_join import altered
 
-pytestmark = pytest.mark.usefixtures("fastest")
-
 
 def run(case: Case, seed: int = 1, alter: Callable[[Key, Array], Array] = unaltered) -> Transcript:
     return play(roles(case, seed), seed=seed, alter=alter)

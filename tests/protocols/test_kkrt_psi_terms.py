@@ -26,8 +26,6 @@ OTHERS = {
     "name": tuple(message.label for message in CARD.messages),
 }
 
-pytestmark = pytest.mark.usefixtures("fastest")
-
 
 def sent_by(case: Case, seed: int, code: Any = kkrt_psi) -> dict[str, bytes]:
     sent = {key[2]: array.tobytes() for key, array in play(roles(case, seed, code=code), seed=seed).sent}

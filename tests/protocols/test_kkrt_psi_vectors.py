@@ -20,8 +20,6 @@ from tests.oracles.play import play
 
 FOLDER = cards_folder() / kkrt_psi.PROTOCOL / "vectors"
 
-pytestmark = pytest.mark.usefixtures("fastest")
-
 
 def entries(name: str) -> list[dict[str, Any]]:
     return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))["entries"]  # type: ignore[no-any-return]

@@ -4,7 +4,7 @@ Ciphertexts here hide nothing (`InClear`), but where a test says so: those of SE
 they hide in test_psi_sum_views.py.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pets.errors import InternalError, PeerError
-from pets.kernels import curve, slots
+from pets.kernels import slots
 from pets.party import gate
 from pets.plan.cost import listed
 from pets.protocols import psi_sum
@@ -39,13 +39,6 @@ from tests.protocols.test_helper_join import LENGTHS, altered
 
 PARTIES = {role: gate.PartyId(role) for role in SHARES.roles}
 BOTH = pytest.mark.parametrize("shares", [False, True], ids=["for a", "for a result party"])
-
-
-@pytest.fixture(autouse=True, scope="module")
-def fastest() -> Iterator[None]:
-    curve.select(curve.features()[0])
-    yield
-    curve.select(curve.LIBSODIUM)
 
 
 def one(number: int) -> bytes:

@@ -1,6 +1,5 @@
 """The terms of psi_sum and psi_sum_shares are what roles send, byte for byte; edits of them and of code are noticed."""
 
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -8,7 +7,6 @@ import numpy as np
 import pytest
 
 from pets.errors import PetsError, SpecError
-from pets.kernels import curve
 from pets.protocols import psi_sum
 from pets.spec.cards import Card, cards_folder, parse_card
 from tests.oracles.mistaken import mistaken
@@ -50,13 +48,6 @@ CASES = {
 }
 CARDS = {False: CARD, True: SHARES}
 BOTH = pytest.mark.parametrize("shares", CARDS)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def fastest() -> Iterator[None]:
-    curve.select(curve.features()[0])
-    yield
-    curve.select(curve.LIBSODIUM)
 
 
 def sent_by(case: Case, seed: int, shares: bool, code: object = psi_sum) -> dict[tuple[str, int], bytes]:

@@ -22,13 +22,6 @@ LIMIT = 5.5
 PLAIN = slots.PLAIN[0]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def fastest() -> Iterator[None]:
-    curve.select(curve.features()[0])
-    yield
-    curve.select(curve.LIBSODIUM)
-
-
 def people(numbers: range) -> list[bytes]:
     return [b"%010d" % number for number in numbers]
 

@@ -36,8 +36,6 @@ from tests.protocols.test_vole_psi import RICH
 
 LABELS = [message.label for message in CARD.messages]
 
-pytestmark = pytest.mark.usefixtures("fastest")
-
 
 def run(case: Case, seed: int = 1, alter: Callable[[Key, Array], Array] = lambda key, array: array) -> Transcript:
     return play(roles(case, seed), seed=seed, alter=alter)

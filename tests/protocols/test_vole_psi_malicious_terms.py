@@ -23,8 +23,6 @@ OTHERS = {
     "name": tuple(message.label for message in CARD.messages),
 }
 
-pytestmark = pytest.mark.usefixtures("fastest")
-
 
 def sent_by(case: Case, seed: int, code: Any = vole_psi_malicious) -> dict[str, bytes]:
     ran = play(roles(case, seed, receiver=code, sender=code), seed=seed)

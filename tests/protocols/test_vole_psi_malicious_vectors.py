@@ -19,8 +19,6 @@ from tests.oracles.vole_psi_malicious import CARD
 
 FOLDER = cards_folder() / vole_psi_malicious.PROTOCOL / "vectors"
 
-pytestmark = pytest.mark.usefixtures("fastest")
-
 
 def entries(name: str) -> list[dict[str, Any]]:
     return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))["entries"]  # type: ignore[no-any-return]

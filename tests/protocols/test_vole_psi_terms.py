@@ -24,9 +24,6 @@ OTHERS = {
 }
 
 
-pytestmark = pytest.mark.usefixtures("fastest")
-
-
 def sent_by(case: Case, seed: int, code: Any = vole_psi) -> dict[str, bytes]:
     sent = {key[2]: array.tobytes() for key, array in play(roles(case, seed, code=code), seed=seed).sent}
     return dict.fromkeys((message.label for message in CARD.messages), b"") | sent

@@ -21,9 +21,6 @@ from tests.oracles.vole_psi import CARD
 FOLDER = cards_folder() / vole_psi.PROTOCOL / "vectors"
 
 
-pytestmark = pytest.mark.usefixtures("fastest")
-
-
 def entries(name: str) -> list[dict[str, Any]]:
     return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))["entries"]  # type: ignore[no-any-return]
 
