@@ -52,6 +52,7 @@ _REFUSALS: Final = frozenset(
         "peer.other-set",
         "peer.check",
         "peer.flags",
+        "peer.tags",
         "peer.residue",
         "peer.transparent",
         "peer.sum",

@@ -6,14 +6,17 @@ told apart on shares; tables of several holders, joined by three who hold none, 
 intersections, of two holders alone: which persons, and how many.
 """
 
+import ast
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from pets.errors import InternalError
+from pets import protocols
+from pets.errors import InternalError, PeerError
 from pets.ids import PartyId
 from pets.party import gate
 from pets.party.gate import Expected
@@ -258,6 +261,20 @@ def test_faults_are_made_for_every_message_of_the_cards() -> None:
 def test_without_a_fault_the_same_deployment_still_runs(deployments: dict[str, Trials], name: str) -> None:
     """Last: nothing that the faulty runs left behind is in the way."""
     assert deployments[name].run() == set(deployments[name].world.servers)
+
+
+def test_what_protocols_refuse_of_one_message_is_logged_with_its_label() -> None:
+    """Every error of a peer that a protocol raises with a label: the log names the message."""
+    found = {
+        node.args[0].value
+        for file in Path(protocols.__file__).parent.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "PeerError"
+        if any(keyword.arg == "label" for keyword in node.keywords) and isinstance(node.args[0], ast.Constant)
+    }
+    assert {"peer.tags", "peer.check", "peer.positions"} <= found
+    for code in found:
+        assert gate.refused(PeerError(str(code), label="V6"), {6: "V6"}) == "V6", code
 
 
 def test_a_refused_label_that_no_card_has_is_not_repeated() -> None:
