@@ -6,7 +6,7 @@ made on the card, and a comparison must fail; the few that change nothing are li
 
 import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -271,6 +271,22 @@ def kinds_of(call: Call) -> tuple[str, ...]:
     kinds = HEADS[call.head]
     one, more = kinds[-1].removesuffix("*"), len(call.args) - len(kinds)
     return (*kinds[:-1], one, *[one] * more) if more >= 0 else kinds[:-1]
+
+
+def compared(
+    card: Card, place: str, others: Mapping[str, Sequence[str]], message: Callable[[Card], bytes], sent: bytes
+) -> tuple[set[tuple[str, str]], int]:
+    """Edits of one term by which ``message`` of the card makes what was sent, and how many make other bytes."""
+    alike, differ = set(), 0
+    for term in edits(terms_of(card)[place], others):
+        try:
+            if message(with_term(card, place, term)) == sent:
+                alike.add((place, text_of(term)))
+            else:
+                differ += 1
+        except (Meaningless, RecursionError):
+            continue
+    return alike, differ
 
 
 def text_of(term: Term) -> str:
