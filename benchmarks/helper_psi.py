@@ -5,12 +5,9 @@ other side, too), ``helper.enough`` is ``helper_psi_threshold``: processes with 
 the helper, and a fourth that opens shares. Ids are those of the other modes: in memory or, ``.files``, in a CSV each.
 """
 
-import datetime as dt
 import gc
-import multiprocessing
 import os
 import resource
-import tempfile
 import time
 from collections.abc import Iterator
 from fractions import Fraction
@@ -23,6 +20,7 @@ import numpy as np
 
 from benchmarks.common import Case
 from benchmarks.peers.made_up import ids_of, shared_by
+from benchmarks.processes import started
 from benchmarks.psi import _read, _resident_mb, _write, case_of
 from benchmarks.rep3 import _Node, _san, _used
 from pets.check.budget import dummy_slots
@@ -31,7 +29,6 @@ from pets.kernels import noise, prf
 from pets.party import gate
 from pets.party.config import Directory, DirectoryParty
 from pets.party.drive import drive
-from pets.party.identity import Authority, make_credentials
 from pets.party.server import Server, keep_memory
 from pets.party.warm import prepare_kernels
 from pets.protocols import helper_psi, helper_psi_cardinality, helper_psi_threshold
@@ -169,26 +166,8 @@ def _party(pipe: Connection, me: int, folder: str, certificate: bytes, key: byte
 
 def measure(asked: list[tuple[str, int]], runs: int) -> Iterator[Case]:
     """Each mode and size, ``runs`` times and twice before."""
-    now = dt.datetime.now(dt.UTC)
-    authority = Authority.create("benchmark", now=now)
-    spawn = multiprocessing.get_context("spawn")
-    pipes, children = [], []
-    with tempfile.TemporaryDirectory() as folder:
-        for me, name in enumerate(PARTIES):
-            own = make_credentials(authority, PartyId(name), _san(name), now=now)
-            pipe, far = spawn.Pipe()
-            given = (far, me, folder, own.certificate, own.key.expose("give it to the child"), own.ca)
-            child = spawn.Process(target=_party, args=given, daemon=True)
-            child.start()
-            pipes.append(pipe)
-            children.append(child)
-        ports = {name: pipe.recv() for name, pipe in zip(PARTIES, pipes, strict=True)}
-        for pipe in pipes:
-            pipe.send(ports)
+    with started(_party, PARTIES) as pipes:
         for what, items in asked:
             card = load_cards()[MODES[what]]
             last = PARTIES.index("result" if "result" in card.roles else "a")
             yield case_of((what, items, runs), pipes, card, card.names(public(what, items)), warm=WARM, last=last)
-        for pipe, child in zip(pipes, children, strict=True):
-            pipe.send(None)
-            child.join(20)

@@ -21,15 +21,12 @@ result of anyone, and a peer that fails, is exit code 1.
 
 import argparse
 import dataclasses
-import datetime as dt
 import gc
 import json
-import multiprocessing
 import os
 import resource
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
@@ -43,13 +40,13 @@ from pyarrow import csv
 from benchmarks.common import DIGITS, Case, arguments, show
 from benchmarks.peers.__main__ import ENVIRONMENT, asked_of
 from benchmarks.peers.made_up import ids_of, shared_by
+from benchmarks.processes import started
 from benchmarks.rep3 import _Node, _san, _used
 from pets.ids import PartyId
 from pets.party import gate
 from pets.party.bfv import Worker, memory_for
 from pets.party.config import Directory, DirectoryParty
 from pets.party.drive import drive
-from pets.party.identity import Authority, make_credentials
 from pets.party.server import Server, keep_memory
 from pets.party.warm import prepare_bins, prepare_vectors
 from pets.protocols import dh_psi, kkrt_psi, psi_sum, vole_psi, vole_psi_malicious
@@ -238,31 +235,9 @@ def _party(pipe: Connection, me: int, folder: str, certificate: bytes, key: byte
 
 def measure(asked: list[tuple[str, int]], runs: int) -> Iterator[Case]:
     """Each protocol and size, ``runs`` times and once before."""
-    with tempfile.TemporaryDirectory() as folder:
-        yield from _measured(asked, runs, folder)
-
-
-def _measured(asked: list[tuple[str, int]], runs: int, folder: str) -> Iterator[Case]:
-    now = dt.datetime.now(dt.UTC)
-    authority = Authority.create("benchmark", now=now)
-    spawn = multiprocessing.get_context("spawn")
-    pipes, children = [], []
-    for me, name in enumerate(PARTIES):
-        own = make_credentials(authority, PartyId(name), _san(name), now=now)
-        pipe, far = spawn.Pipe()
-        given = (far, me, folder, own.certificate, own.key.expose("give it to the child"), own.ca)
-        child = spawn.Process(target=_party, args=given, daemon=True)
-        child.start()
-        pipes.append(pipe)
-        children.append(child)
-    ports = {name: pipe.recv() for name, pipe in zip(PARTIES, pipes, strict=True)}
-    for pipe in pipes:
-        pipe.send(ports)
-    for what, items in asked:
-        yield _case(what, items, runs, pipes)
-    for pipe, child in zip(pipes, children, strict=True):
-        pipe.send(None)
-        child.join(20)
+    with started(_party, PARTIES) as pipes:
+        for what, items in asked:
+            yield _case(what, items, runs, pipes)
 
 
 def _case(what: str, items: int, runs: int, pipes: list[Any]) -> Case:
