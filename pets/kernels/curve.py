@@ -38,6 +38,9 @@ _NEEDS: Final = {IFMA: ("avx512f", "avx512ifma"), LIBSODIUM: ()}
 
 _MAX_TAG: Final = 255
 
+_ORDER: Final = np.array([0x5812631A5CF5D3ED, 0x14DEF9DEA2F79CD6, 0, 1 << 60], np.uint64)
+"""The order of the group, low word first."""
+
 _selected = LIBSODIUM
 
 
@@ -88,7 +91,7 @@ def self_test(provider: str) -> None:
     uniform = _expanded([b"\0"] * _TESTED, b"HashToGroup-OPRFV1-\x00-ristretto255-SHA512")
     points = _tested(provider, "from_uniform", uniform)
     for factor, expected in (_ANSWERS[:2], _ANSWERS[2:]):
-        points = _tested(provider, "multiply", points, factor)
+        points = _tested(provider, "multiply", points, np.frombuffer(factor, np.uint8))
         if any(row.tobytes() != expected for row in points):
             raise RuntimeError(f"provider {provider} of the group fails RFC 9497")
     for count in (1, lanes.LANES - 1, _TESTED):
@@ -96,22 +99,31 @@ def self_test(provider: str) -> None:
         points = _tested(LIBSODIUM, "from_uniform", uniform)
         if not np.array_equal(_tested(provider, "from_uniform", uniform), points):
             raise RuntimeError(f"provider {provider} of the group hashes to other elements than libsodium")
-        factor = sodium.reduced(uniform[0].tobytes())
+        common = np.frombuffer(sodium.reduced(uniform[0].tobytes()), np.uint8)
         if not np.array_equal(
-            _tested(provider, "multiply", points, factor), _tested(LIBSODIUM, "multiply", points, factor)
+            _tested(provider, "multiply", points, common), _tested(LIBSODIUM, "multiply", points, common)
         ):
             raise RuntimeError(f"provider {provider} of the group has other products than libsodium")
+        factors = np.frombuffer(b"".join(sodium.reduced(row.tobytes()) for row in uniform), np.uint8).reshape(-1, 32)
+        if not np.array_equal(
+            _tested(provider, "multiply_each", points, factors), _tested(LIBSODIUM, "multiply_each", points, factors)
+        ):
+            raise RuntimeError(f"provider {provider} of the group has other single products than libsodium")
         for place in range(count):
             refused = points.copy()
             refused[place] = np.frombuffer(_REFUSED[place % len(_REFUSED)], np.uint8)
             out = np.empty_like(refused)
-            if _PROVIDERS[provider].multiply(_given(refused), np.frombuffer(factor, np.uint8), out) != place:
+            found = (
+                _PROVIDERS[provider].multiply(_given(refused), common, out),
+                _PROVIDERS[provider].multiply_each(_given(refused), factors, out),
+            )
+            if found != (place, place):
                 raise RuntimeError(f"provider {provider} of the group takes what encodes no element")
 
 
-def _tested(provider: str, name: str, rows: U8Array, factor: bytes | None = None) -> U8Array:
+def _tested(provider: str, name: str, rows: U8Array, *factors: U8Array) -> U8Array:
     out = np.empty((len(rows), POINT_BYTES), np.uint8)
-    arguments = (_given(rows), out) if factor is None else (_given(rows), np.frombuffer(factor, np.uint8), out)
+    arguments = (_given(rows), *factors, out)
     if getattr(_PROVIDERS[provider], name)(*arguments) != len(rows):
         raise RuntimeError(f"provider {provider} of the group refuses elements")
     return out
@@ -160,8 +172,7 @@ def multiply(points: U8Array, scalar: Secret[bytes], *, label: str = "a list", f
              InternalError if the scalar is 0, or not below the order of the group; ValueError on a wrong shape.
     Source:  RFC 9496, 4.3.1, 4.3.2.
     """
-    if points.dtype != np.uint8 or points.ndim != 2 or points.shape[1] != POINT_BYTES:
-        raise ValueError("elements of the group are an (n, 32) array of uint8")
+    _require_elements(points)
     _in_range(scalar)
     factor = np.frombuffer(scalar.expose("multiply by it"), np.uint8)
     out = np.empty(points.shape, np.uint8)
@@ -169,6 +180,31 @@ def multiply(points: U8Array, scalar: Secret[bytes], *, label: str = "a list", f
     if place != len(points):
         raise PeerError("peer.element", place=first + place, label=label)
     return out
+
+
+def multiply_each(points: U8Array, scalars: Sequence[Secret[bytes]], *, label: str = "a list") -> U8Array:
+    """Multiply each element by a scalar of its own; otherwise as ``multiply``.
+
+    Shapes:  points (n, 32) uint8, n scalars; (n, 32) uint8, same order.
+    """
+    _require_elements(points)
+    if len(scalars) != len(points):
+        raise ValueError("each element has a scalar")
+    exposed = [scalar.expose("multiply by it") for scalar in scalars]
+    if any(len(each) != SCALAR_BYTES for each in exposed):
+        raise ValueError("a scalar has 32 bytes")
+    factors = np.frombuffer(b"".join(exposed), np.uint8).reshape(-1, SCALAR_BYTES)
+    _all_in_range(factors)
+    out = np.empty(points.shape, np.uint8)
+    place = _PROVIDERS[_selected].multiply_each(_given(points), factors, out)
+    if place != len(points):
+        raise PeerError("peer.element", place=place, label=label)
+    return out
+
+
+def _require_elements(points: U8Array) -> None:
+    if points.dtype != np.uint8 or points.ndim != 2 or points.shape[1] != POINT_BYTES:
+        raise ValueError("elements of the group are an (n, 32) array of uint8")
 
 
 def add(first: U8Array, second: U8Array, *, label: str = "a list") -> U8Array:
@@ -208,6 +244,16 @@ def _in_range(scalar: Secret[bytes]) -> None:
         raise ValueError("a scalar has 32 bytes")
     canonical = hmac.compare_digest(sodium.reduced(value + bytes(UNIFORM_BYTES - SCALAR_BYTES)), value)
     if hmac.compare_digest(value, bytes(SCALAR_BYTES)) or not canonical:
+        raise InternalError("internal.scalar")
+
+
+def _all_in_range(scalars: U8Array) -> None:
+    """The same of many: each is below the order if taking that off borrows. Shapes: (n, 32) uint8."""
+    words = scalars.view(np.uint64)
+    borrow = np.zeros(len(words), np.bool_)
+    for i, limb in enumerate(_ORDER):
+        borrow = (words[:, i] < limb) | ((words[:, i] == limb) & borrow)
+    if not (borrow & words.any(axis=1)).all():
         raise InternalError("internal.scalar")
 
 

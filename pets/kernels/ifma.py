@@ -232,6 +232,8 @@ as_addend, add = _step(_emit_as_addend, 1), _step(_emit_add, 1)
 def add_digit(typing_context: Any, work: Any, masks: Any, digit: Any) -> Any:
     """`add_digit(work, masks, digit)`: add the entry of the table that the masks of a digit choose.
 
+    Masks have two axes, digit and size, if all lanes have the same digits, else a third: the lane.
+
     Every entry is read, whichever it is. Nothing in here knows that a row of masks is one that is set and others that
     are not: they are words that the compiler cannot see through.
     """
@@ -241,10 +243,16 @@ def add_digit(typing_context: Any, work: Any, masks: Any, digit: Any) -> Any:
         m, word = c.machine, ir.IntType(64)
         data = context.make_array(signature.args[1])(context, builder, arguments[1]).data
         row = builder.mul(arguments[2], ir.Constant(word, MASKS))
+        if masks.ndim == 3:
+            data = builder.bitcast(data, m.vector.as_pointer())
         undefined, zeros = ir.Constant(m.vector, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), LANES), None)
         wide = []
         for number in range(MASKS):
-            single = builder.load(builder.gep(data, [builder.add(row, ir.Constant(word, number))]))
+            at = builder.gep(data, [builder.add(row, ir.Constant(word, number))])
+            if masks.ndim == 3:
+                wide.append(builder.load(at, align=8))
+                continue
+            single = builder.load(at)
             first = builder.insert_element(undefined, single, ir.Constant(ir.IntType(32), 0))
             wide.append(builder.shuffle_vector(first, undefined, zeros))
         addend = []

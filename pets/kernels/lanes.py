@@ -16,7 +16,7 @@ from pets.kernels import ifma
 from pets.kernels.field import LIMB_BITS
 from pets.kernels.jit import Number, U8Array, U64Array, inlined, kernel, load64, store64
 
-FORMULAS: Final = "fc38855b21f79b80021fb14a06da2ef1b8ca74bcb2955d94225132deb0ff1d9f"
+FORMULAS: Final = "9a45ce41b73ae5c599a9a069c5cdbe9eae44e714ed6a38d004a8c9417be88f7b"
 """SHA-256 of field.py, points.py and ifma.py: numba keeps machine code by this file alone, so it changes with them."""
 
 LANES: Final = ifma.LANES
@@ -156,6 +156,16 @@ def _masks_of(scalar: U8Array, masks: U64Array) -> None:
 
 
 @kernel
+def _masks_of_each(scalars: U8Array, start: Number, single: U64Array, masks: U64Array) -> None:
+    """The same of eight scalars, one for each lane, from a row on; the last one again where there are no more."""
+    for lane in range(LANES):
+        _masks_of(scalars[min(start + lane, scalars.shape[0] - 1)], single)
+        for i in range(DIGITS):
+            for k in range(ifma.MASKS):
+                masks[i, k, lane] = single[i, k]
+
+
+@kernel
 def _encoded(work: U64Array, out: U8Array, start: Number, count: Number) -> Number:
     """Encode the points of a block into rows. Returns the first lane that is not good or the identity, or `count`."""
     ifma.before_encode(work)
@@ -186,17 +196,39 @@ def _mapped(work: U64Array) -> None:
 
 
 @kernel
+def _multiply_block(
+    points: U8Array, start: Number, count: Number, masks: U64Array, out: U8Array, work: U64Array
+) -> Number:
+    """Returns the first lane that is refused, or `count`."""
+    for lane in range(LANES):
+        fine = _limbs_in(work, ifma.S, lane, points, POINT_BYTES * (start + min(lane, count - 1)))
+        work[ifma.FINE * ifma.SLOT_WORDS + lane] = np.uint64(0) - fine
+    _decoded(work)
+    _multiplied(work, masks)
+    return _encoded(work, out, start, count)
+
+
+@kernel
 def _multiply_all(points: U8Array, masks: U64Array, out: U8Array, work: U64Array) -> Number:
     n = points.shape[0]
     bad = n
     for start in range(0, n, LANES):
         count = min(LANES, n - start)
-        for lane in range(LANES):
-            fine = _limbs_in(work, ifma.S, lane, points, POINT_BYTES * (start + min(lane, count - 1)))
-            work[ifma.FINE * ifma.SLOT_WORDS + lane] = np.uint64(0) - fine
-        _decoded(work)
-        _multiplied(work, masks)
-        first = _encoded(work, out, start, count)
+        first = _multiply_block(points, start, count, masks, out, work)
+        bad = min(bad, start + first if first < count else n)
+    return bad
+
+
+@kernel
+def _multiply_each(
+    points: U8Array, scalars: U8Array, single: U64Array, masks: U64Array, out: U8Array, work: U64Array
+) -> Number:
+    n = points.shape[0]
+    bad = n
+    for start in range(0, n, LANES):
+        count = min(LANES, n - start)
+        _masks_of_each(scalars, start, single, masks)
+        first = _multiply_block(points, start, count, masks, out, work)
         bad = min(bad, start + first if first < count else n)
     return bad
 
@@ -229,6 +261,17 @@ def multiply(points: U8Array, scalar: U8Array, out: U8Array) -> int:
     place = int(_multiply_all(points, masks, out, work))
     masks.fill(0)
     work.fill(0)
+    return place
+
+
+def multiply_each(points: U8Array, scalars: U8Array, out: U8Array) -> int:
+    """As `pets.kernels.sodium.multiply_each`: the place of the first element that is refused, or their number."""
+    single = np.empty((DIGITS, ifma.MASKS), np.uint64)
+    masks = np.empty((DIGITS, ifma.MASKS, LANES), np.uint64)
+    work = scratch()
+    place = int(_multiply_each(points, scalars, single, masks, out, work))
+    for secret in (single, masks, work):
+        secret.fill(0)
     return place
 
 

@@ -49,6 +49,12 @@ def multiply(points: U8Array, scalar: U8Array, out: U8Array) -> int:
     return int(_multiply_all(_address("crypto_scalarmult_ristretto255"), points, scalar, out))
 
 
+def multiply_each(points: U8Array, scalars: U8Array, out: U8Array) -> int:
+    """As ``multiply``, each element by a scalar of its own: scalars (n, 32) uint8."""
+    _require(points.shape == scalars.shape == out.shape == (len(out), 32), points, scalars, out)
+    return int(_multiply_each(_address("crypto_scalarmult_ristretto255"), points, scalars, out))
+
+
 def _require(fitting: bool, *arrays: U8Array) -> None:
     if not fitting or not all(array.dtype == np.uint8 and array.flags.c_contiguous for array in arrays):
         raise ValueError("elements, scalars and uniform bytes are contiguous arrays of 32, 32 and 64 bytes")
@@ -175,6 +181,16 @@ def _multiply_all(function: Number, points: U8Array, scalar: U8Array, out: U8Arr
     bad = points.shape[0]
     for i in range(points.shape[0]):
         refused = _call(np.uint64(function), i, out, scalar, points)  # the scalar stands before the element
+        if refused != 0 or points[i, 31] >= 128:
+            bad = min(bad, i)
+    return bad
+
+
+@kernel
+def _multiply_each(function: Number, points: U8Array, scalars: U8Array, out: U8Array) -> Number:
+    bad = points.shape[0]
+    for i in range(points.shape[0]):
+        refused = _call(np.uint64(function), i, out, scalars, points)
         if refused != 0 or points[i, 31] >= 128:
             bad = min(bad, i)
     return bad

@@ -65,7 +65,7 @@ class Choice:
         self._scalars: Final = [transfers.scalar_of(own) for _ in range(bits.size)]
         drawn = own.words(8 * bits.size).view(np.uint8).reshape(-1, curve.UNIFORM_BYTES)
         other = curve.hash_to_group([row.tobytes() for row in drawn], tag=_FRESH + tied.digest + tied.run_id)
-        known = np.concatenate([curve.multiply(_base(tied), scalar) for scalar in self._scalars])
+        known = self._multiplied(_base(tied), "base")
         masks = [_hashes(tied, other, side) for side in range(2)]  # of both sides, so that time says nothing
         own_of = curve.subtract(known, _either(masks[0], masks[1], bits))
         pairs = np.stack([_either(own_of, other, bits), _either(other, own_of, bits)], axis=1)
@@ -78,8 +78,11 @@ class Choice:
         Raises:  PeerError peer.element, with place and ``label``.
         """
         said = _said(self._tied, offered, self.points)
-        keys = np.concatenate([curve.multiply(offered, scalar, label=label) for scalar in self._scalars])
-        return transfers.hashed(said, keys, self._bits)
+        return transfers.hashed(said, self._multiplied(offered, label), self._bits)
+
+    def _multiplied(self, one: U8Array, label: str) -> U8Array:
+        """An element times the scalar of each transfer."""
+        return curve.multiply_each(np.repeat(one, len(self._scalars), axis=0), self._scalars, label=label)
 
 
 def _either(first: U8Array, second: U8Array, bits: U8Array) -> U8Array:

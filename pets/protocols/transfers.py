@@ -40,9 +40,7 @@ class Offer:
     def __init__(self, tied: Binding, own: prf.Stream) -> None:
         self._tied: Final = tied
         self._scalars: Final = [scalar_of(own) for _ in range(2)]
-        bases = _bases(tied)
-        products = [curve.multiply(bases[i : i + 1], scalar) for i, scalar in enumerate(self._scalars)]
-        self.points: Final[U8Array] = np.concatenate(products)
+        self.points: Final[U8Array] = curve.multiply_each(_bases(tied), self._scalars)
 
     def keys(self, chosen: U8Array, *, label: str) -> U8Array:
         """Both keys of each transfer.
@@ -75,9 +73,11 @@ class Choice:
 
     def _multiplied(self, two: U8Array, label: str) -> U8Array:
         """Of two elements that of each bit, times the scalar of its transfer. Both are, so that time says nothing."""
-        both = np.stack([curve.multiply(two, scalar, label=label) for scalar in self._scalars])
+        each = [scalar for scalar in self._scalars for _ in range(2)]
+        both = curve.multiply_each(np.tile(two, (len(self._scalars), 1)), each, label=label)
+        first, second = both[0::2], both[1::2]
         mask: U8Array = (self._bits * np.uint8(255))[:, None]
-        chosen: U8Array = both[:, 0] ^ np.bitwise_and(both[:, 0] ^ both[:, 1], mask)
+        chosen: U8Array = first ^ np.bitwise_and(first ^ second, mask)
         return chosen
 
 

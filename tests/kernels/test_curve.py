@@ -264,6 +264,38 @@ def test_batches_of_any_size_equal_single_ones(count: int) -> None:
 
 
 @pytest.mark.usefixtures("provider")
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 17, 300])
+def test_products_with_a_scalar_each_equal_single_ones(count: int) -> None:
+    points = some_elements(count, 8)
+    edges = [scalar(value) for value in (1, 2, 8, 2**252, ristretto.ORDER - 1, 2**252 + 2**64 - 1)]
+    drawn = [curve.new_scalar(Secret(b"scalar %d" % i + bytes(64 - len(b"scalar %d" % i)))) for i in range(count)]
+    scalars = (edges + drawn)[:count]
+    found = curve.multiply_each(points, scalars)
+    assert found.shape == (count, 32)
+    for i, each in enumerate(scalars):
+        assert np.array_equal(found[i : i + 1], curve.multiply(points[i : i + 1], each))
+
+
+@pytest.mark.usefixtures("provider")
+def test_products_with_a_scalar_each_refuse_what_others_do() -> None:
+    points, scalars = some_elements(20, 9), [scalar(3)] * 20
+    for place in (0, 9, 19):
+        refused = points.copy()
+        refused[place] = 255
+        with pytest.raises(PeerError) as caught:
+            curve.multiply_each(refused, scalars, label="D1")
+        assert (caught.value.code, caught.value.fields) == ("peer.element", {"label": "D1", "place": place})
+        for value in (0, ristretto.ORDER, ristretto.ORDER + 1, ristretto.ORDER + 2**64, 2**253, 2**256 - 1):
+            with pytest.raises(InternalError) as ours:
+                curve.multiply_each(points, [*scalars[:place], scalar(value), *scalars[place + 1 :]])
+            assert ours.value.code == "internal.scalar"
+    with pytest.raises(ValueError, match="each element has a scalar"):
+        curve.multiply_each(points, scalars[:-1])
+    with pytest.raises(ValueError, match="array of uint8"):
+        curve.multiply_each(points.astype(np.uint64), scalars)
+
+
+@pytest.mark.usefixtures("provider")
 def test_views_and_read_only_arrays_are_taken() -> None:
     points = some_elements(40, 7)
     expected = curve.multiply(points, scalar(5))
@@ -407,7 +439,7 @@ def test_self_test_passes(name: str) -> None:
     curve.self_test(name)
 
 
-@pytest.mark.parametrize("part", ["from_uniform", "multiply"])
+@pytest.mark.parametrize("part", ["from_uniform", "multiply", "multiply_each"])
 def test_self_test_notices_a_wrong_lane(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """One bit of one element in nine is wrong."""
     name = curve.features()[0]
@@ -423,17 +455,18 @@ def test_self_test_notices_a_wrong_lane(part: str, monkeypatch: pytest.MonkeyPat
         curve.self_test(name)
 
 
+@pytest.mark.parametrize("part", ["multiply", "multiply_each"])
 @pytest.mark.parametrize("encoding", curve._REFUSED)
-def test_self_test_notices_what_is_not_refused(encoding: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_self_test_notices_what_is_not_refused(encoding: bytes, part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name = curve.features()[0]
-    right = curve._PROVIDERS[name].multiply
+    right = getattr(curve._PROVIDERS[name], part)
     assert ristretto.decode(encoding) is None or not any(encoding)
 
     def wrong(points: U8, factor: U8, out: U8) -> int:
         place = right(points, factor, out)
         return len(points) if any(row.tobytes() == encoding for row in points) else int(place)
 
-    monkeypatch.setattr(curve._PROVIDERS[name], "multiply", wrong)
+    monkeypatch.setattr(curve._PROVIDERS[name], part, wrong)
     with pytest.raises(RuntimeError, match="encodes no element"):
         curve.self_test(name)
 
