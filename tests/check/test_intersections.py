@@ -89,6 +89,14 @@ REFUSED: Final[dict[str, list[tuple[Edit, ...]]]] = {
         (("max_rows = 200_000", "max_rows = 70_000_000"),),
         (("max_rows = 5_000", "max_rows = 5_000\ntruncate = true"),),
     ],
+    "psi.noise": [
+        (HELPED, COUNTED, ("[validity]\n", '[[security.leakage]]\nlearner = "third"\nitem = "match_count"\n'
+                           'as = "exact"\n\n[validity]\n')),
+        (HELPED, COUNTED, ("[validity]\n", '[[security.leakage]]\nlearner = "board"\nitem = "match_count"\n'
+                           'noised = { epsilon = "50", delta = "2^-40" }\n\n[validity]\n')),
+        (('psi = "intersection"', 'psi = "sum"'), ("[security]\n", '[release.differential_privacy]\nepsilon = "1"\n'
+                   "neighbours = \"one person's rows added or removed\"\n\n[security]\n")),
+    ],
     "psi.undeclared": [(('of = ["register", "attendances"]', 'of = ["register"]'),)],
     "psi.guessing": [(("max_rows = 5_000", "max_rows = 60_000_000"), ("max_rows = 200_000", "max_rows = 50_000"))],
     "psi.helper": [
