@@ -396,16 +396,19 @@ def runs(asked: Stated) -> Found:
         )
 
 
-@rule("spec.repeat", "warning")
-def repeat(asked: Asked) -> Found:
-    """Several runs without a schedule may come at once, on the same rows."""
+@general_rule("spec.repeat", "warning")
+def repeat(asked: Stated) -> Found:
+    """Several runs without a schedule may come at once, on the same rows or on rows that differ in one person."""
     validity = asked.spec.validity
     if validity.max_runs > 1 and validity.schedule is None:
         loss = (budget.release_loss(asked.spec) + budget.helper_loss(asked.spec)) * validity.max_runs
+        costs = f"cost epsilon {budget.exact(loss.epsilon)} together"
+        tells = "each may tell whom the rows have gained or lost since the one before"
         yield (
             "validity.max_runs",
-            f"{validity.max_runs} runs may follow each other on the same rows and cost epsilon "
-            f"{budget.exact(loss.epsilon)} together",
+            f"{validity.max_runs} runs may follow each other on the same rows and {costs}"
+            if loss.epsilon
+            else f"{validity.max_runs} runs may follow each other, and {tells}",
             "add a schedule, or ask for one run",
         )
 
