@@ -66,8 +66,8 @@ class Code:
     def encode(self, values: U64Array) -> U64Array:
         """The code word of twice as many values. **The values are overwritten**: at 2^24 rows they are 730 MB.
 
-        Shapes:  values (2 width, 2) uint64, contiguous and writeable; result (width, 2) uint64, in memory that was needed
-                 anyway. Values may be secret.
+        Shapes:  values (2 width, 2) uint64, contiguous and writeable; result (width, 2) uint64, half of the memory that
+                 was taken for it. Values may be secret.
         """
         if values.dtype != np.uint64 or values.shape != (2 * self.width, 2) or not values.flags.c_contiguous:
             raise ValueError("a code takes twice as many elements as its width, contiguous")
