@@ -23,7 +23,7 @@ MAX_SCALE: Final = 2**20
 """Greatest sensitivity / epsilon of a noised column: the noise sampler walks a number of steps linear in it."""
 
 _DRAW_BITS: Final = 128
-"""Bits of the draw that the number of dummies is taken from (kernels/noise.py)."""
+"""Bits of the draw that the number of dummies is taken from (kernels/dummy.py)."""
 
 _MOST_EPSILON: Final = 1000
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Final
 
 from pets.errors import InternalError
-from pets.kernels import noise
+from pets.kernels import opinion
 from pets.spec.ir import AddNoise, Plan
 from pets.spec.model import Spec, quantity
 
@@ -26,8 +26,8 @@ def second_opinion(plan: Plan, spec: Spec) -> None:
     columns = plan.protection.columns if isinstance(plan.protection, AddNoise) else ()
     privacy = spec.release.differential_privacy
     declared = quantity(privacy.epsilon) if privacy else Fraction(0)
-    said = {c.moment.name: (noise.accounted_epsilon(c.sensitivity, c.epsilon), c.epsilon) for c in columns}
-    said["all"] = (noise.accounted_total([c.epsilon for c in columns]), declared)
+    said = {c.moment.name: (opinion.accounted_epsilon(c.sensitivity, c.epsilon), c.epsilon) for c in columns}
+    said["all"] = (opinion.accounted_total([c.epsilon for c in columns]), declared)
     for name, (found, claimed) in said.items():
         if found > float(claimed) * (1 + ROUNDING):
             raise InternalError("plan.noise", column=name, problem=f"OpenDP accounts for epsilon {found}")

@@ -21,6 +21,8 @@ from pets.kernels import (
     columns,
     curve,
     digits,
+    dummy,
+    gaussian,
     gf128,
     join,
     lists,
@@ -52,7 +54,7 @@ from pets.protocols.rep3 import compare, order, rounding, sharing
 from pets.secret import Secret
 
 _TRY_S = 120
-_MODULES: Final = (aes, prf, permute, tags, join, columns, rows, lists, noise)
+_MODULES: Final = (aes, prf, permute, tags, join, columns, rows, lists, noise, gaussian)
 STEPS: Final = len(_MODULES) + 2
 """How often ``prepare_kernels`` says something."""
 
@@ -171,7 +173,7 @@ def rehearse() -> None:
             v_g=2,
             summed=summed,
             fixed_ids=fixed,
-            dummies=noise.dummy_table(Fraction(1), Fraction(1, 2), 2, 2),
+            dummies=dummy.dummy_table(Fraction(1), Fraction(1, 2), 2, 2),
         )
         ids = digits.ten_digits(np.arange(3))
         number, cell = np.array([1, 2, 1], np.uint16), np.array([0, 1, 0], np.uint32)
@@ -216,7 +218,7 @@ def rehearse() -> None:
 def rehearse_lists() -> None:
     """Find whom two sets of three made-up identifiers have in common with a helper, and compare how many, likewise."""
     law, ids, columns = (
-        noise.dummy_table(Fraction(1), Fraction(1, 2), 1, 2),
+        dummy.dummy_table(Fraction(1), Fraction(1, 2), 1, 2),
         digits.ten_digits(np.arange(3)),
         [np.arange(3)],
     )
