@@ -70,6 +70,8 @@ def gaussian_rho(squared: Fraction | int, variance: Fraction, parts: int, cells:
              cells, which are whole numbers; so no more than ``squared`` of the ``cells`` change.
     Raises:  ValueError on a variance below 1/4, or what is no release.
     """
+    if variance < MIN_VARIANCE:
+        raise ValueError("a part of discrete Gaussian noise has a variance of at least 1/4")
     if squared < 1 or parts < 1 or cells < 1:
         raise ValueError("a release has a sensitivity of at least 1, parts and cells")
     moved = min(cells, int(squared))
