@@ -6,18 +6,20 @@ enough. Parts of further honest parties are independent of all that, so they cha
 
 * Discrete Laplace: n parts are exactly the noise, and the cost is pure epsilon (``laplace_loss``).
 * Discrete Gaussian: n parts N_Z(0, v) are nearly N_Z(0, n v). Let tau be an upper bound of the difference between any
-  two values of log P(x) / Q(x), P the law of the sum, Q that of N_Z(0, n v). A person who moves the sums by d (all whole
-  numbers) costs at most alpha |d|^2 / 2 n v + tau |{i : d_i not 0}| at any Renyi order alpha > 1 (``gaussian_rho``):
+  two values of log P(x) / Q(x), P the law of the sum, Q that of N_Z(0, n v). A person who moves the sums by d (all of
+  it whole numbers) costs at most alpha |d|^2 / 2 n v + tau |{i : d_i not 0}| at any Renyi order alpha > 1, because
 
-      (P(x - d) / P(x)) <= exp(tau) Q(x - d) / Q(x) = exp(tau + (2 x d - d^2) / 2 n v), and with x = d + N, N of law P,
+      P(x - d) / P(x) <= exp(tau) Q(x - d) / Q(x) = exp(tau + (2 x d - d^2) / 2 n v), and with x = d + N, N of law P,
       E exp((alpha - 1) d N / n v) <= exp((alpha - 1)^2 d^2 / 2 n v), as N_Z(0, v) and so their sum are subgaussian.
 
-  tau: write a sum of two as P(z) = Q(z) times a sum over x of exp(-(x - c z)^2 / 2 s), s = 1 / (1 / v + 1 / k v); by
-  Poisson's summation that is a constant times 1 + r(z), |r| <= 2 sum over y >= 1 of exp(-2 pi^2 s y^2) =: u; and adding
-  one more part averages P / Q, which makes no two values differ more. So tau = sum over k < n of log((1 + u) / (1 - u)).
+  That is rho = |d|^2 / 2 n v + tau |{i : d_i not 0}| of zCDP (``gaussian_rho``). And tau: in a sum of k parts and one
+  more, of N_Z(0, k v) and N_Z(0, v), P(z) / Q(z) is a constant times the sum over x of exp(-(x - c z)^2 / 2 s),
+  s = v k / (k + 1). By Poisson's summation that is a constant times 1 + r(z), |r| <= u := 2 sum over y >= 1 of
+  exp(-2 pi^2 s y^2). That the k parts are only nearly N_Z(0, k v) comes on top: one more part averages what they
+  differ by, and makes no two values differ more. So tau = sum over k < n of log((1 + u) / (1 - u)) (``divergence``).
 
-Kairouz, Liu and Steinke (arXiv 2102.06387, proposition 14) have the same form of bound with 10 exp(-2 pi^2 v k / (k + 1))
-in the place of log((1 + u) / (1 - u)), which is about 4 of it. Both ask for a part of standard deviation 1/2 or more.
+Kairouz, Liu and Steinke (arXiv 2102.06387, proposition 14) have a bound of this form, with 10 exp(-2 pi^2 s) where we
+have log((1 + u) / (1 - u)), which is about 4 exp(-2 pi^2 s). Both ask for parts of standard deviation 1/2 or more.
 """
 
 from collections.abc import Iterable

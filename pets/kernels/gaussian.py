@@ -25,7 +25,7 @@ from pets.kernels import laws
 from pets.kernels.exponential import GUARD_BITS, exp_minus
 from pets.kernels.jit import I64Array, inlined, kernel
 from pets.kernels.laws import Law, Words, below
-from pets.kernels.noise import MAX_TERM, TILE
+from pets.kernels.noise import MAX_TERM, TILE, batch
 
 MIN_VARIANCE: Final = Fraction(1, 4)
 """Least variance parameter of a part: below it, sums of parts are no longer near to a discrete Gaussian."""
@@ -52,9 +52,9 @@ def gaussian_part(variance: Fraction, count: int, stream: Words) -> I64Array:
         raise ValueError("the variance of a part has a numerator of at most 2^62 and a denominator of at most 2^52")
     if count < 0:
         raise ValueError("count must not be negative")
-    out = np.empty(count, np.int64)
+    out = np.empty(batch(count), np.int64)
     step_bits, law = _law(variance)
-    for start in range(0, count, TILE):
+    for start in range(0, out.size, TILE):
         tile = out[start : start + TILE]
         if step_bits:
             _fill(tile, variance, step_bits, law, stream)
@@ -62,7 +62,7 @@ def gaussian_part(variance: Fraction, count: int, stream: Words) -> I64Array:
             words = stream.words(tile.size)
             tile[:] = laws.draw(law, words, stream)
             _sign(words, tile)
-    return out
+    return out[:count]
 
 
 def warm_up() -> None:

@@ -17,9 +17,10 @@ of them. Tests hold this against the definition in exact fractions.
 The geometric number is exact too: its bits, in groups, are independent, and each group is looked up in its law to 384
 bits (``laws.py``). Only whole numbers decide anything.
 
-A sampler's running time tells its result (divviup/libprio-rs#645). Draw in one batch before the run starts, and never
-report how long it took (protocols.md 10.4). How many words are asked for depends on gamma, parts and count alone, but
-for a chance below 2^-60 a tile; which of them are read depends on what is drawn.
+A sampler's running time tells of its result (divviup/libprio-rs#645). Draw in one batch before the run starts, and
+never report how long it took (protocols.md 10.4). How many words are asked for depends on gamma, parts and count alone,
+but for a chance below 2^-60 a tile. How many cycles there are depends on what is drawn, but only their sum over a batch
+has a time, and a batch has 2^12 values at least: fewer are asked for, more are drawn and forgotten.
 """
 
 import math
@@ -46,6 +47,9 @@ MAX_PARTS: Final = 2**10
 TILE: Final = 2**14
 """Values drawn at a time, so that their words are read where they were made, in the cache."""
 
+LEAST: Final = 2**12
+"""Values of a batch at least: the cycles of one, some log(1 / gamma), are lost in the spread of the cycles of all."""
+
 _GROUP: Final = 8
 _FINEST: Final = 4
 _NEVER: Final = 512
@@ -69,15 +73,20 @@ def laplace_part(gamma: Fraction, parts: int, count: int, stream: Words) -> I64A
         raise ValueError("count must not be negative")
     if not 1 <= parts <= MAX_PARTS:
         raise ValueError("noise has 1 to 2^10 parts")
-    out = np.empty(count, np.int64)
-    for start in range(0, count, TILE):
+    out = np.empty(batch(count), np.int64)
+    for start in range(0, out.size, TILE):
         tile = out[start : start + TILE]
         tile[:] = _geometric(gamma, tile.size, stream)
         if parts == 1:
             tile -= _geometric(gamma, tile.size, stream)
         else:
             _share_out(tile, gamma, parts, stream)
-    return out
+    return out[:count]
+
+
+def batch(count: int) -> int:
+    """How many values are drawn for ``count`` of them."""
+    return max(count, LEAST) if count else 0
 
 
 def half_noise(gamma: Fraction, count: int, stream: Words) -> I64Array:

@@ -109,7 +109,7 @@ def test_rho_counts_cells_that_move_and_no_others() -> None:
     assert shared_noise.gaussian_rho(Fraction(19, 2), Fraction(1), 2, 100) == Fraction(19, 8) + 9 * tau
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     st.fractions(min_value=Fraction(1, 10**6), max_value=3, max_denominator=10**6),
     st.integers(1, 10**6),

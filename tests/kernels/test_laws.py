@@ -36,7 +36,7 @@ def test_a_draw_is_how_many_probabilities_its_bits_reach(name: str) -> None:
     law = LAWS[name]
     words = np.concatenate([Philox(1).words(5000), np.array([0, 1, 2**64 - 2**20], np.uint64)])
     drawn = laws.draw(law, words, Said([]))
-    for word, found in zip(words[-500:], drawn[-500:], strict=True):
+    for word, found in zip(words[-60:], drawn[-60:], strict=True):
         assert found == sum(at_most <= (int(word) >> 1) << (GUARD_BITS - 63) for at_most in law.exact)
 
 
