@@ -20,7 +20,7 @@ from pets.spec.ir import Factor
 from pets.spec.model import Spec, quantity
 
 MAX_SCALE: Final = 2**20
-"""Greatest sensitivity / epsilon of a noised column: the noise sampler walks a number of steps linear in it."""
+"""Greatest sensitivity / epsilon of a noised column: 192 times that, and the sums, have room in 64 bits."""
 
 _DRAW_BITS: Final = 128
 """Bits of the draw that the number of dummies is taken from (kernels/dummy.py)."""

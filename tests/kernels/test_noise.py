@@ -446,7 +446,7 @@ def test_lowest_bits_of_a_release_tell_no_more_than_epsilon_and_of_wide_noise_no
     """Mironov's attack (CCS 2012) reads the data off the lowest bits of a release.
 
     Exactly: P(noise is even) = (1 + p^2) / (1 + p)^2, so neighbours' parities have a ratio of (1 + p^2) / 2 p at most,
-    below 1 / p = e^epsilon. At a scale of 1,000 that is even to 2 parts in 10^7, and 10^6 releases show nothing.
+    below 1 / p = e^epsilon. At a scale of 1,000 that ratio is 1 + 5 / 10^7, and 10^6 releases show nothing.
     """
     for p in (Fraction(1, 3), Fraction(9, 10), Fraction(999, 1000)):
         even = (1 - p) / (1 + p) * (1 + 2 * p**2 / (1 - p**2))
