@@ -120,6 +120,31 @@ def test_coins_that_fall_often_are_those_of_the_slow_sampler() -> None:
     assert set(np.abs(out[:done]).tolist()) == {24_000, 24_001}
 
 
+@pytest.mark.parametrize(
+    ("step_bits", "variance"), [(1, Fraction(2**22)), (9, Fraction(2**62 - 1, 2**30 - 1))], ids=str
+)
+@pytest.mark.parametrize("h", [0, 1, 700, 5000])
+def test_a_coin_comes_up_for_as_many_numbers_as_the_exponent_has_units(
+    h: int, step_bits: int, variance: Fraction
+) -> None:
+    """(x^2 - (2^b h)^2) / 2 v in units of 1 / 2 N, v = N / D. A first coin one below that comes up, one equal does not.
+
+    After one that comes up a second decides: one that does not leaves an even number of turns, so nothing is taken.
+    """
+    bound = 2 * variance.numerator
+    for low in (1, 2**step_bits - 1):
+        x = (h << step_bits) + low
+        exponent = (x * x - (h << step_bits) ** 2) * variance.denominator
+        for number, expected in ((exponent, (1, 1, 1)), (exponent - 1, (0, 1, 2))):
+            coins = np.array([((number << 64) + 2**63) // bound, 2**64 - 1], np.uint64)
+            assert int(coins[0]) * bound >> 64 == number
+            given = (np.array([h]), np.zeros(1, np.uint64), np.array([low << (64 - step_bits)], np.uint64), coins)
+            scale = np.uint64(variance.denominator), np.uint64(bound)
+            out = np.empty(1, np.int64)
+            assert gaussian._take(*given, step_bits, *scale, 0, 0, 0, out) == expected
+            assert expected[0] == 0 or out[0] == x
+
+
 def test_zero_is_taken_with_one_sign() -> None:
     out = np.empty(4, np.int64)
     zeros, heads = np.zeros(4, np.int64), np.array([0, 1, 2, 3], np.uint64)
