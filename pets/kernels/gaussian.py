@@ -10,7 +10,7 @@ made from steps of 2^b: step h >= 0 has a weight of exp(-(2^b h)^2 / 2 v), a uni
 (Canonne, Kamath and Steinke, arXiv 2004.00010, algorithm 1). Zero is taken with one of the two signs only. A little
 more is drawn than is needed, and the first that are taken are the noise. Whole numbers decide everything.
 
-OpenDP's sampler has the same law and takes 15 to 25 microseconds a value, so it is what tests compare with. What
+OpenDP's sampler has the same law and takes some 10 microseconds a value, so it is what tests compare with. What
 ``noise.py`` says of time is true of this as well.
 """
 
