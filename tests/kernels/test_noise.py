@@ -259,6 +259,29 @@ def test_how_many_words_are_asked_for_depends_on_public_numbers_alone(gamma: Fra
     assert asks == {tuple(itertools.chain(*each))}
 
 
+@pytest.mark.parametrize(("least", "told"), [(1, True), (noise.LEAST, False)], ids=["one by one", "as it is"])
+def test_words_read_for_a_batch_do_not_tell_one_value(least: int, told: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Words read stand for time. Welch's t of small and great values: 4.5 is the limit of threats-and-tests.md (A7).
+
+    Each value adds 2 words at most between the two; the cycles of 2^12 spread by 166. So 10^6 batches would show 4.4.
+    """
+    read, values, source, cycles = [0], [], Philox(70), noise._cycles
+
+    def counting(words: npt.NDArray[np.uint64], parts: np.uint64, done: int, at: int, tile: object) -> tuple[int, int]:
+        done, behind = cycles(words, parts, done, at, tile)
+        read[-1] += behind - at
+        return done, behind
+
+    monkeypatch.setattr(noise, "_cycles", counting)
+    monkeypatch.setattr(noise, "LEAST", least)
+    for _ in range(1200):
+        values.append(abs(int(noise.half_noise(Fraction(1, 1000), 1, source)[0])))
+        read.append(0)
+    small, great = (np.array(read[:-1])[np.argsort(values)[part]] for part in (slice(400), slice(-400, None)))
+    t = float(stats.ttest_ind(great, small, equal_var=False).statistic)
+    assert t > 6 if told else abs(t) < 4.5
+
+
 @pytest.mark.parametrize("count", [1, 2, 100, noise.TILE])
 @pytest.mark.parametrize("gamma", [Fraction(40), Fraction(1), NEAR_ONE, Fraction(1, 2**20)], ids=str)
 def test_words_for_cycles_suffice_but_for_a_chance_below_2_to_minus_60(gamma: Fraction, count: int) -> None:
