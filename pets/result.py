@@ -257,7 +257,9 @@ class Result:
         return "".join(parts)
 
     def __repr__(self) -> str:
-        return f"Result({self.review.spec.title!r}, {derive.cells(self.plan)} cells, {self.seconds:.2f} s)"
+        size = derive.cells(self.plan) if self.plan.match is None else len(self.to_pandas())
+        what = "cell" if self.plan.match is None else "row"
+        return f"Result({self.review.spec.title!r}, {size} {what}{'s' * (size != 1)}, {self.seconds:.2f} s)"
 
 
 def evidence_folder(out: Path) -> Path:

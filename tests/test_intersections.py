@@ -53,6 +53,13 @@ def test_a_person_with_several_rows_is_one_person(psi: str) -> None:
     assert found(net, net.draft(psi=psi)) == (["b", "c"] if psi == "intersection" else 2)
 
 
+def test_the_text_form_says_how_many_rows_came_and_not_how_many_could() -> None:
+    net = network(people(list("abcde")), people(list("bcx")))
+    for psi, said in (("intersection", "2 rows, "), ("cardinality", "1 row, ")):
+        result = net.run(net.draft(psi=psi, asks="housing"))
+        assert repr(result).startswith(f"Result({result.review.spec.title!r}, {said}")
+
+
 def test_conditions_choose_rows_at_their_holder() -> None:
     asks = people(list("abcdef"), tenure=["rent", "own", "rent", "own", "rent", "rent"])
     other = people(list("acdefz"), stay=[1, 5, 9, 2, 7, 7])

@@ -10,7 +10,7 @@ which every unknown mask cancels is *bare*: what it says about values and noise 
 probability below 2^-40 for any plan that fits a specification (Schwartz, JACM 1980; Zippel, EUROSAM 1979).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
@@ -423,6 +423,16 @@ def _less(row: Polynomial, pivot: Polynomial, times: int) -> Polynomial:
         else:
             left.pop(monomial, None)
     return left
+
+
+def within(atoms: Sequence[Atom], rows: Iterable[Polynomial]) -> list[int]:
+    """Numbers of the atoms that are in rows, at whatever depth: inner ones before those that are made of them."""
+    found: set[int] = set()
+    left = {number for row in rows for monomial in row for number in monomial}
+    while left:
+        found |= left
+        left = {inner for number in left for inner in atoms[number].inner} - found
+    return sorted(found)
 
 
 def bases(atoms: list[Atom], monomial: Monomial) -> Iterator[Atom]:

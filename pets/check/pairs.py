@@ -3,7 +3,7 @@
 Rules that look at no query are those of rules.py and terms.py (``general``); what follows is about two sets of persons.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,6 +12,7 @@ from pets.check.budget import run_loss
 from pets.check.coalitions import within_model
 from pets.check.labels import Fact, Finding, Grade, Mark, Matrix, Verdict
 from pets.check.rules import Found, Severity
+from pets.errors import SpecError
 from pets.ids import PartyId
 from pets.spec.cards import EVERYONE, Card
 from pets.spec.control import effective
@@ -65,15 +66,33 @@ class Paired:
         return tuple(name for name in able(self.spec) if name in self.cards)
 
     @property
+    def fitting(self) -> tuple[str, ...]:
+        """Those of them that the parties which compute can run, if there are any."""
+        return tuple(name for name in self.able if bool(WAYS[name].helper) == bool(self.helpers)) or self.able
+
+    @property
     def cast(self) -> bool:
-        """True if it can be said who plays which role."""
+        """True if it can be said who plays which role, with which public numbers."""
         way, (asks, other) = self.way, self.tables
         return (
             way is not None
             and self.protocol in self.able
             and asks.party != other.party
             and len(self.helpers) == bool(way.helper)
+            and not list(unmeasured(self))
+            and self.unreckoned is None
         )
+
+    @property
+    def unreckoned(self) -> SpecError | None:
+        """Why noise that is promised cannot be drawn, if it cannot."""
+        try:
+            matched.dummies(self.spec)
+            if not list(unmeasured(self)):
+                matched.noised(self.spec, self.pairing)
+        except SpecError as error:
+            return error
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,12 +206,15 @@ def protocol(asked: Paired) -> Found:
     """The protocol has a card here and gives what is asked for."""
     way = asked.way
     if way is None or asked.pairing.outcome not in way.outcomes:
+        if not asked.protocol and any(True for rule in (least, release) for _ in rule(asked)):
+            return  # what no protocol does is said there
         known = asked.protocol in asked.cards
         gives = f"gives no {asked.pairing.outcome}" if known else "has no card in this installation"
+        names = " or ".join(f'protocol = "{name}"' for name in asked.fitting)
         yield (
             "security.protocol",
-            f"{asked.protocol or 'no protocol'} {gives}",
-            f"write {' or '.join(asked.able)}" if asked.able else "ask for another outcome",
+            f"{asked.protocol} {gives}" if asked.protocol else f"no protocol here gives this {asked.pairing.outcome}",
+            f"write {names}" if names else "ask for another outcome",
         )
 
 
@@ -250,15 +272,29 @@ def columns(asked: Paired) -> Found:
 def least(asked: Paired) -> Found:
     """A least size holds if nothing is opened below it, and not if a server that has the outcome is to keep it."""
     way, pairing = asked.way, asked.pairing
+    holding = [name for name, each in WAYS.items() if each.least and pairing.outcome in each.outcomes]
+    if not asked.protocol and pairing.min_result and not holding:
+        yield (
+            "computation.min_result",
+            f"no protocol here gives {_a(pairing.outcome)} and can hold it back",
+            "leave it out, or ask for a number of persons",
+        )
     if way is None or pairing.outcome not in way.outcomes:
         return
+    if pairing.min_result and pairing.outcome == "threshold":
+        yield (
+            "computation.min_result",
+            f"the answer is whether there are {pairing.at_least:,}; there is no number in it to be held back",
+            "leave it out; how many are enough is at_least",
+        )
+    also = "" if asked.helpers else " and name a helper"
     if pairing.min_result and not way.least:
         yield (
             "computation.min_result",
             f"{asked.protocol} tells the outcome before anybody could hold it back",
-            f'write protocol = "{asked.able[0]}" and name a helper: it opens nothing below that'
-            if asked.able
-            else "leave it out: no protocol here gives this outcome and can hold it back",
+            f'write protocol = "{holding[0]}"{also}: it opens nothing below that'
+            if holding
+            else f"leave it out: no protocol here gives {_a(pairing.outcome)} and can hold it back",
         )
     if way.least and pairing.outcome == "cardinality" and not pairing.min_result:
         yield (
@@ -274,17 +310,26 @@ def release(asked: Paired) -> Found:
     terms = asked.spec.release
     if asked.pairing.outcome == "sum":
         return
-    noisy = asked.way is not None and asked.way.noise
-    for said, name in (
-        (None if noisy else terms.differential_privacy, "differential_privacy"),
-        (terms.disclosure_control, "disclosure_control"),
-    ):
-        if said is not None:
-            yield (
-                f"release.{name}",
-                f"means nothing for {'an' if asked.pairing.outcome == 'intersection' else 'a'} {asked.pairing.outcome}",
-                "leave it out; ask for a query with COUNT(DISTINCT id) for a protected number",
-            )
+    noisy, what = asked.way is not None and asked.way.noise, _a(asked.pairing.outcome)
+    hint = "leave it out; a query with COUNT(DISTINCT id) gives a protected number"
+    if terms.differential_privacy is not None and not noisy:
+        counted = asked.pairing.outcome == "cardinality" and not asked.pairing.min_result
+        adds = f"{asked.protocol} adds none" if asked.protocol else "no protocol here adds any"
+        yield (
+            "release.differential_privacy",
+            f"promises noise, and {adds} to {what}",
+            "leave it out, or let helper_psi_cardinality add it, with a helper" if counted else hint,
+        )
+    if terms.disclosure_control is not None:
+        yield "release.disclosure_control", f"is about cells of a table, and {what} has none", hint
+
+
+def _many(number: int, what: str) -> str:
+    return f"one {what}" if number == 1 else f"{number:,} {what}s"
+
+
+def _a(outcome: str) -> str:
+    return f"{'an' if outcome == 'intersection' else 'a'} {outcome}"
 
 
 @rule("psi.size")
@@ -320,10 +365,11 @@ def guessing(asked: Paired) -> Found:
 @rule("psi.record-level", "warning")
 def record_level(asked: Paired) -> Found:
     """The outcome is about single persons: approvers are told, and purpose and notice have to say so."""
-    if asked.pairing.outcome == "intersection":
+    asks, other = asked.tables
+    for name in asked.spec.release.to if asked.pairing.outcome == "intersection" else ():
         yield (
             "computation.psi",
-            f"{asked.spec.release.to[0]} learns of single persons that they are in {asked.pairing.other}",
+            f"{name} learns of single persons that they are in {asks.name if name == other.party else other.name}",
             'where a number is enough, ask for psi = "cardinality" or for a query',
         )
 
@@ -337,10 +383,16 @@ def sums(asked: Paired) -> Found:
     terms, control = asked.spec.release, effective(asked.spec)
     for place, ref in enumerate(asked.pairing.columns):
         own = other.columns[ref.column]
-        if own.role != "measure" or not own.required:
+        if own.role != "measure":
             yield (
                 f"computation.columns.{place}",
-                f"{ref} is no measure that every row has: a missing value would count as 0",
+                f"{ref} is no measure, and only measures are added up",
+                "name a measure with required = true",
+            )
+        elif not own.required:
+            yield (
+                f"computation.columns.{place}",
+                f"{ref} may be missing in a row, and would count as 0 there",
                 "name a measure with required = true",
             )
     for place, ref in enumerate(asked.pairing.by):
@@ -371,9 +423,9 @@ def sums(asked: Paired) -> Found:
     if asked.pairing.max_group < least:
         yield (
             "computation.max_group",
-            f"a group has at most {asked.pairing.max_group} persons, and {asks.party} learns how many of them "
-            "are in both",
-            f"group by coarser columns, of {least} persons or more",
+            f"a group has at most {_many(asked.pairing.max_group, 'person')}, and {asks.party} learns how many of "
+            "them are in both",
+            f"write max_group = {least}, or more, and group by coarser columns if there are not so many",
         )
     if asked.cast and "primes" in (numbers := matched.public_of(asked.spec, asked.pairing, WAYS[asked.protocol])):
         listed = numbers["g"] * numbers["m_a"]
@@ -381,9 +433,55 @@ def sums(asked: Paired) -> Found:
         if listed > MAX_PERSONS or drowned > MAX_DROWNED:
             yield (
                 "computation.max_group",
-                f"{numbers['g']:,} groups of {numbers['m_a']:,} persons, with {numbers['v']} columns, are more than a "
-                "run can take",
+                f"{numbers['g']:,} groups of {numbers['m_a']:,} persons, with {_many(numbers['v'], 'column')}, are "
+                "more than a run can take",
                 "declare the greatest number of persons in one group with max_group, or ask for fewer groups",
+            )
+
+
+def unmeasured(asked: Paired) -> Iterator[str]:
+    """Columns to be added up that are no measures, which have no range."""
+    if asked.pairing.outcome == "sum":
+        columns = asked.tables[1].columns
+        yield from (str(ref) for ref in asked.pairing.columns if columns[ref.column].role != "measure")
+
+
+@rule("psi.noise")
+def noise(asked: Paired) -> Found:
+    """Noise that is promised is there: on what is released, and on what a helper counts, which is told to it alone."""
+    if asked.pairing.outcome == "sum" and not asked.pairing.columns and asked.spec.release.differential_privacy:
+        yield (
+            "release.differential_privacy",
+            "nothing is added up, so nothing gets noise: how many persons of each group are in both is told exactly",
+            "name columns to be added up, or ask for [release.disclosure_control] in its place",
+        )
+    match asked.unreckoned:
+        case SpecError(code="dp.weights", fields={"unknown": unknown, "known": known}):
+            yield (
+                "release.differential_privacy.weights",
+                f"gives a weight to {unknown}, which is not added up",
+                f"name what is: {known}",
+            )
+        case SpecError() as error:
+            yield str(error.fields.get("path", "release")), error.text.removeprefix(f"{error.code}: "), error.hint
+    if (way := asked.way) is None or not way.helper or len(asked.helpers) != 1:
+        return
+    (helper,) = asked.helpers
+    for place, entry in enumerate(asked.spec.security.leakage):
+        path = f"security.leakage.{place} <- {entry.learner}"
+        if entry.item != "match_count" or (entry.learner == helper) is (entry.noised is not None):
+            continue
+        if entry.learner == helper:
+            yield (
+                path,
+                f"declares an exact number to {helper}, and {asked.protocol} gives a helper a number with noise alone",
+                'write noised = { epsilon = "0.5", delta = "2^-40" } in its place',
+            )
+        elif entry.learner != EVERYONE:  # of which leak.unclear speaks
+            yield (
+                path,
+                f"declares noise on a number for {entry.learner}; the noise declared here is on what {helper} counts",
+                "take the entry out",
             )
 
 
@@ -396,22 +494,23 @@ def undeclared(asked: Paired) -> Found:
     if not asked.cast:
         return
     told, card = matched.about(asked.spec, asked.pairing), asked.cards[asked.protocol]
-    allowed, seen = matched.declared(told, asked.spec), set[Fact]()
-    for fact in matched.facts(told, card):
+    allowed, learned, seen = matched.declared(told, asked.spec), matched.facts(told, card), set[Fact]()
+    for fact in learned:
         known = matched.knowledge(told, card, allowed, fact.learner)
         if fact in seen or not within_model(told, (card,), fact.learner):
             continue
         if fact.grade.mark.rank > known.get(fact.item, Mark.NEVER).rank:
-            seen.add(fact)
-            who = " with ".join(party for party in told.parties if party in fact.learner)
+            sized = fact.item.kind == "size"  # told to all alike: said once
+            seen |= {other for other in learned if other.item == fact.item} if sized else {fact}
+            who = EVERYONE if sized else " with ".join(party for party in told.parties if party in fact.learner)
             yield (
                 f"security.leakage <- {who} <- {fact.item.value}",
                 f"{card.id} tells {who} {fact.item.value}, and that is not declared",
-                _declare(told, fact, who),
+                _declare(told, fact, who, asked.spec),
             )
 
 
-def _declare(told: matched.About, fact: Fact, who: str) -> str:
+def _declare(told: matched.About, fact: Fact, who: str, spec: Spec) -> str:
     """The smallest change that would pass, as text to paste."""
     sizes = [each.dataset for each in told.sets.values() if each.size == fact.item]
     if sizes:
@@ -421,8 +520,11 @@ def _declare(told: matched.About, fact: Fact, who: str) -> str:
         )
     if fact.item.kind == "count":
         terms = 'as = "exact"' if fact.grade is Grade.COUNT else 'noised = { epsilon = "0.5", delta = "2^-40" }'
+        for place, entry in enumerate(spec.security.leakage):
+            if entry.item == "match_count" and entry.learner == who:
+                return f"write {terms} in security.leakage.{place}, which says less"
         return f'add [[security.leakage]] learner = "{who}", item = "match_count", {terms}'
-    return "no declaration covers this: choose another protocol"
+    return f"release the outcome to {who}, or choose another protocol: no declaration covers this"
 
 
 @rule("psi.surplus", "warning")
@@ -433,16 +535,26 @@ def surplus(asked: Paired) -> Found:
     told, card = matched.about(asked.spec, asked.pairing), asked.cards[asked.protocol]
     learned = matched.facts(told, card)
     outcome = {fact.item for fact in matched.of_outcome(told, frozenset(), "match_count")}
+    counting = [
+        party
+        for party in told.parties
+        if any(
+            matched.knowledge(told, card, learned, frozenset({party})).get(item, Mark.NEVER).rank >= Mark.NOISED.rank
+            for item in outcome
+        )
+    ]
     for place, entry in enumerate(asked.spec.security.leakage):
-        if entry.item != "match_count":
+        if entry.item != "match_count" or PartyId(entry.learner) in counting:
             continue
-        known = matched.knowledge(told, card, learned, frozenset({PartyId(entry.learner)}))
-        if all(known.get(item, Mark.NEVER).rank < Mark.NOISED.rank for item in outcome):
-            yield (
-                f"security.leakage.{place} <- {entry.learner}",
-                f"declares that {entry.learner} learns match_count, which {asked.protocol} does not tell it",
-                "take the entry out",
-            )
+        if entry.learner == EVERYONE and asked.helpers:
+            continue  # leak.unclear speaks of it
+        alone = entry.learner == EVERYONE and len(counting) == 1
+        yield (
+            f"security.leakage.{place} <- {entry.learner}",
+            f"declares that {entry.learner} learns match_count, which {asked.protocol} "
+            + (f"tells {counting[0]} alone" if alone else "does not tell it"),
+            f'write learner = "{counting[0]}"' if alone else "take the entry out",
+        )
 
 
 def findings(asked: Paired) -> tuple[Finding, ...]:

@@ -15,6 +15,7 @@ from pets.spec.cards import EVERYONE
 from pets.spec.ir import Dimension, Factor
 from pets.spec.joins import JOINS, SHARED, STAR, joins_of
 from pets.spec.model import DESIGN, DifferentialPrivacy, Spec, quantity
+from pets.spec.ways import able
 
 MAX_WINDOW: Final = timedelta(days=5 * 366)
 WEAK_EPSILON: Final = Fraction(10)
@@ -176,8 +177,8 @@ def delta(asked: Stated) -> Found:
             )
 
 
-@rule("dp.weak", "warning")
-def weak(asked: Asked) -> Found:
+@general_rule("dp.weak", "warning")
+def weak(asked: Stated) -> Found:
     """Above this the guarantee says next to nothing: odds may change by a factor of e^10 = 22 000."""
     loss = budget.release_loss(asked.spec) + budget.helper_loss(asked.spec)
     if loss.epsilon > WEAK_EPSILON:
@@ -188,8 +189,8 @@ def weak(asked: Asked) -> Found:
         )
 
 
-@rule("dp.weak-together", "warning")
-def weak_together(asked: Asked) -> Found:
+@general_rule("dp.weak-together", "warning")
+def weak_together(asked: Stated) -> Found:
     """Whoever stays in the tables is in every run, and the losses of all runs add up."""
     runs = asked.spec.validity.max_runs
     loss = budget.release_loss(asked.spec) + budget.helper_loss(asked.spec)
@@ -269,10 +270,13 @@ def adversary(asked: Stated) -> Found:
     """The adversary that the specification asks for is a floor. It is never lowered."""
     card = asked.cards.get(asked.protocol)
     if card and asked.spec.security.adversary == "malicious" and card.adversary.behaviour != "malicious":
+        stronger = next(iter(able(asked.spec)), None)
         yield (
             "security.adversary",
             f"asks for protection from malicious parties; {card.id} protects from {card.adversary.behaviour} ones",
-            "accept semi-honest, if every party's approvers do: a party that deviates is then not always caught",
+            f'write protocol = "{stronger}"'
+            if stronger is not None
+            else "accept semi-honest, if every party's approvers do: a party that deviates is then not always caught",
         )
 
 
@@ -392,16 +396,19 @@ def runs(asked: Stated) -> Found:
         )
 
 
-@rule("spec.repeat", "warning")
-def repeat(asked: Asked) -> Found:
-    """Several runs without a schedule may come at once, on the same rows."""
+@general_rule("spec.repeat", "warning")
+def repeat(asked: Stated) -> Found:
+    """Several runs without a schedule may come at once, on the same rows or on rows that differ in one person."""
     validity = asked.spec.validity
     if validity.max_runs > 1 and validity.schedule is None:
         loss = (budget.release_loss(asked.spec) + budget.helper_loss(asked.spec)) * validity.max_runs
+        costs = f"cost epsilon {budget.exact(loss.epsilon)} together"
+        tells = "each may tell whom the rows have gained or lost since the one before"
         yield (
             "validity.max_runs",
-            f"{validity.max_runs} runs may follow each other on the same rows and cost epsilon "
-            f"{budget.exact(loss.epsilon)} together",
+            f"{validity.max_runs} runs may follow each other on the same rows and {costs}"
+            if loss.epsilon
+            else f"{validity.max_runs} runs may follow each other, and {tells}",
             "add a schedule, or ask for one run",
         )
 

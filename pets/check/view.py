@@ -3,7 +3,7 @@
 Every rule adds to a ``View`` until nothing new follows. What a view is worth to an approver is in knowledge.py.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pets.check import algebra
@@ -238,14 +238,15 @@ def _solve(seen: View, *, granted: bool) -> None:
     sums = case.monomials
     rows = list(_rows(seen, granted=granted))
     cells = granted or seen.groups >= case.grouped
-    known: list[bool] = []
-    plain: list[bool] = []
+    known: dict[int, bool] = {}
+    plain: dict[int, bool] = {}
     """All that is in it is known, whatever of its order or places is not."""
-    hides: list[bool] = []
-    bases: list[int | None] = []
+    hides: dict[int, bool] = {}
+    bases: dict[int, int | None] = {}
     """The mask that hides, if it is one, or a map of one alone."""
-    for atom in atoms:
-        inner = all(plain[number] for number in atom.inner)
+    for number in algebra.within(atoms, (row for row, _ in rows)):
+        atom = atoms[number]
+        inner = all(plain[each] for each in atom.inner)
         if atom.kind == "mask":
             own = seen.holds(atom.of[0])
         elif atom.kind in SECRETS:
@@ -266,14 +267,16 @@ def _solve(seen: View, *, granted: bool) -> None:
         else:
             own = cells or atom.kind != "sum_cells"
         base = atom.kind not in algebra.MAPS
-        plain.append(own if base else inner)
-        known.append(own if base else own and all(known[number] for number in atom.inner))
+        plain[number] = own if base else inner
+        known[number] = own if base else own and all(known[each] for each in atom.inner)
         masked = (
-            bool(atom.inner) and all(hides[n] or plain[n] for n in atom.inner) and any(hides[n] for n in atom.inner)
+            bool(atom.inner)
+            and all(hides[each] or plain[each] for each in atom.inner)
+            and any(hides[each] for each in atom.inner)
         )
-        hides.append(not known[-1] and (atom.kind == "mask" or masked))
-        inside = len(bases) if base else bases[atom.inner[0]] if len(atom.inner) == 1 else None
-        bases.append(inside if hides[-1] else None)
+        hides[number] = not known[number] and (atom.kind == "mask" or masked)
+        inside = number if base else bases[atom.inner[0]] if len(atom.inner) == 1 else None
+        bases[number] = inside if hides[number] else None
 
     def rank(monomial: Monomial) -> int:
         return 2 if _is_noise(case, monomial) else 1 if monomial in sums else 0
@@ -294,7 +297,7 @@ def _solve(seen: View, *, granted: bool) -> None:
                 _opened(seen, number, plain)
 
 
-def _opened(seen: View, number: int, plain: list[bool]) -> None:
+def _opened(seen: View, number: int, plain: Mapping[int, bool]) -> None:
     """Rule K11: an atom that nothing hides. Its values are known; if they were before, its order or places are now."""
     atom = seen.case.words.atoms[number]
     if not plain[number] and atom.kind in SECRETS:

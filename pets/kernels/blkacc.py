@@ -66,7 +66,8 @@ class Code:
     def encode(self, values: U64Array) -> U64Array:
         """The code word of twice as many values. **The values are overwritten**: at 2^24 rows they are 730 MB.
 
-        Shapes:  values (2 width, 2) uint64, contiguous and writeable; result (width, 2) uint64. Values may be secret.
+        Shapes:  values (2 width, 2) uint64, contiguous and writeable; result (width, 2) uint64, half of the memory that
+                 was taken for it. Values may be secret.
         """
         if values.dtype != np.uint64 or values.shape != (2 * self.width, 2) or not values.flags.c_contiguous:
             raise ValueError("a code takes twice as many elements as its width, contiguous")
@@ -75,7 +76,7 @@ class Code:
         for number, (buckets, starts, order) in enumerate(self._rounds):
             self._round(number, source, in_order, buckets, starts, target)
             source, target, in_order = target, source, order
-        return self._blocks(source, in_order)
+        return self._blocks(source, in_order, target[: self.width])
 
     def _round(
         self, number: int, source: U64Array, order: U32Array, buckets: U8Array, starts: U64Array, target: U64Array
@@ -88,8 +89,7 @@ class Code:
             aes.ctr_words(key, 2 * first, part)
             _round_kernel(gf128.how(), first, source, order, part, buckets, following, target, state, scratch)
 
-    def _blocks(self, source: U64Array, order: U32Array) -> U64Array:
-        out = np.empty((self.width, 2), np.uint64)
+    def _blocks(self, source: U64Array, order: U32Array, out: U64Array) -> U64Array:
         choices, table = np.empty(_TILE // 2, np.uint64), np.zeros((8, 32), np.uint64)
         for first in range(0, self.width, _TILE):
             count = min(_TILE, self.width - first)

@@ -109,6 +109,12 @@ def self_test(provider: str) -> None:
             _tested(provider, "multiply_each", points, factors), _tested(LIBSODIUM, "multiply_each", points, factors)
         ):
             raise RuntimeError(f"provider {provider} of the group has other single products than libsodium")
+        for less in (False, True):
+            sums = [np.empty_like(points) for _ in range(2)]
+            for name, out in zip((provider, LIBSODIUM), sums, strict=True):
+                _PROVIDERS[name].combined(_given(points), _given(points[::-1]), out, less=less)
+            if not np.array_equal(sums[0], sums[1]):
+                raise RuntimeError(f"provider {provider} of the group has other sums than libsodium")
         for place in range(count):
             refused = points.copy()
             refused[place] = np.frombuffer(_REFUSED[place % len(_REFUSED)], np.uint8)
@@ -208,7 +214,7 @@ def _require_elements(points: U8Array) -> None:
 
 
 def add(first: U8Array, second: U8Array, *, label: str = "a list") -> U8Array:
-    """Sums of elements, one by one, by libsodium: for a few.
+    """Sums of elements, one by one.
 
     Shapes:  (n, 32) uint8 each, encodings, the identity among them; result (n, 32) uint8.
     Raises:  PeerError peer.element with the place of the first that encodes none, and ``label``.
@@ -222,8 +228,12 @@ def subtract(first: U8Array, second: U8Array, *, label: str = "a list") -> U8Arr
 
 
 def _combined(first: U8Array, second: U8Array, label: str, *, less: bool) -> U8Array:
-    out = np.empty((len(first), POINT_BYTES), np.uint8)
-    place = sodium.combined(_given(first), _given(second), out, less=less)
+    _require_elements(first)
+    _require_elements(second)
+    if len(first) != len(second):
+        raise ValueError("as many elements are combined with as many")
+    out = np.empty(first.shape, np.uint8)
+    place = _PROVIDERS[_selected].combined(_given(first), _given(second), out, less=less)
     if place != len(first):
         raise PeerError("peer.element", place=place, label=label)
     return out

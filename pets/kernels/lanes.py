@@ -180,6 +180,20 @@ def _encoded(work: U64Array, out: U8Array, start: Number, count: Number) -> Numb
 
 
 @kernel
+def _encoded_any(work: U64Array, out: U8Array, start: Number, count: Number) -> Number:
+    """The same, where the identity is as good as any."""
+    ifma.before_encode(work)
+    _rooted(work)
+    ifma.after_encode(work)
+    first = count
+    for lane in range(count):
+        _limbs_out(work, ifma.S, lane, out, POINT_BYTES * (start + lane))
+        if work[ifma.FINE * ifma.SLOT_WORDS + lane] == np.uint64(0):
+            first = min(first, lane)
+    return first
+
+
+@kernel
 def _decoded(work: U64Array) -> None:
     """The field elements of a block to points. The mask of what is fine loses the lanes that are no points."""
     ifma.before_decode(work)
@@ -196,14 +210,20 @@ def _mapped(work: U64Array) -> None:
 
 
 @kernel
-def _multiply_block(
-    points: U8Array, start: Number, count: Number, masks: U64Array, out: U8Array, work: U64Array
-) -> Number:
-    """Returns the first lane that is refused, or `count`."""
+def _read_block(points: U8Array, start: Number, count: Number, work: U64Array) -> None:
+    """The points that rows encode, and the mask of lanes where they do."""
     for lane in range(LANES):
         fine = _limbs_in(work, ifma.S, lane, points, POINT_BYTES * (start + min(lane, count - 1)))
         work[ifma.FINE * ifma.SLOT_WORDS + lane] = np.uint64(0) - fine
     _decoded(work)
+
+
+@kernel
+def _multiply_block(
+    points: U8Array, start: Number, count: Number, masks: U64Array, out: U8Array, work: U64Array
+) -> Number:
+    """Returns the first lane that is refused, or `count`."""
+    _read_block(points, start, count, work)
     _multiplied(work, masks)
     return _encoded(work, out, start, count)
 
@@ -253,6 +273,27 @@ def _map_all(uniform: U8Array, out: U8Array, work: U64Array) -> Number:
     return bad
 
 
+@kernel
+def _combine_all(first: U8Array, second: U8Array, masks: U64Array, out: U8Array, work: U64Array) -> Number:
+    """`masks`: of one digit, 1 or -1, by which the second point is multiplied before it is added."""
+    n = first.shape[0]
+    bad = n
+    fine = np.empty(LANES, np.uint64)
+    for start in range(0, n, LANES):
+        count = min(LANES, n - start)
+        _read_block(second, start, count, work)
+        ifma.as_addend(work, ifma.TABLE)
+        for lane in range(LANES):
+            fine[lane] = work[ifma.FINE * ifma.SLOT_WORDS + lane]
+        _read_block(first, start, count, work)
+        for lane in range(LANES):
+            work[ifma.FINE * ifma.SLOT_WORDS + lane] &= fine[lane]
+        _digit_added(work, masks, 0)
+        refused = _encoded_any(work, out, start, count)
+        bad = min(bad, start + refused if refused < count else n)
+    return bad
+
+
 def multiply(points: U8Array, scalar: U8Array, out: U8Array) -> int:
     """As `pets.kernels.sodium.multiply`: the place of the first element that is refused, or their number."""
     masks = np.empty((DIGITS, ifma.MASKS), np.uint64)
@@ -273,6 +314,14 @@ def multiply_each(points: U8Array, scalars: U8Array, out: U8Array) -> int:
     for secret in (single, masks, work):
         secret.fill(0)
     return place
+
+
+def combined(first: U8Array, second: U8Array, out: U8Array, *, less: bool) -> int:
+    """As `pets.kernels.sodium.combined`: the place of the first that is refused, or their number."""
+    masks = np.zeros((1, ifma.MASKS), np.uint64)
+    masks[0, 1] = ~np.uint64(0)
+    masks[0, 9] = ~np.uint64(0) if less else np.uint64(0)
+    return int(_combine_all(first, second, masks, out, scratch()))
 
 
 def from_uniform(uniform: U8Array, out: U8Array) -> int:

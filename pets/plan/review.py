@@ -167,7 +167,11 @@ def _of_pairing(spec: Spec) -> Review:
     verdict = pairs.judge(spec, pairing, cards)
     if not verdict.accepted:
         return Review(spec, digest, None, None, None, verdict, cards, None, (FIRST,), pairing)
-    plan = match.lower(spec, pairing)
+    try:
+        plan = match.lower(spec, pairing)
+    except SpecError as error:
+        findings = (*verdict.findings, finding_of(error))
+        return replace(_refused(spec, digest, None, findings, verdict.matrix, cards), pairing=pairing)
     match.recheck(plan, verdict.matrix, spec, pairing)
     agree(verdict, traced.judge(plan, spec, cards))
     told = forecast(plan, cards)

@@ -4,6 +4,7 @@ The counterpart of ``spec/query.py`` and ``spec/sql`` for computations that are 
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from pets.errors import SpecError
 from pets.ids import PartyId
@@ -121,22 +122,41 @@ def _where(spec: Spec, first: Dataset, second: Dataset) -> tuple[Predicate | Non
     text = f'SELECT COUNT(*) AS n FROM "{first.name}" JOIN "{second.name}"'
     text += f' ON "{first.name}"."{first.key}" = "{second.name}"."{second.key}"'
     if spec.computation.where is not None:
-        text += f"\nWHERE ({spec.computation.where}\n)"
+        text += f"\nWHERE (\n{spec.computation.where}\n)"
     try:
         query = bind(spec.model_copy(update={"computation": Computation(sql=text)}))
     except SpecError as error:
-        said = {name: _placed(value) for name, value in error.fields.items()}
+        if error.code == "sql.group":  # a condition groups nothing
+            raise _more() from error
+        said = {name: _placed(name, value) for name, value in error.fields.items()}
         if error.code.startswith("sql."):
             said.setdefault("path", "computation.where")
         raise SpecError(error.code, **said) from error
-    if query.group_by or query.having is not None or query.rows is not None or len(query.outputs) != 1:
-        problem = "is no conjunction of conditions on one dataset each"
-        raise _field("computation.where", problem, "join conditions with AND, each on columns of one of the datasets")
+    if query.group_by or query.having is not None or len(query.outputs) != 1:
+        raise _more()
+    if query.rows is not None:
+        problem = "has a condition on both datasets, which neither holder could apply to its own rows"
+        raise _field("computation.where", problem, f"{_ADVICE}, each on columns of one of the datasets")
     return query.where(first.name), query.where(second.name)
 
 
-def _placed(value: object) -> object:
+BEFORE: Final = 2
+"""Lines that stand before a condition in the query that it is bound as."""
+
+_ADVICE: Final = "join conditions with AND"
+
+
+def _placed(name: str, value: object) -> object:
+    """What is said of a query, as it is said of its condition alone."""
+    if name == "line" and isinstance(value, int):
+        return max(value - BEFORE, 1)
+    if name == "advice" and str(value).startswith("write one SELECT"):
+        return f"{_ADVICE}, and write nothing else"
     return value.replace("computation.sql", "computation.where") if isinstance(value, str) else value
+
+
+def _more() -> SpecError:
+    return _field("computation.where", "is more than conditions", f"{_ADVICE}, and write nothing else")
 
 
 def _field(path: str, problem: str, advice: str) -> SpecError:

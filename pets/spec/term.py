@@ -11,6 +11,7 @@ them with the kinds of their arguments, and a term that uses anything else is re
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from pets.errors import SpecError
@@ -166,20 +167,18 @@ def parse_term(text: str) -> Term:
     return term
 
 
-def calls(term: Term) -> Iterator[Call]:
+@lru_cache(maxsize=1 << 14)
+def calls(term: Term) -> tuple[Call, ...]:
     """Every call in a term, outermost first."""
-    if isinstance(term, Call):
-        yield term
-    for part in parts(term):
-        yield from calls(part)
+    own = (term,) if isinstance(term, Call) else ()
+    return (*own, *(call for part in parts(term) for call in calls(part)))
 
 
-def names(term: Term) -> Iterator[str]:
+@lru_cache(maxsize=1 << 14)
+def names(term: Term) -> tuple[str, ...]:
     """Every bare name in a term that stands for something: messages and ``match``, not arguments of other kinds."""
-    if isinstance(term, str):
-        yield term
-    for part in operands(term):
-        yield from names(part)
+    own = (term,) if isinstance(term, str) else ()
+    return (*own, *(name for part in operands(term) for name in names(part)))
 
 
 def operands(term: Term) -> tuple[Term, ...]:

@@ -2,19 +2,21 @@
 
 import importlib.util
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from pets.check import flow, rules, subject
+from pets.check import flow, matched, pairs, rules, subject
 from pets.check.checked import place_of
-from pets.check.labels import MATCHES, MEMBERSHIP, Fact, Grade, Mark, Matrix
+from pets.check.labels import MATCHES, MEMBERSHIP, Fact, Grade, Item, Mark, Matrix
 from pets.errors import LeakError, SpecError
+from pets.ids import PartyId
 from pets.spec.cards import Card, Learns
 from pets.spec.model import Dataset, Spec
+from pets.spec.pairing import is_pairing, pairing_of
 from pets.spec.query import Aggregate, ColumnRef, Output, Query, Statistic
 from pets.spec.sql import bind
 
@@ -28,6 +30,8 @@ def _corpus() -> ModuleType:
 
 
 corpus = _corpus()
+
+Marks = Mapping[Item, Mark]
 
 
 def short(file: Path) -> str:
@@ -53,10 +57,13 @@ def test_should_warn(file: Path) -> None:
     assert told == file.with_suffix(".message").read_text()
     rule = file.read_text().splitlines()[0].removeprefix("# ")
     assert f"warning {rule}: " in told
-    assert corpus.verdict(file).accepted
+    verdict = corpus.verdict(file)
+    assert verdict.accepted
+    if "matrix" in corpus.entry(file):
+        assert verdict.matrix.text == file.with_suffix(".matrix").read_text()
 
 
-@pytest.mark.parametrize("file", corpus.PASS, ids=short)
+@pytest.mark.parametrize("file", corpus.PASSING, ids=short)
 def test_should_pass(file: Path) -> None:
     verdict = corpus.verdict(file)
     assert [finding for finding in verdict.findings if finding.severity != "note"] == []
@@ -66,17 +73,22 @@ def test_should_pass(file: Path) -> None:
 
 def test_every_corpus_file_has_its_golden_file_and_no_other() -> None:
     for folder, files, suffix in (
-        ("should_fail", corpus.FAIL, "*.message"),
-        ("should_warn", corpus.WARN, "*.message"),
-        ("should_pass", corpus.PASS, "*.matrix"),
+        ("should_fail", corpus.FAIL, ".message"),
+        ("should_warn", corpus.WARN, ".message"),
+        ("should_pass", corpus.PASSING, ".matrix"),
     ):
-        assert [file.stem for file in files] == sorted(f.stem for f in (corpus.HERE / folder).glob(suffix))
+        golden = [f for part in corpus.PARTS for f in (corpus.HERE / part / folder).glob(f"*{suffix}")]
+        assert {file.with_suffix(suffix) for file in files} == set(golden)
     assert len(corpus.FAIL) >= 30 and len(corpus.PASS) >= 6
 
 
-@pytest.mark.parametrize("rule", tuple(rules.RULES))
-def test_a_rule_that_is_taken_out_is_missed(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(rules.RULES, rule)
+REGISTRIES = {"queries": rules.RULES, "both": rules.GENERAL, "intersections": pairs.RULES}
+"""Rules on queries, those of them that hold for intersections too, and rules on intersections."""
+
+
+@pytest.mark.parametrize(("of", "rule"), [(of, rule) for of, every in REGISTRIES.items() for rule in every])
+def test_a_rule_that_is_taken_out_is_missed(of: str, rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(REGISTRIES[of], rule)
     own = [file for file in (*corpus.FAIL, *corpus.WARN) if f" {rule}: " in file.with_suffix(".message").read_text()]
     assert any(corpus.told(file) != file.with_suffix(".message").read_text() for file in own)
 
@@ -153,18 +165,32 @@ def _join_and_release(cards: Mapping[str, Card]) -> tuple[Card, ...]:
     return cards["helper_join_a"], cards["release"]
 
 
-@pytest.mark.parametrize("file", corpus.PASS, ids=short)
-def test_a_larger_coalition_knows_no_less(file: Path, cards: Mapping[str, Card]) -> None:
-    spec = corpus.parse_toml(file.read_text())
+MAPPED = [corpus.HERE / each["file"] for each in corpus.MANIFEST if corpus.matrix_of(each).exists()]
+"""Files with a matrix: those that pass, and intersections that are warned of for telling who is in both."""
+
+
+def _known_of(spec: Spec, cards: Mapping[str, Card]) -> tuple[Sequence[PartyId], Callable[[frozenset[PartyId]], Marks]]:
+    """Who takes part, and what each coalition of them knows."""
+    if is_pairing(spec):
+        told = matched.about(spec, pairing_of(spec))
+        card = cards[told.protocol]
+        facts = matched.facts(told, card)
+        return told.parties, lambda group: matched.knowledge(told, card, facts, group)
     about, both = subject.of(spec, corpus.bind(spec)), _join_and_release(cards)
     if about.shared:
         safe = cards["disclosure_control" if about.controlled else "release"]
         both = subject.cards_of(subject.join_card(cards["shared_join"], about), safe)
     learned = flow.facts(about, both)
+    return about.parties, lambda group: flow.knowledge(about, both, learned, group)
+
+
+@pytest.mark.parametrize("file", MAPPED, ids=short)
+def test_a_larger_coalition_knows_no_less(file: Path, cards: Mapping[str, Card]) -> None:
+    parties, knows = _known_of(corpus.parse_toml(file.read_text()), cards)
     known = {
-        frozenset(group): flow.knowledge(about, both, learned, frozenset(group))
-        for size in range(len(about.parties) + 1)
-        for group in itertools.combinations(about.parties, size)
+        frozenset(group): knows(frozenset(group))
+        for size in range(len(parties) + 1)
+        for group in itertools.combinations(parties, size)
     }
     for small, large in itertools.permutations(known, 2):
         if small < large:

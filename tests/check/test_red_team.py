@@ -223,9 +223,9 @@ def hold(seeds: range) -> None:
 
 
 def test_nobody_is_found_through_the_guard() -> None:
-    hold(range(2_000))
+    hold(range(1_000))
 
 
 @pytest.mark.long
-def test_nobody_is_found_through_the_guard_in_ten_thousand_campaigns() -> None:
-    hold(range(2_000, 12_000))
+def test_nobody_is_found_through_the_guard_in_eleven_thousand_campaigns() -> None:
+    hold(range(1_000, 12_000))

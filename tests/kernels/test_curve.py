@@ -439,14 +439,14 @@ def test_self_test_passes(name: str) -> None:
     curve.self_test(name)
 
 
-@pytest.mark.parametrize("part", ["from_uniform", "multiply", "multiply_each"])
+@pytest.mark.parametrize("part", ["from_uniform", "multiply", "multiply_each", "combined"])
 def test_self_test_notices_a_wrong_lane(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """One bit of one element in nine is wrong."""
     name = curve.features()[0]
     right = getattr(curve._PROVIDERS[name], part)
 
-    def wrong(*arguments: U8) -> int:
-        place = right(*arguments)
+    def wrong(*arguments: U8, **more: bool) -> int:
+        place = right(*arguments, **more)
         arguments[-1][8::9, 3] ^= 1
         return int(place)
 
@@ -490,6 +490,7 @@ def test_a_target_given_by_hand_means_libsodium(setting: str, monkeypatch: pytes
 # -- sums of a few -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("provider")
 def test_sums_and_differences_are_those_of_the_slow_group() -> None:
     points = curve.hash_to_group([b"%d" % number for number in range(6)], tag=b"sums")
     added, back = curve.add(points[:3], points[3:]), curve.subtract(curve.add(points[:3], points[3:]), points[3:])
@@ -502,6 +503,25 @@ def test_sums_and_differences_are_those_of_the_slow_group() -> None:
     assert np.array_equal(curve.add(points, np.zeros_like(points)), points)
 
 
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 400])
+def test_sums_of_many_equal_libsodium_s(count: int) -> None:
+    """Of others, of one and the same, of one and its negative, of the identity."""
+    points = some_elements(count, 10)
+    negative = curve.subtract(np.zeros_like(points), points)
+    others = np.roll(points, 1, axis=0)
+    others[1::5], others[2::5], others[3::5] = points[1::5], negative[2::5], 0
+    for combine in (curve.add, curve.subtract):
+        found = []
+        for name in curve.features():
+            curve.select(name)
+            found.append(combine(points, others))
+        curve.select(curve.features()[0])
+        assert all(np.array_equal(found[0], other) for other in found)
+    with pytest.raises(ValueError, match="as many"):
+        curve.add(points, np.zeros((count + 1, 32), np.uint8))
+
+
+@pytest.mark.usefixtures("provider")
 @pytest.mark.parametrize("name", [name for name in refused_encodings() if "identity" not in name and name != "order 0"])
 @pytest.mark.parametrize("which", [0, 1])
 def test_sums_of_what_encodes_no_element_are_refused(name: str, which: int) -> None:

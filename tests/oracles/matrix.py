@@ -109,7 +109,7 @@ def matrix(said: Mapping[str, Any]) -> Matrix:
     place = 1 if result == a else 2 if result == b else 0
     order = (APART, TO_A, TO_B)[place].split()
     inside = {"ar", "br"} if place == 0 else set()
-    columns = _coalitions([party for party in said["parties"] if party in role], role, inside)
+    columns = coalitions([party for party in said["parties"] if party in role], role, inside)
     rows = []
 
     def row(kind: str, value: str, by_hand: str) -> None:
@@ -117,7 +117,7 @@ def matrix(said: Mapping[str, Any]) -> Matrix:
         marks = dict(zip(order, by_place[place].split(), strict=True))
         if said.get("protocol") == "helper_join_b":
             marks = _of_mode_b(by_hand, marks)
-        rows.append(Row(value, kind, {c.label: Mark(marks[_roles(c.parties, role)]) for c in columns}))
+        rows.append(Row(value, kind, {c.label: Mark(marks[roles_of(c.parties, role)]) for c in columns}))
 
     for side in ("a", "b"):
         for name, use in said[side]["columns"].items():
@@ -139,15 +139,15 @@ def matrix(said: Mapping[str, Any]) -> Matrix:
     return Matrix(columns, tuple(rows))
 
 
-def _coalitions(parties: Sequence[str], role: Mapping[str, str], inside: set[str]) -> tuple[Coalition, ...]:
+def coalitions(parties: Sequence[str], role: Mapping[str, str], inside: set[str]) -> tuple[Coalition, ...]:
     """Each party alone, then pairs that the protocol withstands, then those that it does not."""
     pairs = [tuple(map(PartyId, pair)) for pair in combinations(parties, 2)]
     return (
         *(Coalition((PartyId(party),)) for party in parties),
-        *(Coalition(pair) for pair in pairs if _roles(pair, role) in inside),
-        *(Coalition(pair, beyond_model=True) for pair in pairs if _roles(pair, role) not in inside),
+        *(Coalition(pair) for pair in pairs if roles_of(pair, role) in inside),
+        *(Coalition(pair, beyond_model=True) for pair in pairs if roles_of(pair, role) not in inside),
     )
 
 
-def _roles(parties: Sequence[str], role: Mapping[str, str]) -> str:
+def roles_of(parties: Sequence[str], role: Mapping[str, str]) -> str:
     return "".join(sorted("".join(role[party] for party in parties)))

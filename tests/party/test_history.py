@@ -73,7 +73,7 @@ def test_every_run_that_released_is_in_the_history_of_those_who_brought_records(
     assert len(entries(world, BOARD)) == 1
 
 
-@pytest.mark.parametrize("lost", ["M4", "M7a", "M7c"])
+@pytest.mark.parametrize("lost", ["M4", "M7a", pytest.param("M7c", marks=pytest.mark.long)])
 def test_a_run_that_ended_while_a_party_was_needed_is_forgotten_and_one_after_is_not(
     make_world: Make, lost: str
 ) -> None:
