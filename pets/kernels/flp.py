@@ -1,10 +1,10 @@
 """Fully linear proofs that a measurement is valid: made by who knows it, checked on shares of both.
 
-`prove` runs a circuit and writes the gadget's polynomial; `query` reads one share of a measurement and of its proof and
-gives a share of a verifier, which is linear in both; `decide` says of the sum of these which ones hold. A verifier tells
-nothing of the measurement beyond that, as every wire has a random seed.
+`prove` runs a circuit and writes the gadget's polynomial; `query` reads one share of a measurement and of its proof,
+and gives a share of a verifier, which is linear in both; `decide` says of the sum of these which ones hold. A verifier
+tells nothing of the measurement beyond that, as every wire has a random seed.
 
-All take n submissions at a time. Rows of measurements and proofs may lie in longer rows, as messages bring them: `Rows`.
+All take n submissions at a time. Rows of measurements and proofs may lie in longer ones, as in messages: `Rows`.
 Challenges that would make a verifier tell more than it should (a test point that is a node) are told by `query`.
 
 Source: draft-irtf-cfrg-vdaf-20, 7.3; Boneh et al., eprint 2019/188, theorem 4.3; Faz-Hernandez, eprint 2025/1727.
@@ -144,7 +144,7 @@ def _prove_chunks(
     wires: U64Array,
     out: U64Array,
 ) -> None:
-    """`wires`: the two wires of a product, then joint randomness and its powers. Values are added up without a scale."""
+    """`wires`: two wires of a product, then joint randomness and its powers. Values are added up without a scale."""
     even, odd, random, power = 0, order, 2 * order, 3 * order
     proof, one = arity + 2 * order - 1, load(whole, 0)
     zero = sub(one, one)

@@ -21,7 +21,6 @@ from typing import Any, Final
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 
 from pets.kernels.jit import U64Array, address, inlined, is_contiguous, kernel, typed_intrinsic
 
@@ -92,7 +91,7 @@ FIELD128: Final = Prime("Field128", 2**66 * 4611686018427387897 + 1, 2, 66, 2**1
 
 _P64: Final = FIELD64.modulus
 _P128: Final = FIELD128.modulus
-_PAIR: Final = types.UniTuple(types.uint64, 2)
+_PAIR: Final[Any] = types.UniTuple(types.uint64, 2)  # type: ignore[no-untyped-call]
 _WORD, _DOUBLE = ir.IntType(64), ir.IntType(128)
 
 
@@ -105,14 +104,14 @@ def _kind(*elements: Any) -> Any:
 
 
 def _joined(builder: Any, pair: Any) -> Any:
-    low, high = (builder.zext(word, _DOUBLE) for word in cgutils.unpack_tuple(builder, pair, 2))
+    low, high = (builder.zext(builder.extract_value(pair, i), _DOUBLE) for i in range(2))
     return builder.or_(low, builder.shl(high, _DOUBLE(64)))
 
 
 def _parted(builder: Any, number: Any) -> Any:
-    return cgutils.pack_array(
-        builder, [builder.trunc(number, _WORD), builder.trunc(builder.lshr(number, _DOUBLE(64)), _WORD)]
-    )
+    low, high = builder.trunc(number, _WORD), builder.trunc(builder.lshr(number, _DOUBLE(64)), _WORD)
+    empty = ir.Constant(ir.ArrayType(_WORD, 2), ir.Undefined)
+    return builder.insert_value(builder.insert_value(empty, low, 0), high, 1)
 
 
 @typed_intrinsic

@@ -1,13 +1,13 @@
 """Prio3: measurements in shares, with proofs that computing parties check together and without seeing them.
 
-A holder *shards* its measurement: one share for each of m computing parties, and a public share. Each of these begins to
-*verify* with what it got and sends a share of a verifier to the others; from all of them everybody makes the same
+A holder *shards* its measurement: one share for each of m computing parties, and a public share. Each of these begins
+to *verify* with what it got and sends a share of a verifier to the others; from all of them everybody makes the same
 *verifier message*, which says that the proof holds; with it, a party *finishes* and has a share of what is added up.
 
 All steps take n submissions at a time, as arrays of bytes (one row each) that are the messages of the draft, byte by
-byte. Party 0 has the long share of a measurement, the *leader's*; all others have two seeds. A step tells in an array of
-uint8 which submissions it refuses; what is done about them is for protocols to say. Every submission has a context and
-a nonce: same length for all, and no two alike under one verification key.
+byte. Party 0 has the long share of a measurement, the *leader's*; all others have two seeds. A step tells in an array
+of uint8 which submissions it refuses; what is done about them is for protocols to say. Every submission has a context
+and a nonce: same length for all, and no two alike under one verification key.
 
 What each learns: a computing party, of a valid submission nothing as long as one of them follows the protocol; of one
 that is not, that it is not. Who makes a proof for something else is caught with the probability that
@@ -215,7 +215,8 @@ class Prio3:
         """
         self._check(len(pending.seeds), (messages, self.message_bytes))
         same = (pending.seeds == messages).all(axis=1)
-        return (same & (pending.refused == 0)).astype(np.uint8)
+        verified: U8Array = (same & (pending.refused == 0)).astype(np.uint8)
+        return verified
 
     def aggregate(self, outputs: U64Array) -> U64Array:
         """Add up a party's shares of outputs. Shapes: (n, outputs) elements to (outputs) elements; n may be 0."""
@@ -227,7 +228,7 @@ class Prio3:
     # -- the result party --------------------------------------------------------------------------------------------
 
     def unshard(self, shares: Sequence[U64Array]) -> list[int]:
-        """Open the sum: the shares of all parties, added up. Shapes: (outputs) elements each; result `outputs` integers.
+        """Open the sum: the shares of all parties, added up. Shapes: (outputs) elements each; as many integers.
 
         Raises:  ValueError on another number of shares.
         """

@@ -125,7 +125,7 @@ def _permute(typing_context: Any, state: Any, constants: Any, first: Any) -> Any
             return place(0, index(8 * LANES * number), vector)
 
         turn = builder.module.declare_intrinsic("llvm.fshl.v8i64", fnty=ir.FunctionType(vector, [vector] * 3))
-        slots = [cgutils.alloca_once(builder, vector) for _ in range(_STATE_WORDS)]
+        slots: list[Any] = [cgutils.alloca_once(builder, vector) for _ in range(_STATE_WORDS)]  # type: ignore[no-untyped-call]
         for number, slot in enumerate(slots):
             builder.store(builder.load(row(number), align=8), slot)
         with cgutils.for_range(builder, index(ALL_ROUNDS), start=arguments[2]) as loop:

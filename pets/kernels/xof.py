@@ -56,10 +56,12 @@ def expand(prime: Prime, seeds: U8Array, tags: U8Array, binders: U8Array, count:
         one, none = prefixes[row : row + 1], bodies[row : row + 1]
 
         def longer(size: int, one: U8Array = one, none: U8Array = none) -> U8Array:
-            return turboshake.turboshake128(one, none, domain=_DOMAIN, size=size)[0]
+            stream: U8Array = turboshake.turboshake128(one, none, domain=_DOMAIN, size=size)[0]
+            return stream
 
         out[row] = accepted(prime, longer, count)
-    return out.view(np.uint64).reshape(rows, count, *([prime.words] if prime.words > 1 else []))
+    elements: U64Array = out.view(np.uint64).reshape(rows, count, *([prime.words] if prime.words > 1 else []))
+    return elements
 
 
 def accepted(prime: Prime, stream: Callable[[int], U8Array], count: int) -> U8Array:
