@@ -16,6 +16,7 @@ docs/adr/0041-checked-inputs.md states, as long as *all* of them follow the prot
 Source: draft-irtf-cfrg-vdaf-20, section 7; Davis et al., "Verifiable Distributed Aggregation Functions", PoPETs 2023.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -96,7 +97,7 @@ class Prio3:
     ) -> tuple[U8Array, list[U8Array]]:
         """As ``shard``, of measurements that are encoded. Whether they are valid is not looked at: tests cheat here."""
         self._check(len(encoded), (contexts, None), (nonces, NONCE_BYTES), (coins, self.coin_bytes))
-        seeds = coins.reshape(len(coins), -1, SEED_BYTES)
+        seeds = coins.reshape(len(coins), self.coin_bytes // SEED_BYTES, SEED_BYTES)
         with_blind = 2 if self.circuit.joint else 1
         helpers = with_blind * (self.parties - 1)
         field, own = self.circuit.prime, encoded
@@ -297,7 +298,8 @@ def _without(a: U64Array, b: U64Array) -> U64Array:
 
 def _bytes(elements: U64Array) -> U8Array:
     """Rows of elements as rows of bytes."""
-    return np.ascontiguousarray(elements).reshape(len(elements), -1).view(np.uint8)
+    words = np.ascontiguousarray(elements).reshape(len(elements), math.prod(elements.shape[1:]))
+    return words.view(np.uint8)
 
 
 @inlined
