@@ -209,6 +209,11 @@ class Prio3:
         parts = [np.ascontiguousarray(share[:, size:]) for share in shares]
         return self._joint_seed(contexts, xof.beside(*parts)) if self.circuit.joint else parts[0], good
 
+    def encodes_verifiers(self, shares: U8Array) -> U8Array:
+        """Which shares of verifiers are encodings of elements: 1, else 0. Shapes: (n, verifier_bytes) to (n,) uint8."""
+        self._check(len(shares), (shares, self.verifier_bytes))
+        return self._encodes(shares, self.circuit.verifier)
+
     def verify_next(self, pending: Pending, messages: U8Array) -> U8Array:
         """Which submissions are verified: their joint randomness was what all parties computed. Shapes: (n,) uint8.
 
