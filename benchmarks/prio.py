@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from benchmarks.common import Case, arguments, show
-from pets.kernels import flp, xof
+from pets.kernels import flp, wires, xof
 from pets.kernels.circuits import Circuit, Count, Histogram, Sum, SumVec, best_chunk
 from pets.kernels.prio3 import NONCE_BYTES, Prio3
 from pets.secret import Secret
@@ -94,6 +94,7 @@ def case(name: str, circuit: Circuit, measurements: Any) -> Case:
         },
         peers={},
         more={
+            "back_end": wires.selected(),
             "verified_per_second": round(size / seconds),
             "sharded_per_second": round(size / sharding),
             "holder_to_leader_bytes": prio.share_bytes(0) + prio.public_bytes,
@@ -104,6 +105,8 @@ def case(name: str, circuit: Circuit, measurements: Any) -> Case:
 
 
 def cases(size: int) -> list[Case]:
+    wires.self_test(wires.features()[0])
+    wires.select(wires.features()[0])
     random = np.random.default_rng(1)  # measurements of a benchmark: nothing secret
     return [
         case("count", Count(), random.integers(0, 2, size)),

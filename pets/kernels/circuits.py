@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pets.kernels.jit import Number, U64Array, kernel
-from pets.kernels.prime import FIELD64, FIELD128, Prime, add, load, multiply, store
+from pets.kernels.prime import FIELD64, FIELD128, Prime, add, doubled_and, load, multiply, store
 
 Measurements = npt.NDArray[Any]
 
@@ -278,10 +278,11 @@ def _wide(small: U64Array) -> U64Array:
 
 def _weighed(prime: Prime, encoded: U64Array, greatest: int, length: int) -> U64Array:
     bits = greatest.bit_length()
-    last = prime.array([greatest - ((1 << bits - 1) - 1)], scaled=True)
+    last = prime.array([greatest - ((1 << bits - 1) - 1), 1 << 128, 1], scaled=True)
     rows = len(encoded)
     out = prime.zeros(rows * length)
-    _weigh(np.ascontiguousarray(encoded).reshape(-1, *encoded.shape[2:]), bits, last, out)
+    elements = np.ascontiguousarray(encoded).reshape(rows * encoded.shape[1], *encoded.shape[2:])
+    (_weigh if prime.words == 1 else _weigh_wide)(elements, bits, last, out)
     return out.reshape(rows, length, *encoded.shape[2:])
 
 
@@ -293,3 +294,17 @@ def _weigh(encoded: U64Array, bits: Number, last: U64Array, out: U64Array) -> No
         for bit in range(bits - 2, -1, -1):
             total = add(add(total, total), load(encoded, i * bits + bit))
         store(out, i, add(total, multiply(load(encoded, i * bits + bits - 1), weight)))
+
+
+@kernel
+def _weigh_wide(encoded: U64Array, bits: Number, last: U64Array, out: U64Array) -> None:
+    """At most 63 bits of weights and 128 of an element are below 2^192, so nothing is reduced before the end."""
+    weight, above, one = load(last, 0), load(last, 1), load(last, 2)
+    none = np.uint64(0)
+    for i in range(out.shape[0]):
+        total = (none, none, none)
+        for bit in range(bits - 2, -1, -1):
+            total = doubled_and(total, load(encoded, i * bits + bit))
+        low, middle, high = total
+        value = add(multiply((low, middle), one), multiply((high, none), above))
+        store(out, i, add(value, multiply(load(encoded, i * bits + bits - 1), weight)))

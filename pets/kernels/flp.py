@@ -11,14 +11,16 @@ Source: draft-irtf-cfrg-vdaf-20, 7.3; Boneh et al., eprint 2019/188, theorem 4.3
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
+from pets.kernels import wires
 from pets.kernels.circuits import Chunked, Circuit, Count
 from pets.kernels.jit import Number, U8Array, U64Array, kernel
-from pets.kernels.polynomials import Nodes, lagrange, shift
+from pets.kernels.polynomials import Nodes, lagrange_twice, shift
 from pets.kernels.prime import add, exponent, is_zero, load, multiply, store, sub
+from pets.kernels.wires import add_wires
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +97,12 @@ def query(
     lies = (measurements.array, measurements.stride, measurements.start, proofs.array, proofs.stride, proofs.start)
     sizes = (circuit.encoded, circuit.arity, circuit.calls, circuit.order)
     nodes, double = tables.nodes, tables.double
-    points = (nodes.roots, nodes.share, double.roots, double.share, nodes.one, tables.exponent, tables.square)
+    points = (nodes.share, double.roots, double.share, nodes.one, tables.exponent, tables.square)
     if isinstance(circuit, Chunked):
         one_hot = circuit.reduced == 2
-        _query_chunks(*lies, flat(challenges), flat(joint), *sizes, one_hot, *points, tables.part, work, out, bad)
+        scratch = wires.Scratch(circuit.calls)
+        more: tuple[Any, ...] = (tables.part, work, scratch.fast, scratch.random, *scratch.arrays(), out, bad)
+        _query_chunks(*lies, flat(challenges), flat(joint), *sizes, one_hot, *points, *more)
     else:
         _query_single(*lies, flat(challenges), *sizes, isinstance(circuit, Count), *points, work, out, bad)
     return out.reshape(rows, circuit.verifier, *challenges.shape[2:]), bad
@@ -231,7 +235,6 @@ def _gadget(
     proofs: U64Array,
     at: Number,
     order: Number,
-    roots: U64Array,
     share: U64Array,
     double_roots: U64Array,
     double_share: U64Array,
@@ -243,20 +246,18 @@ def _gadget(
     out: U64Array,
     place: Number,
 ) -> Number:
-    """Write what wires weigh to `work`, the gadget's last value and weights after them, its value to `out[place]`.
+    """Write what wires weigh to `work`, and the gadget's value to `out[place]`.
 
     The last value follows from the others, as the polynomial's degree is below 2 * order - 1: all together, each times
     its node, are 0. Returns 1 if the point is a node of the wires.
     """
     x = multiply(load(point, 0), load(square, 0))
-    bad = lagrange(x, order, roots, share, one, power, work)
+    weights = work[order + 1 :]
+    bad = lagrange_twice(x, order, double_roots, share, double_share, one, power, work, weights)
     last = sub(load(one, 0), load(one, 0))
     for i in range(2 * order - 1):
         last = add(last, multiply(load(proofs, at + i), load(double_roots, i)))
     last = sub(sub(last, last), multiply(last, load(double_roots, 1)))
-    store(work, order, last)
-    weights = work[2 * order :]
-    lagrange(x, 2 * order, double_roots, double_share, one, power, weights)
     value = multiply(last, load(weights, 2 * order - 1))
     for i in range(2 * order - 1):
         value = add(value, multiply(load(proofs, at + i), load(weights, i)))
@@ -279,7 +280,6 @@ def _query_chunks(
     calls: Number,
     order: Number,
     one_hot: Number,
-    roots: U64Array,
     share: U64Array,
     double_roots: U64Array,
     double_share: U64Array,
@@ -288,6 +288,15 @@ def _query_chunks(
     square: U64Array,
     part: U64Array,
     work: U64Array,
+    fast: Number,
+    random: U64Array,
+    powers: U64Array,
+    per_call: U64Array,
+    columns: U64Array,
+    mask: U64Array,
+    tail: U64Array,
+    constants: U64Array,
+    shifts: U64Array,
     out: U64Array,
     bad: U8Array,
 ) -> None:
@@ -299,7 +308,7 @@ def _query_chunks(
         first, place = start + row * stride, row * verifier
         point = challenges[(row + 1) * asked - 1 : (row + 1) * asked]
         bad[row] = _gadget(
-            proofs, gadget, order, roots, share, double_roots, double_share, one, power, point, square, work,
+            proofs, gadget, order, share, double_roots, double_share, one, power, point, square, work,
             out, place + verifier - 1,
         )  # fmt: skip
         total = sub(load(part, 0), load(part, 0))
@@ -310,16 +319,12 @@ def _query_chunks(
             store(out, place + 1 + wire, multiply(load(proofs, seeds + wire), load(work, 0)))
         taken = zero  # what all odd wires lack: the weights of all calls times the share of 1
         for call in range(calls):
-            weight = load(work, call + 1)
-            r = multiply(load(joint, row * calls + call), load(square, 0))
-            rising = weight
-            for j in range(min(chunk, encoded - call * chunk)):
-                rising = multiply(rising, r)
-                element = load(measurements, first + call * chunk + j)
-                at = place + 1 + 2 * j
-                store(out, at, add(load(out, at), multiply(element, rising)))
-                store(out, at + 1, add(load(out, at + 1), multiply(element, weight)))
-            taken = add(taken, multiply(load(part, 0), weight))
+            store(random, call, multiply(load(joint, row * calls + call), load(square, 0)))
+            taken = add(taken, multiply(load(part, 0), load(work, call + 1)))
+        add_wires(
+            fast, measurements, first, encoded, chunk, calls, random, work[1 : calls + 1],
+            powers, per_call, columns, mask, tail, constants, shifts, out, place + 1,
+        )  # fmt: skip
         for j in range(chunk):
             store(out, place + 2 + 2 * j, sub(load(out, place + 2 + 2 * j), taken))
         if one_hot:
@@ -346,7 +351,6 @@ def _query_single(
     calls: Number,
     order: Number,
     square_only: Number,
-    roots: U64Array,
     share: U64Array,
     double_roots: U64Array,
     double_share: U64Array,
@@ -364,7 +368,7 @@ def _query_single(
         first, place = start + row * stride, row * verifier
         point = challenges[(row + 1) * asked - 1 : (row + 1) * asked]
         bad[row] = _gadget(
-            proofs, gadget, order, roots, share, double_roots, double_share, one, power, point, square, work,
+            proofs, gadget, order, share, double_roots, double_share, one, power, point, square, work,
             out, place + verifier - 1,
         )  # fmt: skip
         total = sub(load(proofs, gadget), load(proofs, gadget))

@@ -141,3 +141,46 @@ def lagrange(
         store(out, i, multiply(multiply(rest, load(out, i)), load(roots, i * step)))
         rest = multiply(rest, load(out, order + i))
     return 0
+
+
+@kernel
+def lagrange_twice(
+    point: Element,
+    order: Number,
+    roots: U64Array,
+    share: U64Array,
+    double_share: U64Array,
+    one: U64Array,
+    power: U64Array,
+    out: U64Array,
+    double_out: U64Array,
+) -> Number:
+    """As ``lagrange`` for `order` nodes into `out`, and for twice as many into `double_out`, by one inversion.
+
+    Shapes:  roots (2 * order), every second one a node of both; out (order), double_out (4 * order).
+    """
+    unit = load(one, 0)
+    near = power_of_two(point, order)
+    if is_zero(sub(multiply(near, near), unit)):  # the point is a node of one of the two, or of both
+        lagrange(point, 2 * order, roots, double_share, one, power, double_out)
+        work = double_out[2 * order :]
+        bad = lagrange(point, order, roots, share, one, power, work)
+        for i in range(order):
+            store(out, i, load(work, i))
+        return bad
+    product = unit
+    for i in range(2 * order):
+        apart = sub(point, load(roots, i))
+        store(double_out, 2 * order + i, apart)
+        store(double_out, i, product)
+        product = multiply(product, apart)
+    rest = inverse(product, power, unit)
+    whole = multiply(sub(near, unit), load(share, 0))
+    double_whole = multiply(sub(multiply(near, near), unit), load(double_share, 0))
+    for i in range(2 * order - 1, -1, -1):
+        weight = multiply(multiply(rest, load(double_out, i)), load(roots, i))
+        store(double_out, i, multiply(weight, double_whole))
+        if i % 2 == 0:
+            store(out, i // 2, multiply(weight, whole))
+        rest = multiply(rest, load(double_out, 2 * order + i))
+    return 0

@@ -92,6 +92,7 @@ FIELD128: Final = Prime("Field128", 2**66 * 4611686018427387897 + 1, 2, 66, 2**1
 _P64: Final = FIELD64.modulus
 _P128: Final = FIELD128.modulus
 _PAIR: Final[Any] = types.UniTuple(types.uint64, 2)  # type: ignore[no-untyped-call]
+_TRIPLE: Final[Any] = types.UniTuple(types.uint64, 3)  # type: ignore[no-untyped-call]
 _WORD, _DOUBLE = ir.IntType(64), ir.IntType(128)
 
 
@@ -196,6 +197,26 @@ def multiply(typing_context: Any, a: Any, b: Any) -> Any:
     """`multiply(a, b)`: a * b / R, see above."""
     kind = _kind(a, b)
     return None if kind is None else (kind(kind, kind), _on_both(kind, _product))
+
+
+@typed_intrinsic
+def doubled_and(typing_context: Any, total: Any, b: Any) -> Any:
+    """`doubled_and(total, b)`: twice three words and an element of Field128, without reduction."""
+    if total != _TRIPLE or b != _PAIR:
+        return None
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        wide = ir.IntType(192)
+        words = [builder.zext(builder.extract_value(arguments[0], i), wide) for i in range(3)]
+        number = builder.or_(words[0], builder.shl(words[1], wide(64)))
+        number = builder.shl(builder.or_(number, builder.shl(words[2], wide(128))), wide(1))
+        number = builder.add(number, builder.zext(_joined(builder, arguments[1]), wide))
+        out = ir.Constant(ir.ArrayType(_WORD, 3), ir.Undefined)
+        for i in range(3):
+            out = builder.insert_value(out, builder.trunc(builder.lshr(number, wide(64 * i)), _WORD), i)
+        return out
+
+    return _TRIPLE(_TRIPLE, _PAIR), emit
 
 
 @typed_intrinsic

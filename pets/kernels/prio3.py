@@ -26,6 +26,7 @@ import numpy as np
 from pets.kernels import flp, prime, xof
 from pets.kernels.circuits import Circuit, Measurements
 from pets.kernels.jit import Number, U8Array, U64Array, inlined, kernel
+from pets.kernels.turboshake import LANES
 from pets.kernels.xof import SEED_BYTES
 from pets.secret import Secret
 
@@ -33,6 +34,8 @@ NONCE_BYTES: Final = 16
 MAX_PARTIES: Final = 255
 _PROOFS: Final = bytes([1])
 """One proof for each submission, as in all variants that the draft recommends."""
+
+_TILE_BYTES: Final = 1 << 22
 
 _MEASUREMENT, _PROOF, _JOINT, _PROVE, _QUERY, _JOINT_SEED, _JOINT_PART = range(1, 8)
 """What the XOF is used for, by number."""
@@ -97,6 +100,14 @@ class Prio3:
     ) -> tuple[U8Array, list[U8Array]]:
         """As ``shard``, of measurements that are encoded. Whether they are valid is not looked at: tests cheat here."""
         self._check(len(encoded), (contexts, None), (nonces, NONCE_BYTES), (coins, self.coin_bytes))
+        cuts = self._tiles(len(encoded))
+        tiles = [self._split(contexts[at], encoded[at], nonces[at], coins[at]) for at in cuts]
+        publics, shares = zip(*tiles, strict=True)
+        return _joined(publics), [_joined(parts) for parts in zip(*shares, strict=True)]
+
+    def _split(
+        self, contexts: U8Array, encoded: U64Array, nonces: U8Array, coins: U8Array
+    ) -> tuple[U8Array, list[U8Array]]:
         seeds = coins.reshape(len(coins), self.coin_bytes // SEED_BYTES, SEED_BYTES)
         with_blind = 2 if self.circuit.joint else 1
         helpers = with_blind * (self.parties - 1)
@@ -154,12 +165,22 @@ class Prio3:
         Raises:  ValueError on a wrong shape, or an encoding that is none: look with ``canonical`` first.
         """
         key = verify_key.expose("query randomness")
-        rows, circuit, field = len(shares), self.circuit, self.circuit.prime
         if len(key) != SEED_BYTES or not 0 <= party < self.parties:
             raise ValueError("a verification key has 32 bytes, parties are numbered from 0")
-        self._check(rows, (contexts, None), (nonces, NONCE_BYTES), (public, self.public_bytes))
+        self._check(len(shares), (contexts, None), (nonces, NONCE_BYTES), (public, self.public_bytes))
         if not self.canonical(party, shares).all():
             raise ValueError("an element is not below its modulus")
+        given = (contexts, nonces, public, shares)
+        begun = [self._begin(key, party, *(array[at] for array in given)) for at in self._tiles(len(shares))]
+        kept, sent = zip(*begun, strict=True)
+        outputs = np.concatenate([pending.outputs for pending in kept])
+        seeds, refused = (_joined([getattr(pending, name) for pending in kept]) for name in ("seeds", "refused"))
+        return Pending(outputs, seeds, refused), _joined(sent)
+
+    def _begin(
+        self, key: bytes, party: int, contexts: U8Array, nonces: U8Array, public: U8Array, shares: U8Array
+    ) -> tuple[Pending, U8Array]:
+        rows, circuit, field = len(shares), self.circuit, self.circuit.prime
         blinds = shares[:, self.share_bytes(party) - self.message_bytes :]
         if party:
             seeds = np.ascontiguousarray(shares[:, :SEED_BYTES])
@@ -270,7 +291,7 @@ class Prio3:
         field = self.circuit.prime
         return xof.expand(field, seeds, self._tag(_JOINT, contexts), self._binder(contexts), self.circuit.joint)
 
-    # -- shapes ------------------------------------------------------------------------------------------------------
+    # -- shapes and tiles ----------------------------------------------------------------------------------------------
 
     def _check(self, rows: int, *given: tuple[U8Array, int | None]) -> None:
         for array, width in given:
@@ -278,6 +299,12 @@ class Prio3:
                 raise ValueError(f"expected {rows} rows of bytes, got {array.shape} of {array.dtype}")
             if width is not None and array.shape[1] != width:
                 raise ValueError(f"expected rows of {width} bytes, got {array.shape[1]}")
+
+    def _tiles(self, rows: int) -> list[slice]:
+        """Cuts of so many rows, full lanes each, whose elements stay in the cache; one cut of none."""
+        size = LANES * self.circuit.prime.bytes * (self.circuit.encoded + self.circuit.proof)
+        step = LANES * max(1, _TILE_BYTES // size)
+        return [slice(start, start + step) for start in range(0, max(rows, 1), step)]
 
     def _encodes(self, rows: U8Array, count: int) -> U8Array:
         """Which rows begin with `count` encoded elements."""
@@ -305,6 +332,10 @@ def _bytes(elements: U64Array) -> U8Array:
     """Rows of elements as rows of bytes."""
     words = np.ascontiguousarray(elements).reshape(len(elements), math.prod(elements.shape[1:]))
     return words.view(np.uint8)
+
+
+def _joined(parts: Sequence[U8Array]) -> U8Array:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 @inlined

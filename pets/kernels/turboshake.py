@@ -94,10 +94,11 @@ def squeeze(
         raise ValueError("a domain is 1 to 127, rounds are 12 or 24")
     above = np.zeros(len(out), np.uint8)
     if out.size:
-        state, block = np.empty((_STATE_WORDS, LANES), np.uint64), np.empty(RATE, np.uint8)
+        state, most = np.empty((_STATE_WORDS, LANES), np.uint64), np.empty(LANES, np.uint64)
+        block = np.empty(RATE, np.uint8)
         shape = (prefixes.shape[1], bodies.shape[1])
         flat = (seen8(prefixes), seen8(bodies))
-        _hash(*flat, *shape, domain, np.uint64(limit), rounds, seen(_CONSTANTS), state, block, out, above)
+        _hash(*flat, *shape, domain, np.uint64(limit), rounds, seen(_CONSTANTS), state, block, most, out, above)
     return above
 
 
@@ -169,6 +170,54 @@ def _round(builder: Any, turn: Any, vector: Any, words: list[Any], constant: Any
     return out
 
 
+@typed_intrinsic
+def _put(typing_context: Any, state: Any, out: Any, offset: Any, stride: Any, most: Any) -> Any:
+    """`_put(state, out, offset, stride, most)`: write the rate of eight states, one `stride` bytes after another.
+
+    `most` (8) keeps the greatest word of each lane. Nothing checks the bounds.
+    """
+    if not is_contiguous(state, out, most):
+        return None
+    vector, word = ir.VectorType(ir.IntType(64), LANES), ir.IntType(64)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        def place(argument: int, byte: Any, kind: Any) -> Any:
+            return address(context, builder, signature.args[argument], arguments[argument], byte, kind)
+
+        def exchanged(rows: list[Any], by: int) -> list[Any]:
+            """Rows i and i + by change places in the lanes whose number has, and has not, the bit `by`."""
+            made = list(rows)
+            for i in range(LANES):
+                if i & by:
+                    continue
+                first = [lane if not lane & by else LANES + lane - by for lane in range(LANES)]
+                second = [lane + by if not lane & by else LANES + lane for lane in range(LANES)]
+                for at, picked in ((i, first), (i + by, second)):
+                    lanes = ir.Constant(ir.VectorType(ir.IntType(32), LANES), picked)
+                    made[at] = builder.shuffle_vector(rows[i], rows[i + by], lanes)
+            return made
+
+        words = [builder.load(place(0, word(8 * LANES * row), vector), align=8) for row in range(_RATE_WORDS)]
+        greatest = builder.load(place(4, word(0), vector), align=8)
+        for row in words:
+            greatest = builder.select(builder.icmp_unsigned(">", row, greatest), row, greatest)
+        builder.store(greatest, place(4, word(0), vector), align=8)
+        for start in range(0, _RATE_WORDS, LANES):
+            part = words[start : start + LANES]
+            rows = part + [ir.Constant(vector, ir.Undefined)] * (LANES - len(part))
+            for by in (1, 2, 4):
+                rows = exchanged(rows, by)
+            narrow = ir.VectorType(ir.IntType(64), len(part))
+            kept = ir.Constant(ir.VectorType(ir.IntType(32), len(part)), list(range(len(part))))
+            for lane, row in enumerate(rows):
+                byte = builder.add(arguments[2], builder.mul(arguments[3], word(lane)))
+                cut = row if len(part) == LANES else builder.shuffle_vector(row, row, kept)
+                builder.store(cut, place(1, builder.add(byte, word(8 * start)), narrow), align=1)
+        return context.get_dummy_value()
+
+    return types.void(state, out, types.intp, types.intp, most), emit
+
+
 @kernel
 def _hash(
     prefixes: U8Array,
@@ -181,6 +230,7 @@ def _hash(
     constants: U64Array,
     state: U64Array,
     block: U8Array,
+    most: U64Array,
     out: U8Array,
     above: U8Array,
 ) -> None:
@@ -188,9 +238,7 @@ def _hash(
     total, size, first = before + after, out.shape[1], np.intp(24) - np.intp(rounds)
     for start in range(0, out.shape[0], LANES):
         count = min(LANES, out.shape[0] - start)
-        for word in range(_STATE_WORDS):
-            for lane in range(LANES):
-                state[word, lane] = np.uint64(0)
+        state[:], most[:] = np.uint64(0), np.uint64(0)
         for at in range(0, total + 1, RATE):
             for lane in range(count):
                 offset = (start + lane) * after + at - before
@@ -214,13 +262,16 @@ def _hash(
             if at:
                 _permute(state, constants, first)
             words = min(_RATE_WORDS, (size - at) // 8)
+            if count == LANES and words == _RATE_WORDS:
+                _put(state, out, start * size + at, size, most)
+                continue
             for lane in range(count):
-                most = np.uint64(0)
                 for word in range(words):
                     value = state[word, lane]
-                    most = max(most, value)
+                    most[lane] = max(most[lane], value)
                     store64(out, (start + lane) * size + at + 8 * word, value)
-                if limit > np.uint64(0) and most >= limit:
-                    above[start + lane] = 1
                 for i in range(8 * words, min(RATE, size - at)):
                     out[start + lane, at + i] = np.uint8(state[i // 8, lane] >> np.uint64(8 * (i % 8)))
+        for lane in range(count):
+            if limit > np.uint64(0) and most[lane] >= limit:
+                above[start + lane] = 1
