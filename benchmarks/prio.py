@@ -2,9 +2,10 @@
 
 Two computing parties verify submissions of holders: a `count`, a `sum` below 2^32, a `histogram` of 1,000 cells, and a
 `vector` of 1,000 numbers of 32 bits. Seconds are those of the party with most to do (a *helper*, which also expands its
-share) for all submissions: its first step, and the message from all shares of verifiers. `steps` has the holder's work,
-each step of each party, and how long hashing and proofs take of them. Every case is repeated; seconds are the best. All
-sums are opened and held against the plain ones, or the exit code is 1.
+share) for all submissions: its first step, and the message from all shares of verifiers. They are time of the processor
+in this thread, best of several rounds: all is computing, and others on the machine must not add to it. `steps` has the
+holder's work, each step of each party, and what its parts take by themselves. All sums are opened and held against the
+plain ones, or the exit code is 1.
 """
 
 import os
@@ -31,9 +32,9 @@ def best(work: Callable[[], T], times: int = ROUNDS) -> tuple[float, T]:
     """The least seconds of several repetitions, and what the last one gave."""
     took = []
     for _ in range(times):
-        start = time.perf_counter()
+        start = time.thread_time()
         result = work()
-        took.append(time.perf_counter() - start)
+        took.append(time.thread_time() - start)
     return min(took), result
 
 

@@ -10,6 +10,7 @@ Source: draft-irtf-cfrg-vdaf-20, 7.1.1 and 7.4; Boneh et al., eprint 2019/188, t
 """
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Final
 
 import numpy as np
@@ -84,6 +85,20 @@ class Circuit:
     def query(self) -> int:
         """Elements of query randomness."""
         return 1 + (self.reduced if self.reduced > 1 else 0)
+
+    def soundness_error(self, tries: int) -> Fraction:
+        """A bound on the chance that a submission that is not valid is accepted, if all who verify follow the protocol.
+
+        Units:   tries, how many sets of shares its sender hashes to choose the best: joint randomness is what shares
+                 hash to, so each is another chance that wrong elements cancel when they are weighed by powers of it, a
+                 polynomial of degree `arity / 2`. The test point is chosen by a key that the sender does not know: one
+                 chance for a polynomial of degree 2 (order - 1) that is none of the gadget's, and one that outputs
+                 which are not 0 are reduced to 0.
+        Source:  Boneh et al., eprint 2019/188, theorem 4.3; draft 9.7.
+        """
+        p, order = self.prime.modulus, self.order
+        cancelled = Fraction(tries * (self.arity // 2), p) if self.joint else Fraction(0)
+        return cancelled + Fraction(2 * (order - 1), p - order) + Fraction(1 if self.reduced > 1 else 0, p)
 
     def encode(self, measurements: Measurements) -> U64Array:
         """Encode measurements. Shapes: result (n, encoded) or (n, encoded, 2) uint64. ValueError: not allowed."""

@@ -254,8 +254,9 @@ def _product128(builder: Any, a: Any, b: Any) -> Any:
     """With T = a * b and m = T / p modulo 2^128, the product is (T - m p) / 2^128, which lies above -p and below p.
 
     As p is 1 - 28 * 2^64 + 2^128, the low word of m is that of T, t0; the high one, m1, is the low word of t1 + 28 t0.
-    What is left of T - m p above 2^128 is its upper half, 28 m1, and what t1 + 28 t0 carries, less m itself.
-    The upper half is below p - 28 * 2^64, so nothing overflows.
+    What is left of T - m p above 2^128 is its upper half, 28 m1, and what t1 + 28 t0 carries, at most 28, less m. One
+    factor is below p and the other below 2^128: the upper half is at most p - 2, what is added to it at most 28 * 2^64,
+    and nothing overflows.
     """
 
     def halves(number: Any) -> list[Any]:

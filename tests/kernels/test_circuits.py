@@ -1,5 +1,7 @@
 """Encodings: what can be encoded, that it is decoded to itself, and that nothing out of range can be."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -150,3 +152,20 @@ def test_sizes_are_those_of_the_twin() -> None:
             *(slow.size, slow.wires, slow.calls, slow.nodes, slow.outputs),
         )
     assert prime.FIELD128 is Histogram(1, 1).prime
+
+
+def test_a_false_submission_is_accepted_with_a_small_chance() -> None:
+    """The figures that docs/adr/0041 has."""
+    vector = SumVec(1_000, best_chunk(32_000), 2**32 - 1)
+    histogram = Histogram(1_000, best_chunk(1_000))
+    bounds = [
+        (Count(), 1, -63, -62),
+        (Sum(2**63 - 1), 1, -58, -57),
+        (Sum(1337), 1, -60, -59),
+        (vector, 1, -120, -119),
+        (vector, 2**64, -57, -56),
+        (histogram, 1, -122, -121),
+        (histogram, 2**64, -59, -58),
+    ]
+    for circuit, tries, above, below in bounds:
+        assert Fraction(2) ** above < circuit.soundness_error(tries) < Fraction(2) ** below
