@@ -19,6 +19,9 @@ import numpy.typing as npt
 from pets.kernels.jit import Number, U64Array, kernel
 from pets.kernels.prime import FIELD64, FIELD128, Prime, add, doubled_and, load, multiply, store
 
+ARITHMETIC: Final = "6254d129a5f25f1434d8062671430d17e00eeb969ba46d7c405f803327801a31"
+"""SHA-256 of prime.py: numba keeps machine code by this file alone, so it changes with that one."""
+
 Measurements = npt.NDArray[Any]
 
 MAX_ELEMENTS: Final = 1 << 24

@@ -23,6 +23,10 @@ from pets.kernels.prime import add, exponent, is_zero, load, multiply, store, su
 from pets.kernels.wires import add_wires
 
 
+ARITHMETIC: Final = "c39363c6704f0d2584d907ffc7ed2191c8de5b5fa9cd023820ef3836f0c81a46"
+"""SHA-256 of prime.py, polynomials.py and wires.py: numba keeps machine code by this file alone, so it changes with them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
     """Rows of elements within longer rows: `array` flat, row i from element `start + i * stride` on."""

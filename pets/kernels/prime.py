@@ -290,6 +290,13 @@ def multiplied(a: U64Array, b: U64Array) -> U64Array:
     return _apart(a, b, 2)
 
 
+def totals(a: U64Array, width: int) -> U64Array:
+    """The sums of rows of `width` elements, place by place. Shapes: a (n * width) elements, result (width)."""
+    out = np.zeros((width, *a.shape[1:]), np.uint64)
+    _add_rows(np.ascontiguousarray(a), out)
+    return out
+
+
 def inverses(prime: Prime, a: U64Array) -> U64Array:
     """1 / a of each, scaled to scaled; 0 for all if one is 0, so that no branch depends on an element."""
     out = np.empty_like(a)
@@ -321,6 +328,14 @@ def _each(a: U64Array, b: U64Array, operation: int, out: U64Array) -> None:
     else:
         for i in range(out.shape[0]):
             store(out, i, multiply(load(a, i), load(b, i)))
+
+
+@kernel
+def _add_rows(a: U64Array, out: U64Array) -> None:
+    width = out.shape[0]
+    for start in range(0, a.shape[0], width):
+        for i in range(width):
+            store(out, i, add(load(out, i), load(a, start + i)))
 
 
 @inlined

@@ -247,10 +247,7 @@ class Prio3:
 
     def aggregate(self, outputs: U64Array) -> U64Array:
         """Add up a party's shares of outputs. Shapes: (n, outputs) elements to (outputs) elements; n may be 0."""
-        total = self.circuit.prime.zeros(self.circuit.outputs)
-        for row in outputs:
-            total = prime.added(total, np.ascontiguousarray(row))
-        return total
+        return prime.totals(flp.flat(outputs), self.circuit.outputs)
 
     # -- the result party --------------------------------------------------------------------------------------------
 

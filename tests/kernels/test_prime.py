@@ -1,11 +1,14 @@
 """Field64 and Field128 against Python's integers: edges, random elements, roots, inverses, scales."""
 
+import hashlib
 import random
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from pets.kernels import prime
+from pets.kernels import circuits, flp, polynomials, prime, wires
 from pets.kernels.prime import FIELD64, FIELD128, Prime
 
 BOTH = pytest.mark.parametrize("field", [FIELD64, FIELD128], ids=lambda field: field.name)
@@ -69,6 +72,14 @@ def test_inverses_of_many_by_one_inversion(field: Prime) -> None:
 
 
 @BOTH
+@pytest.mark.parametrize(("rows", "width"), [(0, 3), (1, 1), (7, 5), (40, 1)])
+def test_rows_are_added_place_by_place(field: Prime, rows: int, width: int) -> None:
+    numbers = some(field, rows * width, rows)
+    got = field.integers(prime.totals(field.array(numbers), width))
+    assert got == [sum(numbers[i::width]) % field.modulus for i in range(width)]
+
+
+@BOTH
 def test_roots_are_all_powers(field: Prime) -> None:
     for order in (1, 2, 8, 64):
         roots = field.integers(prime.multiplied(field.roots(order), field.array([1] * order)))
@@ -93,3 +104,19 @@ def test_arrays_of_two_fields_do_not_meet() -> None:
         prime.added(FIELD64.array([1]), FIELD64.array([1]).astype(np.int64))
     with pytest.raises(ValueError, match="elements"):
         prime.multiplied(np.zeros((2, 3), np.uint64), np.zeros((2, 3), np.uint64))
+
+
+@pytest.mark.parametrize(
+    ("module", "made_of"),
+    [
+        (polynomials, ["prime"]),
+        (wires, ["prime"]),
+        (circuits, ["prime"]),
+        (flp, ["prime", "polynomials", "wires"]),
+    ],
+    ids=lambda part: part.__name__ if hasattr(part, "__name__") else None,
+)
+def test_a_kernel_is_compiled_again_when_the_arithmetic_in_it_changes(module: Any, made_of: list[str]) -> None:
+    folder = Path(prime.__file__).parent
+    found = hashlib.sha256(b"".join((folder / f"{name}.py").read_bytes() for name in made_of)).hexdigest()
+    assert found == module.ARITHMETIC, f"set ARITHMETIC of {module.__name__} to {found}"
