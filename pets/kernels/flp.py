@@ -22,9 +22,8 @@ from pets.kernels.polynomials import Nodes, lagrange_twice, shift
 from pets.kernels.prime import add, exponent, is_zero, load, multiply, store, sub
 from pets.kernels.wires import add_wires
 
-
-ARITHMETIC: Final = "c39363c6704f0d2584d907ffc7ed2191c8de5b5fa9cd023820ef3836f0c81a46"
-"""SHA-256 of prime.py, polynomials.py and wires.py: numba keeps machine code by this file alone, so it changes with them."""
+ARITHMETIC: Final = "68fa3f634cfe899759998483e5a83bfc4b3c3b1c0a0b52acc71d1216f7ee5bad"
+"""SHA-256 of prime.py, polynomials.py and wires.py, with which this file must change, as numba keeps code by file."""
 
 
 @dataclass(frozen=True, slots=True)

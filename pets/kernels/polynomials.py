@@ -13,7 +13,6 @@ import numpy as np
 from pets.kernels.jit import Number, U64Array, inlined, kernel
 from pets.kernels.prime import Element, Prime, add, inverse, is_zero, load, multiply, store, sub
 
-
 ARITHMETIC: Final = "6254d129a5f25f1434d8062671430d17e00eeb969ba46d7c405f803327801a31"
 """SHA-256 of prime.py: numba keeps machine code by this file alone, so it changes with that one."""
 
