@@ -22,7 +22,7 @@ from pets.kernels.polynomials import Nodes, lagrange_twice, shift
 from pets.kernels.prime import add, exponent, is_zero, load, multiply, store, sub
 from pets.kernels.wires import add_wires
 
-ARITHMETIC: Final = "68fa3f634cfe899759998483e5a83bfc4b3c3b1c0a0b52acc71d1216f7ee5bad"
+ARITHMETIC: Final = "204febc6563f133e81790e6e291920880d4d78354430e26e5e1082aea72be80e"
 """SHA-256 of prime.py, polynomials.py and wires.py, with which this file must change, as numba keeps code by file."""
 
 

@@ -22,7 +22,17 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 
-from pets.kernels.jit import U64Array, address, inlined, is_contiguous, kernel, typed_intrinsic
+from pets.kernels.jit import (
+    I64Array,
+    Number,
+    U8Array,
+    U64Array,
+    address,
+    inlined,
+    is_contiguous,
+    kernel,
+    typed_intrinsic,
+)
 
 Element = Any
 """An element inside a kernel: a word, or a pair of words."""
@@ -61,6 +71,16 @@ class Prime:
         factor = self.scale if scaled else 1
         canonical = b"".join((n * factor % self.modulus).to_bytes(self.bytes, "little") for n in numbers)
         return self.shaped(np.frombuffer(bytearray(canonical), np.uint64))
+
+    def signed(self, numbers: I64Array) -> U64Array:
+        """Elements from whole numbers of either sign, modulo p. Shapes: numbers (n,) int64."""
+        words, negative = numbers.view(np.uint64), numbers < 0
+        if self.words == 1:
+            return np.where(negative, words + np.uint64(self.modulus), words)
+        out = self.zeros(len(numbers))  # the low word of p is 1: less than -1 takes one from the high word
+        out[:, 0] = words + negative.astype(np.uint64)
+        out[:, 1] = np.where(negative, np.uint64(self.limit), np.uint64(0)) - (numbers < -1).astype(np.uint64)
+        return out
 
     def integers(self, elements: U64Array) -> list[int]:
         """The integers, 0 to p - 1, that elements stand for; whoever calls may know them."""
@@ -290,6 +310,14 @@ def multiplied(a: U64Array, b: U64Array) -> U64Array:
     return _apart(a, b, 2)
 
 
+def encodes(prime: Prime, rows: U64Array, count: int) -> U8Array:
+    """Which rows of words begin with `count` encodings of elements: 1, else 0. Shapes: rows (n, words) uint64; (n,)."""
+    out = np.ones(len(rows), np.uint8)
+    top, bottom = np.uint64(prime.limit), np.uint64(prime.modulus & 2**64 - 1)
+    _below(np.ascontiguousarray(rows), count, prime.words, top, bottom, out)
+    return out
+
+
 def totals(a: U64Array, width: int) -> U64Array:
     """The sums of rows of `width` elements, place by place. Shapes: a (n * width) elements, result (width)."""
     out = np.zeros((width, *a.shape[1:]), np.uint64)
@@ -328,6 +356,21 @@ def _each(a: U64Array, b: U64Array, operation: int, out: U64Array) -> None:
     else:
         for i in range(out.shape[0]):
             store(out, i, multiply(load(a, i), load(b, i)))
+
+
+@inlined
+def _is_below(high: Number, low: Number, top: Number, bottom: Number) -> Number:
+    return high < top or (high == top and low < bottom)
+
+
+@kernel
+def _below(words: U64Array, count: Number, width: Number, top: Number, bottom: Number, out: U8Array) -> None:
+    for row in range(out.shape[0]):
+        good = True
+        for i in range(count):
+            high = words[row, i * width + width - 1]
+            good &= _is_below(high, words[row, i * width] if width > 1 else high, top, bottom)
+        out[row] = 1 if good else 0
 
 
 @kernel

@@ -25,7 +25,7 @@ import numpy as np
 
 from pets.kernels import flp, prime, xof
 from pets.kernels.circuits import Circuit, Measurements
-from pets.kernels.jit import Number, U8Array, U64Array, inlined, kernel
+from pets.kernels.jit import U8Array, U64Array
 from pets.kernels.turboshake import LANES
 from pets.kernels.xof import SEED_BYTES
 from pets.secret import Secret
@@ -305,12 +305,7 @@ class Prio3:
 
     def _encodes(self, rows: U8Array, count: int) -> U8Array:
         """Which rows begin with `count` encoded elements."""
-        field = self.circuit.prime
-        out = np.ones(len(rows), np.uint8)
-        words = np.ascontiguousarray(rows).view(np.uint64)
-        top, low = np.uint64(field.limit), np.uint64(field.modulus & 2**64 - 1)
-        _below(words, count, field.words, top, low, out)
-        return out
+        return prime.encodes(self.circuit.prime, np.ascontiguousarray(rows).view(np.uint64), count)
 
 
 def _tail(field: prime.Prime) -> tuple[int, ...]:
@@ -333,18 +328,3 @@ def _bytes(elements: U64Array) -> U8Array:
 
 def _joined(parts: Sequence[U8Array]) -> U8Array:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-@inlined
-def _is_below(high: Number, low: Number, top: Number, bottom: Number) -> Number:
-    return high < top or (high == top and low < bottom)
-
-
-@kernel
-def _below(words: U64Array, count: Number, width: Number, top: Number, bottom: Number, out: U8Array) -> None:
-    for row in range(out.shape[0]):
-        good = True
-        for i in range(count):
-            high = words[row, i * width + width - 1]
-            good &= _is_below(high, words[row, i * width] if width > 1 else high, top, bottom)
-        out[row] = 1 if good else 0

@@ -57,7 +57,7 @@ def final_share(
     if noise is not None:
         if noise.dtype != np.uint64 or noise.shape != (shape.circuit.outputs,):
             raise InternalError("internal.bug", where="noise of another length than declared")
-        out = prime.added(out, field.array(noise.view(np.int64).tolist()))
+        out = prime.added(out, field.signed(noise.view(np.int64)))
     for family in plus:
         out = prime.added(out, _zero(shape, tied, family))
     for family in minus:
@@ -101,7 +101,7 @@ def opened(shape: Shape, shares: Sequence[U64Array]) -> list[int]:
     field = shape.circuit.prime
     total = field.zeros(shape.circuit.outputs)
     for role, share in zip(shape.roles, shares, strict=True):
-        if any(n >= field.modulus for n in field.integers(share)):
+        if not prime.encodes(field, share.reshape(1, -1), shape.circuit.outputs).all():
             raise PeerError("peer.share-encoding", peer=role, what="its final share")
         total = prime.added(total, np.ascontiguousarray(field.shaped(share)))
     return [n - field.modulus if n > field.modulus // 2 else n for n in field.integers(total)]

@@ -97,6 +97,24 @@ def test_integers_of_either_sign_become_canonical(field: Prime) -> None:
     assert field.array([1, 2]).shape == ((2,) if field.words == 1 else (2, 2))
 
 
+@BOTH
+def test_signed_words_become_elements(field: Prime) -> None:
+    numbers = [0, 1, -1, -2, 2, 2**63 - 1, -(2**63), -(2**32), 12345, -12345]
+    assert field.integers(field.signed(np.array(numbers))) == [n % field.modulus for n in numbers]
+
+
+@BOTH
+def test_only_numbers_below_the_modulus_are_encodings(field: Prime) -> None:
+    p, top = field.modulus, 2 ** (8 * field.bytes) - 1
+    good = [n for n in edges(field) if n < p]
+    bad = [p, p + 1, top, (p >> 64) + 1 << 64 if field.words > 1 else top - 1]
+    rows = [[n, 0] for n in good] + [[n, 0] for n in bad] + [[0, n] for n in bad]
+    data = b"".join(n.to_bytes(field.bytes, "little") for row in rows for n in row)
+    words = np.frombuffer(data, np.uint64).reshape(len(rows), -1)
+    assert prime.encodes(field, words, 2).tolist() == [1] * len(good) + [0] * 2 * len(bad)
+    assert prime.encodes(field, words, 1).tolist() == [1] * len(good) + [0] * len(bad) + [1] * len(bad)
+
+
 def test_arrays_of_two_fields_do_not_meet() -> None:
     with pytest.raises(ValueError, match="elements"):
         prime.added(FIELD64.array([1, 2]), FIELD128.array([1, 2]))

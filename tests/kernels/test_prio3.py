@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pets.kernels import flp
+from pets.kernels import flp, prio3
 from pets.kernels.circuits import Circuit, Count, Histogram, Measurements, Sum, SumVec
 from pets.kernels.jit import U8Array, U64Array
 from pets.kernels.prio3 import Prio3
@@ -119,6 +119,23 @@ def test_no_submissions_add_up_to_nothing() -> None:
         play = Play(circuit, 0).submit(np.zeros(shape, np.int64))
         assert play.verdict().tolist() == []
         assert play.total() == [0] * circuit.outputs
+
+
+@EVERY
+def test_many_submissions_are_cut_into_tiles_that_give_the_same(
+    circuit: Circuit, slow: twin.Circuit, measurement: int | list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made() -> list[bytes]:
+        play = Play(circuit, 21).submit(many(measurement, 21))
+        other_element(circuit, play.shares[0][9], 0, 1)
+        kept, sent = play.begun()
+        outputs = [array.tobytes() for pending in kept for array in (pending.outputs, pending.seeds)]  # type: ignore[attr-defined]
+        assert np.flatnonzero(play.verdict() == 0).tolist() == [9]
+        return [*(array.tobytes() for array in (*play.publics, *play.shares, *sent)), *outputs]
+
+    whole = made()
+    monkeypatch.setattr(prio3, "_TILE_BYTES", 1)  # eight at a time
+    assert made() == whole
 
 
 # -- every single change is refused ------------------------------------------------------------------------------------
