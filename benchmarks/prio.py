@@ -105,9 +105,9 @@ def case(name: str, circuit: Circuit, measurements: Any) -> Case:
     )
 
 
-def cases(size: int) -> list[Case]:
-    wires.self_test(wires.features()[0])
-    wires.select(wires.features()[0])
+def cases(size: int, back_end: str) -> list[Case]:
+    wires.self_test(back_end)
+    wires.select(back_end)
     random = np.random.default_rng(1)  # measurements of a benchmark: nothing secret
     return [
         case("count", Count(), random.integers(0, 2, size)),
@@ -119,8 +119,9 @@ def cases(size: int) -> list[Case]:
 
 def main() -> None:
     parser = arguments(__doc__, size=1_000, what="submissions")
+    parser.add_argument("--back-end", default=wires.features()[0], help="of sums of wires (default: the fastest)")
     given = parser.parse_args()
-    for done in cases(given.size):
+    for done in cases(given.size, given.back_end):
         show(done, as_json=given.json)
 
 
