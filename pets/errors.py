@@ -149,6 +149,19 @@ CODES: Final[dict[str, Code]] = {
         "{label} is of another run, or was made in another way: not even the entry that both bring is in common",
         "compare specification and software with them, and start a new run",
     ),
+    "peer.mark": Code("{peer} handed in an upload with the mark of another one, or without one", "start a new run"),
+    "peer.share-encoding": Code(
+        "{peer} sent {what} with a number that is not below the prime of its field",
+        "compare the versions of both servers",
+    ),
+    "peer.public-share": Code(
+        "{peer} told {other} something else than it told this party, or {other} says so against the protocol",
+        "ask both what their servers run, and start a new run",
+    ),
+    "peer.proof": Code(
+        "what {peer} handed in is not proved to be within its bounds: it is out of them, changed, or of another run",
+        "ask {peer} to hold its records and its software against the specification, and start a new run",
+    ),
     "peer.flags": Code("the bits of {label} do not go with their words of check", "start a new run"),
     "peer.result": Code(
         "the final shares are not of one run: they add up to what no two tables give", "start a new run"
@@ -224,6 +237,11 @@ CODES: Final[dict[str, Code]] = {
     ),
     "run.tags": Code(
         "two tags of this run are equal by chance, which happens once in 2^41 runs and says nothing of records",
+        "start a new run",
+        "ABORTED",
+    ),
+    "run.test-point": Code(
+        "a check would tell more than its outcome, by a chance of 2^-57 an upload, which says nothing of records",
         "start a new run",
         "ABORTED",
     ),
