@@ -1,0 +1,115 @@
+"""Messages sealed to one reader, for a sender that is offline when they are read: whoever carries them learns sizes.
+
+A short head is sealed by HPKE to the reader's public key of the run, in one shot; what is long follows under a fresh
+key that is part of the head, in chunks, so that it is opened into memory that is there already.
+
+    head    HPKE, mode base: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-128-GCM; aad is empty, info says what for
+    words   AES-128-GCM, chunks of 1 MiB; nonce: number of the chunk (11 bytes, big-endian), then 1 for the last, or 0
+
+Mode base says nothing of who sealed: that is for whoever carries it to show (docs/adr/0040-secure-sum.md).
+
+Source: RFC 9180, 5.1.1 and 6.1; chunks after STREAM of Hoang, Reyhanitabar, Rogaway, Vizár, CRYPTO 2015, as age has it.
+"""
+
+from typing import Final
+
+import numpy as np
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+
+from pets.kernels.jit import U64Array
+from pets.secret import Secret
+
+TAG_BYTES: Final = 16
+HEAD_EXTRA: Final = 32 + TAG_BYTES
+"""Bytes that sealing adds to a head: the ephemeral public key and the tag."""
+
+KEY_BYTES: Final = 16
+CHUNK_BYTES: Final = 1 << 20
+
+_SUITE: Final = (KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_128_GCM)
+
+
+def seal_head(public: bytes, info: bytes, head: Secret[bytes]) -> bytes:
+    """Seal ``head`` to the holder of ``public`` (32 bytes), for what ``info`` says, and for nothing else.
+
+    Units:   ``HEAD_EXTRA`` bytes longer than ``head``. The ephemeral key is drawn by the operating system.
+    Raises:  ValueError if ``public`` is no public key, or one that gives the all-zero secret.
+    """
+    key = X25519PublicKey.from_public_bytes(public)
+    try:
+        return Suite(*_SUITE).encrypt(head.expose("seal"), key, info)
+    except InvalidTag as error:
+        raise ValueError("nothing can be sealed to this public key") from error
+
+
+def open_head(private: Secret[bytes], info: bytes, sealed: bytes) -> Secret[bytes]:
+    """Give what was sealed to the public key of ``private`` for what ``info`` says.
+
+    Raises:  ValueError if it was sealed to another key or for something else, or is not what was sealed.
+    """
+    own = X25519PrivateKey.from_private_bytes(private.expose("HPKE"))
+    try:
+        return Secret(Suite(*_SUITE).decrypt(sealed, own, info))
+    except (InvalidTag, ValueError) as error:
+        raise ValueError("this was not sealed to this key for this purpose") from error
+
+
+def sealed_words_bytes(words: int) -> int:
+    """How many bytes so many words are when they are sealed."""
+    size = 8 * words
+    return size + TAG_BYTES * max(1, -(-size // CHUNK_BYTES))
+
+
+def seal_words(key: Secret[bytes], words: U64Array) -> bytes:
+    """Seal words under a key of 16 bytes that seals nothing else.
+
+    Shapes:  words (n,) uint64; ``sealed_words_bytes(n)`` bytes.
+    """
+    cipher, body = AESGCM(_key(key)), np.ascontiguousarray(words).astype("<u8", copy=False).view(np.uint8)
+    out = bytearray(sealed_words_bytes(words.size))
+    target, at = memoryview(out), 0
+    for number, (start, stop, last) in enumerate(_chunks(body.size)):
+        size = stop - start + TAG_BYTES
+        cipher.encrypt_into(_nonce(number, last), body[start:stop].data, None, target[at : at + size])
+        at += size
+    return bytes(out)
+
+
+def open_words(key: Secret[bytes], sealed: bytes | memoryview, out: U64Array) -> None:
+    """Open words into ``out``.
+
+    Shapes:  out (n,) uint64, contiguous.
+    Raises:  ValueError if ``sealed`` is not ``seal_words`` of n words under this key: ``out`` is spoilt then.
+    """
+    if out.dtype != np.dtype("<u8") or out.ndim != 1 or not out.flags.c_contiguous:
+        raise ValueError("words are opened into a contiguous (n,) array of uint64")
+    if len(sealed) != sealed_words_bytes(out.size):
+        raise ValueError("so many bytes are not so many words")
+    cipher, source, body, at = AESGCM(_key(key)), memoryview(sealed), out.view(np.uint8), 0
+    for number, (start, stop, last) in enumerate(_chunks(body.size)):
+        size = stop - start + TAG_BYTES
+        try:
+            cipher.decrypt_into(_nonce(number, last), source[at : at + size], None, body[start:stop].data)
+        except InvalidTag as error:
+            raise ValueError("these words were not sealed under this key") from error
+        at += size
+
+
+def _chunks(size: int) -> list[tuple[int, int, bool]]:
+    """Where each chunk starts and stops, and whether it is the last; of nothing there is one, which is empty."""
+    starts = range(0, max(1, size), CHUNK_BYTES)
+    return [(start, min(start + CHUNK_BYTES, size), start + CHUNK_BYTES >= size) for start in starts]
+
+
+def _nonce(number: int, last: bool) -> bytes:
+    return number.to_bytes(11, "big") + bytes([last])
+
+
+def _key(key: Secret[bytes]) -> bytes:
+    value = key.expose("AES-GCM")
+    if len(value) != KEY_BYTES:
+        raise ValueError("words are sealed under 16 bytes")
+    return value
