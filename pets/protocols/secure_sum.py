@@ -230,8 +230,10 @@ def heard_words(shape: Shape) -> Role[Words]:
     """What ``last`` hears from input parties who are there. It keeps the words of each until it is known who counts."""
     kept: dict[int, Array] = {}
     found = Words(shape, kept.__getitem__)
+    marks: list[Array | None] = []
     for number in range(shape.holders):
-        mark = yield Hear(role_of(INPUT, number), label_of("Um", number))
+        marks.append((yield Hear(role_of(INPUT, number), label_of("Um", number))))
+    for number, mark in enumerate(marks):
         words = yield Hear(role_of(INPUT, number), label_of("Uw", number))
         if mark is not None and words is not None:
             kept[number] = words
@@ -324,6 +326,7 @@ def result(shape: Shape) -> Role[Summed]:
     told, parts = [], []
     for number in range(shape.seeded):
         told.append((yield from receive(role_of(SERVER, number), label_of("Ts", number))))
+    for number in range(shape.seeded):
         parts.append((yield from receive(role_of(SERVER, number), label_of("Fs", number))))
     told.append((yield from receive(LAST, "Tl")))
     parts.append((yield from receive(LAST, "Fl")))

@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 
 from pets.errors import PeerError, PetsError
+from pets.ids import PartyId
+from pets.party.gate import Gate, project
 from pets.protocols import contributions
 from pets.protocols import secure_sum as ss
 from pets.protocols.base import Binding, Send
 from pets.protocols.contributions import Agreement
 from pets.secret import Secret
 from tests.oracles import secure_sum as oracle
+from tests.oracles.gated import gated
 from tests.oracles.play import Array, Key, Transcript, play, words
 from tests.oracles.secure_sum import TIED, Case, computing, random_case, roles, stopping
 
@@ -78,6 +81,18 @@ def test_what_the_roles_send_is_the_card_s_list(seed: int) -> None:
         assert array.nbytes == count * element.width
     assert done.bytes() == card.cost.bytes.evaluate(names)
     assert card.adversary.corrupt == case.shape.computing - 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_gate_s_projection_is_the_order_of_each_role(seed: int) -> None:
+    """The roles pass the gates of their cards to the last message."""
+    case = replace(random_case(seed), missing=frozenset(), minimum=2)
+    card = case.card()
+    names = {role: PartyId(role) for role in card.roles}
+    gates = {role: Gate(project(card, case.public(), names, role), opening=Secret(bytes(32))) for role in card.roles}
+    done = play({role: gated(part, gates[role]) for role, part in roles(case, seed).items()}, seed=seed)
+    assert sum(sent.size for _, left in done.outputs.values() for sent in left) == done.bytes()
+    assert done.outputs["result"][0].total.tolist() == case.oracle()
 
 
 @pytest.mark.parametrize("holders", [2, 3, 1000])
