@@ -4,13 +4,14 @@ A short head is sealed by HPKE to the reader's public key of the run, in one sho
 key that is part of the head, in chunks, so that it is opened into memory that is there already.
 
     head    HPKE, mode base: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-128-GCM; aad is empty, info says what for
-    words   AES-128-GCM, chunks of 1 MiB; nonce: number of the chunk (11 bytes, big-endian), then 1 for the last, or 0
+    words   AES-128-GCM, chunks of 256 KiB; nonce: number of the chunk (11 bytes, big-endian), then 1 for the last, or 0
 
 Mode base says nothing of who sealed: that is for whoever carries it to show (docs/adr/0040-secure-sum.md).
 
 Source: RFC 9180, 5.1.1 and 6.1; chunks after STREAM of Hoang, Reyhanitabar, Rogaway, Vizár, CRYPTO 2015, as age has it.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -27,7 +28,8 @@ HEAD_EXTRA: Final = 32 + TAG_BYTES
 """Bytes that sealing adds to a head: the ephemeral public key and the tag."""
 
 KEY_BYTES: Final = 16
-CHUNK_BYTES: Final = 1 << 20
+CHUNK_BYTES: Final = 1 << 18
+"""256 KiB: a chunk and what it is added to stay in the second-level cache."""
 
 _SUITE: Final = (KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_128_GCM)
 
@@ -84,17 +86,55 @@ def open_words(key: Secret[bytes], sealed: bytes | memoryview, out: U64Array) ->
     Shapes:  out (n,) uint64, contiguous.
     Raises:  ValueError if ``sealed`` is not ``seal_words`` of n words under this key: ``out`` is spoilt then.
     """
-    if out.dtype != np.dtype("<u8") or out.ndim != 1 or not out.flags.c_contiguous:
+    for start, stop, chunk in _opened(key, sealed, out, np.empty(CHUNK_BYTES // 8, np.uint64)):
+        out[start:stop] = chunk
+
+
+def add_opened(key: Secret[bytes], sealed: bytes | memoryview, total: U64Array) -> None:
+    """Open words and add them to ``total``, modulo 2^64, a chunk at a time: no second vector is in memory.
+
+    Shapes:  total (n,) uint64, contiguous.
+    Raises:  ValueError if ``sealed`` is not ``seal_words`` of n words under this key: ``total`` is as before then.
+    """
+    piece, done = np.empty(CHUNK_BYTES // 8, np.uint64), 0
+    try:
+        for start, stop, chunk in _opened(key, sealed, total, piece):
+            total[start:stop] += chunk
+            done = stop
+    except ValueError:
+        _take_off(key, sealed, total, piece, done)
+        raise
+
+
+def sub_opened(key: Secret[bytes], sealed: bytes | memoryview, total: U64Array) -> None:
+    """Open words that have been opened before, and take them off ``total``. Raises as ``open_words``."""
+    _take_off(key, sealed, total, np.empty(CHUNK_BYTES // 8, np.uint64), total.size)
+
+
+def _take_off(key: Secret[bytes], sealed: bytes | memoryview, total: U64Array, piece: U64Array, until: int) -> None:
+    if until:
+        for start, stop, chunk in _opened(key, sealed, total, piece):
+            total[start:stop] -= chunk
+            if stop >= until:
+                break
+
+
+def _opened(
+    key: Secret[bytes], sealed: bytes | memoryview, target: U64Array, piece: U64Array
+) -> Iterator[tuple[int, int, U64Array]]:
+    """Each chunk in ``piece``: the words that it is of as many as ``target`` has. Raises ValueError."""
+    if target.dtype != np.dtype("<u8") or target.ndim != 1 or not target.flags.c_contiguous:
         raise ValueError("words are opened into a contiguous (n,) array of uint64")
-    if len(sealed) != sealed_words_bytes(out.size):
+    if len(sealed) != sealed_words_bytes(target.size):
         raise ValueError("so many bytes are not so many words")
-    cipher, source, body, at = AESGCM(_key(key)), memoryview(sealed), out.view(np.uint8), 0
-    for number, (start, stop, last) in enumerate(_chunks(body.size)):
+    cipher, source, body, at = AESGCM(_key(key)), memoryview(sealed), piece.view(np.uint8), 0
+    for number, (start, stop, last) in enumerate(_chunks(target.nbytes)):
         size = stop - start + TAG_BYTES
         try:
-            cipher.decrypt_into(_nonce(number, last), source[at : at + size], None, body[start:stop].data)
+            cipher.decrypt_into(_nonce(number, last), source[at : at + size], None, body[: stop - start].data)
         except InvalidTag as error:
             raise ValueError("these words were not sealed under this key") from error
+        yield start // 8, stop // 8, piece[: (stop - start) // 8]
         at += size
 
 

@@ -183,11 +183,34 @@ def sealed_part(to: Address, public: bytes, head: Secret[bytes], words: U64 | No
     return to.plain + sealed.seal_head(public, to.info, both) + sealed.seal_words(key, words)
 
 
+class SealedWords:
+    """The words of a part, still sealed: opened only into a sum, a chunk at a time."""
+
+    def __init__(self, holder: str, key: Secret[bytes], body: memoryview) -> None:
+        self._holder, self._key, self._body = holder, key, body
+
+    def add_to(self, total: U64) -> None:
+        """Add them. Raises: PeerError peer.upload-sealed if they do not open; ``total`` is as before then."""
+        self._opened(sealed.add_opened, total)
+
+    def take_off(self, total: U64) -> None:
+        """Take off what has been added. Raises: PeerError peer.upload-sealed if they do not open."""
+        self._opened(sealed.sub_opened, total)
+
+    def _opened(self, into: Callable[[Secret[bytes], memoryview, U64], None], total: U64) -> None:
+        try:
+            into(self._key, self._body, total)
+        except ValueError as error:
+            raise PeerError("peer.upload-sealed", peer=self._holder) from error
+
+    def __repr__(self) -> str:
+        return "SealedWords(***)"
+
+
 class Inbox:
     """Parts of uploads at one computing party of one run, opened as they arrive: each holder once, in time, and whole.
 
-    ``keep(number, head, words)`` takes what is in a part; ``words`` is one array for all parts, or None: memory does
-    not grow with the number of holders. ``body``: words that this party is sent, 0 or those of the vectors.
+    ``keep(number, head, words)`` takes what is in a part: all of it, or it raises and has kept nothing.
     """
 
     def __init__(
@@ -195,7 +218,7 @@ class Inbox:
         holders: Sequence[str],
         to: Callable[[str], Address],
         private: Secret[bytes],
-        keep: Callable[[int, Secret[bytes], U64 | None], None],
+        keep: Callable[[int, Secret[bytes], SealedWords | None], None],
         *,
         deadline: int,
     ) -> None:
@@ -205,7 +228,6 @@ class Inbox:
         self._keep: Final = keep
         self._deadline: Final = deadline
         self._seen: Final[set[str]] = set()
-        self._words: U64 | None = None
 
     def add(self, peer: str, part: bytes | memoryview, *, now: int) -> None:
         """Take a part that carriage has shown to be from ``peer``: by its certificate, or by its signature.
@@ -214,53 +236,46 @@ class Inbox:
         Raises:  PeerError peer.upload-late, peer.upload-holder, peer.upload-run, peer.bad-length, peer.repeated or
                  peer.upload-sealed; nothing of the part is kept then, and the holder may send another.
         """
-        to = self._accept(peer, part, now=now)
-        head, words = self._open(to, part)
-        self._keep(self._holders[peer], head, words)
-        self._seen.add(peer)
-
-    def again(self, peer: str, part: bytes | memoryview) -> tuple[Secret[bytes], U64 | None]:
-        """Open a part once more that has been taken, and has been stored since."""
-        to = self._to(peer)
-        self._check(to, part)
-        return self._open(to, part)
-
-    def _accept(self, peer: str, part: bytes | memoryview, *, now: int) -> Address:
         if now >= self._deadline:
             raise PeerError("peer.upload-late", peer=peer)
         if peer not in self._holders:
             raise PeerError("peer.upload-holder", peer=peer)
-        to = self._to(peer)
-        self._check(to, part)
+        to = self._checked(peer, part)
         if peer in self._seen:
             raise PeerError("peer.repeated", peer=peer, message="its upload")
-        return to
+        self._keep(self._holders[peer], *self._opened(to, part))
+        self._seen.add(peer)
 
-    @staticmethod
-    def _check(to: Address, part: bytes | memoryview) -> None:
+    def again(self, peer: str, part: bytes | memoryview) -> SealedWords:
+        """The words of a part that has been taken, and has been stored since."""
+        words = self._opened(self._checked(peer, part), part)[1]
+        if words is None:
+            raise PeerError("peer.upload-sealed", peer=peer)
+        return words
+
+    def _checked(self, peer: str, part: bytes | memoryview) -> Address:
+        to = self._to(peer)
         expected = to.plain
         said = bytes(part[: len(expected)])
         if len(said) == len(expected) and said[:64] != expected[:64]:
-            raise PeerError("peer.upload-run", peer=to.holder)
+            raise PeerError("peer.upload-run", peer=peer)
         if len(part) != to.size or said[64:72] != expected[64:72]:
-            raise PeerError("peer.bad-length", peer=to.holder, message="an upload", got=len(part), expected=to.size)
+            raise PeerError("peer.bad-length", peer=peer, message="an upload", got=len(part), expected=to.size)
         if said != expected:
-            raise PeerError("peer.upload-holder", peer=to.holder)
+            raise PeerError("peer.upload-holder", peer=peer)
+        return to
 
-    def _open(self, to: Address, part: bytes | memoryview) -> tuple[Secret[bytes], U64 | None]:
+    def _opened(self, to: Address, part: bytes | memoryview) -> tuple[Secret[bytes], SealedWords | None]:
         at = len(to.plain)
         stop = at + to.sealed_head
         try:
             head = sealed.open_head(self._private, to.info, bytes(part[at:stop]))
-            if not to.body:
-                return head, None
-            if self._words is None:
-                self._words = np.empty(to.body, np.uint64)
-            both = head.expose("the head, then the key of the words")
-            sealed.open_words(Secret(both[to.head :]), memoryview(part)[stop:], self._words)
         except ValueError as error:
             raise PeerError("peer.upload-sealed", peer=to.holder) from error
-        return Secret(both[: to.head]), self._words
+        if not to.body:
+            return head, None
+        both = head.expose("the head, then the key of the words")
+        return Secret(both[: to.head]), SealedWords(to.holder, Secret(both[to.head :]), memoryview(part)[stop:])
 
 
 def _prefixed(item: bytes) -> bytes:

@@ -23,7 +23,7 @@ from pets.errors import InternalError, PeerError
 from pets.kernels import prf, summing
 from pets.protocols import contributions
 from pets.protocols.base import Array, Binding, Hear, Role, Send, receive
-from pets.protocols.contributions import MARK_BYTES, Address, Agreement, Present, agree, label_of
+from pets.protocols.contributions import MARK_BYTES, Address, Agreement, Present, SealedWords, agree, label_of
 from pets.protocols.upload import role_of
 from pets.secret import Secret
 
@@ -170,10 +170,10 @@ class Seeds:
         self._keys: dict[int, Secret[bytes]] = {}
         self.marks: U8 = np.zeros((shape.holders, MARK_BYTES), np.uint8)
 
-    def keep(self, number: int, head: Secret[bytes], words: U64 | None = None) -> None:
+    def keep(self, number: int, head: Secret[bytes], words: SealedWords | None = None) -> None:
         """Take the head of a part: the mark, then the seed."""
         both = head.expose("mark and seed")
-        _mark(self.marks, number, both[:MARK_BYTES])
+        self.marks[number] = _marked(self.marks, number, both[:MARK_BYTES])
         self._keys[number] = stream_key(Secret(both[MARK_BYTES:]), self._tied, number, self._server)
 
     def total(self, present: Present) -> U64:
@@ -190,30 +190,40 @@ class Words:
     it does not count.
     """
 
-    def __init__(self, shape: Shape, again: Callable[[int], U64]) -> None:
+    def __init__(self, shape: Shape, again: Callable[[int], U64 | SealedWords]) -> None:
         self._again = again
         self._sum: U64 = np.zeros(shape.words, np.uint64)
         self.marks: U8 = np.zeros((shape.holders, MARK_BYTES), np.uint8)
 
-    def keep(self, number: int, head: Secret[bytes], words: U64 | None) -> None:
+    def keep(self, number: int, head: Secret[bytes], words: U64 | SealedWords | None) -> None:
         """Take a part: the mark, and the words, which are added and not kept."""
-        if words is None or words.shape != self._sum.shape:
-            raise InternalError("internal.bug", where="a part without its words")
-        _mark(self.marks, number, head.expose("mark"))
-        self._sum += words
+        mark = _marked(self.marks, number, head.expose("mark"))
+        match words:
+            case SealedWords():
+                words.add_to(self._sum)
+            case np.ndarray() if words.shape == self._sum.shape:
+                self._sum += words
+            case _:
+                raise InternalError("internal.bug", where="a part without its words")
+        self.marks[number] = mark
 
     def total(self, present: Present) -> U64:
         """The sum of the shares of those who count: (words,) uint64. What has been added of others is taken off."""
         for number in np.flatnonzero(np.any(self.marks != 0, axis=1) & ~present):
-            self._sum -= self._again(int(number))
+            words = self._again(int(number))
+            if isinstance(words, SealedWords):
+                words.take_off(self._sum)
+            else:
+                self._sum -= words
             self.marks[number] = 0
         return self._sum.copy()
 
 
-def _mark(marks: U8, number: int, mark: bytes) -> None:
+def _marked(marks: U8, number: int, mark: bytes) -> U8:
+    """The mark of a holder that has none yet."""
     if not any(mark) or np.any(marks[number]):
         raise PeerError("peer.repeated", peer=role_of(INPUT, number), message="its upload, or one without a mark")
-    marks[number] = np.frombuffer(mark, np.uint8)
+    return np.frombuffer(mark, np.uint8)
 
 
 def heard_seeds(shape: Shape, server: int, tied: Binding) -> Role[Seeds]:

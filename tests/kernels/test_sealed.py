@@ -112,3 +112,22 @@ def test_a_key_of_another_length_is_refused() -> None:
 def test_words_are_opened_into_words(out: np.ndarray) -> None:
     with pytest.raises(ValueError, match="opened into"):
         sealed.open_words(KEY, sealed.seal_words(KEY, words(1, 3)), out)
+
+
+def test_words_are_added_and_taken_off_chunk_by_chunk() -> None:
+    values, start = words(4, 2 * CHUNK + 7), words(5, 2 * CHUNK + 7)
+    made, total = sealed.seal_words(KEY, values), start.copy()
+    sealed.add_opened(KEY, made, total)
+    assert np.array_equal(total, start + values)
+    sealed.sub_opened(KEY, made, total)
+    assert np.array_equal(total, start)
+
+
+@pytest.mark.parametrize("chunk", range(3))
+def test_words_that_do_not_open_are_not_added(chunk: int) -> None:
+    start = words(5, 2 * CHUNK + 7)
+    made, total = bytearray(sealed.seal_words(KEY, words(4, 2 * CHUNK + 7))), start.copy()
+    made[chunk * (sealed.CHUNK_BYTES + 16) + 3] ^= 1
+    with pytest.raises(ValueError, match="not sealed"):
+        sealed.add_opened(KEY, bytes(made), total)
+    assert np.array_equal(total, start)

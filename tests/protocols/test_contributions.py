@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from pets.errors import PeerError
-from pets.kernels import prf
+from pets.kernels import prf, sealed
 from pets.protocols import contributions
 from pets.protocols import secure_sum as ss
 from pets.protocols.base import Binding
-from pets.protocols.contributions import Agreement, Inbox
+from pets.protocols.contributions import Agreement, Inbox, SealedWords
 from pets.secret import Secret
 from tests.oracles import hpke
 from tests.oracles import secure_sum as oracle
@@ -46,10 +46,8 @@ class Server:
         to = {name: ss.address(SHAPE, TIED, number, at) for number, name in enumerate(HOLDERS)}
         self.inbox = Inbox(HOLDERS, to.__getitem__, PRIVATE[at], self.kept.keep, deadline=DEADLINE)
 
-    def again(self, number: int) -> np.ndarray:
-        opened = self.inbox.again(HOLDERS[number], self.stored[number])[1]
-        assert opened is not None
-        return opened
+    def again(self, number: int) -> SealedWords:
+        return self.inbox.again(HOLDERS[number], self.stored[number])
 
     def take(self, number: int, part: bytes, *, now: int = 1, peer: str = "") -> None:
         self.inbox.add(peer or HOLDERS[number], part, now=now)
@@ -215,9 +213,21 @@ def test_a_part_has_the_sizes_of_its_address() -> None:
         contributions.sealed_part(to, PUBLIC[0], Secret(bytes(48)), words(1, 5), Secret(bytes(16)))
 
 
-def test_memory_of_last_is_one_vector_however_many_upload() -> None:
+def test_words_that_do_not_open_leave_the_sum_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last chunk is changed: what the chunks before it have added is taken off again."""
+    monkeypatch.setattr(sealed, "CHUNK_BYTES", 16)
     server, parts = Server(2), uploads()
     server.take(0, parts[0][2])
-    buffer = server.inbox._words
-    server.take(1, parts[1][2])
-    assert server.inbox._words is buffer
+    before = server.kept.total(np.array([True, False, False]))
+    for place in (-1, -20, -50, -90):
+        changed = bytearray(parts[1][2])
+        changed[place] ^= 1
+        refused("peer.upload-sealed", server, bytes(changed), 1)
+        assert np.array_equal(server.kept.total(np.array([True, False, False])), before)
+
+
+def test_a_part_without_words_has_none_to_give_again() -> None:
+    server, parts = Server(0), uploads()
+    server.take(0, parts[0][0])
+    with pytest.raises(PeerError):
+        server.again(0)
