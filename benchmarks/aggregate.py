@@ -51,7 +51,7 @@ from pets.party.server import Server, keep_memory
 from pets.party.warm import prepare_kernels
 from pets.protocols import secure_sum as ss
 from pets.protocols.base import Binding, Role
-from pets.protocols.contributions import Inbox
+from pets.protocols.inbox import Inbox
 from pets.secret import Secret
 from pets.spec.cards import Card, load_cards
 from pets.spec.repeated import with_so_many
@@ -95,7 +95,7 @@ class Taken:
     """The uploads of a run at one computing party, and what reading and opening them took."""
 
     def __init__(self, shape: ss.Shape, at: int, tied: Binding, private: Secret[bytes]) -> None:
-        self.kept: Any = ss.Words(shape, self._again) if at == shape.seeded else ss.Seeds(shape, at, tied)
+        self.kept: Any = ss.words(shape, self._again) if at == shape.seeded else ss.seeds(shape, at, tied)
         names = [f"input{number + 1}" for number in range(shape.holders)]
         numbers = {name: number for number, name in enumerate(names)}
         self._inbox = Inbox(

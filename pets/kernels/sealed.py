@@ -11,7 +11,7 @@ Mode base says nothing of who sealed: that is for whoever carries it to show (do
 Source: RFC 9180, 5.1.1 and 6.1; chunks after STREAM of Hoang, Reyhanitabar, Rogaway, Vizár, CRYPTO 2015, as age has it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import numpy as np
@@ -90,31 +90,38 @@ def open_words(key: Secret[bytes], sealed: bytes | memoryview, out: U64Array) ->
         out[start:stop] = chunk
 
 
-def add_opened(key: Secret[bytes], sealed: bytes | memoryview, total: U64Array) -> None:
-    """Open words and add them to ``total``, modulo 2^64, a chunk at a time: no second vector is in memory.
+Combine = Callable[[U64Array, U64Array], None]
+"""Changes the first vector in place by the second."""
 
-    Shapes:  total (n,) uint64, contiguous.
-    Raises:  ValueError if ``sealed`` is not ``seal_words`` of n words under this key: ``total`` is as before then.
+
+def add_opened(key: Secret[bytes], sealed: bytes | memoryview, total: U64Array, *, add: Combine, sub: Combine) -> None:
+    """Open words and ``add`` them to ``total``, a chunk at a time: no second vector is in memory.
+
+    Shapes:  total (n,) uint64, contiguous. ``sub`` undoes ``add``.
+    Raises:  ValueError if ``sealed`` is not ``seal_words`` of n words under this key, and what ``add`` raises:
+             ``total`` is as before then.
     """
     piece, done = np.empty(CHUNK_BYTES // 8, np.uint64), 0
     try:
         for start, stop, chunk in _opened(key, sealed, total, piece):
-            total[start:stop] += chunk
+            add(total[start:stop], chunk)
             done = stop
-    except ValueError:
-        _take_off(key, sealed, total, piece, done)
+    except Exception:
+        _take_off(key, sealed, total, piece, done, sub)
         raise
 
 
-def sub_opened(key: Secret[bytes], sealed: bytes | memoryview, total: U64Array) -> None:
-    """Open words that have been opened before, and take them off ``total``. Raises as ``open_words``."""
-    _take_off(key, sealed, total, np.empty(CHUNK_BYTES // 8, np.uint64), total.size)
+def sub_opened(key: Secret[bytes], sealed: bytes | memoryview, total: U64Array, *, sub: Combine) -> None:
+    """Open words that have been added before, and take them off ``total``. Raises ValueError as ``add_opened``."""
+    _take_off(key, sealed, total, np.empty(CHUNK_BYTES // 8, np.uint64), total.size, sub)
 
 
-def _take_off(key: Secret[bytes], sealed: bytes | memoryview, total: U64Array, piece: U64Array, until: int) -> None:
+def _take_off(
+    key: Secret[bytes], sealed: bytes | memoryview, total: U64Array, piece: U64Array, until: int, sub: Combine
+) -> None:
     if until:
         for start, stop, chunk in _opened(key, sealed, total, piece):
-            total[start:stop] -= chunk
+            sub(total[start:stop], chunk)
             if stop >= until:
                 break
 

@@ -6,7 +6,7 @@ deadline they agree on whose uploads count, add up what they have of these, and 
 their noise and a share of zero. protocols/secure_sum/card.toml has the messages, protocols/secure_sum/README.md the
 argument.
 
-Who takes uploads ahead of the run opens them with ``contributions.Inbox`` into ``Seeds`` or ``Words``, which a role
+Who takes uploads ahead of the run opens them with ``inbox.Inbox`` into ``Seeds`` or ``Words``, which a role
 then begins with; ``heard_seeds`` and ``heard_words`` fill these from input parties who are there.
 
 Source: folklore; with seeds, Corrigan-Gibbs, Boneh, NSDI 2017, section 6; protocols.md 8.1; ADR 0040 (docs/adr).
@@ -23,13 +23,13 @@ from pets.errors import InternalError, PeerError
 from pets.kernels import prf, summing
 from pets.protocols import contributions
 from pets.protocols.base import Array, Binding, Hear, Role, Send, receive
-from pets.protocols.contributions import MARK_BYTES, Address, Agreement, Present, SealedWords, agree, label_of
+from pets.protocols.contributions import MARK_BYTES, Agreement, Present, agree, label_of
+from pets.protocols.inbox import INPUT, Address, Ring, SealedWords, Seeds, Words, sealed_part
 from pets.protocols.upload import role_of
 from pets.secret import Secret
 
 PROTOCOL: Final = "secure_sum"
 
-INPUT: Final = "input"
 SERVER: Final = "server"
 LAST: Final = "last"
 RESULT: Final = "result"
@@ -96,12 +96,17 @@ def split(shape: Shape, number: int, values: U64, tied: Binding, drawn: prf.Stre
     """
     if values.dtype != np.uint64 or values.shape != (shape.words,):
         raise InternalError("internal.bug", where="a vector of another length than declared")
-    words = drawn.words((MARK_BYTES + SEED_BYTES * shape.seeded) // 8).astype("<u8", copy=False).tobytes()
-    mark, seeds = words[:MARK_BYTES], words[MARK_BYTES:]
-    each = [Secret(seeds[SEED_BYTES * at : SEED_BYTES * (at + 1)]) for at in range(shape.seeded)]
+    mark, each = drawn_for(shape.seeded, drawn)
     rest = values.copy()
     summing.sub_streams((stream_key(seed, tied, number, at) for at, seed in enumerate(each)), rest)
     return Split(mark, each, rest)
+
+
+def drawn_for(seeded: int, drawn: prf.Stream) -> tuple[bytes, list[Secret[bytes]]]:
+    """What an input party draws: the mark of its upload, and so many seeds."""
+    said = drawn.words((MARK_BYTES + SEED_BYTES * seeded) // 8).astype("<u8", copy=False).tobytes()
+    starts = range(MARK_BYTES, len(said), SEED_BYTES)
+    return said[:MARK_BYTES], [Secret(said[start : start + SEED_BYTES]) for start in starts]
 
 
 def stream_key(seed: Secret[bytes], tied: Binding, holder: int, server: int) -> Secret[bytes]:
@@ -155,80 +160,26 @@ def sealed_parts(
         last = at == shape.seeded
         head = parts.mark if last else parts.mark + parts.seeds[at].expose("seal it to its server")
         key = Secret(drawn.words(2).tobytes()) if last else None
-        made.append(contributions.sealed_part(to, public, Secret(head), parts.words if last else None, key))
+        made.append(sealed_part(to, public, Secret(head), parts.words if last else None, key))
     return made
 
 
 # -- what computing parties keep of uploads ---------------------------------------------------------------------------
 
 
-class Seeds:
-    """What a server has of uploads: a mark and the key of a stream each, 32 bytes a holder, whatever the length."""
-
-    def __init__(self, shape: Shape, server: int, tied: Binding) -> None:
-        self._shape, self._server, self._tied = shape, server, tied
-        self._keys: dict[int, Secret[bytes]] = {}
-        self.marks: U8 = np.zeros((shape.holders, MARK_BYTES), np.uint8)
-
-    def keep(self, number: int, head: Secret[bytes], words: SealedWords | None = None) -> None:
-        """Take the head of a part: the mark, then the seed."""
-        both = head.expose("mark and seed")
-        self.marks[number] = _marked(self.marks, number, both[:MARK_BYTES])
-        self._keys[number] = stream_key(Secret(both[MARK_BYTES:]), self._tied, number, self._server)
-
-    def total(self, present: Present) -> U64:
-        """The sum of the shares of those who count: (words,) uint64."""
-        out = np.zeros(self._shape.words, np.uint64)
-        summing.add_streams((self._keys[int(number)] for number in np.flatnonzero(present)), out)
-        return out
+def seeds(shape: Shape, server: int, tied: Binding) -> Seeds:
+    """What a server keeps of uploads: none so far."""
+    return Seeds(shape.holders, shape.words, lambda number, seed: stream_key(seed, tied, number, server), Ring())
 
 
-class Words:
-    """What ``last`` has of uploads: marks, and the sum of all words so far: one vector, whatever the number of holders.
-
-    ``again``: gives the words of a holder once more, from where uploads are stored, if the others lack its upload and
-    it does not count.
-    """
-
-    def __init__(self, shape: Shape, again: Callable[[int], U64 | SealedWords]) -> None:
-        self._again = again
-        self._sum: U64 = np.zeros(shape.words, np.uint64)
-        self.marks: U8 = np.zeros((shape.holders, MARK_BYTES), np.uint8)
-
-    def keep(self, number: int, head: Secret[bytes], words: U64 | SealedWords | None) -> None:
-        """Take a part: the mark, and the words, which are added and not kept."""
-        mark = _marked(self.marks, number, head.expose("mark"))
-        match words:
-            case SealedWords():
-                words.add_to(self._sum)
-            case np.ndarray() if words.shape == self._sum.shape:
-                self._sum += words
-            case _:
-                raise InternalError("internal.bug", where="a part without its words")
-        self.marks[number] = mark
-
-    def total(self, present: Present) -> U64:
-        """The sum of the shares of those who count: (words,) uint64. What has been added of others is taken off."""
-        for number in np.flatnonzero(np.any(self.marks != 0, axis=1) & ~present):
-            words = self._again(int(number))
-            if isinstance(words, SealedWords):
-                words.take_off(self._sum)
-            else:
-                self._sum -= words
-            self.marks[number] = 0
-        return self._sum.copy()
-
-
-def _marked(marks: U8, number: int, mark: bytes) -> U8:
-    """The mark of a holder that has none yet."""
-    if not any(mark) or np.any(marks[number]):
-        raise PeerError("peer.repeated", peer=role_of(INPUT, number), message="its upload, or one without a mark")
-    return np.frombuffer(mark, np.uint8)
+def words(shape: Shape, again: Callable[[int], U64 | SealedWords]) -> Words:
+    """What ``last`` keeps of uploads: none so far. ``again``: ``inbox.Words``."""
+    return Words(shape.holders, shape.words, again, Ring())
 
 
 def heard_seeds(shape: Shape, server: int, tied: Binding) -> Role[Seeds]:
     """What a server hears from input parties who are there; who is not by the deadline is left out."""
-    found = Seeds(shape, server, tied)
+    found = seeds(shape, server, tied)
     for number in range(shape.holders):
         part = yield Hear(role_of(INPUT, number), label_of("Us", number, server))
         if part is not None:
@@ -239,15 +190,15 @@ def heard_seeds(shape: Shape, server: int, tied: Binding) -> Role[Seeds]:
 def heard_words(shape: Shape) -> Role[Words]:
     """What ``last`` hears from input parties who are there. It keeps the words of each until it is known who counts."""
     kept: dict[int, Array] = {}
-    found = Words(shape, kept.__getitem__)
+    found = words(shape, kept.__getitem__)
     marks: list[Array | None] = []
     for number in range(shape.holders):
         marks.append((yield Hear(role_of(INPUT, number), label_of("Um", number))))
     for number, mark in enumerate(marks):
-        words = yield Hear(role_of(INPUT, number), label_of("Uw", number))
-        if mark is not None and words is not None:
-            kept[number] = words
-            found.keep(number, Secret(mark.tobytes()), words)
+        own = yield Hear(role_of(INPUT, number), label_of("Uw", number))
+        if mark is not None and own is not None:
+            kept[number] = own
+            found.keep(number, Secret(mark.tobytes()), own)
     return found
 
 

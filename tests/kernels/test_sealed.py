@@ -114,12 +114,20 @@ def test_words_are_opened_into_words(out: np.ndarray) -> None:
         sealed.open_words(KEY, sealed.seal_words(KEY, words(1, 3)), out)
 
 
+def added(total: np.ndarray, values: np.ndarray) -> None:
+    total += values
+
+
+def taken_off(total: np.ndarray, values: np.ndarray) -> None:
+    total -= values
+
+
 def test_words_are_added_and_taken_off_chunk_by_chunk() -> None:
     values, start = words(4, 2 * CHUNK + 7), words(5, 2 * CHUNK + 7)
     made, total = sealed.seal_words(KEY, values), start.copy()
-    sealed.add_opened(KEY, made, total)
+    sealed.add_opened(KEY, made, total, add=added, sub=taken_off)
     assert np.array_equal(total, start + values)
-    sealed.sub_opened(KEY, made, total)
+    sealed.sub_opened(KEY, made, total, sub=taken_off)
     assert np.array_equal(total, start)
 
 
@@ -129,5 +137,19 @@ def test_words_that_do_not_open_are_not_added(chunk: int) -> None:
     made, total = bytearray(sealed.seal_words(KEY, words(4, 2 * CHUNK + 7))), start.copy()
     made[chunk * (sealed.CHUNK_BYTES + 16) + 3] ^= 1
     with pytest.raises(ValueError, match="not sealed"):
-        sealed.add_opened(KEY, bytes(made), total)
+        sealed.add_opened(KEY, bytes(made), total, add=added, sub=taken_off)
+    assert np.array_equal(total, start)
+
+
+def test_what_adding_raises_leaves_the_total_as_it_was() -> None:
+    start, values = words(5, 2 * CHUNK), words(4, 2 * CHUNK)
+    total = start.copy()
+
+    def refusing(part: np.ndarray, chunk: np.ndarray) -> None:
+        if chunk[0] == values[CHUNK]:
+            raise KeyError("the second chunk")
+        part += chunk
+
+    with pytest.raises(KeyError):
+        sealed.add_opened(KEY, sealed.seal_words(KEY, values), total, add=refusing, sub=taken_off)
     assert np.array_equal(total, start)

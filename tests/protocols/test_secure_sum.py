@@ -262,7 +262,7 @@ def test_two_uploads_of_one_holder_are_never_taken_for_one() -> None:
 
 
 def test_a_mark_of_zeros_is_no_mark() -> None:
-    seeds = ss.Seeds(SMALL.shape, 0, TIED)
+    seeds = ss.seeds(SMALL.shape, 0, TIED)
     with pytest.raises(PeerError):
         seeds.keep(0, Secret(bytes(48)))
     seeds.keep(0, Secret(b"\1" * 48))
@@ -374,7 +374,7 @@ def test_restarting_the_sum_needs_the_uploads_again() -> None:
         asked.append(number)
         return values[number]
 
-    kept = ss.Words(shape, again)
+    kept = ss.words(shape, again)
     for number, vector in values.items():
         kept.keep(number, Secret(bytes([number + 1]) * 16), vector)
     assert np.array_equal(kept.total(np.array([True, False, True])), values[0] + values[2])

@@ -146,13 +146,24 @@ def test_the_card_as_it_is_is_not_told_from_what_is_sent() -> None:
 
 SOURCE = Path(ss.__file__).read_text(encoding="utf-8")
 LISTS = Path(contributions.__file__).read_text(encoding="utf-8")
+ZEROS = """SEED_BYTES: Final = 32
+class Zeros(Ring):
+    def add_streams(self, keys, total):
+        pass
+def seed_of_zeros():
+    return Secret(bytes(16))
+"""
 MISTAKES: Mapping[str, tuple[Sequence[Change], Sequence[Change]]] = {
     "no streams": (
         (
             ("summing.sub_streams((", "list((", 1),
             ("for at, seed in enumerate(each)), rest)", "for at, seed in enumerate(each)))", 1),
-            ("summing.add_streams((", "list((", 1),
-            ("for number in np.flatnonzero(present)), out)", "for number in np.flatnonzero(present)))", 1),
+            (
+                "lambda number, seed: stream_key(seed, tied, number, server), Ring())",
+                "lambda *_: seed_of_zeros(), Zeros())",
+                1,
+            ),
+            ("SEED_BYTES: Final = 32", ZEROS, 1),
         ),
         (),
     ),
@@ -160,7 +171,7 @@ MISTAKES: Mapping[str, tuple[Sequence[Change], Sequence[Change]]] = {
     "one stream for all holders": ((("role_of(INPUT, holder)", "INPUT", 1),), ()),
     "streams of no run": ((("seed, run_id=tied.run_id,", "seed, run_id=bytes(32),", 1),), ()),
     "streams of no specification": ((("digest=tied.digest, protocol", "digest=bytes(32), protocol", 1),), ()),
-    "one seed for all": ((("seeds[SEED_BYTES * at : SEED_BYTES * (at + 1)]", "seeds[:SEED_BYTES]", 1),), ()),
+    "one seed for all": ((("said[start : start + SEED_BYTES]", "said[MARK_BYTES : MARK_BYTES + SEED_BYTES]", 1),), ()),
     "no share of zero": (
         (
             ('prf.add_words(with_last.key("zero", 0), total)', "pass", 1),

@@ -8,10 +8,11 @@ import pytest
 
 from pets.errors import PeerError
 from pets.kernels import prf, sealed
-from pets.protocols import contributions
+from pets.protocols import inbox
 from pets.protocols import secure_sum as ss
 from pets.protocols.base import Binding
-from pets.protocols.contributions import Agreement, Inbox, SealedWords
+from pets.protocols.contributions import Agreement
+from pets.protocols.inbox import Inbox, SealedWords, Seeds, Words
 from pets.secret import Secret
 from tests.oracles import hpke
 from tests.oracles import secure_sum as oracle
@@ -42,7 +43,7 @@ class Server:
     def __init__(self, at: int, stored: dict[int, bytes] | None = None) -> None:
         self.stored = {} if stored is None else stored
         last = at == SHAPE.seeded
-        self.kept: ss.Seeds | ss.Words = ss.Words(SHAPE, self.again) if last else ss.Seeds(SHAPE, at, TIED)
+        self.kept: Seeds | Words = ss.words(SHAPE, self.again) if last else ss.seeds(SHAPE, at, TIED)
         to = {name: ss.address(SHAPE, TIED, number, at) for number, name in enumerate(HOLDERS)}
         self.inbox = Inbox(HOLDERS, to.__getitem__, PRIVATE[at], self.kept.keep, deadline=DEADLINE)
 
@@ -114,6 +115,21 @@ def test_what_is_sealed_is_what_is_sent_on_channels() -> None:
 
 
 # -- refusals ---------------------------------------------------------------------------------------------------------
+
+
+def test_streams_are_added_while_uploads_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some at a time; whoever does not count is taken off again, whichever batch it came with."""
+    monkeypatch.setattr("pets.kernels.summing.BATCH", 2)
+    parts = uploads()
+    for absent in range(3):
+        present = np.array([number != absent for number in range(3)])
+        server, fewer = Server(0), Server(0)
+        for number in range(3):
+            server.take(number, parts[number][0])
+            if number != absent:
+                fewer.take(number, parts[number][0])
+        assert np.array_equal(server.kept.total(present), fewer.kept.total(present))
+        assert np.array_equal(server.kept.total(present), fewer.kept.total(present))
 
 
 @pytest.mark.parametrize("at", range(3))
@@ -208,9 +224,9 @@ def test_what_a_relay_shows_a_signature_over_is_all_but_the_words() -> None:
 def test_a_part_has_the_sizes_of_its_address() -> None:
     to = ss.address(SHAPE, TIED, 0, 0)
     with pytest.raises(ValueError, match="sizes"):
-        contributions.sealed_part(to, PUBLIC[0], Secret(b"x"), None, None)
+        inbox.sealed_part(to, PUBLIC[0], Secret(b"x"), None, None)
     with pytest.raises(ValueError, match="sizes"):
-        contributions.sealed_part(to, PUBLIC[0], Secret(bytes(48)), words(1, 5), Secret(bytes(16)))
+        inbox.sealed_part(to, PUBLIC[0], Secret(bytes(48)), words(1, 5), Secret(bytes(16)))
 
 
 def test_words_that_do_not_open_leave_the_sum_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
