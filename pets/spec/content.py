@@ -161,6 +161,8 @@ def kind(term: Term, sent: Mapping[str, str]) -> str:
             return "tags"
         case Call("curve", (inner, *_)) | Call("dealt", (inner,)):
             return "residues" if kind(inner, sent) == "words" else ""
+        case Call("dealings", _):
+            return "residues"
         case Call(head, _) if head in _WORDS:
             return "words"
     return ""

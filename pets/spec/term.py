@@ -127,6 +127,7 @@ HEADS: Final[Mapping[str, tuple[str, ...]]] = {
     "present": ("role",),
     "curve": ("term", "term*"),
     "dealt": ("term",),
+    "dealings": ("role",),
 }
 """Every head with the kinds of its arguments; ``*``: any number of that kind, none included."""
 
