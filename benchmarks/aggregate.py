@@ -48,7 +48,7 @@ from pets.party import gate
 from pets.party.config import Directory, DirectoryParty
 from pets.party.drive import drive
 from pets.party.server import Server, keep_memory
-from pets.party.warm import prepare_kernels
+from pets.party.warm import prepare_sums
 from pets.protocols import secure_sum as ss
 from pets.protocols.base import Binding, Role
 from pets.protocols.inbox import Inbox
@@ -130,7 +130,7 @@ def _part(role: str, shape: ss.Shape, taken: Taken | None, tied: Binding) -> Rol
 def _party(pipe: Connection, me: int, folder: str, certificate: bytes, key: bytes, ca: bytes) -> None:
     """One of the processes: a server, and the runs that the parent asks for."""
     keep_memory()
-    prepare_kernels()
+    prepare_sums()
     role, credentials = PARTIES[me], Credentials(certificate, Secret(key), ca)
     directory = Directory(tuple(DirectoryParty(name=n, organisation=n, san=_san(n)) for n in PARTIES), ca=ca)
     node: Any = _Node()
@@ -277,8 +277,9 @@ def main() -> None:
     for case in measure(asked.holders, asked.size, asked.runs, packed=asked.packed):
         told = case
         if not asked.alone:
-            peers, facts, ok = aggregates.beside(case.more["values"])
-            told, failed = replace(case, peers=peers, more={**case.more, **facts}), failed or not ok
+            peers, facts, missing = aggregates.beside(case.more["values"])
+            told, failed = replace(case, peers=peers, more={**case.more, **facts}), failed or bool(missing)
+            print(*missing, sep="\n", file=sys.stderr)
         show(told, as_json=asked.json)
         failed = failed or not case.more["right"]
     sys.exit(failed)

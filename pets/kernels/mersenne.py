@@ -137,6 +137,13 @@ def interpolated(factors: Sequence[int], vectors: Sequence[U64Array]) -> U64Arra
     return out
 
 
+def warm_up() -> None:
+    """Compile all kernels, for the back end that is selected."""
+    total = elements(Secret(bytes(aes.KEY_BYTES)), 1)
+    add(total, interpolated([2], [total]))
+    sub(total, total.copy())
+
+
 def _vector(*vectors: U64Array) -> None:
     for each in vectors:
         if each.dtype != np.uint64 or each.ndim != 1 or not each.flags.c_contiguous or each.size != vectors[0].size:

@@ -174,9 +174,7 @@ class Logistic:
             found.append(Numbers(f"hessian.{i}.{j}", 1, 0 if i == j else -size, size))
         return found
 
-    def brought(
-        self, values: Sequence[I64Array], outcome: npt.NDArray[np.integer], at: F64Array
-    ) -> dict[str, I64Array]:
+    def brought(self, values: Sequence[I64Array], outcome: I64Array, at: F64Array) -> dict[str, I64Array]:
         """One party's part of gradient and Hessian of the log-likelihood at public coefficients, in units.
 
         Shapes:  values, a column of (n,) each; outcome (n,) of 0 and 1; ``at`` (columns + 1,), the intercept first.

@@ -43,6 +43,11 @@ def sub_streams(keys: Iterable[Secret[bytes]], total: U64Array) -> None:
     _combine(keys, total, subtract=True)
 
 
+def warm_up() -> None:
+    """Compile what adds streams, for the back end that is selected."""
+    add_streams([Secret(bytes(aes.KEY_BYTES))], np.zeros(1, np.uint64))
+
+
 def _combine(keys: Iterable[Secret[bytes]], total: U64Array, *, subtract: bool) -> None:
     if total.dtype != np.uint64 or total.ndim != 1 or not total.flags.c_contiguous or not total.flags.writeable:
         raise ValueError("a total is a contiguous, writable (n,) array of uint64")
