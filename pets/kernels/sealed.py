@@ -12,7 +12,7 @@ Source: RFC 9180, 5.1.1 and 6.1; chunks after STREAM of Hoang, Reyhanitabar, Rog
 """
 
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import BinaryIO, Final
 
 import numpy as np
 from cryptography.exceptions import InvalidTag
@@ -80,69 +80,71 @@ def seal_words(key: Secret[bytes], words: U64Array) -> bytes:
     return bytes(out)
 
 
-def open_words(key: Secret[bytes], sealed: bytes | memoryview, out: U64Array) -> None:
-    """Open words into ``out``.
-
-    Shapes:  out (n,) uint64, contiguous.
-    Raises:  ValueError if ``sealed`` is not ``seal_words`` of n words under this key: ``out`` is spoilt then.
-    """
-    for start, stop, chunk in _opened(key, sealed, out, np.empty(CHUNK_BYTES // 8, np.uint64)):
-        out[start:stop] = chunk
-
-
 Combine = Callable[[U64Array, U64Array], None]
 """Changes the first vector in place by the second."""
 
 
-def add_opened(key: Secret[bytes], sealed: bytes | memoryview, total: U64Array, *, add: Combine, sub: Combine) -> None:
+def add_opened(key: Secret[bytes], sealed: BinaryIO, total: U64Array, *, add: Combine, sub: Combine) -> None:
     """Open words and ``add`` them to ``total``, a chunk at a time: no second vector is in memory.
 
-    Shapes:  total (n,) uint64, contiguous. ``sub`` undoes ``add``.
+    Shapes:  total (n,) uint64, contiguous. ``sub`` undoes ``add``. ``sealed``: read from where it is to its end, and
+             from there again if what has been added has to be taken off.
     Raises:  ValueError if ``sealed`` is not ``seal_words`` of n words under this key, and what ``add`` raises:
-             ``total`` is as before then.
+             ``total`` is as before then. RuntimeError if ``sealed`` changed meanwhile: ``total`` is spoilt.
     """
-    piece, done = np.empty(CHUNK_BYTES // 8, np.uint64), 0
+    begin, done = sealed.tell(), 0
     try:
-        for start, stop, chunk in _opened(key, sealed, total, piece):
+        for start, stop, chunk in _opened(key, sealed, total):
             add(total[start:stop], chunk)
             done = stop
     except Exception:
-        _take_off(key, sealed, total, piece, done, sub)
+        sealed.seek(begin)
+        try:
+            _take_off(key, sealed, total, done, sub)
+        except ValueError as error:
+            raise RuntimeError("sealed words changed while they were read") from error
         raise
 
 
-def sub_opened(key: Secret[bytes], sealed: bytes | memoryview, total: U64Array, *, sub: Combine) -> None:
+def sub_opened(key: Secret[bytes], sealed: BinaryIO, total: U64Array, *, sub: Combine) -> None:
     """Open words that have been added before, and take them off ``total``. Raises ValueError as ``add_opened``."""
-    _take_off(key, sealed, total, np.empty(CHUNK_BYTES // 8, np.uint64), total.size, sub)
+    _take_off(key, sealed, total, total.size, sub)
 
 
-def _take_off(
-    key: Secret[bytes], sealed: bytes | memoryview, total: U64Array, piece: U64Array, until: int, sub: Combine
-) -> None:
+def _take_off(key: Secret[bytes], sealed: BinaryIO, total: U64Array, until: int, sub: Combine) -> None:
     if until:
-        for start, stop, chunk in _opened(key, sealed, total, piece):
+        for start, stop, chunk in _opened(key, sealed, total):
             sub(total[start:stop], chunk)
             if stop >= until:
                 break
 
 
-def _opened(
-    key: Secret[bytes], sealed: bytes | memoryview, target: U64Array, piece: U64Array
-) -> Iterator[tuple[int, int, U64Array]]:
-    """Each chunk in ``piece``: the words that it is of as many as ``target`` has. Raises ValueError."""
+def _opened(key: Secret[bytes], sealed: BinaryIO, target: U64Array) -> Iterator[tuple[int, int, U64Array]]:
+    """Each chunk of the words: of as many as ``target`` has, and no byte more. Raises ValueError."""
     if target.dtype != np.dtype("<u8") or target.ndim != 1 or not target.flags.c_contiguous:
         raise ValueError("words are opened into a contiguous (n,) array of uint64")
-    if len(sealed) != sealed_words_bytes(target.size):
-        raise ValueError("so many bytes are not so many words")
-    cipher, source, body, at = AESGCM(_key(key)), memoryview(sealed), piece.view(np.uint8), 0
+    cipher, piece = AESGCM(_key(key)), np.empty(CHUNK_BYTES // 8, np.uint64)
+    read, body = memoryview(bytearray(CHUNK_BYTES + TAG_BYTES)), piece.view(np.uint8)
     for number, (start, stop, last) in enumerate(_chunks(target.nbytes)):
         size = stop - start + TAG_BYTES
+        _fill(sealed, read[:size])
+        if last and sealed.read(1):
+            raise ValueError("so many bytes are not so many words")
         try:
-            cipher.decrypt_into(_nonce(number, last), source[at : at + size], None, body[: stop - start].data)
+            cipher.decrypt_into(_nonce(number, last), read[:size], None, body[: stop - start].data)
         except InvalidTag as error:
             raise ValueError("these words were not sealed under this key") from error
         yield start // 8, stop // 8, piece[: (stop - start) // 8]
-        at += size
+
+
+def _fill(source: BinaryIO, target: memoryview) -> None:
+    """Read as many bytes as ``target`` has; a file may give them a few at a time."""
+    done = 0
+    while done < len(target):
+        got = source.readinto(target[done:])  # type: ignore[attr-defined]
+        if not got:
+            raise ValueError("so many bytes are not so many words")
+        done += got
 
 
 def _chunks(size: int) -> list[tuple[int, int, bool]]:

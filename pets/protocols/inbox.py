@@ -9,7 +9,8 @@ Source: protocols.md 8.1; RFC 9180; docs/adr/0040-secure-sum.md.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from io import SEEK_END, BytesIO
+from typing import BinaryIO, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -57,12 +58,12 @@ class Address:
         holder = len(self.holder.encode())
         return _FIXED + holder + self.sealed_head + (sealed.sealed_words_bytes(self.body) if self.body else 0)
 
-    def statement(self, part: bytes | memoryview) -> bytes:
+    def statement(self, part: bytes) -> bytes:
         """What whoever carries a part for its holder shows the holder's signature over: all of it but sealed words.
 
         The key of these is in the sealed head, so nobody but the holder and the reader can put others in their place.
         """
-        return b"pets/1 signed upload" + prefixed(self.info) + bytes(part[: len(self.plain) + self.sealed_head])
+        return b"pets/1 signed upload" + prefixed(self.info) + part[: len(self.plain) + self.sealed_head]
 
     @property
     def sealed_head(self) -> int:
@@ -96,20 +97,22 @@ def sealed_part(to: Address, public: bytes, head: Secret[bytes], words: U64 | No
 class SealedWords:
     """The words of a part, still sealed: opened only into a sum, a chunk at a time."""
 
-    def __init__(self, holder: str, key: Secret[bytes], body: memoryview) -> None:
-        self._holder, self._key, self._body = holder, key, body
+    def __init__(self, holder: str, key: Secret[bytes], part: BinaryIO, at: int) -> None:
+        self._holder, self._key, self._part, self._at = holder, key, part, at
 
     def add_to(self, total: U64, arithmetic: "Arithmetic") -> None:
         """Add them. Raises: PeerError peer.upload-sealed if they do not open; ``total`` is as before then."""
+        self._part.seek(self._at)
         try:
-            sealed.add_opened(self._key, self._body, total, add=arithmetic.add, sub=arithmetic.sub)
+            sealed.add_opened(self._key, self._part, total, add=arithmetic.add, sub=arithmetic.sub)
         except ValueError as error:
             raise PeerError("peer.upload-sealed", peer=self._holder) from error
 
     def take_off(self, total: U64, arithmetic: "Arithmetic") -> None:
         """Take off what has been added. Raises: PeerError peer.upload-sealed if they do not open."""
+        self._part.seek(self._at)
         try:
-            sealed.sub_opened(self._key, self._body, total, sub=arithmetic.sub)
+            sealed.sub_opened(self._key, self._part, total, sub=arithmetic.sub)
         except ValueError as error:
             raise PeerError("peer.upload-sealed", peer=self._holder) from error
 
@@ -139,9 +142,10 @@ class Inbox:
         self._deadline: Final = deadline
         self._seen: Final[set[str]] = set()
 
-    def add(self, peer: str, part: bytes | memoryview, *, now: int) -> None:
+    def add(self, peer: str, part: bytes | BinaryIO, *, now: int) -> None:
         """Take a part that carriage has shown to be from ``peer``: by its certificate, or by its signature.
 
+        ``part``: bytes, or a file that has been stored: it is read a chunk at a time, and must not change meanwhile.
         ``now``: when it arrived, in the same count as the deadline, which is the first moment that is too late.
         Raises:  PeerError peer.upload-late, peer.upload-holder, peer.upload-run, peer.bad-length, peer.repeated or
                  peer.upload-sealed; nothing of the part is kept then, and the holder may send another.
@@ -150,42 +154,44 @@ class Inbox:
             raise PeerError("peer.upload-late", peer=peer)
         if peer not in self._holders:
             raise PeerError("peer.upload-holder", peer=peer)
-        to = self._checked(peer, part)
+        file = BytesIO(part) if isinstance(part, bytes) else part
+        to = self._checked(peer, file)
         if peer in self._seen:
             raise PeerError("peer.repeated", peer=peer, message="its upload")
-        self._keep(self._holders[peer], *self._opened(to, part))
+        self._keep(self._holders[peer], *self._opened(to, file))
         self._seen.add(peer)
 
-    def again(self, peer: str, part: bytes | memoryview) -> SealedWords:
+    def again(self, peer: str, part: bytes | BinaryIO) -> SealedWords:
         """The words of a part that has been taken, and has been stored since."""
-        words = self._opened(self._checked(peer, part), part)[1]
+        file = BytesIO(part) if isinstance(part, bytes) else part
+        words = self._opened(self._checked(peer, file), file)[1]
         if words is None:
             raise PeerError("peer.upload-sealed", peer=peer)
         return words
 
-    def _checked(self, peer: str, part: bytes | memoryview) -> Address:
+    def _checked(self, peer: str, part: BinaryIO) -> Address:
         to = self._to(peer)
-        expected = to.plain
-        said = bytes(part[: len(expected)])
+        expected, size = to.plain, part.seek(0, SEEK_END)
+        part.seek(0)
+        said = part.read(len(expected))
         if len(said) == len(expected) and said[:64] != expected[:64]:
             raise PeerError("peer.upload-run", peer=peer)
-        if len(part) != to.size or said[64:72] != expected[64:72]:
-            raise PeerError("peer.bad-length", peer=peer, message="an upload", got=len(part), expected=to.size)
+        if size != to.size or said[64:72] != expected[64:72]:
+            raise PeerError("peer.bad-length", peer=peer, message="an upload", got=size, expected=to.size)
         if said != expected:
             raise PeerError("peer.upload-holder", peer=peer)
         return to
 
-    def _opened(self, to: Address, part: bytes | memoryview) -> tuple[Secret[bytes], SealedWords | None]:
-        at = len(to.plain)
-        stop = at + to.sealed_head
+    def _opened(self, to: Address, part: BinaryIO) -> tuple[Secret[bytes], SealedWords | None]:
+        at = part.seek(len(to.plain))
         try:
-            head = sealed.open_head(self._private, to.info, bytes(part[at:stop]))
+            head = sealed.open_head(self._private, to.info, part.read(to.sealed_head))
         except ValueError as error:
             raise PeerError("peer.upload-sealed", peer=to.holder) from error
         if not to.body:
             return head, None
         both = head.expose("the head, then the key of the words")
-        return Secret(both[: to.head]), SealedWords(to.holder, Secret(both[to.head :]), memoryview(part)[stop:])
+        return Secret(both[: to.head]), SealedWords(to.holder, Secret(both[to.head :]), part, at + to.sealed_head)
 
 
 # -- what is kept -----------------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Messages sealed to one reader: RFC 9180 by a second hand, chunks under GCM, and everything that is to be refused."""
 
+from io import BytesIO, RawIOBase
+
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -13,6 +15,19 @@ OWN = Secret(bytes(range(32)))
 PUBLIC = prf.public_key(OWN)
 KEY = Secret(b"\7" * 16)
 CHUNK = sealed.CHUNK_BYTES // 8
+
+
+def added(total: np.ndarray, values: np.ndarray) -> None:
+    total += values
+
+
+def taken_off(total: np.ndarray, values: np.ndarray) -> None:
+    total -= values
+
+
+def opened(made: bytes, total: np.ndarray, key: Secret[bytes] = KEY) -> None:
+    sealed.add_opened(key, BytesIO(made), total, add=added, sub=taken_off)
+
 
 # RFC 9180, appendix A.1.1 (DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-128-GCM, mode base), first encryption
 INFO = bytes.fromhex("4f6465206f6e2061204772656369616e2055726e")
@@ -76,7 +91,7 @@ def test_words_come_back(size: int) -> None:
     values, out = words(1, size), np.zeros(size, np.uint64)
     made = sealed.seal_words(KEY, values)
     assert len(made) == sealed.sealed_words_bytes(size)
-    sealed.open_words(KEY, made, out)
+    opened(made, out)
     assert np.array_equal(out, values)
 
 
@@ -96,11 +111,11 @@ def test_changed_turned_and_cut_chunks_do_not_open() -> None:
     others = [bytes(flipped), made[chunk:] + made[:chunk], made[:chunk] * 2, made[:-1], made + b"\0", b""]
     for other in others:
         with pytest.raises(ValueError, match="words"):
-            sealed.open_words(KEY, other, out)
+            opened(other, out)
     with pytest.raises(ValueError, match="words"):  # the first chunk as if it were all
-        sealed.open_words(KEY, made[:chunk], out[:CHUNK])
+        opened(made[:chunk], out[:CHUNK])
     with pytest.raises(ValueError, match="words"):
-        sealed.open_words(Secret(b"\6" * 16), made, out)
+        opened(made, out, Secret(b"\6" * 16))
 
 
 def test_a_key_of_another_length_is_refused() -> None:
@@ -111,23 +126,15 @@ def test_a_key_of_another_length_is_refused() -> None:
 @pytest.mark.parametrize("out", [np.zeros(3, np.int64), np.zeros((3, 1), np.uint64), np.zeros(6, np.uint64)[::2]])
 def test_words_are_opened_into_words(out: np.ndarray) -> None:
     with pytest.raises(ValueError, match="opened into"):
-        sealed.open_words(KEY, sealed.seal_words(KEY, words(1, 3)), out)
-
-
-def added(total: np.ndarray, values: np.ndarray) -> None:
-    total += values
-
-
-def taken_off(total: np.ndarray, values: np.ndarray) -> None:
-    total -= values
+        opened(sealed.seal_words(KEY, words(1, 3)), out)
 
 
 def test_words_are_added_and_taken_off_chunk_by_chunk() -> None:
     values, start = words(4, 2 * CHUNK + 7), words(5, 2 * CHUNK + 7)
     made, total = sealed.seal_words(KEY, values), start.copy()
-    sealed.add_opened(KEY, made, total, add=added, sub=taken_off)
+    opened(made, total)
     assert np.array_equal(total, start + values)
-    sealed.sub_opened(KEY, made, total, sub=taken_off)
+    sealed.sub_opened(KEY, BytesIO(made), total, sub=taken_off)
     assert np.array_equal(total, start)
 
 
@@ -137,7 +144,7 @@ def test_words_that_do_not_open_are_not_added(chunk: int) -> None:
     made, total = bytearray(sealed.seal_words(KEY, words(4, 2 * CHUNK + 7))), start.copy()
     made[chunk * (sealed.CHUNK_BYTES + 16) + 3] ^= 1
     with pytest.raises(ValueError, match="not sealed"):
-        sealed.add_opened(KEY, bytes(made), total, add=added, sub=taken_off)
+        opened(bytes(made), total)
     assert np.array_equal(total, start)
 
 
@@ -151,5 +158,42 @@ def test_what_adding_raises_leaves_the_total_as_it_was() -> None:
         part += chunk
 
     with pytest.raises(KeyError):
-        sealed.add_opened(KEY, sealed.seal_words(KEY, values), total, add=refusing, sub=taken_off)
+        sealed.add_opened(KEY, BytesIO(sealed.seal_words(KEY, values)), total, add=refusing, sub=taken_off)
     assert np.array_equal(total, start)
+
+
+def test_a_file_may_give_a_few_bytes_at_a_time() -> None:
+    class Slow(RawIOBase):
+        def __init__(self, said: bytes) -> None:
+            self._said, self._at = said, 0
+
+        def readable(self) -> bool:
+            return True
+
+        def tell(self) -> int:
+            return self._at
+
+        def readinto(self, target: memoryview) -> int:  # type: ignore[override]
+            got = self._said[self._at : self._at + min(len(target), 1000)]
+            target[: len(got)] = got
+            self._at += len(got)
+            return len(got)
+
+    values = words(6, 5000)
+    total = np.zeros(5000, np.uint64)
+    sealed.add_opened(KEY, Slow(sealed.seal_words(KEY, values)), total, add=added, sub=taken_off)  # type: ignore[arg-type]
+    assert np.array_equal(total, values)
+
+
+def test_a_file_that_changes_while_it_is_read_is_no_refusal_but_an_end() -> None:
+    """What was added cannot be taken off again: nobody may go on with that total."""
+    made = bytearray(sealed.seal_words(KEY, words(4, 2 * CHUNK)))
+    made[-1] ^= 1
+
+    class Changing(BytesIO):
+        def seek(self, at: int, whence: int = 0) -> int:
+            self.getbuffer()[5] ^= 1
+            return super().seek(at, whence)
+
+    with pytest.raises(RuntimeError, match="changed"):
+        sealed.add_opened(KEY, Changing(bytes(made)), np.zeros(2 * CHUNK, np.uint64), add=added, sub=taken_off)
