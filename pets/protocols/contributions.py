@@ -66,6 +66,7 @@ def agree(
     Raises:  PeerError peer.lists if others have seen other lists than this party, or if EQUAL is asked for and lists
              are not; RunError run.contributors if fewer than ``minimum`` count.
     """
+    marks = marks.copy()  # what is sent stays as it is, whatever becomes of uploads
     for other, (there, _) in others.items():
         yield Send(other, LISTS + there, marks)
     lists = {me: marks}

@@ -407,3 +407,23 @@ def _sent_by(at: int) -> list[Send]:
     parts[SMALL.shape.servers[at]] = watched()
     play(parts)
     return acts
+
+
+def test_what_has_been_sent_is_not_changed_after() -> None:
+    """Others may still read it: on a link in memory it is the same array."""
+    case = replace(SMALL, missing=frozenset({(1, 0), (0, 2)}), values=[*SMALL.values, [1, 1, 1]])
+    kept: list[tuple[np.ndarray, bytes]] = []
+
+    def watched(role: oracle.Role[object]) -> oracle.Role[object]:
+        answer = None
+        while True:
+            try:
+                act = role.send(answer)
+            except StopIteration as end:
+                return end.value
+            if isinstance(act, Send):
+                kept.append((act.array, act.array.tobytes()))
+            answer = yield act
+
+    play({name: watched(role) for name, role in roles(case).items()}, lost=[f"input{n + 1}" for n in range(4)])
+    assert len(kept) > 20 and all(array.tobytes() == before for array, before in kept)
