@@ -188,6 +188,35 @@ CODES: Final[dict[str, Code]] = {
     "peer.order": Code("{peer} sent {message} where {due} was next", "start a new run", "OUT_OF_RANGE"),
     "peer.aborted": Code("{peer} ended the run: {reason}", "look at the log of {peer}", "ABORTED"),
     "peer.refused": Code("{peer} refused: {reason}", "{advice}"),
+    "peer.upload-late": Code(
+        "an upload of {peer} came after the deadline", "agree on a later deadline in the next run", "DEADLINE_EXCEEDED"
+    ),
+    "peer.upload-holder": Code(
+        "{peer} may not upload under this name", "upload under the own name, as an input party", "PERMISSION_DENIED"
+    ),
+    "peer.upload-run": Code(
+        "the upload of {peer} is bound to another run or specification",
+        "make a new upload for this run: an upload serves one run",
+        "INVALID_ARGUMENT",
+    ),
+    "peer.upload-sealed": Code(
+        "the upload of {peer} does not open: it was sealed to another key, or changed on its way",
+        "make a new upload with the keys of this run",
+        "INVALID_ARGUMENT",
+    ),
+    "peer.upload-range": Code(
+        "the upload of {peer} has a word at place {place} that is no element of the field",
+        "ask them what their software is",
+        "INVALID_ARGUMENT",
+    ),
+    "peer.lists": Code(
+        "{label}: {problem}; no sum was sent",
+        "compare with the other computing parties whose uploads arrived, and start a new run",
+    ),
+    "peer.polynomial": Code(
+        "the shares of {got} computing parties lie on no polynomial of degree {degree}: one of them is wrong",
+        "start a new run; if it happens again, leave out one computing party after another",
+    ),
     "peer.answer": Code("{peer} gave an answer that is none: {problem}", "compare the versions of both servers"),
     # -- link: the network --------------------------------------------------------------------------------------------
     "link.unreachable": Code(
@@ -245,6 +274,16 @@ CODES: Final[dict[str, Code]] = {
         "start a new run",
         "ABORTED",
     ),
+    "run.contributors": Code(
+        "{took} input parties took part, and the specification asks for {minimum}; no sum was sent",
+        "start a new run with a later deadline, or ask for fewer in a new specification",
+    ),
+    "run.quorum": Code(
+        "{got} computing parties answered alike, and {needed} are needed",
+        "start a new run when more of them are there",
+        "UNAVAILABLE",
+    ),
+    "run.points": Code("points of computing parties: {problem}", "number them from 1", "INTERNAL"),
     "run.other-dummies": Code("{peer} computed another table of dummies", "bring both to the same version"),
     # -- spec, dp: refusals that need the roles or the plan -----------------------------------------------------------
     "spec.helper": Code(

@@ -179,7 +179,7 @@ def test_what_tests_import_is_in_the_test_extra() -> None:
     theirs = {
         folder: {IMPORTED_AS.get(name, name) for line in lines for name in [line.partition("==")[0]]}
         for folder in apart
-        for lines in [(folder / "requirements.txt").read_text().splitlines()]
+        for lines in [[line for file in folder.glob("requirements*.txt") for line in file.read_text().splitlines()]]
     }
     tops = set()
     for file in (*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")):

@@ -26,12 +26,14 @@ from pets.kernels import (
     gf128,
     join,
     lists,
+    mersenne,
     noise,
     okvs,
     permute,
     prf,
     rows,
     shares,
+    summing,
     tags,
     vole,
 )
@@ -63,6 +65,7 @@ _ready = False
 _group_ready = False
 _vectors_ready = False
 _bins_ready = False
+_sums_ready = False
 
 
 def prepare_kernels(say: Callable[[str], None] = lambda line: None) -> str:
@@ -132,6 +135,18 @@ def prepare_bins() -> str:
             rehearse_bins()
             _bins_ready = True
     return gf128.selected()
+
+
+def prepare_sums() -> str:
+    """Compile what sums of many input parties take. Returns the name of the back end of AES."""
+    global _sums_ready
+    prepare_kernels()
+    with _lock:
+        if not _sums_ready:
+            summing.warm_up()
+            mersenne.warm_up()
+            _sums_ready = True
+    return aes.selected()
 
 
 def _choose(module: ModuleType) -> None:

@@ -25,6 +25,8 @@ from pets.spec.term import OWN, OWN_COLUMNS, Term, arguments, calls, check_heads
 
 FORMAT = 1
 EVERYONE = "everyone"
+ALL = "all "
+"""Before a role of many: all who play it, together."""
 RESERVED = {
     "tag": "tags",
     "check": "words of check",
@@ -100,7 +102,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Learns:
-    """What a coalition of roles learns beyond its own input and output. ``everyone`` is each party."""
+    """What a coalition of roles learns beyond its own input and output. ``everyone`` is each party.
+
+    ``all server`` is everyone who plays a role of many, together; ``server`` each of them.
+    """
 
     who: tuple[str, ...]
     item: str
@@ -124,13 +129,17 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Adversary:
-    """Behaviour and number of corrupt parties ``among`` the roles; the result party may join one of ``with_result``."""
+    """Behaviour and number of corrupt parties ``among`` the roles; the result party may join one of ``with_result``.
+
+    ``as_many_as``: a role of many; as many may be corrupt as play it, and ``corrupt`` is for one ("": ``corrupt``).
+    """
 
     behaviour: str
     corrupt: int
     among: tuple[str, ...]
     with_result: tuple[str, ...]
     forbidden: tuple[str, ...]
+    as_many_as: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +287,7 @@ class _Adversary(_Strict):
     among: list[str]
     with_result: list[str]
     forbidden: list[str]
+    as_many_as: str = ""
 
 
 class _Key(_Strict):
@@ -370,6 +380,7 @@ def parse_card(data: bytes, *, file: str) -> Card:
             tuple(written.adversary.among),
             tuple(written.adversary.with_result),
             tuple(written.adversary.forbidden),
+            written.adversary.as_many_as,
         ),
         public=dict(written.public),
         defaults={name: parse_formula(text) for name, text in written.defaults.items()},
@@ -444,7 +455,7 @@ def _check(card: Card, file: str) -> None:
         for role in (message.sender, message.receiver):
             if role not in card.roles:
                 raise SpecError("card.field", file=file, path=path, problem=f"{role} is not a role of the card")
-        if message.sender == message.receiver:
+        if message.sender == message.receiver and message.sender not in several:
             raise SpecError("card.field", file=file, path=path, problem="goes to its own sender")
         width = parse_formula(message.element[6:-1]) if message.element.startswith("bytes[") else None
         for formula in (message.columns, message.count, *([width] if width else [])):
@@ -454,12 +465,15 @@ def _check(card: Card, file: str) -> None:
         raise SpecError("card.field", file=file, path="message", problem="two messages have one label")
     for item in card.learns:
         for role in item.who:
-            if role != EVERYONE and role not in card.roles:
+            if role != EVERYONE and role not in card.roles and role.removeprefix(ALL) not in several:
                 raise SpecError("card.field", file=file, path=f"learns {item.item}", problem=f"{role} is not a role")
     for output in card.outputs:
         if output.role not in card.roles or (output.when and output.when not in card.public):
             problem = f"{output.role}, {output.when or 'always'}: is no role, or no public number, of the card"
             raise SpecError("card.field", file=file, path="output", problem=problem)
+    if card.adversary.as_many_as and card.adversary.as_many_as not in several:
+        problem = f"{card.adversary.as_many_as} is no role of many"
+        raise SpecError("card.field", file=file, path="adversary", problem=problem)
     for role in (*card.adversary.among, *card.adversary.with_result):
         if role not in card.roles:
             raise SpecError("card.field", file=file, path="adversary", problem=f"{role} is not a role of the card")
