@@ -20,13 +20,13 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from pets.errors import InternalError, PeerError, RunError
 from pets.kernels import prf, prio3, xof
 from pets.kernels.circuits import Circuit, Measurements
 from pets.kernels.jit import U8Array, U64Array
 from pets.protocols.base import Binding, Role, Send, receive
+from pets.protocols.contributions import Present, label_of
 from pets.protocols.upload import role_of
 from pets.secret import Secret
 
@@ -39,9 +39,6 @@ LAST: Final = "last"
 MARK_BYTES: Final = prio3.NONCE_BYTES
 DIGEST_BYTES: Final = 32
 KEY_BYTES: Final = xof.SEED_BYTES
-
-Present = npt.NDArray[np.bool_]
-"""By number of the input party: whether it counts."""
 
 
 @dataclass(frozen=True)
@@ -309,11 +306,6 @@ def verified(uploads: Uploads, present: Present, tied: Binding, key: Secret[byte
 
 
 # -- names and digests -------------------------------------------------------------------------------------------------
-
-
-def label_of(label: str, *numbers: int) -> str:
-    """What a message of one of many is called, or of one of many to one of many. Numbers are from 0."""
-    return label + "x".join(str(number + 1) for number in numbers)
 
 
 def others_of(shape: Shape, party: int) -> Mapping[str, tuple[str, str]]:

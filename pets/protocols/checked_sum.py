@@ -22,11 +22,11 @@ from pets.protocols.checked_inputs import (
     SERVER,
     Shape,
     heard,
-    label_of,
     seed_of,
     verified,
     verify_key,
 )
+from pets.protocols.contributions import label_of
 from pets.protocols.upload import role_of
 from pets.secret import Secret
 
