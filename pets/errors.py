@@ -386,17 +386,25 @@ CODES: Final[dict[str, Code]] = {
     ),
     # -- budget: used up ----------------------------------------------------------------------------------------------
     "budget.runs": Code(
-        "all {allowed} runs of {digest} that are approved and due by today are used up",
-        "wait for the next date of its schedule; if approvers signed for fewer runs than it allows, let them sign for "
-        "all; otherwise submit a specification with a larger max_runs",
+        "all {allowed} runs of {digest} that are approved are used up",
+        "if approvers signed for fewer runs than it allows, let them sign for all; otherwise submit a specification "
+        "with a larger max_runs",
+    ),
+    "budget.not-due": Code(
+        "{digest} runs {schedule} and last ran on {last}; its next run is due {due}",
+        "wait until it is due: a run that was left out is not made up for",
     ),
     "budget.epsilon": Code(
-        "{dataset}: epsilon spent {spent}, asked {asked}, left {left} of {cap}",
-        "ask for less, or wait for the next period",
+        "{dataset}, per {unit}: epsilon spent {spent}, requested {requested}, remaining {remaining} of {cap}{period}",
+        "{advice}",
     ),
     "budget.delta": Code(
-        "{dataset}: delta spent {spent}, asked {asked}, left {left} of {cap}",
-        "ask for less, or wait for the next period",
+        "{dataset}, per {unit}: delta spent {spent}, requested {requested}, remaining {remaining} of {cap}{period}",
+        "{advice}",
+    ),
+    "budget.rho": Code(
+        "{dataset}, per {unit}: rho spent {spent}, requested {requested}, remaining {remaining} of {cap}{period}",
+        "{advice}",
     ),
     "budget.no-cap": Code(
         "{dataset} has no cap in the policy, which means nothing may be spent", "set limits in policy.toml"

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from pets.approve.approvals import Count
 from pets.errors import BudgetError, ConfigError, RunError
 from pets.ids import RunHandle, SpecDigest
 from pets.party.history import History
 from pets.party.ledger import Ledger
 from pets.party.log import Log
 from pets.party.state import MIGRATIONS, NEXT, Boundary, RunEvent, RunState, State, StoredSnapshot
-from tests.party.crash_child import ASKED, COVERING, DIGEST, ENTRY, SNAPSHOT, SPEC, act
+from tests.party.crash_child import ACCOUNT, ASKED, CAP, COVERING, DIGEST, ENTRY, SNAPSHOT, SPEC, act
 
 ROOT = Path(__file__).parents[2]
 OTHER = SpecDigest("ef" * 32)
@@ -47,7 +48,7 @@ def counted(state: State) -> int:
 
 
 def reserved(state: State) -> int:
-    return int(Ledger(state).spent("t", dt.date(2000, 1, 1)) == ASKED)
+    return int(Ledger(state).spent(ACCOUNT, CAP) == ASKED)
 
 
 def settled(state: State) -> int:
@@ -118,9 +119,9 @@ def test_a_run_that_counts_twice_is_counted_twice_or_not_at_all(tmp_path: Path, 
 def test_a_run_that_one_of_two_counts_refuses_counts_nowhere() -> None:
     with filled() as state:
         state.add_spec(COVERING)
-        state.count_run((COVERING.digest, 1))
+        state.count_run(Count(COVERING.digest, 1))
         with pytest.raises(BudgetError) as caught:
-            state.count_run((DIGEST, 3), (COVERING.digest, 1))
+            state.count_run(Count(DIGEST, 3), Count(COVERING.digest, 1))
         assert caught.value.fields["digest"] == COVERING.digest
         assert (state.runs_used(DIGEST), state.runs_used(COVERING.digest)) == (0, 1)
 
@@ -142,18 +143,18 @@ def test_the_run_count_survives_being_killed_again_and_again(tmp_path: Path) -> 
 def test_run_count_used_up(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     with filled(path) as state:
-        assert [state.count_run((DIGEST, 3)) for _ in range(3)] == [1, 2, 3]
+        assert [state.count_run(Count(DIGEST, 3)) for _ in range(3)] == [1, 2, 3]
     with State(path) as state:
         with pytest.raises(BudgetError) as caught:
-            state.count_run((DIGEST, 3))
+            state.count_run(Count(DIGEST, 3))
         assert caught.value.code == "budget.runs" and state.runs_used(DIGEST) == 3
-        assert state.count_run((DIGEST, 4)) == 4
+        assert state.count_run(Count(DIGEST, 4)) == 4
 
 
 def test_a_run_of_an_unknown_specification_is_not_counted() -> None:
     with filled() as state:
         with pytest.raises(sqlite3.IntegrityError):
-            state.count_run((OTHER, 3))
+            state.count_run(Count(OTHER, 3))
         with pytest.raises(RunError) as caught:
             state.start_run(H1, OTHER)
         assert caught.value.code == "run.no-spec"
@@ -162,7 +163,7 @@ def test_a_run_of_an_unknown_specification_is_not_counted() -> None:
 def test_threads_share_the_runs_out_without_losing_one() -> None:
     with filled() as state:
         got: list[int] = []
-        threads = [threading.Thread(target=lambda: got.append(state.count_run((DIGEST, 100)))) for _ in range(16)]
+        threads = [threading.Thread(target=lambda: got.append(state.count_run(Count(DIGEST, 100)))) for _ in range(16)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -273,7 +274,7 @@ def test_runs_under_way_are_ended_at_the_next_start(tmp_path: Path) -> None:
         state.start_run(H2, DIGEST)
         state.agree_run(H2, "aa" * 32)
         state.finish_run(H2, b"receipt")
-        state.count_run((DIGEST, 2))
+        state.count_run(Count(DIGEST, 2))
     with State(path) as state:
         assert [run.handle for run in state.recover()] == [H1]
         assert (state.run(H1).state, state.run(H1).code) == (RunState.ABORTED, "run.crashed")
@@ -306,10 +307,10 @@ def test_commits_are_synchronous_and_the_file_is_private(tmp_path: Path) -> None
 def test_a_failed_transaction_leaves_nothing_behind() -> None:
     with filled() as state:
         with pytest.raises(ZeroDivisionError), state.transaction() as db:
-            db.execute("INSERT INTO run_counts VALUES (?, 5)", (DIGEST,))
+            db.execute("INSERT INTO run_counts (digest, used) VALUES (?, 5)", (DIGEST,))
             raise ZeroDivisionError
         assert state.runs_used(DIGEST) == 0
-        assert state.count_run((DIGEST, 9)) == 1
+        assert state.count_run(Count(DIGEST, 9)) == 1
 
 
 def test_the_schema_has_a_version_and_a_later_one_is_refused(tmp_path: Path) -> None:

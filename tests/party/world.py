@@ -25,10 +25,12 @@ import pytest
 from pets.approve import approvals
 from pets.approve.envelope import SigningKey, keygen
 from pets.approve.policy import Approval, Approver, Limits, Policy
+from pets.check.budget import Loss
 from pets.client import Analyst, Network, Server
 from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.local import LocalServer
 from pets.party import hello, prepare
+from pets.party.accounting import Account, Cap
 from pets.party.config import Directory, DirectoryApprover, DirectoryParty
 from pets.party.ledger import Ledger
 from pets.party.log import Log
@@ -152,7 +154,6 @@ as = "declared maximum"
 not_before = 2026-11-01
 not_after = 2027-10-31
 max_runs = 3
-schedule = "monthly"
 '''
 
 DAY = dt.date(2026, 5, 1)
@@ -164,6 +165,10 @@ def altered(*changes: tuple[str, str], base: str = SPEC) -> str:
         assert base.count(old) >= 1, old
         base = base.replace(old, new)
     return base
+
+
+MONTHLY = altered(("max_runs = 3", 'max_runs = 3\nschedule = "monthly"'))
+"""The same, once in each month."""
 
 
 def stays(*rows: tuple[Any, ...]) -> pd.DataFrame:
@@ -434,7 +439,8 @@ class World:
         return [body["code"] for each, body in self.log(party) if each == kind]
 
     def spent(self, party: PartyId, dataset: str) -> str:
-        return str(Ledger(self.states[party]).spent(dataset, dt.date(2026, 1, 1)).epsilon)
+        cap = Cap(Loss(), dt.date(2026, 1, 1))
+        return str(Ledger(self.states[party]).spent(Account(dataset), cap).epsilon)
 
     @property
     def transcript(self) -> list[Sent]:
