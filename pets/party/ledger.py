@@ -73,7 +73,8 @@ class Book:
 
     def charges(self, since: dt.date = dt.date.min) -> tuple[Charge, ...]:
         """All charges from a day on, in the order in which they were reserved."""
-        text = "SELECT run, dataset, unit, epsilon, delta, rho, day, state FROM charges WHERE day >= ?"
+        what = "run, dataset, unit, epsilon, delta, rho, day, state"
+        text = f"SELECT {what} FROM charges WHERE day >= ? ORDER BY day, rowid"
         with self._records.reading() as db:
             return tuple(
                 Charge(
@@ -83,9 +84,7 @@ class Book:
                     dt.date.fromisoformat(day),
                     state == "settled",
                 )
-                for run, dataset, unit, epsilon, delta, rho, day, state in db.execute(
-                    f"{text} ORDER BY day, rowid", (since.isoformat(),)
-                )
+                for run, dataset, unit, epsilon, delta, rho, day, state in db.execute(text, (since.isoformat(),))
             )
 
     def unsettled(self) -> tuple[RunHandle, ...]:

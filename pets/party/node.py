@@ -282,8 +282,10 @@ class PartyNode:
             raise RunError("run.not-yours", party=self.party)
         named = hello.read(request.hello, peer=hello.RESULT_ENDPOINT).agreed.cover
         approved = self._consent.approved(stored, reviewed, request.approvals, named)
+        charges = self._charges(spec)
+        self._state.check_count(*approved.counts)  # before records are read for it
+        self._ledger.check(charges, self._caps(charges))
         frozen = self._freeze(reviewed, approved)
-        charges = {account_of(spec.dataset(name)): run_loss(spec)[name] for name in frozen}
         run = self._begin(stored, reviewed, request, frozen, charges, approved)
         self._unsuspected(run, reviewed, approved)
         self._admit(run)
@@ -554,6 +556,11 @@ class PartyNode:
             handle=handle,
             charges={name: _logged(loss) for (name, _), loss in charges.items()},
         )
+
+    def _charges(self, spec: Spec) -> dict[Account, Loss]:
+        """What one run costs each dataset that this party brings, or a part of."""
+        costs = run_loss(spec)
+        return {account_of(each): costs[each.name] for each in spec.datasets if self.party in each.parties}
 
     def _caps(self, charges: Mapping[Account, Loss]) -> dict[Account, Cap]:
         return dict.fromkeys(charges, cap_of(self._consent.policy.limits, self._state.today()))

@@ -61,6 +61,13 @@ def number(unit: Unit, day: dt.date) -> int:
     return (12 * day.year + day.month - 1) // _MONTHS[unit]
 
 
+def renewed(refresh: str, then: dt.date, now: dt.date) -> bool:
+    """Whether a table may have other rows now than then, by the rule of its refresh."""
+    if refresh == "frozen":
+        return False
+    return refresh == "each run" or number(UNIT[refresh], now) > number(UNIT[refresh], then)
+
+
 def slots(schedule: Schedule, first: dt.date, last: dt.date) -> int:
     """How many runs of a schedule fit from ``first`` to ``last``: one in each period that has a day there."""
     return number(UNIT[schedule], last) - number(UNIT[schedule], first) + 1
