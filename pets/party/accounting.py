@@ -29,6 +29,8 @@ Quantity = Literal["epsilon", "delta", "rho"]
 PURE: Final[tuple[Quantity, ...]] = ("epsilon", "delta", "rho")
 CONCENTRATED: Final[tuple[Quantity, ...]] = ("rho", "delta")
 
+CODE: Final[dict[Quantity, str]] = {"epsilon": "budget.epsilon", "delta": "budget.delta", "rho": "budget.rho"}
+
 
 class Account(NamedTuple):
     """What is charged: a dataset of this party, for the unit whose privacy is meant."""
@@ -85,7 +87,7 @@ def require(account: Account, spent: Loss, asked: Loss, cap: Cap) -> None:
         gone, wanted, most = (getattr(each, name) for each in (spent, asked, cap.most))
         if gone + wanted > most:
             raise BudgetError(
-                f"budget.{name}",
+                CODE[name],
                 dataset=account.dataset,
                 unit=account.unit,
                 spent=bounded(gone, up=True),

@@ -31,6 +31,9 @@ from pets.transport.calls import Caller, Standing, Submitted, Suspected
 APPROVED: Final = "approved"
 """How a specification stands that has enough approvals of its own, and runs left."""
 
+HELD: Final = "held"
+"""How one stands that could be combined with earlier releases, until this party's approvers overrule that by name."""
+
 _OVER: Final = ("revoked", "used up", "spec-expired")
 """How one stands that will not run again, whatever the history says."""
 
@@ -144,7 +147,7 @@ class Consent:
                 have = len(covered.approvers)
         suspicions = () if state in _OVER else self._suspected(reviewed, overruled)
         if (state == APPROVED or state.startswith("covered")) and not all(each.overruled for each in suspicions):
-            state = "held"
+            state = HELD
         return Standing(stored.digest, reviewed.spec.title, state, have, need, stored.received, suspicions)
 
     def _suspected(self, found: Review, overruled: tuple[str, ...]) -> tuple[Suspected, ...]:

@@ -29,7 +29,7 @@ from pets.errors import (
     SourceError,
 )
 from pets.ids import PartyId, RunHandle, SpecDigest
-from pets.party import evidence, hello, pairing, results, session, sources
+from pets.party import evidence, hello, outlook, pairing, results, session, sources
 from pets.party.accounting import Account, Cap, account_of, cap_of
 from pets.party.config import Directory
 from pets.party.consent import Consent
@@ -161,14 +161,20 @@ class PartyNode:
     def evidence(self, caller: Caller, digest: SpecDigest) -> Evidence:
         """The specification, its submission and all approvals here: what other parties and approvers verify alone.
 
-        With it come how it stands here, and the text and approvals of specifications that cover it.
+        With it come how it stands here, when it would run next, and the text and approvals of specifications that cover
+        it.
         """
         stored = self._consent.stored(digest)
-        self._named(caller, self._consent.review(digest).spec)
+        spec = self._consent.review(digest).spec
+        self._named(caller, spec)
         files = [("spec.toml", stored.toml), ("submission.json", stored.submission)]
         envelopes = self._state.envelopes(digest)
         files += [(f"approvals/{number:02d}.json", body) for number, body in enumerate(envelopes, 1)]
         files += self._consent.covering_files(digest)
+        charges = self._charges(spec)
+        files += outlook.files(
+            self._consent, self._state, self._ledger, stored, charges=charges, caps=self._caps(charges)
+        )
         return Evidence(tuple(files))
 
     def snapshot(self, caller: Caller, digest: SpecDigest) -> tuple[SnapshotEntry, ...]:
