@@ -78,7 +78,7 @@ def _show(listed: "Sequence[Scheduled]") -> None:
         table.add_row(
             *map(Text, (one.name, runs or "-", one.last.isoformat() if one.last else "-", due if one.left else "-")),
             *map(Text, (_number(one.left), room)),
-            Text("runs" if one.refused is None else f"refused: {one.refused.code}"),
+            Text("runs" if one.refused is None else "not due" if one.quiet else "refused"),
             style="dim" if one.quiet else None,
         )
     out.print(table, soft_wrap=False)

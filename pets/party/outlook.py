@@ -76,7 +76,9 @@ def read(files: Mapping[str, bytes], *, party: PartyId) -> Said:
     return Said(outlook, refusal.unpack(files[REFUSAL], at=party) if REFUSAL in files else None)
 
 
-def _days(body: dict[str, object]) -> dict[str, object]:
+def _days(body: object) -> dict[str, object]:
+    if not isinstance(body, dict):
+        raise TypeError("an outlook is an object")
     days = {name: dt.date.fromisoformat(str(body[name])) for name in ("today", "last", "due") if body.get(name)}
     return {**body, **days}
 
