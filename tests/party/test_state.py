@@ -7,16 +7,19 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from pets.approve.approvals import Count
+from pets.check.budget import Loss
 from pets.errors import BudgetError, ConfigError, RunError
 from pets.ids import RunHandle, SpecDigest
 from pets.party.history import History
-from pets.party.ledger import Ledger
+from pets.party.ledger import Book, Ledger
 from pets.party.log import Log
+from pets.party.records import Reader
 from pets.party.state import MIGRATIONS, NEXT, Boundary, RunEvent, RunState, State, StoredSnapshot
 from tests.party.crash_child import ACCOUNT, ASKED, CAP, COVERING, DIGEST, ENTRY, SNAPSHOT, SPEC, act
 
@@ -321,6 +324,69 @@ def test_the_schema_has_a_version_and_a_later_one_is_refused(tmp_path: Path) -> 
     with pytest.raises(ConfigError) as caught:
         State(path)
     assert caught.value.code == "config.state" and "later version" in caught.value.text
+
+
+BEFORE = """
+INSERT INTO specs VALUES ('aa', 'p', x'00', x'00', x'00', 'Alex', x'00', '2027-01-01');
+INSERT INTO specs VALUES ('bb', 'p', x'00', x'00', x'00', 'Alex', x'00', '2027-01-01');
+INSERT INTO specs VALUES ('cc', 'p', x'00', x'00', x'00', 'Alex', x'00', '2027-01-01');
+INSERT INTO charges VALUES ('r1', 't', '1/3', '1/1099511627776', '2027-01-02', 'settled');
+INSERT INTO charges VALUES ('r2', 't', '1/2', '0', '2027-01-03', 'reserved');
+INSERT INTO run_counts VALUES ('aa', 2), ('bb', 1), ('cc', 0);
+INSERT INTO runs VALUES ('r1', 'aa', 'run1', 'finished', '2027-01-02T09:00:00+00:00', NULL, NULL, NULL);
+INSERT INTO runs VALUES ('r3', 'bb', NULL, 'aborted', '2027-03-02T09:00:00+00:00', NULL, NULL, NULL);
+INSERT INTO log VALUES (1, '2027-01-02T09:00:00+00:00', 'run.agreed', '{"digest":"aa"}', x'00', x'00');
+INSERT INTO log VALUES (2, '2027-02-03T09:00:00+00:00', 'run.agreed', '{"cover":"bb","digest":"aa"}', x'00', x'00');
+INSERT INTO log VALUES (3, '2027-04-03T09:00:00+00:00', 'run.started', '{"cover":"bb","digest":"aa"}', x'00', x'00');
+"""
+"""A file of the version before accounts had units: a run of aa, and one of aa that bb covers."""
+
+
+def test_a_file_of_the_version_before_keeps_its_charges_and_knows_when_each_ran_last(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    with sqlite3.connect(path) as old:
+        for script in MIGRATIONS[:2]:
+            old.executescript(script)
+        old.executescript(BEFORE.replace("'{", "CAST('{").replace("}'", "}' AS BLOB)") + "PRAGMA user_version = 2;")
+    old.close()
+    with pytest.raises(ConfigError, match="an earlier version"):
+        Reader(path)
+    for _ in range(2):  # once changed over it is left as it is
+        with State(path) as state:
+            ledger = Ledger(state)
+            assert ledger.accounts() == (ACCOUNT,)
+            assert ledger.spent(ACCOUNT, CAP) == Loss(Fraction(5, 6), Fraction(1, 2**40))
+            assert ledger.unsettled() == ("r2",)
+            days = [state.last_run(SpecDigest(digest)) for digest in ("aa", "bb", "cc")]
+            assert days == [dt.date(2027, 2, 3), dt.date(2027, 2, 3), None]
+            assert [state.runs_used(SpecDigest(digest)) for digest in ("aa", "bb", "cc")] == [2, 1, 0]
+
+
+def test_a_reader_sees_what_a_server_writes_and_writes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    with State(path) as state, Reader(path) as reader:
+        act(state, "reserve")
+        assert Book(reader).spent(ACCOUNT, CAP) == ASKED
+        with state.transaction(), reader.reading() as db:  # while the server holds its lock
+            assert db.execute("SELECT count(*) FROM charges").fetchone() == (1,)
+        with pytest.raises(sqlite3.OperationalError, match="readonly"), reader.reading() as db:
+            db.execute("DELETE FROM charges")
+
+
+@pytest.mark.parametrize("what", ["nothing", "a folder", "another file", "a later version"])
+def test_a_reader_opens_a_state_file_of_this_version_and_nothing_else(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "state.db"
+    if what == "a folder":
+        path.mkdir()
+    elif what == "another file":
+        path.write_bytes(b"this is no database at all, whatever its name says" * 100)
+    elif what == "a later version":
+        with State(path) as state, state.reading() as db:
+            db.execute("PRAGMA user_version = 1000")
+    with pytest.raises(ConfigError) as caught:
+        Reader(path)
+    assert caught.value.code == "config.state" and not (tmp_path / "state.db-journal").exists()
+    assert what != "nothing" or not path.exists()
 
 
 def test_a_file_that_is_no_state_is_refused(tmp_path: Path) -> None:

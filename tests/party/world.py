@@ -37,7 +37,7 @@ from pets.party.log import Log
 from pets.party.node import Outside, PartyNode, Settings
 from pets.party.session import result_endpoint, to_agree
 from pets.party.sources import FrameSource, Source
-from pets.party.state import State
+from pets.party.state import Boundary, State
 from pets.party.warm import prepare_kernels, prepare_vectors
 from pets.plan.review import Reviewed, review
 from pets.protocols.helper_join import Shape
@@ -215,6 +215,7 @@ class Hooks:
     hello: Callable[[PartyId, PartyId, bytes], bytes] = lambda sender, to, body: body
     link: Callable[[PartyId], None] = lambda party: None
     entropy: Callable[[int], bytes] = os.urandom
+    at: Callable[[PartyId, Boundary], None] = lambda party, boundary: None
     taps: list[Tap] = field(default_factory=list)
 
 
@@ -224,6 +225,7 @@ class World:
     ``least``: from how many people on it releases without noise; ``minutes``: rules on that column. ``holders``: who
     has each dataset; a party's own part of it is the table "party/dataset", if given. ``computing``: who computes.
     ``asks``: who submits, runs and gets the result, and ``told`` who gets it, too. ``ids``, ``tenure``: rules on these.
+    ``limits``: other limits of every policy.
     """
 
     def __init__(
@@ -246,12 +248,13 @@ class World:
         told: Sequence[PartyId] = (),
         ids: Sequence[str | Mapping[str, Any]] = ("join key",),
         tenure: Sequence[str | Mapping[str, Any]] = ("any use",),
+        limits: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         prepare_kernels()
         if any(name in WAYS and not WAYS[name].helper for name in protocols):
             prepare_vectors()
         self.asks, self.told, self.ids, self.tenure = asks, tuple(told), tuple(ids), tuple(tenure)
-        self.holders = holders
+        self.holders, self.limits = holders, limits
         self.servers = tuple(dict.fromkeys((*computing, *(party for each in holders.values() for party in each))))
         self.protocols, self.least, self.minutes = tuple(protocols), least, tuple(minutes)
         folder.mkdir()
@@ -279,7 +282,7 @@ class World:
     def open(self, party: PartyId) -> PartyNode:
         """Start a party's node on its state; a durable one finds there what an earlier one left."""
         path = self.folder / f"{party}.sqlite" if self.durable else ":memory:"
-        self.states[party] = State(path, clock=lambda: self.now)
+        self.states[party] = State(path, clock=lambda: self.now, at=lambda boundary: self.hooks.at(party, boundary))
         own = {
             name: self.tables.get(f"{party}/{name}", self.tables[name])
             for name, parties in self.holders.items()
@@ -336,16 +339,19 @@ class World:
                     for name, key in self.people[party].items()
                 ),
             ),
-            limits=Limits(
-                max_epsilon_per_run="10",
-                max_epsilon_per_dataset=self.cap,
-                max_delta="1/2",
-                period="year",
-                recipients=tuple(map(_san, (self.asks, *self.told))),
-                purposes=("dpv:ScientificResearch",),
-                protocols=self.protocols,
-                adversaries=("semi-honest",),
-                min_count=self.least,
+            limits=Limits.model_validate(
+                {
+                    "max_epsilon_per_run": "10",
+                    "max_epsilon_per_dataset": self.cap,
+                    "max_delta": "1/2",
+                    "period": "year",
+                    "recipients": tuple(map(_san, (self.asks, *self.told))),
+                    "purposes": ("dpv:ScientificResearch",),
+                    "protocols": self.protocols,
+                    "adversaries": ("semi-honest",),
+                    "min_count": self.least,
+                    **self.limits,
+                }
             ),
             columns={name: rules for name, rules in columns.items() if party in self.holders.get(name, ())},
         )
