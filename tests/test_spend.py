@@ -149,7 +149,7 @@ def test_the_picture_climbs_with_each_charge_and_falls_where_the_budget_returns(
     figure = seen(state).plot()
     corners = heights(figure)
     assert corners[0] == (dt.date(2026, 1, 1), 0.0) and corners[-1] == (TODAY, 4.0)
-    tops = {day: height for day, height in corners}
+    tops = dict(corners)
     assert [tops[day] for day, dataset, *_ in CHARGES if dataset == "attendances"] == [2.0, 1.5, 3.0, 4.0]
     assert tops[dt.date(2027, 1, 1)] == 0.0
     caps = [line.get_ydata()[0] for line in figure.axes[0].lines if len(set(line.get_ydata())) == 1]
@@ -180,17 +180,16 @@ def test_no_word_leaves_the_picture_and_no_two_labels_touch(state: State, change
             assert not any(box.overlaps(other) for other in labels[number + 1 :])
 
 
+@pytest.mark.parametrize("day", [dt.date(2027, 2, 1), dt.date(2027, 12, 20)])
 @pytest.mark.parametrize("spent", ["20", "19", "1", "25", "10"])
-def test_labels_keep_apart_wherever_the_line_ends(tmp_path: Path, spent: str) -> None:
+def test_labels_keep_apart_wherever_the_line_ends(spent: str, day: dt.date) -> None:
     """Also near the cap, and above one that was lowered; early in a period and at its end."""
-    for day in (dt.date(2027, 2, 1), dt.date(2027, 12, 20)):
-        now = dt.datetime.combine(day, dt.time(9), dt.UTC)
-        with State(":memory:", clock=lambda: now) as state:
-            Ledger(state).reserve(RunHandle("1"), {Account("t"): Loss(Fraction(spent))}, {Account("t"): ROOM})
-            figure = spend_of(state, PartyId("board"), limits(), today=day).plot()
-        figure.canvas.draw()
-        boxes = [text.get_window_extent() for text in figure.axes[0].texts]
-        assert len(boxes) == 2 and not boxes[0].overlaps(boxes[1])
+    with State(":memory:", clock=lambda: dt.datetime.combine(day, dt.time(9), dt.UTC)) as state:
+        Ledger(state).reserve(RunHandle("1"), {Account("t"): Loss(Fraction(spent))}, {Account("t"): ROOM})
+        figure = spend_of(state, PartyId("board"), limits(), today=day).plot()
+    figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert len(boxes) == 2 and not boxes[0].overlaps(boxes[1])
 
 
 def test_of_more_accounts_than_there_is_room_for_it_says_so() -> None:
@@ -231,10 +230,9 @@ def test_the_command_shows_the_table_and_charges_since_a_day(
 ) -> None:
     assert command(monkeypatch, folder, "--since", "2027-04-01") == 0
     said = capsys.readouterr().out
-    assert said.startswith("board, in this year, on 2027-05-17 (UTC)\n")
-    assert [line.split()[:6] for line in said.splitlines() if line.startswith("attendances")][0] == [
-        *("attendances", "person", "epsilon", "20", "3", "1")
-    ]
+    assert said.startswith("board, in this year, on 2027-05-17 (UTC); all of it returns on 2028-01-01\n")
+    first = next(line.split() for line in said.splitlines() if line.startswith("attendances"))
+    assert first == ["attendances", "person", "epsilon", "20", "3", "1", "16", "3"]
     assert said.count("2027-04-12") == said.count("2027-05-03") == 1 and "2027-03-08" not in said
 
 
