@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pets.commands import approving, auditing, demonstrating, parties, psi, running, specs
+from pets.commands import approving, auditing, demonstrating, keeping, parties, psi, running, scheduling, specs
 from pets.commands.say import complain
 from pets.errors import PetsError
 
@@ -23,6 +23,8 @@ app = typer.Typer(
 specs.register(app)
 approving.register(app)
 running.register(app)
+scheduling.register(app)
+keeping.register(app)
 auditing.register(app)
 demonstrating.register(app)
 app.add_typer(psi.app, name="psi", short_help="Which persons do two files share, or how many?")

@@ -423,6 +423,10 @@ CODES: Final[dict[str, Code]] = {
         "{party} has not overruled suspicion {suspicion}: {problem}",
         "have an approver of {party} read it (pets pending) and sign with --overrule {suspicion}",
     ),
+    "approval.held": Code(
+        "at {party} a suspicion is open: it could be combined with earlier releases",
+        "have an approver of {party} read it (pets pending) and overrule it by its name, or ask for another table",
+    ),
     "approval.no-suspicion": Code(
         "{suspicion} is no suspicion against this specification today", "copy a name from pets pending"
     ),
@@ -443,17 +447,29 @@ CODES: Final[dict[str, Code]] = {
     ),
     # -- budget: used up ----------------------------------------------------------------------------------------------
     "budget.runs": Code(
-        "all {allowed} runs of {digest} that are approved and due by today are used up",
-        "wait for the next date of its schedule; if approvers signed for fewer runs than it allows, let them sign for "
-        "all; otherwise submit a specification with a larger max_runs",
+        "all {allowed} runs of {digest} that are approved are used up",
+        "if approvers signed for fewer runs than it allows, let them sign for all; otherwise submit a specification "
+        "with a larger max_runs",
+    ),
+    "budget.not-due": Code(
+        "{digest} runs {schedule} and last ran on {last}; its next run is due {due}",
+        "wait until it is due: a run that was left out is not made up for",
+    ),
+    "budget.same-rows": Code(
+        "it last ran on {last}, and no table has been renewed since: {tables}",
+        "wait until records are refreshed; a person may run it all the same (pets run)",
     ),
     "budget.epsilon": Code(
-        "{dataset}: epsilon spent {spent}, asked {asked}, left {left} of {cap}",
-        "ask for less, or wait for the next period",
+        "{dataset}, per {unit}: epsilon spent {spent}, requested {requested}, remaining {remaining} of {cap}{period}",
+        "{advice}",
     ),
     "budget.delta": Code(
-        "{dataset}: delta spent {spent}, asked {asked}, left {left} of {cap}",
-        "ask for less, or wait for the next period",
+        "{dataset}, per {unit}: delta spent {spent}, requested {requested}, remaining {remaining} of {cap}{period}",
+        "{advice}",
+    ),
+    "budget.rho": Code(
+        "{dataset}, per {unit}: rho spent {spent}, requested {requested}, remaining {remaining} of {cap}{period}",
+        "{advice}",
     ),
     "budget.no-cap": Code(
         "{dataset} has no cap in the policy, which means nothing may be spent", "set limits in policy.toml"
@@ -470,6 +486,7 @@ CODES: Final[dict[str, Code]] = {
     "run.order": Code("run {handle} is {state}, so it cannot {event}", "start a new run"),
     "run.crashed": Code("the server stopped while the run was under way", "start a new run", "ABORTED"),
     "run.reused": Code("{what} was used before", "start a new run with fresh randomness", "ALREADY_EXISTS"),
+    "run.no-schedule": Code("{file} has no schedule", "add one to [validity], or run it by hand (pets run)"),
     "run.no-spec": Code("no specification {digest} was submitted here", "submit it first", "NOT_FOUND"),
     "run.digest": Code(
         "{digest} is no digest, nor the beginning of one: {problem}", "copy it from the list of pets pending"

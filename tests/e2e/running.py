@@ -40,7 +40,6 @@ SECRET = "7203914"
 
 BASE = altered(
     ("not_before = 2026-11-01", f"not_before = {TODAY - dt.timedelta(days=1)}"),
-    ('schedule = "monthly"\n', ""),
     ("not_after = 2027-10-31", f"not_after = {TODAY + dt.timedelta(days=300)}"),
     ("max = 100 }", "max = 9999999 }"),
 )
