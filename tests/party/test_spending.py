@@ -18,7 +18,7 @@ from pets.party.ledger import Ledger
 from pets.party.state import Boundary, State
 from pets.transport.memory import Passing
 from tests.party.release_child import RELEASED
-from tests.party.world import BOARD, COUNCIL, HELPER, World
+from tests.party.world import BOARD, COUNCIL, FINAL, HELPER, World
 
 Make = Callable[..., World]
 ROOT = Path(__file__).parents[2]
@@ -95,7 +95,8 @@ def test_a_run_that_ends_in_the_next_period_stays_in_the_one_in_which_it_was_res
     world.now = at(2027, 2, 28, 23, 59)
 
     def midnight(passing: Passing) -> Iterable[bytes]:
-        world.now = at(2027, 3, 1, 0, 1)
+        if passing.head.slot.message in FINAL:  # all have reserved by then
+            world.now = at(2027, 3, 1, 0, 1)
         return (passing.data,)
 
     world.hooks.taps.append(midnight)
