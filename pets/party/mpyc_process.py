@@ -183,7 +183,7 @@ class ProgramProcess:
             cwd=package,
             env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
             | {"PYTHONPATH": os.pathsep.join([str(package), *filter(None, sys.path)])}
-            | {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1"},
+            | {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "MPYC_MAXWORKERS": "0"},
             bufsize=0,
         )
         self._deadline_s = deadline_s

@@ -1,7 +1,6 @@
 """MPyC's runtime with everything between parties replaced: no socket, no pickle, no opening that nobody approved.
 
-Imported by the process of a program alone (party/mpyc_worker.py), which sets READTHEDOCS before: MPyC 0.11 then reads
-no command line, sets up no logging and makes no runtime of its own when it is imported.
+For the process of a program alone (party/mpyc_worker.py).
 
 Of MPyC's runtime, four methods talk to peers. `transfer` is refused; `_distribute`, `output` and `_reshare` are written
 anew here: the same protocols (Shamir's sharing; BGW with the resharing of Gennaro, Rabin and Rabin, PODC 1998), but
@@ -16,16 +15,12 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
-import mpyc
 import numpy as np
-from mpyc import asyncoro, finfields, mpctools, seclists, secpols, sectypes, thresha
-from mpyc import random as mpyc_random
-from mpyc import runtime as mpyc_module
-from mpyc import secgroups as mpyc_secgroups
-from mpyc import statistics as mpyc_statistics
 
 from pets.errors import InternalError, PeerError, RunError
 from pets.party import mpyc_codec as codec
+from pets.party import mpyc_import
+from pets.party.mpyc_import import asyncoro, finfields, sectypes, thresha
 from pets.party.mpyc_process import KEY_BYTES, subsets
 
 VERSION: Final = "0.11"
@@ -46,16 +41,16 @@ def _protocol(function: Callable[..., Any]) -> Callable[..., Any]:
     return asyncoro.mpc_coro(function)  # type: ignore[no-any-return]
 
 
-class Runtime(mpyc_module.Runtime):  # type: ignore[misc]
+class Runtime(mpyc_import.runtime.Runtime):  # type: ignore[misc]
     """The runtime of one program at one party. ``keys``: those of `subsets` in which this party is."""
 
     def __init__(
         self, me: int, wires: Mapping[int, Wire], *, sec_param: int, bits: int, keys: Mapping[tuple[int, ...], bytes]
     ) -> None:
-        parties = [mpyc_module.Party(number) for number in range(len(wires) + 1)]
+        parties = [mpyc_import.runtime.Party(number) for number in range(len(wires) + 1)]
         threshold = (len(parties) - 1) // 2
-        if mpyc.__version__ != VERSION:
-            raise RunError("run.program", problem=f"has MPyC {mpyc.__version__}, and {VERSION} is what is replaced")
+        if mpyc_import.VERSION != VERSION:
+            raise RunError("run.program", problem=f"has MPyC {mpyc_import.VERSION}, and {VERSION} is what is replaced")
         if threshold < 1 or sec_param < 40:
             raise InternalError("internal.bug", where="a program with no threshold, or with narrow masks")
         needed = {subset for subset in subsets(len(parties), threshold) if me in subset}
@@ -216,12 +211,9 @@ class Runtime(mpyc_module.Runtime):  # type: ignore[misc]
 
 def install(runtime: Runtime) -> None:
     """Make ``runtime`` MPyC's own, for its modules; once in a process."""
-    for module in (
-        *(sectypes, asyncoro, mpctools, seclists, secpols),
-        *(mpyc_secgroups, mpyc_random, mpyc_statistics),
-    ):
+    for module in mpyc_import.MODULES:
         module.runtime = runtime
-    mpyc_module.pickle = codec.Pickle
+    mpyc_import.runtime.pickle = codec.Pickle
     asyncoro._hop = hop
 
 

@@ -7,16 +7,12 @@ one program to its end. Frames to peers are records like the rest: there is no s
 
 import asyncio
 import builtins
+import logging
 import os
 import selectors
 import sys
 from collections.abc import Callable
 from typing import Any, Final
-
-# MPyC reads a command line, logs to standard output and makes a runtime of its own when it is imported, unless this is
-# set. It is asked for before the import below, here and nowhere else.
-os.environ["READTHEDOCS"] = "True"
-os.environ["MPYC_MAXWORKERS"] = "0"
 
 from pets.errors import PeerError, PetsError, RunError
 from pets.party import mpyc_runtime
@@ -236,6 +232,8 @@ def main() -> None:
     nothing = os.open(os.devnull, os.O_RDWR)  # what a library prints goes nowhere
     for number in (0, 1, 2):
         os.dup2(nothing, number)
+    logging.root.addHandler(logging.NullHandler())
+    logging.disable(logging.CRITICAL)
     selector = Selector()
     loop = asyncio.SelectorEventLoop(selector)
     asyncio.set_event_loop(loop)
