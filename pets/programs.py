@@ -12,8 +12,9 @@ from pathlib import Path
 from pets.errors import SpecError
 from pets.ids import PartyId
 from pets.party.mpyc_local import Played, play
-from pets.spec.mpyc_program import BUILT_IN, MOST, Input, Output, Program, Terms, built_in
+from pets.spec.mpyc_program import BUILT_IN, Program, built_in
 from pets.spec.mpyc_source import Source, check_source
+from pets.spec.mpyc_terms import MOST, Input, Output, Terms
 
 Numbers = Mapping[str, Mapping[str, Sequence[int]]]
 """By party and input, whole numbers."""

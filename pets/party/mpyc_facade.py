@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from pets.errors import RunError
-from pets.spec.mpyc_program import MAX_BITS, Output, Terms
 from pets.spec.mpyc_source import CALLS
+from pets.spec.mpyc_terms import MAX_BITS, Output, Terms
 
 _ANY: Final = 99
 

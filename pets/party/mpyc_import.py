@@ -1,8 +1,8 @@
 """MPyC, imported without what it does when it is imported.
 
 MPyC 0.11 reads the command line, sets up logging to standard output, changes the environment and makes a runtime of its
-own, unless it takes itself to be read for documentation. So that is what it is told, for as long as the import takes. Lines
-that it logs would set up logging, too, where nobody has.
+own, unless it takes itself to be read for documentation. So that is what it is told, for as long as the import takes.
+Lines that it logs would set up logging, too, where nobody has.
 """
 
 import logging

@@ -25,7 +25,7 @@ from pets.party.mpyc_process import (
     read_numbers,
     subsets,
 )
-from pets.spec.mpyc_program import Budget, Terms
+from pets.spec.mpyc_terms import Budget, Terms
 
 SPARE = 16
 """A budget has one part in so many to spare: MPyC draws again, once in 2^40 or so, what came out as zero."""

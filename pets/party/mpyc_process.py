@@ -25,7 +25,7 @@ from pets.ids import PartyId
 from pets.party.confine import LIMITS, NO_FILES, NO_NETWORK
 from pets.party.mpyc_codec import MAX_INT_BYTES, decode_int, encode_int
 from pets.secret import Secret
-from pets.spec.mpyc_program import MAX_FRAME_BYTES, Budget, Input, Output, Terms
+from pets.spec.mpyc_terms import MAX_FRAME_BYTES, Budget, Input, Output, Terms
 
 HEAD: Final = struct.Struct("<BBqI")
 """Kind of record, peer, number (a program counter), bytes of body."""

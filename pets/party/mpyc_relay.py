@@ -31,7 +31,7 @@ from pets.party.mpyc_process import (
     subsets,
 )
 from pets.secret import Secret
-from pets.spec.mpyc_program import MAX_FRAME_BYTES, Terms
+from pets.spec.mpyc_terms import MAX_FRAME_BYTES, Terms
 from pets.transport.link import Link, Slot
 
 FRAME_HEAD: Final = struct.Struct("<qI")

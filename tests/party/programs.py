@@ -9,8 +9,8 @@ from pets.errors import PetsError
 from pets.ids import PartyId
 from pets.party.mpyc_relay import Relay
 from pets.secret import Secret
-from pets.spec.mpyc_program import MOST, Budget, Input, Output, Terms
 from pets.spec.mpyc_source import check_source
+from pets.spec.mpyc_terms import MOST, Budget, Input, Output, Terms
 from pets.transport.link import Link
 
 SUM = """

@@ -8,7 +8,7 @@ import pytest
 from pets.errors import PeerError
 from pets.ids import PartyId
 from pets.party.mpyc_relay import FIRST, FRAME_HEAD
-from pets.spec.mpyc_program import Budget
+from pets.spec.mpyc_terms import Budget
 from pets.transport import frame, memory
 from pets.transport.link import Slot
 from pets.transport.memory import MemoryNetwork, Passing
