@@ -196,6 +196,10 @@ class ProgramProcess:
         """Of the process apart."""
         return self._process.pid
 
+    def wait_until_begun(self) -> None:
+        """Wait until the process has its orders, or has ended."""
+        self._begun.wait(_START_S)
+
     def put_frame(self, peer: int, counter: int, payload: bytes | memoryview) -> None:
         """Hand a peer's frame to the program. Any thread may. A process that has ended takes nothing, without a fault:
         why it ended is among its records."""

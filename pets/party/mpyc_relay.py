@@ -11,6 +11,7 @@ import queue
 import secrets
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
@@ -85,11 +86,14 @@ class Relay:
         self._lock = threading.Lock()
         self.sent: dict[PartyId, tuple[int, int]] = {}
         """By peer, the frames and the bytes of payload that this party's program has sent."""
+        self.seconds: dict[str, float] = {}
+        """How long the process took to start, and the program to run."""
 
     def run(self) -> dict[str, tuple[int, ...]]:
         """Run the program; what it released to this party, by name, in units of each output's last place."""
         self._expect()
         self._link.open()
+        begun = time.monotonic()
         orders = Orders(self._me, self._terms, self._source, self._keys(), self._own, self._design)
         with ProgramProcess(orders, deadline_s=self._deadline_s, memory=self._memory) as process:
             arriving = [
@@ -97,6 +101,8 @@ class Relay:
             ]
             for thread in arriving:
                 thread.start()
+            process.wait_until_begun()
+            self.seconds["start"] = time.monotonic() - begun
             told = self._leave(process)
             for place, name in self._peers.items():
                 self._out[place].end()
@@ -109,6 +115,7 @@ class Relay:
             if self._fault is not None:
                 raise self._fault
             outputs = process.outputs(told)
+            self.seconds["run"] = time.monotonic() - begun - self.seconds["start"]
         self._link.flush(self._deadline_s)
         return outputs
 
