@@ -5,10 +5,11 @@ organisations apart: certificates, approvals, and records.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
+from pets.check import disclosure, programmed
 from pets.errors import SpecError
 from pets.ids import PartyId
 from pets.party.mpyc_local import Played, play
@@ -31,6 +32,8 @@ class ProgramResult:
     outputs: Mapping[str, tuple[Fraction, ...]]
     terms: Terms
     played: Played
+    text: str
+    program: Program | None = None
 
     @property
     def rounds(self) -> int:
@@ -47,6 +50,12 @@ class ProgramResult:
     @property
     def source(self) -> str:
         return self.terms.source
+
+    def report(self) -> str:
+        """What approvers would read of it, with the budget that it needs, as text."""
+        terms = replace(self.terms, budget=self.played.budget)
+        sections = programmed.sections(terms, self.text, program=self.program, rounds=self.rounds)
+        return disclosure.render_sections(sections)
 
     def __repr__(self) -> str:
         told = ", ".join(f"{name} = {_shown(values)}" for name, values in self.outputs.items())
@@ -104,7 +113,13 @@ def run_program(
         each.name: tuple(Fraction(value, 1 << each.fraction) for value in played.outputs[each.receivers[0]][each.name])
         for each in terms.outputs
     }
-    return ProgramResult(found, terms, played)
+    return ProgramResult(found, terms, played, text.text, known)
+
+
+def source_of(source: str | Path) -> Source:
+    """The checked text of a program that comes along, of a file, or of a text of several lines. SpecError spec.*"""
+    known = _known(source)
+    return _own(source) if known is None else known.source
 
 
 def _known(source: str | Path) -> Program | None:

@@ -23,6 +23,9 @@ from pets.spec.hidden import HIDDEN, shown
 MAX_BYTES: Final = 1 << 16
 """Bytes of a source: it is read by people."""
 
+MAX_WIDTH: Final = 120
+"""Characters of a line: what a report shows whole."""
+
 MAX_NODES: Final = 20_000
 MAX_DEPTH: Final = 60
 
@@ -179,6 +182,9 @@ def check_source(data: bytes, *, file: str = "program") -> Source:
         raise _refused(file, line, f"has {shown(found.group())}", "remove it: approvers cannot see it")
     if "\r" in text:
         raise _refused(file, 1, "has line ends that are not one newline", "save it with Unix line ends")
+    for line, written in enumerate(text.split("\n"), 1):
+        if len(written) > MAX_WIDTH or "\t" in written or "\f" in written:
+            raise _refused(file, line, f"has a tab, or more than {MAX_WIDTH} characters in a line", "break it")
     tree = _tree(text, file)
     for line, problem, advice in _faults(tree):
         raise _refused(file, line, problem, advice)
