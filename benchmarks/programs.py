@@ -21,11 +21,13 @@ from benchmarks.common import DIGITS, Case, arguments, show
 from benchmarks.processes import started
 from benchmarks.rep3 import _Node, _san
 from pets.ids import PartyId
+from pets.kernels.prf import KeyFamily
 from pets.party.config import Directory, DirectoryParty
 from pets.party.mpyc_local import play
 from pets.party.mpyc_relay import Relay
 from pets.party.server import Server
 from pets.secret import Secret
+from pets.spec.mpyc_program import terms_digest
 from pets.spec.mpyc_source import check_source
 from pets.spec.mpyc_terms import MOST, Input, Output, Terms
 from pets.transport.grpc import Address, Credentials, Dialler, GrpcLink
@@ -101,16 +103,29 @@ def _party(pipe: Connection, me: int, folder: str, certificate: bytes, key: byte
         relay = Relay(
             terms,
             names[me],
+            approved=terms_digest(terms),
             source=SOURCES[name],
             own={"x": own_numbers(me, rows)},
             link=link,
-            pairwise={peer: Secret(bytes(16)) for peer in range(3) if peer != me},
+            families=_families(names, me, run),
             deadline_s=DEADLINE_S,
         )
         told = relay.run()
         link.close()
         pipe.send((relay.seconds, list(told["found"]), sum(size for _, size in relay.sent.values())))
     server.stop()
+
+
+def _families(names: tuple[PartyId, ...], me: int, run: bytes) -> dict[PartyId, KeyFamily]:
+    """Keys of the run, from a secret that nobody needs to keep here."""
+    made = {}
+    for peer in names:
+        if peer != names[me]:
+            p, q = sorted((names[me], peer))
+            made[peer] = KeyFamily(
+                Secret(b"\1" * 32), run_id=run, digest=run, protocol="mpyc_program", party_p=p, party_q=q
+            )
+    return made
 
 
 def measure(name: str, rows: int, runs: int = RUNS) -> Case:

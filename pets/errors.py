@@ -232,6 +232,10 @@ CODES: Final[dict[str, Code]] = {
         "the process that runs the program {problem}",
         "try the program on made-up data with pets.run_program, which shows what it says",
     ),
+    "run.other-program": Code(
+        "the program {program} at hand is not the one that approvers signed",
+        "submit its text and its terms again, and have these approved",
+    ),
     "run.table": Code(
         "a table of this run cannot be written, which happens by chance once in 2^39 runs and says nothing of records",
         "start a new run",

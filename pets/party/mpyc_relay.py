@@ -17,6 +17,7 @@ from typing import Final
 
 from pets.errors import PeerError, PetsError, RunError
 from pets.ids import PartyId
+from pets.kernels.prf import KeyFamily
 from pets.party.mpyc_process import (
     DONE,
     FRAME,
@@ -31,12 +32,16 @@ from pets.party.mpyc_process import (
     read_numbers,
     subsets,
 )
-from pets.secret import Secret
+from pets.spec.mpyc_program import terms_digest
+from pets.spec.mpyc_source import check_source
 from pets.spec.mpyc_terms import MAX_FRAME_BYTES, Terms
 from pets.transport.link import Link, Slot
 
 FRAME_HEAD: Final = struct.Struct("<qI")
 """Program counter, bytes of payload: as MPyC writes them."""
+
+PRSS: Final = "prss"
+"""Label of the key of shared randomness of a pair, in its family of keys of the run."""
 
 KEYS: Final = Slot(1, 0)
 """Keys of shared randomness from the lowest member of each subset, where more than three compute."""
@@ -58,9 +63,10 @@ def stream_bytes(terms: Terms) -> int:
 class Relay:
     """One program at one party, from keys to outputs.
 
-    ``pairwise``: by place of a peer, the 16 bytes that the two have agreed on for this purpose and run; of three
-    parties, who need no other keys. ``run`` is called once. Raises: PeerError, LinkError or RunError, the first that is
-    met; the caller tells the peers (``Link.abort``).
+    ``approved``: the digest of terms that approvers have signed: of other terms, or of another source than they name,
+    nothing starts (RunError run.other-program). ``families``: by peer, the keys that the two have agreed on for this
+    run; of three parties, who need no others. ``run`` is called once. Raises: PeerError, LinkError or RunError, the
+    first that is met; the caller tells the peers (``Link.abort``).
     """
 
     def __init__(
@@ -68,19 +74,21 @@ class Relay:
         terms: Terms,
         party: PartyId,
         *,
+        approved: str,
         source: str,
         own: Mapping[str, Sequence[int]],
         link: Link,
-        pairwise: Mapping[int, Secret[bytes]] | None = None,
-        design: bool = False,
+        families: Mapping[PartyId, KeyFamily] | None = None,
         deadline_s: float,
         memory: int = MEMORY,
         check: Callable[[], None] = lambda: None,
     ) -> None:
+        if terms_digest(terms) != approved or check_source(source.encode()).sha256 != terms.source:
+            raise RunError("run.other-program", program=terms.program)
         self._terms, self._link, self._source, self._own = terms, link, source, dict(own)
         self._me = terms.parties.index(party)
         self._peers = {place: name for place, name in enumerate(terms.parties) if place != self._me}
-        self._pairwise, self._design = pairwise, design
+        self._families = dict(families or {})
         self._deadline_s, self._memory, self._check = deadline_s, memory, check
         self._fault: PetsError | None = None
         self._lock = threading.Lock()
@@ -94,7 +102,7 @@ class Relay:
         self._expect()
         self._link.open()
         begun = time.monotonic()
-        orders = Orders(self._me, self._terms, self._source, self._keys(), self._own, self._design)
+        orders = Orders(self._me, self._terms, self._source, self._keys(), self._own, design=False)
         with ProgramProcess(orders, deadline_s=self._deadline_s, memory=self._memory) as process:
             arriving = [
                 threading.Thread(target=self._arrive, args=(place, process), daemon=True) for place in self._peers
@@ -141,7 +149,8 @@ class Relay:
 
     def _keys(self) -> dict[Subset, bytes]:
         if not self._deals:
-            return agreed_keys(self._terms, self._me, self._pairwise or {})
+            pairs = {place: self._families[name].key(PRSS, purpose=PRSS) for place, name in self._peers.items()}
+            return agreed_keys(self._terms, self._me, pairs)
         every = subsets(len(self._terms.parties), self._terms.threshold)
         keys = {each: secrets.token_bytes(KEY_BYTES) for each in every if each[0] == self._me}
         for place, name in self._peers.items():

@@ -1,5 +1,6 @@
 """Programs over links: a relay and a process for each party, in threads of this process."""
 
+import itertools
 import secrets
 import threading
 from collections.abc import Mapping, Sequence
@@ -7,8 +8,10 @@ from dataclasses import dataclass, replace
 
 from pets.errors import PetsError
 from pets.ids import PartyId
+from pets.kernels.prf import KeyFamily
 from pets.party.mpyc_relay import Relay
 from pets.secret import Secret
+from pets.spec.mpyc_program import terms_digest
 from pets.spec.mpyc_source import check_source
 from pets.spec.mpyc_terms import MOST, Budget, Input, Output, Terms
 from pets.transport.link import Link
@@ -60,13 +63,16 @@ def terms_of(
     )
 
 
-def pairwise(parties: int) -> list[dict[int, Secret[bytes]]]:
-    """Keys as pairs agree on them."""
-    keys = {(i, j): secrets.token_bytes(16) for j in range(parties) for i in range(j)}
-    return [
-        {peer: Secret(keys[min(me, peer), max(me, peer)]) for peer in range(parties) if peer != me}
-        for me in range(parties)
-    ]
+def families(parties: Sequence[PartyId]) -> dict[PartyId, dict[PartyId, KeyFamily]]:
+    """Keys as pairs agree on them for a run: each party's own half of every family."""
+    made: dict[PartyId, dict[PartyId, KeyFamily]] = {party: {} for party in parties}
+    for p, q in itertools.combinations(parties, 2):
+        secret = secrets.token_bytes(32)
+        for me, peer in ((p, q), (q, p)):
+            made[me][peer] = KeyFamily(
+                Secret(secret), run_id=bytes(32), digest=bytes(32), protocol="mpyc_program", party_p=p, party_q=q
+            )
+    return made
 
 
 def run_over(
@@ -79,7 +85,7 @@ def run_over(
     deadline_s: float = 30,
 ) -> Ended:
     """Run a program over links; whoever fails tells the others, as a session does."""
-    keys = pairwise(len(terms.parties))
+    keys = families(terms.parties)
     ended = Ended({}, {}, {})
 
     def run(place: int, party: PartyId) -> None:
@@ -88,10 +94,11 @@ def run_over(
         relay = Relay(
             its_own,
             party,
+            approved=terms_digest(its_own),
             source=text,
             own={"x": own[place]},
             link=links[party],
-            pairwise=keys[place],
+            families=keys[party],
             deadline_s=deadline_s,
         )
         try:

@@ -2,12 +2,14 @@
 
 import pickle
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 import pytest
 
-from pets.errors import PeerError
+from pets.errors import PeerError, RunError
 from pets.ids import PartyId
-from pets.party.mpyc_relay import FIRST, FRAME_HEAD
+from pets.party.mpyc_relay import FIRST, FRAME_HEAD, Relay
+from pets.spec.mpyc_program import terms_digest
 from pets.spec.mpyc_terms import Budget
 from pets.transport import frame, memory
 from pets.transport.link import Slot
@@ -81,6 +83,24 @@ def test_three_servers_over_grpc(grid: Grid) -> None:
     assert ended.told == {name: {"total": (4,), "product": (-60,)} for name in links}
     for link in links.values():
         link.close()
+
+
+@pytest.mark.parametrize("changed", ["terms", "source"])
+def test_nothing_starts_that_was_not_approved(changed: str) -> None:
+    approved, link = terms_of(), MemoryNetwork((a, b, c)).link(a)
+    at_hand = replace(approved, bits=40) if changed == "terms" else approved
+    source = SUM + "\n" if changed == "source" else SUM
+    with pytest.raises(RunError, match=r"run\.other-program"):
+        Relay(
+            at_hand,
+            a,
+            approved=terms_digest(approved),
+            source=source,
+            own={"x": [1]},
+            link=link,
+            families={},
+            deadline_s=5,
+        )
 
 
 # -- hostile frames ----------------------------------------------------------------------------------------------------

@@ -98,7 +98,7 @@ def test_a_way_out_is_refused_and_named_with_its_line(text: str) -> None:
         "async def main():\n    pass\r\n",
         "async def main():\n    return " + "[" * 150 + "]" * 150 + "\n",
         "async def main():\n    return " + "-" * 100 + "1\n",
-        "async def main():\n    return [\n" + "        1, 1, 1, 1, 1, 1, 1,\n" * 2_500 + "    ]\n",
+        "async def main():\n    return [\n" + ("1," * 55 + "\n") * 500 + "    ]\n",
         "async def main():\n    return 1" + " " * 120 + "+ 1\n",
         "async def main():\n\treturn 1\n",
     ],
