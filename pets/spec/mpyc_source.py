@@ -246,7 +246,11 @@ def _of(node: ast.AST, depth: int) -> Iterator[tuple[int, str, str]]:
     if isinstance(node, ast.alias):
         return
     if not isinstance(node, _NODES):
-        yield line, f"has {type(node).__name__}, which no program may have", "see docs/guide-for-analysts.md, programs"
+        yield (
+            line,
+            f"has {type(node).__name__}, which no program may have",
+            "see protocols/mpyc_program/README.md, a program",
+        )
     elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.decorator_list:
         yield line, "has a decorator", "leave it out: every function here is plain"
     if isinstance(node, ast.Attribute):

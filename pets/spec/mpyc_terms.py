@@ -100,7 +100,7 @@ class Terms:
         return SECURITY + 1 + (math.comb(len(self.parties), self.threshold) - 1).bit_length()
 
     def refused(self, path: str, problem: str) -> SpecError:
-        advice = "write what the program declares: see its page, and docs/guide-for-analysts.md"
+        advice = "write what the program declares: see protocols/mpyc_program/README.md"
         return SpecError("spec.program-terms", program=self.program, path=path, problem=problem, advice=advice)
 
     def _faults(self) -> Iterable[tuple[str, bool, str]]:

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -79,6 +80,15 @@ def test_a_program_that_takes_too_much_is_ended(source: str, deadline_s: float, 
         error = ended(process)
     assert (error.code, time.monotonic() - begun < 20) == ("run.program", True)
     assert said in str(error)
+
+
+@pytest.mark.long
+def test_a_process_that_the_system_kills_ends_the_run() -> None:
+    with ProgramProcess(orders(), deadline_s=30) as process:
+        process.wait_until_begun()
+        os.kill(process.process_id, signal.SIGKILL)
+        assert "ended too early" in str(ended(process))
+        process.put_frame(1, 5, b"too late")  # nobody is there, and that is no fault of its own
 
 
 @pytest.mark.long

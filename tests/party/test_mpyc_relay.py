@@ -145,6 +145,13 @@ def test_a_hostile_frame_ends_the_run_and_names_who_sent_it(name: str) -> None:
 
 
 @pytest.mark.long
+def test_a_share_that_is_changed_within_the_field_is_not_noticed_and_spoils_the_result() -> None:
+    """What semi-honest means, and README says: a wrong element is an element."""
+    ended = over_memory(tap=sent_by_a(lambda body: [body[:13] + bytes([body[13] ^ 1]) + body[14:]]))
+    assert not ended.faults and ended.told[b] != {"total": (12,), "product": (60,)}
+
+
+@pytest.mark.long
 def test_a_frame_that_nothing_asks_for_leaves_no_output() -> None:
     stray = (77).to_bytes(8, "little") + (3).to_bytes(4, "little") + b"abc"
     ended = over_memory(tap=sent_by_a(lambda body: [body + stray]))
