@@ -108,6 +108,7 @@ def _party(pipe: Connection, me: int, folder: str, certificate: bytes, key: byte
             own={"x": own_numbers(me, rows)},
             link=link,
             families=_families(names, me, run),
+            opening=Secret(os.urandom(32)),
             deadline_s=DEADLINE_S,
         )
         told = relay.run()

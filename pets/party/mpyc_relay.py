@@ -7,6 +7,7 @@ whole frames and to their number. A stream ends with an empty message: who has a
 program has come to its end.
 """
 
+import hashlib
 import queue
 import secrets
 import struct
@@ -18,6 +19,7 @@ from typing import Final
 from pets.errors import PeerError, PetsError, RunError
 from pets.ids import PartyId
 from pets.kernels.prf import KeyFamily
+from pets.party.gate import Sent, opened_by
 from pets.party.mpyc_process import (
     DONE,
     FRAME,
@@ -32,6 +34,7 @@ from pets.party.mpyc_process import (
     read_numbers,
     subsets,
 )
+from pets.secret import Secret
 from pets.spec.mpyc_program import terms_digest
 from pets.spec.mpyc_source import check_source
 from pets.spec.mpyc_terms import MAX_FRAME_BYTES, Terms
@@ -42,6 +45,9 @@ FRAME_HEAD: Final = struct.Struct("<qI")
 
 PRSS: Final = "prss"
 """Label of the key of shared randomness of a pair, in its family of keys of the run."""
+
+LABEL: Final = "P1"
+"""The stream on the card."""
 
 KEYS: Final = Slot(1, 0)
 """Keys of shared randomness from the lowest member of each subset, where more than three compute."""
@@ -65,7 +71,8 @@ class Relay:
 
     ``approved``: the digest of terms that approvers have signed: of other terms, or of another source than they name,
     nothing starts (RunError run.other-program). ``families``: by peer, the keys that the two have agreed on for this
-    run; of three parties, who need no others. ``run`` is called once. Raises: PeerError, LinkError or RunError, the
+    run; of three parties, who need no others. ``opening``: 32 fresh bytes that hide the digests of what was sent
+    (party/gate.py). ``run`` is called once. Raises: PeerError, LinkError or RunError, the
     first that is met; the caller tells the peers (``Link.abort``).
     """
 
@@ -79,6 +86,7 @@ class Relay:
         own: Mapping[str, Sequence[int]],
         link: Link,
         families: Mapping[PartyId, KeyFamily] | None = None,
+        opening: Secret[bytes],
         deadline_s: float,
         memory: int = MEMORY,
         check: Callable[[], None] = lambda: None,
@@ -88,12 +96,14 @@ class Relay:
         self._terms, self._link, self._source, self._own = terms, link, source, dict(own)
         self._me = terms.parties.index(party)
         self._peers = {place: name for place, name in enumerate(terms.parties) if place != self._me}
-        self._families = dict(families or {})
+        self._families, self._opening = dict(families or {}), opening
         self._deadline_s, self._memory, self._check = deadline_s, memory, check
         self._fault: PetsError | None = None
         self._lock = threading.Lock()
         self.sent: dict[PartyId, tuple[int, int]] = {}
         """By peer, the frames and the bytes of payload that this party's program has sent."""
+        self.receipt: tuple[Sent, ...] = ()
+        """What a receipt says of it: a line for each peer, of all that went there, under the label of the card."""
         self.seconds: dict[str, float] = {}
         """How long the process took to start, and the program to run."""
 
@@ -116,6 +126,7 @@ class Relay:
                 self._out[place].end()
                 frames, size = process.sent[place]
                 self.sent[name] = (frames, size)
+            self.receipt = tuple(self._receipt(place) for place in self._peers)
             for thread in arriving:
                 while thread.is_alive():
                     thread.join(_WAKE_S)
@@ -126,6 +137,12 @@ class Relay:
             self.seconds["run"] = time.monotonic() - begun - self.seconds["start"]
         self._link.flush(self._deadline_s)
         return outputs
+
+    def _receipt(self, place: int) -> Sent:
+        out = self._out[place]
+        hidden_by = opened_by(self._opening, LABEL, place)
+        digest = hashlib.sha256(hidden_by + out.digest.digest()).hexdigest()
+        return Sent(LABEL, place, self._peers[place], out.total, digest)
 
     # -- keys ----------------------------------------------------------------------------------------------------------
 
@@ -227,6 +244,8 @@ class _Outgoing:
         self._slot: Slot | None = FIRST
         self._parts: list[bytes] = []
         self._size = 0
+        self.total = 0
+        self.digest = hashlib.sha256()
 
     def add(self, record: Record) -> None:
         self._parts += (FRAME_HEAD.pack(record.number, len(record.body)), record.body)
@@ -248,6 +267,8 @@ class _Outgoing:
             raise RunError("run.program", problem="sends more messages than there are numbers for")
         self._link.send(self._peer, self._slot, memoryview(body))
         self._slot = self._slot.following
+        self.total += len(body)
+        self.digest.update(body)
 
 
 def read_frames(body: memoryview) -> Iterator[tuple[int, memoryview]]:

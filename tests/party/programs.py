@@ -4,17 +4,20 @@ import itertools
 import secrets
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pets.errors import PetsError
 from pets.ids import PartyId
 from pets.kernels.prf import KeyFamily
+from pets.party.gate import Sent
 from pets.party.mpyc_relay import Relay
 from pets.secret import Secret
 from pets.spec.mpyc_program import terms_digest
 from pets.spec.mpyc_source import check_source
 from pets.spec.mpyc_terms import MOST, Budget, Input, Output, Terms
 from pets.transport.link import Link
+
+OPENING = Secret(bytes(range(32)))
 
 SUM = """
 from mpyc.runtime import mpc
@@ -35,6 +38,7 @@ class Ended:
     told: dict[PartyId, Mapping[str, tuple[int, ...]]]
     faults: dict[PartyId, PetsError]
     sent: dict[PartyId, Mapping[PartyId, tuple[int, int]]]
+    receipts: dict[PartyId, tuple[Sent, ...]] = field(default_factory=dict)
 
     @property
     def codes(self) -> set[str]:
@@ -99,11 +103,13 @@ def run_over(
             own={"x": own[place]},
             link=links[party],
             families=keys[party],
+            opening=OPENING,
             deadline_s=deadline_s,
         )
         try:
             ended.told[party] = relay.run()
             ended.sent[party] = relay.sent
+            ended.receipts[party] = relay.receipt
         except PetsError as error:
             ended.faults[party] = error
             links[party].abort(error.code)

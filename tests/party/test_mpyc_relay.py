@@ -1,5 +1,6 @@
 """A program between servers: over links in memory and over gRPC, and against peers that send what they should not."""
 
+import hashlib
 import pickle
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -8,13 +9,14 @@ import pytest
 
 from pets.errors import PeerError, RunError
 from pets.ids import PartyId
+from pets.party.gate import opened_by
 from pets.party.mpyc_relay import FIRST, FRAME_HEAD, Relay
 from pets.spec.mpyc_program import terms_digest
 from pets.spec.mpyc_terms import Budget
 from pets.transport import frame, memory
 from pets.transport.link import Slot
 from pets.transport.memory import MemoryNetwork, Passing
-from tests.party.programs import SUM, Ended, run_over, terms_of
+from tests.party.programs import OPENING, SUM, Ended, run_over, terms_of
 from tests.transport.grid import HELPER, A, B, Grid
 
 a, b, c = (PartyId(name) for name in "abc")
@@ -48,6 +50,19 @@ def test_three_parties_add_and_multiply_over_memory() -> None:
     ended = over_memory()
     assert ended.told == {name: {"total": (12,), "product": (60,)} for name in (a, b, c)}
     assert not ended.faults
+
+
+@pytest.mark.long
+def test_a_receipt_binds_everything_that_went_to_a_peer() -> None:
+    network = MemoryNetwork((a, b, c), record=True)
+    ended = run_over({name: network.link(name) for name in network.parties}, terms_of(), [[3], [4], [5]])
+    for sender, lines in ended.receipts.items():
+        assert {line.to for line in lines} == {a, b, c} - {sender}
+        for line in lines:
+            bodies = [each.body for each in network.transcript if (each.sender, each.to) == (sender, line.to)]
+            plain = hashlib.sha256(b"".join(bodies)).digest()
+            hidden_by = opened_by(OPENING, line.label, line.column)
+            assert (line.size, line.sha256) == (sum(map(len, bodies)), hashlib.sha256(hidden_by + plain).hexdigest())
 
 
 @pytest.mark.long
@@ -99,6 +114,7 @@ def test_nothing_starts_that_was_not_approved(changed: str) -> None:
             own={"x": [1]},
             link=link,
             families={},
+            opening=OPENING,
             deadline_s=5,
         )
 
