@@ -301,7 +301,8 @@ class ProgramProcess:
         return b"".join(parts)
 
     def _ended(self) -> RunError:
-        return RunError("run.program", problem="took too long, and was ended" if self._late else "ended too early")
+        early = "ended too early" if self._begun.is_set() else "did not start"
+        return RunError("run.program", problem="took too long, and was ended" if self._late else early)
 
     def _timed(self, seconds: float) -> threading.Timer:
         timer = threading.Timer(seconds, self._kill_late)
