@@ -31,6 +31,8 @@ CODES: Final[dict[str, Code]] = {
     "spec.not-canonical": Code(
         "a specification in JSON is not in canonical form: {problem}", "send the canonical form", "INVALID_ARGUMENT"
     ),
+    "spec.program": Code("{file}, line {line}: the program {problem}", "{advice}", "INVALID_ARGUMENT"),
+    "spec.program-terms": Code("program {program}: {path}: {problem}", "{advice}", "INVALID_ARGUMENT"),
     # -- sql: the query in the author's text is wrong, or is outside the language --------------------------------------
     "sql.too-long": Code("the query has {size} {unit}; at most {limit} are read", "shorten it", "INVALID_ARGUMENT"),
     "sql.too-deep": Code(
@@ -174,12 +176,21 @@ CODES: Final[dict[str, Code]] = {
         "a sum of {label} does not open as every sum does that was made and sent as it should be",
         "compare software with them, and start a new run",
     ),
+    "peer.program": Code(
+        "{peer} sent the program something else than a frame of it: {problem}",
+        "start a new run; if it happens again, compare software with them",
+    ),
     "peer.tags": Code("a list of tags is not what the card says: {problem}", "start a new run"),
     "peer.frame": Code("{peer} sent a frame that is none: {problem}", "start a new run", "INVALID_ARGUMENT"),
     "peer.other-run": Code("{peer} sent a frame of another run", "start a new run", "INVALID_ARGUMENT"),
     "peer.unexpected": Code("{peer} sent {message}, which the plan does not let it send", "start a new run"),
     "peer.bad-length": Code(
         "{peer} sent {message} with {got} bytes instead of {expected}", "start a new run", "INVALID_ARGUMENT"
+    ),
+    "peer.budget": Code(
+        "{peer} sent more than the {limit} bytes that the specification gives it",
+        "start a new run; if it happens again, compare software with them",
+        "RESOURCE_EXHAUSTED",
     ),
     "peer.repeated": Code("{peer} sent {message} or a part of it twice", "start a new run", "ALREADY_EXISTS"),
     "peer.gap": Code(
@@ -258,6 +269,14 @@ CODES: Final[dict[str, Code]] = {
     "run.worker": Code(
         "the process that computes on ciphertexts {problem}",
         "look for memory and time in the log of this party, and start a new run",
+    ),
+    "run.program": Code(
+        "the process that runs the program {problem}",
+        "try the program on made-up data with pets.run_program, which shows what it says",
+    ),
+    "run.other-program": Code(
+        "the program {program} at hand is not the one that approvers signed",
+        "submit its text and its terms again, and have these approved",
     ),
     "run.table": Code(
         "a table of this run cannot be written, which happens by chance once in 2^39 runs and says nothing of records",

@@ -32,6 +32,11 @@ SIGNATURES = {
     "local_network": "(parties: Mapping[str, Mapping[str, Any]], *, deadline_s: float = 300.0) -> 'LocalNetwork'",
     "read_spec": "(path: pathlib.Path) -> pets.spec.model.Spec",
     "review": "(spec: pets.spec.model.Spec) -> pets.plan.review.Review",
+    "run_program": "(source: str | pathlib.Path, *, inputs: Mapping[str, Mapping[str, Sequence[int]]],"
+    " outputs: Mapping[str, int | tuple[int, int]] | None = None, receivers: Iterable[str] | None = None,"
+    " parameters: Mapping[str, int | Iterable[int]] | None = None,"
+    " ranges: Mapping[str, tuple[int, int]] | None = None, bits: int = 64, deadline_s: float = 300.0)"
+    " -> pets.programs.ProgramResult",
 }
 """A change here is a change for every notebook that uses the package."""
 

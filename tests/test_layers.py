@@ -207,7 +207,7 @@ def test_every_home_is_lived_in() -> None:
     assert not empty
 
 
-@pytest.mark.parametrize("library", ["pandas", "matplotlib", "opendp", "rich", "tenseal", "typer"])
+@pytest.mark.parametrize("library", ["pandas", "matplotlib", "mpyc", "opendp", "rich", "tenseal", "typer"])
 def test_a_party_server_does_not_load(library: str) -> None:
     code = f"import pets.party.main, sys; sys.exit({library!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=100).returncode == 0

@@ -21,6 +21,8 @@ from pets.spec import program as programs
 from pets.spec.formula import Formula, parse_formula
 from pets.spec.operations import Operation, OperationWritten, fault, parse_operation
 from pets.spec.program import Program, ProgramWritten, parse_program
+from pets.spec.streams import Stream, StreamWritten, parse_stream
+from pets.spec.streams import fault as stream_fault
 from pets.spec.term import OWN, OWN_COLUMNS, Term, arguments, calls, check_heads, index_of, names, parse_term
 
 FORMAT = 1
@@ -132,6 +134,7 @@ class Adversary:
     """Behaviour and number of corrupt parties ``among`` the roles; the result party may join one of ``with_result``.
 
     ``as_many_as``: a role of many; as many may be corrupt as play it, and ``corrupt`` is for one ("": ``corrupt``).
+    ``threshold``: where the number follows from how many parties there are; ``corrupt`` is the least that it is then.
     """
 
     behaviour: str
@@ -140,6 +143,7 @@ class Adversary:
     with_result: tuple[str, ...]
     forbidden: tuple[str, ...]
     as_many_as: str = ""
+    threshold: Formula | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +231,7 @@ class Card:
     hands_over: HandsOver | None = None
     takes_over: TakesOver | None = None
     outputs: tuple[Output, ...] = ()
+    streams: tuple[Stream, ...] = ()
 
     def names(self, public: Mapping[str, int]) -> dict[str, int]:
         """All parameters: the given public ones (those the card declares, but for defaults) and the derived ones."""
@@ -288,6 +293,7 @@ class _Adversary(_Strict):
     with_result: list[str]
     forbidden: list[str]
     as_many_as: str = ""
+    threshold: str = ""
 
 
 class _Key(_Strict):
@@ -345,6 +351,7 @@ class CardFile(_Strict):
     operation: list[OperationWritten] = []
     program: ProgramWritten | None = None
     output: list[_Output] = []
+    stream: list[StreamWritten] = []
     learns: list[_Learns] = []
     hands_over: _HandsOver | None = None
     takes_over: _TakesOver | None = None
@@ -381,6 +388,7 @@ def parse_card(data: bytes, *, file: str) -> Card:
             tuple(written.adversary.with_result),
             tuple(written.adversary.forbidden),
             written.adversary.as_many_as,
+            parse_formula(written.adversary.threshold) if written.adversary.threshold else None,
         ),
         public=dict(written.public),
         defaults={name: parse_formula(text) for name, text in written.defaults.items()},
@@ -430,6 +438,7 @@ def parse_card(data: bytes, *, file: str) -> Card:
         else HandsOver(over.shared, dict(over.roles), dict(over.keys), over.instead),
         takes_over=None if (taken := written.takes_over) is None else TakesOver(taken.shared, tuple(taken.holders)),
         outputs=tuple(Output(each.role, each.item, each.when) for each in written.output),
+        streams=tuple(map(parse_stream, written.stream)),
     )
     _check(card, file)
     return card
@@ -477,6 +486,10 @@ def _check(card: Card, file: str) -> None:
     for role in (*card.adversary.among, *card.adversary.with_result):
         if role not in card.roles:
             raise SpecError("card.field", file=file, path="adversary", problem=f"{role} is not a role of the card")
+    if card.adversary.threshold is not None:
+        _known_names(card, file, "adversary.threshold", card.adversary.threshold, known)
+    if (no_stream := stream_fault(card.streams, card.roles, {m.label for m in card.messages}, known)) is not None:
+        raise SpecError("card.field", file=file, path="stream", problem=no_stream)
     if (wrong := fault(card.operations, tuple(card.roles))) is not None:
         raise SpecError("card.field", file=file, path="operation", problem=wrong)
     for operation in card.operations:
