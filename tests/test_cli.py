@@ -41,7 +41,7 @@ SANS = {
 SERVERS = ("board", "council", "helper")
 COMMANDS = (
     *("check", "lint", "explain", "schema", "keygen", "pending", "approve", "revoke"),
-    *("submit", "run", "stop", "verify", "audit", "demo", "psi", "party"),
+    *("submit", "run", "stop", "verify", "schedule", "ledger", "audit", "demo", "psi", "party"),
 )
 
 POLICY = """\
