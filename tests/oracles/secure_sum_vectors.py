@@ -203,26 +203,30 @@ def files() -> dict[Path, dict[str, Any]]:
     """Every file but that of uploads, whose ephemeral keys are drawn by the operating system."""
     found = {}
     for card, cases, steps in (
-        (ss.PROTOCOL, ADDITIVE, ("step_split", step_split())),
-        (sh.PROTOCOL, SHAMIR, ("step_points", step_points())),
+        (ss.PROTOCOL, ADDITIVE, {"step_split": step_split()[:1], "step_confirmation": step_split()[1:]}),
+        (sh.PROTOCOL, SHAMIR, {"step_points": step_points()}),
     ):
         folder = cards_folder() / card / "vectors"
         for name in cases:
             made = [ok(card, name)]
             found[folder / f"ok_{name}.json"] = header(card, made, "one whole run", valid=1)
-        name, entries = steps
-        found[folder / f"{name}.json"] = header(card, entries, "single steps of a run", valid=len(entries))
+        for name, entries in steps.items():
+            found[folder / f"{name}.json"] = header(card, entries, "single steps of a run", valid=len(entries))
         wrong = bad(card)
         found[folder / "bad_messages.json"] = header(card, wrong, "one bit of a message changed", valid=0)
     return found
 
 
-UPLOADS = cards_folder() / ss.PROTOCOL / "vectors" / "bad_uploads.json"
+TAKEN, REFUSED = (cards_folder() / ss.PROTOCOL / "vectors" / f"{name}_uploads.json" for name in ("ok", "bad"))
 
 
 def main() -> None:
     entries = uploads()
-    made = {UPLOADS: header(ss.PROTOCOL, entries, "uploads as bytes; no code: it is taken", valid=3)}
+    taken, refused = ([each for each in entries if bool(each["code"]) is wrong] for wrong in (False, True))
+    made = {
+        TAKEN: header(ss.PROTOCOL, taken, "uploads as bytes", valid=len(taken)),
+        REFUSED: header(ss.PROTOCOL, refused, "uploads as bytes", valid=0),
+    }
     for path, content in (files() | made).items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text_of(content), encoding="utf-8")

@@ -31,7 +31,7 @@ def entries(card: str, name: str) -> list[dict[str, Any]]:
 def test_the_generator_writes_these_files_and_no_others() -> None:
     written = made.files()
     there = {path for card in IDS for path in (cards_folder() / card / "vectors").glob("*.json")}
-    assert there == {*written, made.UPLOADS}
+    assert there == {*written, made.TAKEN, made.REFUSED}
     for path, content in written.items():
         assert path.read_text(encoding="utf-8") == made.text_of(content), path.name
 
@@ -114,7 +114,7 @@ def test_ok_runs_send_these_messages_and_come_to_this(card: str, name: str) -> N
 
 
 def test_steps_of_a_split() -> None:
-    split, lists = entries(ss.PROTOCOL, "step_split")
+    (split,), (lists,) = (entries(ss.PROTOCOL, name) for name in ("step_split", "step_confirmation"))
     key = ss.stream_key(Secret(bytes.fromhex(split["seeds"][0])), TIED, split["holder"], 0)
     assert key.expose("compare").hex() == split["stream_key"]
     assert prf.words(key, 4).tolist() == split["stream"]
@@ -140,9 +140,10 @@ def test_any_three_points_open_the_vector() -> None:
     assert mersenne.interpolated([1], [points[1]]).tolist() == step["points"]["1"]
 
 
-@pytest.mark.parametrize(
-    "vector", entries(ss.PROTOCOL, "bad_uploads"), ids=lambda each: f"{each['at']}-{each['change']}"
-)
+UPLOADS = [*entries(ss.PROTOCOL, "ok_uploads"), *entries(ss.PROTOCOL, "bad_uploads")]
+
+
+@pytest.mark.parametrize("vector", UPLOADS, ids=lambda each: f"{each['at']}-{each['change']}")
 def test_uploads_are_taken_or_refused_with_their_code(vector: dict[str, Any]) -> None:
     shape = ss.Shape(holders=3, computing=3, words=3, minimum=2)
     at, part = shape.servers.index(vector["at"]), bytes.fromhex(vector["upload"])
@@ -154,7 +155,7 @@ def test_uploads_are_taken_or_refused_with_their_code(vector: dict[str, Any]) ->
 
 
 def test_every_kind_of_refusal_of_uploads_has_a_vector() -> None:
-    codes = {each["code"] for each in entries(ss.PROTOCOL, "bad_uploads")}
+    codes = {each["code"] for each in UPLOADS}
     refused = {"peer.upload-late", "peer.upload-run", "peer.upload-holder", "peer.upload-sealed", "peer.bad-length"}
     assert codes == {"", *refused}
 
