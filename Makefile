@@ -4,10 +4,11 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
+FLOWER := .venv-flower
 ACRO := .venv-acro
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --constraint constraints.txt
 
-.PHONY: demo test test-long lint types wire bench-join bench-many bench-star bench-rep3 bench-peers bench-psi bench-check bench-tpch bench-freeze postgres clean help
+.PHONY: demo test test-long lint types wire bench-join bench-many bench-star bench-rep3 bench-peers bench-psi bench-check bench-tpch bench-freeze bench-aggregate postgres clean help
 
 help:
 	@sed -n 's/^##//p' $(MAKEFILE_LIST)
@@ -89,6 +90,19 @@ bench-psi: $(VENV)/test
 	@$(MAKE) --no-print-directory $(PEERS)/done || echo "Peers could not be installed." >&2
 	@$(BIN)/python -m benchmarks.psi
 
+$(FLOWER)/done: benchmarks/peers/requirements-flower.txt
+	@echo "Making Flower's environment (a minute, once) ..."
+	@$(PYTHON) -m venv $(FLOWER)
+	@$(FLOWER)/bin/python -m pip --disable-pip-version-check install -qq --only-binary :all: --requirement $<
+	@touch $@
+
+## make bench-aggregate  sums of the vectors of 1,000 parties: three server processes over loopback, beside MPyC and Flower
+bench-aggregate: $(VENV)/test
+	@$(MAKE) --no-print-directory $(PEERS)/done || echo "Peers could not be installed." >&2
+	@$(MAKE) --no-print-directory $(FLOWER)/done || echo "Flower could not be installed." >&2
+	@$(BIN)/python -m benchmarks.aggregate
+	@$(BIN)/python -m benchmarks.aggregate --packed --size 500000 --alone
+
 ## make bench-tpch  two queries of TPC-H between two organisations, at scale factor 0.1
 bench-tpch: $(VENV)/test
 	@$(PIP) --editable ".[bench]"
@@ -109,4 +123,4 @@ postgres:
 	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || .ci/postgres
 
 clean:
-	rm -rf $(VENV) $(PEERS) $(ACRO) build dist out
+	rm -rf $(VENV) $(PEERS) $(FLOWER) $(ACRO) build dist out

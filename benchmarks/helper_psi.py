@@ -25,7 +25,7 @@ from benchmarks.psi import _read, _resident_mb, _write, case_of
 from benchmarks.rep3 import _Node, _san, _used
 from pets.check.budget import dummy_slots
 from pets.ids import PartyId
-from pets.kernels import noise, prf
+from pets.kernels import dummy, prf
 from pets.party import gate
 from pets.party.config import Directory, DirectoryParty
 from pets.party.drive import drive
@@ -63,8 +63,8 @@ def public(what: str, items: int) -> dict[str, int]:
 
 
 @cache
-def _law(s: int) -> noise.DummyTable:
-    return noise.dummy_table(EPSILON, DELTA, 1, s)
+def _law(s: int) -> dummy.DummyTable:
+    return dummy.dummy_table(EPSILON, DELTA, 1, s)
 
 
 def _shape(what: str, card: Card, items: int) -> Any:

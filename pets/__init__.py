@@ -17,13 +17,26 @@ if TYPE_CHECKING:
     from pets.errors import PetsError
     from pets.local import local_network
     from pets.plan.review import review
+    from pets.programs import run_program
     from pets.remote import connect
     from pets.result import Result
     from pets.spec.parse import read_spec
+    from pets.spend import ledger
 
 __version__: Final = "0.1.0"
 
-__all__ = ["Draft", "Network", "PetsError", "Result", "connect", "local_network", "read_spec", "review"]
+__all__ = [
+    "Draft",
+    "Network",
+    "PetsError",
+    "Result",
+    "connect",
+    "ledger",
+    "local_network",
+    "read_spec",
+    "review",
+    "run_program",
+]
 
 _HOMES: Final = {
     "Draft": "pets.client",
@@ -31,9 +44,11 @@ _HOMES: Final = {
     "PetsError": "pets.errors",
     "Result": "pets.result",
     "connect": "pets.remote",
+    "ledger": "pets.spend",
     "local_network": "pets.local",
     "read_spec": "pets.spec.parse",
     "review": "pets.plan.review",
+    "run_program": "pets.programs",
 }
 
 

@@ -8,7 +8,18 @@ from typing import Annotated
 
 import typer
 
-from pets.commands import approving, auditing, demonstrating, parties, psi, running, specs
+from pets.commands import (
+    approving,
+    auditing,
+    demonstrating,
+    keeping,
+    parties,
+    programs,
+    psi,
+    running,
+    scheduling,
+    specs,
+)
 from pets.commands.say import complain
 from pets.errors import PetsError
 
@@ -23,9 +34,12 @@ app = typer.Typer(
 specs.register(app)
 approving.register(app)
 running.register(app)
+scheduling.register(app)
+keeping.register(app)
 auditing.register(app)
 demonstrating.register(app)
 app.add_typer(psi.app, name="psi", short_help="Which persons do two files share, or how many?")
+app.add_typer(programs.app, name="program", short_help="Read programs for MPyC, and try your own.")
 app.add_typer(parties.app, name="party")
 
 

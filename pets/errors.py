@@ -31,6 +31,8 @@ CODES: Final[dict[str, Code]] = {
     "spec.not-canonical": Code(
         "a specification in JSON is not in canonical form: {problem}", "send the canonical form", "INVALID_ARGUMENT"
     ),
+    "spec.program": Code("{file}, line {line}: the program {problem}", "{advice}", "INVALID_ARGUMENT"),
+    "spec.program-terms": Code("program {program}: {path}: {problem}", "{advice}", "INVALID_ARGUMENT"),
     # -- sql: the query in the author's text is wrong, or is outside the language --------------------------------------
     "sql.too-long": Code("the query has {size} {unit}; at most {limit} are read", "shorten it", "INVALID_ARGUMENT"),
     "sql.too-deep": Code(
@@ -149,6 +151,19 @@ CODES: Final[dict[str, Code]] = {
         "{label} is of another run, or was made in another way: not even the entry that both bring is in common",
         "compare specification and software with them, and start a new run",
     ),
+    "peer.mark": Code("{peer} handed in an upload with the mark of another one, or without one", "start a new run"),
+    "peer.share-encoding": Code(
+        "{peer} sent {what} with a number that is not below the prime of its field",
+        "compare the versions of both servers",
+    ),
+    "peer.public-share": Code(
+        "{peer} told {other} something else than it told this party, or {other} says so against the protocol",
+        "ask both what their servers run, and start a new run",
+    ),
+    "peer.proof": Code(
+        "what {peer} handed in is not proved to be within its bounds: it is out of them, changed, or of another run",
+        "ask {peer} to hold its records and its software against the specification, and start a new run",
+    ),
     "peer.flags": Code("the bits of {label} do not go with their words of check", "start a new run"),
     "peer.result": Code(
         "the final shares are not of one run: they add up to what no two tables give", "start a new run"
@@ -161,12 +176,21 @@ CODES: Final[dict[str, Code]] = {
         "a sum of {label} does not open as every sum does that was made and sent as it should be",
         "compare software with them, and start a new run",
     ),
+    "peer.program": Code(
+        "{peer} sent the program something else than a frame of it: {problem}",
+        "start a new run; if it happens again, compare software with them",
+    ),
     "peer.tags": Code("a list of tags is not what the card says: {problem}", "start a new run"),
     "peer.frame": Code("{peer} sent a frame that is none: {problem}", "start a new run", "INVALID_ARGUMENT"),
     "peer.other-run": Code("{peer} sent a frame of another run", "start a new run", "INVALID_ARGUMENT"),
     "peer.unexpected": Code("{peer} sent {message}, which the plan does not let it send", "start a new run"),
     "peer.bad-length": Code(
         "{peer} sent {message} with {got} bytes instead of {expected}", "start a new run", "INVALID_ARGUMENT"
+    ),
+    "peer.budget": Code(
+        "{peer} sent more than the {limit} bytes that the specification gives it",
+        "start a new run; if it happens again, compare software with them",
+        "RESOURCE_EXHAUSTED",
     ),
     "peer.repeated": Code("{peer} sent {message} or a part of it twice", "start a new run", "ALREADY_EXISTS"),
     "peer.gap": Code(
@@ -175,6 +199,35 @@ CODES: Final[dict[str, Code]] = {
     "peer.order": Code("{peer} sent {message} where {due} was next", "start a new run", "OUT_OF_RANGE"),
     "peer.aborted": Code("{peer} ended the run: {reason}", "look at the log of {peer}", "ABORTED"),
     "peer.refused": Code("{peer} refused: {reason}", "{advice}"),
+    "peer.upload-late": Code(
+        "an upload of {peer} came after the deadline", "agree on a later deadline in the next run", "DEADLINE_EXCEEDED"
+    ),
+    "peer.upload-holder": Code(
+        "{peer} may not upload under this name", "upload under the own name, as an input party", "PERMISSION_DENIED"
+    ),
+    "peer.upload-run": Code(
+        "the upload of {peer} is bound to another run or specification",
+        "make a new upload for this run: an upload serves one run",
+        "INVALID_ARGUMENT",
+    ),
+    "peer.upload-sealed": Code(
+        "the upload of {peer} does not open: it was sealed to another key, or changed on its way",
+        "make a new upload with the keys of this run",
+        "INVALID_ARGUMENT",
+    ),
+    "peer.upload-range": Code(
+        "the upload of {peer} has a word at place {place} that is no element of the field",
+        "ask them what their software is",
+        "INVALID_ARGUMENT",
+    ),
+    "peer.lists": Code(
+        "{label}: {problem}; no sum was sent",
+        "compare with the other computing parties whose uploads arrived, and start a new run",
+    ),
+    "peer.polynomial": Code(
+        "the shares of {got} computing parties lie on no polynomial of degree {degree}: one of them is wrong",
+        "start a new run; if it happens again, leave out one computing party after another",
+    ),
     "peer.answer": Code("{peer} gave an answer that is none: {problem}", "compare the versions of both servers"),
     # -- link: the network --------------------------------------------------------------------------------------------
     "link.unreachable": Code(
@@ -217,6 +270,14 @@ CODES: Final[dict[str, Code]] = {
         "the process that computes on ciphertexts {problem}",
         "look for memory and time in the log of this party, and start a new run",
     ),
+    "run.program": Code(
+        "the process that runs the program {problem}",
+        "try the program on made-up data with pets.run_program, which shows what it says",
+    ),
+    "run.other-program": Code(
+        "the program {program} at hand is not the one that approvers signed",
+        "submit its text and its terms again, and have these approved",
+    ),
     "run.table": Code(
         "a table of this run cannot be written, which happens by chance once in 2^39 runs and says nothing of records",
         "start a new run",
@@ -227,6 +288,21 @@ CODES: Final[dict[str, Code]] = {
         "start a new run",
         "ABORTED",
     ),
+    "run.test-point": Code(
+        "a check would tell more than its outcome, by a chance of 2^-57 an upload, which says nothing of records",
+        "start a new run",
+        "ABORTED",
+    ),
+    "run.contributors": Code(
+        "{took} input parties took part, and the specification asks for {minimum}; no sum was sent",
+        "start a new run with a later deadline, or ask for fewer in a new specification",
+    ),
+    "run.quorum": Code(
+        "{got} computing parties answered alike, and {needed} are needed",
+        "start a new run when more of them are there",
+        "UNAVAILABLE",
+    ),
+    "run.points": Code("points of computing parties: {problem}", "number them from 1", "INTERNAL"),
     "run.other-dummies": Code("{peer} computed another table of dummies", "bring both to the same version"),
     # -- spec, dp: refusals that need the roles or the plan -----------------------------------------------------------
     "spec.helper": Code(
@@ -366,6 +442,10 @@ CODES: Final[dict[str, Code]] = {
         "{party} has not overruled suspicion {suspicion}: {problem}",
         "have an approver of {party} read it (pets pending) and sign with --overrule {suspicion}",
     ),
+    "approval.held": Code(
+        "at {party} a suspicion is open: it could be combined with earlier releases",
+        "have an approver of {party} read it (pets pending) and overrule it by its name, or ask for another table",
+    ),
     "approval.no-suspicion": Code(
         "{suspicion} is no suspicion against this specification today", "copy a name from pets pending"
     ),
@@ -386,17 +466,29 @@ CODES: Final[dict[str, Code]] = {
     ),
     # -- budget: used up ----------------------------------------------------------------------------------------------
     "budget.runs": Code(
-        "all {allowed} runs of {digest} that are approved and due by today are used up",
-        "wait for the next date of its schedule; if approvers signed for fewer runs than it allows, let them sign for "
-        "all; otherwise submit a specification with a larger max_runs",
+        "all {allowed} runs of {digest} that are approved are used up",
+        "if approvers signed for fewer runs than it allows, let them sign for all; otherwise submit a specification "
+        "with a larger max_runs",
+    ),
+    "budget.not-due": Code(
+        "{digest} runs {schedule} and last ran on {last}; its next run is due {due}",
+        "wait until it is due: a run that was left out is not made up for",
+    ),
+    "budget.same-rows": Code(
+        "it last ran on {last}, and no table has been renewed since: {tables}",
+        "wait until records are refreshed; a person may run it all the same (pets run)",
     ),
     "budget.epsilon": Code(
-        "{dataset}: epsilon spent {spent}, asked {asked}, left {left} of {cap}",
-        "ask for less, or wait for the next period",
+        "{dataset}, per {unit}: epsilon spent {spent}, requested {requested}, remaining {remaining} of {cap}{period}",
+        "{advice}",
     ),
     "budget.delta": Code(
-        "{dataset}: delta spent {spent}, asked {asked}, left {left} of {cap}",
-        "ask for less, or wait for the next period",
+        "{dataset}, per {unit}: delta spent {spent}, requested {requested}, remaining {remaining} of {cap}{period}",
+        "{advice}",
+    ),
+    "budget.rho": Code(
+        "{dataset}, per {unit}: rho spent {spent}, requested {requested}, remaining {remaining} of {cap}{period}",
+        "{advice}",
     ),
     "budget.no-cap": Code(
         "{dataset} has no cap in the policy, which means nothing may be spent", "set limits in policy.toml"
@@ -413,6 +505,7 @@ CODES: Final[dict[str, Code]] = {
     "run.order": Code("run {handle} is {state}, so it cannot {event}", "start a new run"),
     "run.crashed": Code("the server stopped while the run was under way", "start a new run", "ABORTED"),
     "run.reused": Code("{what} was used before", "start a new run with fresh randomness", "ALREADY_EXISTS"),
+    "run.no-schedule": Code("{file} has no schedule", "add one to [validity], or run it by hand (pets run)"),
     "run.no-spec": Code("no specification {digest} was submitted here", "submit it first", "NOT_FOUND"),
     "run.digest": Code(
         "{digest} is no digest, nor the beginning of one: {problem}", "copy it from the list of pets pending"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pets.kernels import aes, curve, gf128
+from pets.kernels import aes, curve, gf128, wires
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -11,5 +11,5 @@ def fastest() -> None:
 
     That all back ends give the same bytes is a test of each kernel.
     """
-    for module in (aes, gf128, curve):
+    for module in (aes, gf128, curve, wires):
         module.select(module.features()[0])

@@ -179,7 +179,7 @@ def test_what_tests_import_is_in_the_test_extra() -> None:
     theirs = {
         folder: {IMPORTED_AS.get(name, name) for line in lines for name in [line.partition("==")[0]]}
         for folder in apart
-        for lines in [(folder / "requirements.txt").read_text().splitlines()]
+        for lines in [[line for file in folder.glob("requirements*.txt") for line in file.read_text().splitlines()]]
     }
     tops = set()
     for file in (*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")):
@@ -207,7 +207,7 @@ def test_every_home_is_lived_in() -> None:
     assert not empty
 
 
-@pytest.mark.parametrize("library", ["pandas", "matplotlib", "opendp", "rich", "tenseal", "typer"])
+@pytest.mark.parametrize("library", ["pandas", "matplotlib", "mpyc", "opendp", "rich", "tenseal", "typer"])
 def test_a_party_server_does_not_load(library: str) -> None:
     code = f"import pets.party.main, sys; sys.exit({library!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=100).returncode == 0

@@ -20,16 +20,16 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final, NamedTuple, TypeVar
 
 from pydantic import Field
 
 from pets.approve.envelope import Digest, Signed, SigningKey, claimed, read, sign, statement, verify
 from pets.approve.policy import AnyPolicy, Approval, Approver, person
-from pets.check.differencing import DAYS
 from pets.errors import ApprovalError
 from pets.ids import NAME, PartyId, PlanDigest, SpecDigest
 from pets.spec.model import Model, PartyName, Spec, Text
+from pets.spec.periods import UNIT, Schedule, span
 
 APPROVAL: Final = "urn:pets:approval:1"
 REVOCATION: Final = "urn:pets:revocation:1"
@@ -71,8 +71,8 @@ class SubmissionPredicate(Model):
 class Approved:
     """What ``verify_approvals`` verified: this party lets this specification run, so often, until then.
 
-    ``max_runs`` and ``not_after`` are the strictest of the specification and all approvals that counted; ``due``: so
-    many runs its schedule has come to today, if it has one. ``envelopes``: SHA-256 of each envelope that counted, by
+    ``max_runs`` and ``not_after`` are the strictest of the specification and all approvals that counted; ``turn``: the
+    period of its schedule that today is in, if it has one. ``envelopes``: SHA-256 of each envelope that counted, by
     approver, for the receipt. ``overruled``: the suspicions that as many persons overrule as have to approve, of as
     many roles and organisations. ``covering``: the older specification whose approvals these are, if it is not this
     one's own that count (approve/cover.py).
@@ -87,18 +87,34 @@ class Approved:
     envelopes: tuple[tuple[str, str], ...]
     overruled: tuple[str, ...] = ()
     covering: "Covering | None" = None
-    due: int | None = None
+    turn: "Turn | None" = None
 
     @property
-    def counts(self) -> tuple[tuple[SpecDigest, int], ...]:
-        """What a run uses up: one run of each of these specifications, of which so many are allowed by today."""
+    def counts(self) -> "tuple[Count, ...]":
+        """What a run uses up: one run of each of these specifications, its own first."""
         under = () if self.covering is None else self.covering.approved.counts
-        return ((self.digest, self.max_runs if self.due is None else min(self.max_runs, self.due)), *under)
+        return (Count(self.digest, self.max_runs, self.turn), *under)
 
     @property
     def signed(self) -> SpecDigest:
         """The specification that the approvers signed: this one, or the one that covers it."""
         return self.digest if self.covering is None else self.covering.approved.digest
+
+
+class Turn(NamedTuple):
+    """A period of a schedule, in which one run is due. ``due``: when the next one begins; None if none does in time."""
+
+    schedule: Schedule
+    since: dt.date
+    due: dt.date | None
+
+
+class Count(NamedTuple):
+    """A specification that a run uses up one run of: ``most`` in all and, of one with a schedule, one in this turn."""
+
+    digest: SpecDigest
+    most: int
+    turn: Turn | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +317,7 @@ def verify_approvals(
         not_after=min(spec.validity.not_after, *(vote.terms.not_after for vote in chosen)),
         envelopes=tuple((vote.approver.name, vote.envelope) for vote in chosen),
         overruled=_overruled(votes, policy.approval),
-        due=runs_due(spec, now),
+        turn=turn_of(spec, now),
     )
 
 
@@ -357,15 +373,17 @@ def refuse_out_of_date(spec: Spec, now: dt.date) -> None:
         raise ApprovalError("approval.spec-expired", not_after=spec.validity.not_after.isoformat())
 
 
-def runs_due(spec: Spec, now: dt.date) -> int | None:
-    """How many runs the schedule has come to: one on the first day, one more with each period; None without one.
+def turn_of(spec: Spec, now: dt.date) -> Turn | None:
+    """The period of the schedule that a day is in; None without a schedule.
 
-    A run that was left out may be made up for later, so at no time have there been more than were due.
+    Periods are the calendar's (spec/periods.py). One run is due in each; one that was left out is not made up for.
     """
     validity = spec.validity
     if validity.schedule is None:
         return None
-    return max(0, (now - validity.not_before).days // DAYS[validity.schedule] + 1)
+    period = span(UNIT[validity.schedule], now)
+    following = period.after if period.after is not None and period.after <= validity.not_after else None
+    return Turn(validity.schedule, period.first, following)
 
 
 M = TypeVar("M", bound=Model)

@@ -85,5 +85,5 @@ def verify_cover(old: Held, new: Held, *, party: PartyId, policy: AnyPolicy, now
         max_runs=min(approved.max_runs, validity.max_runs),
         not_after=min(approved.not_after, validity.not_after),
         covering=Covering(approved, old.author_key),
-        due=approvals.runs_due(new.facts.spec, now),
+        turn=approvals.turn_of(new.facts.spec, now),
     )

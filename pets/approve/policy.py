@@ -14,6 +14,7 @@ import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
@@ -30,6 +31,7 @@ from pets.spec.control import Control, effective, stated, strictest
 from pets.spec.joins import JOINS, STAR, protocol_of
 from pets.spec.model import Knobs, Model, Name, PartyName, Quantity, San, Spec, Text, frozen, quantity
 from pets.spec.pairing import Pairing, is_pairing, pairing_of
+from pets.spec.periods import span
 from pets.spec.query import ColumnRef, Query
 from pets.spec.sql import bind
 from pets.spec.ways import WAYS
@@ -111,9 +113,14 @@ class Limits(Knobs):
     """
 
     max_epsilon_per_run: Quantity
-    max_epsilon_per_dataset: Quantity
+    max_epsilon_per_dataset: Quantity | None = None
+    max_rho_per_dataset: Quantity | None = None
+    """A cap in zero-concentrated differential privacy, in the place of the one in epsilon."""
+    rho_at_delta: Quantity | None = None
+    """The delta at which a cap in rho is also told as an epsilon."""
     max_delta: Quantity
-    period: Literal["day", "month", "year"]
+    period: Literal["day", "month", "quarter", "year", "none"]
+    """In which the caps hold; with ``none`` they hold for all time."""
     recipients: tuple[San, ...] = ()
     purposes: tuple[Text, ...] = ()
     protocols: tuple[Name, ...] = ()
@@ -131,15 +138,36 @@ class Limits(Knobs):
         """The least number of people in a released cell; None if there is no release without noise."""
         return strictest(stated(self)).min_count if self.says_a_minimum else None
 
+    @model_validator(mode="after")
+    def _one_cap(self) -> Self:
+        if (self.max_epsilon_per_dataset is None) == (self.max_rho_per_dataset is None):
+            raise ValueError("write max_epsilon_per_dataset or max_rho_per_dataset: a dataset has one cap")
+        if (self.max_rho_per_dataset is None) != (self.rho_at_delta is None):
+            raise ValueError("rho_at_delta is the delta at which max_rho_per_dataset is told as an epsilon: write both")
+        if self.rho_at_delta is not None and quantity(self.rho_at_delta) >= 1:
+            raise ValueError("rho_at_delta is below one")
+        return self
+
     def since(self, now: dt.date) -> dt.date:
         """The first day of the period that ``now`` is in: what was spent before does not count."""
-        starts = {"day": now, "month": now.replace(day=1), "year": now.replace(month=1, day=1)}
-        return starts[self.period]
+        return dt.date.min if self.period == "none" else span(self.period, now).first
+
+    def returns(self, now: dt.date) -> dt.date | None:
+        """The first day of the next period, on which all of the budget returns; None if there is none."""
+        return None if self.period == "none" else span(self.period, now).after
 
     @property
     def cap(self) -> Loss:
-        """The most that may be spent of one dataset in one period."""
+        """The most that may be spent of one dataset in one period: epsilon or rho, and delta."""
+        if self.max_rho_per_dataset is not None:
+            return Loss(delta=quantity(self.max_delta), rho=quantity(self.max_rho_per_dataset))
+        assert self.max_epsilon_per_dataset is not None
         return Loss(quantity(self.max_epsilon_per_dataset), quantity(self.max_delta))
+
+    @property
+    def told_at(self) -> Fraction | None:
+        """Of a cap in rho, the delta at which it is told as an epsilon."""
+        return None if self.rho_at_delta is None else quantity(self.rho_at_delta)
 
 
 class Constraint(Model):
@@ -398,19 +426,27 @@ def _epsilon_per_run(policy: Policy, spec: Spec, query: Query | Pairing) -> Iter
 def _spend_per_period(policy: Policy, spec: Spec, query: Query | Pairing) -> Iterator[Finding]:
     """One run above the cap is refused here; later runs are refused by the ledger when the cap is reached."""
     cap, period = policy.limits.cap, policy.limits.period
+    a = "the policy" if period == "none" else f"a {period}"
     for name in _own(policy, spec):
         loss, runs = run_loss(spec)[name], spec.validity.max_runs
-        if loss.epsilon > cap.epsilon:
-            message = f"one run costs {name} epsilon {exact(loss.epsilon)}, a {period} allows {exact(cap.epsilon)}"
+        if policy.limits.told_at is not None:
+            pass  # what epsilon is as rho is for the accountant to say: party/account.py
+        elif loss.epsilon > cap.epsilon:
+            message = f"one run costs {name} epsilon {exact(loss.epsilon)}, {a} allows {exact(cap.epsilon)}"
             yield _error("epsilon-per-dataset", "release.differential_privacy.epsilon", message, "lower epsilon")
         elif loss.epsilon * runs > cap.epsilon:
-            fit = int(cap.epsilon / loss.epsilon)
-            message = f"{policy.party}'s cap for {name} lets {fit} of {runs} runs pass in one {period}"
-            hint = "spread the runs, or lower epsilon or max_runs"
-            yield Finding("policy.epsilon-per-dataset", "warning", "validity.max_runs", message, hint)
+            yield few_runs(policy, name, int(cap.epsilon / loss.epsilon), runs)
         if loss.delta > cap.delta:
-            message = f"one run costs {name} delta {exact(loss.delta)}, a {period} allows {exact(cap.delta)}"
+            message = f"one run costs {name} delta {exact(loss.delta)}, {a} allows {exact(cap.delta)}"
             yield _error("delta", "security.leakage", message, "lower delta")
+
+
+def few_runs(policy: Policy, dataset: str, fit: int, runs: int) -> Finding:
+    """The warning that a cap has room for some of the runs of a specification."""
+    once = "" if policy.limits.period == "none" else f" in one {policy.limits.period}"
+    message = f"{policy.party}'s cap for {dataset} lets {fit} of {runs} runs pass{once}"
+    hint = "spread the runs, or lower epsilon or max_runs"
+    return Finding("policy.epsilon-per-dataset", "warning", "validity.max_runs", message, hint)
 
 
 def _recipients(policy: Policy, spec: Spec, query: Query | Pairing) -> Iterator[Finding]:

@@ -68,8 +68,11 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class Code:
+    """A text that is signed. ``exact``: its lines are not folded, because how they begin says what they mean."""
+
     caption: str
     text: str
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)

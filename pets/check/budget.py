@@ -10,7 +10,7 @@ difference of two contributions of one person; tests/check/test_budget.py enumer
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
 from math import prod
 from typing import Final
@@ -20,10 +20,10 @@ from pets.spec.ir import Factor
 from pets.spec.model import Spec, quantity
 
 MAX_SCALE: Final = 2**20
-"""Greatest sensitivity / epsilon of a noised column: the noise sampler walks a number of steps linear in it."""
+"""Greatest sensitivity / epsilon of a noised column: 192 times that, and the sums, have room in 64 bits."""
 
 _DRAW_BITS: Final = 128
-"""Bits of the draw that the number of dummies is taken from (kernels/noise.py)."""
+"""Bits of the draw that the number of dummies is taken from (kernels/dummy.py)."""
 
 _MOST_EPSILON: Final = 1000
 
@@ -33,24 +33,29 @@ _MARGIN: Final = Decimal(1) + Decimal(10) ** -60
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """An (epsilon, delta) loss. Losses on the same records add up."""
+    """What a mechanism of (epsilon, delta) and one of zero-concentrated ``rho`` cost. On the same records they add up.
+
+    Each part is charged as it was proven: what epsilon is as rho, and rho as epsilon at a delta, is for the accountant
+    to say (``party/accounting.py``).
+    """
 
     epsilon: Fraction = Fraction(0)
     delta: Fraction = Fraction(0)
+    rho: Fraction = Fraction(0)
 
     def __post_init__(self) -> None:
-        if self.epsilon < 0 or self.delta < 0:
+        if self.epsilon < 0 or self.delta < 0 or self.rho < 0:
             raise ValueError("a loss is not negative")
 
     def __add__(self, other: "Loss") -> "Loss":
-        return Loss(self.epsilon + other.epsilon, self.delta + other.delta)
+        return Loss(self.epsilon + other.epsilon, self.delta + other.delta, self.rho + other.rho)
 
     def __mul__(self, runs: int) -> "Loss":
-        return Loss(self.epsilon * runs, self.delta * runs)
+        return Loss(self.epsilon * runs, self.delta * runs, self.rho * runs)
 
     def within(self, cap: "Loss") -> bool:
-        """True if neither part is above the cap."""
-        return self.epsilon <= cap.epsilon and self.delta <= cap.delta
+        """True if no part is above the cap."""
+        return self.epsilon <= cap.epsilon and self.delta <= cap.delta and self.rho <= cap.rho
 
 
 def total(losses: Iterable[Loss]) -> Loss:
@@ -249,3 +254,21 @@ def exact(value: Fraction) -> str:
             whole, part = divmod(int(scaled), 10**places)
             return f"{whole}.{part:0{places}d}" if places else str(whole)
     return str(value)
+
+
+_SHORT: Final = 12
+"""Letters of an exact quantity that a person still compares at a glance."""
+
+_SIX: Final = {up: Context(prec=6, rounding=ROUND_CEILING if up else ROUND_FLOOR) for up in (True, False)}
+
+
+def bounded(value: Fraction, *, up: bool) -> str:
+    """A quantity for people: exact where it is short, else six digits, rounded up or down.
+
+    What was spent is rounded up and what remains is rounded down.
+    """
+    text = exact(value)
+    if len(text) <= _SHORT:
+        return text
+    decimal = _SIX[up].divide(Decimal(value.numerator), Decimal(value.denominator)).normalize()
+    return f"{decimal:f}" if decimal.adjusted() >= -4 else f"{decimal}".lower()

@@ -390,7 +390,7 @@ def _matrix(old: Cells, new: Cells) -> Iterator[Reason]:
 def _losses(old: Mapping[str, Loss], new: Mapping[str, Loss]) -> Iterator[Reason]:
     for dataset in sorted({*old, *new}):
         a, b = old.get(dataset, Loss()), new.get(dataset, Loss())
-        for name, was, now in (("epsilon", a.epsilon, b.epsilon), ("delta", a.delta, b.delta)):
+        for name, was, now in (("epsilon", a.epsilon, b.epsilon), ("delta", a.delta, b.delta), ("rho", a.rho, b.rho)):
             if was != now:
                 told = f"a run costs {dataset} {name} {exact(now)} instead of {exact(was)}"
                 yield Reason("losses", turned(now < was), told)

@@ -1,6 +1,7 @@
 """The disclosure report as plain text of at most 100 columns, or as many as the terminal has."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -42,6 +43,16 @@ def render(review: Checked, *, width: int | None = None, brief: bool = False) ->
                of fields. The last line says where the rest is.
     """
     return _Layout(max(NARROWEST, min(WIDTH, width or WIDTH))).text(report(review), brief=brief)
+
+
+def render_sections(sections: Sequence[Section], *, width: int | None = None) -> str:
+    """Sections that are no whole report, as text."""
+    layout, lines = _Layout(max(NARROWEST, min(WIDTH, width or WIDTH))), list[str]()
+    for number, section in enumerate(sections, 1):
+        lines += [*layout.fold(f"{number}  {section.title.upper()}: {section.question}"), "-" * layout.width]
+        for block in section.blocks:
+            lines += [*layout.block(block), ""]
+    return "\n".join(lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +98,8 @@ class _Layout:
                 return self.pairs(pairs)
             case Cases():
                 return self.cases(block)
+            case Code(caption, text, exact=True):
+                return [f"{caption}:", *(f"    {line}".rstrip() for line in text.splitlines())]
             case Code(caption, text):
                 return [
                     f"{caption}:",

@@ -15,6 +15,7 @@ from pets.spec.cards import EVERYONE
 from pets.spec.ir import Dimension, Factor
 from pets.spec.joins import JOINS, SHARED, STAR, joins_of
 from pets.spec.model import DESIGN, DifferentialPrivacy, Spec, quantity
+from pets.spec.periods import slots
 from pets.spec.ways import able
 
 MAX_WINDOW: Final = timedelta(days=5 * 366)
@@ -387,12 +388,12 @@ def runs(asked: Stated) -> Found:
     validity = asked.spec.validity
     if validity.schedule is None:
         return
-    slots = (validity.not_after - validity.not_before).days // _DAYS[validity.schedule] + 1
-    if validity.max_runs > slots:
+    fit = slots(validity.schedule, validity.not_before, validity.not_after)
+    if validity.max_runs > fit:
         yield (
             "validity.max_runs",
-            f"{validity.max_runs} {validity.schedule} runs do not fit between the dates; {slots} do",
-            f"write max_runs = {slots} or fewer",
+            f"{validity.max_runs} {validity.schedule} runs do not fit between the dates; {fit} do",
+            f"write max_runs = {fit} or fewer",
         )
 
 

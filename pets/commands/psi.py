@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from pets.commands.own import Config
-from pets.commands.running import is_free
 from pets.commands.say import DONE, REFUSED, WRONG, err, out
 from pets.errors import LinkError, RunError, SourceError, SpecError
 from pets.ids import PartyId, RunHandle
+from pets.outputs import is_free
 
 if TYPE_CHECKING:
     from pets.client import Network

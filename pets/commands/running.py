@@ -8,8 +8,9 @@ from typing import Annotated, Final
 import typer
 
 from pets.commands.say import DONE, err, out
-from pets.errors import ApprovalError, ConfigError, ReceiptError
+from pets.errors import ApprovalError, ReceiptError
 from pets.ids import RunHandle
+from pets.outputs import is_free
 
 SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="A specification: a .spec.toml file.")]
 Directory = Annotated[
@@ -109,15 +110,6 @@ def verify(
         out.print("keys are those of the folder itself; use --directory with your own to know whose they are")
     out.print("[bold green]verified[/]")
     return DONE
-
-
-def is_free(path: Path) -> None:
-    """Before a run that costs budget: its table will have a place, and nothing of an earlier run lies there."""
-    if path.exists():
-        raise ConfigError("config.output", file=path.name, problem="is there already")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not os.access(path.parent, os.W_OK):
-        raise ConfigError("config.output", file=path.name, problem="its folder cannot be written to")
 
 
 def _is_receipt(path: Path) -> None:

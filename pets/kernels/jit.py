@@ -178,6 +178,18 @@ def swap64(typing_context: Any, word: Any) -> Any:
 
 
 @typed_intrinsic
+def multiply_high(typing_context: Any, a: Any, b: Any) -> Any:
+    """`multiply_high(a, b)`: the upper 64 bits of the product of two words."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        wide = ir.IntType(128)
+        product = builder.mul(*(builder.zext(argument, wide) for argument in arguments))
+        return builder.trunc(builder.lshr(product, wide(64)), ir.IntType(64))
+
+    return types.uint64(types.uint64, types.uint64), emit
+
+
+@typed_intrinsic
 def fetch(typing_context: Any, array: Any, index: Any) -> Any:
     """`fetch(array, index)`: bring an element into the cache, for reading or writing. Changes no value.
 

@@ -1,14 +1,19 @@
-"""A second opinion on what a release costs: OpenDP's, asked before a specification is kept.
+"""OpenDP's opinion of what a release costs, asked before a specification is kept: a second one, and the one on rho.
 
 Losses are added as exact fractions (``check/budget.py``), and the plan's own sums are rechecked (``plan/recheck.py``).
 This is neither: another library's composition of the very columns that will be noised.
 """
 
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Final
 
+from pets.approve.policy import Policy, few_runs
+from pets.check.budget import bounded, run_loss
+from pets.check.labels import Finding
 from pets.errors import InternalError
-from pets.kernels import noise
+from pets.kernels import opinion
+from pets.party.accounting import cap_of
 from pets.spec.ir import AddNoise, Plan
 from pets.spec.model import Spec, quantity
 
@@ -26,8 +31,33 @@ def second_opinion(plan: Plan, spec: Spec) -> None:
     columns = plan.protection.columns if isinstance(plan.protection, AddNoise) else ()
     privacy = spec.release.differential_privacy
     declared = quantity(privacy.epsilon) if privacy else Fraction(0)
-    said = {c.moment.name: (noise.accounted_epsilon(c.sensitivity, c.epsilon), c.epsilon) for c in columns}
-    said["all"] = (noise.accounted_total([c.epsilon for c in columns]), declared)
+    said = {c.moment.name: (opinion.accounted_epsilon(c.sensitivity, c.epsilon), c.epsilon) for c in columns}
+    said["all"] = (opinion.accounted_total([c.epsilon for c in columns]), declared)
     for name, (found, claimed) in said.items():
         if found > float(claimed) * (1 + ROUNDING):
             raise InternalError("plan.noise", column=name, problem=f"OpenDP accounts for epsilon {found}")
+
+
+def spend_findings(policy: Policy, spec: Spec) -> Iterator[Finding]:
+    """Hold one run, and all of them, against a policy's cap in rho: what epsilon is as rho only the accountant says.
+
+    The cap in epsilon is held by ``judge_policy``, which knows no accountant.
+    """
+    limits = policy.limits
+    if limits.told_at is None:
+        return
+    cap = cap_of(limits, spec.validity.not_before)
+    for dataset in spec.datasets:
+        if policy.party not in dataset.parties:
+            continue
+        asked = cap.counted([(run_loss(spec)[dataset.name], 1)])
+        if asked.rho > cap.most.rho:
+            once = "the policy" if limits.period == "none" else f"a {limits.period}"
+            message = (
+                f"one run costs {dataset.name} rho {bounded(asked.rho, up=True)}, {once} allows "
+                f"{bounded(cap.most.rho, up=False)}"
+            )
+            path, hint = "release.differential_privacy.epsilon", "lower epsilon"
+            yield Finding("policy.rho-per-dataset", "error", path, message, hint)
+        elif asked.rho * spec.validity.max_runs > cap.most.rho:
+            yield few_runs(policy, dataset.name, cap.most.rho // asked.rho, spec.validity.max_runs)

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_va
 
 from pets.approve.envelope import SigningKey, public_bytes
 from pets.approve.policy import KeyText, Policy, parse_policy, refuse_unsafe
+from pets.approve.policy import Limits as PolicyLimits
 from pets.errors import ConfigError, LinkError
 from pets.ids import PartyId
 from pets.party.database import Postgres, PostgresSource, Tls
@@ -29,6 +30,9 @@ from pets.transport.grpc import Address, Credentials
 MAX_FILE: Final = 1 << 20
 
 _KNOWN_PEMS: Final = 1024
+
+STATE_FILE: Final = "party.sqlite"
+"""In a party's state folder: what it must not forget."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -324,6 +328,27 @@ def own_policy(path: Path) -> Policy | None:
     name = _parsed(path).get("policy", "policy.toml")
     file = path.parent / str(name)
     return parse_policy(_text(file), file=file.name) if file.is_file() else None
+
+
+@dataclass(frozen=True)
+class Books:
+    """Where a party's ledger lies, and what it is held against."""
+
+    party: PartyId
+    state: Path
+    limits: PolicyLimits
+    datasets: tuple[str, ...]
+
+
+def own_books(path: Path) -> Books:
+    """What ``party.toml`` and the policy that it names say of the ledger; no key and no certificate is opened.
+
+    Raises: ConfigError config.toml, config.file, or config.policy with the path of what is wrong.
+    """
+    file = _load(path, _PartyFile)
+    policy = parse_policy(_text(path.parent / file.policy), file=Path(file.policy).name)
+    state = path.parent / file.state / STATE_FILE
+    return Books(PartyId(file.name), state, policy.limits, tuple(sorted(file.datasets)))
 
 
 def read_directory(path: Path, *, ca: Path | None = None) -> Directory:

@@ -15,7 +15,7 @@ from pets.approve.policy import Policy, judge_policy
 from pets.check.diff import Facts, compare_facts, facts
 from pets.check.labels import Finding
 from pets.check.terms import design_fields
-from pets.errors import ApprovalError, PetsError, RunError
+from pets.errors import ApprovalError, BudgetError, PetsError, RunError
 from pets.ids import PartyId, SpecDigest
 from pets.party import account
 from pets.party.config import Directory
@@ -30,6 +30,9 @@ from pets.transport.calls import Caller, Standing, Submitted, Suspected
 
 APPROVED: Final = "approved"
 """How a specification stands that has enough approvals of its own, and runs left."""
+
+HELD: Final = "held"
+"""How one stands that could be combined with earlier releases, until this party's approvers overrule that by name."""
 
 _OVER: Final = ("revoked", "used up", "spec-expired")
 """How one stands that will not run again, whatever the history says."""
@@ -130,7 +133,7 @@ class Consent:
                 policy=self.policy,
                 spec=reviewed.spec,
                 author_key=stored.author_key,
-                now=self.state.clock().date(),
+                now=self.state.today(),
             )
             left = own.max_runs - self.state.runs_used(stored.digest)
             state, have = (APPROVED if left > 0 else "used up"), len(own.approvers)
@@ -144,7 +147,7 @@ class Consent:
                 have = len(covered.approvers)
         suspicions = () if state in _OVER else self._suspected(reviewed, overruled)
         if (state == APPROVED or state.startswith("covered")) and not all(each.overruled for each in suspicions):
-            state = "held"
+            state = HELD
         return Standing(stored.digest, reviewed.spec.title, state, have, need, stored.received, suspicions)
 
     def _suspected(self, found: Review, overruled: tuple[str, ...]) -> tuple[Suspected, ...]:
@@ -184,6 +187,7 @@ class Consent:
             more += _placeholders(spec)
         if found.asked is not None:
             more += judge_policy(self.policy, spec, found.asked)
+            more += account.spend_findings(self.policy, spec)
         return replace(found, verdict=replace(found.verdict, findings=(*found.verdict.findings, *more)))
 
     def _guarded(self, found: Review) -> Review:
@@ -222,7 +226,7 @@ class Consent:
 
         ``old``: the specification whose approvals the caller says cover this one. It is held to its word here.
         """
-        today = self.state.clock().date()
+        today = self.state.today()
         own = self.approved_here(stored, reviewed, old)
         signed = stored if old is None else self.stored(old)
         claimed: dict[str, list[bytes]] = {}
@@ -253,7 +257,7 @@ class Consent:
         """
         if old is not None:
             self.reviewed(self.stored(old))
-            now = self.state.clock().date()
+            now = self.state.today()
             return cover.verify_cover(
                 self._held(old), self._held(stored.digest), party=self.party, policy=self.policy, now=now
             )
@@ -265,7 +269,7 @@ class Consent:
             policy=self.policy,
             spec=reviewed.spec,
             author_key=stored.author_key,
-            now=self.state.clock().date(),
+            now=self.state.today(),
         )
 
     def covers(self, stored: StoredSpec, reviewed: Reviewed) -> tuple[approvals.Approved, ...]:
@@ -283,8 +287,12 @@ class Consent:
         return tuple(sorted(found, key=lambda approved: not self._left(approved)))
 
     def _left(self, approved: approvals.Approved) -> bool:
-        """True if a run is left, and due by today, of all that a run would use up."""
-        return all(self.state.runs_used(digest) < most for digest, most in approved.counts)
+        """True if a run is left, and due today, of all that a run would use up."""
+        try:
+            self.state.check_count(*approved.counts)
+        except BudgetError:
+            return False
+        return True
 
     def _used_up(self, approved: approvals.Approved) -> bool:
         """True if no run will be left on any day."""

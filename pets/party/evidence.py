@@ -78,12 +78,21 @@ class SignedApproval(Model):
     sha256: Digest
 
 
+Exact = Annotated[str, Field(pattern=r"^\d+(/\d+)?$")]
+
+
 class Spend(Model):
     """What the run was charged to one dataset, exactly: ``"3/2"``, ``"1/1099511627776"``."""
 
     dataset: Name
-    epsilon: Annotated[str, Field(pattern=r"^\d+(/\d+)?$")]
-    delta: Annotated[str, Field(pattern=r"^\d+(/\d+)?$")]
+    epsilon: Exact
+    delta: Exact
+    rho: Exact = "0"
+
+    @property
+    def told(self) -> str:
+        """The charge in words."""
+        return f"epsilon {self.epsilon} delta {self.delta}" + (f" rho {self.rho}" if self.rho != "0" else "")
 
 
 class LogHead(Model):
@@ -186,14 +195,15 @@ def build_receipt(
         cover=_cover_of(approved),
         approvals=tuple(SignedApproval(approver=name, sha256=digest) for name, digest in approved.envelopes),
         commitments=dict(commitments),
-        spend=tuple(
-            Spend(dataset=name, epsilon=str(loss.epsilon), delta=str(loss.delta))
-            for name, loss in sorted(spend.items())
-        ),
+        spend=tuple(_spend(name, loss) for name, loss in sorted(spend.items())),
         sent=tuple(sent),
         log=LogHead(seq=log.seq, hash=log.hash.hex()),
     )
     return statement(RECEIPT, {"specification": spec, "run": run}, receipt.model_dump(mode="json"))
+
+
+def _spend(dataset: str, loss: Loss) -> Spend:
+    return Spend(dataset=dataset, epsilon=str(loss.epsilon), delta=str(loss.delta), rho=str(loss.rho))
 
 
 def _cover_of(approved: Approved) -> Cover | None:
@@ -364,16 +374,16 @@ def _charges(spec: Spec, receipt: Receipt) -> None:
     for dataset in sorted(set(receipt.commitments) - known):
         problem = f"a commitment to {dataset}, which the specification does not name"
         raise ReceiptError("receipt.commitment", party=receipt.party, problem=problem)
-    costs, spend = run_loss(spec), {each.dataset: (each.epsilon, each.delta) for each in receipt.spend}
+    costs, spend = run_loss(spec), {each.dataset: each for each in receipt.spend}
     for dataset in sorted({*own, *spend}):
-        expected = (str(costs[dataset].epsilon), str(costs[dataset].delta)) if dataset in own else None
+        expected = _spend(dataset, costs[dataset]) if dataset in own else None
         if spend.get(dataset) != expected:
-            fields = {"dataset": dataset, "got": _spent(spend.get(dataset)), "expected": _spent(expected)}
+            fields = {"dataset": dataset, "got": _told(spend.get(dataset)), "expected": _told(expected)}
             raise ReceiptError("receipt.spend", party=receipt.party, **fields)
 
 
-def _spent(spend: tuple[str, str] | None) -> str:
-    return "nothing" if spend is None else f"epsilon {spend[0]} delta {spend[1]}"
+def _told(spend: Spend | None) -> str:
+    return "nothing" if spend is None else spend.told
 
 
 def _approvals(
@@ -470,7 +480,8 @@ def _lines(
                 yield f"{party}: {dataset} was frozen as {commitment}"
         for spend in receipt.spend:
             cost = run_loss(spec)[spend.dataset]
-            yield f"{party}: {spend.dataset} was charged epsilon {exact(cost.epsilon)}, delta {exact(cost.delta)}"
+            rho = f", rho {exact(cost.rho)}" if cost.rho else ""
+            yield f"{party}: {spend.dataset} was charged epsilon {exact(cost.epsilon)}, delta {exact(cost.delta)}{rho}"
     yield f"shares of {', '.join(shares)} are what their receipts say"
     yield "result.csv is what the shares add up to"
 

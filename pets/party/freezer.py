@@ -16,6 +16,7 @@ from pets.party.state import State, StoredSnapshot
 from pets.plan.review import Review, Reviewed
 from pets.spec.ir import Plan, Read
 from pets.spec.model import Dataset
+from pets.spec.periods import renewed
 from pets.spec.query import AnyOf, Predicate
 
 
@@ -37,7 +38,8 @@ class Freezer:
     ) -> dict[str, StoredSnapshot]:
         """The snapshots of all datasets that this party brings to a specification, or of those in ``only``.
 
-        ``again``: take new ones where the refresh rule of the dataset allows it.
+        The latest there is, unless the refresh rule of the dataset asks for a new one: each run, or once the period of
+        the latest is over. ``again``: of all that are not frozen, because this party's own people ask.
         Raises: SourceError; rows and counts are in its ``local``, for this party's own console.
         """
         datasets = reviewed.spec.datasets
@@ -59,7 +61,7 @@ class Freezer:
     def _freeze_one(self, reviewed: Review | Reviewed, dataset: Dataset, *, again: bool) -> StoredSnapshot:
         spec, digest = reviewed.spec, reviewed.digest
         known = self.state.snapshot(digest, dataset.name)
-        if known is not None and (not again or dataset.refresh == "frozen"):
+        if known is not None and (dataset.refresh == "frozen" or not (again or self._is_old(known, dataset))):
             return known
         if dataset.name not in self.datasets:
             raise SourceError("source.none", dataset=dataset.name, party=self.party)
@@ -103,6 +105,10 @@ class Freezer:
         self.state.add_snapshot(stored)
         self.log.append("snapshot.taken", digest=digest, dataset=dataset.name, commitment=taken.commitment)
         return stored
+
+    def _is_old(self, known: StoredSnapshot, dataset: Dataset) -> bool:
+        taken = dt.datetime.fromisoformat(known.taken).astimezone(dt.UTC).date()
+        return renewed(dataset.refresh, taken, self.state.today())
 
     def loaded(self, stored: StoredSnapshot) -> sources.Snapshot:
         """The snapshot as ``sources.read`` takes it."""

@@ -56,6 +56,7 @@ _REFUSALS: Final = frozenset(
         "peer.residue",
         "peer.transparent",
         "peer.sum",
+        "peer.lists",
     }
 )
 """Errors that are about one message."""

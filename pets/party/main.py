@@ -12,7 +12,7 @@ from types import MappingProxyType
 from pets.errors import ConfigError
 from pets.ids import PartyId, RunHandle
 from pets.party import postgres, sources
-from pets.party.config import PartyConfig, read_config
+from pets.party.config import STATE_FILE, PartyConfig, read_config
 from pets.party.database import Postgres, PostgresSource
 from pets.party.node import Outside, PartyNode, Settings
 from pets.party.runs import Console
@@ -26,7 +26,6 @@ from pets.transport.link import Link
 from pets.transport.mailbox import Exchange
 from pets.transport.remote import Remote
 
-STATE_FILE = "party.sqlite"
 SNAPSHOTS = "snapshots"
 LOCK_FILE = "serving"
 

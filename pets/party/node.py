@@ -29,12 +29,13 @@ from pets.errors import (
     SourceError,
 )
 from pets.ids import PartyId, RunHandle, SpecDigest
-from pets.party import evidence, hello, pairing, results, session, sources
+from pets.party import evidence, hello, outlook, pairing, results, session, sources
+from pets.party.accounting import Account, Cap, account_of, cap_of
 from pets.party.config import Directory
 from pets.party.consent import Consent
 from pets.party.freezer import Freezer
 from pets.party.history import Guard, History, about
-from pets.party.ledger import Cap, Ledger
+from pets.party.ledger import Ledger
 from pets.party.log import Log
 from pets.party.runs import Console, Hellos, LiveRun
 from pets.party.state import RunEvent, State, StoredSnapshot, StoredSpec
@@ -147,7 +148,7 @@ class PartyNode:
         """Verify and keep a revocation; runs under way of that specification end before their next message."""
         standing = self._consent.take_envelope(caller, envelope, approvals.REVOCATION)
         with self._lock:
-            runs = [run for run in self._runs.values() if standing.digest in dict(run.counts)]
+            runs = [run for run in self._runs.values() if standing.digest in run.digests]
         for run in runs:
             run.session.withdraw(ApprovalError("approval.revoked", approver="an approver", party=self.party))
         return standing
@@ -160,14 +161,20 @@ class PartyNode:
     def evidence(self, caller: Caller, digest: SpecDigest) -> Evidence:
         """The specification, its submission and all approvals here: what other parties and approvers verify alone.
 
-        With it come how it stands here, and the text and approvals of specifications that cover it.
+        With it come how it stands here, when it would run next, and the text and approvals of specifications that cover
+        it.
         """
         stored = self._consent.stored(digest)
-        self._named(caller, self._consent.review(digest).spec)
+        spec = self._consent.review(digest).spec
+        self._named(caller, spec)
         files = [("spec.toml", stored.toml), ("submission.json", stored.submission)]
         envelopes = self._state.envelopes(digest)
         files += [(f"approvals/{number:02d}.json", body) for number, body in enumerate(envelopes, 1)]
         files += self._consent.covering_files(digest)
+        charges = self._charges(spec)
+        files += outlook.files(
+            self._consent, self._state, self._ledger, stored, charges=charges, caps=self._caps(charges)
+        )
         return Evidence(tuple(files))
 
     def snapshot(self, caller: Caller, digest: SpecDigest) -> tuple[SnapshotEntry, ...]:
@@ -281,8 +288,10 @@ class PartyNode:
             raise RunError("run.not-yours", party=self.party)
         named = hello.read(request.hello, peer=hello.RESULT_ENDPOINT).agreed.cover
         approved = self._consent.approved(stored, reviewed, request.approvals, named)
+        charges = self._charges(spec)
+        self._state.check_count(*approved.counts)  # before records are read for it
+        self._ledger.check(charges, self._caps(charges))
         frozen = self._freeze(reviewed, approved)
-        charges = {name: run_loss(spec)[name] for name in frozen}
         run = self._begin(stored, reviewed, request, frozen, charges, approved)
         self._unsuspected(run, reviewed, approved)
         self._admit(run)
@@ -316,11 +325,10 @@ class PartyNode:
             if self._closed or len(live) >= self._settings.max_live:
                 raise busy
             before = [other for other in live if not other.charged]
-            for digest, most in run.counts:
-                used = self._state.runs_used(digest)
-                if used >= most:
-                    raise BudgetError("budget.runs", digest=digest, allowed=most)
-                if used + sum(digest in dict(other.counts) for other in before) >= most:
+            self._state.check_count(*run.counts)
+            for count in run.counts:
+                waiting = sum(count.digest in other.digests for other in before)
+                if waiting and (count.turn is not None or self._state.runs_used(count.digest) + waiting >= count.most):
                     raise busy
             self._ledger.check(run.charges, self._caps(run.charges))
             together = {
@@ -348,7 +356,7 @@ class PartyNode:
         reviewed: Reviewed,
         request: StartRequest,
         frozen: Mapping[str, StoredSnapshot],
-        charges: Mapping[str, Loss],
+        charges: Mapping[Account, Loss],
         approved: approvals.Approved,
     ) -> LiveRun:
         spec = reviewed.spec
@@ -362,7 +370,7 @@ class PartyNode:
         parties = frozenset(PartyId(p.name) for p in spec.parties)
         run = LiveRun(request.handle, request.digest, parties, charges, approved.counts)
         if self._guard.holds(reviewed.asked, spec):
-            versions, today = self._freezer.versions(frozen), self._state.clock().date()
+            versions, today = self._freezer.versions(frozen), self._state.today()
             run.about = Entry(request.digest, about(spec, reviewed.asked), versions, today)
         run.session = session.Session(
             reviewed,
@@ -494,7 +502,7 @@ class PartyNode:
         reviewed: Reviewed,
         approved: approvals.Approved,
         frozen: Mapping[str, StoredSnapshot],
-        charges: Mapping[str, Loss],
+        charges: Mapping[Account, Loss],
         started: str,
         outcome: session.Outcome,
     ) -> bytes:
@@ -513,7 +521,7 @@ class PartyNode:
             author_key=self._consent.stored(reviewed.digest).author_key,
             approved=approved,
             commitments={name: entry.commitment for name, entry in frozen.items()},
-            spend=charges,
+            spend={account.dataset: loss for account, loss in charges.items()},
             sent=[
                 evidence.SentMessage(
                     label=s.label, column=s.column, to=to.get(s.to, s.to), bytes=s.size, sha256=s.sha256
@@ -537,10 +545,10 @@ class PartyNode:
 
     def _still(self, approved: approvals.Approved) -> None:
         """Before every message: the approval has not run out on the way."""
-        if self._state.clock().date() > approved.not_after:
+        if self._state.today() > approved.not_after:
             raise ApprovalError("approval.spec-expired", not_after=approved.not_after.isoformat())
 
-    def _reserve(self, handle: RunHandle, charges: Mapping[str, Loss]) -> None:
+    def _reserve(self, handle: RunHandle, charges: Mapping[Account, Loss]) -> None:
         if not charges:
             return
         try:
@@ -552,12 +560,16 @@ class PartyNode:
         self._log.append(
             "budget.reserved",
             handle=handle,
-            charges={name: [str(loss.epsilon), str(loss.delta)] for name, loss in charges.items()},
+            charges={name: _logged(loss) for (name, _), loss in charges.items()},
         )
 
-    def _caps(self, charges: Mapping[str, Loss]) -> dict[str, Cap]:
-        limits = self._consent.policy.limits
-        return dict.fromkeys(charges, Cap(limits.cap, limits.since(self._state.clock().date())))
+    def _charges(self, spec: Spec) -> dict[Account, Loss]:
+        """What one run costs each dataset that this party brings, or a part of."""
+        costs = run_loss(spec)
+        return {account_of(each): costs[each.name] for each in spec.datasets if self.party in each.parties}
+
+    def _caps(self, charges: Mapping[Account, Loss]) -> dict[Account, Cap]:
+        return dict.fromkeys(charges, cap_of(self._consent.policy.limits, self._state.today()))
 
     # -- small things -------------------------------------------------------------------------------------------------
 
@@ -592,6 +604,11 @@ class PartyNode:
         self._outside.console(f"{error.text}\n  {error.hint}")
         for line in error.local:
             self._outside.console(f"  {line}")
+
+
+def _logged(loss: Loss) -> list[str]:
+    """A charge as the log has it: epsilon and delta, and rho where there is one."""
+    return [str(part) for part in (loss.epsilon, loss.delta, *((loss.rho,) if loss.rho else ()))]
 
 
 def _covered(approved: approvals.Approved) -> dict[str, object]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from pets.errors import InternalError, SourceError
 from pets.ids import PartyId
-from pets.kernels import noise, rows, tags
+from pets.kernels import dummy, noise, rows, tags
 from pets.kernels.prf import KeyFamily, Stream
 from pets.party import bfv, warm
 from pets.party.sources import Table
@@ -113,11 +113,10 @@ def noise_of(match: Match, own: Stream) -> U64 | None:
 
 
 def _noise_of_sums(match: Match, own: Stream) -> U64:
-    """Discrete Laplace noise of every sum, two halves: one of two parties may be corrupt. Zeros under control."""
+    """Discrete Laplace noise of every sum, the whole of it: one of two parties may be corrupt. Zeros under control."""
     out = np.zeros((match.parameter("v"), match.parameter("g")), np.int64)
     for row, (sensitivity, epsilon) in zip(out, match.noised, strict=bool(match.noised)):
-        for _ in range(2):
-            row += noise.half_noise(epsilon / sensitivity, row.size, own)
+        row[:] = noise.laplace_part(epsilon / sensitivity, 1, row.size, own)
     return out.view(np.uint64)
 
 
@@ -357,5 +356,5 @@ def _helped(names: Mapping[str, int], match: Match) -> dict[str, Any]:
     return sizes | {"fixed_ids": match.fixed_ids, "dummies": _dummies(match)}
 
 
-def _dummies(match: Match) -> noise.DummyTable:
-    return noise.dummy_table(match.helper_epsilon, match.helper_delta, 1, match.parameter("s"))
+def _dummies(match: Match) -> dummy.DummyTable:
+    return dummy.dummy_table(match.helper_epsilon, match.helper_delta, 1, match.parameter("s"))

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pets.errors import SourceError
-from pets.kernels import columns, noise, rows, tags
+from pets.kernels import columns, dummy, noise, rows, tags
 from pets.kernels.prf import Stream
 from pets.party.sources import Table
 from pets.plan.cost import join_numbers
@@ -93,7 +93,7 @@ def shape_of(plan: Plan) -> Shape | helper_join_b.Shape | shared_join.Shape:
         summed=summed,
         fixed_ids=join.fixed_ids,
         keyed=join.keyed is not None,
-        dummies=noise.dummy_table(join.helper_epsilon, join.helper_delta, names["k"], names["s"]),
+        dummies=dummy.dummy_table(join.helper_epsilon, join.helper_delta, names["k"], names["s"]),
     )
 
 

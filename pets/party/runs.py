@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from pets.approve.approvals import Count
 from pets.check.budget import Loss
 from pets.check.releases import Entry
 from pets.errors import PeerError
 from pets.ids import PartyId, RunHandle, SpecDigest
+from pets.party.accounting import Account
 from pets.party.session import Session
 from pets.transport.calls import Event
 
@@ -70,8 +72,8 @@ class LiveRun:
     handle: RunHandle
     digest: SpecDigest
     parties: frozenset[PartyId]
-    charges: Mapping[str, Loss]
-    counts: tuple[tuple[SpecDigest, int], ...]
+    charges: Mapping[Account, Loss]
+    counts: tuple[Count, ...]
     """The specifications that it uses up a run of: its own, and one whose approvals cover it."""
     events: Events = field(default_factory=Events)
     session: Session = field(init=False)
@@ -81,6 +83,11 @@ class LiveRun:
     """What it would release of this party's records, for the history; None for a party that brings none."""
     charged: bool = False
     """Its run is counted and its charges are reserved, so that the state knows of them."""
+
+    @property
+    def digests(self) -> frozenset[SpecDigest]:
+        """The specifications that it uses up a run of."""
+        return frozenset(count.digest for count in self.counts)
 
     def __repr__(self) -> str:
         return f"LiveRun({self.handle})"

@@ -21,6 +21,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, Literal, Self
 
+from pets.approve.approvals import Count
 from pets.errors import BudgetError, ConfigError, RunError
 from pets.ids import PlanDigest, RunHandle, SpecDigest
 
@@ -67,6 +68,21 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     CREATE TABLE history (
         handle TEXT PRIMARY KEY, digest TEXT NOT NULL, release TEXT NOT NULL, versions TEXT NOT NULL, day TEXT NOT NULL
     ) STRICT;
+    """,
+    """
+    ALTER TABLE charges ADD COLUMN unit TEXT NOT NULL DEFAULT 'person';
+    ALTER TABLE charges ADD COLUMN rho TEXT NOT NULL DEFAULT '0';
+    ALTER TABLE run_counts ADD COLUMN last TEXT;
+    UPDATE run_counts SET last = nullif(max(
+        coalesce((
+            SELECT max(substr(time, 1, 10)) FROM log WHERE kind = 'run.agreed' AND run_counts.digest IN (
+                json_extract(CAST(body AS TEXT), '$.digest'), json_extract(CAST(body AS TEXT), '$.cover')
+            )
+        ), ''),
+        coalesce((
+            SELECT max(substr(started, 1, 10)) FROM runs WHERE run_id IS NOT NULL AND digest = run_counts.digest
+        ), '')
+    ), '');
     """,
 )
 """Schema changes in order; PRAGMA user_version counts those that were made. A released one is never edited."""
@@ -264,6 +280,10 @@ class State:
         """Time as it is stored: ISO 8601, UTC, seconds."""
         return self.clock().astimezone(dt.UTC).isoformat(timespec="seconds")
 
+    def today(self) -> dt.date:
+        """The day, in UTC: what dates of approvals, periods of budgets and schedules are held against."""
+        return self.clock().astimezone(dt.UTC).date()
+
     # -- specifications and envelopes ---------------------------------------------------------------------------------
 
     def add_spec(self, spec: StoredSpec) -> bool:
@@ -333,30 +353,44 @@ class State:
 
     # -- runs ---------------------------------------------------------------------------------------------------------
 
-    def count_run(self, *counts: tuple[SpecDigest, int]) -> int:
-        """Use up one run of each specification, of which so many are allowed: of all or of none.
+    def count_run(self, *counts: Count) -> int:
+        """Use up one run of each specification: of all or of none.
 
         On disk when it returns, so a crash after it cannot give a run back.
         Returns: the number of this run of the first one, from 1.
-        Raises:  BudgetError ``budget.runs``.
+        Raises:  BudgetError, as ``check_count`` does.
         """
-        numbers = []
+        numbers, today = [], self.today()
         with self.transaction() as db:
-            for digest, max_runs in counts:
-                row = db.execute("SELECT used FROM run_counts WHERE digest = ?", (digest,)).fetchone()
-                used = int(row[0]) if row else 0
-                if used >= max_runs:
-                    raise BudgetError("budget.runs", allowed=max_runs, digest=digest)
-                db.execute("INSERT OR REPLACE INTO run_counts VALUES (?, ?)", (digest, used + 1))
+            for count in counts:
+                used, last = _counted(db, count)
+                day = max(day for day in (today, last, count.turn and count.turn.since) if day is not None)
+                row = (count.digest, used + 1, day.isoformat())
+                db.execute("INSERT OR REPLACE INTO run_counts (digest, used, last) VALUES (?, ?, ?)", row)
                 numbers.append(used + 1)
                 self.at(Boundary.RUN_COUNT_RAISED)
         self.at(Boundary.RUN_COUNT_FLUSHED)
         return numbers[0]
 
+    def check_count(self, *counts: Count) -> None:
+        """Say early that a run could not be counted.
+
+        Raises: BudgetError ``budget.runs`` if all are used up, ``budget.not-due`` before the next one is due.
+        """
+        with self.reading() as db:
+            for count in counts:
+                _counted(db, count)
+
     def runs_used(self, digest: SpecDigest) -> int:
         with self.reading() as db:
             row = db.execute("SELECT used FROM run_counts WHERE digest = ?", (digest,)).fetchone()
         return int(row[0]) if row else 0
+
+    def last_run(self, digest: SpecDigest) -> dt.date | None:
+        """The day of the last run that was counted; None if none was."""
+        with self.reading() as db:
+            row = db.execute("SELECT last FROM run_counts WHERE digest = ?", (digest,)).fetchone()
+        return dt.date.fromisoformat(row[0]) if row and row[0] else None
 
     def start_run(self, handle: RunHandle, digest: SpecDigest) -> None:
         """Enter a run into the journal. Raises RunError ``run.handle-used``: a handle names one run, for ever."""
@@ -433,6 +467,19 @@ _RUN: Final = "handle, digest, run_id, state, started, ended, code, receipt"
 def _run(row: tuple[RunHandle, SpecDigest, str | None, str, str, str | None, str | None, bytes | None]) -> StoredRun:
     handle, digest, run_id, state, started, ended, code, receipt = row
     return StoredRun(handle, digest, run_id, RunState(state), started, ended, code, receipt)
+
+
+def _counted(db: sqlite3.Connection, count: Count) -> tuple[int, dt.date | None]:
+    """How many runs were counted and on which day the last one, if another may be; raises BudgetError if none may."""
+    row = db.execute("SELECT used, last FROM run_counts WHERE digest = ?", (count.digest,)).fetchone()
+    used, last = (int(row[0]), dt.date.fromisoformat(row[1]) if row[1] else None) if row else (0, None)
+    if used >= count.most:
+        raise BudgetError("budget.runs", allowed=count.most, digest=count.digest)
+    if count.turn is not None and last is not None and last >= count.turn.since:
+        schedule, _, due = count.turn
+        told = f"on {due.isoformat()}" if due is not None else "never: it ends before that"
+        raise BudgetError("budget.not-due", digest=count.digest, schedule=schedule, last=last.isoformat(), due=told)
+    return used, last
 
 
 def _move(db: sqlite3.Connection, handle: RunHandle, event: RunEvent) -> RunState:

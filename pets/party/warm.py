@@ -21,15 +21,19 @@ from pets.kernels import (
     columns,
     curve,
     digits,
+    dummy,
+    gaussian,
     gf128,
     join,
     lists,
+    mersenne,
     noise,
     okvs,
     permute,
     prf,
     rows,
     shares,
+    summing,
     tags,
     vole,
 )
@@ -52,7 +56,7 @@ from pets.protocols.rep3 import compare, order, rounding, sharing
 from pets.secret import Secret
 
 _TRY_S = 120
-_MODULES: Final = (aes, prf, permute, tags, join, columns, rows, lists, noise)
+_MODULES: Final = (aes, prf, permute, tags, join, columns, rows, lists, noise, gaussian)
 STEPS: Final = len(_MODULES) + 2
 """How often ``prepare_kernels`` says something."""
 
@@ -61,6 +65,7 @@ _ready = False
 _group_ready = False
 _vectors_ready = False
 _bins_ready = False
+_sums_ready = False
 
 
 def prepare_kernels(say: Callable[[str], None] = lambda line: None) -> str:
@@ -132,6 +137,18 @@ def prepare_bins() -> str:
     return gf128.selected()
 
 
+def prepare_sums() -> str:
+    """Compile what sums of many input parties take. Returns the name of the back end of AES."""
+    global _sums_ready
+    prepare_kernels()
+    with _lock:
+        if not _sums_ready:
+            summing.warm_up()
+            mersenne.warm_up()
+            _sums_ready = True
+    return aes.selected()
+
+
 def _choose(module: ModuleType) -> None:
     """Select the best back end of a module that passes its self-test; the last one is taken without."""
     *others, last = module.features()
@@ -171,7 +188,7 @@ def rehearse() -> None:
             v_g=2,
             summed=summed,
             fixed_ids=fixed,
-            dummies=noise.dummy_table(Fraction(1), Fraction(1, 2), 2, 2),
+            dummies=dummy.dummy_table(Fraction(1), Fraction(1, 2), 2, 2),
         )
         ids = digits.ten_digits(np.arange(3))
         number, cell = np.array([1, 2, 1], np.uint16), np.array([0, 1, 0], np.uint32)
@@ -216,7 +233,7 @@ def rehearse() -> None:
 def rehearse_lists() -> None:
     """Find whom two sets of three made-up identifiers have in common with a helper, and compare how many, likewise."""
     law, ids, columns = (
-        noise.dummy_table(Fraction(1), Fraction(1, 2), 1, 2),
+        dummy.dummy_table(Fraction(1), Fraction(1, 2), 1, 2),
         digits.ten_digits(np.arange(3)),
         [np.arange(3)],
     )

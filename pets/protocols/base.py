@@ -36,6 +36,14 @@ class Receive:
     column: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Hear(Receive):
+    """The same, but the answer is None if the sender is lost, or had sent nothing by the deadline of the run.
+
+    A driver that does not know it waits, as for any other message; what it decides is decided once.
+    """
+
+
 Act = Send | Receive
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pets.errors import InternalError, PeerError
-from pets.kernels import columns, join, lists, noise, permute, prf, tags
+from pets.kernels import columns, dummy, join, lists, permute, prf, tags
 from pets.kernels.tags import Kind
 from pets.protocols import dominance, keyed, modelled, ordered, rows
 from pets.protocols.base import Array, Role, Send, receive, receive_columns
@@ -85,7 +85,7 @@ class Shape(Sizes):
     """Public parameters of one join in mode A: ``s`` is half the number of slots, ``dummies`` the law of how many."""
 
     s: int
-    dummies: noise.DummyTable
+    dummies: dummy.DummyTable
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -523,7 +523,7 @@ def _slots_and_padding(
 ) -> U8:
     """The w slots, of which D are dummies that both lists have, and ``missing`` rows up to the declared size."""
     low, high = (int(word) for word in prf.words(ab.key("D", purpose="draw of dummies"), 2))
-    dummies = noise.draw_dummies(shape.dummies, low | (high << 64))
+    dummies = dummy.draw_dummies(shape.dummies, low | (high << 64))
     return np.concatenate(
         [
             tags.tag_indexed(key, Kind.COMMON_DUMMY, 0, dummies, width=shape.t),

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pets.errors import InternalError, PeerError, RunError
-from pets.kernels import join, noise, prf, tags
+from pets.kernels import dummy, join, prf, tags
 from pets.kernels.jit import I64Array, U8Array, U32Array
 from pets.kernels.tags import Kind
 from pets.secret import Secret
@@ -41,7 +41,7 @@ class Sizes:
     n_list_a: int
     n_list_b: int
     fixed_ids: bool
-    dummies: noise.DummyTable
+    dummies: dummy.DummyTable
 
     def __post_init__(self) -> None:
         if self.s < 1 or self.dummies.s != self.s or self.dummies.k != 1:
@@ -93,7 +93,7 @@ def listed(sizes: Sizes, side: Side, ids: U8Array, ab: prf.KeyFamily, *, once: b
     except ValueError as error:
         raise InternalError("internal.bug", where="identifiers of an intersection") from error
     low, high = (int(word) for word in prf.words(ab.key("D", purpose="draw of dummies"), 2))
-    dummies = noise.draw_dummies(sizes.dummies, low | (high << 64))
+    dummies = dummy.draw_dummies(sizes.dummies, low | (high << 64))
     return _listed(sizes, side, blocks, dummies, ab.key("tag", purpose="tags"), once=once)
 
 

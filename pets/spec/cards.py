@@ -21,10 +21,14 @@ from pets.spec import program as programs
 from pets.spec.formula import Formula, parse_formula
 from pets.spec.operations import Operation, OperationWritten, fault, parse_operation
 from pets.spec.program import Program, ProgramWritten, parse_program
+from pets.spec.streams import Stream, StreamWritten, parse_stream
+from pets.spec.streams import fault as stream_fault
 from pets.spec.term import OWN, OWN_COLUMNS, Term, arguments, calls, check_heads, index_of, names, parse_term
 
 FORMAT = 1
 EVERYONE = "everyone"
+ALL = "all "
+"""Before a role of many: all who play it, together."""
 RESERVED = {
     "tag": "tags",
     "check": "words of check",
@@ -100,7 +104,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Learns:
-    """What a coalition of roles learns beyond its own input and output. ``everyone`` is each party."""
+    """What a coalition of roles learns beyond its own input and output. ``everyone`` is each party.
+
+    ``all server`` is everyone who plays a role of many, together; ``server`` each of them.
+    """
 
     who: tuple[str, ...]
     item: str
@@ -124,13 +131,19 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Adversary:
-    """Behaviour and number of corrupt parties ``among`` the roles; the result party may join one of ``with_result``."""
+    """Behaviour and number of corrupt parties ``among`` the roles; the result party may join one of ``with_result``.
+
+    ``as_many_as``: a role of many; as many may be corrupt as play it, and ``corrupt`` is for one ("": ``corrupt``).
+    ``threshold``: where the number follows from how many parties there are; ``corrupt`` is the least that it is then.
+    """
 
     behaviour: str
     corrupt: int
     among: tuple[str, ...]
     with_result: tuple[str, ...]
     forbidden: tuple[str, ...]
+    as_many_as: str = ""
+    threshold: Formula | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +231,7 @@ class Card:
     hands_over: HandsOver | None = None
     takes_over: TakesOver | None = None
     outputs: tuple[Output, ...] = ()
+    streams: tuple[Stream, ...] = ()
 
     def names(self, public: Mapping[str, int]) -> dict[str, int]:
         """All parameters: the given public ones (those the card declares, but for defaults) and the derived ones."""
@@ -278,6 +292,8 @@ class _Adversary(_Strict):
     among: list[str]
     with_result: list[str]
     forbidden: list[str]
+    as_many_as: str = ""
+    threshold: str = ""
 
 
 class _Key(_Strict):
@@ -335,6 +351,7 @@ class CardFile(_Strict):
     operation: list[OperationWritten] = []
     program: ProgramWritten | None = None
     output: list[_Output] = []
+    stream: list[StreamWritten] = []
     learns: list[_Learns] = []
     hands_over: _HandsOver | None = None
     takes_over: _TakesOver | None = None
@@ -370,6 +387,8 @@ def parse_card(data: bytes, *, file: str) -> Card:
             tuple(written.adversary.among),
             tuple(written.adversary.with_result),
             tuple(written.adversary.forbidden),
+            written.adversary.as_many_as,
+            parse_formula(written.adversary.threshold) if written.adversary.threshold else None,
         ),
         public=dict(written.public),
         defaults={name: parse_formula(text) for name, text in written.defaults.items()},
@@ -419,6 +438,7 @@ def parse_card(data: bytes, *, file: str) -> Card:
         else HandsOver(over.shared, dict(over.roles), dict(over.keys), over.instead),
         takes_over=None if (taken := written.takes_over) is None else TakesOver(taken.shared, tuple(taken.holders)),
         outputs=tuple(Output(each.role, each.item, each.when) for each in written.output),
+        streams=tuple(map(parse_stream, written.stream)),
     )
     _check(card, file)
     return card
@@ -444,7 +464,7 @@ def _check(card: Card, file: str) -> None:
         for role in (message.sender, message.receiver):
             if role not in card.roles:
                 raise SpecError("card.field", file=file, path=path, problem=f"{role} is not a role of the card")
-        if message.sender == message.receiver:
+        if message.sender == message.receiver and message.sender not in several:
             raise SpecError("card.field", file=file, path=path, problem="goes to its own sender")
         width = parse_formula(message.element[6:-1]) if message.element.startswith("bytes[") else None
         for formula in (message.columns, message.count, *([width] if width else [])):
@@ -454,15 +474,22 @@ def _check(card: Card, file: str) -> None:
         raise SpecError("card.field", file=file, path="message", problem="two messages have one label")
     for item in card.learns:
         for role in item.who:
-            if role != EVERYONE and role not in card.roles:
+            if role != EVERYONE and role not in card.roles and role.removeprefix(ALL) not in several:
                 raise SpecError("card.field", file=file, path=f"learns {item.item}", problem=f"{role} is not a role")
     for output in card.outputs:
         if output.role not in card.roles or (output.when and output.when not in card.public):
             problem = f"{output.role}, {output.when or 'always'}: is no role, or no public number, of the card"
             raise SpecError("card.field", file=file, path="output", problem=problem)
+    if card.adversary.as_many_as and card.adversary.as_many_as not in several:
+        problem = f"{card.adversary.as_many_as} is no role of many"
+        raise SpecError("card.field", file=file, path="adversary", problem=problem)
     for role in (*card.adversary.among, *card.adversary.with_result):
         if role not in card.roles:
             raise SpecError("card.field", file=file, path="adversary", problem=f"{role} is not a role of the card")
+    if card.adversary.threshold is not None:
+        _known_names(card, file, "adversary.threshold", card.adversary.threshold, known)
+    if (no_stream := stream_fault(card.streams, card.roles, {m.label for m in card.messages}, known)) is not None:
+        raise SpecError("card.field", file=file, path="stream", problem=no_stream)
     if (wrong := fault(card.operations, tuple(card.roles))) is not None:
         raise SpecError("card.field", file=file, path="operation", problem=wrong)
     for operation in card.operations:

@@ -155,6 +155,14 @@ def kind(term: Term, sent: Mapping[str, str]) -> str:
             return "words" if kind(inner, sent) == "words" else ""
         case Call("order" | "prefix" | "sum_cells" | "diff", (*_, inner)):
             return "words" if kind(inner, sent) == "words" else ""
+        case Call("over", (_, inner)):
+            return kind(inner, sent)
+        case Call("handed" | "marked" | "heard" | "confirmed" | "present", _):
+            return "tags"
+        case Call("curve", (inner, *_)) | Call("dealt", (inner,)):
+            return "residues" if kind(inner, sent) == "words" else ""
+        case Call("dealings", _):
+            return "residues"
         case Call(head, _) if head in _WORDS:
             return "words"
     return ""

@@ -24,6 +24,7 @@ from pydantic_core import PydanticCustomError
 
 from pets.ids import MISSING, PartyId
 from pets.spec.control import MOST_ROUNDED, PRESETS, PresetName, Rounding, Zeros, control_of, why_weaker
+from pets.spec.periods import Schedule
 
 FORMAT = 1
 """Version of the specification format: the value of the key ``pets``."""
@@ -552,7 +553,7 @@ class Validity(Model):
     not_before: dt.date
     not_after: dt.date
     max_runs: Annotated[int, Field(ge=1, le=1_000_000)]
-    schedule: Literal["daily", "weekly", "monthly", "quarterly", "yearly"] | None = None
+    schedule: Schedule | None = None
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

@@ -2,7 +2,9 @@
 
 Parties of one role are alike: each has its own messages, keys and shares, numbered from 1, and none has a key with
 another of them. In a term of such a role's own message the role is whoever sends it; in a shared value it is each of
-them, added up.
+them, added up. Parties of two such roles may have messages and keys, one for each two of them, and those of one role
+messages, one from each to each other: Us3x1 is from the third of the one to the first of the other. ``over`` and
+``each`` in a term say where it is about all who play a role.
 """
 
 import re
@@ -13,10 +15,10 @@ from itertools import product
 from typing import Final
 
 from pets.ids import PartyId
-from pets.spec.cards import Card, Key, Learns, Message, Shared
+from pets.spec.cards import ALL, Card, Key, Learns, Message, Shared
 from pets.spec.formula import Formula, parse_formula
 from pets.spec.ir import Plan
-from pets.spec.term import OWN, OWN_COLUMNS, Call, Product, Sum, Term, arguments, kinds_of
+from pets.spec.term import OWN, OWN_COLUMNS, Call, Product, Sum, Term, arguments, calls, kinds_of
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -114,7 +116,12 @@ def _with_so_many(of: _Itself, numbers: tuple[tuple[str, int], ...]) -> Card:
         roles=roles,
         public=dict(card.public) | {name: what for name, what in given.items() if name in asked},
         derived=derived,
-        adversary=replace(who, among=_all(who.among, names), with_result=_all(who.with_result, names)),
+        adversary=replace(
+            who,
+            corrupt=len(names[who.as_many_as]) if who.as_many_as else who.corrupt,
+            among=_all(who.among, names),
+            with_result=_all(who.with_result, names),
+        ),
         keys=tuple(each for key in card.keys for each in _keys(key, names)),
         messages=tuple(replace(message, number=place) for place, message in enumerate(messages, 1)),
         shared=tuple(_shared(each, names, card) for each in card.shared),
@@ -129,6 +136,11 @@ def _with_so_many(of: _Itself, numbers: tuple[tuple[str, int], ...]) -> Card:
     )
 
 
+def _of_all(term: Term) -> bool:
+    """A term that says where it is about all who play a role."""
+    return any(call.head in ("over", "each") for call in calls(term))
+
+
 def _asked(message: Message) -> frozenset[str]:
     return message.columns.names | message.count.names
 
@@ -140,6 +152,9 @@ def _all(roles: Iterable[str], names: Mapping[str, Sequence[str]]) -> tuple[str,
 
 def _messages(message: Message, names: Mapping[str, Sequence[str]], card: Card, own: Set[str]) -> Iterator[Message]:
     """A message is there for each of many if one of them sends or receives it, or if each has a key that is in it."""
+    if {message.sender, message.receiver} <= names.keys() or _of_all(message.meaning):
+        yield from _among(message, names, card)
+        return
     spoken = {key.name: role for key in card.keys for role in key.holders if role in names}
     by_keys = (spoken[key] for key in arguments(message.meaning, "key") if key in spoken)
     role = next((each for each in (message.sender, *by_keys, message.receiver) if each in names), None)
@@ -172,8 +187,91 @@ def _of(formula: Formula, role: str, own: Set[str]) -> Formula:
     return formula if said == formula.text else parse_formula(said)
 
 
+def _among(message: Message, names: Mapping[str, Sequence[str]], card: Card) -> Iterator[Message]:
+    """A message from each to each of two roles of many, or of one, or one whose term speaks of all who play a role."""
+    ends = (message.sender, message.receiver)
+    for numbers in product(*(range(len(names[role])) if role in names else (None,) for role in ends)):
+        at = {
+            role: number for role, number in zip(reversed(ends), reversed(numbers), strict=True) if number is not None
+        }
+        said = tuple(number for number in numbers if number is not None)
+        parties = [
+            names[role][number] if number is not None else role for role, number in zip(ends, numbers, strict=True)
+        ]
+        if parties[0] == parties[1]:
+            continue
+        meaning = _placed(message.meaning, at, names, card)
+        carries = [
+            f"{one}{dot}{part}"
+            for item in message.carries
+            for one, dot, part in _parts_of(_item(item, {role: names[role][at[role]] for role in at}), names)
+        ]
+        yield replace(
+            message,
+            label=_numbered(message.label, said),
+            sender=parties[0],
+            receiver=parties[1],
+            meaning=meaning,
+            term=text_of(meaning),
+            carries=tuple(carries),
+        )
+
+
+def _placed(term: Term, at: Mapping[str, int], names: Mapping[str, Sequence[str]], card: Card) -> Term:
+    """A term of a run: ``at`` has the number of who plays each role of many that it speaks of as one."""
+    match term:
+        case str():
+            return _name_of(term, at, names, card)
+        case Call("over", (str(role), inner)):
+            return Sum(
+                tuple((1, _placed(inner, {**at, role: number}, names, card)) for number in range(len(names[role])))
+            )
+        case Call(head, args):
+            found: list[Term] = []
+            for kind, arg in zip(kinds_of(term), args, strict=True):
+                if isinstance(arg, Call) and arg.head == "each":
+                    role, inner = str(arg.args[0]), arg.args[1]
+                    parties = range(len(names[role]))
+                    found += [_placed(inner, {**at, role: number}, names, card) for number in parties]
+                elif kind == "role" and arg in at:
+                    found.append(names[str(arg)][at[str(arg)]])
+                elif kind == "key":
+                    found.append(_key_of(str(arg), at, card))
+                else:
+                    found.append(_placed(arg, at, names, card) if kind in ("term", "list", "order") else arg)
+            return Call(head, tuple(found))
+        case Product(factors):
+            return Product(tuple(_placed(factor, at, names, card) for factor in factors))
+        case Sum(parts):
+            return Sum(tuple((sign, _placed(part, at, names, card)) for sign, part in parts))
+
+
+def _name_of(name: str, at: Mapping[str, int], names: Mapping[str, Sequence[str]], card: Card) -> str:
+    """The message of that name, with the numbers of who sends and receives it."""
+    message = next((each for each in card.messages if each.label == name), None)
+    if message is None:
+        return name
+    return _numbered(name, tuple(at[role] for role in (message.sender, message.receiver) if role in names))
+
+
+def _key_of(name: str, at: Mapping[str, int], card: Card) -> str:
+    """The key of that name, with the numbers of who of many holds it."""
+    holders = next(key.holders for key in card.keys if key.name == name)
+    return _numbered(name, tuple(at[role] for role in holders if role in many(card)))
+
+
+def _numbered(name: str, numbers: Sequence[int]) -> str:
+    return name + "x".join(str(number + 1) for number in numbers)
+
+
 def _keys(key: Key, names: Mapping[str, Sequence[str]]) -> Iterator[Key]:
-    role = next((holder for holder in key.holders if holder in names), None)
+    several = [holder for holder in key.holders if holder in names]
+    if len(several) > 1:
+        for numbers in product(*(range(len(names[role])) for role in several)):
+            at = {role: names[role][number] for role, number in zip(several, numbers, strict=True)}
+            yield Key(_numbered(key.name, numbers), tuple(at.get(role, role) for role in key.holders), key.lifetime)
+        return
+    role = next(iter(several), None)
     if role is None:
         yield key
         return
@@ -184,6 +282,13 @@ def _keys(key: Key, names: Mapping[str, Sequence[str]]) -> Iterator[Key]:
 
 def _shared(each: Shared, names: Mapping[str, Sequence[str]], card: Card) -> Shared:
     """A value of rows of all tables, or one that is a sum over all parties of the roles that it speaks of."""
+    if _of_all(each.value):
+        shares = {
+            party: _placed(term, {role: number} if role in names else {}, names, card)
+            for role, term in each.shares.items()
+            for number, party in enumerate(names.get(role, (role,)))
+        }
+        return replace(each, value=_placed(each.value, {}, names, card), shares=shares)
     value = _spread(each.value, names)
     spoken = [role for role in names if role in _words(value)]
     terms = [renamed(value, dict(zip(spoken, chosen, strict=True))) for chosen in product(*map(names.get, spoken))]  # type: ignore[arg-type]
@@ -207,7 +312,10 @@ def _spread(term: Term, names: Mapping[str, Sequence[str]]) -> Term:
 
 def _learns(entry: Learns, names: Mapping[str, Sequence[str]]) -> Iterator[Learns]:
     """An entry on what such a role brings, or learns, is one for each of them."""
-    for chosen in product(*(names.get(role, (role,)) for role in entry.who)):
+    together = [names[role.removeprefix(ALL)] for role in entry.who if role.startswith(ALL)]
+    alone = [names.get(role, (role,)) for role in entry.who if not role.startswith(ALL)]
+    for apart in product(*alone):
+        chosen = (*(party for parties in together for party in parties), *apart)
         for one, dot, part in _parts_of(entry.item, names):
             sentence = entry.sentence
             for role, parties in names.items():

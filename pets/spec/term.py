@@ -118,6 +118,17 @@ HEADS: Final[Mapping[str, tuple[str, ...]]] = {
     "payload": ("role",),
     "ends": ("list",),
     "groups": ("role",),
+    # many parties that play one role, and what is there of whom
+    "over": ("role", "term"),
+    "each": ("role", "term"),
+    "handed": ("key",),
+    "marked": ("role",),
+    "heard": ("role",),
+    "confirmed": ("role",),
+    "present": ("role",),
+    "curve": ("term", "term*"),
+    "dealt": ("term",),
+    "dealings": ("role",),
 }
 """Every head with the kinds of its arguments; ``*``: any number of that kind, none included."""
 

@@ -309,6 +309,9 @@ class _Carried(ABC):
     def expect(self, peer: PartyId, slot: Slot, size: int) -> None:
         self.mailbox.expect(peer, slot, size)
 
+    def expect_stream(self, peer: PartyId, first: Slot, *, most: int, total: int) -> None:
+        self.mailbox.expect_stream(peer, first, most=most, total=total)
+
     def open(self) -> None:
         with self._lock:
             if self._opened or self._ended:
@@ -336,6 +339,10 @@ class _Carried(ABC):
     def receive(self, peer: PartyId, slot: Slot, deadline_s: float) -> memoryview:
         self.open()
         return self.mailbox.receive(peer, slot, deadline_s)
+
+    def receive_next(self, peer: PartyId, deadline_s: float) -> memoryview:
+        self.open()
+        return self.mailbox.receive_next(peer, deadline_s)
 
     def flush(self, deadline_s: float) -> None:
         for sender in tuple(self._senders.values()):

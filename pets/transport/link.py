@@ -6,10 +6,13 @@ at one party. Sizes are given by the receiver, from the plan, before anything is
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from pets.errors import PetsError
 from pets.ids import PartyId
+
+MOST_NUMBERED: Final = 0xFFFF
+"""The greatest number of a message, and of a column, that a header holds."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -21,6 +24,13 @@ class Slot:
 
     def __str__(self) -> str:
         return f"message {self.message}, column {self.column}"
+
+    @property
+    def following(self) -> "Slot | None":
+        """The next place: columns of one message first. None after the last."""
+        if self.column < MOST_NUMBERED:
+            return Slot(self.message, self.column + 1)
+        return Slot(self.message + 1, 0) if self.message < MOST_NUMBERED else None
 
 
 class Link(Protocol):
@@ -42,6 +52,14 @@ class Link(Protocol):
         """
         ...
 
+    def expect_stream(self, peer: PartyId, first: Slot, *, most: int, total: int) -> None:
+        """Allow ``peer`` to deliver, after what it was allowed before, messages whose sizes it chooses.
+
+        They are numbered on from ``first``, without a gap; each has at most ``most`` bytes, all together at most
+        ``total``. An empty one ends the stream. For programs, whose messages no card can list.
+        """
+        ...
+
     def open(self) -> None:
         """Let the peers in: every ``expect`` has been said. Idempotent; the first send or receive opens too.
 
@@ -51,6 +69,10 @@ class Link(Protocol):
 
     def receive(self, peer: PartyId, slot: Slot, deadline_s: float) -> memoryview:
         """Wait for the whole body of an expected slot."""
+        ...
+
+    def receive_next(self, peer: PartyId, deadline_s: float) -> memoryview:
+        """Wait for the next whole body of a peer's stream; empty at its end."""
         ...
 
     def flush(self, deadline_s: float) -> None:

@@ -50,6 +50,18 @@ class _Parcel:
         return self.next == frame.chunks(self.size)
 
 
+@dataclass(slots=True)
+class _Stream:
+    """Messages of one peer whose sizes it chooses: the place of the next, what is left of its bytes, what has come."""
+
+    first: Slot
+    next: Slot | None
+    most: int
+    left: int
+    total: int
+    ready: deque[memoryview]
+
+
 class Mailbox:
     """Incoming messages of one run at one party, from ``peers`` alone. Safe for threads."""
 
@@ -58,6 +70,7 @@ class Mailbox:
         self.peers: Final = frozenset(peers)
         self._parcels: dict[tuple[PartyId, Slot], _Parcel] = {}
         self._due: dict[PartyId, deque[Slot]] = {peer: deque() for peer in self.peers}
+        self._streams: dict[PartyId, _Stream] = {}
         self._changed = threading.Condition()
         self._error: PetsError | None = None
         self._listeners: list[Callable[[PetsError], None]] = []
@@ -84,6 +97,13 @@ class Mailbox:
             self._parcels[peer, slot] = _Parcel(size)
             self._due[peer].append(slot)
 
+    def expect_stream(self, peer: PartyId, first: Slot, *, most: int, total: int) -> None:
+        """Allow ``peer``, after all that, messages on from ``first`` of sizes that it chooses, until an empty one."""
+        if peer not in self.peers or most < 1 or total < 0 or peer in self._streams:
+            raise InternalError("internal.bug", where=f"a stream of {peer}: unknown peer, bad size or expected twice")
+        with self._changed:
+            self._streams[peer] = _Stream(first, first, most, total, total, deque())
+
     def put(self, peer: PartyId, data: bytes) -> tuple[Slot, bool]:
         """Take one frame from ``peer``, who is authenticated; copies its body to where it belongs.
 
@@ -104,7 +124,7 @@ class Mailbox:
                 raise self._error
             if head.run_id != self.run_id:
                 raise PeerError("peer.other-run")
-            parcel = self._parcels.get((peer, head.slot))
+            parcel = self._parcels.get((peer, head.slot)) or self._of_stream(peer, head)
             if parcel is None:
                 raise PeerError("peer.unexpected", message=where)
             if head.total != parcel.size:
@@ -127,8 +147,51 @@ class Mailbox:
             self.received[peer] += stop - start
             if parcel.complete:
                 self._due[peer].popleft()
+                self._file(peer, head.slot, parcel)
                 self._changed.notify_all()
             return head.slot, parcel.complete
+
+    def _of_stream(self, peer: PartyId, head: frame.Head) -> _Parcel | None:
+        """With the lock: room for the next message of a stream, as its first chunk says it; None if it is of none."""
+        stream = self._streams.get(peer)
+        if stream is None or stream.next is None or not stream.first <= head.slot <= stream.next:
+            return None
+        if head.slot < stream.next:
+            raise PeerError("peer.repeated", message=head.slot)
+        if self._due[peer]:
+            raise PeerError("peer.order", message=head.slot, due=self._due[peer][0])
+        if head.total > stream.most:
+            raise PeerError("peer.bad-length", message=head.slot, got=head.total, expected=f"at most {stream.most}")
+        if head.total > stream.left:
+            raise PeerError("peer.budget", limit=stream.total)
+        if head.index:
+            raise PeerError("peer.gap", message=head.slot, got=head.index, expected=0)
+        stream.left -= head.total
+        parcel = self._parcels[peer, head.slot] = _Parcel(head.total)
+        self._due[peer].append(head.slot)
+        return parcel
+
+    def _file(self, peer: PartyId, slot: Slot, parcel: _Parcel) -> None:
+        """With the lock: a message is whole. If it is of a stream it waits in its order, and the next may come."""
+        stream = self._streams.get(peer)
+        if stream is None or slot != stream.next or parcel.body is None:
+            return
+        stream.ready.append(parcel.body)
+        stream.next = slot.following if parcel.size else None
+        del self._parcels[peer, slot]
+
+    def receive_next(self, peer: PartyId, deadline_s: float) -> memoryview:
+        """Wait for the next whole message of a stream and hand it over; an empty one is the last."""
+        with self._changed:
+            stream = self._streams.get(peer)
+            if stream is None:
+                raise InternalError("internal.bug", where=f"receive from {peer}, of whom no stream is expected")
+            self._changed.wait_for(lambda: self._error is not None or bool(stream.ready), deadline_s)
+            if self._error:
+                raise self._error
+            if not stream.ready:
+                raise self._fail(LinkError("link.deadline", peer=peer, seconds=deadline_s, step="the program's frames"))
+            return stream.ready.popleft()
 
     def receive(self, peer: PartyId, slot: Slot, deadline_s: float) -> memoryview:
         """Wait for the whole body of an expected slot and hand it over; the mailbox keeps nothing of it."""
@@ -155,6 +218,8 @@ class Mailbox:
             return self._error
         self._error = error
         self._parcels = {key: _Parcel(p.size, taken=p.taken) for key, p in self._parcels.items()}  # drop all buffers
+        for stream in self._streams.values():
+            stream.ready.clear()
         self._changed.notify_all()
         for listener in self._listeners:
             listener(error)

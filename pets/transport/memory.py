@@ -107,6 +107,9 @@ class MemoryLink:
     def expect(self, peer: PartyId, slot: Slot, size: int) -> None:
         self.mailbox.expect(peer, slot, size)
 
+    def expect_stream(self, peer: PartyId, first: Slot, *, most: int, total: int) -> None:
+        self.mailbox.expect_stream(peer, first, most=most, total=total)
+
     def open(self) -> None:
         with self._lock:
             early, self._early, self._open = self._early, [], True
@@ -138,6 +141,10 @@ class MemoryLink:
     def receive(self, peer: PartyId, slot: Slot, deadline_s: float) -> memoryview:
         self.open()
         return self.mailbox.receive(peer, slot, deadline_s)
+
+    def receive_next(self, peer: PartyId, deadline_s: float) -> memoryview:
+        self.open()
+        return self.mailbox.receive_next(peer, deadline_s)
 
     def flush(self, deadline_s: float) -> None:
         if self.mailbox.error:

@@ -11,14 +11,16 @@ from pets.approve.approvals import (
     APPROVAL,
     REVOCATION,
     Approved,
+    Count,
+    Turn,
     approve,
     check_envelope,
     claim_of,
     describe_envelope,
     envelope_digest,
     revoke,
-    runs_due,
     submit,
+    turn_of,
     verify_approvals,
     verify_peer_approval,
     verify_submission,
@@ -27,6 +29,8 @@ from pets.approve.envelope import SigningKey, sign, statement
 from pets.approve.policy import AnyPolicy, Policy, parse_policy
 from pets.errors import ApprovalError
 from pets.ids import PartyId, PlanDigest, SpecDigest
+from pets.spec.model import Spec
+from pets.spec.periods import Schedule
 from tests.approve.consortium import (
     ANN,
     ANN_NEW,
@@ -463,25 +467,37 @@ def test_who_overrules_is_of_the_roles_and_organisations_that_have_to_approve(ru
 
 
 @pytest.mark.parametrize(
-    ("schedule", "day", "due"),
+    ("schedule", "day", "since", "due"),
     [
-        (None, dt.date(2026, 12, 1), None),
-        ("daily", dt.date(2026, 12, 1), 1),
-        ("daily", dt.date(2026, 12, 3), 3),
-        ("weekly", dt.date(2026, 12, 7), 1),
-        ("weekly", dt.date(2026, 12, 8), 2),
-        ("monthly", dt.date(2026, 12, 28), 1),
-        ("monthly", dt.date(2026, 12, 29), 2),
-        ("quarterly", dt.date(2027, 2, 28), 1),
-        ("quarterly", dt.date(2027, 3, 1), 2),
-        ("yearly", dt.date(2027, 11, 30), 1),
+        ("daily", dt.date(2026, 12, 1), dt.date(2026, 12, 1), dt.date(2026, 12, 2)),
+        ("weekly", dt.date(2026, 12, 6), dt.date(2026, 11, 30), dt.date(2026, 12, 7)),
+        ("weekly", dt.date(2026, 12, 7), dt.date(2026, 12, 7), dt.date(2026, 12, 14)),
+        ("monthly", dt.date(2026, 12, 31), dt.date(2026, 12, 1), dt.date(2027, 1, 1)),
+        ("quarterly", dt.date(2027, 3, 31), dt.date(2027, 1, 1), dt.date(2027, 4, 1)),
+        ("quarterly", dt.date(2027, 11, 30), dt.date(2027, 10, 1), None),
+        ("yearly", dt.date(2026, 12, 31), dt.date(2026, 1, 1), dt.date(2027, 1, 1)),
+        ("yearly", dt.date(2027, 11, 30), dt.date(2027, 1, 1), None),
     ],
 )
-def test_a_schedule_allows_the_runs_that_it_has_come_to(schedule: str | None, day: dt.date, due: int | None) -> None:
+def test_a_schedule_has_one_run_in_each_period_of_the_calendar(
+    schedule: Schedule, day: dt.date, since: dt.date, due: dt.date | None
+) -> None:
+    spec = scheduled(schedule)
+    assert turn_of(spec, day) == Turn(schedule, since, due)
+    assert decided(spec, day).counts == (Count(DIGEST, 6, Turn(schedule, since, due)),)
+
+
+def test_without_a_schedule_all_runs_may_come_on_one_day() -> None:
+    assert decided(scheduled(None), dt.date(2026, 12, 1)).counts == (Count(DIGEST, 6),)
+
+
+def scheduled(schedule: Schedule | None) -> Spec:
     validity = SPEC.validity.model_copy(update={"schedule": schedule})
-    spec = SPEC.model_copy(update={"validity": validity})
-    assert runs_due(spec, day) == due
-    approved = verify_approvals(
+    return SPEC.model_copy(update={"validity": validity})
+
+
+def decided(spec: Spec, day: dt.date) -> Approved:
+    return verify_approvals(
         [approval(key, who, not_after=dt.date(2027, 11, 30)) for key, who in ((ANN, "Ann"), (BOB, "Bob"))],
         digest=DIGEST,
         plan_digest=PLAN,
@@ -491,7 +507,6 @@ def test_a_schedule_allows_the_runs_that_it_has_come_to(schedule: str | None, da
         author_key=AUTHOR.public,
         now=day,
     )
-    assert approved.max_runs == 6 and approved.counts == ((DIGEST, 6 if due is None else min(6, due)),)
 
 
 @pytest.mark.parametrize("name", ["", "all", "0123456789ABCDEF", "0123456789abcdef0", "*"])

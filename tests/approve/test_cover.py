@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pets.approve.approvals import revoke
+from pets.approve.approvals import Count, revoke
 from pets.approve.cover import Held, verify_cover, within
 from pets.approve.envelope import SigningKey
 from pets.check.diff import facts
@@ -66,7 +66,7 @@ def test_the_approvals_of_the_old_one_cover_the_new_one() -> None:
     found = check(old(), other)
     assert (found.digest, found.plan, found.signed) == (other.facts.digest, NEW_PLAN, OLD_DIGEST)
     assert found.approvers == ("Ann", "Bob")
-    assert found.counts == ((other.facts.digest, 4), (OLD_DIGEST, 6))
+    assert found.counts == (Count(other.facts.digest, 4), Count(OLD_DIGEST, 6))
     assert found.covering.author_key == AUTHOR.public and found.covering.approved.plan == PLAN
 
 

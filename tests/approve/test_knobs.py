@@ -19,6 +19,7 @@ from pets.check.labels import Finding
 from pets.check.releases import Entry, release_of
 from pets.errors import ConfigError, PetsError
 from pets.ids import PartyId
+from pets.party.account import spend_findings
 from pets.spec.canonical import spec_digest
 from pets.spec.model import Model, Spec
 from pets.spec.parse import parse_toml
@@ -84,6 +85,14 @@ FLIPS: dict[str, tuple[str, str]] = {
     "approval.approvers.key": (BOB.text, ANN.text),
     "limits.max_epsilon_per_run": ('per_run = "2"', 'per_run = "1"'),
     "limits.max_epsilon_per_dataset": ('per_dataset = "20"', 'per_dataset = "1"'),
+    "limits.max_rho_per_dataset": (
+        'max_epsilon_per_dataset = "20"',
+        'max_rho_per_dataset = "1"\nrho_at_delta = "2^-30"',
+    ),
+    "limits.rho_at_delta": (
+        'max_epsilon_per_dataset = "20"',
+        'max_rho_per_dataset = "200"\nrho_at_delta = "1"',
+    ),
     "limits.max_delta": ('"2^-30"', '"2^-50"'),
     "limits.period": ('period = "year"', 'period = "month"'),
     "limits.recipients": ("recipients = [", "recipients = [] # ["),
@@ -143,6 +152,7 @@ def verdicts(policy: Policy, specs: tuple[Spec, ...]) -> list[object]:
     for spec in specs:
         query = bind(spec)
         said += [(f.rule, f.severity, f.path) for f in judge_policy(policy, spec, query)]
+        said += [(f.rule, f.severity, f.path) for f in spend_findings(policy, spec)]
         said += [f.severity for f in legal.lowered((LEGAL,), policy.lint, party=policy.party)]
         new = Entry("b" * 64, release_of(spec, query), {"attendances": "2"}, dt.date(2027, 6, 1))
         past = release_of(earlier := parse_toml(EXACT_TOML.replace("2026-01-01", "2026-01-02")), bind(earlier))
@@ -199,7 +209,7 @@ def test_each_field_of_a_policy_changes_a_verdict(path: str) -> None:
         policy = parse_policy(BASE.replace(old, new, 1))
         assert verdicts(policy, SPECS) != BEFORE or verdicts(policy, (ORDERED,)) != BEFORE_ORDERED
     except ConfigError as refused:
-        assert path == "approval.approvers.key", refused
+        assert path in ("approval.approvers.key", "limits.rho_at_delta"), refused
 
 
 @pytest.mark.parametrize(

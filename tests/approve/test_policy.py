@@ -3,6 +3,7 @@
 import datetime as dt
 import warnings
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 
@@ -19,6 +20,7 @@ from pets.approve.policy import (
     policy_toml,
     refuse_unsafe,
 )
+from pets.check.budget import Loss
 from pets.errors import ConfigError
 from pets.spec.model import Spec
 from pets.spec.parse import parse_toml
@@ -206,12 +208,49 @@ def test_names_are_compared_as_people_read_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("period", "since"),
-    [("day", dt.date(2027, 5, 17)), ("month", dt.date(2027, 5, 1)), ("year", dt.date(2027, 1, 1))],
+    ("period", "day", "since", "returns"),
+    [
+        ("day", dt.date(2027, 12, 31), dt.date(2027, 12, 31), dt.date(2028, 1, 1)),
+        ("month", dt.date(2028, 2, 29), dt.date(2028, 2, 1), dt.date(2028, 3, 1)),
+        ("month", dt.date(2028, 3, 1), dt.date(2028, 3, 1), dt.date(2028, 4, 1)),
+        ("quarter", dt.date(2027, 6, 30), dt.date(2027, 4, 1), dt.date(2027, 7, 1)),
+        ("quarter", dt.date(2027, 12, 31), dt.date(2027, 10, 1), dt.date(2028, 1, 1)),
+        ("year", dt.date(2027, 1, 1), dt.date(2027, 1, 1), dt.date(2028, 1, 1)),
+        ("year", dt.date(2027, 12, 31), dt.date(2027, 1, 1), dt.date(2028, 1, 1)),
+        ("none", dt.date(2027, 5, 17), dt.date.min, None),
+    ],
 )
-def test_the_period_starts_where_the_calendar_says(period: str, since: dt.date) -> None:
+def test_the_period_starts_and_ends_where_the_calendar_says(
+    period: str, day: dt.date, since: dt.date, returns: dt.date | None
+) -> None:
     policy = parse_policy(edit(POLICY_TOML, 'period = "year"', f'period = "{period}"'))
-    assert policy.limits.since(dt.date(2027, 5, 17)) == since
+    assert (policy.limits.since(day), policy.limits.returns(day)) == (since, returns)
+
+
+RHO = 'max_rho_per_dataset = "1/2"\nrho_at_delta = "2^-30"'
+
+
+def test_a_cap_is_stated_in_epsilon_or_in_rho() -> None:
+    limits = parse_policy(edit(POLICY_TOML, 'max_epsilon_per_dataset = "20"', RHO)).limits
+    assert limits.cap == Loss(delta=Fraction(1, 2**30), rho=Fraction(1, 2))
+    assert limits.told_at == Fraction(1, 2**30)
+    assert POLICY.limits.cap == Loss(Fraction(20), Fraction(1, 2**30)) and POLICY.limits.told_at is None
+
+
+@pytest.mark.parametrize(
+    ("caps", "problem"),
+    [
+        ("", "a dataset has one cap"),
+        ('max_epsilon_per_dataset = "20"\n' + RHO, "a dataset has one cap"),
+        ('max_rho_per_dataset = "1/2"', "write both"),
+        ('max_epsilon_per_dataset = "20"\nrho_at_delta = "2^-30"', "write both"),
+        ('max_rho_per_dataset = "1/2"\nrho_at_delta = "1"', "below one"),
+        ('max_rho_per_dataset = 0.5\nrho_at_delta = "2^-30"', "valid string"),
+    ],
+)
+def test_a_cap_that_says_two_things_or_half_of_one_is_refused(caps: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        parse_policy(edit(POLICY_TOML, 'max_epsilon_per_dataset = "20"', caps))
 
 
 def test_a_permitting_policy_permits_that_specification_and_no_other_column() -> None:

@@ -18,8 +18,9 @@ from pets.check.differencing import Suspicion, Terms, judge
 from pets.check.releases import Entry, Release, release_of
 from pets.errors import BudgetError, SpecError
 from pets.ids import RunHandle
+from pets.party.accounting import Account, Cap
 from pets.party.history import History
-from pets.party.ledger import Cap, Ledger
+from pets.party.ledger import Ledger
 from pets.party.state import State
 from pets.spec.cards import load_cards
 from pets.spec.population import MAX_NODES
@@ -290,6 +291,9 @@ def test_d14_quantiles_one_release_after_another(tmp_path: Path) -> None:
     assert "values" in rules([one, quantiles("0.8")], other)
 
 
+T = Account("t")
+
+
 def test_d15_averaging_noise(tmp_path: Path) -> None:
     """The same noisy release, repeated: not the guard's business; the ledger pays for each until nothing is left."""
     noisy = asked(COUNT, noise=True, versions={"attendances": "1"}, day=DAY)
@@ -297,9 +301,9 @@ def test_d15_averaging_noise(tmp_path: Path) -> None:
     cap = Cap(Loss(Fraction(3), Fraction(1)), dt.date(2000, 1, 1))
     with State(tmp_path / "ledger.sqlite") as state:
         for number in range(3):
-            Ledger(state).reserve(RunHandle(f"{number}"), {"t": Loss(Fraction(1), Fraction(0))}, {"t": cap})
+            Ledger(state).reserve(RunHandle(f"{number}"), {T: Loss(Fraction(1), Fraction(0))}, {T: cap})
     with State(tmp_path / "ledger.sqlite") as state, pytest.raises(BudgetError) as caught:
-        Ledger(state).reserve(RunHandle("4"), {"t": Loss(Fraction(1), Fraction(0))}, {"t": cap})
+        Ledger(state).reserve(RunHandle("4"), {T: Loss(Fraction(1), Fraction(0))}, {T: cap})
     assert caught.value.code == "budget.epsilon"
 
 

@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 from pets.approve import approvals
+from pets.check.budget import Loss
 from pets.client import Network
 from pets.demo import deploy as deploying
 from pets.demo.deploy import Deployment, Process, deploy, start, wait_ready
 from pets.ids import PartyId
+from pets.party.accounting import Account, Cap
 from pets.party.config import PartyConfig, read_client, read_config
 from pets.party.identity import Authority
 from pets.party.ledger import Ledger
@@ -40,7 +42,6 @@ SECRET = "7203914"
 
 BASE = altered(
     ("not_before = 2026-11-01", f"not_before = {TODAY - dt.timedelta(days=1)}"),
-    ('schedule = "monthly"\n', ""),
     ("not_after = 2027-10-31", f"not_after = {TODAY + dt.timedelta(days=300)}"),
     ("max = 100 }", "max = 9999999 }"),
 )
@@ -171,7 +172,7 @@ class Running:
         with self.state(BOARD if dataset == "stays" else COUNCIL) as state:
             with state.reading() as db:
                 states = [each for (each,) in db.execute("SELECT state FROM charges WHERE dataset = ?", (dataset,))]
-            return str(Ledger(state).spent(dataset, dt.date(2000, 1, 1)).epsilon), states
+            return str(Ledger(state).spent(Account(dataset), Cap(Loss(), dt.date(2000, 1, 1))).epsilon), states
 
     def console(self, party: PartyId) -> str:
         return (self.deployment.folder / party / "console.log").read_text(errors="replace")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pets.check.budget import dummy_slots
-from pets.kernels import noise, prf
+from pets.kernels import dummy, prf
 from pets.protocols import helper_join as hj
 from pets.protocols.base import Role
 from pets.secret import Secret
@@ -111,8 +111,8 @@ class Case:
 
 
 @lru_cache
-def dummies(k: int, s: int) -> noise.DummyTable:
-    return noise.dummy_table(EPSILON, DELTA, k, s)
+def dummies(k: int, s: int) -> dummy.DummyTable:
+    return dummy.dummy_table(EPSILON, DELTA, k, s)
 
 
 @lru_cache

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from pets.errors import PetsError
-from pets.kernels import noise, permute, prf
+from pets.kernels import dummy, noise, permute, prf
 from pets.protocols import helper_join as hj
 from pets.protocols.base import Array
 from pets.secret import Secret
@@ -190,7 +190,7 @@ def step_local(case: oracle.Case, seed: int) -> dict[str, Any]:
         "t": shape.t,
         "n_list_a": shape.n_list_a,
         "n_list_b": shape.n_list_b,
-        "dummies": noise.draw_dummies(shape.dummies, low | high << 64),
+        "dummies": dummy.draw_dummies(shape.dummies, low | high << 64),
         "ends": [int(end) - 1 for end in np.cumsum(sizes)],
         "q": hexed(permute.permutation(keys["ab@a"].key("q"), shape.n_list_a)),
         "rho2": hexed(permute.permutation(keys["ab@a"].key("rho2"), shape.n_list_a)),
@@ -279,14 +279,14 @@ DRAWS = (0, 1, 2**64, 2**127 - 1, 2**127, 2**128 - 2**64, 2**128 - 1)
 
 
 def table(epsilon: str, delta: str, k: int, s: int) -> dict[str, Any]:
-    made = noise.dummy_table(Fraction(epsilon), Fraction(delta), k, s)
+    made = dummy.dummy_table(Fraction(epsilon), Fraction(delta), k, s)
     return {
         "epsilon": epsilon,
         "delta": delta,
         "k": k,
         "s": s,
         "digest": made.digest,
-        "draws": [[f"{draw:032x}", noise.draw_dummies(made, draw)] for draw in DRAWS],
+        "draws": [[f"{draw:032x}", dummy.draw_dummies(made, draw)] for draw in DRAWS],
     }
 
 

@@ -178,9 +178,9 @@ CHANGES: Mapping[str, Sequence[Change]] = {
     ),
     "one_filler_for_both": (("Kind.FILLER_B", "Kind.FILLER_A", 1),),
     "padding_that_matches": (("Kind.PADDING_B", "Kind.PADDING_A", 1),),
-    "no_dummies": (("dummies = noise.draw_dummies(shape.dummies, low | (high << 64))", "dummies = 0", 1),),
+    "no_dummies": (("dummies = dummy.draw_dummies(shape.dummies, low | (high << 64))", "dummies = 0", 1),),
     "same_number_of_dummies": (
-        ("dummies = noise.draw_dummies(shape.dummies, low | (high << 64))", "dummies = shape.s", 1),
+        ("dummies = dummy.draw_dummies(shape.dummies, low | (high << 64))", "dummies = shape.s", 1),
     ),
     "half_of_the_draw": (("low | (high << 64)", "low", 1),),
     "matched_rows_only": (  # B12

@@ -11,16 +11,19 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+from pets.approve.approvals import Count
 from pets.check.budget import Loss
 from pets.check.releases import Entry, Release
 from pets.ids import PlanDigest, RunHandle, SpecDigest
+from pets.party.accounting import Account, Cap
 from pets.party.history import History
-from pets.party.ledger import Cap, Ledger
+from pets.party.ledger import Ledger
 from pets.party.log import Log
 from pets.party.state import Boundary, State, StoredSnapshot, StoredSpec
 
 DIGEST = SpecDigest("ab" * 32)
 ASKED = Loss(Fraction(1, 3), Fraction(1, 2**40))
+ACCOUNT = Account("t")
 CAP = Cap(Loss(Fraction(10), Fraction(1)), dt.date(2000, 1, 1))
 SPEC = StoredSpec(DIGEST, PlanDigest("cd" * 32), b"toml", b"{}", b"envelope", "Alex", b"key")
 COVERING = replace(SPEC, digest=SpecDigest("12" * 32))
@@ -43,13 +46,13 @@ def act(state: State, action: str) -> None:
         case "snapshot":
             state.add_snapshot(SNAPSHOT)
         case "count":
-            state.count_run((DIGEST, 5))
+            state.count_run(Count(DIGEST, 5))
         case "covering":
             state.add_spec(COVERING)
         case "count both":
-            state.count_run((DIGEST, 5), (COVERING.digest, 5))
+            state.count_run(Count(DIGEST, 5), Count(COVERING.digest, 5))
         case "reserve":
-            Ledger(state).reserve(RunHandle("r"), {"t": ASKED}, {"t": CAP})
+            Ledger(state).reserve(RunHandle("r"), {ACCOUNT: ASKED}, {ACCOUNT: CAP})
         case "settle":
             Ledger(state).settle(RunHandle("r"))
         case "spend":

@@ -1,8 +1,9 @@
 """Processes that race for one budget, started together by a barrier in every round.
 
 Run as a script: ``ledger_race.py FILE KIND PROCESSES ROUNDS``. Prints a JSON list: how many got their share, by round.
-Every round has a dataset of its own with room for three. The mutants, which the test must catch, are the ledger with
-its lock removed (``unlocked``) and with its lock taken after the sum (``late``); ``slow`` is the true one there.
+Every round has a dataset of its own with room for three, in turn under a cap in epsilon and under one in rho. The
+mutants, which the test must catch, are the ledger with its lock removed (``unlocked``) and with its lock taken after
+the sum (``late``); ``slow`` is the true one there.
 """
 
 import datetime as dt
@@ -22,12 +23,21 @@ from pathlib import Path
 from pets.check.budget import Loss
 from pets.errors import BudgetError
 from pets.ids import RunHandle
-from pets.party.ledger import Cap, Ledger
+from pets.party.accounting import Account, Cap
+from pets.party.ledger import Ledger
 from pets.party.state import State
 
 SHARE = Loss(Fraction(1, 3), Fraction(1, 2**40))
-CAP = Cap(Loss(Fraction(1), Fraction(1)), dt.date(2000, 1, 1))
+DAY = dt.date(2000, 1, 1)
+CAPS = (
+    Cap(Loss(Fraction(1), Fraction(1)), DAY),
+    Cap(Loss(delta=Fraction(1), rho=Fraction(1, 5)), DAY, told_at=Fraction(1, 2**30)),
+)
 ROOM = 3
+
+
+def asked(turn: int) -> tuple[Account, Cap]:
+    return Account(f"t{turn}"), CAPS[turn % len(CAPS)]
 
 
 class Unlocked(Ledger):
@@ -83,9 +93,10 @@ def race(file: str, kind: str, rounds: int, barrier: Barrier, number: int) -> No
         for turn in range(rounds):
             barrier.wait()
             try:
-                ledger.reserve(RunHandle(f"{turn}-{number}"), {f"t{turn}": SHARE}, {f"t{turn}": CAP})
+                account, cap = asked(turn)
+                ledger.reserve(RunHandle(f"{turn}-{number}"), {account: SHARE}, {account: cap})
             except BudgetError as error:
-                assert error.code == "budget.epsilon"
+                assert error.code == ("budget.rho" if turn % 2 else "budget.epsilon")
 
 
 def main(file: str, kind: str, processes: int, rounds: int) -> None:
@@ -99,8 +110,7 @@ def main(file: str, kind: str, processes: int, rounds: int) -> None:
         runner.join()
     assert all(runner.exitcode == 0 for runner in runners)
     with State(Path(file)) as state:
-        spent = [Ledger(state).spent(f"t{turn}", CAP.since).epsilon / SHARE.epsilon for turn in range(rounds)]
-    print(json.dumps([int(share) for share in spent]))
+        print(json.dumps([Ledger(state).balance(*asked(turn)).runs for turn in range(rounds)]))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from tests.party.world import (
     COMPUTING,
     COUNCIL,
     HELPER,
+    MONTHLY,
     NUMBER,
     SPEC,
     World,
@@ -36,6 +37,7 @@ from tests.party.world import (
 Make = Callable[..., World]
 
 NARROWER = altered(('epsilon = "1"', 'epsilon = "0.5"'))
+MONTHLY_NARROWER = altered(('epsilon = "1"', 'epsilon = "0.5"'), base=MONTHLY)
 SHORTER = altered(("max_runs = 3", "max_runs = 2"), ("not_after = 2027-10-31", "not_after = 2027-06-30"))
 ONE_COLUMN = altered((", SUM(s.minutes) AS minutes", ""), ('epsilon = "1"', 'epsilon = "0.5"'))
 UNDECLARED = altered(('minutes = { role = "measure", type = "integer", min = 0, max = 100 }\n', ""), base=ONE_COLUMN)
@@ -309,32 +311,36 @@ def test_all_variants_share_the_runs_of_the_cover(world: World) -> None:
 
 
 def test_no_variant_runs_ahead_of_either_schedule(world: World) -> None:
-    """Runs that were signed as monthly do not come in one hour, not even under another name."""
+    """What was signed as monthly runs once in a month, not even under another name twice."""
     world.now = dt.datetime(2026, 11, 20, 9, 0, tzinfo=dt.UTC)
-    old, narrower = world.ready(), world.submit(NARROWER)
-    world.run(NARROWER)
-    for toml in (SPEC, NARROWER):
-        with pytest.raises(BudgetError, match=r"due by today"):
+    old, narrower = world.ready(MONTHLY), world.submit(MONTHLY_NARROWER)
+    world.run(MONTHLY_NARROWER)
+    world.now = dt.datetime(2026, 11, 30, 23, 59, tzinfo=dt.UTC)
+    for toml in (MONTHLY, MONTHLY_NARROWER):
+        with pytest.raises(BudgetError, match=r"runs monthly and last ran on 2026-11-20; its next run is due on 2026"):
             world.run(toml)
     (covered, signed) = world.nodes[BOARD].pending(world.caller(BOARD))
     assert covered.state == f"covered by {old.digest[:16]}" and signed.state == "approved", "it is not over"
-    world.now = dt.datetime(2026, 11, 29, 9, 0, tzinfo=dt.UTC)
-    world.run()
-    with pytest.raises(BudgetError, match=r"due by today"):
-        world.run(NARROWER)
-    world.now = dt.datetime(2026, 12, 27, 9, 0, tzinfo=dt.UTC)
-    world.run(NARROWER)
+    world.now = dt.datetime(2026, 12, 1, 0, 0, tzinfo=dt.UTC)
+    world.run(MONTHLY)
+    with pytest.raises(BudgetError, match=r"budget\.not-due"):
+        world.run(MONTHLY_NARROWER)
+    world.now = dt.datetime(2027, 2, 27, 9, 0, tzinfo=dt.UTC)
+    world.run(MONTHLY_NARROWER)
+    with pytest.raises(BudgetError, match=r"budget\.runs"):
+        world.run(MONTHLY)
     assert (used(world, old), used(world, narrower)) == ([3] * 3, [2] * 3)
 
 
 def test_a_slower_schedule_of_a_variant_holds_for_it(world: World) -> None:
-    slower = altered(('schedule = "monthly"', 'schedule = "yearly"'))
-    world.ready()
+    slower = altered(('schedule = "monthly"', 'schedule = "yearly"'), base=MONTHLY)
+    world.ready(MONTHLY)
     world.submit(slower)
     world.run(slower)
-    with pytest.raises(BudgetError, match=r"due by today"):
+    world.now = dt.datetime(2027, 3, 1, 9, 0, tzinfo=dt.UTC)
+    with pytest.raises(BudgetError, match=r"runs yearly and last ran on 2027-01-15; its next run is due never"):
         world.run(slower)
-    world.run()
+    world.run(MONTHLY)
 
 
 def test_the_runs_of_the_new_specification_are_its_own_limit_too(world: World) -> None:

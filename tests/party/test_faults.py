@@ -28,7 +28,7 @@ from tests.party.held import CLINIC, HELD, HOLDERS, LEAKAGE, LEGAL, PARTY
 from tests.party.trials import Trials, deployed
 from tests.party.world import BOARD, COUNCIL, HELPER, SPEC, altered, homes, reviewed_of, stays
 
-MANY = (("max_runs = 3", "max_runs = 1000000"), ('schedule = "monthly"', ""))
+MANY = (("max_runs = 3", "max_runs = 1000000"),)
 NOISE = SPEC[SPEC.index("[release.differential_privacy]") : SPEC.index("[security]")]
 MODE_B = (("helper_join_a", "helper_join_b"), (LEAKAGE, ""))
 TOMLS = {

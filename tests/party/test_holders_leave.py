@@ -19,7 +19,7 @@ from tests.party.held import CLINIC, HELD, HOLDERS
 from tests.party.world import BOARD, COUNCIL, altered, reviewed_of
 from tests.party.world import World as AnyWorld
 
-TOML = altered(*HELD, ("max_runs = 3", "max_runs = 5"), ('schedule = "monthly"', ""))
+TOML = altered(*HELD, ("max_runs = 3", "max_runs = 5"))
 BRINGING = (BOARD, CLINIC, COUNCIL)
 NUMBER = {m.label: m.number for m in with_so_many(load_cards()["shared_join"], {"left": 2, "right": 1}).messages}
 FINAL = {NUMBER["Fa"], NUMBER["Fb"]}

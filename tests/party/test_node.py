@@ -482,7 +482,7 @@ def test_the_budget_is_exceeded(make_world: Make) -> None:
         world.run()
     fields = caught.value.fields
     assert caught.value.code == "budget.epsilon"
-    assert (fields["spent"], fields["asked"], fields["left"]) == ("3", "1.5", "0.1")
+    assert (fields["spent"], fields["requested"], fields["remaining"]) == ("3", "1.5", "0.1")
     assert world.spent(BOARD, "stays") == "3"
     assert world.states[BOARD].runs_used(reviewed.digest) == 2
     assert len(world.networks) == 2

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from pets import client
+from pets.approve.approvals import Count
 from pets.errors import LinkError, PeerError, PetsError, RunError
 from pets.ids import PartyId, RunHandle
 from pets.party import hello
@@ -834,7 +835,7 @@ def test_a_refusal_at_the_last_moment_is_told_to_all(make_world: Make, party: Pa
     def take(at: PartyId) -> None:
         if at == party:
             for _ in range(3):
-                world.states[party].count_run((reviewed.digest, 3))
+                world.states[party].count_run(Count(reviewed.digest, 3))
 
     world.hooks.link = take
     error = fails(world)

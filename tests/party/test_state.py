@@ -7,17 +7,21 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
+from pets.approve.approvals import Count
+from pets.check.budget import Loss
 from pets.errors import BudgetError, ConfigError, RunError
 from pets.ids import RunHandle, SpecDigest
 from pets.party.history import History
-from pets.party.ledger import Ledger
+from pets.party.ledger import Book, Ledger
 from pets.party.log import Log
+from pets.party.records import Reader
 from pets.party.state import MIGRATIONS, NEXT, Boundary, RunEvent, RunState, State, StoredSnapshot
-from tests.party.crash_child import ASKED, COVERING, DIGEST, ENTRY, SNAPSHOT, SPEC, act
+from tests.party.crash_child import ACCOUNT, ASKED, CAP, COVERING, DIGEST, ENTRY, SNAPSHOT, SPEC, act
 
 ROOT = Path(__file__).parents[2]
 OTHER = SpecDigest("ef" * 32)
@@ -47,7 +51,7 @@ def counted(state: State) -> int:
 
 
 def reserved(state: State) -> int:
-    return int(Ledger(state).spent("t", dt.date(2000, 1, 1)) == ASKED)
+    return int(Ledger(state).spent(ACCOUNT, CAP) == ASKED)
 
 
 def settled(state: State) -> int:
@@ -118,9 +122,9 @@ def test_a_run_that_counts_twice_is_counted_twice_or_not_at_all(tmp_path: Path, 
 def test_a_run_that_one_of_two_counts_refuses_counts_nowhere() -> None:
     with filled() as state:
         state.add_spec(COVERING)
-        state.count_run((COVERING.digest, 1))
+        state.count_run(Count(COVERING.digest, 1))
         with pytest.raises(BudgetError) as caught:
-            state.count_run((DIGEST, 3), (COVERING.digest, 1))
+            state.count_run(Count(DIGEST, 3), Count(COVERING.digest, 1))
         assert caught.value.fields["digest"] == COVERING.digest
         assert (state.runs_used(DIGEST), state.runs_used(COVERING.digest)) == (0, 1)
 
@@ -142,18 +146,18 @@ def test_the_run_count_survives_being_killed_again_and_again(tmp_path: Path) -> 
 def test_run_count_used_up(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     with filled(path) as state:
-        assert [state.count_run((DIGEST, 3)) for _ in range(3)] == [1, 2, 3]
+        assert [state.count_run(Count(DIGEST, 3)) for _ in range(3)] == [1, 2, 3]
     with State(path) as state:
         with pytest.raises(BudgetError) as caught:
-            state.count_run((DIGEST, 3))
+            state.count_run(Count(DIGEST, 3))
         assert caught.value.code == "budget.runs" and state.runs_used(DIGEST) == 3
-        assert state.count_run((DIGEST, 4)) == 4
+        assert state.count_run(Count(DIGEST, 4)) == 4
 
 
 def test_a_run_of_an_unknown_specification_is_not_counted() -> None:
     with filled() as state:
         with pytest.raises(sqlite3.IntegrityError):
-            state.count_run((OTHER, 3))
+            state.count_run(Count(OTHER, 3))
         with pytest.raises(RunError) as caught:
             state.start_run(H1, OTHER)
         assert caught.value.code == "run.no-spec"
@@ -162,7 +166,7 @@ def test_a_run_of_an_unknown_specification_is_not_counted() -> None:
 def test_threads_share_the_runs_out_without_losing_one() -> None:
     with filled() as state:
         got: list[int] = []
-        threads = [threading.Thread(target=lambda: got.append(state.count_run((DIGEST, 100)))) for _ in range(16)]
+        threads = [threading.Thread(target=lambda: got.append(state.count_run(Count(DIGEST, 100)))) for _ in range(16)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -273,7 +277,7 @@ def test_runs_under_way_are_ended_at_the_next_start(tmp_path: Path) -> None:
         state.start_run(H2, DIGEST)
         state.agree_run(H2, "aa" * 32)
         state.finish_run(H2, b"receipt")
-        state.count_run((DIGEST, 2))
+        state.count_run(Count(DIGEST, 2))
     with State(path) as state:
         assert [run.handle for run in state.recover()] == [H1]
         assert (state.run(H1).state, state.run(H1).code) == (RunState.ABORTED, "run.crashed")
@@ -306,10 +310,10 @@ def test_commits_are_synchronous_and_the_file_is_private(tmp_path: Path) -> None
 def test_a_failed_transaction_leaves_nothing_behind() -> None:
     with filled() as state:
         with pytest.raises(ZeroDivisionError), state.transaction() as db:
-            db.execute("INSERT INTO run_counts VALUES (?, 5)", (DIGEST,))
+            db.execute("INSERT INTO run_counts (digest, used) VALUES (?, 5)", (DIGEST,))
             raise ZeroDivisionError
         assert state.runs_used(DIGEST) == 0
-        assert state.count_run((DIGEST, 9)) == 1
+        assert state.count_run(Count(DIGEST, 9)) == 1
 
 
 def test_the_schema_has_a_version_and_a_later_one_is_refused(tmp_path: Path) -> None:
@@ -320,6 +324,69 @@ def test_the_schema_has_a_version_and_a_later_one_is_refused(tmp_path: Path) -> 
     with pytest.raises(ConfigError) as caught:
         State(path)
     assert caught.value.code == "config.state" and "later version" in caught.value.text
+
+
+BEFORE = """
+INSERT INTO specs VALUES ('aa', 'p', x'00', x'00', x'00', 'Alex', x'00', '2027-01-01');
+INSERT INTO specs VALUES ('bb', 'p', x'00', x'00', x'00', 'Alex', x'00', '2027-01-01');
+INSERT INTO specs VALUES ('cc', 'p', x'00', x'00', x'00', 'Alex', x'00', '2027-01-01');
+INSERT INTO charges VALUES ('r1', 't', '1/3', '1/1099511627776', '2027-01-02', 'settled');
+INSERT INTO charges VALUES ('r2', 't', '1/2', '0', '2027-01-03', 'reserved');
+INSERT INTO run_counts VALUES ('aa', 2), ('bb', 1), ('cc', 0);
+INSERT INTO runs VALUES ('r1', 'aa', 'run1', 'finished', '2027-01-02T09:00:00+00:00', NULL, NULL, NULL);
+INSERT INTO runs VALUES ('r3', 'bb', NULL, 'aborted', '2027-03-02T09:00:00+00:00', NULL, NULL, NULL);
+INSERT INTO log VALUES (1, '2027-01-02T09:00:00+00:00', 'run.agreed', '{"digest":"aa"}', x'00', x'00');
+INSERT INTO log VALUES (2, '2027-02-03T09:00:00+00:00', 'run.agreed', '{"cover":"bb","digest":"aa"}', x'00', x'00');
+INSERT INTO log VALUES (3, '2027-04-03T09:00:00+00:00', 'run.started', '{"cover":"bb","digest":"aa"}', x'00', x'00');
+"""
+"""A file of the version before accounts had units: a run of aa, and one of aa that bb covers."""
+
+
+def test_a_file_of_the_version_before_keeps_its_charges_and_knows_when_each_ran_last(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    with sqlite3.connect(path) as old:
+        for script in MIGRATIONS[:2]:
+            old.executescript(script)
+        old.executescript(BEFORE.replace("'{", "CAST('{").replace("}'", "}' AS BLOB)") + "PRAGMA user_version = 2;")
+    old.close()
+    with pytest.raises(ConfigError, match="an earlier version"):
+        Reader(path)
+    for _ in range(2):  # once changed over it is left as it is
+        with State(path) as state:
+            ledger = Ledger(state)
+            assert ledger.accounts() == (ACCOUNT,)
+            assert ledger.spent(ACCOUNT, CAP) == Loss(Fraction(5, 6), Fraction(1, 2**40))
+            assert ledger.unsettled() == ("r2",)
+            days = [state.last_run(SpecDigest(digest)) for digest in ("aa", "bb", "cc")]
+            assert days == [dt.date(2027, 2, 3), dt.date(2027, 2, 3), None]
+            assert [state.runs_used(SpecDigest(digest)) for digest in ("aa", "bb", "cc")] == [2, 1, 0]
+
+
+def test_a_reader_sees_what_a_server_writes_and_writes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    with State(path) as state, Reader(path) as reader:
+        act(state, "reserve")
+        assert Book(reader).spent(ACCOUNT, CAP) == ASKED
+        with state.transaction(), reader.reading() as db:  # while the server holds its lock
+            assert db.execute("SELECT count(*) FROM charges").fetchone() == (1,)
+        with pytest.raises(sqlite3.OperationalError, match="readonly"), reader.reading() as db:
+            db.execute("DELETE FROM charges")
+
+
+@pytest.mark.parametrize("what", ["nothing", "a folder", "another file", "a later version"])
+def test_a_reader_opens_a_state_file_of_this_version_and_nothing_else(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "state.db"
+    if what == "a folder":
+        path.mkdir()
+    elif what == "another file":
+        path.write_bytes(b"this is no database at all, whatever its name says" * 100)
+    elif what == "a later version":
+        with State(path) as state, state.reading() as db:
+            db.execute("PRAGMA user_version = 1000")
+    with pytest.raises(ConfigError) as caught:
+        Reader(path)
+    assert caught.value.code == "config.state" and not (tmp_path / "state.db-journal").exists()
+    assert what != "nothing" or not path.exists()
 
 
 def test_a_file_that_is_no_state_is_refused(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 
-from pets.kernels import aes
+from pets.kernels import aes, mersenne, summing
 from pets.party import warm
 
 RUN = textwrap.dedent(
@@ -181,3 +181,9 @@ def test_a_back_end_that_fails_leaves_the_next_one(broken: str, monkeypatch: pyt
     assert aes.selected() == next(backend for backend in aes.features() if backend != broken)
     aes.select(kept)
     assert not warm._passes("gf128", "no such")
+
+
+def test_what_sums_take_is_compiled_once() -> None:
+    assert warm.prepare_sums() == aes.selected() == warm.prepare_sums()
+    if aes.selected() != aes.PORTABLE:
+        assert summing._streams_kernel.signatures and mersenne._streams_kernel.signatures  # type: ignore[attr-defined]

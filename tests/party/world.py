@@ -25,17 +25,19 @@ import pytest
 from pets.approve import approvals
 from pets.approve.envelope import SigningKey, keygen
 from pets.approve.policy import Approval, Approver, Limits, Policy
+from pets.check.budget import Loss
 from pets.client import Analyst, Network, Server
 from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.local import LocalServer
 from pets.party import hello, prepare
+from pets.party.accounting import Account, Cap
 from pets.party.config import Directory, DirectoryApprover, DirectoryParty
 from pets.party.ledger import Ledger
 from pets.party.log import Log
 from pets.party.node import Outside, PartyNode, Settings
 from pets.party.session import result_endpoint, to_agree
 from pets.party.sources import FrameSource, Source
-from pets.party.state import State
+from pets.party.state import Boundary, State
 from pets.party.warm import prepare_kernels, prepare_vectors
 from pets.plan.review import Reviewed, review
 from pets.protocols.helper_join import Shape
@@ -152,7 +154,6 @@ as = "declared maximum"
 not_before = 2026-11-01
 not_after = 2027-10-31
 max_runs = 3
-schedule = "monthly"
 '''
 
 DAY = dt.date(2026, 5, 1)
@@ -164,6 +165,10 @@ def altered(*changes: tuple[str, str], base: str = SPEC) -> str:
         assert base.count(old) >= 1, old
         base = base.replace(old, new)
     return base
+
+
+MONTHLY = altered(("max_runs = 3", 'max_runs = 3\nschedule = "monthly"'))
+"""The same, once in each month."""
 
 
 def stays(*rows: tuple[Any, ...]) -> pd.DataFrame:
@@ -210,6 +215,7 @@ class Hooks:
     hello: Callable[[PartyId, PartyId, bytes], bytes] = lambda sender, to, body: body
     link: Callable[[PartyId], None] = lambda party: None
     entropy: Callable[[int], bytes] = os.urandom
+    at: Callable[[PartyId, Boundary], None] = lambda party, boundary: None
     taps: list[Tap] = field(default_factory=list)
 
 
@@ -219,6 +225,7 @@ class World:
     ``least``: from how many people on it releases without noise; ``minutes``: rules on that column. ``holders``: who
     has each dataset; a party's own part of it is the table "party/dataset", if given. ``computing``: who computes.
     ``asks``: who submits, runs and gets the result, and ``told`` who gets it, too. ``ids``, ``tenure``: rules on these.
+    ``limits``: other limits of every policy.
     """
 
     def __init__(
@@ -241,12 +248,13 @@ class World:
         told: Sequence[PartyId] = (),
         ids: Sequence[str | Mapping[str, Any]] = ("join key",),
         tenure: Sequence[str | Mapping[str, Any]] = ("any use",),
+        limits: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         prepare_kernels()
         if any(name in WAYS and not WAYS[name].helper for name in protocols):
             prepare_vectors()
         self.asks, self.told, self.ids, self.tenure = asks, tuple(told), tuple(ids), tuple(tenure)
-        self.holders = holders
+        self.holders, self.limits = holders, limits
         self.servers = tuple(dict.fromkeys((*computing, *(party for each in holders.values() for party in each))))
         self.protocols, self.least, self.minutes = tuple(protocols), least, tuple(minutes)
         folder.mkdir()
@@ -274,7 +282,7 @@ class World:
     def open(self, party: PartyId) -> PartyNode:
         """Start a party's node on its state; a durable one finds there what an earlier one left."""
         path = self.folder / f"{party}.sqlite" if self.durable else ":memory:"
-        self.states[party] = State(path, clock=lambda: self.now)
+        self.states[party] = State(path, clock=lambda: self.now, at=lambda boundary: self.hooks.at(party, boundary))
         own = {
             name: self.tables.get(f"{party}/{name}", self.tables[name])
             for name, parties in self.holders.items()
@@ -331,16 +339,19 @@ class World:
                     for name, key in self.people[party].items()
                 ),
             ),
-            limits=Limits(
-                max_epsilon_per_run="10",
-                max_epsilon_per_dataset=self.cap,
-                max_delta="1/2",
-                period="year",
-                recipients=tuple(map(_san, (self.asks, *self.told))),
-                purposes=("dpv:ScientificResearch",),
-                protocols=self.protocols,
-                adversaries=("semi-honest",),
-                min_count=self.least,
+            limits=Limits.model_validate(
+                {
+                    "max_epsilon_per_run": "10",
+                    "max_epsilon_per_dataset": self.cap,
+                    "max_delta": "1/2",
+                    "period": "year",
+                    "recipients": tuple(map(_san, (self.asks, *self.told))),
+                    "purposes": ("dpv:ScientificResearch",),
+                    "protocols": self.protocols,
+                    "adversaries": ("semi-honest",),
+                    "min_count": self.least,
+                    **self.limits,
+                }
             ),
             columns={name: rules for name, rules in columns.items() if party in self.holders.get(name, ())},
         )
@@ -434,7 +445,8 @@ class World:
         return [body["code"] for each, body in self.log(party) if each == kind]
 
     def spent(self, party: PartyId, dataset: str) -> str:
-        return str(Ledger(self.states[party]).spent(dataset, dt.date(2026, 1, 1)).epsilon)
+        cap = Cap(Loss(), dt.date(2026, 1, 1))
+        return str(Ledger(self.states[party]).spent(Account(dataset), cap).epsilon)
 
     @property
     def transcript(self) -> list[Sent]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pets.errors import InternalError, PeerError
-from pets.kernels import noise, prf
+from pets.kernels import dummy, prf
 from pets.protocols import helper_join as hj
 from pets.secret import Secret
 from pets.spec.cards import load_cards
@@ -112,7 +112,7 @@ def test_no_dummy_and_all_slots_dummies(dummies: str, monkeypatch: pytest.Monkey
     plain = run(EDGES["mostly padding"])
     shape = EDGES["mostly padding"].shape()
     number = 0 if dummies == "none" else shape.w
-    monkeypatch.setattr(noise, "draw_dummies", lambda table, draw: number)
+    monkeypatch.setattr(dummy, "draw_dummies", lambda table, draw: number)
     forced = run(EDGES["mostly padding"])
     assert np.array_equal(opened(forced), opened(plain))
     assert forced.shape_of_traffic() == plain.shape_of_traffic()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pets.errors import InternalError, PeerError, PetsError, RunError
-from pets.kernels import aes, join, noise
+from pets.kernels import aes, dummy, join
 from pets.party import gate
 from pets.plan.cost import listed
 from pets.protocols import helper_psi, helper_psi_cardinality, helper_psi_threshold, tagged
@@ -206,11 +206,11 @@ def test_noise_where_none_is_declared_and_none_where_some_is_are_our_bugs(which:
 def test_an_exact_count_for_the_helper_is_no_shape() -> None:
     sizes = {"n_a": 1, "n_b": 1, "t": 10, "n_list_a": 1, "n_list_b": 1, "fixed_ids": True}
     for s, k, of in ((0, 1, 2), (2, 1, 3), (2, 2, 2)):
-        law = noise.dummy_table(Fraction(1), Fraction(1, 2), k, of)
+        law = dummy.dummy_table(Fraction(1), Fraction(1, 2), k, of)
         with pytest.raises(ValueError, match="dummies"):
             tagged.Sizes(**sizes, s=s, dummies=law)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="dummies"):
-        noise.dummy_table(Fraction(1), Fraction(1, 2), 1, 0)
+        dummy.dummy_table(Fraction(1), Fraction(1, 2), 1, 0)
     for least in (0, -1, 2**32):
         with pytest.raises(ValueError, match="compared"):
             shape(ENOUGH, replace(COUNTED, min_result=least))

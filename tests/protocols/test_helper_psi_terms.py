@@ -238,7 +238,7 @@ MUTANTS = {
     "lists backwards": ("tagged", "Listed(side, ordered, order,", "Listed(side, ordered[::-1].copy(), order[::-1],"),
     "dummies that the helper can work out": (
         "tagged",
-        "noise.draw_dummies(sizes.dummies, low | (high << 64))",
+        "dummy.draw_dummies(sizes.dummies, low | (high << 64))",
         "sizes.s",
     ),
     "lists as long as the tables": ("tagged", "max(0, sizes.declared(side) - persons)", "0"),

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pets.kernels import noise
+from pets.kernels import dummy
 from pets.protocols import tagged
 from tests.oracles.dh_psi import rows_of
 from tests.oracles.helper_join import dummies, families
@@ -70,7 +70,7 @@ def test_what_the_helper_counts_has_the_law_of_the_table() -> None:
     for seed in range(2000):
         word = families(seed, protocol=COUNT)["ab@a"].key("D", purpose="draw of dummies")
         low, high = (int(each) for each in np.frombuffer(_stream(word), np.uint64))
-        drawn.append(noise.draw_dummies(law, low | high << 64))
+        drawn.append(dummy.draw_dummies(law, low | high << 64))
     total = sum(law.weights)
     probability = law.weights[S] / total
     spread = sum(w * (i - S) ** 2 for i, w in enumerate(law.weights)) / total

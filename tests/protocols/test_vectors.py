@@ -168,7 +168,29 @@ ENTRY = {
     "rep3/step": {"program", "keys", "inputs", "parts"},
     "rep3/bad": {"program", "step", "sender", "change", "code"},
     "release/bad_gamma": {"gamma", "error"},
+    "secure_sum/step_split": {"holder", "mark", "seeds", "stream", "stream_key", "words"},
+    "secure_sum/step_confirmation": {"confirmation", "last", "server1"},
+    "secure_sum/ok_uploads": {"at", "change", "code", "now", "peer", "private", "upload"},
+    "secure_sum/ok": {
+        "digest",
+        "entropy",
+        "messages",
+        "minimum",
+        "missing",
+        "noise",
+        "present",
+        "public",
+        "run_id",
+        "secrets",
+        "total",
+        "values",
+    },
+    "secure_sum/bad_messages": {"bit", "code", "message", "run"},
+    "secure_sum_shamir/step": {"degree", "points", "value"},
 }
+ENTRY["secure_sum/bad_uploads"] = ENTRY["secure_sum/ok_uploads"]
+ENTRY["secure_sum_shamir/ok"] = ENTRY["secure_sum/ok"]
+ENTRY["secure_sum_shamir/bad"] = ENTRY["secure_sum/bad_messages"]
 ENTRY["kkrt_psi/ok"] = ENTRY["vole_psi/ok"]
 MAX_BYTES = 20_000
 
@@ -207,10 +229,12 @@ def test_the_generator_writes_these_files_and_no_others() -> None:
     """The golden transcripts: a byte that differs is another protocol, and needs another version."""
     written = made.files()
     # test_rep3_vectors, test_vectors_b, test_control_vectors, test_shared_join, test_dh_psi_vectors,
-    # test_vole_psi_vectors, test_kkrt_psi_vectors, test_helper_psi_vectors, test_psi_sum_vectors
+    # test_vole_psi_vectors, test_kkrt_psi_vectors, test_helper_psi_vectors, test_psi_sum_vectors,
+    # test_secure_sum_vectors
     pairs = ("dh_psi_cardinality", "vole_psi", "vole_psi_malicious", "kkrt_psi", "psi_sum", "psi_sum_shares")
     helped = ("helper_psi", "helper_psi_cardinality", "helper_psi_threshold")
-    elsewhere = ("rep3", "helper_join_b", "disclosure_control", "shared_join", *pairs, *helped)
+    sums = ("secure_sum", "secure_sum_shamir")
+    elsewhere = ("rep3", "helper_join_b", "disclosure_control", "shared_join", *pairs, *helped, *sums)
     assert sorted(written) == [path for path in FILES if path.parent.parent.name not in elsewhere]
     for path, content in written.items():
         assert path.read_text(encoding="utf-8") == made.text_of(content), path.name

@@ -30,7 +30,7 @@ def test_messages_are_numbered_from_one_and_go_between_roles() -> None:
         assert [message.number for message in card.messages] == list(range(1, len(card.messages) + 1))
         for message in card.messages:
             assert message.sender in card.roles and message.receiver in card.roles
-            assert message.sender != message.receiver
+            assert message.sender != message.receiver or "many" in card.roles[message.sender]
 
 
 def test_parameters_are_exactly_those_declared() -> None:
@@ -150,3 +150,45 @@ def test_the_card_of_so_many_is_made_once_for_each_card_that_is_read() -> None:
     assert made is again and made.title == card.title
     assert of_other.title == "another card"
     assert len(repeated.with_so_many(card, {"left": 3, "right": 3}).messages) == len(made.messages) + 3
+
+
+SUM = (cards_folder() / "secure_sum" / "card.toml").read_text()
+
+
+def test_two_roles_of_many_have_a_message_and_a_key_for_each_two_parties() -> None:
+    card = repeated.with_so_many(load_cards()["secure_sum"], {"input": 2, "server": 3})
+    ends = {message.label: (message.sender, message.receiver) for message in card.messages}
+    assert ends["Us2x3"] == ("input2", "server3")
+    assert ends["Ls3x1"] == ("server3", "server1")
+    assert "Ls2x2" not in ends
+    assert {key.name: key.holders for key in card.keys}["k2x3"] == ("input2", "server3")
+    terms = {message.label: message.term for message in card.messages}
+    masks = " + ".join(f"mask(k2x{number}, u, summed)" for number in (1, 2, 3))
+    assert terms["Uw2"] == f"values(input2, summed) - ({masks})"
+    (sums,) = card.shared
+    assert set(sums.shares) == {"server1", "server2", "server3", "last"}
+    assert card.adversary.corrupt == 3 and load_cards()["secure_sum"].adversary.corrupt == 1
+
+
+def test_everybody_who_plays_a_role_of_many_can_be_one_coalition() -> None:
+    card = repeated.with_so_many(load_cards()["secure_sum"], {"input": 2, "server": 2})
+    beyond = [(entry.who, entry.item) for entry in card.learns if entry.beyond_model]
+    assert beyond == [(("server1", "server2", "last"), f"input{number}.values") for number in (1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ('as_many_as = "server"', 'as_many_as = "last"', "no role of many"),
+        ('who = ["all server", "last"]', 'who = ["all last", "server"]', "not a role"),
+        ('to = "last"\nterm = "heard(input)"', 'to = "nobody"\nterm = "heard(input)"', "not a role"),
+        ('from = "last"\nto = "server"', 'from = "last"\nto = "last"', "its own sender"),
+        ("over(server, mask(k, u, summed))", "over(nobody, mask(k, u, summed))", "no role"),
+        ("over(server, mask(k, u, summed))", "over(server)", "takes"),
+        ('term = "marked(input)"', 'term = "values(input, summed)"', "no vector of tags"),
+    ],
+)
+def test_a_card_of_many_that_contradicts_itself_is_not_loaded(old: str, new: str, problem: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        parsed(old, new, SUM)
+    assert caught.value.code == "card.field" and problem in caught.value.text

@@ -336,3 +336,111 @@ def test_a_run_id_is_opened_once_and_is_gone_when_closed() -> None:
     exchange.close(RUN)
     with pytest.raises(LinkError):
         exchange.mailbox(RUN, A)
+
+
+# -- streams: messages whose sizes the peer chooses --------------------------------------------------------------------
+
+S1, S2, S3 = Slot(2, 0), Slot(2, 1), Slot(2, 2)
+
+
+def streaming(*, most: int = 100, total: int = 250) -> Mailbox:
+    made = Mailbox(RUN, (A, B))
+    made.expect_stream(A, S1, most=most, total=total)
+    return made
+
+
+def streamed(mailbox: Mailbox, *bodies: bytes) -> None:
+    slot: Slot | None = S1
+    for body in bodies:
+        assert slot is not None
+        for data in sent(body, slot):
+            mailbox.put(A, data)
+        slot = slot.following
+
+
+def test_a_stream_arrives_in_its_order_until_its_end() -> None:
+    mailbox = streaming(most=CHUNK + 7, total=2 * CHUNK)
+    streamed(mailbox, b"first", bytes(CHUNK + 7), b"")
+    assert [mailbox.receive_next(A, 0) for _ in range(3)] == [b"first", bytes(CHUNK + 7), b""]
+    assert mailbox.received[A] == CHUNK + 12
+
+
+def test_a_stream_comes_after_what_was_expected_before() -> None:
+    mailbox = streaming()
+    mailbox.expect(A, M1, 3)
+    with pytest.raises(PeerError, match=r"peer\.order"):
+        streamed(mailbox, b"early")
+
+
+STREAMS = {
+    "peer.bad-length": (bytes(101),),
+    "peer.budget": (bytes(100), bytes(100), bytes(51)),
+    "peer.unexpected": (b"", b"after the end"),
+}
+
+
+@pytest.mark.parametrize("code", STREAMS)
+def test_a_stream_that_leaves_its_bounds_ends_the_run(code: str) -> None:
+    mailbox = streaming()
+    with pytest.raises(PeerError) as caught:
+        streamed(mailbox, *STREAMS[code])
+    assert caught.value.code == code and mailbox.error is caught.value
+    with pytest.raises(PeerError):
+        mailbox.receive_next(A, 0)
+
+
+@pytest.mark.parametrize(
+    ("peer", "slot", "run", "code"),
+    [
+        (A, S1, RUN, "peer.repeated"),
+        (A, S3, RUN, "peer.unexpected"),
+        (A, M1, RUN, "peer.unexpected"),
+        (A, S2, OTHER_RUN, "peer.other-run"),
+        (B, S2, RUN, "peer.unexpected"),
+    ],
+)
+def test_a_message_out_of_a_streams_order_ends_the_run(peer: PartyId, slot: Slot, run: bytes, code: str) -> None:
+    mailbox = streaming()
+    streamed(mailbox, b"first")
+    with pytest.raises(PeerError) as caught:
+        mailbox.put(peer, sent(b"x", slot, run)[0])
+    assert caught.value.code == code
+
+
+def test_a_chunk_in_the_middle_begins_no_message_of_a_stream() -> None:
+    mailbox = streaming(most=3 * CHUNK, total=3 * CHUNK)
+    with pytest.raises(PeerError, match=r"peer\.gap"):
+        mailbox.put(A, sent(bytes(2 * CHUNK), S1)[1])
+
+
+def test_a_stream_takes_no_memory_for_what_is_only_announced() -> None:
+    mailbox = streaming(most=1 << 30, total=1 << 30)
+    tracemalloc.start()
+    with pytest.raises(PeerError):
+        mailbox.put(A, sent(b"x", S2)[0])
+    assert tracemalloc.get_traced_memory()[1] < 100_000
+    tracemalloc.stop()
+
+
+def test_who_waits_for_a_stream_hears_of_the_end_of_the_run_and_of_its_deadline() -> None:
+    mailbox = streaming()
+    with pytest.raises(LinkError, match=r"link\.deadline"):
+        mailbox.receive_next(A, 0.01)
+    streamed_to = streaming()
+    threading.Timer(0.05, streamed_to.close).start()
+    with pytest.raises(LinkError, match=r"link\.closed"):
+        streamed_to.receive_next(A, 5)
+
+
+def test_a_stream_is_expected_once_of_a_peer_of_the_run() -> None:
+    mailbox = streaming()
+    for peer, most in ((A, 100), (HELPER, 100), (B, 0)):
+        with pytest.raises(InternalError):
+            mailbox.expect_stream(peer, S1, most=most, total=100)
+    with pytest.raises(InternalError):
+        mailbox.receive_next(B, 0)
+
+
+def test_places_of_a_stream_end_with_the_last_that_a_header_holds() -> None:
+    assert Slot(2, 0xFFFF).following == Slot(3, 0)
+    assert Slot(0xFFFF, 0xFFFF).following is None

@@ -1,0 +1,330 @@
+"""Checked inputs: what input parties hand in is proved to be within its bounds, and no computing party sees it.
+
+Each input party splits its measurement by Prio3: the computing party ``last`` gets words (a share of the measurement
+and of its proof), ``server1``, ... get seeds. Before any sum, computing parties exchange a share of a verifier for each
+upload, and all of them find the same uploads valid; one that is not ends the run, and its sender is named.
+
+What ties an upload to its run: the *context* of every hash, a digest of run id, specification digest, circuit, number
+of computing parties and input party; and its *mark*, 16 random bytes of its sender, which is the nonce of Prio3. An
+upload of another run, for another circuit or of another party does not verify.
+
+docs/adr/0041-checked-inputs.md says against whom this protects, against whom not, and with which probability.
+
+Source: draft-irtf-cfrg-vdaf-20, sections 7 and 9; protocols.md 8.1.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+
+from pets.errors import InternalError, PeerError, RunError
+from pets.kernels import prf, prio3, xof
+from pets.kernels.circuits import Circuit, Measurements
+from pets.kernels.jit import U8Array, U64Array
+from pets.protocols.base import Binding, Role, Send, receive
+from pets.protocols.contributions import Present, label_of
+from pets.protocols.upload import role_of
+from pets.secret import Secret
+
+PROTOCOL: Final = "checked_inputs"
+
+INPUT: Final = "input"
+SERVER: Final = "server"
+LAST: Final = "last"
+
+MARK_BYTES: Final = prio3.NONCE_BYTES
+DIGEST_BYTES: Final = 32
+KEY_BYTES: Final = xof.SEED_BYTES
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Public parameters: what is proved, and how many input and computing parties there are."""
+
+    circuit: Circuit
+    holders: int
+    computing: int
+
+    def __post_init__(self) -> None:
+        if self.holders < 2 or self.computing < 2:
+            raise InternalError("internal.bug", where="the shape of checked inputs")
+        if self.holders * self.greatest >= self.circuit.prime.modulus // 2:
+            raise InternalError("internal.bug", where="the size of a sum of checked inputs")
+
+    @property
+    def greatest(self) -> int:
+        """The greatest output of one input party."""
+        return int(getattr(self.circuit, "greatest", 1))
+
+    @cached_property
+    def prio(self) -> prio3.Prio3:
+        return prio3.Prio3(self.circuit, self.computing)
+
+    @property
+    def seeded(self) -> int:
+        """Computing parties that get seeds: all but ``last``. Party 0 of Prio3 is ``last``, party j is server j."""
+        return self.computing - 1
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The computing roles in the order of Prio3's parties."""
+        return (LAST, *(role_of(SERVER, number) for number in range(self.seeded)))
+
+    @property
+    def server_head(self) -> int:
+        """Bytes for a server: mark, public share, seed and blind."""
+        return MARK_BYTES + self.prio.public_bytes + self.prio.helper_bytes
+
+    @property
+    def last_head(self) -> int:
+        """Bytes for ``last`` beside the words: mark, public share, blind."""
+        return MARK_BYTES + self.prio.public_bytes + self.prio.message_bytes
+
+    @property
+    def words(self) -> int:
+        """Words for ``last``: a share of the measurement and of the proof."""
+        return (self.circuit.encoded + self.circuit.proof) * self.circuit.prime.words
+
+    @property
+    def verifier_bytes(self) -> int:
+        """Bytes between computing parties for one input party: a share of a verifier, a digest of what is public."""
+        return self.prio.verifier_bytes + DIGEST_BYTES
+
+    @property
+    def output_words(self) -> int:
+        """Words of a final share."""
+        return self.circuit.outputs * self.circuit.prime.words
+
+
+# -- what uploads are bound to -----------------------------------------------------------------------------------------
+
+
+def context(shape: Shape, tied: Binding, number: int) -> bytes:
+    """The context of an upload: 32 bytes that no other run, circuit, number of parties or input party has."""
+    parts = [b"pets/1", PROTOCOL.encode(), tied.digest, tied.run_id, role_of(INPUT, number).encode()]
+    parts += [value.to_bytes(16, "big") for value in (shape.computing, *shape.circuit.parameters())]
+    return hashlib.sha256(b"".join(len(part).to_bytes(4, "big") + part for part in parts)).digest()
+
+
+def _contexts(shape: Shape, tied: Binding, numbers: Sequence[int]) -> U8Array:
+    data = b"".join(context(shape, tied, number) for number in numbers)
+    return np.frombuffer(data, np.uint8).reshape(len(numbers), DIGEST_BYTES)
+
+
+def verify_key(between: prf.KeyFamily) -> Secret[bytes]:
+    """The verification key of a run, which no input party may know: from the keys that two computing parties share.
+
+    It follows from their public keys in the hello round and from the run id: it is fixed before any upload is made, it
+    is another one in each run, and contexts are bound to it through the run id (draft, 9.1).
+    """
+    return Secret(seed_of(between, "verify"))
+
+
+def seed_of(family: prf.KeyFamily, label: str) -> bytes:
+    """32 bytes of what two parties share, for one purpose."""
+    return b"".join(family.key(label, half).expose("a seed of 32 bytes") for half in range(2))
+
+
+# -- input parties -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Split:
+    """An upload: its head for each server, its head and words for ``last``. Shapes: heads (1, bytes) uint8."""
+
+    servers: Sequence[U8Array]
+    last: U8Array
+    words: U64Array
+
+    def __repr__(self) -> str:
+        return "Split(***)"
+
+
+def split(shape: Shape, number: int, measurement: Measurements, tied: Binding, drawn: prf.Stream) -> Split:
+    """Split and prove the measurement of input party ``number``.
+
+    Shapes:  measurement: one row of what the circuit takes; words (words,) uint64. ``drawn``: fresh for each upload.
+    Raises:  ValueError if the measurement is out of its range: the input party's own table, checked before.
+    """
+    prio = shape.prio
+    random = drawn.words((MARK_BYTES + prio.coin_bytes) // 8).view(np.uint8).reshape(1, -1)
+    mark, coins = random[:, :MARK_BYTES], np.ascontiguousarray(random[:, MARK_BYTES:])
+    contexts = _contexts(shape, tied, [number])
+    public, (leader, *helpers) = prio.shard(contexts, measurement, np.ascontiguousarray(mark), coins)
+    cut = 8 * shape.words
+    return Split(
+        servers=[xof.beside(mark, public, helper) for helper in helpers],
+        last=xof.beside(mark, public, leader[:, cut:]),
+        words=np.ascontiguousarray(leader[:, :cut]).view(np.uint64).reshape(-1),
+    )
+
+
+def input_party(shape: Shape, number: int, measurement: Measurements, tied: Binding, drawn: prf.Stream) -> Role[None]:
+    """Play input party ``number``: send each computing party its part. It gets nothing and may leave then.
+
+    Sizes:   out Ps, ``server_head`` bytes, to each server; Pm, ``last_head`` bytes, and Pw, ``words`` words, to last.
+    Learned: nothing: no message comes in.
+    Trust:   whatever it sends: if all computing parties follow the protocol, only a valid measurement is added up.
+    """
+    parts = split(shape, number, measurement, tied, drawn)
+    for at, head in enumerate(parts.servers):
+        yield Send(role_of(SERVER, at), label_of("Ps", number, at), head)
+    yield Send(LAST, label_of("Pm", number), parts.last)
+    yield Send(LAST, label_of("Pw", number), parts.words)
+
+
+# -- what a computing party keeps of uploads ---------------------------------------------------------------------------
+
+
+class Uploads:
+    """What computing party ``party`` (0 is ``last``) has of the uploads of a run, each taken once.
+
+    Fields: marks (holders, 16) uint8, zeros where there is no upload: nonces, and what parties agree on who counts by.
+    """
+
+    def __init__(self, shape: Shape, party: int) -> None:
+        if not 0 <= party < shape.computing:
+            raise InternalError("internal.bug", where="the number of a computing party")
+        self.shape: Final = shape
+        self.party: Final = party
+        self.marks: U8Array = np.zeros((shape.holders, MARK_BYTES), np.uint8)
+        self._publics: dict[int, U8Array] = {}
+        self._shares: dict[int, U8Array] = {}
+
+    def keep(self, number: int, head: U8Array, words: U64Array | None = None) -> None:
+        """Take the upload of input party ``number``.
+
+        Shapes:  head (1, server_head) or (1, last_head) uint8; words (words,) uint64 for ``last``, else none.
+        Raises:  PeerError peer.repeated if there is one, peer.mark if its mark is zero or that of another one,
+                 peer.bad-length for parts of another size (a proof too many or too few), peer.share-encoding.
+        """
+        shape, prio, name = self.shape, self.shape.prio, role_of(INPUT, number)
+        size, count = (shape.server_head, 0) if self.party else (shape.last_head, shape.words)
+        got = words.size if words is not None else 0
+        if head.size != size or got != count:
+            expected = size + 8 * count
+            raise PeerError(
+                "peer.bad-length", peer=name, message="its upload", got=head.size + 8 * got, expected=expected
+            )
+        if number in self._shares:
+            raise PeerError("peer.repeated", peer=name, message="its upload")
+        row = head.reshape(1, -1)
+        mark, rest = row[0, :MARK_BYTES], row[:, MARK_BYTES:]
+        if not mark.any() or (self.marks == mark).all(axis=1).any():
+            raise PeerError("peer.mark", peer=name)
+        public, share = rest[:, : prio.public_bytes], rest[:, prio.public_bytes :]
+        if words is not None:
+            share = xof.beside(words.reshape(1, -1).view(np.uint8), share)
+        share = np.ascontiguousarray(share)
+        if not prio.canonical(self.party, share).all():
+            raise PeerError("peer.share-encoding", peer=name, what="its upload")
+        self.marks[number] = mark
+        self._publics[number], self._shares[number] = public.copy(), share
+
+    def rows(self, numbers: Sequence[int]) -> tuple[U8Array, U8Array, U8Array]:
+        """Marks, public shares and shares of these input parties."""
+        if missing := [number for number in numbers if number not in self._shares]:
+            raise InternalError("internal.bug", where=f"an upload of {role_of(INPUT, missing[0])}")
+        marks = np.ascontiguousarray(self.marks[list(numbers)])
+        publics, shares = (np.concatenate([kept[n] for n in numbers]) for kept in (self._publics, self._shares))
+        return marks, publics, shares
+
+    def drop(self) -> None:
+        """Forget all shares: a run has verified them once, and no key verifies them again."""
+        self._publics.clear()
+        self._shares.clear()
+
+    def __repr__(self) -> str:
+        return f"Uploads({len(self._shares)} of {self.shape.holders})"
+
+
+def heard(shape: Shape, party: int) -> Role[Uploads]:
+    """What a computing party hears from all input parties, who are there."""
+    found = Uploads(shape, party)
+    for number in range(shape.holders):
+        name = role_of(INPUT, number)
+        if party:
+            found.keep(number, (yield from receive(name, label_of("Ps", number, party - 1))))
+        else:
+            head = yield from receive(name, label_of("Pm", number))
+            found.keep(number, head, (yield from receive(name, label_of("Pw", number))))
+    return found
+
+
+# -- computing parties -------------------------------------------------------------------------------------------------
+
+
+def verified(uploads: Uploads, present: Present, tied: Binding, key: Secret[bytes]) -> Role[U64Array]:
+    """Verify the uploads of those who count together with the other computing parties; the sum of their outputs.
+
+    Shapes:  present (holders,) bool, the same at all computing parties, who have agreed on it; result (outputs)
+             elements: this party's share of the sum.
+    Sizes:   V to each other computing party and from it: a row of ``verifier_bytes`` for each input party, zeros where
+             one does not count. One round. The uploads are dropped, whatever comes of it.
+    Learned: that each upload is valid, or which is not.
+    Trust:   semi-honest computing parties for the check; for privacy, one that follows the protocol.
+    Raises:  PeerError peer.public-share, peer.share-encoding or peer.proof, with who is at fault; RunError
+             run.test-point, by chance. Then nothing may be sent of any upload.
+    """
+    shape, prio = uploads.shape, uploads.shape.prio
+    numbers = np.flatnonzero(present).tolist()
+    if present.shape != (shape.holders,) or not numbers:
+        raise InternalError("internal.bug", where="who counts")
+    contexts = _contexts(shape, tied, numbers)
+    marks, publics, shares = uploads.rows(numbers)
+    uploads.drop()
+    pending, verifiers = prio.verify_init(key, contexts, uploads.party, marks, publics, shares)
+    own = np.zeros((shape.holders, shape.verifier_bytes), np.uint8)
+    own[numbers] = xof.beside(verifiers, _digests(contexts, marks, publics))
+    names = others_of(shape, uploads.party)
+    for other, (there, _) in names.items():
+        yield Send(other, "V" + there, own)
+    rows = {shape.roles[uploads.party]: own}
+    for other, (_, back) in names.items():
+        rows[other] = yield from receive(other, "V" + back)
+    if pending.refused.any():  # every party finds the same, and has sent zeros for it
+        raise RunError("run.test-point")
+    sent = []
+    for role in shape.roles:
+        row = np.ascontiguousarray(rows[role][numbers])
+        sent.append(np.ascontiguousarray(row[:, : prio.verifier_bytes]))
+        for number, good in zip(numbers, (row[:, -DIGEST_BYTES:] == own[numbers, -DIGEST_BYTES:]).all(1), strict=True):
+            if not good:
+                raise PeerError("peer.public-share", peer=role_of(INPUT, number), other=role)
+        if not prio.encodes_verifiers(sent[-1]).all():
+            raise PeerError("peer.share-encoding", peer=role, what="its part of a check")
+    message, holds = prio.verifier_message(contexts, sent)
+    good = holds & prio.verify_next(pending, message)
+    if not good.all():
+        names_ = ", ".join(role_of(INPUT, number) for number, one in zip(numbers, good, strict=True) if not one)
+        raise PeerError("peer.proof", peer=names_)
+    return prio.aggregate(pending.outputs)
+
+
+# -- names and digests -------------------------------------------------------------------------------------------------
+
+
+def others_of(shape: Shape, party: int) -> Mapping[str, tuple[str, str]]:
+    """By other computing role, what follows V in a message there and in one back."""
+    found: dict[str, tuple[str, str]] = {}
+    for other, role in enumerate(shape.roles):
+        if other == party:
+            continue
+        if party == 0:
+            found[role] = (label_of("b", other - 1), label_of("a", other - 1))
+        elif other == 0:
+            found[role] = (label_of("a", party - 1), label_of("b", party - 1))
+        else:
+            found[role] = (label_of("s", party - 1, other - 1), label_of("s", other - 1, party - 1))
+    return found
+
+
+def _digests(contexts: U8Array, marks: U8Array, publics: U8Array) -> U8Array:
+    """What all computing parties must have been told alike, by input party. Shapes: (n, 32) uint8."""
+    rows = xof.beside(contexts, marks, publics)
+    data = b"".join(hashlib.sha256(b"pets/1 public share" + row.tobytes()).digest() for row in rows)
+    return np.frombuffer(data, np.uint8).reshape(len(rows), DIGEST_BYTES)
