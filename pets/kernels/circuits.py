@@ -9,6 +9,7 @@ allow cannot be encoded: ValueError, so the holder's own table must have been ch
 Source: draft-irtf-cfrg-vdaf-20, 7.1.1 and 7.4; Boneh et al., eprint 2019/188, theorem 4.3 and section 4.4.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
@@ -29,7 +30,7 @@ MAX_ELEMENTS: Final = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
-class Circuit:
+class Circuit(ABC):
     """What all circuits have. Sizes are counts of elements, and follow from the fields of each.
 
     algorithm: the number of Prio3's variant; prime: the field; encoded: elements of a measurement; outputs: what is
@@ -38,16 +39,16 @@ class Circuit:
     """
 
     @property
-    def algorithm(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def algorithm(self) -> int: ...
 
     @property
     def prime(self) -> Prime:
         return FIELD64
 
     @property
-    def encoded(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def encoded(self) -> int: ...
 
     @property
     def outputs(self) -> int:
@@ -103,9 +104,9 @@ class Circuit:
         cancelled = Fraction(tries * (self.arity // 2), p) if self.joint else Fraction(0)
         return cancelled + Fraction(2 * (order - 1), p - order) + Fraction(1 if self.reduced > 1 else 0, p)
 
+    @abstractmethod
     def encode(self, measurements: Measurements) -> U64Array:
         """Encode measurements. Shapes: result (n, encoded) or (n, encoded, 2) uint64. ValueError: not allowed."""
-        raise NotImplementedError
 
     def truncate(self, encoded: U64Array) -> U64Array:
         """What is added up of encoded measurements, or of shares of them. Shapes: (n, outputs) or (n, outputs, 2)."""
