@@ -54,7 +54,6 @@ def waiting() -> Iterator[ProgramProcess]:
     del os.environ["PETS_SECRET_OF_THE_SERVER"]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's filters are Linux's")
 def test_a_program_has_no_network_and_limits(waiting: ProgramProcess) -> None:
     proc = Path(f"/proc/{waiting.process_id}")
     said = dict(line.split(":\t", 1) for line in (proc / "status").read_text().splitlines() if ":\t" in line)
