@@ -696,7 +696,58 @@ class Match:
         return dict(self.roles)[role]
 
 
-Step = Read | HelperJoin | AddNoise | Protect | Open | Derive | Match
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Sums over one table that many holders bring: each uploads one vector, and computing parties add these up.
+
+    A vector has the cells of each moment, moment after moment. ``of``: the ``Read`` step. ``roles``: who plays which
+    role of the card; input1, input2, ... are the holders in the order of ``Read.holders``.
+    ``moments``: their factor is ``a``; ``b`` is one. ``ranges``: the least and the greatest number of each that a
+    holder may bring for a cell. ``lanes``: bits of a word that its sum takes. ``noise``: the greatest size of all noise
+    on one number that lanes have room for. ``parts``: of noise, how many computing parties' parts are the whole of it.
+    ``minimum``: holders without whom nothing is opened. ``minutes``: how long uploads are taken, once computing parties
+    have agreed on a run. ``agreement``: where not all computing parties have a holder's upload, it is left out
+    ("common"), or the run ends ("equal"). ``public``: the parameters of the card.
+    """
+
+    out: str
+    card: str
+    card_version: str
+    of: str
+    roles: tuple[tuple[str, PartyId], ...]
+    moments: tuple[Moment, ...]
+    ranges: tuple[tuple[int, int], ...]
+    lanes: tuple[int, ...]
+    noise: int
+    parts: int
+    minimum: int
+    minutes: int
+    agreement: Literal["common", "equal"]
+    public: tuple[tuple[str, int], ...]
+
+    def parameter(self, name: str) -> int:
+        return dict(self.public)[name]
+
+    def party(self, role: str) -> PartyId:
+        """Who plays a role of the card."""
+        return dict(self.roles)[role]
+
+    @property
+    def computing(self) -> tuple[tuple[str, PartyId], ...]:
+        """The computing roles and who plays them, in the order of the card."""
+        return tuple((role, party) for role, party in self.roles if not role.startswith(INPUT))
+
+    @property
+    def holders(self) -> tuple[PartyId, ...]:
+        """Who brings a part of the table, in the order of their roles."""
+        return tuple(party for role, party in self.roles if role.startswith(INPUT))
+
+
+INPUT = "input"
+"""The role of a holder under a ``Pool``, before its number."""
+
+
+Step = Read | HelperJoin | AddNoise | Protect | Open | Derive | Match | Pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -721,17 +772,24 @@ class Plan:
         return next((step for step in self.steps if isinstance(step, Match)), None)
 
     @property
+    def pool(self) -> Pool | None:
+        """The sums over one table of many holders, if the plan is of these."""
+        return next((step for step in self.steps if isinstance(step, Pool)), None)
+
+    @property
     def shared(self) -> bool:
         """True if the tables of a join may have any number of holders."""
-        return self.match is None and self.join.shared
+        return self.match is None and self.pool is None and self.join.shared
 
     @property
     def reads(self) -> tuple[Read, ...]:
         """The reads of role a's table, of role b's, and of those of d1, d2 ... if there are any; of the asker's first.
 
-        An intersection has two.
+        An intersection has two, and sums over one table have one.
         """
         by_out = {step.out: step for step in self.steps if isinstance(step, Read)}
+        if (pool := self.pool) is not None:
+            return (by_out[pool.of],)
         if (match := self.match) is not None:
             return by_out[match.asks], by_out[match.of]
         names = (self.join.a, self.join.b, *(each.read for each in self.join.beside))

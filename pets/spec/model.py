@@ -400,6 +400,13 @@ class Computation(Model):
     """Of a threshold: whether so many persons are in both."""
     min_result: Rows | None = None
     """Nothing is told if fewer persons are in both, but that."""
+    min_contributors: Annotated[int, Field(ge=2, le=10_000)] | None = None
+    """Of a query over one table of many holders: nothing is opened unless the uploads of so many count."""
+    upload_minutes: Annotated[int, Field(ge=1, le=44_640)] | None = None
+    """Of the same: how long uploads are taken, once computing parties have agreed on a run."""
+    partial_uploads: Literal["leave out", "end the run"] | None = None
+    """Of the same: what becomes of a holder whose upload only some computing parties have; it is left out if not said.
+    """
 
     @property
     def query(self) -> str:
@@ -419,6 +426,8 @@ class Computation(Model):
             return self
         if self.sql is not None:
             raise ValueError("write sql or psi, not both")
+        if any(each is not None for each in (self.min_contributors, self.upload_minutes, self.partial_uploads)):
+            raise ValueError("min_contributors, upload_minutes and partial_uploads belong to sql over one table")
         if self.asks is None:
             raise ValueError("psi needs asks: the dataset whose persons are looked for")
         if self.columns is not None and (self.psi not in ("intersection", "sum") or not self.columns):
