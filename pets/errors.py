@@ -678,6 +678,10 @@ CODES: Final[dict[str, Code]] = {
         "take required away, or fill the rows named on the console of the party that holds it",
     ),
     "source.max-rows": Code("dataset {dataset}: there are more rows than max_rows", "raise max_rows, or bring less"),
+    "source.sum": Code(
+        "dataset {dataset}: a sum over its rows is outside of what the specification lets one holder bring",
+        "look at the console of the party that holds it; its records, or ranges in the specification, are wrong",
+    ),
     "source.snapshot": Code(
         "dataset {dataset}: the snapshot is not the one that was committed to", "take a new snapshot, then start again"
     ),
