@@ -30,7 +30,18 @@ from pets.party.warm import prepare_kernels
 from pets.plan.review import Review, Reviewed
 from pets.result import Result
 from pets.spec.model import Spec
-from pets.transport.calls import Caller, Description, Event, Evidence, SnapshotEntry, Standing, StartRequest, Submitted
+from pets.transport import frame
+from pets.transport.calls import (
+    Caller,
+    Description,
+    Event,
+    Evidence,
+    SnapshotEntry,
+    Standing,
+    StartRequest,
+    Submitted,
+    Uploaded,
+)
 from pets.transport.link import Link
 from pets.transport.memory import MemoryNetwork, Sent
 
@@ -324,6 +335,13 @@ class _Carrier:
 
     def abort(self, peer: PartyId, run_id: bytes, code: str) -> None:
         self.nodes[peer].abort(Caller(san_of(self.party), self.party), run_id, code)
+
+    def announcement(self, peer: PartyId, handle: RunHandle) -> bytes:
+        return self.nodes[peer].announcement(Caller(san_of(self.party), self.party), handle)
+
+    def upload(self, peer: PartyId, handle: RunHandle, run_id: bytes, part: bytes) -> Uploaded:
+        frames = frame.frames(run_id, frame.UPLOAD, memoryview(part))
+        return self.nodes[peer].upload(Caller(san_of(self.party), self.party), handle, frames)
 
     def link(self, run_id: bytes, peers: Sequence[PartyId], result: PartyId, collector: PartyId) -> Link:
         return self.wires.network(run_id, [*self.nodes, result]).link(self.party)

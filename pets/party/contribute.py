@@ -1,9 +1,11 @@
 """What a holder brings to sums over one table of many holders: its vector, and that vector in sealed parts.
 
-The vector is of the holder's own frozen rows, by the numbers of the plan alone: for each moment the sum of its factor in
-each cell, in lanes of words whose sums over all holders cannot overflow (pets/kernels/packed.py). Nothing here sends.
+The vector is of the holder's own frozen rows, by the numbers of the plan alone: for each moment the sum of its factor
+in each cell, in lanes of words whose sums over all holders cannot overflow (pets/kernels/packed.py). Nothing here
+sends.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -116,6 +118,11 @@ class Part:
 
     to: PartyId
     body: bytes
+
+    @property
+    def sha256(self) -> str:
+        """Of its bytes, as they travel: 64 hex digits."""
+        return hashlib.sha256(self.body).hexdigest()
 
     def __repr__(self) -> str:
         return f"Part({self.to}, {len(self.body)} bytes)"

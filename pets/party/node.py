@@ -35,6 +35,7 @@ from pets.party.config import Directory
 from pets.party.consent import Consent
 from pets.party.freezer import Freezer
 from pets.party.history import Guard, History, about
+from pets.party.holder import Carrier, HolderSession
 from pets.party.ledger import Ledger
 from pets.party.log import Log
 from pets.party.runs import Console, Hellos, LiveRun
@@ -76,7 +77,7 @@ class Settings:
 class Outside:
     """What a node uses of the world: clock and disk through ``State``, entropy, the network, its own console."""
 
-    carrier: session.Carrier
+    carrier: Carrier
     entropy: session.Entropy
     console: Console = field(default=lambda line: None)
     exchange: Exchange = field(default_factory=Exchange)
@@ -372,6 +373,22 @@ class PartyNode:
         if self._guard.holds(reviewed.asked, spec):
             versions, today = self._freezer.versions(frozen), self._state.today()
             run.about = Entry(request.digest, about(spec, reviewed.asked), versions, today)
+        if self._only_brings(reviewed):
+            run.session = HolderSession(
+                reviewed,
+                self.party,
+                request.handle,
+                collector=self._outside.carrier,
+                bring=bring,
+                result_hello=request.hello,
+                entropy=self._outside.entropy,
+                run_s=self._settings.run_s,
+                tick=run.events.step,
+                cover=None if approved.covering is None else approved.signed,
+                check=lambda: self._still(approved),
+                agreed=lambda run_id: self._agreed(run, stored, reviewed, approved, run_id),
+            )
+            return run
         run.session = session.Session(
             reviewed,
             self.party,
@@ -575,6 +592,11 @@ class PartyNode:
 
     def _holds(self, dataset: Dataset) -> bool:
         return self.party in dataset.parties
+
+    def _only_brings(self, reviewed: Reviewed) -> bool:
+        """True if this party is one of many who bring a part of a table, and has no other part in a run."""
+        pool = reviewed.plan.pool
+        return pool is not None and self.party in pool.holders
 
     def _own(self, caller: Caller) -> None:
         if caller.party != self.party:

@@ -386,7 +386,7 @@ def number_rows(read: Read, table: Table, own: Stream) -> npt.NDArray[np.uint16]
 
 
 def factor_of(factor: Factor, table: Table, cells: int, occurrence: npt.NDArray[np.uint16]) -> I64:
-    """A factor of each row: (n,) int64. Rows that ``number_rows`` left out have one too, but where people are counted."""
+    """A factor of each row: (n,) int64; of rows that ``number_rows`` left out it is not always 0."""
     flags = [*(table.present[name] for name in factor.present), *(table.chosen[each] for each in factor.when)]
     if factor.people:
         there = occurrence
