@@ -220,6 +220,13 @@ CODES: Final[dict[str, Code]] = {
         "ask them what their software is",
         "INVALID_ARGUMENT",
     ),
+    "peer.upload-twice": Code(
+        "an upload of {peer} is on its way already", "wait for its answer, and upload once", "ABORTED"
+    ),
+    "peer.announcement": Code(
+        "{peer} announced a run that {problem}",
+        "compare what the computing parties announce, and upload to none of them",
+    ),
     "peer.lists": Code(
         "{label}: {problem}; no sum was sent",
         "compare with the other computing parties whose uploads arrived, and start a new run",
@@ -505,6 +512,7 @@ CODES: Final[dict[str, Code]] = {
     "run.order": Code("run {handle} is {state}, so it cannot {event}", "start a new run"),
     "run.crashed": Code("the server stopped while the run was under way", "start a new run", "ABORTED"),
     "run.reused": Code("{what} was used before", "start a new run with fresh randomness", "ALREADY_EXISTS"),
+    "run.no-uploads": Code("run {handle} takes no uploads", "wait for its next run"),
     "run.no-schedule": Code("{file} has no schedule", "add one to [validity], or run it by hand (pets run)"),
     "run.no-spec": Code("no specification {digest} was submitted here", "submit it first", "NOT_FOUND"),
     "run.digest": Code(

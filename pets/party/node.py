@@ -53,6 +53,7 @@ from pets.transport.calls import (
     Standing,
     StartRequest,
     Submitted,
+    Uploaded,
 )
 from pets.transport.mailbox import Exchange
 
@@ -263,6 +264,16 @@ class PartyNode:
         if caller.party not in run.session.peers:
             raise RunError("run.unknown", handle=handle)
         run.session.await_end()
+
+    def announcement(self, caller: Caller, handle: RunHandle) -> bytes:
+        """What a holder makes its upload for. Raises: RunError run.unknown before a run has agreed, run.no-uploads."""
+        self._run(caller, handle)
+        raise RunError("run.no-uploads", handle=handle)
+
+    def upload(self, caller: Caller, handle: RunHandle, frames: Iterator[bytes]) -> Uploaded:
+        """Take in one part of a holder's upload. Raises: RunError run.no-uploads, and what refuses the part."""
+        self._run(caller, handle)
+        raise RunError("run.no-uploads", handle=handle)
 
     def close(self) -> None:
         """Stop all runs and the log: the server is shutting down."""
