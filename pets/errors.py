@@ -580,6 +580,9 @@ CODES: Final[dict[str, Code]] = {
         "plan.json is not what this software makes of spec.toml", "verify with the version that the receipts name"
     ),
     "receipt.differs": Code("{party} and {other} signed different values of {what}", "ask both parties for their logs"),
+    "receipt.contributors": Code(
+        "receipt of {party}, who took part: {problem}", "ask the computing parties for their logs"
+    ),
     "receipt.dates": Code("receipt of {party}: {problem}", "ask {party} for its log"),
     "receipt.commitment": Code("receipt of {party}: {problem}", "ask {party} for its receipt"),
     "receipt.spend": Code(

@@ -7,6 +7,7 @@ from a folder of evidence goes through the same checks as the first one.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,8 @@ from pets.plan.cost import parties_of
 from pets.protocols import codec, contributions, secure_sum, secure_sum_shamir
 from pets.protocols.base import Array, Hear, Receive, Role
 from pets.spec.ir import Plan
+
+CHECKED: Final = "checked_sum"
 
 U8 = npt.NDArray[np.uint8]
 I64 = npt.NDArray[np.int64]
@@ -68,12 +71,22 @@ def messages_of(plan: Plan) -> dict[PartyId, tuple[gate.Expected, ...]]:
     return found
 
 
+def may_lose(plan: Plan) -> bool:
+    """Whether sums can be opened without some computing parties."""
+    return contribute.pool_of(plan).card == secure_sum_shamir.PROTOCOL
+
+
+def validated(plan: Plan) -> bool:
+    """Whether what holders hand in is proved to be within its bounds."""
+    return contribute.pool_of(plan).card == CHECKED
+
+
 def size_of(plan: Plan, party: PartyId) -> int:
     """Bytes that a computing party sends the result party."""
     return sum(expected.size for expected in messages_of(plan)[party])
 
 
-def again(plan: Plan, sent: Mapping[PartyId, U8]) -> Totals:
+def again(plan: Plan, sent: Mapping[PartyId, U8 | npt.NDArray[np.uint64]]) -> Totals:
     """What the bytes of ``take`` open to.
 
     Raises: PeerError peer.bad-length if somebody's bytes have another length than the plan's messages; whatever the
@@ -99,7 +112,9 @@ def again(plan: Plan, sent: Mapping[PartyId, U8]) -> Totals:
         except StopIteration as end:
             found: Totals = end.value
             return found
-        answer = waiting.get((roles[act.from_ if isinstance(act, Receive) else ""], act.label, act.column))
+        if not isinstance(act, Receive):
+            raise InternalError("internal.bug", where="a result party that sends")
+        answer = waiting.get((roles[act.from_], act.label, act.column))
         if answer is None and not isinstance(act, Hear):
             raise PeerError("peer.bad-length", peer=roles[act.from_], message=act.label, got=0, expected=1)
 
