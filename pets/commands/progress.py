@@ -31,7 +31,7 @@ def bar(text: str) -> Iterator[Tell]:
 def expected_steps(reviewed: "Reviewed") -> dict[PartyId, int]:
     """How many steps each party will report: its own rows, the hello, and every array that it sends or receives."""
     from pets.party import gate
-    from pets.party.session import roles_of
+    from pets.party.cast import roles_of
 
     roles = roles_of(reviewed)
     own = {party for read in reviewed.plan.reads for party in read.parties}
