@@ -12,7 +12,6 @@ a seed is handed to was meant to have it, and every party follows the protocol.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import combinations
 
 from pets.check.gathering import ABOUT_UPLOADS, Gathering, gathering_of
 from pets.check.labels import (
@@ -33,7 +32,7 @@ from pets.ids import PartyId
 from pets.spec.cards import EVERYONE, Card, Message
 from pets.spec.ir import Plan
 from pets.spec.model import Spec
-from pets.spec.term import Call, calls
+from pets.spec.term import Call, Term, calls, names
 
 Marks = dict[Item, Mark]
 
@@ -50,19 +49,22 @@ class Trace:
     opened: set[str] = field(default_factory=set)
     """Holders whose vectors it can read."""
     held: set[str] = field(default_factory=set)
-    """Holders of whose vectors it has something, if only protected."""
+    """Holders whose vectors are in messages that it has."""
     exact: bool = False
     noised: bool = False
 
     roles: frozenset[str] = field(init=False)
     seen: tuple[Message, ...] = field(init=False)
     keys: frozenset[str] = field(init=False)
+    shares: bool = field(init=False)
+    """It has a message of a share of the sums."""
 
     def __post_init__(self) -> None:
         self.roles = self.about.roles_of(self.parties)
         self.seen = tuple(m for m in self.about.card.messages if {m.sender, m.receiver} & self.roles)  # G2
         held = {key.name for key in self.about.card.keys if self.roles & set(key.holders)}
         self.keys = frozenset(held | {key for message in self.seen for key in _handed(message)})  # G2
+        self.shares = any(call.head == "share" for message in self.seen for call in calls(message.meaning))
 
     def knows(self, unknown: Unknown) -> bool:
         """Rules G1 and G2: it brought the value, drew the noise, or has the key."""
@@ -88,8 +90,16 @@ def trace(about: Gathering, parties: frozenset[PartyId]) -> Trace:
     else:  # G6: one noise covers one look
         for form in found.noised:
             _exact(seen, form)
-    seen.held = {unknown.of for row in rows for unknown in row if unknown.kind == "value"} | set(_seeded(seen))
+    seen.held = {role for message in seen.seen for role in _brought(about, message.meaning)}  # G9
     return seen
+
+
+def _brought(about: Gathering, term: Term) -> Iterator[str]:
+    """The holders whose values are in a term, or in messages that it names; a share of a sum is of no one holder."""
+    passed = {message.label: message.meaning for message in about.card.messages}
+    yield from (str(call.args[0]) for call in calls(term) if call.head == "values")
+    for name in names(term):
+        yield from _brought(about, passed[name]) if name in passed else ()
 
 
 def _handed(message: Message) -> Iterator[str]:
@@ -124,63 +134,66 @@ def _once(modulus: int, coefficients: Iterable[int]) -> bool:
     return set(coefficients) in ({1}, {modulus - 1})
 
 
-def _seeded(seen: Trace) -> Iterator[str]:
-    """Rule G9: holders whose vectors are hidden by a stream that it was handed the seed of."""
-    for message in seen.about.card.messages:
-        if numbers(message) and message.sender not in seen.about.computing:
-            form = seen.about.forms.of(message)
-            if any(unknown.kind == "stream" and unknown.of in seen.keys for unknown in form):
-                yield from (unknown.of for unknown in form if unknown.kind == "value")
-
-
 # -- from knowledge to marks ------------------------------------------------------------------------------------------
 
 
 def marks_of(about: Gathering, parties: frozenset[PartyId]) -> Marks:
-    """Rules G1 to G9 and the closure: a mark for every item that a coalition has to do with."""
+    """Rules G1 to G10 and the closure: a mark for every item that a coalition has to do with."""
     seen, marks = trace(about, parties), _public(about)
     for holder in about.holders:
+        if holder.role in seen.held:  # G9
+            _raise(
+                marks, (*map(holder.own, about.sums), *holder.items(frozenset().union(*about.sums.values()))), Mark.HELD
+            )
         if holder.party in parties:
             _raise(marks, holder.items(holder.columns), Mark.VISIBLE)
-        elif holder.role in seen.opened:
-            _raise(marks, holder.items(holder.inside), Mark.VISIBLE)
-        elif holder.role in seen.held:
-            _raise(marks, holder.items(holder.columns), Mark.HELD)
-    shares = seen.held >= {each.role for each in about.holders} or bool(seen.roles & about.three)
-    _raise(marks, map(exact, about.sums), Mark.HELD if shares else Mark.NEVER)
-    _raise(marks, map(exact, about.sums), Mark.AGGREGATE if seen.exact else Mark.NEVER)
+        if holder.party in parties or holder.role in seen.opened:
+            _raise(marks, map(holder.own, about.sums), Mark.AGGREGATE)
+    if seen.shares or seen.roles & about.three:  # G9
+        _raise(marks, map(exact, about.sums), Mark.HELD)
+    if seen.exact:
+        _raise(marks, map(exact, about.sums), Mark.AGGREGATE)
     if seen.noised:
         _raise(marks, about.leaving.values(), Mark.NOISED)
     if about.cast["result"] in parties:
-        _raise(marks, about.leaving.values() if about.controlled else (), Mark.AGGREGATE)
+        _raise(marks, about.leaving.values() if about.controlled else (), Mark.AGGREGATE)  # G10
         _raise(marks, (released(name) for name, sums in about.outputs.items() if not sums), Mark.VISIBLE)
     close(about, marks)
     return marks
 
 
 def _public(about: Gathering) -> Marks:
-    """Rule G0: declared sizes, and who took part, are for everybody to know."""
-    return dict.fromkeys((*(each.size for each in about.holders), about.contributors), Mark.SIZE)
+    """Rule G0: declared sizes are for everybody to know."""
+    return {each.size: Mark.SIZE for each in about.holders}
 
 
 def close(about: Gathering, marks: Marks) -> None:
-    """The closure H1 to H4 of docs/rules: what follows from marks, whoever has them."""
-    vectors = [item for holder in about.holders for item in holder.items(holder.inside)]
-    if all(marks.get(item) is Mark.VISIBLE for item in vectors):
-        _raise(marks, map(exact, about.sums), Mark.AGGREGATE)  # H1
+    """The closure H1 to H5 of docs/rules: what follows from marks, whoever has them."""
+
+    def mark(item: Item) -> Mark:
+        return marks.get(item, Mark.NEVER)
+
+    for name in about.sums:
+        if all(mark(holder.own(name)) is Mark.AGGREGATE for holder in about.holders):
+            _raise(marks, [exact(name)], Mark.AGGREGATE)  # H1
     for name, leaves in about.leaving.items():
-        if marks.get(exact(name)) is Mark.AGGREGATE:
+        if mark(exact(name)) is Mark.AGGREGATE:
             _raise(marks, [leaves], Mark.AGGREGATE)  # H2
     for name, sums in about.outputs.items():
         if sums:
-            told_ = (marks.get(about.leaving[each], Mark.NEVER) for each in sums)
-            _raise(marks, [released(name)], min(told_, key=lambda mark: mark.rank))  # H3
+            _raise(marks, [released(name)], min((mark(about.leaving[each]) for each in sums), key=_rank))  # H3
     for name, measures in about.sums.items():
-        items = (exact(name), about.leaving.get(name, exact(name)))
-        mark = max((marks.get(item, Mark.NEVER) for item in items), key=lambda mark: mark.rank)
-        if mark.rank > Mark.HELD.rank:
-            for holder in about.holders:
-                _raise(marks, holder.items(measures | holder.moved), mark)  # H4
+        whole = max(mark(exact(name)), mark(about.leaving.get(name, exact(name))), key=_rank)
+        for holder in about.holders:
+            if all(mark(other.own(name)) is Mark.AGGREGATE for other in about.holders if other is not holder):
+                _raise(marks, [holder.own(name)], whole)  # H4
+            told_ = max(whole, mark(holder.own(name)), key=_rank)
+            if told_.rank > Mark.HELD.rank:
+                _raise(marks, holder.items(measures | holder.moved), told_)  # H5
+
+
+def _rank(mark: Mark) -> int:
+    return mark.rank
 
 
 def _raise(marks: Marks, items: Iterable[Item], mark: Mark) -> None:
@@ -228,8 +241,9 @@ def _items(about: Gathering) -> Iterator[Item]:
     """The rows of the matrix."""
     for holder in about.holders:
         yield from holder.items(holder.columns)
-    yield about.contributors
     yield from (holder.size for holder in about.holders)
+    for holder in about.holders:
+        yield from map(holder.own, about.sums)
     yield from map(exact, about.sums)
     yield from about.leaving.values()
     yield from map(released, about.outputs)
@@ -239,17 +253,25 @@ def _coalitions(about: Gathering) -> Iterator[Coalition]:
     """The columns of the matrix: single parties, larger sets within the model, and the least beyond it.
 
     Within it as many computing parties as may be corrupt, with the result party and all holders but the first; beyond
-    it one computing party more. Whatever set of fewer there is knows less.
+    it one computing party more. Those who follow each other on the card stand for all as many.
     """
     yield from (Coalition((party,)) for party in about.parties)
     limit = about.card.adversary.corrupt
     others = {each.party for each in about.holders[1:]} | {about.cast["result"]}
-    wide = [others | {about.cast[role] for role in some} for some in combinations(about.computing, limit)]
-    beyond = [{about.cast[role] for role in some} for some in combinations(about.computing, limit + 1)]
-    sets = list(dict.fromkeys(tuple(p for p in about.parties if p in each) for each in (*wide, *beyond)))
+    wide = [others | {about.cast[role] for role in some} for some in _in_a_row(about.computing, limit)]
+    beyond = [{about.cast[role] for role in some} for some in _in_a_row(about.computing, limit + 1)]
+    sets = dict.fromkeys(tuple(p for p in about.parties if p in each) for each in (*wide, *beyond))
     larger = [each for each in sets if len(each) > 1]
     yield from (Coalition(each) for each in larger if _within(about, each))
     yield from (Coalition(each, beyond_model=True) for each in larger if not _within(about, each))
+
+
+def _in_a_row(roles: tuple[str, ...], count: int) -> Iterator[tuple[str, ...]]:
+    """So many roles that follow each other, the first after the last."""
+    if count >= len(roles):
+        yield roles
+        return
+    yield from (tuple((roles * 2)[start : start + count]) for start in range(len(roles)))
 
 
 def _within(about: Gathering, parties: tuple[PartyId, ...]) -> bool:
@@ -270,10 +292,11 @@ def _undeclared(about: Gathering, spec: Spec, who: Coalition, found: Marks) -> I
 
 def _allowed(about: Gathering, spec: Spec, parties: frozenset[PartyId]) -> Marks:
     """What a coalition may know: its own rows, the release to it, what is declared to it, and what follows."""
-    marks: Marks = {about.contributors: Mark.SIZE}
+    marks: Marks = {}
     for holder in about.holders:
         if holder.party in parties:
             _raise(marks, holder.items(holder.columns), Mark.VISIBLE)
+            _raise(marks, map(holder.own, about.sums), Mark.AGGREGATE)
     asked = spec.release.disclosure_control if about.controlled else spec.release.differential_privacy
     if parties & {PartyId(name) for name in spec.release.to} and asked is not None:
         _raise(marks, about.leaving.values(), Mark.AGGREGATE if about.controlled else Mark.NOISED)

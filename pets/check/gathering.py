@@ -14,7 +14,7 @@ from functools import cached_property
 from itertools import pairwise, permutations
 from typing import Final
 
-from pets.check.labels import Item, column, noised, protected, size
+from pets.check.labels import Item, column, exact, noised, protected, size
 from pets.check.spread import MODULUS, Forms, numbers
 from pets.ids import PartyId
 from pets.spec.banded import reads
@@ -34,15 +34,13 @@ ABOUT_UPLOADS: Final = frozenset({"handed", "marked", "heard", "confirmed", "pre
 class Holder:
     """One of those who bring a part of the table, with the columns that the plan reads.
 
-    ``inside``: columns that its vector is made of. ``moved``: columns of its rows' persons, groups and filters, which
-    decide what is added up where.
+    ``moved``: columns of its rows' persons, groups and filters, which decide what is added up where.
     """
 
     role: str
     party: PartyId
     dataset: str
     columns: tuple[str, ...]
-    inside: frozenset[str]
     moved: frozenset[str]
 
     @property
@@ -51,6 +49,10 @@ class Holder:
 
     def items(self, names: Iterable[str]) -> Iterator[Item]:
         return (column(f"{self.dataset}.{name} of {self.party}") for name in names)
+
+    def own(self, name: str) -> Item:
+        """Its own part of a sum: of its rows alone. Its vector has all of these."""
+        return exact(f"{name} of {self.party}")
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,6 @@ class Gathering:
     certain: int
     """Of how many computing parties noise is in the sums for certain."""
 
-    @property
-    def contributors(self) -> Item:
-        """Who took part."""
-        return Item("contributors", f"which holders of {self.holders[0].dataset} took part")
-
     @cached_property
     def modulus(self) -> int:
         """What all numbers of the run are added modulo."""
@@ -102,10 +99,9 @@ def gathering_of(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Gathering
     if safe.moments != moments or read.parties != pool.holders:
         raise ValueError("protect or add up other sums than holders bring")
     computing = tuple(role for role, _ in pool.computing)
-    card = _card(cards, pool, safe)
-    holders = tuple(
-        _holder(role_of(INPUT, number), party, read, spec) for number, party in enumerate(shown(pool.holders, opened))
-    )
+    stand = shown(pool.holders, opened)
+    card = _card(cards, pool, safe, len(stand))
+    holders = tuple(_holder(role_of(INPUT, number), party, read, spec) for number, party in enumerate(stand))
     cast = {each.role: each.party for each in holders} | dict(pool.computing) | {"result": opened}
     degree = card.adversary.corrupt
     dealt = any(call.head == "dealt" for message in card.messages for call in calls(message.meaning))
@@ -124,7 +120,7 @@ def gathering_of(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Gathering
         sums={moment.name: frozenset(moment.a.touches) for moment in moments},
         leaving={moment.name: leaves(moment.name) for number, moment in enumerate(moments) if number in visible},
         outputs={each.name: tuple(moments[number].name for number in each.moments) for each in derive.outputs},
-        certain=dict(pool.public).get("noises", degree + 1) if dealt else len(computing),
+        certain=degree + 1 if dealt else len(computing),
     )
     _enough_holders(found, opened)
     _agreed(found)
@@ -132,11 +128,11 @@ def gathering_of(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Gathering
     return found
 
 
-def _card(cards: Mapping[str, Card], pool: Pool, safe: AddNoise | Protect) -> Card:
-    """The card of the run: two holders, as many computing parties as there are, and what takes the sums over."""
+def _card(cards: Mapping[str, Card], pool: Pool, safe: AddNoise | Protect, holders: int) -> Card:
+    """The card of the run: so many holders, as many computing parties as there are, and what takes the sums over."""
     card = cards[pool.card]
     counts = {role: sum(own.startswith(role) for own, _ in pool.computing) for role in many(card) if role != INPUT}
-    made = with_so_many(card, {INPUT: min(2, len(pool.holders)), **counts})
+    made = with_so_many(card, {INPUT: holders, **counts})
     return joined(made, cards[safe.card]) if isinstance(safe, Protect) else made
 
 
@@ -147,9 +143,7 @@ def _holder(role: str, party: PartyId, read: Read, spec: Spec) -> Holder:
     filters = set(columns_of(read.where)) if read.where is not None else set()
     used = {key, *summed, *groups, *filters}
     columns = tuple(name for name in spec.dataset(read.dataset).columns if name in used)
-    counted = any(factor.people or factor.together for factor in read.factors)
-    inside = frozenset(summed | groups | filters | ({key} if counted else set()))
-    return Holder(role, party, read.dataset, columns, inside, frozenset({key, *groups, *filters}))
+    return Holder(role, party, read.dataset, columns, frozenset({key, *groups, *filters}))
 
 
 # -- what a card has to be --------------------------------------------------------------------------------------------
@@ -164,7 +158,8 @@ def _enough_holders(about: Gathering, to: PartyId) -> None:
 
 def _agreed(about: Gathering) -> None:
     """Rule G7: nobody sends a sum before all who have uploads have said whose, and then that they saw the same."""
-    takers = {message.receiver for message in about.card.messages if message.sender == about.holders[0].role}
+    uploads = {message.receiver for message in about.card.messages if message.sender == about.holders[0].role}
+    takers = uploads & set(about.computing)
     pairs = set(permutations(takers, 2))
     heard, confirmed = (_rounds(about, head) for head in ("heard", "confirmed"))
     sums = [message for message in about.card.messages if message.sender in takers and _is_sum(message)]

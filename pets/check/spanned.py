@@ -3,7 +3,8 @@
 Uniform unknowns hide: of all combinations of forms those say something, and nothing else does, in which every uniform
 unknown cancels. They are found by elimination: a form with a uniform unknown is used up to take that unknown out of
 all others. Modulo 2^64 an unknown can be taken out by a form in which its coefficient is odd; twice a stream leaves the
-last bit, so where no odd coefficient is left a stream is taken for one that hides nothing.
+last bit, so where no odd coefficient is left a stream is taken for one that hides nothing. Any other modulus here is a
+prime: every coefficient can be divided by.
 
 What is left are forms in values and noise. Noise that is in a form without values is taken for known. A form in which
 noise cancels is exact.
@@ -12,7 +13,7 @@ noise cancels is exact.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from pets.check.spread import RESIDUES, Form, Unknown, plus
+from pets.check.spread import Form, Unknown, plus
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def _without_uniform(rows: list[Form], modulus: int) -> list[Form]:
 
 
 def _fit(unknown: Unknown, c: int, modulus: int) -> bool:
-    return unknown.uniform and (modulus == RESIDUES or c % 2 == 1)
+    return unknown.uniform and (modulus % 2 == 1 or c % 2 == 1)
 
 
 def _cleared(rows: Sequence[Form], pivot: Form, unknown: Unknown, modulus: int) -> list[Form]:
@@ -73,7 +74,7 @@ def _reduced(rows: Iterable[Form], modulus: int, *, first: str) -> list[Form]:
     for row in rows:
         for lead, pivot in done:
             (row,) = _cleared([row], pivot, lead, modulus)
-        units = [unknown for unknown, c in row.items() if modulus == RESIDUES or c % 2 == 1]
+        units = [unknown for unknown, c in row.items() if modulus % 2 == 1 or c % 2 == 1]
         if not units:
             rest += [row] if row else []
             continue
