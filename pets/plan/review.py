@@ -13,7 +13,7 @@ from pets.check.labels import Finding, Matrix, Severity, Verdict
 from pets.check.page import frame
 from pets.errors import InternalError, LeakError, SpecError
 from pets.ids import PlanDigest, SpecDigest
-from pets.plan import match, pooling
+from pets.plan import match, pooling, repooled
 from pets.plan.cost import Forecast, forecast, used_cards
 from pets.plan.lower import lower
 from pets.plan.recheck import recheck
@@ -169,6 +169,7 @@ def _of_pool(spec: Spec, query: Pooled) -> Review:
         plan = pooling.lower(spec, query)
     except SpecError as error:
         return _refused(spec, digest, query, (*verdict.findings, finding_of(error)), verdict.matrix, cards)
+    repooled.recheck(plan, verdict.matrix, spec, query, cards)
     told = forecast(plan, cards)
     return Review(spec, digest, query, plan, plan_digest(plan), verdict, cards, told, (FIRST,))
 
