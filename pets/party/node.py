@@ -32,7 +32,7 @@ from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.party import evidence, hello, outlook, pairing, results, session, sources
 from pets.party.accounting import Account, Cap, account_of, cap_of
 from pets.party.config import Directory
-from pets.party.consent import Consent
+from pets.party.consent import Check, Consent
 from pets.party.freezer import Freezer
 from pets.party.history import Guard, History, about
 from pets.party.holder import Carrier, HolderSession
@@ -72,6 +72,7 @@ class Settings:
     max_live: int = 8
     """Runs under way at one time."""
     design: bool = False
+    check: Check = field(default_factory=Check)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,9 @@ class PartyNode:
         self._log = Log(state)
         self._history = History(state)
         self._guard = Guard(policy, self._history)
-        self._consent = Consent(party, directory, policy, state, self._log, self._guard, settings.design)
+        self._consent = Consent(
+            party, directory, policy, state, self._log, self._guard, settings.design, settings.check
+        )
         self._freezer = Freezer(party, dict(datasets), folder, state, self._log, outside.entropy, outside.console)
         self._lock = threading.RLock()
         self._runs: dict[RunHandle, LiveRun] = {}
