@@ -188,6 +188,8 @@ ENTRY = {
     "secure_sum/bad_messages": {"bit", "code", "message", "run"},
     "secure_sum_shamir/step": {"degree", "points", "value"},
 }
+ENTRY["secure_sum_held/ok"] = (ENTRY["secure_sum/ok"] - {"noise", "secrets", "total"}) | {"shares"}
+ENTRY["secure_sum_held/bad"] = ENTRY["secure_sum/bad_messages"]
 ENTRY["secure_sum/bad_uploads"] = ENTRY["secure_sum/ok_uploads"]
 ENTRY["secure_sum_shamir/ok"] = ENTRY["secure_sum/ok"]
 ENTRY["secure_sum_shamir/bad"] = ENTRY["secure_sum/bad_messages"]
@@ -233,7 +235,7 @@ def test_the_generator_writes_these_files_and_no_others() -> None:
     # test_secure_sum_vectors
     pairs = ("dh_psi_cardinality", "vole_psi", "vole_psi_malicious", "kkrt_psi", "psi_sum", "psi_sum_shares")
     helped = ("helper_psi", "helper_psi_cardinality", "helper_psi_threshold")
-    sums = ("secure_sum", "secure_sum_shamir")
+    sums = ("secure_sum", "secure_sum_shamir", "secure_sum_held")
     elsewhere = ("rep3", "helper_join_b", "disclosure_control", "shared_join", *pairs, *helped, *sums)
     assert sorted(written) == [path for path in FILES if path.parent.parent.name not in elsewhere]
     for path, content in written.items():
