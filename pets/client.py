@@ -22,7 +22,7 @@ from pets.errors import ApprovalError, LinkError, PeerError, PetsError, RunError
 from pets.gathering import Gathering, failing
 from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.participation import SENT, missing_note, reason
-from pets.party import gate, hello, opening, prepare
+from pets.party import contribute, gate, hello, opening, prepare
 from pets.party.drive import drive
 from pets.party.session import public_code, roles_of, to_agree
 from pets.plan.review import Review, Reviewed, review
@@ -274,7 +274,7 @@ class _Run:
             self._network.servers,
             pool.holders,
             request,
-            seconds=60.0 * pool.minutes,
+            seconds=contribute.upload_s(self._reviewed.plan),
             within=within,
             tell=self._tell,
         )
@@ -304,8 +304,8 @@ class _Run:
     @property
     def _deadline_s(self) -> float:
         """Longest wait for a message: as long as uploads are taken, no final share comes."""
-        pool = self._reviewed.plan.pool
-        return self._network.deadline_s + (0.0 if pool is None else 60.0 * pool.minutes)
+        plan = self._reviewed.plan
+        return self._network.deadline_s + (0.0 if plan.pool is None else contribute.upload_s(plan))
 
     def _watch(self, party: PartyId) -> None:
         last = 0

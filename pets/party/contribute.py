@@ -31,6 +31,8 @@ U64 = npt.NDArray[np.uint64]
 
 Shape = secure_sum.Shape | secure_sum_held.Shape | secure_sum_shamir.Shape
 
+MINUTE_S: Final = 60.0
+
 _BITS: Final[Mapping[str, int]] = {secure_sum.PROTOCOL: RING_BITS, secure_sum_shamir.PROTOCOL: FIELD_BITS}
 
 
@@ -39,6 +41,11 @@ def pool_of(plan: Plan) -> Pool:
     if plan.pool is None:
         raise InternalError("internal.bug", where="a plan without sums over one table of many holders")
     return plan.pool
+
+
+def upload_s(plan: Plan) -> float:
+    """How long uploads are taken, once computing parties have agreed on a run: seconds."""
+    return MINUTE_S * pool_of(plan).minutes
 
 
 def cells_of(plan: Plan) -> int:
