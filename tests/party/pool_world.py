@@ -1,4 +1,4 @@
-"""A deployment in memory of holders of one table, and of those who add it up: ``World`` with visits of health boards."""
+"""A deployment in memory of holders of one table, and of those who add it up: a ``World`` of visits of boards."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
