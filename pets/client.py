@@ -19,13 +19,14 @@ from typing import Any, Final, Protocol
 from pets.approve import approvals
 from pets.approve.envelope import SigningKey, claimed
 from pets.errors import ApprovalError, LinkError, PeerError, PetsError, RunError
-from pets.gathering import Gathering
+from pets.gathering import Gathering, failing
 from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.participation import SENT, missing_note, reason
-from pets.party import gate, hello, opening, prepare
+from pets.party import contribute, gate, hello, opening, prepare
 from pets.party.cast import roles_of
 from pets.party.drive import drive
 from pets.party.joining import to_agree
+from pets.party.session import public_code
 from pets.plan.review import Review, Reviewed, review
 from pets.result import Result, StepCost
 from pets.spec.canonical import spec_digest
@@ -97,16 +98,31 @@ class Network:
     def submit(self, spec: "Spec | Draft | str | Path") -> SpecDigest:
         """Send a specification to every party that computes or brings rows; each checks it alone. Returns its digest.
 
+        Of sums over one table, holders whom it does not reach, or who refuse it, are named in a warning: it can be
+        sent again, and a run does without them as long as the others are enough.
         Raises: the first refusal, with ``at`` naming the party.
         """
         toml, found = read(spec)
         reviewed = found.settled()
         author = reviewed.spec.purpose.author
         envelope = approvals.submit(digest=reviewed.digest, author=author, key=self.analyst.key)
-        for party in reviewed.spec.servers:
+
+        def send(party: PartyId) -> None:
             got = self.server(party).submit(toml.encode(), envelope)
             if (got.digest, got.plan_digest) != (reviewed.digest, reviewed.plan_digest):
                 raise RunError("run.other-plan", peer=party)
+
+        pool = reviewed.plan.pool
+        for party in reviewed.spec.servers if pool is None else reviewed.spec.computing:
+            send(party)
+        if pool is not None:
+            errors = failing(send, pool.holders)
+            if errors and len(pool.holders) - len(errors) < pool.minimum:
+                raise next(iter(errors.values()))
+            if errors:
+                missing = {party: reason(public_code(error)) for party, error in errors.items()}
+                said = f"{len(errors)} holders did not take the specification; submit it again when they can."
+                warnings.warn(f"{said}{missing_note(missing)}", stacklevel=2)
         return reviewed.digest
 
     def run(
@@ -260,7 +276,7 @@ class _Run:
             self._network.servers,
             pool.holders,
             request,
-            seconds=60.0 * pool.minutes,
+            seconds=contribute.upload_s(self._reviewed.plan),
             within=within,
             tell=self._tell,
         )
@@ -290,8 +306,8 @@ class _Run:
     @property
     def _deadline_s(self) -> float:
         """Longest wait for a message: as long as uploads are taken, no final share comes."""
-        pool = self._reviewed.plan.pool
-        return self._network.deadline_s + (0.0 if pool is None else 60.0 * pool.minutes)
+        plan = self._reviewed.plan
+        return self._network.deadline_s + (0.0 if plan.pool is None else contribute.upload_s(plan))
 
     def _watch(self, party: PartyId) -> None:
         last = 0

@@ -9,6 +9,7 @@ import heapq
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -31,6 +32,21 @@ LONGEST_PAUSE_S: Final = 60.0
 
 AWAY: Final = frozenset({"link.unreachable", "link.cut", "link.deadline", "link.busy", "run.busy"})
 """What an attempt may end with that is worth another one."""
+
+
+def failing(act: Callable[[PartyId], None], parties: Sequence[PartyId]) -> dict[PartyId, PetsError]:
+    """Do the same for each of many parties, some at one time. Returns: what went wrong, by party, in their order."""
+
+    def attempt(party: PartyId) -> PetsError | None:
+        try:
+            act(party)
+        except PetsError as error:
+            return error
+        return None
+
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="holders") as side_by_side:
+        found = zip(parties, side_by_side.map(attempt, parties), strict=True)
+        return {party: error for party, error in found if error is not None}
 
 
 @dataclass(slots=True, repr=False)

@@ -23,6 +23,7 @@ from pets.ids import NAME, PartyId, RunHandle, SpecDigest
 from pets.party import results
 from pets.party.cast import result_endpoint
 from pets.party.config import Directory, DirectoryApprover, DirectoryParty, directory_toml
+from pets.party.consent import CheckOnce
 from pets.party.node import Outside, PartyNode, Settings
 from pets.party.sources import FileSource, FrameSource, Source
 from pets.party.state import State
@@ -188,6 +189,7 @@ class World:
         directory = Directory(tuple(known))
         self.directory_toml = directory_toml(known)
         self.nodes: dict[PartyId, PartyNode] = {}
+        check = CheckOnce()
         for party, datasets in tables.items():
             self.nodes[party] = PartyNode(
                 party,
@@ -198,7 +200,7 @@ class World:
                 folder=folder / party,
                 datasets=datasets,
                 outside=Outside(wires.carrier(party, self.nodes), os.urandom, console=_Console()),
-                settings=Settings(deadline_s=deadline_s, design=True),
+                settings=Settings(deadline_s=deadline_s, design=True, check=check),
             )
         caller = Caller(self._san(asks), asks)
         self.servers = {party: LocalServer(node, caller) for party, node in self.nodes.items()}

@@ -49,7 +49,7 @@ def run(
 ) -> int:
     """Run an approved specification once; the table goes to --out, the evidence into a folder beside it."""
     from pets.client import read
-    from pets.commands.progress import RunBars, expected_steps
+    from pets.commands.progress import RunBars, expected_steps, holders
     from pets.remote import connect
     from pets.result import evidence_folder
 
@@ -59,7 +59,7 @@ def run(
     net = connect(directory, client=client)
     handle = RunHandle(os.urandom(16).hex())
     err.print(f"run {handle} (to end it: pets stop {handle})")
-    with RunBars(expected_steps(found.settled())) as bars:
+    with RunBars(expected_steps(found.settled()), holders(found.settled())) as bars:
         result = net.run(spec, progress=bars, handle=handle)
     folder = result.save(to)
     if result.covering:

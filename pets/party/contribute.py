@@ -21,7 +21,7 @@ from pets.kernels.packed import FIELD_BITS, RING_BITS, Layout, Numbers, OutOfRan
 from pets.kernels.prf import Stream
 from pets.party.prepare import factor_of, number_rows
 from pets.party.sources import Table
-from pets.protocols import secure_sum, secure_sum_shamir
+from pets.protocols import secure_sum, secure_sum_held, secure_sum_shamir
 from pets.protocols.base import Binding
 from pets.protocols.contributions import Agreement
 from pets.spec.ir import Plan, Pool
@@ -29,7 +29,9 @@ from pets.spec.ir import Plan, Pool
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
 
-Shape = secure_sum.Shape | secure_sum_shamir.Shape
+Shape = secure_sum.Shape | secure_sum_held.Shape | secure_sum_shamir.Shape
+
+MINUTE_S: Final = 60.0
 
 _BITS: Final[Mapping[str, int]] = {secure_sum.PROTOCOL: RING_BITS, secure_sum_shamir.PROTOCOL: FIELD_BITS}
 
@@ -39,6 +41,11 @@ def pool_of(plan: Plan) -> Pool:
     if plan.pool is None:
         raise InternalError("internal.bug", where="a plan without sums over one table of many holders")
     return plan.pool
+
+
+def upload_s(plan: Plan) -> float:
+    """How long uploads are taken, once computing parties have agreed on a run: seconds."""
+    return MINUTE_S * pool_of(plan).minutes
 
 
 def cells_of(plan: Plan) -> int:
@@ -63,8 +70,16 @@ def layout_of(plan: Plan) -> Layout:
 def shape_of(plan: Plan) -> Shape:
     """The parameters of the protocol, from the plan."""
     pool = pool_of(plan)
-    holders, computing, words = len(pool.holders), len(pool.computing), pool.parameter("l")
     agreement = Agreement(pool.agreement)
+    if pool.card == secure_sum_held.PROTOCOL:
+        return secure_sum_held.Shape(
+            holders=len(pool.holders),
+            cells=cells_of(plan),
+            moments=len(pool.moments),
+            minimum=pool.minimum,
+            agreement=agreement,
+        )
+    holders, computing, words = len(pool.holders), len(pool.computing), pool.parameter("l")
     if pool.card == secure_sum.PROTOCOL:
         return secure_sum.Shape(
             holders=holders, computing=computing, words=words, minimum=pool.minimum, agreement=agreement
@@ -103,13 +118,24 @@ def vector(plan: Plan, table: Table, own: Stream) -> I64:
 
     Raises: SourceError source.rows-per-person, source.sum; InternalError internal.bug.
     """
-    layout = layout_of(plan)
+    pool, found = pool_of(plan), moments(plan, table, own)
     try:
-        return layout.packed({str(number): each for number, each in enumerate(moments(plan, table, own))})
+        if pool.card == secure_sum_held.PROTOCOL:
+            return _one_a_word(pool, found)
+        return layout_of(plan).packed({str(number): each for number, each in enumerate(found)})
     except OutOfRangeError as error:
-        moment = pool_of(plan).moments[int(error.name)].name
+        moment = pool.moments[int(error.name)].name
         local = f"{moment}: the sum of cell {error.place} is outside of what the specification lets one holder bring"
         raise SourceError("source.sum", dataset=plan.reads[0].dataset, local=(local,)) from None
+
+
+def _one_a_word(pool: Pool, sums: Sequence[I64]) -> I64:
+    """A vector that disclosure control takes over: what follows compares words, so that each is one number."""
+    for number, (each, (low, high)) in enumerate(zip(sums, pool.ranges, strict=True)):
+        outside = np.flatnonzero((each < low) | (each > high))
+        if outside.size:
+            raise OutOfRangeError(str(number), int(outside[0]))
+    return np.concatenate(sums)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -131,16 +157,19 @@ class Part:
 def parts(
     plan: Plan, party: PartyId, values: I64, *, tied: Binding, drawn: Stream, publics: Mapping[PartyId, bytes]
 ) -> tuple[Part, ...]:
-    """A holder's upload: its vector split and sealed, a part for each computing party, in the order of the card.
+    """A holder's upload: its vector split and sealed, a part for each computing party that takes one, in the order of
+    the card.
 
     ``drawn``: fresh for each upload, and used for nothing else. ``publics``: keys of the run, by computing party.
     """
     pool, shape = pool_of(plan), shape_of(plan)
     number = pool.holders.index(party)
-    to = [computing for _, computing in pool.computing]
+    to = [pool.party(role) for role in shape.servers]
     keys: Sequence[bytes] = [publics[computing] for computing in to]
     if isinstance(shape, secure_sum_shamir.Shape):
         made = secure_sum_shamir.sealed_parts(shape, number, secure_sum_shamir.field_of(values), tied, drawn, keys)
+    elif isinstance(shape, secure_sum_held.Shape):
+        made = secure_sum_held.sealed_parts(shape, number, values.view(np.uint64), tied, drawn, keys)
     else:
         made = secure_sum.sealed_parts(shape, number, values.view(np.uint64), tied, drawn, keys)
     return tuple(Part(computing, body) for computing, body in zip(to, made, strict=True))

@@ -88,7 +88,6 @@ class HolderSession:
         check: Callable[[], None] = lambda: None,
         agreed: Callable[[bytes], None] = lambda run_id: None,
     ) -> None:
-        pool = contribute.pool_of(reviewed.plan)
         self.reviewed: Final = reviewed
         self.party: Final = party
         self.handle: Final = handle
@@ -106,7 +105,7 @@ class HolderSession:
         self._drawn = prf.Stream(Secret(entropy(16)))
         self._opening = Secret(entropy(32))
         self._until = time.monotonic() + run_s
-        self._uploading_s: Final = 60.0 * pool.minutes + run_s
+        self._uploading_s: Final = contribute.upload_s(reviewed.plan) + run_s
         self._changed = threading.Condition()
         self._stopped: PetsError | None = None
         self._over = False

@@ -33,7 +33,7 @@ from pets.party import evidence, hello, outlook, pairing, results, session, sour
 from pets.party.accounting import Account, Cap, account_of, cap_of
 from pets.party.cast import result_endpoint
 from pets.party.config import Directory
-from pets.party.consent import Consent
+from pets.party.consent import Check, Consent
 from pets.party.freezer import Freezer
 from pets.party.history import Guard, History, about
 from pets.party.holder import Carrier, HolderSession
@@ -78,6 +78,7 @@ class Settings:
     max_open: int = 64
     """Runs under way at one time of sums over a table of many holders: most of their time they wait for uploads."""
     design: bool = False
+    check: Check = field(default_factory=Check)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,9 @@ class PartyNode:
         self._log = Log(state)
         self._history = History(state)
         self._guard = Guard(policy, self._history)
-        self._consent = Consent(party, directory, policy, state, self._log, self._guard, settings.design)
+        self._consent = Consent(
+            party, directory, policy, state, self._log, self._guard, settings.design, settings.check
+        )
         self._freezer = Freezer(party, dict(datasets), folder, state, self._log, outside.entropy, outside.console)
         self._lock = threading.RLock()
         self._runs: dict[RunHandle, LiveRun] = {}

@@ -14,11 +14,11 @@ import numpy.typing as npt
 
 from pets.errors import InternalError, PeerError
 from pets.ids import PartyId
-from pets.party import contribute, gate
+from pets.party import contribute, gate, prepare
 from pets.plan.cost import parties_of
-from pets.protocols import codec, contributions, secure_sum, secure_sum_shamir
+from pets.protocols import codec, contributions, control, secure_sum, secure_sum_held, secure_sum_shamir
 from pets.protocols.base import Array, Hear, Receive, Role
-from pets.spec.ir import Plan
+from pets.spec.ir import Plan, Protect
 
 CHECKED: Final = "checked_sum"
 
@@ -121,7 +121,14 @@ def again(plan: Plan, sent: Mapping[PartyId, U8 | npt.NDArray[np.uint64]]) -> To
 
 def _result(plan: Plan) -> Role[Totals]:
     """The role of the result party under the card of the sums, and of what takes them over."""
-    pool, shape = contribute.pool_of(plan), contribute.shape_of(plan)
+    pool, safe, shape = contribute.pool_of(plan), plan.protection, contribute.shape_of(plan)
+    if isinstance(shape, secure_sum_held.Shape):
+        if not isinstance(safe, Protect):
+            raise InternalError("internal.bug", where="sums for disclosure control that it does not take over")
+        held = yield from secure_sum_held.result(shape)
+        parts = yield from control.result(prepare.control_shape(safe), secure_sum_held.PARTIES)
+        shown, enough = control.open_shown(prepare.control_shape(safe), *parts)
+        return Totals(np.concatenate([shown, enough.astype(np.int64)]), _named(plan, held), 0)
     if isinstance(shape, secure_sum_shamir.Shape):
         points = yield from secure_sum_shamir.result(shape)
         total, present = secure_sum_shamir.signed(points.total), points.present
