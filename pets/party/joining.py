@@ -37,6 +37,17 @@ def to_agree(
     return hello.Agreed(reviewed.digest, reviewed.plan_digest, reviewed.cards, dummies, cover=cover)
 
 
+def together(
+    reviewed: Reviewed, party: PartyId, keys: Mapping[str, prf.KeyFamily]
+) -> tuple[Context, prf.KeyFamily, prf.KeyFamily]:
+    """A party's part in what the three compute in a run, and its families with the one before and after it."""
+    ring, with_whom = ring_of(reviewed.plan), {peer: name for name, peer in pairs_of(reviewed, party)}
+    roles = {name: role for role, name in roles_of(reviewed).items() if name in ring and role != "result"}
+    me = ring.index(party)
+    before, after = (keys[with_whom[ring[(me + step) % 3]]] for step in (2, 1))
+    return control.context(me, before, after, (roles[ring[0]], roles[ring[1]], roles[ring[2]])), before, after
+
+
 class JoinPlay:
     """A ``pets.party.play.Play``. ``bring`` reads this party's rows for a step of the plan."""
 
@@ -118,7 +129,7 @@ class JoinPlay:
         if self._party not in ring_of(plan):  # a further table of a join: it is sent, and its holder computes nothing
             yield from self._play_join(keys, brought, noise, on_rows)
             return
-        ctx, before, after = self._together(keys)
+        ctx, before, after = together(self._reviewed, self._party, keys)
         if rows is not None:
             shapes = (prepare.order_shape(plan.join), prepare.against_shape(plan.join), prepare.models_of(plan.join))
             on_rows = helper_join.OnRows(rows, ctx, *shapes)
@@ -126,14 +137,6 @@ class JoinPlay:
         if isinstance(safe, Protect):
             statistics, tops = ((), ()) if on_rows is None else (on_rows.found, on_rows.tops)
             yield from control.protect(prepare.control_shape(safe), ctx, share, before, after, statistics, tops)
-
-    def _together(self, keys: Mapping[str, prf.KeyFamily]) -> tuple[Context, prf.KeyFamily, prf.KeyFamily]:
-        """This party's part in what the three compute in a run, and its families with the one before and after it."""
-        ring = ring_of(self._reviewed.plan)
-        roles = {party: role for role, party in self._roles.items() if party in ring and role != "result"}
-        me = ring.index(self._party)
-        before, after = (self._family(keys, ring[(me + step) % 3]) for step in (2, 1))
-        return control.context(me, before, after, (roles[ring[0]], roles[ring[1]], roles[ring[2]])), before, after
 
     def _play_shared(
         self,
@@ -162,7 +165,7 @@ class JoinPlay:
             yield from shared_join.third(shape, keys["s_13"], keys["s_23"], noise)
         safe = self._reviewed.plan.protection
         if isinstance(safe, Protect):
-            ctx, before, after = self._together(keys)
+            ctx, before, after = together(self._reviewed, self._party, keys)
             yield from control.protect(prepare.control_shape(safe), ctx, share, before, after)
 
     def _play_join(
@@ -225,7 +228,3 @@ class JoinPlay:
             yield from star_join.party_b(shape, brought, keys["s_ab"], keys["s_bc"], noise, on_rows)
             return None
         return (yield from star_join.helper(shape, keys["s_ac"], keys["s_bc"], noise, on_rows))
-
-    def _family(self, keys: Mapping[str, prf.KeyFamily], peer: PartyId) -> prf.KeyFamily:
-        """The keys that this party shares with ``peer``."""
-        return next(keys[name] for name, other in pairs_of(self._reviewed, self._party) if other == peer)

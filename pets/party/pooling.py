@@ -25,16 +25,16 @@ from pets.kernels.packed import OutOfRangeError
 from pets.party import announcement, contribute, hello, prepare
 from pets.party.cast import role_of
 from pets.party.drive import Tick
-from pets.party.joining import to_agree
+from pets.party.joining import to_agree, together
 from pets.party.play import U64, Begun, Entropy
 from pets.party.session import Session
 from pets.party.uploads import Expected, Uploads
 from pets.plan.review import Reviewed
-from pets.protocols import secure_sum, secure_sum_shamir
+from pets.protocols import control, secure_sum, secure_sum_held, secure_sum_shamir
 from pets.protocols.base import Binding, Role
 from pets.protocols.inbox import Address, SealedWords, Seeds, Words
 from pets.secret import Secret
-from pets.spec.ir import INPUT, AddNoise, Plan
+from pets.spec.ir import INPUT, Plan, Protect
 from pets.transport.calls import Uploaded
 
 OPENED: Final = "uploads open"
@@ -70,7 +70,7 @@ class PoolPlay:
         self._reviewed, self._folder = reviewed, folder
         self._pool = contribute.pool_of(plan)
         self._shape = contribute.shape_of(plan)
-        self._at = self._shape.servers.index(role_of(reviewed, party))
+        self._party, self._role = party, role_of(reviewed, party)
         self._holders = {holder: role for role, holder in self._pool.roles if role.startswith(INPUT)}
         self._numbers = {role: number for number, role in enumerate(self._holders.values())}
         self._private = Secret(entropy(32))
@@ -79,7 +79,7 @@ class PoolPlay:
         self._tick: Tick = lambda label, size, seconds: None
         self._until: float | None = None
         self.uploads: Uploads | None = None
-        """Set as soon as uploads may come, until the run is over."""
+        """Set as soon as uploads may come, until the run is over; None of a party that gets no part of them."""
         self.over = False
 
     @property
@@ -94,9 +94,11 @@ class PoolPlay:
         self._noise = noise_of(self._reviewed.plan, prf.Stream(self._noise_seed))
 
     def begin(self, begun: Begun, may_act: Callable[[], None]) -> None:
-        """Take uploads until all are here, or until it is too late."""
+        """Take uploads until all are here, or until it is too late. Who gets no part of them goes on, and waits."""
         may_act()
-        self._until = time.monotonic() + 60.0 * self._pool.minutes
+        self._until = time.monotonic() + contribute.upload_s(self._reviewed.plan)
+        if self._role not in self._shape.servers:
+            return
         expected = Expected(
             run_id=begun.tied.run_id,
             holders=self._holders,
@@ -112,16 +114,30 @@ class PoolPlay:
         taking.finish()
         self._tick(CLOSED, sum(taking.sizes.values()), time.perf_counter() - began)
 
+    @property
+    def left(self) -> float | None:
+        """Seconds for which uploads are taken; None before this party has agreed, and when the run is over."""
+        return None if self._until is None or self.over else max(0.0, self._until - time.monotonic())
+
+    @property
+    def open(self) -> bool:
+        """Whether uploads may come now."""
+        if (taking := self.uploads) is not None:
+            return taking.open
+        return bool(self.left)
+
     def patience(self, deadline_s: float) -> float:
         """Peers may take uploads to the end of their time, which by their clocks may be a little later."""
         left = 0.0 if self._until is None else max(0.0, self._until - time.monotonic())
         return left + SKEW * deadline_s
 
     def role(self, begun: Begun) -> Role[None]:
-        if self.uploads is None or self._noise is None:
+        shape, kept = self._shape, None if self.uploads is None else self.uploads.kept
+        if isinstance(shape, secure_sum_held.Shape):
+            yield from self._held(shape, begun, kept)
+        elif kept is None or self._noise is None:
             raise InternalError("internal.bug", where="a sum before its uploads")
-        kept, shape = self.uploads.kept, self._shape
-        if isinstance(shape, secure_sum_shamir.Shape):
+        elif isinstance(shape, secure_sum_shamir.Shape):
             dealing = prf.Stream(self._dealing_seed)
             yield from secure_sum_shamir.computing(shape, self._at, kept, begun.tied, self._noise, dealing)
         elif isinstance(kept, Seeds):
@@ -129,6 +145,18 @@ class PoolPlay:
             yield from secure_sum.server(shape, self._at, kept, begun.tied, with_last, self._noise)
         else:
             yield from secure_sum.last(shape, kept, begun.tied, tuple(begun.keys.values()), self._noise)
+
+    def _held(self, shape: secure_sum_held.Shape, begun: Begun, kept: Seeds | Words | None) -> Role[None]:
+        """Sums that do not leave as they are: disclosure control takes them over."""
+        safe, share = self._reviewed.plan.protection, None
+        if not isinstance(safe, Protect):
+            raise InternalError("internal.bug", where="sums that are held, and nothing takes them over")
+        if isinstance(kept, Seeds):
+            _, share = yield from secure_sum_held.first(shape, kept, begun.tied)
+        elif kept is not None:
+            _, share = yield from secure_sum_held.second(shape, kept, begun.tied)
+        ctx, before, after = together(self._reviewed, self._party, begun.keys)
+        yield from control.protect(prepare.control_shape(safe), ctx, share, before, after)
 
     def wake(self) -> None:
         """The run has been ended, or may have been: look at once."""
@@ -140,10 +168,17 @@ class PoolPlay:
         if taking is not None:
             taking.close()
 
+    @property
+    def _at(self) -> int:
+        """Which of those who get a part of uploads this party is."""
+        return self._shape.servers.index(self._role)
+
     def _address(self, tied: Binding, role: str) -> Address:
         number, shape = self._numbers[role], self._shape
         if isinstance(shape, secure_sum_shamir.Shape):
             return secure_sum_shamir.address(shape, tied, number, self._at)
+        if isinstance(shape, secure_sum_held.Shape):
+            return secure_sum_held.address(shape, tied, number, self._at)
         return secure_sum.address(shape, tied, number, self._at)
 
     def _kept(self, tied: Binding, again: Callable[[int], SealedWords]) -> Seeds | Words:
@@ -152,19 +187,25 @@ class PoolPlay:
             if self._at < shape.degree:
                 return secure_sum_shamir.seeds(shape, self._at, tied)
             return secure_sum_shamir.words(shape, again)
+        if isinstance(shape, secure_sum_held.Shape):
+            return secure_sum_held.seeds(shape, tied) if self._at == 0 else secure_sum_held.words(shape, again)
         if self._at < shape.seeded:
             return secure_sum.seeds(shape, self._at, tied)
         return secure_sum.words(shape, again)
 
 
-def noise_of(plan: Plan, own: prf.Stream) -> U64:
+def noise_of(plan: Plan, own: prf.Stream) -> U64 | None:
     """One computing party's noise on a vector, (words,) uint64 of the ring or the field: drawn in one batch.
 
+    None under disclosure control, which adds none.
     Raises: InternalError internal.bug if a number is beyond what lanes have room for, by a chance that the plan makes
             less than 2^-100; if parts are asked for that lost parties would take away.
     """
-    pool, safe, layout = contribute.pool_of(plan), plan.protection, contribute.layout_of(plan)
-    if not isinstance(safe, AddNoise) or safe.moments != pool.moments:
+    pool, safe = contribute.pool_of(plan), plan.protection
+    if isinstance(safe, Protect):
+        return None
+    layout = contribute.layout_of(plan)
+    if safe.moments != pool.moments:
         raise InternalError("internal.bug", where="noise on other numbers than are summed")
     shamir = pool.card == secure_sum_shamir.PROTOCOL
     if shamir and pool.parts != 1:
@@ -199,7 +240,7 @@ class PoolSession(Session):
         **given: Any,
     ) -> None:
         play = PoolPlay(reviewed, party, entropy, folder)
-        open_s = 60.0 * contribute.pool_of(reviewed.plan).minutes
+        open_s = contribute.upload_s(reviewed.plan)
         super().__init__(reviewed, party, handle, play=play, entropy=entropy, run_s=run_s + open_s, **given)
         self._collector, self._computing_s = collector, run_s
         self._looked = time.monotonic()
@@ -208,11 +249,11 @@ class PoolSession(Session):
     @property
     def uploading(self) -> bool:
         """Whether it takes uploads now."""
-        return self._play.uploads is not None and self._play.uploads.open
+        return self._play.open
 
     def announcement(self, now: dt.datetime) -> bytes:
         """What is announced of this run; ``now``: of a clock with a time zone. Raises: RunError run.unknown."""
-        if (taking := self._play.uploads) is None:
+        if (left := self._play.left) is None:
             raise self._unknown()
         return announcement.encode(
             announcement.Announcement(
@@ -220,15 +261,17 @@ class PoolSession(Session):
                 digest=self.reviewed.digest,
                 hellos=self.bodies,
                 result=self._result_hello.body,
-                deadline=now + dt.timedelta(seconds=taking.left),
-                open=taking.open,
+                deadline=now + dt.timedelta(seconds=left),
+                open=self._play.open,
             )
         )
 
     def take(self, peer: PartyId, frames: Iterator[bytes]) -> Uploaded:
         """Take in one part of a holder's upload. Raises: RunError run.unknown before agreement; as ``Uploads`` does."""
         if (taking := self._play.uploads) is None:
-            raise PeerError("peer.upload-late", peer=peer) if self._play.over else self._unknown()
+            if self._play.over:
+                raise PeerError("peer.upload-late", peer=peer)
+            raise self._unknown() if self._play.left is None else RunError("run.no-uploads", handle=self.handle)
         return taking.take(peer, frames)
 
     def _unknown(self) -> RunError:
