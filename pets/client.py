@@ -23,8 +23,10 @@ from pets.gathering import Gathering, failing
 from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.participation import SENT, missing_note, reason
 from pets.party import contribute, gate, hello, opening, prepare
+from pets.party.cast import roles_of
 from pets.party.drive import drive
-from pets.party.session import public_code, roles_of, to_agree
+from pets.party.joining import to_agree
+from pets.party.session import public_code
 from pets.plan.review import Review, Reviewed, review
 from pets.result import Result, StepCost
 from pets.spec.canonical import spec_digest

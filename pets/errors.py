@@ -512,6 +512,11 @@ CODES: Final[dict[str, Code]] = {
     "run.order": Code("run {handle} is {state}, so it cannot {event}", "start a new run"),
     "run.crashed": Code("the server stopped while the run was under way", "start a new run", "ABORTED"),
     "run.reused": Code("{what} was used before", "start a new run with fresh randomness", "ALREADY_EXISTS"),
+    "run.no-room": Code(
+        "an upload cannot be stored: {problem}",
+        "make room on the disk of the server, then upload",
+        "RESOURCE_EXHAUSTED",
+    ),
     "run.no-uploads": Code("run {handle} takes no uploads", "wait for its next run"),
     "run.no-schedule": Code("{file} has no schedule", "add one to [validity], or run it by hand (pets run)"),
     "run.no-spec": Code("no specification {digest} was submitted here", "submit it first", "NOT_FOUND"),

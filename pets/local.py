@@ -21,10 +21,10 @@ from pets.draft import Given, draft, draft_psi
 from pets.errors import ConfigError
 from pets.ids import NAME, PartyId, RunHandle, SpecDigest
 from pets.party import results
+from pets.party.cast import result_endpoint
 from pets.party.config import Directory, DirectoryApprover, DirectoryParty, directory_toml
 from pets.party.consent import CheckOnce
 from pets.party.node import Outside, PartyNode, Settings
-from pets.party.session import result_endpoint
 from pets.party.sources import FileSource, FrameSource, Source
 from pets.party.state import State
 from pets.party.warm import prepare_kernels

@@ -288,7 +288,7 @@ def corrupt(asked: Stated) -> Found:
     Not here: cards that withstand more the more parties there are (``pool.corrupt``).
     """
     card = asked.cards.get(asked.protocol)
-    if card and not card.adversary.as_many_as and asked.spec.security.corrupt > card.adversary.corrupt:
+    if card and card.adversary.threshold is None and asked.spec.security.corrupt > card.adversary.corrupt:
         yield (
             "security.corrupt",
             f"asks to withstand {asked.spec.security.corrupt} colluding parties; {card.id} withstands "

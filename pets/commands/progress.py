@@ -34,7 +34,7 @@ def expected_steps(reviewed: "Reviewed") -> dict[PartyId, int]:
     Holders who upload report what nobody waits for: they have one bar together (``holders``).
     """
     from pets.party import gate
-    from pets.party.session import roles_of
+    from pets.party.cast import roles_of
 
     uploading = holders(reviewed)
     roles = {role: party for role, party in roles_of(reviewed).items() if party not in uploading or role == "result"}

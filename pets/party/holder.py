@@ -20,8 +20,10 @@ from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.kernels import prf
 from pets.party import announcement, contribute, gate, hello
 from pets.party.drive import Tick
+from pets.party.joining import to_agree
+from pets.party.play import Entropy
 from pets.party.session import Carrier as SessionCarrier
-from pets.party.session import Entropy, Outcome, to_agree
+from pets.party.session import Outcome
 from pets.party.sources import Table
 from pets.plan.review import Reviewed
 from pets.protocols.base import Binding

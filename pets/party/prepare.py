@@ -23,7 +23,7 @@ from pets.protocols.rep3.groups import Rank
 from pets.protocols.rep3.logistic import Design
 from pets.spec import ir
 from pets.spec.cards import load_cards
-from pets.spec.ir import AddNoise, Factor, HelperJoin, Plan, Protect, Read
+from pets.spec.ir import AddNoise, Factor, HelperJoin, NoisedColumn, Plan, Protect, Read
 from pets.spec.repeated import BESIDE, own_of, role_of, table_of
 
 I64 = npt.NDArray[np.int64]
@@ -367,11 +367,20 @@ def noise_of(step: AddNoise | Protect, shape: Sizes | shared_join.Shape, own: St
     if isinstance(step, Protect):
         return None
     b_cells = shape.v // len(step.columns)
-    drawn = [
-        noise.half_noise(column.epsilon / column.sensitivity, b_cells * shape.g, own).reshape(b_cells, shape.g)
-        for column in step.columns
-    ]
+    drawn = [part_of(column, _HALVES, b_cells * shape.g, own).reshape(b_cells, shape.g) for column in step.columns]
     return np.concatenate(drawn).view(np.uint64)
+
+
+_HALVES = 2
+"""Of the noise of three parties of whom one may be corrupt, so many parts are the whole."""
+
+
+def part_of(column: NoisedColumn, parts: int, count: int, own: Stream) -> I64:
+    """One party's part of the noise of ``count`` cells of a column: (count,) int64.
+
+    ``parts``: how many of them are the whole of it.
+    """
+    return noise.laplace_part(column.epsilon / column.sensitivity, parts, count, own)
 
 
 def number_rows(read: Read, table: Table, own: Stream) -> npt.NDArray[np.uint16]:

@@ -669,6 +669,10 @@ class Spec(Model):
                 if of not in {d.name for d in self.datasets}:
                     raise ValueError(f"security.leakage: no dataset {of}")
         self._control_names(holders)
+        asked = self.computation
+        uploads = (asked.min_contributors, asked.upload_minutes, asked.partial_uploads)
+        if len(self.datasets) != 1 and any(each is not None for each in uploads):
+            raise ValueError("computation: min_contributors, upload_minutes and partial_uploads belong to one table")
         return self
 
     def _control_names(self, holders: set[str]) -> None:

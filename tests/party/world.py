@@ -31,11 +31,12 @@ from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.local import LocalServer
 from pets.party import hello, prepare
 from pets.party.accounting import Account, Cap
+from pets.party.cast import result_endpoint
 from pets.party.config import Directory, DirectoryApprover, DirectoryParty
+from pets.party.joining import to_agree
 from pets.party.ledger import Ledger
 from pets.party.log import Log
 from pets.party.node import Outside, PartyNode, Settings
-from pets.party.session import result_endpoint, to_agree
 from pets.party.sources import FrameSource, Source
 from pets.party.state import Boundary, State
 from pets.party.warm import prepare_kernels, prepare_vectors
