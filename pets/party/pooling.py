@@ -64,6 +64,7 @@ class PoolPlay:
     """A ``pets.party.play.Play``. ``folder``: where parts are stored, for this run alone."""
 
     found: U64 | None = None
+    contributors: tuple[PartyId, ...] | None = None
 
     def __init__(self, reviewed: Reviewed, party: PartyId, entropy: Entropy, folder: Path) -> None:
         plan = reviewed.plan
@@ -123,12 +124,13 @@ class PoolPlay:
         kept, shape = self.uploads.kept, self._shape
         if isinstance(shape, secure_sum_shamir.Shape):
             dealing = prf.Stream(self._dealing_seed)
-            yield from secure_sum_shamir.computing(shape, self._at, kept, begun.tied, self._noise, dealing)
+            present = yield from secure_sum_shamir.computing(shape, self._at, kept, begun.tied, self._noise, dealing)
         elif isinstance(kept, Seeds):
             (with_last,) = begun.keys.values()
-            yield from secure_sum.server(shape, self._at, kept, begun.tied, with_last, self._noise)
+            present = yield from secure_sum.server(shape, self._at, kept, begun.tied, with_last, self._noise)
         else:
-            yield from secure_sum.last(shape, kept, begun.tied, tuple(begun.keys.values()), self._noise)
+            present = yield from secure_sum.last(shape, kept, begun.tied, tuple(begun.keys.values()), self._noise)
+        self.contributors = contribute.named(self._reviewed.plan, present[: shape.holders])
 
     def wake(self) -> None:
         """The run has been ended, or may have been: look at once."""
