@@ -23,7 +23,7 @@ from pets.party.prepare import factor_of, number_rows
 from pets.party.sources import Table
 from pets.protocols import secure_sum, secure_sum_held, secure_sum_shamir
 from pets.protocols.base import Binding
-from pets.protocols.contributions import Agreement
+from pets.protocols.contributions import Agreement, Present
 from pets.spec.ir import Plan, Pool
 
 I64 = npt.NDArray[np.int64]
@@ -41,6 +41,11 @@ def pool_of(plan: Plan) -> Pool:
     if plan.pool is None:
         raise InternalError("internal.bug", where="a plan without sums over one table of many holders")
     return plan.pool
+
+
+def named(plan: Plan, present: Present) -> tuple[PartyId, ...]:
+    """The holders who count, in the order of their roles. ``present``: by number of the holder, (holders,) bool."""
+    return tuple(party for party, counts in zip(pool_of(plan).holders, present, strict=True) if counts)
 
 
 def upload_s(plan: Plan) -> float:

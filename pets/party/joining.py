@@ -65,6 +65,7 @@ class JoinPlay:
         self._noise: prepare.U64 | None = None
         self._brought: Brought | None = None
         self.found: prepare.U64 | None = None
+        self.contributors: tuple[PartyId, ...] | None = None
 
     def agreed(self, cover: SpecDigest | None) -> hello.Agreed:
         return to_agree(self._reviewed, self._shape, cover)

@@ -572,6 +572,7 @@ class PartyNode:
                 for s in outcome.sent
             ],
             log=self._log.head(),
+            contributors=outcome.contributors,
         )
         return sign(statement, self._signing)
 

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pets.ids import SpecDigest
+from pets.ids import PartyId, SpecDigest
 from pets.kernels import prf
 from pets.party import hello
 from pets.party.drive import Tick
@@ -45,6 +45,11 @@ class Play(Protocol):
     @property
     def found(self) -> U64 | None:
         """Identifiers, in words, that an intersection tells this party; None before the role has ended."""
+        ...
+
+    @property
+    def contributors(self) -> tuple[PartyId, ...] | None:
+        """The holders whose uploads are in a sum, once the role has ended; None where none are taken."""
         ...
 
     def agreed(self, cover: SpecDigest | None) -> hello.Agreed:

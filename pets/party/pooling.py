@@ -32,6 +32,7 @@ from pets.party.uploads import Expected, Uploads
 from pets.plan.review import Reviewed
 from pets.protocols import control, secure_sum, secure_sum_held, secure_sum_shamir
 from pets.protocols.base import Binding, Role
+from pets.protocols.contributions import Present
 from pets.protocols.inbox import Address, SealedWords, Seeds, Words
 from pets.secret import Secret
 from pets.spec.ir import INPUT, Plan, Protect
@@ -64,6 +65,7 @@ class PoolPlay:
     """A ``pets.party.play.Play``. ``folder``: where parts are stored, for this run alone."""
 
     found: U64 | None = None
+    contributors: tuple[PartyId, ...] | None = None
 
     def __init__(self, reviewed: Reviewed, party: PartyId, entropy: Entropy, folder: Path) -> None:
         plan = reviewed.plan
@@ -134,29 +136,33 @@ class PoolPlay:
     def role(self, begun: Begun) -> Role[None]:
         shape, kept = self._shape, None if self.uploads is None else self.uploads.kept
         if isinstance(shape, secure_sum_held.Shape):
-            yield from self._held(shape, begun, kept)
-        elif kept is None or self._noise is None:
+            present = yield from self._held(shape, begun, kept)
+            self.contributors = contribute.named(self._reviewed.plan, present)
+            return
+        if kept is None or self._noise is None:
             raise InternalError("internal.bug", where="a sum before its uploads")
         elif isinstance(shape, secure_sum_shamir.Shape):
             dealing = prf.Stream(self._dealing_seed)
-            yield from secure_sum_shamir.computing(shape, self._at, kept, begun.tied, self._noise, dealing)
+            present = yield from secure_sum_shamir.computing(shape, self._at, kept, begun.tied, self._noise, dealing)
         elif isinstance(kept, Seeds):
             (with_last,) = begun.keys.values()
-            yield from secure_sum.server(shape, self._at, kept, begun.tied, with_last, self._noise)
+            present = yield from secure_sum.server(shape, self._at, kept, begun.tied, with_last, self._noise)
         else:
-            yield from secure_sum.last(shape, kept, begun.tied, tuple(begun.keys.values()), self._noise)
+            present = yield from secure_sum.last(shape, kept, begun.tied, tuple(begun.keys.values()), self._noise)
+        self.contributors = contribute.named(self._reviewed.plan, present[: shape.holders])
 
-    def _held(self, shape: secure_sum_held.Shape, begun: Begun, kept: Seeds | Words | None) -> Role[None]:
-        """Sums that do not leave as they are: disclosure control takes them over."""
-        safe, share = self._reviewed.plan.protection, None
+    def _held(self, shape: secure_sum_held.Shape, begun: Begun, kept: Seeds | Words | None) -> Role[Present]:
+        """Sums that do not leave as they are: disclosure control takes them over. Returns: who counts, if it knows."""
+        safe, share, present = self._reviewed.plan.protection, None, np.zeros(shape.holders, np.bool_)
         if not isinstance(safe, Protect):
             raise InternalError("internal.bug", where="sums that are held, and nothing takes them over")
         if isinstance(kept, Seeds):
-            _, share = yield from secure_sum_held.first(shape, kept, begun.tied)
+            present, share = yield from secure_sum_held.first(shape, kept, begun.tied)
         elif kept is not None:
-            _, share = yield from secure_sum_held.second(shape, kept, begun.tied)
+            present, share = yield from secure_sum_held.second(shape, kept, begun.tied)
         ctx, before, after = together(self._reviewed, self._party, begun.keys)
         yield from control.protect(prepare.control_shape(safe), ctx, share, before, after)
+        return present
 
     def wake(self) -> None:
         """The run has been ended, or may have been: look at once."""

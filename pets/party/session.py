@@ -67,6 +67,8 @@ class Outcome:
     """What the digests in ``sent`` are hidden by: for this party's own log, to prove later what it sent."""
     found: U64 | None = None
     """Identifiers, in words, that an intersection tells this party besides the one who asks."""
+    contributors: tuple[PartyId, ...] | None = None
+    """At a computing party, the holders whose uploads are in a sum."""
 
 
 class Session:
@@ -255,7 +257,7 @@ class Session:
                     check=may_act,
                     tick=self._tick,
                 )
-            outcome = Outcome(run_id, passage.finish(), self._opening, self._play.found)
+            outcome = Outcome(run_id, passage.finish(), self._opening, self._play.found, self._play.contributors)
         finally:
             self.told = passage.told
             passage.close()

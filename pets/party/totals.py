@@ -16,7 +16,7 @@ from pets.errors import InternalError, PeerError
 from pets.ids import PartyId
 from pets.party import contribute, gate, prepare
 from pets.plan.cost import parties_of
-from pets.protocols import codec, contributions, control, secure_sum, secure_sum_held, secure_sum_shamir
+from pets.protocols import codec, control, secure_sum, secure_sum_held, secure_sum_shamir
 from pets.protocols.base import Array, Hear, Receive, Role
 from pets.spec.ir import Plan, Protect
 
@@ -128,7 +128,7 @@ def _result(plan: Plan) -> Role[Totals]:
         held = yield from secure_sum_held.result(shape)
         parts = yield from control.result(prepare.control_shape(safe), secure_sum_held.PARTIES)
         shown, enough = control.open_shown(prepare.control_shape(safe), *parts)
-        return Totals(np.concatenate([shown, enough.astype(np.int64)]), _named(plan, held), 0)
+        return Totals(np.concatenate([shown, enough.astype(np.int64)]), contribute.named(plan, held), 0)
     if isinstance(shape, secure_sum_shamir.Shape):
         points = yield from secure_sum_shamir.result(shape)
         total, present = secure_sum_shamir.signed(points.total), points.present
@@ -137,8 +137,6 @@ def _result(plan: Plan) -> Role[Totals]:
         summed = yield from secure_sum.result(shape)
         total, present, noises = summed.total.view(np.int64), summed.present, shape.computing
     sums = contribute.layout_of(plan).unpacked(total)
-    return Totals(np.stack([sums[str(number)] for number in range(len(pool.moments))]), _named(plan, present), noises)
-
-
-def _named(plan: Plan, present: contributions.Present) -> tuple[PartyId, ...]:
-    return tuple(party for party, counts in zip(contribute.pool_of(plan).holders, present, strict=True) if counts)
+    return Totals(
+        np.stack([sums[str(number)] for number in range(len(pool.moments))]), contribute.named(plan, present), noises
+    )
