@@ -87,26 +87,31 @@ class Gathering:
         self._numbered = len(self._due)
         self._busy = 0
         self._closed = False
+        self._last = 0
+        """Once uploads are over: holders who were asked to start and are asked once more what became of it."""
         self._changed = threading.Condition()
         for _ in range(min(THREADS, len(holders))):
             threading.Thread(target=self._work, daemon=True, name="holders").start()
 
     def close(self, wait_s: float) -> Mapping[PartyId, Holder]:
-        """Uploads are over: start nobody more, wait a moment for those who are being dealt with, and say what is known.
+        """Uploads are over: start nobody more, wait a moment for those who were asked to start, and say what is known.
 
         Returns: every holder; with a receipt and its approvals if it has handed in its upload and said so.
         """
         until = time.monotonic() + wait_s
         with self._changed:
             self._closed = True
+            self._due = [(0.0, number, party) for _, number, party in self._due if self._holders[party].asked]
+            self._last = len(self._due)
             self._changed.notify_all()
-            self._changed.wait_for(lambda: not self._busy, max(0.0, until - time.monotonic()))
+            self._changed.wait_for(lambda: not self._busy and not self._last, max(0.0, until - time.monotonic()))
         return self._holders
 
     def stop(self) -> None:
         """End the run at every holder that may have been started and has not ended, as far as they can be reached."""
         with self._changed:
             self._closed = True
+            self._last = 0
             going = [each.party for each in self._holders.values() if each.asked and each.code is None]
             self._changed.notify_all()
         work = [threading.Thread(target=self._stop, args=(going[n::THREADS],), daemon=True) for n in range(THREADS)]
@@ -134,7 +139,7 @@ class Gathering:
             finally:
                 with self._changed:
                     self._busy -= 1
-                    if again:
+                    if again and not self._closed:
                         self._numbered += 1
                         heapq.heappush(self._due, (time.monotonic() + holder.pause_s, self._numbered, holder.party))
                         holder.pause_s = min(2 * holder.pause_s, LONGEST_PAUSE_S)
@@ -144,13 +149,15 @@ class Gathering:
         """The holder whose turn it is; None if there is nothing more to do."""
         with self._changed:
             while not self._closed and (self._due or self._busy):
-                now = time.monotonic()
-                if self._due and (self._due[0][0] <= now or now >= self._until):
-                    if now >= self._until and self._due[0][0]:  # tried once at least
-                        return None
+                now, due = time.monotonic(), self._due[0][0] if self._due else None
+                if due is not None and due <= now and (now < self._until or not due):  # 0: it was never tried
                     self._busy += 1
                     return self._holders[heapq.heappop(self._due)[2]]
-                self._changed.wait(min(self._due[0][0], self._until) - now if self._due else None)
+                self._changed.wait(None if due is None or now >= self._until else max(0.0, due - now))
+            if self._closed and self._last:
+                self._last -= 1
+                self._busy += 1
+                return self._holders[self._due[self._last][2]]
         return None
 
     def _deal(self, holder: Holder) -> bool:

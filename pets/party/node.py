@@ -277,8 +277,13 @@ class PartyNode:
         run.session.await_end()
 
     def announcement(self, caller: Caller, handle: RunHandle) -> bytes:
-        """What a holder makes its upload for. Raises: RunError run.unknown before a run has agreed, run.no-uploads."""
-        return self._pool(caller, handle).announcement(self._state.clock())
+        """What a holder makes its upload for. Raises: RunError run.unknown before a run has agreed,
+        run.order when it is over, run.no-uploads."""
+        pool = self._pool(caller, handle)
+        if self._run(caller, handle).events.ended:
+            state = self._state.run(handle).state.value
+            raise RunError("run.order", handle=handle, state=state, event="take uploads")
+        return pool.announcement(self._state.clock())
 
     def upload(self, caller: Caller, handle: RunHandle, frames: Iterator[bytes]) -> Uploaded:
         """Take in one part of a holder's upload. Raises: RunError run.no-uploads, and what refuses the part."""
@@ -641,13 +646,10 @@ class PartyNode:
         return run
 
     def _pool(self, caller: Caller, handle: RunHandle) -> PoolSession:
-        """The session of a run that takes uploads here. Raises: RunError run.unknown, run.no-uploads, run.order."""
+        """The session of a run that takes uploads here, or did. Raises: RunError run.unknown, run.no-uploads."""
         run = self._run(caller, handle)
         if not isinstance(run.session, PoolSession):
             raise RunError("run.no-uploads", handle=handle)
-        if run.events.ended:
-            state = self._state.run(handle).state.value
-            raise RunError("run.order", handle=handle, state=state, event="take uploads")
         return run.session
 
     def _live(self) -> list[LiveRun]:

@@ -83,6 +83,8 @@ class PoolPlay:
         self.uploads: Uploads | None = None
         """Set as soon as uploads may come, until the run is over; None of a party that gets no part of them."""
         self.over = False
+        self.took: frozenset[PartyId] = frozenset()
+        """Once the run is over: of whom there was an upload."""
 
     @property
     def upload(self) -> bytes:
@@ -172,6 +174,7 @@ class PoolPlay:
     def close(self) -> None:
         taking, self._noise, self.uploads, self.over = self.uploads, None, None, True
         if taking is not None:
+            self.took = taking.takers
             taking.close()
 
     @property
@@ -275,6 +278,8 @@ class PoolSession(Session):
     def take(self, peer: PartyId, frames: Iterator[bytes]) -> Uploaded:
         """Take in one part of a holder's upload. Raises: RunError run.unknown before agreement; as ``Uploads`` does."""
         if (taking := self._play.uploads) is None:
+            if peer in self._play.took:
+                raise PeerError("peer.repeated", peer=peer, message="its upload")
             if self._play.over:
                 raise PeerError("peer.upload-late", peer=peer)
             raise self._unknown() if self._play.left is None else RunError("run.no-uploads", handle=self.handle)

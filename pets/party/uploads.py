@@ -91,6 +91,11 @@ class Uploads:
         return max(0.0, self._deadline - self._clock())
 
     @property
+    def takers(self) -> frozenset[PartyId]:
+        """Of whom there is an upload."""
+        return frozenset(self._taken)
+
+    @property
     def taken(self) -> int:
         """Of how many holders there is an upload."""
         return len(self._taken)
@@ -105,6 +110,8 @@ class Uploads:
         role = self._expected.holders.get(peer)
         if role is None:
             raise PeerError("peer.upload-holder", peer=peer)
+        if peer in self.takers:  # however late it asks again: its answer may have been lost
+            raise PeerError("peer.repeated", peer=peer, message="its upload")
         to = self._expected.to(role)
         with self._alone(peer):
             path = self._folder / role
