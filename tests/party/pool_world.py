@@ -13,7 +13,7 @@ from pets.approve.policy import Approver, Policy, permitting
 from pets.ids import PartyId
 from pets.party import contribute, pooling
 from pets.plan.review import Reviewed
-from pets.spec.ir import Plan
+from pets.spec.ir import AddNoise, Plan
 from pets.spec.parse import parse_toml
 from tests.oracles.many import nhs_numbers
 from tests.party.world import ANALYST, World
@@ -64,8 +64,10 @@ def pooled(frames: Mapping[PartyId, pd.DataFrame]) -> pd.DataFrame:
 def without_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every computing party draw zeros, so that the released table is the exact one."""
 
-    def zeros(plan: Plan, own: object) -> npt.NDArray[np.uint64]:
-        return np.zeros(contribute.layout_of(plan).words, np.uint64)
+    def zeros(plan: Plan, own: object) -> npt.NDArray[np.uint64] | None:
+        if not isinstance(plan.protection, AddNoise):
+            return None
+        return np.zeros(contribute.shape_of(plan).words, np.uint64)
 
     monkeypatch.setattr(pooling, "noise_of", zeros)
 
