@@ -72,6 +72,7 @@ def draft(
     protocol: str | None = None,
     min_contributors: int | None = None,
     upload_minutes: int = 60,
+    holders_per_person: int | None = None,
 ) -> Draft:
     """Write a specification of ``sql``: of tables that are joined, or of one table that several parties have parts of.
 
@@ -87,6 +88,7 @@ def draft(
     ``protocol``, ``min_contributors``, ``upload_minutes``: of one table of several parties: how it is added up, how
                          many of them are the least (all, if it is left out), and how long uploads are taken. Parties
                          without tables compute.
+    ``holders_per_person``: of such a table, at how many parties one person is at most; at all, if it is left out.
     Raises:              ConfigError config.local that says what is missing.
     """
     used = [table for table in given if re.search(rf"\b{re.escape(table.name)}\b", sql, re.IGNORECASE)]
@@ -96,9 +98,8 @@ def draft(
             "min_contributors": len(used) if min_contributors is None else min_contributors,
             "upload_minutes": upload_minutes,
         }
-        body = _pooled(
-            used, [p for p in parties if p not in {t.party for t in used}], sql, on, rows_per_person, columns
-        )
+        computing = [party for party in parties if party not in {table.party for table in used}]
+        body = _pooled(used, computing, sql, on, rows_per_person, holders_per_person, columns)
         return _written(
             body
             | {
@@ -180,6 +181,7 @@ def _pooled(
     sql: str,
     on: str | Mapping[str, str] | None,
     rows_per_person: int | Mapping[str, int] | None,
+    holders_per_person: int | None,
     columns: Mapping[str, Mapping[str, Mapping[str, Any]]] | None,
 ) -> dict[str, Any]:
     """The parts of a specification that say what each of several parties has of one table."""
@@ -199,6 +201,8 @@ def _pooled(
         "truncate": rows_per_person is not None,
         "holders": {party: max(1, len(frame)) for party, frame in frames.items()},
     }
+    if holders_per_person is not None:
+        declared["max_holders_per_person"] = holders_per_person
     return {
         "party": [
             *(_party(table.party, ["input"]) for table in used),

@@ -371,6 +371,7 @@ DECIDED: Final[dict[tuple[type[model.Model], str], Decision]] = {
     (model.Dataset, "one_party"): approved("the holder"),
     (model.Dataset, "privacy_unit"): approved("whom the noise protects"),
     (model.Dataset, "rows_per_person"): neither(_SAMPLE),
+    (model.Dataset, "holders_per_person"): neither("noise covers a person at more or fewer holders"),
     (model.Dataset, "one_max_rows"): neither(_SIZE),
     (model.Dataset, "truncate"): neither(_SAMPLE),
     (model.Dataset, "refresh"): neither(_AGAIN),

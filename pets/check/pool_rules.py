@@ -16,7 +16,7 @@ from pets.spec.control import Control, effective
 from pets.spec.model import Dataset, Spec
 from pets.spec.pooled import Pooled
 from pets.spec.pools import POOLS, Summing, pool_of
-from pets.spec.query import Aggregate
+from pets.spec.query import Aggregate, Statistic
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Asked:
         return all(
             columns[ref.column].role == "measure"
             for output in self.query.outputs
-            if isinstance(output.what, Aggregate)
+            if isinstance(output.what, Aggregate) and output.what.statistic is not Statistic.COUNT_PEOPLE
             for ref in output.what.columns
         )
 

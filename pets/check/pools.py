@@ -52,12 +52,26 @@ def controlled(asked: Asked) -> Found:
 @rule("pool.persons", "warning")
 def persons(asked: Asked) -> Found:
     """Nobody can tell whether two holders have rows of one person, so somebody at both counts twice."""
-    if asked.control is not None and len(asked.holders) > 1:
+    if asked.control is not None and asked.table.most_holders > 1:
         yield (
             "release.disclosure_control.min_count",
             f"counts the persons of each holder and adds them up: somebody with rows of {asked.table.name} at several "
             f"holders counts once at each, so that fewer than {asked.control.min_count} may be behind a number",
-            "make sure that persons are at one holder each, or write a larger minimum",
+            "make sure that persons are at one holder each and write max_holders_per_person = 1, or a larger minimum",
+        )
+
+
+@rule("pool.holders", "warning")
+def bounded(asked: Asked) -> Found:
+    """At how many holders a person is at most is what holders say: nobody can look."""
+    table = asked.table
+    if table.most_holders < len(asked.holders):
+        more = "is hidden less than this says" if asked.control is None else "is counted at each"
+        yield (
+            f"dataset.{table.name}.max_holders_per_person",
+            f"says that nobody has rows at more than {table.most_holders} of {len(asked.holders)} holders, which no "
+            f"party can check: somebody who has {more}",
+            "state it where records are kept so (one practice a patient), and leave it out everywhere else",
         )
 
 
@@ -76,7 +90,7 @@ def scale(asked: Asked) -> Found:
             "release.differential_privacy.epsilon",
             error.text.removeprefix(f"{error.code}: "),
             f"ask for a larger epsilon: noise covers a person with {asked.table.rows_per_person} rows at each of "
-            f"{len(asked.holders)} holders; or declare narrower ranges, or ask for fewer sums",
+            f"{asked.table.most_holders} holders; or declare narrower ranges, or ask for fewer sums",
         )
 
 

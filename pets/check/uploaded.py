@@ -145,8 +145,15 @@ def _hidden(review: Checked, pool: Pool) -> str:
     """What is protected of somebody who is at several holders."""
     table = review.spec.datasets[0]
     if protect_of(review) is not None:
+        if table.most_holders == 1:
+            return (
+                f"each person: holders say that nobody has rows of {table.name} at two of them, which nobody can check"
+            )
         return "each person at each holder: somebody who is at two counts twice"
     rows = plural(table.rows_per_person, "row")
+    if table.most_holders < len(pool.holders):
+        said = plural(table.most_holders, "holder")
+        return f"somebody with {rows} at {said}: that nobody is at more, holders say, and nobody can check it"
     return f"somebody with {rows} at each of the {len(pool.holders)} holders, whichever of them that person is at"
 
 

@@ -180,8 +180,9 @@ def _ends(factor: Factor, table: Dataset) -> list[int]:
 
 
 def _covers(read: Read, safe: AddNoise, spec: Spec) -> None:
-    """A column is noised for the sensitivity that it has: of a person who is at every holder."""
-    k = spec.dataset(read.dataset).rows_per_person * len(read.parties)
+    """A column is noised for the sensitivity that it has: of a person who is at as many holders as may be."""
+    table = spec.dataset(read.dataset)
+    k = table.rows_per_person * min(len(read.parties), table.holders_per_person or len(read.parties))
     for column in safe.columns:
         needed = budget.sensitivity(
             column.moment.a, Factor(), False, k_a=k, k_b=1, g=cells_of(read, spec), h=1, b_grouped=False

@@ -194,7 +194,8 @@ class Dataset(Model):
     """A table that one input party brings, or that several do, each a part with the same columns.
 
     ``max_rows`` is what others learn about its size; ``holders`` says it of each part, in the place of ``party`` and
-    ``max_rows``. ``max_rows_per_person`` is of the rows that one party brings.
+    ``max_rows``. ``max_rows_per_person`` is of the rows that one party brings. ``max_holders_per_person`` says that
+    nobody is at more of them, as where everybody is registered at one practice: no party can check it.
     """
 
     name: Name
@@ -203,6 +204,9 @@ class Dataset(Model):
     one_party: PartyName | None = Field(default=None, alias="party", validate_default=True)
     privacy_unit: Literal["person"] = "person"
     rows_per_person: Annotated[int, Field(ge=1, le=1000)] = Field(alias="max_rows_per_person")
+    holders_per_person: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
+        default=None, alias="max_holders_per_person"
+    )
     one_max_rows: Rows | None = Field(default=None, alias="max_rows", validate_default=True)
     truncate: bool = False
     """Keep a random ``max_rows_per_person`` of a person's rows; without it more rows are refused."""
@@ -256,7 +260,8 @@ class Dataset(Model):
         """What one of its parties brings, as a table of its own."""
         if self.holders is None:
             return self
-        return self.model_copy(update={"holders": None, "one_party": party, "one_max_rows": self.holders[party]})
+        own = {"holders": None, "holders_per_person": None, "one_party": party, "one_max_rows": self.holders[party]}
+        return self.model_copy(update=own)
 
     @property
     def max_rows(self) -> int:
@@ -265,8 +270,13 @@ class Dataset(Model):
 
     @property
     def max_rows_per_person(self) -> int:
-        """The greatest number of rows of one person in the whole table: it may be at all of its parties."""
-        return self.rows_per_person * len(self.parties)
+        """The greatest number of rows of one person in the whole table."""
+        return self.rows_per_person * self.most_holders
+
+    @property
+    def most_holders(self) -> int:
+        """At how many of its parties one person is at most: at all of them, if nothing else is said."""
+        return min(len(self.parties), self.holders_per_person or len(self.parties))
 
     @property
     def key(self) -> str:
@@ -277,6 +287,10 @@ class Dataset(Model):
     def _one_key(self) -> Self:
         if self.holders is not None and not self.holders:
             raise ValueError("holders names nobody")
+        if self.holders_per_person is not None and (
+            self.holders is None or self.holders_per_person > len(self.holders)
+        ):
+            raise ValueError("max_holders_per_person is of the holders of a table, and there are no more than these")
         if sum(column.role == "person id" for column in self.columns.values()) != 1:
             raise ValueError("needs exactly one column with the role person id")
         folded = [name.lower() for name in self.columns]
@@ -652,6 +666,8 @@ class Spec(Model):
         tables = [d.name.lower() for d in self.datasets]
         if len(set(tables)) != len(tables):
             raise ValueError("datasets need distinct names")
+        if len(tables) > 1 and any(dataset.holders_per_person is not None for dataset in self.datasets):
+            raise ValueError("max_holders_per_person is of sums over one table: a join finds a person at every holder")
         for dataset in self.datasets:
             for party in sorted(dataset.parties):
                 if party not in names or "input" not in self.party(party).roles:

@@ -328,7 +328,7 @@ def contributors(query: Statement, spec: Spec, columns: Needs) -> SideMoment:
     made = [_factor(table, (), columns) for table in tables]
     outer = query.join == "left" and all(ref.dataset == query.tables[0] for ref in columns)
     name = "people where matched" if query.join == "left" and not outer else "people"
-    name += " at each holder" if pooled else ""
+    name += " at each holder" if pooled and tables[0].most_holders > 1 else ""
     present = [f"{table}.{c}" for table, f in zip(query.tables, made, strict=True) for c in f.present]
     name += f", {', '.join(present)} present" if present else ""
     if conditions := _said(tuple(zip(query.tables, made, strict=True))):

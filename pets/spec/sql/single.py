@@ -4,7 +4,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from pets.spec.model import Spec
+from pets.spec.model import Dataset, Spec
 from pets.spec.pooled import Pooled
 from pets.spec.predicate import both
 from pets.spec.query import FITTED, ORDER, Aggregate, Output, Predicate, Statistic
@@ -33,7 +33,7 @@ def single_query(spec: Spec, tree: Tree, source: exp.Expression) -> Pooled:
     selected = Selected(names)
     outputs = selected.outputs(tree.select)
     for output, node in outputs:
-        _additive(tree, output, node, side.dataset.key)
+        _additive(tree, output, node, side.dataset)
     named = tuple(output for output, _ in outputs)
     return Pooled(
         table=side.dataset.name,
@@ -57,14 +57,14 @@ def _where(names: Names, node: exp.Expression | None) -> Predicate | None:
 _BANDS: Final = "count rows by bands, grouped by a CASE, or have a program compute it"
 
 
-def _additive(tree: Tree, output: Output, node: exp.Expression, key: str) -> None:
+def _additive(tree: Tree, output: Output, node: exp.Expression, table: Dataset) -> None:
     """Refuse what is no sum over all holders of what each makes of its own rows."""
     what = output.what
     if not isinstance(what, Aggregate):
         return
-    if what.statistic is Statistic.COUNT_PEOPLE:
-        problem = f"counts persons, and nobody can tell whether two holders have rows of one {key}"
-        advice = "write COUNT(*): with one row a person at each holder that is the persons of each, added up"
+    if what.statistic is Statistic.COUNT_PEOPLE and table.most_holders > 1:
+        problem = f"counts persons, and nobody can tell whether two holders have rows of one {table.key}"
+        advice = "write COUNT(*), or, if everybody is at one holder, max_holders_per_person = 1"
         raise tree.refuse("sql.argument", node, "COUNT(DISTINCT ...)", problem=problem, advice=advice)
     if what.statistic in ORDER:
         problem = "is found by putting the values of all holders in order, which a sum does not do"
