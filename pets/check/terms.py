@@ -343,6 +343,13 @@ def unclear(asked: Stated) -> Found:
                 f"declares that everyone learns match_count, which {asked.protocol} tells {asked.helpers[0]} alone",
                 f'write learner = "{asked.helpers[0]}"',
             )
+        card = asked.cards.get(asked.protocol)
+        if item.item == "input_validity" and card is not None and card.validity is None:
+            yield (
+                f"{path}.item",
+                f"declares that it is told whose inputs are not in range, and {asked.protocol} checks none",
+                "take the entry out",
+            )
         if item.item == "row_count" and item.noised is not None:
             yield (
                 f"{path}.noised",

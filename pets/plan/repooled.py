@@ -13,6 +13,7 @@ from pets.ids import PartyId
 from pets.plan.recheck import cells_of, control_sizes, epsilon_as_said
 from pets.plan.wiring import Check, control_as_said, meaning, read_as_said, table_as_said
 from pets.spec import moments as taken_apart
+from pets.spec import proofs
 from pets.spec.canonical import spec_digest
 from pets.spec.cards import Card
 from pets.spec.control import effective
@@ -141,9 +142,9 @@ def _sizes(
     pool: Pool, read: Read, safe: AddNoise | Protect, spec: Spec, table: Dataset
 ) -> Iterator[tuple[str, Any, Any]]:
     """Sums of all holders with noise have room in their lanes, and the vector has as many words as these take."""
-    holders, computing = len(table.parties), len(spec.computing)
+    holders, computing, cells = len(table.parties), len(spec.computing), cells_of(read, spec)
     rows = max(table.rows_of(party) for party in table.parties)
-    room = 2 ** (_WORD.get(pool.card, 64) - 1)
+    word, apart = _WORD.get(pool.card, 64), pool.card in ("checked_sum", "secure_sum_held")
     noise = 0
     for column in safe.columns if isinstance(safe, AddNoise) else ():
         noise = max(noise, computing * -(-_TAIL * column.sensitivity // column.epsilon))
@@ -153,10 +154,17 @@ def _sizes(
     for moment, (low, high), lane in zip(pool.moments, pool.ranges, pool.lanes, strict=True):
         yield "range", low <= 0 <= high and max(-low, high) <= rows * moment.a.bound, True
         yield "covers a row", all(low <= rows * end <= high for end in _ends(moment.a, table)), True
-        yield "lane", -(2 ** (lane - 1)) <= holders * low - noise and holders * high + noise < 2 ** (lane - 1), True
-        yield "no wider", 2 ** (lane - 1) <= room, True
-        words += -(-cells_of(read, spec) // (_WORD.get(pool.card, 64) // lane))
+        room = 2 ** (61 if apart else lane - 1)
+        yield "lane", -room <= holders * low - noise and holders * high + noise < room, True
+        yield "no wider", lane == word if apart else lane <= word, True
+        words += -(-cells // (word // lane))
     numbers = {"h": holders, "m": computing, "l": words, "t": spec.security.corrupt}
+    if pool.card == "secure_sum_held":
+        numbers = {"h_i": holders, "g": cells, "v": len(pool.moments)}
+    if pool.card == "checked_sum":
+        greatest = max(high - low for low, high in pool.ranges)
+        numbers = proofs.public(holders=holders, computing=computing, length=words, greatest=greatest)
+        yield "field", holders * greatest + noise < proofs.room(w=numbers["w"]), True
     yield "parameters", dict(pool.public), {name: numbers[name] for name, _ in pool.public}
 
 
