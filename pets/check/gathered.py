@@ -158,7 +158,7 @@ def marks_of(about: Gathering, parties: frozenset[PartyId]) -> Marks:
     if about.cast["result"] in parties:
         _raise(marks, about.leaving.values() if about.controlled else (), Mark.AGGREGATE)  # G10
         _raise(marks, (released(name) for name, sums in about.outputs.items() if not sums), Mark.VISIBLE)
-    close(about, marks, together=len(parties) > 1)
+    close(about, marks)
     return marks
 
 
@@ -167,10 +167,10 @@ def _public(about: Gathering) -> Marks:
     return {each.size: Mark.SIZE for each in about.holders}
 
 
-def close(about: Gathering, marks: Marks, *, together: bool) -> None:
+def close(about: Gathering, marks: Marks) -> None:
     """The closure H1 to H5 of docs/rules: what follows from marks, whoever has them.
 
-    ``together``: several parties, among whom the second holder stands for all but the first.
+    The second holder stands for all but the first, in the column of it alone, too.
     """
 
     def mark(item: Item) -> Mark:
@@ -189,7 +189,7 @@ def close(about: Gathering, marks: Marks, *, together: bool) -> None:
         whole = max(mark(exact(name)), mark(about.leaving.get(name, exact(name))), key=_rank)
         for holder in about.holders:
             others = (mark(other.own(name)) for other in about.holders if other is not holder)
-            if together and all(each is Mark.AGGREGATE for each in others):
+            if all(each is Mark.AGGREGATE for each in others):
                 _raise(marks, [holder.own(name)], whole)  # H4
             told_ = max(whole, mark(holder.own(name)), key=_rank)
             if told_.rank > Mark.HELD.rank:
@@ -308,5 +308,5 @@ def _allowed(about: Gathering, spec: Spec, parties: frozenset[PartyId]) -> Marks
     for entry in spec.security.leakage:
         if entry.item == "row_count" and (entry.learner == EVERYONE or PartyId(entry.learner) in parties):
             _raise(marks, (each.size for each in about.holders if each.dataset in entry.of), Mark.SIZE)
-    close(about, marks, together=len(parties) > 1)
+    close(about, marks)
     return marks

@@ -71,11 +71,10 @@ _HELD: Final = {
 }  # fmt: skip
 
 _TO_A_HOLDER: Final = {
-    "1 moved": "N", "1 value": "N", "2 moved": "V", "2 value": "V", "size": "S", "1 own": "-", "2 own": "A",
+    "1 moved": "N", "1 value": "N", "2 moved": "V", "2 value": "V", "size": "S", "1 own": "N", "2 own": "A",
     "noised sum": "N", "group": "V", "statistic": "N",
 }  # fmt: skip
-"""Holder 2 as the result party, alone: it cannot take off what others brought. Under disclosure control N here is A; of
-polynomials it gets points, which are made of every holder's values."""
+"""Holder 2 as the result party: it stands for all others, and takes their sums off. Under disclosure control N is A."""
 
 
 def matrix(said: Mapping[str, Any]) -> Matrix:
@@ -123,8 +122,6 @@ def matrix(said: Mapping[str, Any]) -> Matrix:
         marks["2r"] = _TO_A_HOLDER.get(by_hand.replace("protected", "noised"), marks["r"])
         if held and marks["2r"] == "N":
             marks["2r"] = "A"
-        if shamir and by_hand == "1 own":
-            marks["2r"] = "H"
         made.append(Row(value, kind, {each.label: Mark(marks[kinds[each]]) for each in columns}))
 
     for number, holder in (("1", one), ("2", two)):
