@@ -189,7 +189,7 @@ def close(about: Gathering, marks: Marks) -> None:
         whole = max(mark(exact(name)), mark(about.leaving.get(name, exact(name))), key=_rank)
         for holder in about.holders:
             others = (mark(other.own(name)) for other in about.holders if other is not holder)
-            if all(each is Mark.AGGREGATE for each in others):
+            if whole.rank > Mark.HELD.rank and all(each is Mark.AGGREGATE for each in others):
                 _raise(marks, [holder.own(name)], whole)  # H4
             told_ = max(whole, mark(holder.own(name)), key=_rank)
             if told_.rank > Mark.HELD.rank:
