@@ -74,7 +74,9 @@ def _head(file: Path) -> list[str]:
     return lines[: next(place for place, line in enumerate(lines) if not line.startswith("#"))]
 
 
-@pytest.mark.parametrize(("part", "passing", "refused", "policies"), [("", 60, 80, 20), ("intersections", 20, 80, 15), ("pools", 20, 30, 8)])
+@pytest.mark.parametrize(
+    ("part", "passing", "refused", "policies"), [("", 60, 80, 20), ("intersections", 20, 80, 15), ("pools", 20, 30, 8)]
+)
 def test_the_corpus_is_as_large_as_it_says(part: str, passing: int, refused: int, policies: int) -> None:
     own = list(corpus.listed(part))
     by = Counter("policy" if "spec" in each else each["expect"] for each in own)
