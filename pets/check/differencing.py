@@ -217,7 +217,7 @@ class _Judgement:
             for theirs in two.parts:
                 if mine.family == theirs.family and not self._beside_each_other(mine, theirs, past):
                     overlap |= self._compare(past, mine, theirs)
-        if overlap:
+        if overlap and (one.exact or two.exact):
             self._other_holders(past, one, two)
         if overlap and one.exact and two.exact:
             for table in one.records:
@@ -230,25 +230,16 @@ class _Judgement:
                     self._drawn(past, table.dataset)
 
     def _other_holders(self, past: Entry, one: Release, two: Release) -> None:
-        """Of one table the parts of some holders are in one release only: the difference is about what they bring."""
+        """A table in parts: what only one of the releases has is what some holders bring, perhaps a single one."""
         for table in one.records:
             before = two.of(table.dataset)
-            if before is None or before.parties == table.parties:
-                continue
-            apart = len(before.parties ^ table.parties)
-            told = (
-                f"{table.dataset} has parts of {apart} {'holder' if apart == 1 else 'holders'} in one of the two only"
-            )
-            both = one.exact and two.exact
-            self._note(
-                "difference" if both else "mixed",
-                past,
-                f"{told}, and the difference is about their people: in a group maybe fewer than "
-                f"{self._minimum(past.release)}"
-                if both
-                else f"{told}; one is exact, and takes away what the noise of the other was to hide",
-                "ask the same holders, or about none of the same rows",
-            )
+            if before is not None and before.parties != table.parties:
+                what = f"other holders bring parts of {table.dataset}"
+                if one.exact and two.exact:
+                    self._defined(past, what)
+                else:
+                    problem = f"one of two releases is exact, one has noise, and {what}: what these bring follows"
+                    self._note("mixed", past, problem, "have the same holders take part, or ask for noise in both")
 
     def _beside_each_other(self, mine: Part, theirs: Part, past: Entry) -> bool:
         """True if both releases show both: then disclosure control has held the difference against the minimum."""
