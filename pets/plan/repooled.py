@@ -93,6 +93,7 @@ def _checks(plan: Plan, spec: Spec, query: Pooled, cards: Mapping[str, Card]) ->
         yield "factor", meaning(moment.a), meaning(factor)
         yield from _numbers(moment, table)
     yield from _sizes(pool, read, safe, spec, table)
+    yield "parameters listed", tuple(name for name, _ in pool.public), tuple(cards[pool.card].public)
     yield from table_as_said(spec, query, (read,), safe, derive)
 
 
@@ -152,11 +153,13 @@ def _sizes(
     yield "ranges", (len(pool.ranges), len(pool.lanes)), (len(pool.moments),) * 2
     words = 0
     for moment, (low, high), lane in zip(pool.moments, pool.ranges, pool.lanes, strict=True):
-        yield "range", low <= 0 <= high and max(-low, high) <= rows * moment.a.bound, True
-        yield "covers a row", all(low <= rows * end <= high for end in _ends(moment.a, table)), True
+        ends = [rows * end for end in _ends(moment.a, table)]
+        yield "range", (low, high), (min(0, *ends), max(0, *ends))
+        yield "bound of a range", max(-low, high) <= rows * moment.a.bound, True
+        least, greatest = holders * low - noise, holders * high + noise
         room = 2 ** (61 if apart else lane - 1)
-        yield "lane", -room <= holders * low - noise and holders * high + noise < room, True
-        yield "no wider", lane == word if apart else lane <= word, True
+        yield "lane", -room <= least and greatest < room, True
+        yield "no wider", lane == word if apart else max(-least, greatest + 1) > room // 2 and lane <= word, True
         words += -(-cells // (word // lane))
     numbers = {"h": holders, "m": computing, "l": words, "t": spec.security.corrupt}
     if pool.card == "secure_sum_held":
