@@ -52,7 +52,7 @@ def random_toml(seed: int) -> str:
     drawn = random.Random(f"pools {seed}")
     protocol = drawn.choice(("secure_sum", "secure_sum_shamir", "checked_sum", "secure_sum_held", None))
     computing = drawn.randint(3 if protocol == "secure_sum_shamir" else 2, 6) if protocol != "secure_sum_held" else 3
-    holders = drawn.choice((2, 3, 5, 9, 40))
+    holders = drawn.choice((2, 3, 4, 5, 9))
     control = protocol == "secure_sum_held" or drawn.random() < 0.1
     return pooled_toml(
         holders,
