@@ -99,13 +99,21 @@ class Moments:
         return NoiseLaw(float(column.sensitivity / column.epsilon), self.times)
 
 
+def times_of(plan: Plan, noise: AddNoise) -> Fraction:
+    """Of the noise of a column, how many wholes all computing parties add together.
+
+    Where some of them may be lost, their noise may be missing, and less is added than this.
+    """
+    return Fraction(3, 2) if plan.pool is None else Fraction(len(noise.parties), plan.pool.parts)
+
+
 def moments_of(plan: Plan, noise: AddNoise, opened: I64) -> Moments:
     """Sort the opened words (v, g) into moments: b-cell h of moment m is column m * H + h; cells are a's times b's.
 
     Sums over one table have one row a moment.
     """
-    if (pool := plan.pool) is not None:
-        return Moments(noise.columns, tuple(opened), Fraction(len(noise.parties), pool.parts))
+    if plan.pool is not None:
+        return Moments(noise.columns, tuple(opened), times_of(plan, noise))
     b_cells = len(opened) // len(plan.join.summed)
     sums = tuple(
         np.ascontiguousarray(opened[m * b_cells : (m + 1) * b_cells].T).reshape(-1) for m in range(len(noise.columns))

@@ -25,7 +25,7 @@ from pets.check.subject import Released, Sum, Table
 from pets.ids import PartyId
 from pets.spec import moments as taken_apart
 from pets.spec.banded import reads
-from pets.spec.cards import EVERYONE, Card
+from pets.spec.cards import EVERYONE, Card, Learns
 from pets.spec.control import effective
 from pets.spec.handover import joined, placed
 from pets.spec.ir import INPUT, Derive, Open, Plan, Protect, Read
@@ -169,15 +169,17 @@ def cards_of(told: About, cards: Mapping[str, Card]) -> tuple[Card, ...]:
 
 def facts(told: About, cards: tuple[Card, ...]) -> tuple[Fact, ...]:
     """What the cards say that somebody learns, with parties in the place of roles."""
-    found: list[Fact] = []
-    for entry in (each for card in cards for each in card.learns):
-        grade = Grade(entry.grade)
-        learners = [frozenset(told.roles[role] for role in entry.who if role != EVERYONE)]
-        if EVERYONE in entry.who:
-            learners = [frozenset({party}) for party in told.parties]
-        for learner in learners:
-            found += (Fact(learner, item, of) for item, of in _items(told, entry.item, grade))
-    return tuple(dict.fromkeys(found))
+    entries = (each for card in cards for each in card.learns)
+    return tuple(dict.fromkeys(fact for entry in entries for fact in facts_of(told, entry)))
+
+
+def facts_of(told: About, entry: Learns) -> Iterator[Fact]:
+    """What one entry of a card says that somebody learns."""
+    learners = [frozenset(told.roles[role] for role in entry.who if role != EVERYONE)]
+    if EVERYONE in entry.who:
+        learners = [frozenset({party}) for party in told.parties]
+    for learner in learners:
+        yield from (Fact(learner, item, of) for item, of in _items(told, entry.item, Grade(entry.grade)))
 
 
 def _items(told: About, item: str, grade: Grade) -> Iterator[tuple[Item, Grade]]:

@@ -364,8 +364,9 @@ def may_be_missing(spec: Spec, party: PartyId) -> bool:
 
 
 def _contributors(spec: Spec, receipts: Mapping[PartyId, Receipt]) -> tuple[PartyId, ...] | None:
-    """Whose uploads counted, as every computing party signed it; None where no holder uploads.
+    """Whose uploads counted, as every computing party signed it that takes uploads; None where no holder uploads.
 
+    Under disclosure control the third of those who compute gets nothing of an upload.
     Raises: ReceiptError receipt.contributors, receipt.differs, receipt.missing if no computing party signed anything.
     """
     if not is_pooled(spec):
@@ -373,15 +374,15 @@ def _contributors(spec: Spec, receipts: Mapping[PartyId, Receipt]) -> tuple[Part
             if receipt.contributors is not None:
                 raise ReceiptError("receipt.contributors", party=party, problem="nobody uploads in such a run")
         return None
-    signed = {party: receipt for party, receipt in receipts.items() if party in spec.computing}
+    takes = spec.computing if spec.release.disclosure_control is None else spec.computing[:2]
+    signed = {party: receipt for party, receipt in receipts.items() if party in takes}
     if not signed:
-        raise ReceiptError("receipt.missing", party=spec.computing[0])
+        raise ReceiptError("receipt.missing", party=takes[0])
     first = next(iter(signed))
     for party, receipt in receipts.items():
         if (receipt.contributors is None) != (party not in signed):
-            raise ReceiptError(
-                "receipt.contributors", party=party, problem="it is not for a holder to say, and missing"
-            )
+            problem = "it is missing" if party in signed else "that is not for it to say"
+            raise ReceiptError("receipt.contributors", party=party, problem=problem)
         if party in signed and receipt.contributors != signed[first].contributors:
             raise ReceiptError("receipt.differs", party=first, other=party, what="who took part")
     took = tuple(map(PartyId, signed[first].contributors or ()))
@@ -397,7 +398,7 @@ def _contributors(spec: Spec, receipts: Mapping[PartyId, Receipt]) -> tuple[Part
 def _of_holders(spec: Spec, receipts: Mapping[PartyId, Receipt], took: Sequence[PartyId]) -> Iterable[str]:
     """Who took part, and of whom there is no receipt."""
     holders, least = spec.holders(spec.datasets[0].name), spec.computation.min_contributors
-    yield f"{len(took)} of {len(holders)} holders took part, {least} are the least: every computing party signed who"
+    yield f"{len(took)} of {len(holders)} holders took part, {least} are the least; who, all signed that took uploads"
     for party in (party for party in spec.servers if party not in receipts):
         counts = "its numbers are in the table" if party in took else "it did not take part"
         yield f"{party}: no receipt is here; {counts if party in holders else 'it was lost on the way'}"

@@ -139,7 +139,8 @@ class PoolPlay:
         shape, kept = self._shape, None if self.uploads is None else self.uploads.kept
         if isinstance(shape, secure_sum_held.Shape):
             present = yield from self._held(shape, begun, kept)
-            self.contributors = contribute.named(self._reviewed.plan, present)
+            if kept is not None:  # the third hears nothing of uploads
+                self.contributors = contribute.named(self._reviewed.plan, present)
             return
         if kept is None or self._noise is None:
             raise InternalError("internal.bug", where="a sum before its uploads")

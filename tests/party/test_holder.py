@@ -16,7 +16,8 @@ from pets.kernels import prf
 from pets.party import announcement, contribute, gate, hello, holder
 from pets.party.announcement import Announcement
 from pets.party.holder import UPLOAD, HolderSession
-from pets.party.session import Outcome, to_agree
+from pets.party.joining import to_agree
+from pets.party.session import Outcome
 from pets.secret import Secret
 from pets.transport.calls import Uploaded
 from tests.party import pooled

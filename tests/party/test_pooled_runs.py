@@ -119,7 +119,7 @@ def test_a_table_is_that_of_all_rows_and_its_evidence_holds(
     assert "4 of 4 holders took part; at least 4 had to. Inputs are not validated" in found.note()
     assert set(found.receipts) == set(world.servers)
     lines = verified(world, found, tmp_path)
-    assert "4 of 4 holders took part, 4 are the least: every computing party signed who" in lines
+    assert "4 of 4 holders took part, 4 are the least; who, all signed that took uploads" in lines
     assert [world.ends(board) for board in world.boards] == [["sent"]] * 4
     assert [world.ends(party) for party in world.spec.computing] == [["finished"]] * computing
     assert found.note() in found._repr_html_() and "4 holders" in found._repr_html_()
