@@ -50,12 +50,11 @@ def legal_as_fields(spec: Spec) -> Iterator[tuple[str, Any]]:
 
 
 def holders_as_fields(dataset: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A dataset with its holders as a list, if they are more than a few: each with its greatest number of rows."""
+    """A dataset with its holders in one line, if they are more than a few: each with its greatest number of rows."""
     holders = dataset.get("holders") or {}
     if len(holders) <= FEW:
         return dataset
-    said = [f"{name} = {rows}" for name, rows in holders.items()]
-    return {**dataset, "holders": said}
+    return {**dataset, "holders": ", ".join(f"{name} = {rows}" for name, rows in holders.items())}
 
 
 def _named(names: Sequence[str]) -> str:
@@ -66,6 +65,9 @@ def _once(path: str, values: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str,
     """Each field of some that have the same ones: one value if all have it, else a list of all."""
     for name in values[0]:
         found = [value.get(name) for value in values]
+        if name == "name":  # all of them, however many: whose approval is asked
+            yield f"{path}.{name}", ", ".join(map(str, found))
+            continue
         yield f"{path}.{name}", found[0] if all(each == found[0] for each in found) else found
 
 

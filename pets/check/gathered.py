@@ -13,7 +13,7 @@ a seed is handed to was meant to have it, and every party follows the protocol.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from pets.check.gathering import ABOUT_UPLOADS, Gathering, gathering_of
+from pets.check.gathering import ABOUT_UPLOADS, BROUGHT, Gathering, gathering_of
 from pets.check.labels import (
     Coalition,
     Finding,
@@ -97,7 +97,7 @@ def trace(about: Gathering, parties: frozenset[PartyId]) -> Trace:
 def _brought(about: Gathering, term: Term) -> Iterator[str]:
     """The holders whose values are in a term, or in messages that it names; a share of a sum is of no one holder."""
     passed = {message.label: message.meaning for message in about.card.messages}
-    yield from (str(call.args[0]) for call in calls(term) if call.head == "values")
+    yield from (str(call.args[0]) for call in calls(term) if call.head in BROUGHT)
     for name in names(term):
         yield from _brought(about, passed[name]) if name in passed else ()
 
@@ -168,7 +168,10 @@ def _public(about: Gathering) -> Marks:
 
 
 def close(about: Gathering, marks: Marks) -> None:
-    """The closure H1 to H5 of docs/rules: what follows from marks, whoever has them."""
+    """The closure H1 to H5 of docs/rules: what follows from marks, whoever has them.
+
+    The second holder stands for all but the first, in the column of it alone, too.
+    """
 
     def mark(item: Item) -> Mark:
         return marks.get(item, Mark.NEVER)
@@ -185,7 +188,8 @@ def close(about: Gathering, marks: Marks) -> None:
     for name, measures in about.sums.items():
         whole = max(mark(exact(name)), mark(about.leaving.get(name, exact(name))), key=_rank)
         for holder in about.holders:
-            if all(mark(other.own(name)) is Mark.AGGREGATE for other in about.holders if other is not holder):
+            others = (mark(other.own(name)) for other in about.holders if other is not holder)
+            if whole.rank > Mark.HELD.rank and all(each is Mark.AGGREGATE for each in others):
                 _raise(marks, [holder.own(name)], whole)  # H4
             told_ = max(whole, mark(holder.own(name)), key=_rank)
             if told_.rank > Mark.HELD.rank:

@@ -26,8 +26,13 @@ from pets.spec.predicate import columns_of
 from pets.spec.repeated import many, role_of, shown, with_so_many
 from pets.spec.term import Call, calls
 
-ABOUT_UPLOADS: Final = frozenset({"handed", "marked", "heard", "confirmed", "present"})
-"""Heads of messages that are no numbers: secrets of streams, and whose uploads are there."""
+BROUGHT: Final = frozenset({"values", "proved"})
+"""Heads of what a holder brings."""
+
+PROOFS: Final = frozenset({"verifying", "verifier"})
+
+ABOUT_UPLOADS: Final = frozenset({"handed", "marked", "heard", "confirmed", "present"}) | PROOFS
+"""Heads of messages that are no numbers: secrets of streams, whose uploads are there, and whether they are valid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +129,7 @@ def gathering_of(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Gathering
     )
     _enough_holders(found, opened)
     _agreed(found)
+    _verified(found)
     _adds_up(found)
     return found
 
@@ -159,16 +165,39 @@ def _enough_holders(about: Gathering, to: PartyId) -> None:
 def _agreed(about: Gathering) -> None:
     """Rule G7: nobody sends a sum before all who have uploads have said whose, and then that they saw the same."""
     uploads = {message.receiver for message in about.card.messages if message.sender == about.holders[0].role}
-    takers = uploads & set(about.computing)
-    pairs = set(permutations(takers, 2))
+    pairs = set(permutations(uploads & set(about.computing), 2))
     heard, confirmed = (_rounds(about, head) for head in ("heard", "confirmed"))
-    sums = [message for message in about.card.messages if message.sender in takers and _is_sum(message)]
+    sums = [message for message in about.card.messages if message.sender in about.computing and _is_sum(message)]
     if pairs - heard.keys() or pairs - confirmed.keys():
         raise ValueError("add up without having agreed whose uploads count")
     turns = ([heard[pair] for pair in pairs], [confirmed[pair] for pair in pairs], [each.round for each in sums])
     for before, after in pairwise(turns):
         if after and max(before) >= min(after):
             raise ValueError("add up before all have agreed whose uploads count")
+
+
+def _verified(about: Gathering) -> None:
+    """Rule G11: a proof is looked at once, by a key that no holder has, and before sums are sent."""
+    sent = [message for message in about.card.messages if any(call.head in PROOFS for call in calls(message.meaning))]
+    proved = [m for m in about.card.messages if any(call.head == "proved" for call in calls(m.meaning))]
+    if not sent and not proved:
+        return
+    looks = _rounds(about, "verifier")
+    keys = _rounds(about, "verifying")
+    computing = set(about.computing)
+    if len(looks) + len(keys) != len(sent) or not {party for ends in (*looks, *keys) for party in ends} <= computing:
+        raise ValueError("look at a proof more than once, or tell it to others than who computes")
+    sums = [m.round for m in about.card.messages if m.sender in about.computing and _is_sum(m)]
+    keyed = {sender for sender, _ in keys}
+    if (
+        looks.keys() != set(permutations(computing, 2))
+        or len(keyed) != 1
+        or {receiver for _, receiver in keys} != computing - keyed
+        or max(m.round for m in proved) >= min(keys.values())
+        or max(keys.values()) >= min(looks.values())
+        or max(looks.values()) >= min(sums)
+    ):
+        raise ValueError("open sums of what has not been verified by all who compute")
 
 
 def _rounds(about: Gathering, head: str) -> dict[tuple[str, str], int]:

@@ -49,6 +49,24 @@ def controlled(asked: Asked) -> Found:
         )
 
 
+@rule("pool.own-part")
+def own_part(asked: Asked) -> Found:
+    """Who gets exact sums brings no part of them: it would take its own rows off, and see what a few others add."""
+    if asked.control is None:
+        return
+    for name in asked.spec.release.to:
+        own = rules.organisation(asked.spec.party(name).organisation)
+        for holder in asked.holders:
+            if rules.organisation(asked.spec.party(holder).organisation) == own:
+                part = "brings a part" if holder == name else f"is one organisation with {holder}, which brings a part"
+                yield (
+                    f"release.to <- {name}",
+                    f"{name} gets the table and {part} of {asked.table.name}: it takes its own rows off exact numbers, "
+                    f"and what is left may be of fewer than {asked.control.min_count} persons",
+                    "release to a party that brings nothing, or with noise",
+                )
+
+
 @rule("pool.persons", "warning")
 def persons(asked: Asked) -> Found:
     """Nobody can tell whether two holders have rows of one person, so somebody at both counts twice."""

@@ -3,7 +3,8 @@
 A message is one vector, and every entry of it is made alike; so an entry stands for the vector. A *form* is a sum of
 unknowns with whole coefficients: a holder's value, a computing party's noise, the words of a stream, and coefficients
 that are drawn for a polynomial. Forms are modulo 2^64 where a message is of words, and modulo 2^61 - 1 where it is of
-residues. docs/rules/pools.md, rules G3 to G5, has what each head comes to.
+residues (or any other prime). What proofs of bounds add to a vector goes with it: ``proved`` is its value, and
+``truncated`` is linear. docs/rules/pools.md, rules G3 to G5, has what each head comes to.
 """
 
 from collections.abc import Iterable, Mapping
@@ -78,7 +79,7 @@ class Forms:
                 return plus(modulus, ((sign, self.term(part, modulus, receiver)) for sign, part in parts))
             case str():
                 return self._named(term, modulus)
-            case Call("values", (str(role), _)) if role not in self.computing:
+            case Call("values" | "proved", (str(role), _)) if role not in self.computing:
                 return {Unknown("value", role): 1}
             case Call("noise", (str(role), _)) if role in self.computing:
                 return {Unknown("noise", role): 1}
@@ -86,6 +87,8 @@ class Forms:
                 return {Unknown("stream", key, label): 1}
             case Call("zero", (str(key), _)):
                 return {Unknown("stream", key, "zero"): 1}
+            case Call("truncated", (inner,)):
+                return self.term(inner, modulus, receiver)
             case Call("share", (str(role), str(name))):
                 (shared,) = (each for each in self.card.shared if each.name == name)
                 return self.term(shared.shares[role], modulus, receiver)

@@ -134,7 +134,7 @@ def _uploads(review: Checked, pool: Pool) -> tuple[tuple[str, str], ...]:
         ("Whose upload is not everywhere", left(pool)),
         (
             "Who learns who took part",
-            "computing parties, and who reads the result: it says how many took part, and who",
+            "computing parties, and whoever reads the result: it says who, and how many",
         ),
         ("Whom the noise hides" if protect_of(review) is None else "Who is counted as a person", _hidden(review, pool)),
         ("Are numbers checked?", checks(review, pool)),

@@ -296,6 +296,8 @@ class PoolSession(Session):
     def _begin(self, begun: Begun, may_act: Callable[[], None]) -> None:
         def may_wait() -> None:
             may_act()
+            if self._link is not None and self._link.error is not None:  # a peer has ended the run
+                raise self._link.error
             self._look()
 
         super()._begin(begun, may_wait)

@@ -226,9 +226,8 @@ class Field:
     """Elements modulo 2^61 - 1. Raises: ValueError at a word that is none."""
 
     def add(self, total: U64, values: U64) -> None:
-        if (place := mersenne.outside(values)) is not None:
+        if (place := mersenne.add_checked(total, values)) is not None:
             raise NoElementError(place)
-        mersenne.add(total, values)
 
     def sub(self, total: U64, values: U64) -> None:
         mersenne.sub(total, values)

@@ -34,7 +34,7 @@ from tests.oracles.planted_sums import (
     Edited,
     Leak,
 )
-from tests.oracles.pools import HELD, SHAMIR, SUM, plan_of, pools
+from tests.oracles.pools import CHECKED, HELD, SHAMIR, SUM, plan_of, pools
 
 CASES = {
     "two computing parties": {},
@@ -47,8 +47,10 @@ CASES = {
     "polynomials of degree 2": {"servers": 5, "protocol": SHAMIR},
     "polynomials of degree 1 of 4": {"servers": 4, "protocol": SHAMIR, "corrupt": 1},
     "polynomials to a holder": {"servers": 3, "protocol": SHAMIR, "to": "board-003"},
-    **({"held": {"servers": 3, "protocol": HELD}} if HELD in load_cards() else {}),
-    **({"held, to a holder": {"servers": 3, "protocol": HELD, "to": "board-002"}} if HELD in load_cards() else {}),
+    "held": {"servers": 3, "protocol": HELD},
+    "held, to a holder": {"servers": 3, "protocol": HELD, "to": "board-002"},
+    "proved": {"servers": 2, "protocol": CHECKED},
+    "proved, three": {"servers": 3, "protocol": CHECKED, "to": "board-001"},
 }
 
 
@@ -189,8 +191,8 @@ def test_plans_whose_steps_do_not_belong_together_are_refused() -> None:
 # -- every check is needed --------------------------------------------------------------------------------------------
 
 
-def leak_of(name: str) -> Leak | Edited:
-    (found,) = (each for each in (*LEAKS, *EDITED) if each.name == name and each.card == SUM)
+def leak_of(name: str, card: str = SUM) -> Leak | Edited:
+    (found,) = (each for each in (*LEAKS, *EDITED) if each.name == name and each.card == card)
     return found
 
 

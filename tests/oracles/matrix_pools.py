@@ -11,7 +11,7 @@ Not derived from cards, and independent of both checkers. Worked out message by 
   third, and all three have the sums in shares then.
 * The result party, with all holders but one and as many computing parties as may be corrupt, has the sums with noise of
   an honest one, less what the others brought: the own sums of the holder that is left, with noise. Under disclosure
-  control the same of what is shown, which has none.
+  control the same of what is shown, which has none; of what is only held against the minimum ("kept"), nothing.
 * One computing party more has every vector: the own sums of each holder. Under secure_sum_held the third has no upload:
   with one of the others it has the sums of all, and no more.
 * What is moved by a row is known as well as the sums are: persons, groups and filters of all holders.
@@ -64,6 +64,8 @@ _HELD: Final = {
     "size":         "S S S S S S  S S S  S S S",
     "1 own":        "A - - H - -  A A A  A H -",
     "2 own":        "- A - H - -  A A A  A H -",
+    "1 kept":       "A - - H - -  - H -  A H -",
+    "2 kept":       "- A - H - -  A A A  A H -",
     "exact sum":    "- - H H H -  H H H  A A A",
     "protected sum": "- - - - - A  A A A  A A A",
     "group":        "- - - - - V  V V V  - - -",
@@ -74,7 +76,7 @@ _TO_A_HOLDER: Final = {
     "1 moved": "N", "1 value": "N", "2 moved": "V", "2 value": "V", "size": "S", "1 own": "N", "2 own": "A",
     "noised sum": "N", "group": "V", "statistic": "N",
 }  # fmt: skip
-"""Holder 2 as the result party. It takes its own sums off; under disclosure control what is N here is A."""
+"""Holder 2 as the result party: it stands for all others, and takes their sums off. Under disclosure control N is A."""
 
 
 def matrix(said: Mapping[str, Any]) -> Matrix:
@@ -131,7 +133,8 @@ def matrix(said: Mapping[str, Any]) -> Matrix:
         row("size", f"greatest number of rows of {said['dataset']} of {holder}", "size")
     for number, holder in (("1", one), ("2", two)):
         for name in said["sums"]:
-            row("exact sum", f"{name} of {holder}", f"{number} own")
+            kept = held and name not in said["protected"]
+            row("exact sum", f"{name} of {holder}", f"{number} {'kept' if kept else 'own'}")
     for name in said["sums"]:
         row("exact sum", name, "exact sum")
     kind = "protected sum" if held else "noised sum"

@@ -13,11 +13,9 @@ from pets.spec.repeated import renamed
 from pets.spec.term import Sum, parse_term
 from tests.oracles.planted import all_of, held_by, swap
 
-SUM, SHAMIR, HELD = "secure_sum", "secure_sum_shamir", "secure_sum_held"
+SUM, SHAMIR, HELD, CHECKED = "secure_sum", "secure_sum_shamir", "secure_sum_held", "checked_sum"
 TEXTS: Final = {
-    name: (cards_folder() / name / "card.toml").read_text(encoding="utf-8")
-    for name in (SUM, SHAMIR, HELD)
-    if (cards_folder() / name).exists()
+    name: (cards_folder() / name / "card.toml").read_text(encoding="utf-8") for name in (SUM, SHAMIR, HELD, CHECKED)
 }
 
 
@@ -90,6 +88,9 @@ def behind(term: str, more: str) -> Callable[[str], str]:
 SHARE = "share(server, sums) + noise(server, summed) + zero(z, summed)"
 LAST = "share(last, sums) + noise(last, summed) - over(server, zero(z, summed))"
 WORDS = "values(input, summed) - over(server, mask(k, u, summed))"
+
+HELD_WORDS = "values(input, summed) - mask(k, u, summed)"
+CHECKED_WORDS = "proved(input, summed) - over(server, mask(k, u, summed))"
 
 LEAKS: Final = (
     # who is to have a seed has the words, or the other way round
@@ -208,9 +209,90 @@ LEAKS: Final = (
     ),
     Leak(SHAMIR, "no digests", without("Ca", "Cb", "Cc", "Cd"), 5),
     Leak(SHAMIR, "lists are not sent among given ones", without("Ld"), 5),
+    # sums that are held
+    Leak(
+        HELD, "first gets the words as well as the seeds", sends("input", "first", HELD_WORDS, "input.values", turn=1)
+    ),
+    Leak(HELD, "second has the seeds, too", held_by("k", "input", "first", "second")),
+    Leak(
+        HELD,
+        "vectors are not hidden",
+        all_of(
+            swap(HELD_WORDS, "values(input, summed)"),
+            swap("over(input, mask(k, u, summed))", "over(input, mask(k, u, summed) - mask(k, u, summed))"),
+        ),
+    ),
+    Leak(HELD, "second has the key of first and third", held_by("s_13", "first", "third", "second")),
+    Leak(HELD, "first has the key of second and third", held_by("s_23", "second", "third", "first")),
+    Leak(
+        HELD,
+        "the result party gets both shares",
+        all_of(
+            sends("first", "result", "share(first, sums)", "sums"),
+            sends("second", "result", "share(second, sums)", "sums"),
+        ),
+    ),
+    Leak(
+        HELD,
+        "a holder gets both shares",
+        all_of(
+            sends("first", "input", "share(first, sums)", "sums"),
+            sends("second", "input", "share(second, sums)", "sums"),
+        ),
+    ),
+    Leak(
+        HELD,
+        "the third gets both shares",
+        all_of(
+            sends("first", "third", "share(first, sums)", "sums"),
+            sends("second", "third", "share(second, sums)", "sums"),
+        ),
+    ),
+    Leak(HELD, "first tells second its share", sends("first", "second", "share(first, sums)", "sums")),
+    Leak(HELD, "no lists", without("La", "Lb")),
+    Leak(HELD, "digests with the lists", all_of(in_round("Ca", 2), in_round("Cb", 2))),
+    # inputs that are proved
+    Leak(
+        CHECKED,
+        "vectors are not hidden",
+        all_of(
+            swap(CHECKED_WORDS, "proved(input, summed)"),
+            swap("over(input, truncated(mask(k, u, summed)))", "over(input, mask(k, u, summed) - mask(k, u, summed))"),
+        ),
+    ),
+    Leak(CHECKED, "last has the seeds, too", held_by("k", "input", "server", "last")),
+    Leak(CHECKED, "servers add no noise", swap(" + noise(server, summed)", "")),
+    Leak(
+        CHECKED,
+        "holders know the key of verification",
+        sends("last", "input", "verifying(last)", element="bytes[32]", columns="1", turn=1),
+    ),
+    Leak(CHECKED, "the key of verification is told before uploads", in_round("Kb", 1)),
+    Leak(CHECKED, "nobody is told the key of verification", without("Kb")),
+    Leak(
+        CHECKED,
+        "a proof is looked at twice",
+        sends("server", "last", "verifier(input)", element="bytes[row]", columns="1", turn=5),
+    ),
+    Leak(
+        CHECKED,
+        "the result party looks at proofs, too",
+        sends("server", "result", "verifier(input)", element="bytes[row]", columns="1", turn=5),
+    ),
+    Leak(CHECKED, "proofs are not looked at", without("Vs", "Va", "Vb")),
+    Leak(CHECKED, "last is told no verifiers", without("Va")),
+    Leak(CHECKED, "sums with the verifiers", in_round("Fs", 5)),
+    Leak(CHECKED, "no digests", without("Cs", "Ca", "Cb")),
 )
 
 HARMLESS: Final = (
+    Leak(HELD, "as it is", lambda text: text),
+    Leak(CHECKED, "as it is", lambda text: text),
+    Leak(
+        CHECKED,
+        "no shares of zero",
+        all_of(swap(" + zero(z, summed)", ""), swap(" - over(server, zero(z, summed))", "")),
+    ),
     Leak(SUM, "as it is", lambda text: text),
     Leak(
         SUM, "no shares of zero", all_of(swap(" + zero(z, summed)", ""), swap(" - over(server, zero(z, summed))", ""))

@@ -26,7 +26,7 @@ from pets.spec.parse import parse_toml
 from pets.spec.query import ColumnRef
 from tests.oracles.many import CONTROL, NOISE, many_toml
 
-SUM, SHAMIR, HELD = "secure_sum", "secure_sum_shamir", "secure_sum_held"
+SUM, SHAMIR, HELD, CHECKED = "secure_sum", "secure_sum_shamir", "secure_sum_held", "checked_sum"
 SERVERS = ("north", "south", "west", "east", "centre", "coast", "isles")
 SQL = """SELECT v.ward, COUNT(*) AS visits, SUM(v.minutes) AS minutes, AVG(v.minutes) AS mean
 FROM visits v WHERE v.arrival >= DATE '2026-01-01' GROUP BY v.ward"""
@@ -130,6 +130,7 @@ def plan_of(spec: Spec, where: object = None) -> Plan:
     degree = spec.security.corrupt
     cast = roles_of(protocol, holders, servers, degree)
     numbers = {"h": len(holders), "h_i": len(holders), "m": len(servers), "t": degree, "l": 8, "g": 4, "v": 2}
+    numbers |= dict.fromkeys("uxcpwj", 1)
     card = load_cards()[protocol]
     read = Read(
         out="rows",

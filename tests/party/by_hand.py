@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -85,13 +86,18 @@ class HandRun:
         self.world.wait_for(lambda: all(self.agreed(party) for party in servers))
         return announced(self.reviewed, servers, self.handle)
 
+    @cached_property
+    def announced_once(self) -> Announced:
+        """The same, for a holder."""
+        return self.announced(contribute.pool_of(self.reviewed.plan).holders[0])
+
     def agreed(self, party: PartyId) -> bool:
         session = self.world.nodes[party]._runs[self.handle].session
         return getattr(session, "uploading", False) is True
 
     def upload(self, board: PartyId, values: I64, to: Sequence[PartyId] = ()) -> dict[PartyId, bytes]:
         """Play a holder: fetch, check, seal, hand in. Returns: its parts."""
-        run = self.announced(board)
+        run = self.announced_once
         parts = sealed(self.reviewed, board, values, run)
         for party, body in parts.items():
             if not to or party in to:
