@@ -31,10 +31,10 @@ CONTROL = "[release.disclosure_control]\nmin_count = 10\n"
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A minute of uploads is a second and a half, and pauses are short."""
-    monkeypatch.setattr(contribute, "MINUTE_S", 1.5)
-    monkeypatch.setattr(clients, "END_S", 2.0)
-    for module, first, longest in ((holder, 0.01, 0.05), (gathering, 0.05, 0.2)):
+    """A minute of uploads is less than a second, and pauses are short."""
+    monkeypatch.setattr(contribute, "MINUTE_S", 0.7)
+    monkeypatch.setattr(clients, "END_S", 1.0)
+    for module, first, longest in ((holder, 0.01, 0.05), (gathering, 0.02, 0.1)):
         monkeypatch.setattr(module, "FIRST_PAUSE_S", first)
         monkeypatch.setattr(module, "LONGEST_PAUSE_S", longest)
 
@@ -103,7 +103,9 @@ def reasons(found: Result) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("computing", "options"), [(2, {}), (3, {}), (5, {"protocol": "secure_sum_shamir"})], ids=["two", "three", "shamir"]
+    ("computing", "options"),
+    [(2, {}), pytest.param(3, {}, marks=pytest.mark.long), (5, {"protocol": "secure_sum_shamir"})],
+    ids=["two", "three", "shamir"],
 )
 @pytest.mark.usefixtures("exact")
 def test_a_table_is_that_of_all_rows_and_its_evidence_holds(
@@ -126,6 +128,7 @@ def test_a_table_is_that_of_all_rows_and_its_evidence_holds(
 
 
 @pytest.mark.usefixtures("exact")
+@pytest.mark.long
 def test_a_regression_is_that_of_all_rows(make: Callable[..., PoolWorld]) -> None:
     frames = parts(3, rows=60, ages=1.0)
     sql = "SELECT LINEAR_REGRESSION(minutes, age, died) AS fit FROM visits"
@@ -139,6 +142,7 @@ def test_a_regression_is_that_of_all_rows(make: Callable[..., PoolWorld]) -> Non
     assert [row[name] for name in names] == pytest.approx(fitted.tolist(), rel=1e-2)
 
 
+@pytest.mark.long
 def test_noise_lies_within_what_its_intervals_say(make: Callable[..., PoolWorld]) -> None:
     """Three computing parties add noise of full strength each."""
     frames, protection = (
@@ -214,7 +218,11 @@ def test_a_holder_that_nobody_reaches_is_left_out_and_named(make: Callable[..., 
 
 
 @pytest.mark.usefixtures("exact")
-def test_a_holder_that_comes_back_in_time_takes_part(make: Callable[..., PoolWorld]) -> None:
+@pytest.mark.long
+def test_a_holder_that_comes_back_in_time_takes_part(
+    make: Callable[..., PoolWorld], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contribute, "MINUTE_S", 20.0)  # it is over as soon as all are there
     frames = parts(3)
     world = make(frames, toml_of(3, 2, sql=SQL, minimum=2))
     world.prepared()
@@ -239,6 +247,7 @@ def test_a_holder_that_comes_back_in_time_takes_part(make: Callable[..., PoolWor
 
 
 @pytest.mark.usefixtures("exact")
+@pytest.mark.long
 def test_a_start_whose_answer_was_lost_is_followed_and_not_made_twice(make: Callable[..., PoolWorld]) -> None:
     frames = parts(3)
     world = make(frames, toml_of(3, 2, sql=SQL))
@@ -283,12 +292,14 @@ def broken(frame: pd.DataFrame, **columns: Any) -> pd.DataFrame:
     ("fault", "code"),
     [
         (lambda f: f.drop(columns="minutes"), "source.column"),
-        (lambda f: f.assign(ward=["dental", *f.ward[1:]]), "source.level"),
-        (lambda f: f.assign(minutes=[601, *f.minutes[1:]]), "source.range"),
-        (lambda f: f.assign(minutes=f.minutes.astype(str) + "x"), "source.type"),
-        (lambda f: pd.concat([f, f.iloc[:1]]), "source.rows-per-person"),
-        (lambda f: f.assign(nhs_number=["999 000 0018 x", *f.nhs_number[1:]]), "source.id"),
-        (lambda f: pd.concat([f] * 40), "source.max-rows"),
+        pytest.param(lambda f: f.assign(ward=["dental", *f.ward[1:]]), "source.level", marks=pytest.mark.long),
+        pytest.param(lambda f: f.assign(minutes=[601, *f.minutes[1:]]), "source.range", marks=pytest.mark.long),
+        pytest.param(lambda f: f.assign(minutes=f.minutes.astype(str) + "x"), "source.type", marks=pytest.mark.long),
+        pytest.param(lambda f: pd.concat([f, f.iloc[:1]]), "source.rows-per-person", marks=pytest.mark.long),
+        pytest.param(
+            lambda f: f.assign(nhs_number=["999 000 0018 x", *f.nhs_number[1:]]), "source.id", marks=pytest.mark.long
+        ),
+        pytest.param(lambda f: pd.concat([f] * 40), "source.max-rows", marks=pytest.mark.long),
     ],
 )
 @pytest.mark.usefixtures("exact")
@@ -309,6 +320,7 @@ def test_faulty_records_leave_out_their_holder_alone_and_nobody_hears_which_faul
 
 
 @pytest.mark.usefixtures("exact")
+@pytest.mark.long
 def test_a_sum_out_of_its_range_is_that_holder_s_own_matter(
     make: Callable[..., PoolWorld], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -353,6 +365,7 @@ def test_too_few_holders_are_told_in_words_and_nothing_is_opened(make: Callable[
 
 
 @pytest.mark.usefixtures("exact")
+@pytest.mark.long
 def test_an_upload_that_reaches_one_computing_party_only_does_not_count(
     make: Callable[..., PoolWorld], tmp_path: Path
 ) -> None:
@@ -376,6 +389,7 @@ def test_an_upload_that_reaches_one_computing_party_only_does_not_count(
 
 @pytest.mark.parametrize("where", ["on the way there", "on the way back"])
 @pytest.mark.usefixtures("exact")
+@pytest.mark.long
 def test_broken_connections_are_tried_again_with_the_same_part(make: Callable[..., PoolWorld], where: str) -> None:
     frames = parts(3)
     world = make(frames, toml_of(3, 2, sql=SQL))
@@ -401,9 +415,9 @@ def test_broken_connections_are_tried_again_with_the_same_part(make: Callable[..
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda part: part[:-1],
-        lambda part: part + b"x",
-        lambda part: bytes(64) + part[64:],
+        pytest.param(lambda part: part[:-1], marks=pytest.mark.long),
+        pytest.param(lambda part: part + b"x", marks=pytest.mark.long),
+        pytest.param(lambda part: bytes(64) + part[64:], marks=pytest.mark.long),
         lambda part: part[:-1] + bytes([part[-1] ^ 1]),
     ],
     ids=["shorter", "longer", "of another run", "changed"],
@@ -423,6 +437,7 @@ def test_a_part_that_is_not_right_is_refused_and_harms_nobody_else(
 
 
 @pytest.mark.usefixtures("exact")
+@pytest.mark.long
 def test_a_holder_that_is_late_is_refused_before_it_is_charged(make: Callable[..., PoolWorld]) -> None:
     frames = parts(3)
     world = make(frames, toml_of(3, 2, sql=SQL, minimum=2))
@@ -444,6 +459,7 @@ def test_a_holder_that_is_late_is_refused_before_it_is_charged(make: Callable[..
 
 
 @pytest.mark.usefixtures("exact")
+@pytest.mark.long
 def test_a_holder_may_be_gone_as_soon_as_it_has_uploaded(make: Callable[..., PoolWorld], tmp_path: Path) -> None:
     """Its server is closed once it has sent; the others go on, and its receipt was fetched before."""
     frames = parts(3)
@@ -470,6 +486,7 @@ def test_a_holder_may_be_gone_as_soon_as_it_has_uploaded(make: Callable[..., Poo
 
 
 @pytest.mark.usefixtures("exact")
+@pytest.mark.long
 def test_a_revocation_at_a_holder_keeps_its_vector_at_home(make: Callable[..., PoolWorld]) -> None:
     frames = parts(3)
     world = make(frames, toml_of(3, 2, sql=SQL, minimum=2))
