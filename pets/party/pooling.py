@@ -45,6 +45,10 @@ CLOSED: Final = "uploads"
 LOOK_S: Final = 15.0
 """How often a party that takes uploads looks whether its peers still know the run."""
 
+FIRST_ROUND: Final = 2
+LAST_ROUND: Final = 4
+"""Of cards of sums: the round after uploads, and the last one between computing parties."""
+
 PAUSE_S: Final = 1.0
 """How often it looks whether its own approval still holds."""
 
@@ -130,10 +134,26 @@ class PoolPlay:
             return taking.open
         return bool(self.left)
 
-    def patience(self, deadline_s: float) -> float:
-        """Peers may take uploads to the end of their time, which by their clocks may be a little later."""
+    @property
+    def spared(self) -> frozenset[PartyId]:
+        """Of polynomials all peers: any of them may be lost, as long as a quorum is left."""
+        if not isinstance(self._shape, secure_sum_shamir.Shape):
+            return frozenset()
+        return frozenset(party for _, party in self._pool.computing if party != self._party)
+
+    def patience(self, deadline_s: float, turn: int) -> float:
+        """Peers may take uploads to the end of their time, which by their clocks may be a little later.
+
+        Where some of them may be lost, others wait for these as well, in every round before: so later rounds wait for
+        as many such waits as there may be lost parties, and one more.
+        """
         left = 0.0 if self._until is None else max(0.0, self._until - time.monotonic())
-        return left + SKEW * deadline_s
+        wait = SKEW * deadline_s
+        if isinstance(self._shape, secure_sum_shamir.Shape):
+            losses = self._shape.computing - self._shape.quorum
+            for _ in range(turn - FIRST_ROUND):
+                wait = losses * wait + SKEW * deadline_s
+        return left + wait
 
     def role(self, begun: Begun) -> Role[None]:
         shape, kept = self._shape, None if self.uploads is None else self.uploads.kept
@@ -318,7 +338,7 @@ class PoolSession(Session):
             self._look()
 
         super()._begin(begun, may_wait)
-        self._until = time.monotonic() + self._play.patience(self._deadline_s) + self._computing_s
+        self._until = time.monotonic() + self._play.patience(self._deadline_s, LAST_ROUND) + self._computing_s
 
     def _look(self) -> None:
         """Ask peers whether they know the run still: a server that was restarted has ended it and can tell nobody."""
@@ -333,6 +353,6 @@ class PoolSession(Session):
             self._collector.announcement(peer, self.handle)
         except PetsError as error:
             if error.code in ("run.unknown", "run.order") and peer in self._known:
-                self.stop(PeerError("peer.aborted", peer=peer, reason="run.crashed"))
+                self.peer_ended(peer, "run.crashed")
             return
         self._known.add(peer)
