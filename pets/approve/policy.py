@@ -32,7 +32,9 @@ from pets.spec.joins import JOINS, STAR, protocol_of
 from pets.spec.model import Knobs, Model, Name, PartyName, Quantity, San, Spec, Text, frozen, quantity
 from pets.spec.pairing import Pairing, is_pairing, pairing_of
 from pets.spec.periods import span
-from pets.spec.query import ColumnRef, Query
+from pets.spec.pooled import Statement, is_pooled
+from pets.spec.pools import POOLS
+from pets.spec.query import ColumnRef
 from pets.spec.sql import bind
 from pets.spec.ways import WAYS
 from pets.spec.write import tables
@@ -298,7 +300,7 @@ def permitting(spec: Spec, party: str, approvers: Iterable[Approver], *, k: int 
             period="year",
             recipients=tuple(spec.party(name).san for name in spec.release.to),
             purposes=spec.purpose.dpv,
-            protocols=tuple(WAYS) if is_pairing(spec) else (*JOINS, STAR),
+            protocols=tuple(WAYS) if is_pairing(spec) else tuple(POOLS) if is_pooled(spec) else (*JOINS, STAR),
             adversaries=("semi-honest", "malicious") if is_pairing(spec) else ("semi-honest",),
             min_count=1 if spec.release.disclosure_control is not None or is_pairing(spec) else None,
         ),
@@ -338,7 +340,7 @@ def refuse_unsafe(policy: AnyPolicy) -> Policy:
     return policy
 
 
-def judge_policy(policy: AnyPolicy, spec: Spec, query: Query | Pairing) -> tuple[Finding, ...]:
+def judge_policy(policy: AnyPolicy, spec: Spec, query: Statement | Pairing) -> tuple[Finding, ...]:
     """Hold a specification against a party's policy. One finding for each thing that the policy does not allow."""
     if isinstance(policy, UnsafeAllowAll):
         text = f"{policy.party} runs under UnsafeAllowAll: its policy refuses nothing"
@@ -357,7 +359,7 @@ def _own(policy: Policy, spec: Spec) -> list[str]:
     return [dataset.name for dataset in spec.datasets if policy.party in dataset.parties]
 
 
-def _noise(policy: Policy, spec: Spec, query: Query | Pairing) -> Iterator[Finding]:
+def _noise(policy: Policy, spec: Spec, query: Statement | Pairing) -> Iterator[Finding]:
     """Limits on epsilon mean nothing for a release without noise: it has to keep the floors of disclosure control."""
     floor, control = policy.limits.least, effective(spec)
     if isinstance(query, Pairing):
@@ -397,7 +399,7 @@ def _few(policy: Policy, pairing: Pairing, control: Control | None) -> Iterator[
         yield _error("min-count", path, f"{policy.party} releases {only}, and {least} are enough here", hint)
 
 
-def _min_persons(policy: Policy, spec: Spec, query: Query | Pairing) -> Iterator[Finding]:
+def _min_persons(policy: Policy, spec: Spec, query: Statement | Pairing) -> Iterator[Finding]:
     """The constraint of a dataset holds for every release about it."""
     control, path = effective(spec), "release.disclosure_control.min_count"
     for name in _own(policy, spec):
@@ -418,7 +420,7 @@ def _min_persons(policy: Policy, spec: Spec, query: Query | Pairing) -> Iterator
             yield _error("min-persons", path, message, f"{change} min_count to {least}")
 
 
-def _epsilon_per_run(policy: Policy, spec: Spec, query: Query | Pairing) -> Iterator[Finding]:
+def _epsilon_per_run(policy: Policy, spec: Spec, query: Statement | Pairing) -> Iterator[Finding]:
     """A computing party without records holds the release itself to its limit."""
     cap = quantity(policy.limits.max_epsilon_per_run)
     losses = run_loss(spec)
@@ -429,7 +431,7 @@ def _epsilon_per_run(policy: Policy, spec: Spec, query: Query | Pairing) -> Iter
         yield _error("epsilon-per-run", "release.differential_privacy.epsilon", message, "lower epsilon")
 
 
-def _rho_per_run(policy: Policy, spec: Spec, query: Query | Pairing) -> Iterator[Finding]:
+def _rho_per_run(policy: Policy, spec: Spec, query: Statement | Pairing) -> Iterator[Finding]:
     """Noise that is stated in rho is for those who have said how much: an epsilon of a policy says nothing of it."""
     asked, path = release_loss(spec).rho, "release.differential_privacy.rho"
     most = policy.limits.max_rho_per_run
@@ -442,7 +444,7 @@ def _rho_per_run(policy: Policy, spec: Spec, query: Query | Pairing) -> Iterator
         yield _error("rho-per-run", path, message, "lower rho")
 
 
-def _spend_per_period(policy: Policy, spec: Spec, query: Query | Pairing) -> Iterator[Finding]:
+def _spend_per_period(policy: Policy, spec: Spec, query: Statement | Pairing) -> Iterator[Finding]:
     """One run above the cap is refused here; later runs are refused by the ledger when the cap is reached."""
     cap, period = policy.limits.cap, policy.limits.period
     a = "the policy" if period == "none" else f"a {period}"
@@ -475,7 +477,7 @@ def few_runs(policy: Policy, dataset: str, fit: int, runs: int) -> Finding:
     return Finding("policy.epsilon-per-dataset", "warning", "validity.max_runs", message, hint)
 
 
-def _recipients(policy: Policy, spec: Spec, query: Query | Pairing) -> Iterator[Finding]:
+def _recipients(policy: Policy, spec: Spec, query: Statement | Pairing) -> Iterator[Finding]:
     for name in spec.release.to:
         san = spec.party(name).san
         if san not in policy.limits.recipients:
@@ -483,14 +485,14 @@ def _recipients(policy: Policy, spec: Spec, query: Query | Pairing) -> Iterator[
             yield _error("recipient", "release.to", message, "release to a recipient of the policy")
 
 
-def _purposes(policy: Policy, spec: Spec, query: Query | Pairing) -> Iterator[Finding]:
+def _purposes(policy: Policy, spec: Spec, query: Statement | Pairing) -> Iterator[Finding]:
     for term in spec.purpose.dpv:
         if term not in policy.limits.purposes:
             message = f"{policy.party} does not allow the purpose {term}"
             yield _error("purpose", "purpose.dpv", message, "state a purpose of the policy, if it is true")
 
 
-def _protocol(policy: Policy, spec: Spec, query: Query | Pairing) -> Iterator[Finding]:
+def _protocol(policy: Policy, spec: Spec, query: Statement | Pairing) -> Iterator[Finding]:
     """The protocol that would run, named or left to the planner, is one that the policy names."""
     if (named := protocol_of(spec)) not in policy.limits.protocols:
         message = f"{policy.party} does not take part in {named}"
@@ -499,33 +501,33 @@ def _protocol(policy: Policy, spec: Spec, query: Query | Pairing) -> Iterator[Fi
         yield _error("protocol", "security.protocol", message, hint)
 
 
-def _adversary(policy: Policy, spec: Spec, query: Query | Pairing) -> Iterator[Finding]:
+def _adversary(policy: Policy, spec: Spec, query: Statement | Pairing) -> Iterator[Finding]:
     if spec.security.adversary not in policy.limits.adversaries:
         message = f"{policy.party} does not accept the {spec.security.adversary} model"
         yield _error("adversary", "security.adversary", message, "ask for protection against a stronger adversary")
 
 
-def _max_rows(policy: Policy, spec: Spec, query: Query | Pairing) -> Iterator[Finding]:
+def _max_rows(policy: Policy, spec: Spec, query: Statement | Pairing) -> Iterator[Finding]:
     for name in _own(policy, spec):
         if spec.dataset(name).rows_of(policy.party) < policy.limits.min_max_rows:
             message = f"the declared size of {name} is below {policy.limits.min_max_rows}, the floor of {policy.party}"
             yield _error("max-rows", f"dataset.{name}.max_rows", message, "declare a larger max_rows")
 
 
-def _runs(policy: Policy, spec: Spec, query: Query | Pairing) -> Iterator[Finding]:
+def _runs(policy: Policy, spec: Spec, query: Statement | Pairing) -> Iterator[Finding]:
     if spec.validity.max_runs > policy.limits.max_runs:
         message = f"{spec.validity.max_runs} runs, {policy.party} allows {policy.limits.max_runs}"
         yield _error("max-runs", "validity.max_runs", message, "lower max_runs")
 
 
-def _days(policy: Policy, spec: Spec, query: Query | Pairing) -> Iterator[Finding]:
+def _days(policy: Policy, spec: Spec, query: Statement | Pairing) -> Iterator[Finding]:
     days = (spec.validity.not_after - spec.validity.not_before).days + 1
     if days > policy.limits.max_days:
         message = f"valid for {days} days, {policy.party} allows {policy.limits.max_days}"
         yield _error("max-days", "validity.not_after", message, "end it earlier")
 
 
-def _columns(policy: Policy, spec: Spec, query: Query | Pairing) -> Iterator[Finding]:
+def _columns(policy: Policy, spec: Spec, query: Statement | Pairing) -> Iterator[Finding]:
     for column, uses in sorted(uses_of(query, spec).items()):
         if policy.party not in spec.dataset(column.dataset).parties:
             continue

@@ -18,7 +18,7 @@ from pets.spec.joins import protocol_of
 from pets.spec.model import Spec
 from pets.spec.operations import Use
 from pets.spec.pairing import Pairing
-from pets.spec.query import Query
+from pets.spec.pooled import Statement
 from pets.spec.repeated import BESIDE, HOLDERS, counts_of, role_of, with_so_many
 
 FEW: Final = 4
@@ -66,7 +66,7 @@ class Checked(Protocol):
     @property
     def digest(self) -> SpecDigest: ...
     @property
-    def query(self) -> Query | None: ...
+    def query(self) -> Statement | None: ...
     @property
     def pairing(self) -> Pairing | None: ...
     @property

@@ -42,8 +42,9 @@ from pets.spec.ir import GaussianColumn, HelperJoin, Noisy, Protect, Read
 from pets.spec.joins import choice
 from pets.spec.model import Spec
 from pets.spec.moments import moments_of
+from pets.spec.pooled import Statement
 from pets.spec.predicate import worded
-from pets.spec.query import LINEAR, LOGISTIC, Aggregate, Query, Statistic
+from pets.spec.query import LINEAR, LOGISTIC, Aggregate, Statistic
 from pets.spec.repeated import BESIDE, HOLDERS, role_of
 
 # -- safe settings ----------------------------------------------------------------------------------------------------
@@ -351,7 +352,7 @@ def described(what: Aggregate) -> str:
     return f"{words} of {', '.join(map(str, what.columns))}" if what.columns else words
 
 
-def _table_of(review: Checked, query: Query) -> Grid:
+def _table_of(review: Checked, query: Statement) -> Grid:
     rows = []
     control = protect_of(review)
     count = cells_of(review)

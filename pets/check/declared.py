@@ -16,6 +16,7 @@ from pets.spec.cards import EVERYONE, Card
 from pets.spec.control import effective
 from pets.spec.joins import protocol_of
 from pets.spec.model import Spec
+from pets.spec.pooled import Pooled
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,8 @@ def declared(review: Checked) -> Declared | None:
     spec, query, matrix = review.spec, review.query, review.verdict.matrix
     protocol = protocol_of(spec)
     if query is None or not matrix.columns or protocol not in review.cards:
+        return None
+    if isinstance(query, Pooled):
         return None
     about = subject.of(spec, query)
     safe = review.cards[flow.CONTROL if about.controlled else flow.RELEASE]

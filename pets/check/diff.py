@@ -24,7 +24,7 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Final, NoReturn
 
-from pets.check import flow, noised, pairs
+from pets.check import flow, noised, pairs, pools
 from pets.check.budget import Loss, exact
 from pets.check.decided import Pair, Reason, fields, turned
 from pets.check.labels import Mark, Matrix
@@ -39,9 +39,10 @@ from pets.spec.crossing import said
 from pets.spec.ir import GaussianColumn, NoisedColumn, Noisy
 from pets.spec.model import Dataset, Spec
 from pets.spec.pairing import is_pairing, pairing_of
+from pets.spec.pooled import Pooled, Statement
 from pets.spec.population import Space, Undecided
 from pets.spec.predicate import renamed, worded
-from pets.spec.query import Aggregate, ColumnRef, Output, Predicate, Query, Statistic
+from pets.spec.query import Aggregate, ColumnRef, Output, Predicate, Statistic
 from pets.spec.sql import bind
 
 Cells = Mapping[tuple[str, str, frozenset[str]], Mark]
@@ -105,7 +106,7 @@ class Facts:
     spec: Spec
     digest: SpecDigest
     refused: str = ""
-    query: Query | None = None
+    query: Statement | None = None
     roles: taken_apart.Roles | None = None
     populations: Mapping[str, object] | None = None
     columns: tuple[Noisy, ...] = ()
@@ -120,12 +121,15 @@ def facts(spec: Spec) -> Facts:
         return _facts_of_pairing(spec, digest)
     try:
         query = bind(spec)
-        verdict = flow.judge(spec, query, load_cards())
+        if isinstance(query, Pooled):
+            verdict = pools.judge(spec, query, load_cards())
+        else:
+            verdict = flow.judge(spec, query, load_cards())
         if verdict.errors:
             first = verdict.errors[0]
             return Facts(spec, digest, f"{first.rule} at {first.path}: {first.message}")
-        roles = taken_apart.roles(spec, query)
-        columns = noised.noised_columns(spec, query, roles) if effective(spec) is None else ()
+        roles = None if isinstance(query, Pooled) else taken_apart.roles(spec, query)
+        columns = noised.columns_of(spec, query) if effective(spec) is None else ()
     except PetsError as error:
         return Facts(spec, digest, error.text)
     rows = {table: population(where, spec.dataset(table)) for table, where in query.conditions}
@@ -157,7 +161,7 @@ def population(where: Predicate | None, dataset: Dataset) -> object:
         return where
 
 
-def cells(matrix: Matrix, query: Query) -> Cells:
+def cells(matrix: Matrix, query: Statement) -> Cells:
     """The cells of a matrix, released columns under what they are instead of what they are called."""
     return _cells(matrix, {output.name: asked(output) for output in query.outputs})
 
@@ -223,7 +227,7 @@ def _population(old: Facts, new: Facts) -> Iterator[Reason]:
         told = f"joins {_and(after)} instead of {_and(before)}"
         yield Reason("computation.sql: FROM", "incomparable", told)
         return
-    if old.query.join != new.query.join or (new.query.join == "left" and old.query.left != new.query.left):
+    if old.query.join != new.query.join or (new.query.join == "left" and old.query.tables[0] != new.query.tables[0]):
         told = f"a join of another kind: {_join(new.query)} instead of {_join(old.query)}"
         yield Reason("computation.sql: FROM", "incomparable", told)
     for table in before:
@@ -237,7 +241,7 @@ def _population(old: Facts, new: Facts) -> Iterator[Reason]:
         yield Reason("computation.sql: GROUP BY", "incomparable", told)
     if old.roles is not None and new.roles is not None and _cast(old.roles) != _cast(new.roles):
         told = f"{new.roles.a} plays role a and {new.roles.b} role b of the protocol, which was the other way"
-        if new.query.others:
+        if len(new.query.tables) > 2:
             told = "the holders play other roles of the protocol than before"
         yield Reason("computation.sql: FROM", "incomparable", told)
 
@@ -246,11 +250,13 @@ def _cast(roles: taken_apart.Roles) -> tuple[str, ...]:
     return roles.a, roles.b, *roles.ds, roles.helper
 
 
-def _join(query: Query) -> str:
+def _join(query: Statement) -> str:
+    if isinstance(query, Pooled):
+        return f"{query.table} alone"
     return f"{query.left} {'JOIN' if query.join == 'inner' else 'LEFT JOIN'} {query.right}"
 
 
-def _outputs(old: Query, new: Query) -> Iterator[Reason]:
+def _outputs(old: Statement, new: Statement) -> Iterator[Reason]:
     """Columns of the table, by what they are and what readers of the table are told that they are. Their order tells
     nothing. A heading tells nobody a number, but it was signed with the rest, and another one may say what is not so.
     """
@@ -268,7 +274,7 @@ def _outputs(old: Query, new: Query) -> Iterator[Reason]:
             yield Reason("computation.sql: SELECT", "wider", f"{what} is headed {name}, which nobody has signed")
 
 
-def _having(old: Query, new: Query) -> Iterator[Reason]:
+def _having(old: Statement, new: Statement) -> Iterator[Reason]:
     """Which rows of the table are kept. All of them are opened to the result party; who reads the table sees fewer."""
     before, after = _kept(old), _kept(new)
     if before == after:
@@ -278,12 +284,12 @@ def _having(old: Query, new: Query) -> Iterator[Reason]:
     yield Reason("computation.sql: HAVING", relation, f"{told}{f' instead of where {before}' if before else ''}")
 
 
-def _kept(query: Query) -> str:
+def _kept(query: Statement) -> str:
     """HAVING with statistics by what they are, whatever they are called; empty if there is none."""
     return "" if query.having is None else worded(renamed(query.having, {o.name: asked(o) for o in query.outputs}))
 
 
-def _headings(query: Query) -> dict[str, set[str]]:
+def _headings(query: Statement) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for output in query.outputs:
         found.setdefault(asked(output), set()).add(output.name)

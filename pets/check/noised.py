@@ -14,6 +14,7 @@ from pets.errors import LeakError, SpecError
 from pets.spec import moments as taken_apart
 from pets.spec.ir import Dimension, Factor, GaussianColumn, Moment, NoisedColumn, Noisy
 from pets.spec.model import Dataset, DifferentialPrivacy, Spec
+from pets.spec.pooled import Pooled, Statement
 from pets.spec.query import Query
 
 MAX_TERM: Final = 2**52
@@ -31,6 +32,9 @@ Its law is subgaussian: 2 exp(-16^2 / 2). So of 2^119 parts all are, but for a c
 
 JOINED: Final = shared_noise.honest_parts(3, 1)
 """Parts of the noise of three computing parties, one of whom may be corrupt, that whoever reads does not know."""
+
+POOLED: Final = 1
+"""The same under sums over one table of many holders: each party's part is the whole of the noise."""
 
 
 class Sizes(TypedDict):
@@ -54,29 +58,60 @@ def sizes_of(tables: Mapping[str, Dataset], dims: Mapping[str, tuple[Dimension, 
     )
 
 
-def noised_columns(spec: Spec, query: Query, roles: taken_apart.Roles, *, parts: int = JOINED) -> tuple[Noisy, ...]:
-    """One noised column a moment: its share of the loss, its rounding units, its sensitivity.
+def columns_of(spec: Spec, query: Statement) -> tuple[Noisy, ...]:
+    """The noised columns of whatever SQL asks for. Raises: as ``noised_columns``."""
+    if isinstance(query, Pooled):
+        return pooled_columns(spec, query)
+    return noised_columns(spec, query, taken_apart.roles(spec, query))
 
-    ``parts``: of Gaussian noise, how many computing parties' parts nobody who reads the release knows.
+
+def noised_columns(spec: Spec, query: Query, roles: taken_apart.Roles) -> tuple[Noisy, ...]:
+    """One noised column a moment: its share of the loss, its rounding units, its sensitivity.
 
     Raises: SpecError spec.no-noise or spec.no-aggregate; LeakError dp.weights, dp.scale or dp.digits.
     """
+    privacy, found, shares = _shares(spec, query)
+    tables = {role: spec.dataset(taken_apart.table_of(query, side)) for role, side in roles.sides.items()}
+    dims = {role: taken_apart.dimensions(query, spec, side) for role, side in roles.sides.items()}
+    sizes, columns = sizes_of(tables, dims), []
+    for moment in found:
+        own = {role: _one_row(moment.of(side), tables[role]) for role, side in roles.sides.items()}
+        further = tuple(beside(own[role], tables[role], dims[role]) for role in own if role not in ("a", "b"))
+        pair, share, of = (own["a"], own["b"]), shares[moment.name], tuple(tables.values())
+        columns.append(column_of(privacy, moment, pair, share, sizes, of, parts=JOINED, further=further))
+    return tuple(columns)
+
+
+def pooled_columns(spec: Spec, query: Pooled, *, parts: int = POOLED) -> tuple[Noisy, ...]:
+    """The same of sums over one table: a person's rows are those at all of its holders together.
+
+    ``parts``: how many computing parties' parts are the whole of the noise.
+
+    Raises: as ``noised_columns``.
+    """
+    privacy, found, shares = _shares(spec, query)
+    table = spec.dataset(query.table)
+    cells = taken_apart.cells(taken_apart.dimensions(query, spec, taken_apart.LEFT))
+    sizes = Sizes(k_a=table.max_rows_per_person, k_b=1, g=cells, h=1, b_grouped=False)
+    columns = []
+    for moment in found:
+        (factor,) = moment.factors
+        share = shares[moment.name]
+        columns.append(column_of(privacy, moment, (factor, Factor()), share, sizes, (table,), parts=parts))
+    return tuple(columns)
+
+
+def _shares(
+    spec: Spec, query: Statement
+) -> tuple[DifferentialPrivacy, tuple[taken_apart.SideMoment, ...], dict[str, Fraction]]:
+    """How the release is protected, the moments that are noised, and what each has of epsilon or rho."""
     privacy = spec.release.differential_privacy
     if privacy is None:
         raise SpecError("spec.no-noise")
     found = taken_apart.moments(query, spec)
     if not found:
         raise SpecError("spec.no-aggregate")
-    tables = {role: spec.dataset(taken_apart.table_of(query, side)) for role, side in roles.sides.items()}
-    dims = {role: taken_apart.dimensions(query, spec, side) for role, side in roles.sides.items()}
-    shares = budget.split_epsilon(privacy.loss, [m.name for m in found], privacy.weights)
-    sizes, columns = sizes_of(tables, dims), []
-    for moment in found:
-        own = {role: _one_row(moment.of(side), tables[role]) for role, side in roles.sides.items()}
-        further = tuple(beside(own[role], tables[role], dims[role]) for role in own if role not in ("a", "b"))
-        pair, share, of = (own["a"], own["b"]), shares[moment.name], tuple(tables.values())
-        columns.append(column_of(privacy, moment, pair, share, sizes, of, parts=parts, further=further))
-    return tuple(columns)
+    return privacy, found, budget.split_epsilon(privacy.loss, [m.name for m in found], privacy.weights)
 
 
 def column_of(
@@ -122,6 +157,12 @@ def greatest(column: Noisy, parties: int) -> Fraction:
     if isinstance(column, GaussianColumn):
         return Fraction(parties * GAUSSIAN_TAIL * (isqrt(ceil(column.variance)) + 1))
     return parties * NOISE_TAIL * (column.sensitivity / column.epsilon)
+
+
+def pooled_plain(spec: Spec, query: Pooled, found: tuple[taken_apart.SideMoment, ...]) -> tuple[Moment, ...]:
+    """The moments of sums over one table without noise: nothing is made coarser."""
+    table = spec.dataset(query.table)
+    return tuple(_moment(moment, (*moment.factors, Factor()), (table,)) for moment in found)
 
 
 def plain(

@@ -29,7 +29,8 @@ from pets.check.minute import minute, validity
 from pets.spec.banded import origins
 from pets.spec.joins import SHARED
 from pets.spec.model import Dataset, Spec
-from pets.spec.query import BOTH, Aggregate, Query
+from pets.spec.pooled import Statement
+from pets.spec.query import BOTH, Aggregate
 
 # -- the whole -------------------------------------------------------------------------------------------------------
 
@@ -218,7 +219,7 @@ def _data(review: Checked) -> Section:
                 ),
             )
         )
-    link = spec.linkage
+    link = spec.linking
     on = link.on if isinstance(link.on, str) else ", ".join(f"{table}.{name}" for table, name in link.on.items())
     pairs = [
         ("Linked on", on),
@@ -230,7 +231,7 @@ def _data(review: Checked) -> Section:
     return Section("data", "Safe data", "Which records and columns are used?", (*blocks, Pairs(tuple(pairs))))
 
 
-def _use(query: Query | None, spec: Spec, dataset: Dataset, name: str) -> str:
+def _use(query: Statement | None, spec: Spec, dataset: Dataset, name: str) -> str:
     if query is None or dataset.name not in query.tables:
         return "nothing"
     uses = ["find the same person"] if name == dataset.key else []

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Final
 
 from pets.check import budget, noised, shared_noise
-from pets.check.rules import Asked, Found, Stated, crossed, general_rule, rule
+from pets.check.rules import Asked, Found, Selecting, Stated, crossed, general_rule, rule, selecting_rule
 from pets.errors import PetsError
 from pets.spec import moments as taken_apart
 from pets.spec.cards import EVERYONE
@@ -29,8 +29,8 @@ MOST_RHO: Final = Fraction(40)
 # -- noise ------------------------------------------------------------------------------------------------------------
 
 
-@rule("spec.no-noise")
-def no_noise(asked: Asked) -> Found:
+@selecting_rule("spec.no-noise")
+def no_noise(asked: Selecting) -> Found:
     """Exact sums of a joint table are not released: nothing would stop a second query from undoing them."""
     if asked.spec.release.differential_privacy is None and asked.control is None:
         yield (
@@ -91,8 +91,8 @@ def crossing(asked: Asked) -> Found:
         )
 
 
-@rule("dp.exact-rows")
-def exact_rows(asked: Asked) -> Found:
+@selecting_rule("dp.exact-rows")
+def exact_rows(asked: Selecting) -> Found:
     """With exact row counts known, a person cannot be added unseen, and the noise would have to be twice as wide."""
     for place, item in enumerate(asked.spec.security.leakage):
         if item.item == "row_count" and item.extent == "exact":
@@ -103,8 +103,8 @@ def exact_rows(asked: Asked) -> Found:
             )
 
 
-@rule("dp.weights")
-def weights(asked: Asked) -> Found:
+@selecting_rule("dp.weights")
+def weights(asked: Selecting) -> Found:
     """A weight for a column that is not there changes nothing, and its author thinks it does."""
     privacy = asked.spec.release.differential_privacy
     known = [moment.name for moment in asked.moments]
@@ -311,9 +311,12 @@ def adversary(asked: Stated) -> Found:
 
 @general_rule("spec.corrupt")
 def corrupt(asked: Stated) -> Found:
-    """The number of colluding parties that the specification asks to withstand is a floor too."""
+    """The number of colluding parties that the specification asks to withstand is a floor too.
+
+    Not here: cards that withstand more the more parties there are (``pool.corrupt``).
+    """
     card = asked.cards.get(asked.protocol)
-    if card and asked.spec.security.corrupt > card.adversary.corrupt:
+    if card and not card.adversary.as_many_as and asked.spec.security.corrupt > card.adversary.corrupt:
         yield (
             "security.corrupt",
             f"asks to withstand {asked.spec.security.corrupt} colluding parties; {card.id} withstands "

@@ -72,7 +72,7 @@ class Freezer:
             taken = snapshot.take(
                 source,
                 dataset,
-                spec.linkage,
+                spec.linking,
                 self.folder,
                 salt=salt,
                 now=self.state.clock(),

@@ -18,7 +18,7 @@ from pets.ids import RunHandle, SpecDigest
 from pets.party.state import Boundary, State
 from pets.spec.model import Spec
 from pets.spec.pairing import Pairing
-from pets.spec.query import Query
+from pets.spec.pooled import Statement
 
 
 class History:
@@ -70,7 +70,7 @@ class Guard:
     def refuses(self) -> bool:
         return self.policy.differencing.on_suspicion == "refuse"
 
-    def holds(self, asked: Query | Pairing | None, spec: Spec) -> bool:
+    def holds(self, asked: Statement | Pairing | None, spec: Spec) -> bool:
         """True if this party brings a table of what is asked: others have nobody to protect here, and no history."""
         return asked is not None and any(self.policy.party in spec.dataset(name).parties for name in asked.tables)
 
@@ -94,11 +94,11 @@ class Guard:
                 )
 
 
-def about(spec: Spec, asked: Query | Pairing) -> Release:
+def about(spec: Spec, asked: Statement | Pairing) -> Release:
     """What a release is about, of a query or an intersection."""
     return release_of_pairing(spec, asked) if isinstance(asked, Pairing) else release_of(spec, asked)
 
 
-def asked_of(spec: Spec, asked: Query | Pairing, digest: SpecDigest) -> Entry:
+def asked_of(spec: Spec, asked: Statement | Pairing, digest: SpecDigest) -> Entry:
     """A specification as it is before a run of it starts: which version of the records it will read is not known."""
     return Entry(digest, about(spec, asked), {})

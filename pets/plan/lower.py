@@ -50,6 +50,7 @@ from pets.spec.lines import Lines, lines
 from pets.spec.model import Dataset, Leakage, Spec, quantity
 from pets.spec.moments import MAX_B_CELLS, Roles, Side
 from pets.spec.ordering import sorts
+from pets.spec.pooled import Statement
 from pets.spec.protected import Protected, protected
 from pets.spec.query import FITTED, LINEAR, ORDER, Aggregate, Query
 
@@ -174,7 +175,7 @@ def lower(spec: Spec, query: Query) -> Plan:
         cut = lines(query, spec, control)
         safe = _protect(join, reads, moments, guarded, control, statistics, models, against, cut, g, h)
     opened = Open(out="opened", of=safe.out, to=roles.result)
-    table = _derive(spec, query, opened.out, (*dims_a, *dims_b, *dims_d, *over_both), moments, statistics, models)
+    table = table_of(spec, query, opened.out, (*dims_a, *dims_b, *dims_d, *over_both), moments, statistics, models)
     return Plan(spec=spec_digest(spec), steps=(*reads, join, safe, opened, table))
 
 
@@ -492,15 +493,16 @@ def _way(moment: Moment, tables: tuple[Dataset, ...]) -> str:
     return f"computation.sql: {moment.name} <- {', '.join(names)}"
 
 
-def _derive(
+def table_of(
     spec: Spec,
-    query: Query,
+    query: Statement,
     opened: str,
     dims: tuple[Dimension, ...],
     summed: tuple[Moment, ...],
     statistics: tuple[ShownOrder, ...],
     models: tuple[ShownFit, ...],
 ) -> Derive:
+    """The table that the result party makes of what is opened."""
     numbers = {moment.name: number for number, moment in enumerate(summed)}
     of = {output.name: names for output, names in taken_apart.statistics(query, spec)}
     outputs = []

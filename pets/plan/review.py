@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from pets.check import flow, knowledge, legal, pairs, traced
+from pets.check import flow, knowledge, legal, pairs, pools, traced
 from pets.check.labels import Finding, Matrix, Severity, Verdict
 from pets.check.page import frame
 from pets.errors import InternalError, LeakError, SpecError
 from pets.ids import PlanDigest, SpecDigest
-from pets.plan import match
+from pets.plan import match, pooling
 from pets.plan.cost import Forecast, forecast, used_cards
 from pets.plan.lower import lower
 from pets.plan.recheck import recheck
@@ -22,7 +22,7 @@ from pets.spec.cards import Card, cards_digest, load_cards
 from pets.spec.ir import Plan
 from pets.spec.model import Spec
 from pets.spec.pairing import Pairing, is_pairing, pairing_of
-from pets.spec.query import Query
+from pets.spec.pooled import Pooled, Statement
 from pets.spec.sql import bind
 
 FIRST: Final = "flow"
@@ -39,7 +39,7 @@ class Review:
 
     spec: Spec
     digest: SpecDigest
-    query: Query | None
+    query: Statement | None
     plan: Plan | None
     plan_digest: PlanDigest | None
     verdict: Verdict
@@ -50,7 +50,7 @@ class Review:
     """What is asked for instead of a query: an intersection."""
 
     @property
-    def asked(self) -> Query | Pairing | None:
+    def asked(self) -> Statement | Pairing | None:
         """What the specification asks for, a query or an intersection, if that is clear."""
         return self.query if self.pairing is None else self.pairing
 
@@ -104,7 +104,7 @@ class Reviewed:
 
     spec: Spec
     digest: SpecDigest
-    query: Query | None
+    query: Statement | None
     plan: Plan
     plan_digest: PlanDigest
     verdict: Verdict
@@ -112,7 +112,7 @@ class Reviewed:
     pairing: Pairing | None = None
 
     @property
-    def asked(self) -> Query | Pairing:
+    def asked(self) -> Statement | Pairing:
         """What runs: a query or an intersection."""
         asked = self.query if self.pairing is None else self.pairing
         if asked is None:
@@ -144,6 +144,8 @@ def _of_computation(spec: Spec) -> Review:
         query = bind(spec)
     except SpecError as error:
         return _refused(spec, digest, None, (finding_of(error),), Matrix(), cards)
+    if isinstance(query, Pooled):
+        return _of_pool(spec, query)
     verdict = flow.judge(spec, query, cards)
     if not verdict.accepted:
         return Review(spec, digest, query, None, None, verdict, cards, None, (FIRST,))
@@ -155,6 +157,20 @@ def _of_computation(spec: Spec) -> Review:
     agree(verdict, knowledge.judge(plan, spec, cards))
     told = forecast(plan, cards)
     return Review(spec, digest, query, plan, plan_digest(plan), verdict, cards, told, (FIRST, SECOND))
+
+
+def _of_pool(spec: Spec, query: Pooled) -> Review:
+    """The same for sums over one table of many holders."""
+    cards, digest = load_cards(), spec_digest(spec)
+    verdict = pools.judge(spec, query, cards)
+    if not verdict.accepted:
+        return Review(spec, digest, query, None, None, verdict, cards, None, (FIRST,))
+    try:
+        plan = pooling.lower(spec, query)
+    except SpecError as error:
+        return _refused(spec, digest, query, (*verdict.findings, finding_of(error)), verdict.matrix, cards)
+    told = forecast(plan, cards)
+    return Review(spec, digest, query, plan, plan_digest(plan), verdict, cards, told, (FIRST,))
 
 
 def _of_pairing(spec: Spec) -> Review:
@@ -201,7 +217,7 @@ def finding_of(error: SpecError) -> Finding:
 def _refused(
     spec: Spec,
     digest: SpecDigest,
-    query: Query | None,
+    query: Statement | None,
     findings: tuple[Finding, ...],
     matrix: Matrix,
     cards: Mapping[str, Card],

@@ -41,7 +41,7 @@ from pets.spec.protected import Protected, on_rows, protected
 from pets.spec.query import FITTED, LINEAR, ORDER, Aggregate, Query
 from pets.spec.repeated import holding
 from pets.spec.rowwise import leaves
-from pets.spec.sql import bind
+from pets.spec.sql import bind_join
 
 MAX_B_CELLS: Final = 32
 """Cells of role b that are a column each; more are told apart on shares."""
@@ -59,7 +59,7 @@ def check_wiring(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> None:
     if kinds[-4:] not in _LAST or len(kinds) < 6 or set(kinds[:-4]) != {Read}:
         raise InternalError("plan.wiring", field="steps")
     try:
-        for field, got, expected in _checks(plan, spec, bind(spec), cards):
+        for field, got, expected in _checks(plan, spec, bind_join(spec), cards):
             if got != expected:
                 raise InternalError("plan.wiring", field=field)
     except (AttributeError, IndexError, KeyError, SpecError, StopIteration, TypeError, ValueError) as error:

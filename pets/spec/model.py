@@ -635,12 +635,26 @@ class Spec(Model):
     parties: tuple[Party, ...] = Field(alias="party", min_length=2)
     datasets: tuple[Dataset, ...] = Field(alias="dataset", min_length=1)
     legal: dict[PartyName, Legal]
-    linkage: Linkage
+    linkage: Linkage | None = Field(default=None, validate_default=True)
+    """How person ids are made alike; it may be left out where there is one table, and they stay as they are then."""
     computation: Computation
     release: Release
     security: Security
     validity: Validity
     delegation: tuple[Delegation, ...] = ()
+
+    @field_validator("linkage", mode="after")
+    @classmethod
+    def _linked(cls, value: Linkage | None, info: ValidationInfo) -> Linkage | None:
+        """Tables are linked; one table is not."""
+        if value is None and len(info.data.get("datasets", ())) != 1:
+            raise PydanticCustomError("missing", "Field required")
+        return value
+
+    @property
+    def linking(self) -> Linkage:
+        """How person ids are made alike: as ``linkage`` says, or not at all."""
+        return Linkage(on=self.datasets[0].key, version="none") if self.linkage is None else self.linkage
 
     def party(self, name: str) -> Party:
         """The party of that name; KeyError if there is none."""
