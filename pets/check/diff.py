@@ -343,10 +343,13 @@ def _noise(old: Facts, new: Facts) -> Iterator[Reason]:
     more: list[str] = []
     other: list[str] = []
     near: list[str] = []
+    laws: list[str] = []
     for key, column in after.items():
         known = before.get(key)
         if known is None:
             yield Reason("computation.sql: SELECT", "wider", f"the noised sum {column.moment.name} is opened as well")
+        elif type(column) is not type(known):
+            laws.append(column.moment.name)
         elif (_units(known), _width(known)) != (_units(column), _width(column)):
             other.append(column.moment.name)
         elif isinstance(column, GaussianColumn) and isinstance(known, GaussianColumn):
@@ -366,6 +369,8 @@ def _noise(old: Facts, new: Facts) -> Iterator[Reason]:
     if other:
         told = f"{', '.join(other)}: rounded to other units or noised for another sensitivity"
         yield Reason(_EPSILON, "incomparable", told)
+    if laws:
+        yield Reason(_EPSILON, "incomparable", f"{', '.join(laws)}: noised by another law")
     if near:
         told = f"{', '.join(near)}: so little more noise that one law is not made from the other"
         yield Reason(_EPSILON, "incomparable", told)
@@ -374,7 +379,7 @@ def _noise(old: Facts, new: Facts) -> Iterator[Reason]:
     if more:
         yield Reason(_EPSILON, "narrower", f"more noise: {'; '.join(more)}")
     if old.spec.release.differential_privacy != new.spec.release.differential_privacy and not (
-        other + near + less + more
+        other + near + laws + less + more
     ):
         privacy = new.spec.release.differential_privacy
         stated = "epsilon" if privacy is None else privacy.stated_in
@@ -397,11 +402,9 @@ def _made_from(less: Fraction, more: Fraction) -> bool:
     return more == less or (more > less and less * (more - less) >= _FAR * more)
 
 
-def _width(column: Noisy) -> tuple[str, int, int]:
-    """For which change by one person a column is noised, by which law, and how many honest parties add the noise."""
-    if isinstance(column, GaussianColumn):
-        return "gaussian", column.squared, column.parts
-    return "laplace", column.sensitivity, 0
+def _width(column: Noisy) -> tuple[int, int]:
+    """For which change by one person a column is noised, and of Gaussian noise, how many parts of it are enough."""
+    return (column.squared, column.parts) if isinstance(column, GaussianColumn) else (column.sensitivity, 0)
 
 
 def _key(column: Noisy) -> tuple[object, ...]:

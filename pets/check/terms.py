@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
@@ -165,7 +166,8 @@ def _least(width: int, share: Fraction, privacy: DifferentialPrivacy) -> str:
     step = Fraction(1)
     while step > least / 10:
         step /= 10
-    return budget.exact(-(-least // step) * step)
+    rounded = -(-least // step) * step
+    return f"{Decimal(rounded.numerator) / Decimal(rounded.denominator):f}"
 
 
 @general_rule("dp.delta")

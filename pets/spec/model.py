@@ -445,15 +445,15 @@ class DifferentialPrivacy(Model):
     """Noise, of one of two laws: discrete Laplace, which is stated in epsilon, or discrete Gaussian, in rho of zCDP."""
 
     mechanism: Literal["discrete laplace", "discrete gaussian"] = "discrete laplace"
-    epsilon: Quantity | None = Field(default=None, validate_default=True)
     rho: Quantity | None = Field(default=None, validate_default=True)
     delta: Quantity | None = None
     """At which rho is also told as an epsilon. It changes nothing of the noise."""
+    epsilon: Quantity | None = Field(default=None, validate_default=True)
     neighbours: Literal["one person's rows added or removed"]
     weights: dict[Text, Annotated[int, Field(ge=1, le=1_000_000)]] = Field(default_factory=dict)
     """Shares of the loss by noised column, as ``pets check`` names them; a column that is not named has weight 1."""
 
-    @field_validator("epsilon", "rho", "delta", mode="after")
+    @field_validator("rho", "delta", "epsilon", mode="after")
     @classmethod
     def _of_its_law(cls, value: str | None, info: ValidationInfo) -> str | None:
         """Epsilon for the one law, rho for the other."""
@@ -464,8 +464,8 @@ class DifferentialPrivacy(Model):
         if value is None and wanted and info.field_name != "delta":
             raise PydanticCustomError("missing", "Field required")
         if value is not None and not wanted:
-            of = "rho, and the delta at which it is told as an epsilon" if law == "discrete gaussian" else "epsilon"
-            raise ValueError(f"{law} noise is stated in {of}: leave it out")
+            other = "rho" if law == "discrete gaussian" else "epsilon"
+            raise ValueError(f"{law} noise is stated in {other}: leave it out, or write another mechanism")
         if value is not None and info.field_name == "delta" and quantity(value) >= 1:
             raise ValueError("a delta is below one")
         return value
