@@ -314,13 +314,17 @@ def _noise(noise: AddNoise, spec: Spec, card: Card) -> None:
 
 
 def _gaussian(column: GaussianColumn, parts: int) -> None:
-    """The variance of a part can be drawn, and as many parts as are surely honest cost no more than the share."""
+    """As many parts as are surely honest cost no more than the share, and no narrower ones do; each can be drawn."""
     if column.parts != parts:
         raise InternalError("plan.noise", column=column.moment.name, problem="another number of honest parts")
     if not shared_noise.MIN_VARIANCE <= column.variance <= budget.MAX_VARIANCE or (column.variance * 2**20) % 1:
         raise InternalError("plan.noise", column=column.moment.name, problem="no variance of a part")
     if shared_noise.gaussian_rho(column.squared, column.variance, parts, column.squared) > column.rho:
         raise InternalError("plan.noise", column=column.moment.name, problem="costs more than its share of rho")
+    if column.variance != shared_noise.part_variance(column.rho, column.squared, parts, column.squared):
+        raise InternalError(
+            "plan.noise", column=column.moment.name, problem="more noise than its share of rho asks for"
+        )
 
 
 def _match_count(join: HelperJoin, spec: Spec) -> None:
