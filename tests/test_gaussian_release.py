@@ -85,10 +85,10 @@ def follows(direct: Direct, truth: np.ndarray, seeds: range) -> int:
     return int(released.size)
 
 
-@pytest.mark.parametrize("protocol", ["helper_join_a", "helper_join_b"])
-def test_released_sums_less_the_truth_follow_the_declared_law(protocol: str, tmp_path: Path) -> None:
-    direct, truth = many_cells(tmp_path, 17_000, protocol)
-    assert follows(direct, truth, range(1, 3)) >= 100_000
+@pytest.mark.parametrize(("protocol", "cells"), [("helper_join_a", 17_000), ("helper_join_b", 3_000)])
+def test_released_sums_less_the_truth_follow_the_declared_law(protocol: str, cells: int, tmp_path: Path) -> None:
+    direct, truth = many_cells(tmp_path, cells, protocol)
+    assert follows(direct, truth, range(1, 3)) == 6 * cells
 
 
 @pytest.mark.long
