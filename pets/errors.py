@@ -333,6 +333,11 @@ CODES: Final[dict[str, Code]] = {
         "prepare one row a person in {dataset}, merge levels, or group by fewer columns of it",
     ),
     "spec.cells": Code("the table has {cells} cells; at most {most} are released", "group by fewer columns or levels"),
+    "spec.proof": Code(
+        "proofs that numbers are in range are made bit by bit, and a vector of this table has {bits} bits; at most "
+        "{most} are allowed",
+        "group by fewer columns or levels, ask for fewer sums, or declare narrower ranges or fewer rows",
+    ),
     "spec.dummies": Code(
         "hiding the match count at this epsilon takes {slots} dummies on each side; at most {most} are allowed",
         "declare a larger epsilon or delta for match_count, or fewer rows per person",

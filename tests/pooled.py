@@ -120,6 +120,8 @@ def pooled_toml(
         f'[security]\nadversary = "semi-honest"\ncorrupt = {corrupt}\n{named}\n'
         '[[security.leakage]]\nlearner = "everyone"\nitem = "row_count"\nof = ["visits"]\nas = "declared maximum"\n'
     )
+    if protocol == "checked_sum":
+        lines.append('[[security.leakage]]\nlearner = "everyone"\nitem = "input_validity"\nof = ["visits"]\n')
     lines.append(f"[validity]\nnot_before = 2026-01-01\nnot_after = 2026-12-31\nmax_runs = {runs}\n")
     text = "\n".join(lines)
     for old, new in edits:

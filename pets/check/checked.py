@@ -5,15 +5,16 @@ The review itself is made above this layer (plan/review.py); here is only what i
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from math import ceil, isqrt
+from math import ceil, isqrt, prod
 from typing import Final, Protocol
 
+from pets.check import summed
 from pets.check.blocks import listed
 from pets.check.labels import Row, Verdict
 from pets.ids import PartyId, PlanDigest, SpecDigest
 from pets.spec.cards import Card
 from pets.spec.handover import joined, placed, released_by
-from pets.spec.ir import AddNoise, GaussianColumn, HelperJoin, Noisy, Plan, Protect
+from pets.spec.ir import AddNoise, GaussianColumn, HelperJoin, Noisy, Plan, Pool, Protect
 from pets.spec.joins import protocol_of
 from pets.spec.model import Spec
 from pets.spec.operations import Use
@@ -92,6 +93,25 @@ def join_of(review: Checked) -> HelperJoin | None:
     return next((s for s in review.plan.steps if isinstance(s, HelperJoin)), None) if review.plan else None
 
 
+def pool_of(review: Checked) -> Pool | None:
+    """The sums over one table of many holders, if the plan is of these."""
+    return None if review.plan is None else review.plan.pool
+
+
+def many_holders(review: Checked) -> bool:
+    """True if tables may have any number of holders, of whom the matrix shows some that stand for all."""
+    return review.plan is not None and (review.plan.shared or review.plan.pool is not None)
+
+
+def tail(review: Checked) -> Fraction:
+    """How many scales the noise of a sum stays within in 95 of 100 draws, all parties' parts together.
+
+    Where each of m parties adds all of it, 2.1 times the root of 2 m is never less (2.06 for two, 1.98 for ten).
+    """
+    pool = pool_of(review)
+    return TAIL if pool is None else Fraction(isqrt(2 * len(pool.computing) * 2_100**2), 1_000)
+
+
 def noise_of(review: Checked) -> tuple[Noisy, ...]:
     return next((s.columns for s in review.plan.steps if isinstance(s, AddNoise)), ()) if review.plan else ()
 
@@ -106,7 +126,7 @@ def noise_width(review: Checked, column: Noisy) -> Fraction:
     if isinstance(column, GaussianColumn):
         added = next((s for s in review.plan.steps if isinstance(s, AddNoise)), None) if review.plan else None
         return NORMAL_TAIL * _root(column.variance * (len(added.parties) if added is not None else 1))
-    return TAIL * column.sensitivity / column.epsilon
+    return tail(review) * column.sensitivity / column.epsilon
 
 
 def _root(value: Fraction) -> Fraction:
@@ -129,6 +149,8 @@ def cards_of(review: Checked) -> tuple[Card, ...]:
         return () if match is None else tuple(review.cards[n] for n in (match.card, match.handed_by) if n)
     if join is None or review.plan is None:
         return () if join is None else (join,)
+    if review.plan.pool is not None:
+        return summed.cards_of(summed.about_plan(review.plan, review.spec), review.cards)
     safe = review.cards[review.plan.protection.card]
     join = with_so_many(join, counts_of(review.plan))
     return (join, released_by(join, safe)) if safe.takes_over is None else (joined(join, safe), placed(join, safe))
@@ -139,6 +161,8 @@ def card_ids(review: Checked) -> tuple[str, ...]:
     named = [protocol_of(review.spec)]
     if (plan := review.plan) is not None and plan.match is not None:
         named.append(plan.match.handed_by)
+    elif plan is not None and plan.pool is not None:
+        named.append(plan.protection.card)
     elif plan is not None:
         named += [*([plan.join.rows.card] if plan.join.rows is not None else []), plan.protection.card]
     own = [review.cards[name] for name in named if name in review.cards]
@@ -162,11 +186,12 @@ def roles_of(review: Checked, join: HelperJoin) -> dict[str, PartyId]:
     return roles | three | {"result": review.spec.result_party}
 
 
-def several(parties: Sequence[str]) -> str:
+def several(parties: Sequence[str], what: str = "parties") -> str:
     """Parties in prose: all of a few, of many how many and the first and the last."""
     if len(parties) <= FEW:
         return listed(parties)
-    return f"{len(parties)} parties ({parties[0]}, {parties[1]} ... {parties[-1]})"
+    some = f"{parties[0]}, {parties[1]} ... {parties[-1]}"
+    return f"{len(parties)} {what} ({some})" if what else some
 
 
 def holders_of(spec: Spec, dataset: str) -> str:
@@ -184,7 +209,7 @@ def place_of(spec: Spec, row: Row) -> tuple[str, str, PartyId]:
 
 def alike(review: Checked, party: str) -> str:
     """Whom a party stands for in the matrix, in brackets; empty if for nobody else."""
-    for dataset in review.spec.datasets if review.plan is not None and review.plan.shared else ():
+    for dataset in review.spec.datasets if many_holders(review) else ():
         others = len(dataset.parties) - 1
         if party in dataset.parties and others:
             return f" (and each of {others} more who hold {dataset.name})"
@@ -197,6 +222,8 @@ def helper_width(join: HelperJoin) -> Fraction:
 
 
 def cells_of(review: Checked) -> int:
+    if (plan := review.plan) is not None and plan.pool is not None:
+        return prod(len(each.levels) for read in plan.reads for each in read.dimensions)
     join = join_of(review)
     return join.parameter("g") * join.b_cells if join else 0
 

@@ -30,6 +30,7 @@ from pets.check.checked import (
     moved,
     noise_of,
     noise_width,
+    pool_of,
     protect_of,
     roles_of,
     several,
@@ -91,7 +92,12 @@ def settled(spec: Spec, used: Sequence[Card], roles: Mapping[str, str], forecast
             *pairs,
             ("What it does", card.functionality),
             *((f"Then: {each.title} ({each.id}, version {each.version})", each.functionality) for each in after),
-            ("Wrong result", f"by chance, at most once in {card.cost.wrong_result.replace('2^-', '2^')} runs"),
+            (
+                "Wrong result",
+                "never by chance"
+                if card.cost.wrong_result == "0"
+                else f"by chance, at most once in {card.cost.wrong_result.replace('2^-', '2^')} runs",
+            ),
             ("Sources", "; ".join(card.source)),
         ]
     if roles:
@@ -397,7 +403,7 @@ def _rounding(review: Checked, column: Noisy) -> str:
         return "-"
     tables = [review.spec.dataset(s.dataset) for s in review.plan.steps if isinstance(s, Read)]
     words = []
-    for factor, table in zip(column.moment.factors, tables, strict=True):
+    for factor, table in zip(column.moment.factors, tables, strict=False):  # one is of no table
         if factor.unit > 1:
             of = [table.columns[name] for name in factor.values]
             step = about(Fraction(factor.unit, prod(10**each.places for each in of)))
@@ -427,6 +433,13 @@ def _price(review: Checked) -> Block | None:
             )
         )
     runs = spec.validity.max_runs
+    if pool_of(review) is not None:
+        return Grid(
+            "What it costs the privacy budget of each table: epsilon for the table.",
+            ("Table", "One run", f"All {runs} run{'s' if runs > 1 else ''}"),
+            tuple((name, one, every) for name, _, _, one, _, every in rows),
+            numbers=frozenset({1, 2}),
+        )
     return Grid(
         "What it costs the privacy budget of each table: epsilon for the table, and for the helper's count.",
         ("Table", "Release", "Helper's count", "One run", "Delta", f"All {runs} run{'s' if runs > 1 else ''}"),

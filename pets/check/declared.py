@@ -60,9 +60,7 @@ def declared(review: Checked) -> Declared | None:
     """Hold what is computed against what is declared; None if the query, its roles or its protocol are not clear."""
     spec, query, matrix = review.spec, review.query, review.verdict.matrix
     protocol = protocol_of(spec)
-    if query is None or not matrix.columns or protocol not in review.cards:
-        return None
-    if isinstance(query, Pooled):
+    if query is None or isinstance(query, Pooled) or not matrix.columns or protocol not in review.cards:
         return None
     about = subject.of(spec, query)
     safe = review.cards[flow.CONTROL if about.controlled else flow.RELEASE]

@@ -340,10 +340,11 @@ def declared(told: About, spec: Spec) -> tuple[Fact, ...]:
         found += (fact for item in items for fact in of_outcome(told, learner, item, grade))
     for entry in spec.security.leakage:
         learners = told.parties if entry.learner == EVERYONE else (PartyId(entry.learner),)
+        items_of: tuple[Item, ...] = ()
+        grade = Grade.SIZE
         if entry.item == "row_count":
             items_of = tuple(each.size for each in told.sets.values() if each.dataset in entry.of)
-            grade = Grade.SIZE
-        else:
+        elif entry.item == "match_count":
             items_of, grade = (MATCHES,), Grade.NOISED if entry.noised is not None else Grade.COUNT
         found += (Fact(frozenset({learner}), item, grade) for learner in learners for item in items_of)
     return tuple(found)

@@ -1,225 +1,100 @@
-"""The rules on sums over one table of many holders, and the first checker's judgement of them.
+"""The rules on what leaves sums over one table of many holders, and the first checker's judgement of them.
 
 Rules that look at no query are those of rules.py and terms.py (``general``), those on what a column may be used for are
-rules.py's too (``selecting``); what follows is about who uploads, who adds up, and what leaves.
+rules.py's too (``selecting``), those on who takes part pool_rules.py's.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping
 
-from pets.check import rules, summed, terms, thresholds, trends
+from pets.check import noised, rules, summed, terms, thresholds, trends
 from pets.check.budget import run_loss
 from pets.check.coalitions import within_model
 from pets.check.labels import Fact, Finding, Mark, Matrix, Verdict
-from pets.check.rules import Found, Severity
-from pets.ids import PartyId
-from pets.spec import moments as taken_apart
+from pets.check.pool_rules import RULES, Asked, rule
+from pets.check.rules import Found
+from pets.errors import LeakError
 from pets.spec.cards import EVERYONE, Card
-from pets.spec.control import Control, effective
-from pets.spec.model import Dataset, Spec
+from pets.spec.model import Spec
 from pets.spec.pooled import Pooled
-from pets.spec.pools import POOLS, Summing, pool_of
-from pets.spec.query import Aggregate
 
 assert terms and thresholds and trends  # their rules are registered when they are imported
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What a rule on sums may look at."""
-
-    spec: Spec
-    query: Pooled
-    cards: Mapping[str, Card]
-
-    @property
-    def table(self) -> Dataset:
-        return self.spec.dataset(self.query.table)
-
-    @property
-    def tables(self) -> tuple[Dataset, ...]:
-        return (self.table,)
-
-    @property
-    def holders(self) -> tuple[PartyId, ...]:
-        return self.spec.holders(self.query.table)
-
-    @property
-    def protocol(self) -> str:
-        return pool_of(self.spec)
-
-    @property
-    def way(self) -> Summing | None:
-        """What the protocol can do, if it is one of sums and has a card here."""
-        return POOLS.get(self.protocol) if self.protocol in self.cards else None
-
-    @property
-    def helpers(self) -> tuple[PartyId, ...]:
-        """Those who compute and bring no part of the table."""
-        return tuple(party for party in self.spec.computing if party not in self.table.parties)
-
-    @property
-    def control(self) -> Control | None:
-        return effective(self.spec)
-
-    @property
-    def measured(self) -> bool:
-        """True if the query aggregates measures, so that it has moments."""
-        columns = self.table.columns
-        return all(
-            columns[ref.column].role == "measure"
-            for output in self.query.outputs
-            if isinstance(output.what, Aggregate)
-            for ref in output.what.columns
-        )
-
-    @property
-    def moments(self) -> tuple[taken_apart.SideMoment, ...]:
-        """The sums; none while the query aggregates what is no measure (``leak.filter-only``)."""
-        return taken_apart.moments(self.query, self.spec) if self.measured else ()
-
-    @property
-    def clear(self) -> bool:
-        """True if it can be said who plays which role, and what is summed."""
-        return self.measured and summed.clear(self.spec, self.cards) and not list(computing(self))
+# -- what leaves ------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A rule: ``check`` yields (path, message, hint) for everything that it finds."""
-
-    id: str
-    severity: Severity
-    check: Callable[[Asked], Found]
-
-
-RULES: Final[dict[str, Rule]] = {}
-"""The registry, in the order in which findings are told."""
-
-
-def rule(id: str, severity: Severity = "error") -> Callable[[Callable[[Asked], Found]], Callable[[Asked], Found]]:
-    """Enter a function into the registry."""
-
-    def enter(check: Callable[[Asked], Found]) -> Callable[[Asked], Found]:
-        if id in RULES or id in rules.RULES:
-            raise ValueError(f"two rules are called {id}")
-        RULES[id] = Rule(id, severity, check)
-        return check
-
-    return enter
-
-
-# -- who takes part ---------------------------------------------------------------------------------------------------
-
-
-@rule("pool.computing")
-def computing(asked: Asked) -> Found:
-    """Who computes holds no part of the table and does not get the result: they are as many as the protocol takes."""
-    for name in asked.spec.computing:
-        if name in asked.table.parties:
-            yield (
-                f"party.{name}.roles",
-                f"{name} holds a part of {asked.table.name} and would compute, too; those who compute bring no records",
-                'take the role "computing" away from it',
-            )
-        elif name in asked.spec.release.to:
-            yield (
-                f"release.to <- {name}",
-                f"{name} computes and would get the result, too, and take its own noise off it",
-                "release to a holder, or to a party of its own",
-            )
-    if (way := asked.way) is None:
+@rule("pool.control")
+def controlled(asked: Asked) -> Found:
+    """Of totals over all holders nobody knows what single persons, or one holder's persons, add to them."""
+    control, path = asked.control, "release.disclosure_control"
+    if control is None:
         return
-    found = len(asked.spec.computing)
-    if found < way.least or (way.most and found > way.most):
-        many = f"exactly {way.least}" if way.least == way.most else f"{way.least} or more"
+    if control.on_contributions:
         yield (
-            "party",
-            f"{asked.protocol} needs {many} computing parties that hold no part of {asked.table.name}, found {found}",
-            'give independent parties without a dataset the role "computing"',
+            path,
+            "has rules on single contributions (dominance or p_percent), and holders bring totals of their own rows",
+            "leave them out, choose a preset without such a rule (ons-10), or release with noise",
+        )
+    if control.local:
+        yield (
+            f"{path}.holder",
+            f"holds the own persons of {', '.join(control.local)} to the minimum, and only totals are compared with it",
+            'write appetite = "joint", or leave it out',
+        )
+    if control.known_totals:
+        yield (
+            f"{path}.known_totals",
+            "protects against recipients who know totals, which sums over one table are not made for yet",
+            "leave it out, and group by less where recipients know totals",
         )
 
 
-@rule("pool.same-organisation")
-def same_organisation(asked: Asked) -> Found:
-    """Computing parties are independent of each other: that they do not put shares together protects a holder."""
-    seen: dict[str, str] = {}
-    for name in asked.helpers:
-        first = seen.setdefault(rules.organisation(asked.spec.party(name).organisation), name)
-        if first != name:
-            yield (
-                f"party.{name}.organisation",
-                f"{first} and {name} both compute and are one organisation, which then has shares of two",
-                "choose organisations that are independent of each other: the secrecy of every part rests on it",
-            )
-
-
-@rule("pool.protocol")
-def protocol(asked: Asked) -> Found:
-    """The protocol has a card here, adds up vectors, and goes with the protection of the release."""
-    way, fitting = asked.way, [n for n, w in POOLS.items() if w.controlled == (asked.control is not None)]
-    if way is None:
-        what = "does not add up parts of one table" if asked.protocol in asked.cards else "has no card here"
-        yield "security.protocol", f"{asked.protocol} {what}", f"write {' or '.join(fitting)}, or leave it out"
-    elif asked.protocol not in fitting:
-        goes = "hands its sums to disclosure control" if way.controlled else "gives sums noise"
-        yield (
-            "security.protocol",
-            f"{asked.protocol} {goes}, and the release asks for something else",
-            f"write {' or '.join(fitting)}, or leave it out",
-        )
-
-
-@rule("pool.corrupt")
-def corrupt(asked: Asked) -> Found:
-    """No more computing parties may put together what they have than the protocol withstands of so many."""
-    way, found = asked.way, len(asked.spec.computing)
-    if way is None or found < way.least:
+@rule("pool.own-part")
+def own_part(asked: Asked) -> Found:
+    """Who gets exact sums brings no part of them: it would take its own rows off, and see what a few others add."""
+    if asked.control is None:
         return
-    asks, most = asked.spec.security.corrupt, way.withstands(found)
-    if asks > most:
-        more = "" if way.controlled else f", or add computing parties: {2 * asks + 1 if way.threshold else asks + 1} do"
+    for name in asked.spec.release.to:
+        own = rules.organisation(asked.spec.party(name).organisation)
+        for holder in asked.holders:
+            if rules.organisation(asked.spec.party(holder).organisation) == own:
+                part = "brings a part" if holder == name else f"is one organisation with {holder}, which brings a part"
+                yield (
+                    f"release.to <- {name}",
+                    f"{name} gets the table and {part} of {asked.table.name}: it takes its own rows off exact numbers, "
+                    f"and what is left may be of fewer than {asked.control.min_count} persons",
+                    "release to a party that brings nothing, or with noise",
+                )
+
+
+@rule("pool.persons", "warning")
+def persons(asked: Asked) -> Found:
+    """Nobody can tell whether two holders have rows of one person, so somebody at both counts twice."""
+    if asked.control is not None and len(asked.holders) > 1:
         yield (
-            "security.corrupt",
-            f"asks to withstand {asks} computing parties that put together what they have; {asked.protocol} of "
-            f"{found} withstands {most}",
-            f"write corrupt = {most}{more}",
+            "release.disclosure_control.min_count",
+            f"counts the persons of each holder and adds them up: somebody with rows of {asked.table.name} at several "
+            f"holders counts once at each, so that fewer than {asked.control.min_count} may be behind a number",
+            "make sure that persons are at one holder each, or write a larger minimum",
         )
 
 
-# -- who uploads ------------------------------------------------------------------------------------------------------
-
-
-@rule("pool.uploads")
-def uploads(asked: Asked) -> Found:
-    """How long uploads are taken, and how many must count, is said: approvers decide on it."""
-    said, holders = asked.spec.computation, len(asked.holders)
-    if said.upload_minutes is None:
+@rule("pool.scale")
+def scale(asked: Asked) -> Found:
+    """Noise that no rounding unit brings within reach of the sampler would bury the answer anyway."""
+    privacy = asked.spec.release.differential_privacy
+    if privacy is None or asked.control is not None or not asked.moments:
+        return
+    try:
+        noised.pooled_columns(asked.spec, asked.query)
+    except LeakError as error:
+        if error.code == "dp.weights":  # said of every query
+            return
         yield (
-            "computation.upload_minutes",
-            "is not said: how long do computing parties take uploads, once a run has begun?",
-            "write upload_minutes = 1440 for a day, or another time in which every holder's server answers",
-        )
-    least = 3 if asked.spec.result_party in asked.table.parties else 2
-    if said.min_contributors is None:
-        yield (
-            "computation.min_contributors",
-            "is not said: from how many holders on may a sum be opened?",
-            f"write min_contributors = {holders} for all of them, or fewer, and {least} at least",
-        )
-    elif said.min_contributors > holders:
-        yield (
-            "computation.min_contributors",
-            f"asks for {said.min_contributors} holders, and {asked.table.name} has {holders}",
-            f"write min_contributors = {holders} or less",
-        )
-    elif said.min_contributors < least:
-        yield (
-            "computation.min_contributors",
-            f"{asked.spec.result_party} gets the result and uploads, too: it takes its own part off a sum of "
-            f"{said.min_contributors}, and has another's",
-            f"write min_contributors = {least}, or more by as many holders as may be in league with it",
+            f"release.differential_privacy.{privacy.stated_in}",
+            error.text.removeprefix(f"{error.code}: "),
+            f"ask for a larger {privacy.stated_in}: noise covers a person with {asked.table.rows_per_person} rows at each "
+            f"of {len(asked.holders)} holders; or declare narrower ranges, or ask for fewer sums",
         )
 
 
@@ -256,6 +131,39 @@ def _missing(asked: Asked, told: summed.About, fact: Fact, sized: bool) -> tuple
         f"{asked.protocol} tells {who} {what}, and that is not declared",
         f"add [[security.leakage]] {entry}" if sized else "no declaration covers this: choose another protocol",
     )
+
+
+@rule("pool.validity")
+def validity(asked: Asked) -> Found:
+    """Where holders prove that their numbers are in range, everybody learns whether somebody's were not."""
+    card = asked.cards.get(asked.protocol)
+    if card is None or asked.way is None or card.validity is None:
+        return
+    declared = {
+        entry.learner
+        for entry in asked.spec.security.leakage
+        if entry.item == summed.VALIDITY and asked.table.name in entry.of
+    }
+    missing = [party.name for party in asked.spec.parties if party.name not in declared]
+    if EVERYONE not in declared and missing:
+        entry = f'learner = "{EVERYONE}", item = "{summed.VALIDITY}", of = ["{asked.table.name}"]'
+        yield (
+            f"security.leakage <- {EVERYONE} <- {summed.VALIDITY}",
+            f"{asked.protocol} tells everyone whose numbers are not within their bounds, and that is not declared",
+            f"add [[security.leakage]] {entry}",
+        )
+
+
+@rule("pool.surplus", "warning")
+def surplus(asked: Asked) -> Found:
+    """What is declared is what the protocol tells: approvers do not sign for leaks that nobody needs."""
+    for place, entry in enumerate(asked.spec.security.leakage):
+        if entry.item == "match_count":
+            yield (
+                f"security.leakage.{place} <- {entry.learner}",
+                f"declares that {entry.learner} learns match_count, and nothing is matched",
+                "take the entry out",
+            )
 
 
 def findings(asked: Asked) -> tuple[Finding, ...]:

@@ -6,7 +6,8 @@ taken from what was checked: specification, matrix, cards, plan and forecast. Sa
 
 from collections.abc import Iterator, Mapping
 
-from pets.check import computed, intersected, lawful, learned, legal, rules
+from pets.check import computed, intersected, lawful, learned, legal, rules, uploaded
+from pets.check.alike import alike, cut, holders_as_fields, legal_as_fields, parties_as_fields
 from pets.check.blocks import (
     MANY,
     Block,
@@ -23,13 +24,13 @@ from pets.check.blocks import (
     plural,
 )
 from pets.check.checked import Checked, card_ids, holders_of, several
-from pets.check.declared import declared
+from pets.check.declared import Declared, declared
 from pets.check.labels import Verdict
 from pets.check.minute import minute, validity
 from pets.spec.banded import origins
 from pets.spec.joins import SHARED
 from pets.spec.model import Dataset, Spec
-from pets.spec.pooled import Statement
+from pets.spec.pooled import Pooled, Statement
 from pets.spec.query import BOTH, Aggregate
 
 # -- the whole -------------------------------------------------------------------------------------------------------
@@ -42,7 +43,7 @@ def report(review: Checked) -> Report:
     middle = []
     if verdict.matrix.columns:
         middle.append(learned.matrix(review))
-        found = declared(review) if review.pairing is None else intersected.declared(review)
+        found = found_declared(review)
         if found is not None:
             middle.append(learned.leakage(found))
         middle.append(learned.limits(review))
@@ -51,7 +52,7 @@ def report(review: Checked) -> Report:
         _projects(review),
         _people(review),
         _data(review),
-        computed.settings(review) if review.pairing is None else intersected.settings(review),
+        _settings(review),
         *middle,
         computed.outputs(review) if review.pairing is None else intersected.outputs(review),
         _dates(review),
@@ -70,6 +71,19 @@ def report(review: Checked) -> Report:
         plan_digest=review.plan_digest,
         validity=validity(spec),
     )
+
+
+def found_declared(review: Checked) -> Declared | None:
+    """Declared against computed, of whatever is asked for."""
+    if isinstance(review.query, Pooled):
+        return uploaded.declared(review)
+    return declared(review) if review.pairing is None else intersected.declared(review)
+
+
+def _settings(review: Checked) -> Section:
+    if isinstance(review.query, Pooled):
+        return uploaded.settings(review)
+    return computed.settings(review) if review.pairing is None else intersected.settings(review)
 
 
 def _state(verdict: Verdict, accepted: bool) -> str:
@@ -155,14 +169,9 @@ def _shared(spec: Spec) -> bool:
 def _people(review: Checked) -> Section:
     spec = review.spec
     rows = []
-    for party in spec.parties:
-        part = [
-            f"brings {d.name}"
-            if not d.several
-            else f"brings a part of {d.name}, at most {d.rows_of(party.name):,} rows"
-            for d in spec.datasets
-            if party.name in d.parties
-        ]
+    for group in alike(spec):
+        party = group[0]
+        part = [_brings(d, [each.name for each in group]) for d in spec.datasets if party.name in d.parties]
         if "computing" in party.roles:
             helps = (
                 " (helper)" if sum(p.name in spec.computing for p in spec.parties) == 3 and not _shared(spec) else ""
@@ -170,7 +179,11 @@ def _people(review: Checked) -> Section:
             part.append("computes" if part else f"computes, without records of its own{helps}")
         if party.name in spec.release.to:
             part.append("receives the result")
-        rows.append((party.name, party.organisation, listed(part), party.san))
+        if len(group) == 1:
+            rows.append((party.name, party.organisation, listed(part), party.san))
+        else:
+            of_each = [several([getattr(each, what) for each in group], "") for what in ("organisation", "san")]
+            rows.append((several([each.name for each in group]), of_each[0], listed(part), of_each[1]))
     return Section(
         "people",
         "Safe people",
@@ -184,6 +197,17 @@ def _people(review: Checked) -> Section:
             ),
         ),
     )
+
+
+def _brings(dataset: Dataset, parties: list[str]) -> str:
+    """What parties that are alike bring of a table."""
+    if not dataset.several:
+        return f"brings {dataset.name}"
+    rows = [dataset.rows_of(party) for party in parties]
+    if len(rows) == 1:
+        return f"brings a part of {dataset.name}, at most {rows[0]:,} rows"
+    most = f"{rows[0]:,}" if min(rows) == max(rows) else f"{min(rows):,} to {max(rows):,}"
+    return f"each bring a part of {dataset.name}, at most {most} rows, {sum(rows):,} in all"
 
 
 def _data(review: Checked) -> Section:
@@ -219,6 +243,13 @@ def _data(review: Checked) -> Section:
                 ),
             )
         )
+    if spec.linkage is None:
+        return Section(
+            "data",
+            "Safe data",
+            "Which records and columns are used?",
+            (*blocks, Text("Nothing is linked: each holder tells its own persons apart by their ids, as they are.")),
+        )
     link = spec.linking
     on = link.on if isinstance(link.on, str) else ", ".join(f"{table}.{name}" for table, name in link.on.items())
     pairs = [
@@ -235,6 +266,8 @@ def _use(query: Statement | None, spec: Spec, dataset: Dataset, name: str) -> st
     if query is None or dataset.name not in query.tables:
         return "nothing"
     uses = ["find the same person"] if name == dataset.key else []
+    if uses and len(query.tables) == 1:
+        uses = ["count rows of one person, at each holder"]
     if name in {own.column for ref in query.group_by for own in origins(ref) if own.dataset == dataset.name}:
         uses.append("form groups")
     if any(
@@ -291,16 +324,24 @@ def _fields(spec: Spec) -> Iterator[tuple[str, str, int]]:
             for key, part in value.items():
                 yield from walk(part, f"{path}.{key}" if path else str(key))
         elif isinstance(value, (list, tuple)) and value and not isinstance(value[0], (Mapping, list, tuple)):
-            more = max(0, len(value) - MANY)
-            rest = f" and {more:,} more (in the specification)" if more else ""
-            yield path, ", ".join(map(str, value[:MANY])) + rest, more
+            yield path, *cut(value)
         elif isinstance(value, (list, tuple)):
             for place, part in enumerate(value):
                 yield from walk(part, f"{path}[{place}]")
         elif value is not None:
             yield path, "yes" if value is True else "no" if value is False else " ".join(str(value).split()), 0
 
-    yield from walk(spec.model_dump(mode="json", by_alias=True, exclude_none=True), "")
+    for key, value in spec.model_dump(mode="json", by_alias=True, exclude_none=True).items():
+        if key == "party":
+            parts = tuple(parties_as_fields(spec))
+        elif key == "legal":
+            parts = tuple(legal_as_fields(spec))
+        elif key == "dataset":
+            parts = ((key, [holders_as_fields(each) for each in value]),)
+        else:
+            parts = ((key, value),)
+        for path, part in parts:
+            yield from walk(part, path)
 
 
 def _every_field(fields: tuple[tuple[str, str, int], ...]) -> Section:

@@ -25,7 +25,7 @@ from pets.check.subject import Released, Sum, Table
 from pets.ids import PartyId
 from pets.spec import moments as taken_apart
 from pets.spec.banded import reads
-from pets.spec.cards import EVERYONE, Card
+from pets.spec.cards import EVERYONE, Card, Learns
 from pets.spec.control import effective
 from pets.spec.handover import joined, placed
 from pets.spec.ir import INPUT, Derive, Open, Plan, Protect, Read
@@ -38,6 +38,9 @@ from pets.spec.query import Aggregate, ColumnRef
 from pets.spec.repeated import many, role_of, shown, with_so_many
 
 CONTROL: Final = "disclosure_control"
+
+VALIDITY: Final = "input_validity"
+"""What cards call it that everybody learns whether what a holder hands in is within its bounds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,20 +169,24 @@ def cards_of(told: About, cards: Mapping[str, Card]) -> tuple[Card, ...]:
 
 def facts(told: About, cards: tuple[Card, ...]) -> tuple[Fact, ...]:
     """What the cards say that somebody learns, with parties in the place of roles."""
-    found: list[Fact] = []
-    for entry in (each for card in cards for each in card.learns):
-        grade = Grade(entry.grade)
-        learners = [frozenset(told.roles[role] for role in entry.who if role != EVERYONE)]
-        if EVERYONE in entry.who:
-            learners = [frozenset({party}) for party in told.parties]
-        for learner in learners:
-            found += (Fact(learner, item, of) for item, of in _items(told, entry.item, grade))
-    return tuple(dict.fromkeys(found))
+    entries = (each for card in cards for each in card.learns)
+    return tuple(dict.fromkeys(fact for entry in entries for fact in facts_of(told, entry)))
+
+
+def facts_of(told: About, entry: Learns) -> Iterator[Fact]:
+    """What one entry of a card says that somebody learns."""
+    learners = [frozenset(told.roles[role] for role in entry.who if role != EVERYONE)]
+    if EVERYONE in entry.who:
+        learners = [frozenset({party}) for party in told.parties]
+    for learner in learners:
+        yield from (Fact(learner, item, of) for item, of in _items(told, entry.item, Grade(entry.grade)))
 
 
 def _items(told: About, item: str, grade: Grade) -> Iterator[tuple[Item, Grade]]:
     """The rows that a card's word stands for. A holder's vector is its own sums: no single row is in it."""
     role, _, part = item.partition(".")
+    if item == VALIDITY:
+        return  # about no value: that it is declared is for a rule to say
     if item == "row_count":
         yield from ((table.size, grade) for table in told.tables.values())
     elif item == "sums":
@@ -201,7 +208,8 @@ def declared(told: About, spec: Spec) -> tuple[Fact, ...]:
     found = [Fact(learner, leaves, grade) for learner in to for _, leaves in told.leaving]
     for entry in spec.security.leakage:
         learners = told.parties if entry.learner == EVERYONE else (PartyId(entry.learner),)
-        items = [table.size for table in told.tables.values() if table.dataset in entry.of]
+        said = entry.of if entry.item == "row_count" else ()
+        items = [table.size for table in told.tables.values() if table.dataset in said]
         found += (Fact(frozenset({who}), item, Grade.SIZE) for who in learners for item in items)
     return tuple(found)
 
@@ -233,7 +241,7 @@ def knowledge(
                     marks.raise_to(_carried(told, name), Mark.HELD)
     if told.controlled and coalition & set(told.computing):
         marks.raise_to(_carried(told, "sums"), Mark.HELD)
-    opened = len(coalition & set(told.computing)) > cards[0].adversary.corrupt
+    opened = not told.controlled and len(coalition & set(told.computing)) > cards[0].adversary.corrupt
     for table in told.tables.values():
         if table.party in coalition:
             marks.raise_to(tuple(table.items(frozenset(table.columns))), Mark.VISIBLE)
@@ -244,7 +252,7 @@ def knowledge(
             marks.raise_to((fact.item,), fact.grade.mark)
     if told.roles["result"] in coalition:
         marks.raise_to([released(each.name) for each in told.released if not each.sums], Mark.VISIBLE)
-    _close(told, marks, together=len(coalition) > 1)
+    _close(told, marks)
     return marks
 
 
@@ -259,16 +267,16 @@ def _carried(told: About, item: str) -> Sequence[Item]:
     return [leaves for _, leaves in told.leaving]
 
 
-def _close(told: About, marks: _Marks, *, together: bool) -> None:
+def _close(told: About, marks: _Marks) -> None:
     """Whatever follows from what is known: upwards to sums, from them to a holder's own, and down to columns.
 
-    ``together``: it is a coalition, in which one who is shown stands for all who are not the first.
+    One holder who is shown stands for all who are not the first, in the column of this one alone, too.
     """
     tables, leaving = tuple(told.tables.values()), dict(told.leaving)
     own = {(table.party, name): item for table in tables for name, item in told.own(table)}
     for each in told.sums:
         parts = [own[table.party, each.name] for table in tables]
-        if together and all(marks.of(part) is Mark.AGGREGATE for part in parts):
+        if all(marks.of(part) is Mark.AGGREGATE for part in parts):
             marks.raise_to((exact(each.name),), Mark.AGGREGATE)
         leaves = leaving.get(each.name, exact(each.name))
         if marks.of(exact(each.name)) is Mark.AGGREGATE:
@@ -276,7 +284,7 @@ def _close(told: About, marks: _Marks, *, together: bool) -> None:
         seen = max((marks.of(exact(each.name)), marks.of(leaves)), key=lambda mark: mark.rank)
         if seen.rank <= Mark.HELD.rank:
             continue
-        for part in parts if together else ():
+        for part in parts:
             if all(marks.of(other) is Mark.AGGREGATE for other in parts if other != part):
                 marks.raise_to((part,), seen)
         for table in tables:

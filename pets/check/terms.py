@@ -318,7 +318,7 @@ def corrupt(asked: Stated) -> Found:
     Not here: cards that withstand more the more parties there are (``pool.corrupt``).
     """
     card = asked.cards.get(asked.protocol)
-    if card and not card.adversary.as_many_as and asked.spec.security.corrupt > card.adversary.corrupt:
+    if card and card.adversary.threshold is None and asked.spec.security.corrupt > card.adversary.corrupt:
         yield (
             "security.corrupt",
             f"asks to withstand {asked.spec.security.corrupt} colluding parties; {card.id} withstands "
@@ -372,6 +372,13 @@ def unclear(asked: Stated) -> Found:
                 f"{path}.learner",
                 f"declares that everyone learns match_count, which {asked.protocol} tells {asked.helpers[0]} alone",
                 f'write learner = "{asked.helpers[0]}"',
+            )
+        card = asked.cards.get(asked.protocol)
+        if item.item == "input_validity" and card is not None and card.validity is None:
+            yield (
+                f"{path}.item",
+                f"declares that it is told whose inputs are not in range, and {asked.protocol} checks none",
+                "take the entry out",
             )
         if item.item == "row_count" and item.noised is not None:
             yield (

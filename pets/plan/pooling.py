@@ -10,7 +10,7 @@ from typing import Final
 from pets.check.noised import POOLED, greatest, pooled_columns, pooled_plain
 from pets.errors import LeakError, SpecError
 from pets.plan.lower import CONTROL_CARD, MAX_CELLS, MAX_UNIT, RANGE_BITS, table_of
-from pets.spec import lanes
+from pets.spec import lanes, proofs
 from pets.spec import moments as taken_apart
 from pets.spec.banded import reads
 from pets.spec.canonical import spec_digest
@@ -19,7 +19,7 @@ from pets.spec.control import Control, effective
 from pets.spec.ir import AddNoise, Dimension, Moment, Noisy, Open, Plan, Pool, Protect, Read
 from pets.spec.model import Dataset, Spec
 from pets.spec.pooled import Pooled
-from pets.spec.pools import POOLS, SHAMIR, Summing, cast_of, pool_of
+from pets.spec.pools import CHECKED, HELD, POOLS, Summing, cast_of, pool_of
 from pets.spec.protected import Protected, protected
 
 COMMON: Final = "common"
@@ -86,7 +86,7 @@ def _pool(spec: Spec, read: Read, moments: tuple[Moment, ...], columns: tuple[No
     rows = max(most for _, most in read.holders or ())
     ranges = tuple(_range(moment, table, rows) for moment in moments)
     noise = noise_of(columns, len(spec.computing))
-    holders = len(read.parties)
+    found = _lanes(moments, ranges, way, table, holders=len(read.parties), noise=noise)
     return Pool(
         out="sums",
         card=card.id,
@@ -95,21 +95,36 @@ def _pool(spec: Spec, read: Read, moments: tuple[Moment, ...], columns: tuple[No
         roles=tuple(roles.items()),
         moments=moments,
         ranges=ranges,
-        lanes=(found := _lanes(moments, ranges, way, table, holders=holders, noise=noise)),
+        lanes=found,
         noise=noise,
         parts=POOLED,
         minimum=asked.min_contributors,
         minutes=asked.upload_minutes,
         agreement=EQUAL if asked.partial_uploads == "end the run" else COMMON,
-        public=_public(spec, protocol, holders, lanes.words(cells, found, way.bits)),
+        public=_public(spec, protocol, len(read.parties), cells, ranges, lanes.words(cells, found, way.bits)),
     )
 
 
-def _public(spec: Spec, protocol: str, holders: int, words: int) -> tuple[tuple[str, int], ...]:
-    numbers = {"h": holders, "m": len(spec.computing), "l": words}
-    if protocol == SHAMIR:
-        numbers["t"] = spec.security.corrupt
+def _public(
+    spec: Spec, protocol: str, holders: int, cells: int, ranges: tuple[tuple[int, int], ...], words: int
+) -> tuple[tuple[str, int], ...]:
+    """The public numbers of the card. Raises: SpecError spec.proof if proofs of so many numbers cannot be made."""
+    computing, count = len(spec.computing), cells * len(ranges)
+    numbers = {"h": holders, "m": computing, "l": words, "t": spec.security.corrupt}
+    if protocol == HELD:
+        numbers = {"h_i": holders, "g": cells, "v": len(ranges)}
+    if protocol == CHECKED:
+        try:
+            numbers = proofs.public(holders=holders, computing=computing, length=count, greatest=widest(ranges))
+        except ValueError as error:
+            bits = count * widest(ranges).bit_length()
+            raise SpecError("spec.proof", path="computation.sql", bits=bits, most=proofs.MAX_ELEMENTS) from error
     return tuple((name, numbers[name]) for name in load_cards()[protocol].public)
+
+
+def widest(ranges: tuple[tuple[int, int], ...]) -> int:
+    """What every number of a vector is proved to be at most above its least, whichever number it is."""
+    return max(high - low for low, high in ranges)
 
 
 def noise_of(columns: tuple[Noisy, ...], computing: int) -> int:
@@ -137,12 +152,13 @@ def _lanes(
     holders: int,
     noise: int,
 ) -> tuple[int, ...]:
-    """Bits of each number's sum. Raises: LeakError dp.range if one takes more than a word."""
+    """Bits of each number's sum. Raises: LeakError dp.range if one takes more than a word, or than is computed with."""
     found = tuple(lanes.lane(low, high, holders=holders, noise=noise) for low, high in ranges)
+    most = way.bits if way.packed else RANGE_BITS
     for moment, lane in zip(moments, found, strict=True):
-        if lane > way.bits:
-            raise LeakError("dp.range", path=_way(moment, table), column=moment.name, bits=way.bits - 1)
-    return found
+        if lane > most:
+            raise LeakError("dp.range", path=_way(moment, table), column=moment.name, bits=most - 1)
+    return found if way.packed else tuple(way.bits for _ in found)
 
 
 def _way(moment: Moment, table: Dataset) -> str:

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from pets.check import flow, knowledge, legal, pairs, pools, traced
+from pets.check import flow, gathered, knowledge, legal, pairs, pools, traced
 from pets.check.labels import Finding, Matrix, Severity, Verdict
 from pets.check.page import frame
 from pets.errors import InternalError, LeakError, SpecError
 from pets.ids import PlanDigest, SpecDigest
-from pets.plan import match, pooling
+from pets.plan import match, pooling, repooled
 from pets.plan.cost import Forecast, forecast, used_cards
 from pets.plan.lower import lower
 from pets.plan.recheck import recheck
@@ -169,8 +169,10 @@ def _of_pool(spec: Spec, query: Pooled) -> Review:
         plan = pooling.lower(spec, query)
     except SpecError as error:
         return _refused(spec, digest, query, (*verdict.findings, finding_of(error)), verdict.matrix, cards)
+    repooled.recheck(plan, verdict.matrix, spec, query, cards)
+    agree(verdict, gathered.judge(plan, spec, cards))
     told = forecast(plan, cards)
-    return Review(spec, digest, query, plan, plan_digest(plan), verdict, cards, told, (FIRST,))
+    return Review(spec, digest, query, plan, plan_digest(plan), verdict, cards, told, (FIRST, SECOND))
 
 
 def _of_pairing(spec: Spec) -> Review:

@@ -585,7 +585,7 @@ class Leakage(Model):
     """One named item that a learner is allowed to learn beyond its output."""
 
     learner: PartyName
-    item: Literal["match_count", "row_count"]
+    item: Literal["match_count", "row_count", "input_validity"]
     of: tuple[Name, ...] = ()
     extent: Literal["declared maximum", "exact"] | None = Field(default=None, alias="as")
     noised: Noised | None = None
@@ -596,6 +596,8 @@ class Leakage(Model):
             raise ValueError('row_count needs "of" (datasets) and "as" ("declared maximum" or "exact")')
         if self.item == "match_count" and self.noised is None and self.extent != "exact":
             raise ValueError('match_count needs "noised" with epsilon and delta, or as = "exact"')
+        if self.item == "input_validity" and (not self.of or self.extent is not None or self.noised is not None):
+            raise ValueError('input_validity needs "of" (datasets) and nothing else')
         return self
 
 
@@ -717,6 +719,10 @@ class Spec(Model):
                 if of not in {d.name for d in self.datasets}:
                     raise ValueError(f"security.leakage: no dataset {of}")
         self._control_names(holders)
+        asked = self.computation
+        uploads = (asked.min_contributors, asked.upload_minutes, asked.partial_uploads)
+        if len(self.datasets) != 1 and any(each is not None for each in uploads):
+            raise ValueError("computation: min_contributors, upload_minutes and partial_uploads belong to one table")
         return self
 
     def _control_names(self, holders: set[str]) -> None:

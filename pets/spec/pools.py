@@ -23,7 +23,8 @@ FIELD_BITS: Final = 60
 class Summing:
     """What a protocol can do.
 
-    ``least``, ``most``: computing parties; ``most`` is 0 where there is no limit. ``bits``: of a word, for lanes.
+    ``least``, ``most``: computing parties; ``most`` is 0 where there is no limit. ``bits``: of a word, for lanes;
+    ``packed``: several numbers share a word, else each has its own.
     ``controlled``: its sums go on to disclosure control, else they get noise. ``checked``: holders prove ranges.
     ``threshold``: it withstands fewer than half, as many as the specification says; else all but one.
     """
@@ -31,6 +32,7 @@ class Summing:
     least: int
     most: int = 0
     bits: int = RING_BITS
+    packed: bool = True
     controlled: bool = False
     checked: bool = False
     threshold: bool = False
@@ -54,8 +56,8 @@ class Summing:
 POOLS: Final[Mapping[str, Summing]] = {
     SUM: Summing(2),
     SHAMIR: Summing(3, bits=FIELD_BITS, threshold=True),
-    CHECKED: Summing(2, checked=True),
-    HELD: Summing(3, 3, controlled=True),
+    CHECKED: Summing(2, packed=False, checked=True),
+    HELD: Summing(3, 3, packed=False, controlled=True),
 }
 """Protocols of sums, by card; of those that fit a release the first is taken where none is named."""
 

@@ -33,7 +33,8 @@ def single_query(spec: Spec, tree: Tree, source: exp.Expression) -> Pooled:
     selected = Selected(names)
     outputs = selected.outputs(tree.select)
     for output, node in outputs:
-        _additive(tree, output, node, side.dataset.key)
+        with names.way(node, f"output {output.name}"):
+            _additive(tree, output, node, side.dataset.key)
     named = tuple(output for output, _ in outputs)
     return Pooled(
         table=side.dataset.name,
