@@ -93,8 +93,8 @@ def scale(asked: Asked) -> Found:
         yield (
             f"release.differential_privacy.{privacy.stated_in}",
             error.text.removeprefix(f"{error.code}: "),
-            f"ask for a larger {privacy.stated_in}: noise covers a person with {asked.table.rows_per_person} rows at each "
-            f"of {len(asked.holders)} holders; or declare narrower ranges, or ask for fewer sums",
+            f"ask for a larger {privacy.stated_in}: noise covers a person with {asked.table.rows_per_person} rows at "
+            f"each of {len(asked.holders)} holders; or declare narrower ranges, or ask for fewer sums",
         )
 
 
