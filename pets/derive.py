@@ -62,7 +62,12 @@ class Moments:
 
 
 def moments_of(plan: Plan, noise: AddNoise, opened: I64) -> Moments:
-    """Sort the opened words (v, g) into moments: b-cell h of moment m is column m * H + h; cells are a's times b's."""
+    """Sort the opened words (v, g) into moments: b-cell h of moment m is column m * H + h; cells are a's times b's.
+
+    Sums over one table have one row a moment.
+    """
+    if plan.pool is not None:
+        return Moments(noise.columns, tuple(opened), len(noise.parties), parts_of(plan))
     b_cells = len(opened) // len(plan.join.summed)
     sums = tuple(
         np.ascontiguousarray(opened[m * b_cells : (m + 1) * b_cells].T).reshape(-1) for m in range(len(noise.columns))

@@ -5,6 +5,7 @@ is as well (check/shared_noise.py).
 """
 
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
 from math import ceil, log2, sqrt
 from typing import Final, Protocol
@@ -39,13 +40,14 @@ class Law(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class NoiseLaw:
-    """Discrete Laplace parts: NB(whole) - NB(whole) with ratio exp(-1 / scale).
+    """Discrete Laplace parts: NB(times) - NB(times) with ratio exp(-1 / scale).
 
-    ``whole``: parts that are added over those that would be enough: of three parties, two are.
+    ``times``: the parts of all computing parties, in wholes: 3/2 where any two of three are enough. Where some of them
+    may be lost, their noise may be missing, and less is added than this.
     """
 
     scale: float
-    whole: float = 1.5
+    times: Fraction = Fraction(3, 2)
 
     @property
     def half_width(self) -> int:
@@ -54,7 +56,7 @@ class NoiseLaw:
     def quantile(self, level: F64) -> F64:
         """Beyond a scale of 2000 it is the law of scale 2000, stretched (error below 0.1 %)."""
         at = min(self.scale, _TABLE_SCALE)
-        values, up_to = _laplace(at, self.whole)
+        values, up_to = _laplace(at, self.times)
         place = np.minimum(np.searchsorted(up_to, level), len(values) - 1)
         return np.asarray(values[place] * (self.scale / at), np.float64)
 
@@ -83,7 +85,7 @@ def law_of(column: Noisy, parties: int, parts: int) -> Law:
     """The law of the noise of ``parties`` parties on a column; of Laplace noise ``parts`` are the whole."""
     if isinstance(column, GaussianColumn):
         return GaussianLaw(float(column.variance), parties)
-    return NoiseLaw(float(column.sensitivity / column.epsilon), parties / parts)
+    return NoiseLaw(float(column.sensitivity / column.epsilon), Fraction(parties, parts))
 
 
 def parts_of(plan: Plan) -> int:
@@ -96,12 +98,12 @@ def _half_width(law: Law) -> int:
 
 
 @cache
-def _laplace(scale: float, whole: float) -> tuple[F64, F64]:
-    """Support and distribution function of NB(whole) - NB(whole) with ratio exp(-1 / scale), by convolution."""
-    p = float(np.exp(-1 / scale))
-    size = 1 << int(np.ceil(np.log2(60 * scale * max(1.0, whole / 1.5) + 64)))
+def _laplace(scale: float, times: Fraction) -> tuple[F64, F64]:
+    """Support and distribution function of NB(times) - NB(times) with ratio exp(-1 / scale), by convolution."""
+    p, r = float(np.exp(-1 / scale)), float(times)
+    size = 1 << int(np.ceil(np.log2((57 + 2 * r) * scale + 64)))
     k = np.arange(1, size)
-    mass = (1 - p) ** whole * np.concatenate([[1.0], np.cumprod((k + (whole - 1)) / k * p)])
+    mass = (1 - p) ** r * np.concatenate([[1.0], np.cumprod((k + (r - 1)) / k * p)])
     spectrum = np.abs(np.fft.rfft(mass, 2 * size)) ** 2
     both = np.maximum(np.fft.irfft(spectrum), 0)
     centred = np.concatenate([both[size:], both[:size]])

@@ -45,18 +45,18 @@ def test_the_half_width_holds_95_percent(variance: float) -> None:
     assert mass[np.abs(support) <= width - 2].sum() < 0.95
 
 
-@pytest.mark.parametrize("whole", [1.0, 1.5, 2.0, 5.0])
-def test_laplace_parts_of_other_numbers_of_parties_have_their_law(whole: float) -> None:
+@pytest.mark.parametrize("times", [Fraction(1), Fraction(3, 2), Fraction(2), Fraction(5)])
+def test_laplace_parts_of_other_numbers_of_parties_have_their_law(times: Fraction) -> None:
     size, scale = 2000, 12.0
-    mass = stats.nbinom.pmf(np.arange(size), whole, 1 - math.exp(-1 / scale))
+    mass = stats.nbinom.pmf(np.arange(size), float(times), 1 - math.exp(-1 / scale))
     below = np.cumsum(np.convolve(mass, mass[::-1]))
     for level in LEVELS:
-        found = NoiseLaw(scale, whole).quantile(np.array([level]))[0]
+        found = NoiseLaw(scale, times).quantile(np.array([level]))[0]
         assert found == np.searchsorted(below, level) - (size - 1)
 
 
 def test_a_column_has_the_law_that_it_says() -> None:
-    assert law_of(NoisedColumn(MOMENT, 4, Fraction(1, 2)), 3, 2) == NoiseLaw(8.0, 1.5)
-    assert law_of(NoisedColumn(MOMENT, 4, Fraction(1, 2)), 5, 1) == NoiseLaw(8.0, 5.0)
+    assert law_of(NoisedColumn(MOMENT, 4, Fraction(1, 2)), 3, 2) == NoiseLaw(8.0, Fraction(3, 2))
+    assert law_of(NoisedColumn(MOMENT, 4, Fraction(1, 2)), 5, 1) == NoiseLaw(8.0, Fraction(5))
     column = GaussianColumn(MOMENT, 16, Fraction(1, 30), Fraction(240, 2), 2)
     assert law_of(column, 3, 2) == GaussianLaw(120.0, 3)

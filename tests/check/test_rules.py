@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from pets.check import catalogue, flow, knowledge, pairs, protection, view
+from pets.check import catalogue, flow, knowledge, pairs, pool_rules, protection, view
 from pets.check.rules import RULES
 from pets.spec.ir import Step
 
@@ -14,9 +14,11 @@ PAGE = (DOCS / "disclosure.md").read_text(encoding="utf-8")
 def test_the_catalogue_is_the_registry() -> None:
     written = (DOCS / "catalogue.md").read_text(encoding="utf-8")
     assert written == catalogue.catalogue(), "python -m pets.check.catalogue > docs/rules/catalogue.md"
-    on_queries, on_pairs = written.split("## Intersections")
+    on_queries, rest = written.split("## Intersections")
+    on_pairs, on_pools = rest.split("## Sums over one table of many holders")
     assert re.findall(r"^\| `([a-z.-]+)`", on_queries, re.MULTILINE) == list(RULES)
     assert re.findall(r"^\| `([a-z.-]+)`", on_pairs, re.MULTILINE) == list(pairs.RULES)
+    assert re.findall(r"^\| `([a-z.-]+)`", on_pools, re.MULTILINE) == list(pool_rules.RULES)
 
 
 def test_every_rule_says_what_it_is_for() -> None:
