@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -155,7 +156,7 @@ class Network:
         return self.servers[party]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Draft:
     """A specification with its text, as ``draft`` makes it and a person goes on writing it."""
 
@@ -163,7 +164,11 @@ class Draft:
     toml: str
 
     def check(self) -> Review:
-        """Check it as every party would, but for their own policies."""
+        """Check it as every party would, but for their own policies. Once: what is here does not change."""
+        return self._review
+
+    @cached_property
+    def _review(self) -> Review:
         return review(self.spec)
 
     def save(self, path: str | Path) -> Path:
@@ -447,7 +452,7 @@ def agreed_cover(digest: SpecDigest, evidence: Mapping[PartyId, Mapping[str, byt
 def read(spec: "Spec | Draft | str | Path") -> tuple[str, Review]:
     """The text of a specification and its review. A string with a line break is text, else the name of a file."""
     if isinstance(spec, Draft):
-        return spec.toml, review(spec.spec)
+        return spec.toml, spec.check()
     if isinstance(spec, Spec):
         return to_toml(spec), review(spec)
     if isinstance(spec, str) and "\n" in spec:

@@ -6,7 +6,7 @@ Not all: only terms that the rules know how to judge. A term that is not here is
 """
 
 import difflib
-from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 PREFIXES: Final = {
@@ -119,7 +119,8 @@ def is_term(text: str) -> bool:
     return short(text).startswith(tuple(f"{prefix}:" for prefix in PREFIXES)) and " " not in text.strip()
 
 
-def nearest(term: str, terms: Iterable[str]) -> str | None:
+@lru_cache(4096)  # hundreds of holders say the same of themselves
+def nearest(term: str, terms: tuple[str, ...]) -> str | None:
     """The known term that a misspelt one most likely means."""
-    found = difflib.get_close_matches(short(term), tuple(terms), n=1, cutoff=0.6)
+    found = difflib.get_close_matches(short(term), terms, n=1, cutoff=0.6)
     return found[0] if found else None

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from pets.check import duties, grounds, iris, patients, sharing
 from pets.check.labels import Finding, Severity, Verdict
-from pets.check.lint import RANK, RULES, LegalRule
+from pets.check.lint import RANK, RULES, LegalRule, drafted_of
 from pets.spec.model import Spec
 
 __all__ = ["RULES", "LegalRule", "Milder", "catalogue", "findings", "judged", "lowered", "why_not_lowered"]
@@ -25,7 +25,8 @@ _ENTERED: Final = (grounds, patients, duties, sharing)
 
 def findings(spec: Spec) -> tuple[Finding, ...]:
     """Everything that the rules say of a specification, errors first, else in the order of ids."""
-    return _sorted(found for rule in _in_order() for found in rule.findings(spec))
+    drafted = drafted_of(spec)
+    return _sorted(found for rule in _in_order() for found in rule.findings(spec, drafted))
 
 
 def _in_order() -> tuple[LegalRule, ...]:

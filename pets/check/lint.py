@@ -127,11 +127,10 @@ class LegalRule:
             self.ends is None or validity.not_before <= self.ends
         )
 
-    def findings(self, spec: Spec) -> Iterator[Finding]:
-        """Everything that this rule says of a specification, drafts' placeholders left aside."""
+    def findings(self, spec: Spec, drafted: tuple[str, ...]) -> Iterator[Finding]:
+        """Everything that this rule says of a specification, but of places that begin with one of ``drafted``."""
         if not self.applies(spec):
             return
-        drafted = _drafted(spec)
         for found in self._problems(spec):
             if not found.place.startswith(drafted):
                 severity = found.severity or self.severity
@@ -147,7 +146,7 @@ class LegalRule:
                     yield from self.of_ground(ground)
 
 
-def _drafted(spec: Spec) -> tuple[str, ...]:
+def drafted_of(spec: Spec) -> tuple[str, ...]:
     """Beginnings of places that a draft leaves open. A part with a placeholder is not judged: no server runs it."""
     parts = {".".join(path.split(".")[: 2 if path.startswith("legal.") else 1]) for path in design_fields(spec)}
     grounds = ("party", "dataset.") if any(part.startswith("legal.") for part in parts) else ()

@@ -59,6 +59,14 @@ class Check:
     def review(self, spec: Spec) -> Review:
         return review(spec)
 
+    def facts(self, spec: Spec) -> Facts:
+        """What a comparison with another specification looks at."""
+        return facts(spec)
+
+    def placeholders(self, spec: Spec) -> tuple[Finding, ...]:
+        """What a draft leaves open, which no party server runs."""
+        return tuple(_placeholders(spec))
+
     def report(self, found: Review) -> bytes:
         """The report as canonical JSON."""
         from pets.check.document import to_json
@@ -91,6 +99,14 @@ class CheckOnce(Check):
 
     def review(self, spec: Spec) -> Review:
         found: Review = self._once("review", spec, super().review)
+        return found
+
+    def facts(self, spec: Spec) -> Facts:
+        found: Facts = self._once("facts", spec, super().facts)
+        return found
+
+    def placeholders(self, spec: Spec) -> tuple[Finding, ...]:
+        found: tuple[Finding, ...] = self._once("placeholders", spec, super().placeholders)
         return found
 
     def report(self, found: Review) -> bytes:
@@ -251,7 +267,7 @@ class Consent:
         found = self.check.review(spec).lowered(self.policy.lint, party=self.party)
         more: list[Finding] = list(self._of_directory(spec))
         if not self.design:
-            more += _placeholders(spec)
+            more += self.check.placeholders(spec)
         if found.asked is not None:
             more += judge_policy(self.policy, spec, found.asked)
             more += account.spend_findings(self.policy, spec)
@@ -346,12 +362,14 @@ class Consent:
     def covers(self, stored: StoredSpec, reviewed: Reviewed) -> tuple[approvals.Approved, ...]:
         """The specifications whose approvals let this one run here today, those with runs left first.
 
-        One that is itself only covered has no approvals, and covers nothing.
+        One that is itself only covered has no approvals, and covers nothing; nor does one cover itself.
         """
         found: list[approvals.Approved] = []
         for other in self.state.signed():
             if len(found) == MOST_COVERS:
                 break
+            if other == stored.digest:
+                continue
             with contextlib.suppress(PetsError):
                 if self.review(other).spec.title == reviewed.spec.title:  # else the comparison would say so
                     found.append(self.approved_here(stored, reviewed, other))
@@ -391,7 +409,7 @@ class Consent:
         """A specification that is held here, as the cover looks at it."""
         stored = self.stored(digest)
         if digest not in self._facts:
-            self._facts[digest] = facts(self.review(digest).spec)
+            self._facts[digest] = self.check.facts(self.review(digest).spec)
         return cover.Held(self._facts[digest], stored.plan, stored.author_key, self.state.envelopes(digest))
 
 

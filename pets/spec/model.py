@@ -8,7 +8,7 @@ import datetime as dt
 import re
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import (
     AfterValidator,
@@ -235,7 +235,7 @@ class Dataset(Model):
     @property
     def parties(self) -> frozenset[PartyId]:
         """Who brings the table, or a part of it."""
-        return frozenset(PartyId(name) for name in self.holders or (self.one_party or "",))
+        return cast("frozenset[PartyId]", frozenset(self.holders or (self.one_party or "",)))
 
     @property
     def party(self) -> PartyId:
