@@ -133,6 +133,7 @@ def leakage(found: Declared) -> Section:
 
 _SHORT: Final = {
     Mark.VISIBLE: "V: each record",
+    Mark.PROGRAM: "P: as outputs tell",
     Mark.MATCHED: "M: of persons in both",
     Mark.AGGREGATE: "A: in exact sums",
     Mark.SIZE: "S: a size",

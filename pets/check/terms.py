@@ -285,12 +285,17 @@ def adversary(asked: Stated) -> Found:
 def corrupt(asked: Stated) -> Found:
     """The number of colluding parties that the specification asks to withstand is a floor too."""
     card = asked.cards.get(asked.protocol)
-    if card and asked.spec.security.corrupt > card.adversary.corrupt:
+    if card is None:
+        return
+    most, of = card.adversary.corrupt, len(card.adversary.among)
+    if card.streams and card.adversary.threshold is not None:
+        of = len(asked.spec.computing)
+        most = card.adversary.threshold.evaluate({"m": of})
+    if asked.spec.security.corrupt > most:
         yield (
             "security.corrupt",
-            f"asks to withstand {asked.spec.security.corrupt} colluding parties; {card.id} withstands "
-            f"{card.adversary.corrupt} of {len(card.adversary.among)}",
-            f"write corrupt = {card.adversary.corrupt}, if every party's approvers accept it",
+            f"asks to withstand {asked.spec.security.corrupt} colluding parties; {card.id} withstands {most} of {of}",
+            f"write corrupt = {most}, if every party's approvers accept it",
         )
 
 

@@ -14,8 +14,9 @@ from typing import Final, Protocol
 from pets.errors import CODES, InternalError, LinkError, PeerError, PetsError, RunError, SourceError
 from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.kernels import prf
-from pets.party import gate, hello, pairing, prepare
+from pets.party import execution, gate, hello, pairing, prepare
 from pets.party.drive import Tick, drive
+from pets.party.mpyc_relay import Relay
 from pets.party.sources import Table
 from pets.plan.cost import join_card, parties_of, ring_of
 from pets.plan.review import Reviewed
@@ -23,8 +24,10 @@ from pets.protocols import control, helper_join, helper_join_b, shared_join, sta
 from pets.protocols.base import Binding, Role
 from pets.protocols.rep3.sharing import Context
 from pets.secret import Secret
-from pets.spec.ir import Protect, Read
+from pets.spec.ir import Execute, Protect, Read
 from pets.spec.model import Spec
+from pets.spec.mpyc_program import terms_digest
+from pets.spec.mpyc_terms import Budget
 from pets.transport.link import Link
 
 Entropy = Callable[[int], bytes]
@@ -43,7 +46,14 @@ REASON_S: Final = 2.0
 _FAMILY: Final = "s_"
 """How the families of keys that two parties agree on for one run are called on cards; others come from them."""
 
-Brought = helper_join.RowsOfA | helper_join.PeopleOfB | shared_join.LeftRows | shared_join.RightRows | pairing.Persons
+Brought = (
+    helper_join.RowsOfA
+    | helper_join.PeopleOfB
+    | shared_join.LeftRows
+    | shared_join.RightRows
+    | pairing.Persons
+    | execution.Numbers
+)
 """What a party that holds a table puts in."""
 
 
@@ -148,7 +158,9 @@ class Session:
         self._run_s = run_s
         self._match = reviewed.plan.match
         self._labels = gate.labels_of(reviewed.plan)
-        self._shape = None if self._match is not None else prepare.shape_of(reviewed.plan)
+        self._program = reviewed.plan.program
+        joins = self._match is None and self._program is None
+        self._shape = prepare.shape_of(reviewed.plan) if joins else None
         self._roles = roles_of(reviewed)
         self._role = next(role for role, name in self._roles.items() if name == party)
         self._peers = peers_of(reviewed.spec, party)
@@ -175,6 +187,8 @@ class Session:
         self._over = False
         self.told = False
         """A result may come about without anything more from this party."""
+        self._executing = False
+        """While a program runs: what it sends is no message that the plan lists."""
         self._link: Link | None = None
         self._passage: gate.Gate | None = None
 
@@ -190,6 +204,8 @@ class Session:
     @property
     def step(self) -> str:
         """Label of the message at which this party stands; "" before the run has agreed."""
+        if self._executing:
+            return next(flow.label for flow in self._flows())
         return self._passage.step if self._passage is not None else ""
 
     def refused(self, error: PetsError) -> str:
@@ -282,6 +298,8 @@ class Session:
         passage = self._passage = gate.Gate(
             gate.project_plan(self.reviewed.plan, self._roles, self._role), opening=self._opening
         )
+        if self._program is not None:
+            return self._execute(self._program, keys, brought, link, passage, run_id)
         try:
             # Counting and charging wait for the disk: meanwhile the role computes, and its first act waits for both.
             with ThreadPoolExecutor(1, thread_name_prefix="agreed") as disk:
@@ -302,6 +320,60 @@ class Session:
             outcome = Outcome(run_id, passage.finish(), self._opening, self._found)
         finally:
             self.told = passage.told
+            passage.close()
+            for family in keys.values():
+                family.erase()
+        self._conclude(link)
+        link.close()
+        return outcome
+
+    def _flows(self) -> tuple[gate.Flow, ...]:
+        """The streams that this party has with each other one."""
+        return gate.project_streams(self.reviewed.plan, self._roles, self._role)
+
+    def _execute(
+        self,
+        step: Execute,
+        keys: Mapping[str, prf.KeyFamily],
+        brought: Brought | None,
+        link: Link,
+        passage: gate.Gate,
+        run_id: bytes,
+    ) -> Outcome:
+        """Run a program in a process apart, and send the client this party's shares of what it released.
+
+        All that the program may send is in its terms and in the card's streams under the plan's numbers: both are held
+        against each other, the process and the link to both.
+        """
+        asked = self.reviewed.program
+        budgets = {flow.peer: Budget(flow.frames, flow.bytes) for flow in self._flows()}
+        if asked is None or budgets != dict.fromkeys(self._peers, step.terms.budget):
+            raise InternalError("internal.bug", where="a program's terms and its streams")
+        try:
+            self._agreed(run_id)  # counted and charged, on disk, before a share of any record leaves
+            self._may_go_on()
+            self.told = self._executing = True  # from here on the others may have all that they need
+            relay = Relay(
+                asked.terms,
+                self.party,
+                approved=terms_digest(step.terms),
+                source=asked.source.text,
+                own=brought if isinstance(brought, Mapping) else {},
+                link=link,
+                families={peer: keys[peer] for peer in self._peers},
+                opening=self._opening,
+                deadline_s=max(1.0, self._until - time.monotonic()),
+                check=self._may_go_on,
+            )
+            began = time.perf_counter()
+            released = relay.run()
+            sent = sum(size for _, size in relay.sent.values())
+            self._tick(execution.STEP, sent, time.perf_counter() - began)
+            self._executing = False
+            role = execution.handed(step.terms, released)
+            drive(role, passage, link, deadline_s=self._deadline_s, check=self._may_go_on, tick=self._tick)
+            outcome = Outcome(run_id, (*relay.receipt, *passage.finish()), self._opening)
+        finally:
             passage.close()
             for family in keys.values():
                 family.erase()
@@ -435,13 +507,18 @@ class Session:
         return families
 
     def _pairs(self) -> Iterator[tuple[str, PartyId]]:
-        """The families that this party has a part in, by name, and with whom."""
+        """The families that this party has a part in, by name, and with whom; of a program one a peer."""
+        if self._program is not None:
+            yield from ((peer, peer) for peer in self._peers)
+            return
         for key in join_card(self.reviewed.plan).keys:
             if key.name.startswith(_FAMILY) and self._role in key.holders:
                 yield key.name, next(self._roles[role] for role in key.holders if role != self._role)
 
     def _own_rows(self) -> Brought | None:
         plan = self.reviewed.plan
+        if self._program is not None:
+            return execution.numbers_of(plan, self._program, self.party, self._bring)
         read = next((step for step in plan.steps if isinstance(step, Read) and self.party in step.parties), None)
         if read is None:
             return None
@@ -475,7 +552,7 @@ class Session:
         if isinstance(self._shape, shared_join.Shape):
             yield from self._play_shared(self._shape, keys, brought, noise, run_id[: shared_join.HASH_BYTES])
             return
-        if isinstance(brought, shared_join.LeftRows | shared_join.RightRows | pairing.Persons):
+        if isinstance(brought, shared_join.LeftRows | shared_join.RightRows | pairing.Persons | Mapping):
             raise InternalError("internal.bug", where="rows of another protocol")
         rows, safe = prepare.rows_shape(plan.join), plan.protection
         on_rows: helper_join.OnRows | None = None

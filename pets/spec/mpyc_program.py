@@ -96,7 +96,8 @@ class Program:
         self,
         *,
         parties: Iterable[str],
-        receivers: Iterable[str],
+        receivers: Iterable[str] = (),
+        client: str = "",
         ranges: Mapping[str, tuple[int, int]],
         parameters: Mapping[str, int | Iterable[int]] | None = None,
         holders: Mapping[str, Iterable[str]] | None = None,
@@ -105,7 +106,7 @@ class Program:
         """The terms of a run of this program.
 
         ``ranges``: by input, the least and the greatest number. ``holders``: by input, who brings it; all parties if it
-        is not said. ``receivers``: who gets every output.
+        is not said. ``receivers``: who gets every output; or ``client``, who takes no part and gets shares of it.
         Raises: SpecError spec.program-terms.
         """
         everyone = tuple(map(PartyId, parties))
@@ -140,6 +141,7 @@ class Program:
                     tuple(map(PartyId, receivers)),
                     parse_formula(each.count).evaluate(numbers),
                     each.fraction,
+                    client,
                 )
                 for each in self.written.output
             ),
