@@ -6,12 +6,11 @@ It says what text and page say (``minute``, ``findings``, ``sections``), what pr
 
 from typing import Any, Final
 
-from pets.check import intersected
 from pets.check.blocks import Block, Cases, Code, Grid, Marks, Pairs, Picture, Points, Section, Text
 from pets.check.checked import Checked
-from pets.check.declared import Declared, declared
+from pets.check.declared import Declared
 from pets.check.labels import Mark
-from pets.check.report import report
+from pets.check.report import declared_of, report
 from pets.spec.canonical import spec_json
 
 FORMAT: Final = 1
@@ -24,7 +23,7 @@ SCHEMA_ID: Final = f"urn:pets:report:{FORMAT}"
 def to_json(review: Checked) -> dict[str, object]:
     """What ``pets check --json`` prints. It fulfils ``json_schema``; same review, same value."""
     verdict, what = review.verdict, report(review)
-    found = declared(review) if review.pairing is None else intersected.declared(review)
+    found = declared_of(review)
     validity = review.spec.validity
     return {
         "report": FORMAT,

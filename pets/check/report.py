@@ -6,7 +6,7 @@ taken from what was checked: specification, matrix, cards, plan and forecast. Sa
 
 from collections.abc import Iterator, Mapping
 
-from pets.check import computed, intersected, lawful, learned, legal, rules
+from pets.check import computed, execution, intersected, lawful, learned, legal, rules
 from pets.check.blocks import (
     MANY,
     Block,
@@ -23,7 +23,7 @@ from pets.check.blocks import (
     plural,
 )
 from pets.check.checked import Checked, card_ids, holders_of, several
-from pets.check.declared import declared
+from pets.check.declared import Declared, declared
 from pets.check.labels import Verdict
 from pets.check.minute import minute, validity
 from pets.spec.banded import origins
@@ -37,11 +37,12 @@ from pets.spec.query import BOTH, Aggregate, Query
 def report(review: Checked) -> Report:
     """Compose the report of a review, whether it was accepted or refused."""
     spec, verdict = review.spec, review.verdict
+    of = execution if review.program is not None else intersected if review.pairing is not None else computed
     accepted = verdict.accepted and review.plan is not None
     middle = []
     if verdict.matrix.columns:
         middle.append(learned.matrix(review))
-        found = declared(review) if review.pairing is None else intersected.declared(review)
+        found = declared_of(review)
         if found is not None:
             middle.append(learned.leakage(found))
         middle.append(learned.limits(review))
@@ -50,9 +51,9 @@ def report(review: Checked) -> Report:
         _projects(review),
         _people(review),
         _data(review),
-        computed.settings(review) if review.pairing is None else intersected.settings(review),
+        of.settings(review),
         *middle,
-        computed.outputs(review) if review.pairing is None else intersected.outputs(review),
+        of.outputs(review),
         _dates(review),
         _every_field(fields),
     )
@@ -69,6 +70,13 @@ def report(review: Checked) -> Report:
         plan_digest=review.plan_digest,
         validity=validity(spec),
     )
+
+
+def declared_of(review: Checked) -> Declared | None:
+    """Declared against computed, item by item, of whatever is asked for."""
+    if review.program is not None:
+        return execution.declared(review)
+    return declared(review) if review.pairing is None else intersected.declared(review)
 
 
 def _state(verdict: Verdict, accepted: bool) -> str:
@@ -163,9 +171,8 @@ def _people(review: Checked) -> Section:
             if party.name in d.parties
         ]
         if "computing" in party.roles:
-            helps = (
-                " (helper)" if sum(p.name in spec.computing for p in spec.parties) == 3 and not _shared(spec) else ""
-            )
+            alone = sum(p.name in spec.computing for p in spec.parties) == 3 and not _shared(spec)
+            helps = " (helper)" if alone and not spec.computation.is_program else ""
             part.append("computes" if part else f"computes, without records of its own{helps}")
         if party.name in spec.release.to:
             part.append("receives the result")
@@ -186,7 +193,7 @@ def _people(review: Checked) -> Section:
 
 
 def _data(review: Checked) -> Section:
-    spec, query = review.spec, review.query
+    spec = review.spec
     blocks: list[Block] = []
     for dataset in spec.datasets:
         more = f"no more than {dataset.rows_per_person} row{'s' if dataset.rows_per_person > 1 else ''} a person" + (
@@ -208,9 +215,7 @@ def _data(review: Checked) -> Section:
                     (
                         name,
                         column.role,
-                        _use(query, spec, dataset, name)
-                        if review.pairing is None
-                        else intersected.use(review, dataset.name, name),
+                        _used(review, dataset, name),
                         levels(column),
                         column.sensitivity,
                     )
@@ -219,6 +224,9 @@ def _data(review: Checked) -> Section:
             )
         )
     link = spec.linkage
+    if spec.computation.is_program:
+        told = ("Linked", "nothing: rows go in as each holder has them, in the order of their ids")
+        return Section("data", "Safe data", "Which records and columns are used?", (*blocks, Pairs((told,))))
     on = link.on if isinstance(link.on, str) else ", ".join(f"{table}.{name}" for table, name in link.on.items())
     pairs = [
         ("Linked on", on),
@@ -228,6 +236,14 @@ def _data(review: Checked) -> Section:
     pairs += [("Ids issued by", link.issuer)] if link.issuer else []
     pairs += [("Expected match rate", link.expected_match_rate)] if link.expected_match_rate else []
     return Section("data", "Safe data", "Which records and columns are used?", (*blocks, Pairs(tuple(pairs))))
+
+
+def _used(review: Checked, dataset: Dataset, name: str) -> str:
+    if review.program is not None:
+        return execution.use(review, dataset.name, name)
+    if review.pairing is not None:
+        return intersected.use(review, dataset.name, name)
+    return _use(review.query, review.spec, dataset, name)
 
 
 def _use(query: Query | None, spec: Spec, dataset: Dataset, name: str) -> str:

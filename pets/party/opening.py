@@ -70,8 +70,8 @@ def opened(plan: Plan, shares: Mapping[PartyId, U64]) -> I64:
     """What final shares add up to.
 
     Returns: noised sums (v, g) int64; under disclosure control (o + q, h * g): what is shown, and below that for each
-             set of counts 1 where it is enough, 0 where not. Of an intersection (rows, words): what was handed over. Of a program
-             whole numbers of any size, (n,) object: output after output.
+             set of counts 1 where it is enough, 0 where not. Of an intersection (rows, words): what was handed over.
+             Of a program whole numbers of any size, (n,) object: output after output.
     """
     if (match := plan.match) is not None:
         parts = [shares[party] for party in senders(plan)]
