@@ -1,6 +1,6 @@
 """The rules on specifications as a page: ``docs/rules/catalogue.md``, made by ``python -m pets.check.catalogue``."""
 
-from pets.check import flow, pairs
+from pets.check import flow, pairs, programs
 from pets.check.rules import GENERAL, RULES
 
 __all__ = ["catalogue"]
@@ -27,6 +27,16 @@ above that look at no query: {general}.
 """
 
 
+PROGRAMS = """
+## Programs
+
+Specifications that ask for a program for MPyC are held against these, and against the same general rules.
+
+| id | severity | rule |
+|---|---|---|
+"""
+
+
 def catalogue() -> str:
     """The page. The rules of ``flow`` and of the modules it names are registered when they are imported."""
     assert flow.PARTS
@@ -34,8 +44,12 @@ def catalogue() -> str:
     of_pairs = [
         f"| `{each.id}` | {each.severity} | {_first(each.check.__doc__ or '')} |" for each in pairs.RULES.values()
     ]
+    of_programs = [
+        f"| `{each.id}` | {each.severity} | {_first(each.check.__doc__ or '')} |" for each in programs.RULES.values()
+    ]
     general = ", ".join(f"`{id}`" for id in GENERAL)
-    return HEAD + "\n".join(lines) + "\n" + PAIRS.format(general=general) + "\n".join(of_pairs) + "\n"
+    pages = (HEAD, lines), (PAIRS.format(general=general), of_pairs), (PROGRAMS, of_programs)
+    return "".join(head + "\n".join(rows) + "\n" for head, rows in pages)
 
 
 def _first(doc: str) -> str:

@@ -220,6 +220,10 @@ def finding_of(error: SpecError) -> Finding:
     place = next(filter(None, named), "computation.sql")
     if error.code.startswith("sql."):  # "column" is a place in the text there, and "path" the way to the input column
         place = error.fields.get("path", "computation.sql")
+    if error.code == "spec.program":
+        place = "computation.source"
+    elif error.code == "spec.program-terms":
+        place = "party" if place == "parties" else f"computation.{place}"
     message = error.text.removeprefix(f"{error.code}: ").removeprefix(f"{place}: ")
     return Finding(error.code, "error", str(place), message, error.hint)
 

@@ -8,7 +8,7 @@ import datetime as dt
 import re
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -399,49 +399,14 @@ class ProgramOutput(Model):
     fraction: Annotated[int, Field(ge=0, le=80)] = 0
 
 
-class ProgramPart(Model):
-    """What only a computation has that is a program for MPyC: by its name, or with its text."""
-
-    program: InputName | None = None
-    """A program that comes with every installation (``pets program list``)."""
-    source: Annotated[str, Field(min_length=1, max_length=65_536)] | None = None
-    """A program of one's own: its text."""
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
-    """Of the text, of either kind (``pets program show``): any other text is another program."""
-    inputs: dict[InputName, Text] | None = None
-    """By input, the column that it is of: "dataset.column"."""
-    parameters: dict[InputName, Whole | tuple[Whole, ...]] | None = None
-    rows: dict[InputName, Annotated[int, Field(ge=1, le=10_000)]] | None = None
-    """Of a program of one's own, by input: how many numbers each holder brings; ``max_rows`` if it is left out."""
-    outputs: dict[InputName, ProgramOutput] | None = None
-    """Of a program of one's own."""
-    bits: Annotated[int, Field(ge=8, le=160)] | None = None
-    """Of a program of one's own: of the numbers that it computes with; 64 if it is left out."""
-    budget: ProgramBudget | None = None
-
-    @property
-    def is_program(self) -> bool:
-        return self.program is not None or self.source is not None
-
-    def _whole_program(self) -> None:
-        """Raises: ValueError for what a program needs, or cannot have."""
-        if (self.program is None) == (self.source is None):
-            raise ValueError("write program, or source, and not both")
-        if self.sha256 is None or not self.inputs or self.budget is None:
-            raise ValueError("a program needs sha256, inputs and budget")
-        own = (self.rows, self.outputs, self.bits)
-        if self.program is not None and any(each is not None for each in own):
-            raise ValueError("rows, outputs and bits are of a source; a program that comes along declares its own")
-        if self.source is not None and not self.outputs:
-            raise ValueError("a source needs outputs: by name, how many numbers")
-
-    def _no_program(self) -> None:
-        """Raises: ValueError if something of a program is said of anything else."""
-        if found := next((name for name in ProgramPart.model_fields if getattr(self, name) is not None), None):
-            raise ValueError(f"{found} belongs to a program: write program or source")
+PROGRAM_FIELDS: Final = (
+    *("program", "source", "sha256", "inputs", "parameters"),
+    *("rows", "outputs", "bits", "budget"),
+)
+"""Fields of a computation that only a program for MPyC has."""
 
 
-class Computation(ProgramPart):
+class Computation(Model):
     """What is computed: a query over tables, or which persons, or how many, two have in common, or sums over these; or
     what a program for MPyC makes of columns.
 
@@ -473,6 +438,22 @@ class Computation(ProgramPart):
     partial_uploads: Literal["leave out", "end the run"] | None = None
     """Of the same: what becomes of a holder whose upload only some computing parties have; it is left out if not said.
     """
+    program: InputName | None = None
+    """A program that comes with every installation (``pets program list``)."""
+    source: Annotated[str, Field(min_length=1, max_length=65_536)] | None = None
+    """A program of one's own: its text."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """Of the text, of either kind (``pets program show``): any other text is another program."""
+    inputs: dict[InputName, Text] | None = None
+    """By input, the column that it is of: "dataset.column"."""
+    parameters: dict[InputName, Whole | tuple[Whole, ...]] | None = None
+    rows: dict[InputName, Annotated[int, Field(ge=1, le=10_000)]] | None = None
+    """Of a program of one's own, by input: how many numbers each holder brings; ``max_rows`` if it is left out."""
+    outputs: dict[InputName, ProgramOutput] | None = None
+    """Of a program of one's own."""
+    bits: Annotated[int, Field(ge=8, le=160)] | None = None
+    """Of a program of one's own: of the numbers that it computes with; 64 if it is left out."""
+    budget: ProgramBudget | None = None
 
     @property
     def query(self) -> str:
@@ -481,10 +462,31 @@ class Computation(ProgramPart):
             raise ValueError("an intersection has no query, and neither has a program")
         return self.sql
 
+    @property
+    def is_program(self) -> bool:
+        return self.program is not None or self.source is not None
+
+    def _whole_program(self) -> None:
+        """Raises: ValueError for what a program needs, or cannot have."""
+        if (self.program is None) == (self.source is None):
+            raise ValueError("write program, or source, and not both")
+        if self.sha256 is None or not self.inputs or self.budget is None:
+            raise ValueError("a program needs sha256, inputs and budget")
+        own = (self.rows, self.outputs, self.bits)
+        if self.program is not None and any(each is not None for each in own):
+            raise ValueError("rows, outputs and bits are of a source; a program that comes along declares its own")
+        if self.source is not None and not self.outputs:
+            raise ValueError("a source needs outputs: by name, how many numbers")
+
+    def _no_program(self) -> None:
+        """Raises: ValueError if something of a program is said of anything else."""
+        if found := next((name for name in PROGRAM_FIELDS if getattr(self, name) is not None), None):
+            raise ValueError(f"{found} belongs to a program: write program or source")
+
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
         if self.is_program:
-            of_others = [n for n in Computation.model_fields if n not in (*ProgramPart.model_fields, "where")]
+            of_others = [n for n in Computation.model_fields if n not in (*PROGRAM_FIELDS, "where")]
             if found := next((name for name in of_others if getattr(self, name) is not None), None):
                 raise ValueError(f"{found} does not belong to a program")
             self._whole_program()
