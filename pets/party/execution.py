@@ -76,10 +76,11 @@ def handed(terms: Terms, released: Mapping[str, Sequence[int]]) -> Role[None]:
 
 
 def receive_released(step: Execute) -> Role[dict[PartyId, U64]]:
-    """Play the client: the shares of every party, flat."""
+    """Play the client: the shares of every party, flat. Raises: PeerError peer.released if they do not fit together."""
     found = {}
     for role, party in step.roles:
         found[party] = np.asarray((yield from receive(role, RELEASED)), np.uint64).reshape(-1)
+    opened(step, [*found.values()])  # while the run can still end everywhere
     return found
 
 
