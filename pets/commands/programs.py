@@ -63,6 +63,8 @@ def try_(
     write(result.report())
     for name, values in result.outputs.items():
         out.print(f"{name:<16} {', '.join(map(_shown, values))}")
+    out.print("In a specification, under [computation]:")
+    write(result.budget)
     return DONE
 
 

@@ -148,6 +148,12 @@ class Program:
             budget=budget,
         )
 
+    def rows_of(self, parameters: Mapping[str, int | Iterable[int]], parties: int) -> dict[str, int]:
+        """By input, how many numbers each holder brings. Raises: SpecError spec.program-terms."""
+        given = {name: value if isinstance(value, int) else tuple(value) for name, value in parameters.items()}
+        numbers = self._numbers(given) | {"parties": parties}
+        return {each.name: parse_formula(each.rows).evaluate(numbers) for each in self.written.input}
+
     def _numbers(self, given: Mapping[str, Number]) -> dict[str, int]:
         """Parameters as formulas name them: a list by its length."""
         declared = self.written.parameters
