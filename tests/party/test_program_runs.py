@@ -19,7 +19,7 @@ from pets.errors import LeakError, PeerError, PetsError, ReceiptError, RunError
 from pets.ids import PartyId
 from pets.kernels.interpolate import open_at_zero, signed
 from pets.party.evidence import verify_evidence
-from pets.party.mpyc_relay import FIRST
+from pets.party.mpyc_relay import FIRST, read_frames
 from pets.plan.review import review
 from pets.result import Result, evidence_keys, recompute
 from pets.spec.parse import parse_toml
@@ -137,6 +137,28 @@ def test_four_parties_share_keys_that_the_lowest_of_them_deals() -> None:
     result = run(toml, {**waits(), "office": {}})
     assert result.outputs["quantile"] == (3, 10, 100)
     assert set(result.shares) == {NORTH, SOUTH, WEST, PartyId("office")}
+
+
+def seen(result: Result) -> dict[tuple[PartyId, PartyId], list[bytes]]:
+    """Payloads of all frames between servers, by sender and receiver."""
+    found: dict[tuple[PartyId, PartyId], list[bytes]] = {}
+    for each in result.transcript:
+        if each.to in BOARDS:
+            payloads = (bytes(payload) for _, payload in read_frames(memoryview(each.body)))
+            found.setdefault((each.sender, each.to), []).extend(payloads)
+    return found
+
+
+def test_what_is_sent_is_as_long_for_all_data_and_never_twice_the_same() -> None:
+    """Two runs over other records with the same outcome: sizes tell nothing, and no share of the one is in the other."""
+    same = {"north": [5, 10, 3, 40], "south": [0, 2, 3, 4], "west": [100, 200, 900, 1000]}
+    runs = [seen(run(altered(), waits(days), record=True)) for days in (DAYS, same, DAYS)]
+    assert set(runs[0]) == {(a, b) for a in BOARDS for b in BOARDS if a != b}
+    for way in runs[0]:
+        sizes = [sorted(map(len, each[way])) for each in runs]
+        assert sizes[0] == sizes[1] == sizes[2]
+        long = [{payload for payload in each[way] if len(payload) > 8} for each in runs]
+        assert not long[0] & long[1] and not long[0] & long[2]
 
 
 # -- what is refused ---------------------------------------------------------------------------------------------------
