@@ -61,6 +61,7 @@ _REFUSALS: Final = frozenset(
         "peer.sum",
         "peer.lists",
         "peer.program",
+        "peer.budget",
     }
 )
 """Errors that are about one message."""

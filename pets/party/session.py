@@ -366,7 +366,12 @@ class Session:
                 check=self._may_go_on,
             )
             began = time.perf_counter()
-            released = relay.run()
+            try:
+                released = relay.run()
+            except PeerError as error:
+                if error.code == "peer.program":  # of a frame inside the stream, which has no number of its own
+                    raise PeerError(error.code, **{**error.fields, "label": self.step}) from error
+                raise
             sent = sum(size for _, size in relay.sent.values())
             self._tick(execution.STEP, sent, time.perf_counter() - began)
             self._executing = False

@@ -10,7 +10,11 @@ import jsonschema
 import pytest
 
 from pets.check import disclosure, document, executed, programs, shares
+from pets.check.diff import compare
+from pets.check.differencing import Terms, judge
 from pets.check.labels import Mark
+from pets.check.releases import Entry as Entry_
+from pets.check.releases import release_of_program
 from pets.errors import InternalError
 from pets.plan import execute
 from pets.plan.review import Review, agree, review
@@ -213,6 +217,27 @@ def test_every_coalition_within_the_model_knows_no_more_than_those_that_are_show
                     assert marks[item] is (Mark.VISIBLE if own else Mark.PROGRAM if result else Mark.HELD)
 
 
+# -- releases that could be combined -----------------------------------------------------------------------------------
+
+
+def entry(name: str, version: str) -> Entry_:
+    found = accepted(name)
+    assert found.program is not None
+    return Entry_(found.digest, release_of_program(found.spec, found.program), {"waits": version})
+
+
+def test_a_program_is_an_exact_release_of_every_column_that_goes_in() -> None:
+    """Over records that changed, and over rows that another condition chooses, it can be combined with itself."""
+    terms = Terms(holder="north", minimum=10)
+    first = entry("quantiles_of_three_boards", "1")
+    assert first.release.exact and first.release.min_count == 1
+    assert {part.family for part in first.release.parts} == {"count", "value waits.days"}
+    again = replace(first, digest="0" * 64)
+    for other in (replace(again, versions={"waits": "2"}), entry("rows_that_are_chosen", "1")):
+        assert judge((first,), other, terms), other
+    assert not judge((first,), again, terms)
+
+
 # -- the plan ----------------------------------------------------------------------------------------------------------
 
 
@@ -250,3 +275,28 @@ def test_the_recheck_finds_every_step_that_was_changed() -> None:
     for each in wrong:
         with pytest.raises(InternalError, match=r"plan\.(wiring|matrix-differs)"):
             execute.recheck(each, approved, spec, asked)
+
+
+# -- what a change means -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "relation"),
+    [
+        ("max_runs = 1", "max_runs = 1", "equal"),
+        ("not_after = 2027-10-31", "not_after = 2027-09-30", "narrower"),
+        ("ranks = [3, 6, 9]", "ranks = [3, 6]", "incomparable"),
+        ("bytes = 120_000", "bytes = 110_000", "incomparable"),
+        ("corrupt = 1", 'corrupt = 1\nprotocol = "mpyc_program"', "narrower"),
+    ],
+)
+def test_another_program_or_other_numbers_need_approvals_of_their_own(old: str, new: str, relation: str) -> None:
+    text = text_of(next(each for each in WARNED if "quantiles_of_three_boards" in each["file"]))
+    assert text.count(old) == 1
+    found = compare(parse_toml(text), parse_toml(text.replace(old, new)))
+    assert found.relation == relation, found.reasons
+
+
+def test_ones_own_text_is_not_within_what_was_signed_before() -> None:
+    found = compare(accepted("quantiles_of_three_boards").spec, accepted("program_of_ones_own").spec)
+    assert found.relation == "incomparable"

@@ -18,8 +18,10 @@ from pets.approve.policy import permitting
 from pets.errors import LeakError, PeerError, PetsError, ReceiptError, RunError
 from pets.ids import PartyId
 from pets.kernels.interpolate import open_at_zero, signed
+from pets.party import gate
 from pets.party.evidence import verify_evidence
 from pets.party.mpyc_relay import FIRST, read_frames
+from pets.party.session import roles_of
 from pets.plan.review import review
 from pets.result import Result, evidence_keys, recompute
 from pets.spec.parse import parse_toml
@@ -329,6 +331,29 @@ def test_a_share_of_the_result_that_was_changed_is_noticed(monkeypatch: pytest.M
     tapped(monkeypatch, changes(opened, PartyId("north:result"), changed))
     with pytest.raises(PeerError, match=r"peer\.released: what the parties send of the output quantile"):
         run(altered())
+
+
+# -- the gate ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_gate_knows_the_streams_of_the_card_and_what_is_opened() -> None:
+    found = review(parse_toml(altered())).require()
+    roles = roles_of(found)
+    assert roles == {"party1": NORTH, "party2": SOUTH, "party3": WEST, "result": "north:result"}
+    flows = gate.project_streams(found.plan, roles, "party2")
+    assert [(each.label, each.peer, each.frames, each.bytes) for each in flows] == [
+        ("P1", peer, 1000, 120_000) for peer in (NORTH, WEST)
+    ]
+    assert gate.project_streams(found.plan, roles, "result") == ()
+    (sent,) = gate.project_plan(found.plan, roles, "party2")
+    assert (sent.sending, sent.peer, sent.label, sent.size) == (True, "north:result", "P2", 8 * 4 * (1 + 3))
+    received = gate.project_plan(found.plan, roles, "result")
+    assert [(each.sending, each.peer) for each in received] == [(False, peer) for peer in (NORTH, SOUTH, WEST)]
+    assert {message.label for message in found.forecast.messages} == {"P1", "P2"}
+    assert found.forecast.size == 6 * 120_000 + 3 * 128 and found.forecast.rounds == 202
+    assert (
+        gate.refused(PeerError("peer.program", peer=NORTH, problem="x", label="P1"), gate.labels_of(found.plan)) == "P1"
+    )
 
 
 # -- opening -----------------------------------------------------------------------------------------------------------
