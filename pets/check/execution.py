@@ -57,7 +57,7 @@ def minute(review: Checked) -> Iterator[tuple[str, str]]:
     terms = program.terms
     yield "What is computed?", computed(review)
     brings: dict[tuple[PartyId, ...], list[str]] = {}
-    for (_, ref), each in zip(program.columns, terms.inputs, strict=True):
+    for each, ref in program.brought:
         brings.setdefault(each.holders, []).append(f"{plural(each.rows, 'number')} of {ref}")
     said = " ".join(f"{listed(who)}, each: {listed(what)}." for who, what in brings.items())
     yield "Who brings what?", f"{said} No record leaves its holder in readable form."

@@ -131,12 +131,12 @@ def idle(asked: Asked) -> Found:
 @rule("program.rows")
 def rows(asked: Asked) -> Found:
     """Every holder brings exactly as many numbers as the terms say, so its declared size has room for them."""
-    for (name, ref), given in zip(asked.program.columns, asked.program.terms.inputs, strict=True):
+    for given, ref in asked.program.brought:
         table = asked.spec.dataset(ref.dataset)
         for party in asked.spec.holders(ref.dataset):
             if table.rows_of(party) < given.rows:
                 yield (
-                    f"computation.inputs.{name} <- {ref}",
+                    f"computation.inputs.{given.name} <- {ref}",
                     f"{party} brings {given.rows:,} numbers of {ref}, and at most {table.rows_of(party):,} rows",
                     "declare as many rows, or ask for fewer numbers",
                 )

@@ -30,8 +30,8 @@ WORDS: Final = 4
 class Programmed:
     """A program, bound to its specification.
 
-    ``columns``: by input, the column that it is of. ``wheres``: by dataset that is read, in the order of inputs, which
-    of its rows are.
+    ``columns``: by input, the column that it is of. ``wheres``: by dataset that is read, which of its rows are. Both in
+    the order of names: the order in which somebody wrote them down means nothing.
     """
 
     source: Source
@@ -50,6 +50,12 @@ class Programmed:
     def tables(self) -> tuple[str, ...]:
         """The datasets that are read."""
         return tuple(name for name, _ in self.wheres)
+
+    @property
+    def brought(self) -> tuple[tuple[Input, ColumnRef], ...]:
+        """Every input with its column, in the order of the terms."""
+        of = dict(self.columns)
+        return tuple((each, of[each.name]) for each in self.terms.inputs)
 
     def where(self, dataset: str) -> Predicate | None:
         return dict(self.wheres)[dataset]
@@ -74,8 +80,8 @@ def programmed_of(spec: Spec) -> Programmed:
         problem = f"the text has SHA-256 {source.sha256}, and another is named"
         advice = "read the text, and name the digest that pets program show prints"
         raise _field("computation.sha256", problem, advice)
-    columns = tuple((name, _column(spec, name, written)) for name, written in asked.inputs.items())
-    wheres = conditions(spec, tuple(dict.fromkeys(ref.dataset for _, ref in columns)))
+    columns = tuple((name, _column(spec, name, written)) for name, written in sorted(asked.inputs.items()))
+    wheres = conditions(spec, tuple(sorted({ref.dataset for _, ref in columns})))
     budget = Budget(asked.budget.frames, asked.budget.bytes)
     terms = _declared(spec, declared, columns, budget) if declared is not None else _own(spec, source, columns, budget)
     return Programmed(source, declared, terms, columns, wheres, asked.budget.rounds)
@@ -118,7 +124,8 @@ def _own(spec: Spec, source: Source, columns: tuple[tuple[str, ColumnRef], ...],
             Input(name, spec.holders(ref.dataset), _rows(spec, name, ref), *_range(spec, ref)) for name, ref in columns
         ),
         outputs=tuple(
-            Output(name, (), told.count, told.fraction, client_of(spec)) for name, told in (asked.outputs or {}).items()
+            Output(name, (), told.count, told.fraction, client_of(spec))
+            for name, told in sorted((asked.outputs or {}).items())
         ),
         budget=budget,
     )

@@ -28,6 +28,7 @@ from pets.spec.schema import json_schema
 from pets.spec.write import to_toml
 from tests.check.corpus import fixed, golden
 from tests.check.programs_corpus import FILES, HERE, REFUSED, WARNED, findings, matrix, text_of
+from tests.party.program_specs import survival_spec
 
 Entry = Mapping[str, Any]
 
@@ -275,6 +276,22 @@ def test_the_recheck_finds_every_step_that_was_changed() -> None:
     for each in wrong:
         with pytest.raises(InternalError, match=r"plan\.(wiring|matrix-differs)"):
             execute.recheck(each, approved, spec, asked)
+
+
+def test_the_order_in_which_inputs_are_written_means_nothing() -> None:
+    """One digest, one plan: whoever reads the canonical form comes to the same as who reads the text."""
+    toml = survival_spec(3)
+    start = toml.index("inputs = { ") + len("inputs = { ")
+    end = toml.index(" }", start)
+    turned = toml[:start] + ", ".join(reversed(toml[start:end].split(", "))) + toml[end:]
+    first, second = review(parse_toml(toml)), review(parse_toml(turned))
+    assert turned != toml and first.accepted
+    assert (first.digest, first.plan_digest) == (second.digest, second.plan_digest)
+    fewer = review(parse_toml(toml.replace("west = 3", "west = 2")))
+    assert [finding.message for finding in fewer.verdict.errors] == [
+        f"west brings 3 numbers of intervals.{name}, and at most 2 rows"
+        for name in ("events_1", "events_2", "at_risk_1", "at_risk_2")
+    ]
 
 
 # -- what a change means -----------------------------------------------------------------------------------------------
