@@ -36,6 +36,12 @@ MAX_GROUPED: Final = 10_000
 """Levels of a column that is grouped by."""
 
 MAX_PLACES: Final = 4
+PERSON_IDS: Final = frozenset({"id", "person_id", "nhs_number", "chi", "pid"})
+"""What a column of person ids is called, where nothing else says which one it is."""
+
+SHAMIR: Final = "secure_sum_shamir"
+"""Sums of which fewer than half of the computing parties may be corrupt."""
+
 NAME_OF_COLUMN: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 
 
@@ -53,7 +59,8 @@ def draft(
     *,
     parties: Sequence[PartyId],
     given: Sequence[Given],
-    epsilon: str | int = "1",
+    epsilon: str | int | None = None,
+    rho: str | None = None,
     control: Mapping[str, Any] | None = None,
     on: str | Mapping[str, str] | None = None,
     title: str | None = None,
@@ -63,11 +70,16 @@ def draft(
     helper_epsilon: str | None = "0.5",
     helper_delta: str = "2^-40",
     max_runs: int = 100,
+    protocol: str | None = None,
+    min_contributors: int | None = None,
+    upload_minutes: int = 60,
 ) -> Draft:
-    """Write a specification of ``sql``.
+    """Write a specification of ``sql``: of tables that are joined, or of one table that several parties have parts of.
 
+    ``epsilon``:         of discrete Laplace noise; "1" if nothing else is said. ``rho``: of discrete Gaussian noise in
+                         its place.
     ``control``:         disclosure control of an exact table instead of noise: {"preset": "ons-10"}, or any other
-                         fields of [release.disclosure_control]. ``epsilon`` and ``weights`` say nothing then.
+                         fields of [release.disclosure_control]. ``epsilon``, ``rho``, ``weights`` say nothing then.
     ``helper_epsilon``:  of the helper's noisy count of matches; None for a helper that learns declared sizes only, as
                          it does where more than two tables are joined.
     ``on``:              the person id: a column that all tables have, or table to column; found if only one is common.
@@ -75,9 +87,32 @@ def draft(
                          occurs if it is left out. More rows are truncated.
     ``columns``:         declarations that replace what is read off, by table and column.
     ``weights``:         shares of epsilon by noised column (``draft.check()`` names them).
+    ``protocol``, ``min_contributors``, ``upload_minutes``: of one table of several parties: how it is added up, how
+                         many of them are the least (all, if it is left out), and how long uploads are taken. Parties
+                         without tables compute.
     Raises:              ConfigError config.local that says what is missing.
     """
     used = [table for table in given if re.search(rf"\b{re.escape(table.name)}\b", sql, re.IGNORECASE)]
+    if len(used) > 1 and len({table.name for table in used}) == 1:
+        asked = {
+            "sql": sql.strip() + "\n",
+            "min_contributors": len(used) if min_contributors is None else min_contributors,
+            "upload_minutes": upload_minutes,
+        }
+        body = _pooled(
+            used, [p for p in parties if p not in {t.party for t in used}], sql, on, rows_per_person, columns
+        )
+        return _written(
+            body
+            | {
+                "title": title or _title(sql),
+                "computation": asked,
+                "release": {"to": [ANALYST], **_protected(epsilon, weights, control)},
+                "validity": _year(max_runs),
+            },
+            protocol,
+            noised=control is None,
+        )
     if not 2 <= len(used) <= MOST:
         names = ", ".join(table.name for table in given)
         problem = (
@@ -100,7 +135,6 @@ def draft(
             for t in used
         ]
 
-    today = dt.datetime.now(dt.UTC).date()
     body = {
         "pets": 1,
         "title": title or _title(sql),
@@ -119,7 +153,7 @@ def draft(
         "legal": {table.party: legal_of() for table in used},
         "linkage": {"on": keys, "normalise": ["nfc"], "version": "1"},
         "computation": {"sql": sql.strip() + "\n"},
-        "release": {"to": [ANALYST], **_protected(epsilon, weights, control)},
+        "release": {"to": [ANALYST], **_protected(epsilon, weights, control, rho)},
         "security": {
             "adversary": "semi-honest",
             "corrupt": 1,
@@ -134,17 +168,97 @@ def draft(
                 },
             ],
         },
-        "validity": {
-            "not_before": today,
-            "not_after": today + dt.timedelta(days=364),
-            "max_runs": max_runs,
-        },
+        "validity": _year(max_runs),
     }
     spec = spec_of(body)
     if _names_unknown(spec):
         spec = spec_of({**body, "dataset": declare(None)})
     toml = to_toml(spec)
     return Draft(parse_toml(toml, file="draft"), toml)
+
+
+def _pooled(
+    used: Sequence[Given],
+    computing: Sequence[PartyId],
+    sql: str,
+    on: str | Mapping[str, str] | None,
+    rows_per_person: int | Mapping[str, int] | None,
+    columns: Mapping[str, Mapping[str, Mapping[str, Any]]] | None,
+) -> dict[str, Any]:
+    """The parts of a specification that say what each of several parties has of one table."""
+    if len(computing) < 2:
+        problem = f"{len(computing)} parties are without tables; sums over one table take two or more, who compute"
+        raise ConfigError("config.local", problem=problem)
+    frames = {table.party: frame_of(table.source) for table in used}
+    first = used[0]
+    whole_ = pd.concat(list(frames.values()), ignore_index=True)
+    key = on if isinstance(on, str) else dict(on or {}).get(first.name) or _key_of(first.name, whole_)
+    per_holder = [int(counts.max()) for frame in frames.values() if len(counts := frame[key].value_counts())]
+    most = {first.name: max(per_holder, default=1)} if rows_per_person is None else rows_per_person
+    own = (columns or {}).get(first.name, {})
+    declared = _dataset(first, whole_, key, sql, sql, most, own, True)
+    del declared["party"], declared["max_rows"]
+    declared |= {
+        "truncate": rows_per_person is not None,
+        "holders": {party: max(1, len(frame)) for party, frame in frames.items()},
+    }
+    return {
+        "party": [
+            *(party_of(table.party, ["input"]) for table in used),
+            *(party_of(party, ["computing"]) for party in computing),
+            party_of(PartyId(ANALYST), ["result"]),
+        ],
+        "dataset": [declared],
+        "legal": {table.party: legal_of() for table in used},
+        "linkage": {"on": {first.name: key}, "normalise": ["nfc"], "version": "1"},
+    }
+
+
+def _key_of(table: str, frame: pd.DataFrame) -> str:
+    """The person id, if a column says so by its name."""
+    found = [str(name) for name in frame.columns if str(name).lower() in PERSON_IDS]
+    if len(found) != 1:
+        problem = f"{table}: name the person id with on=; its columns are {', '.join(map(str, frame.columns))}"
+        raise ConfigError("config.local", problem=problem)
+    return found[0]
+
+
+def _written(body: Mapping[str, Any], protocol: str | None, *, noised: bool) -> Draft:
+    """A draft of sums over one table, from its parts."""
+    computing = sum("computing" in party["roles"] for party in body["party"])
+    corrupt = computing - 1 if noised and protocol != SHAMIR else (computing - 1) // 2
+    spec = spec_of(
+        {
+            "pets": 1,
+            "purpose": {
+                "statement": DESIGN,
+                "dpv": [DESIGN],
+                "public_benefit": DESIGN,
+                "author": f"{ANALYST}@local.invalid",
+            },
+            **body,
+            "security": {
+                "adversary": "semi-honest",
+                "corrupt": corrupt,
+                **({} if protocol is None else {"protocol": protocol}),
+                "leakage": [
+                    {
+                        "learner": "everyone",
+                        "item": "row_count",
+                        "of": [table["name"] for table in body["dataset"]],
+                        "as": "declared maximum",
+                    }
+                ],
+            },
+        }
+    )
+    toml = to_toml(spec)
+    return Draft(parse_toml(toml, file="draft"), toml)
+
+
+def _year(max_runs: int) -> dict[str, Any]:
+    today = dt.datetime.now(dt.UTC).date()
+    return {"not_before": today, "not_after": today + dt.timedelta(days=364), "max_runs": max_runs}
 
 
 def draft_psi(
@@ -200,7 +314,6 @@ def draft_psi(
         grouped = f"SELECT 1 FROM x GROUP BY {', '.join(by)}" if by and table is used[0] else ""
         own = _dataset(table, frames[table.name], keys[table.name], grouped, names, None, {}, False)
         declared.append({**own, "truncate": False})
-    today = dt.datetime.now(dt.UTC).date()
     asked = {
         "psi": psi,
         "asks": first,
@@ -234,7 +347,7 @@ def draft_psi(
             "computation": {name: value for name, value in asked.items() if value is not None},
             "release": {
                 "to": to,
-                **({} if epsilon is None and control is None else _protected(epsilon or "1", None, control)),
+                **({} if epsilon is None and control is None else _protected(epsilon, None, control)),
             },
             "security": {
                 "adversary": adversary,
@@ -251,7 +364,7 @@ def draft_psi(
                     },
                 ],
             },
-            "validity": {"not_before": today, "not_after": today + dt.timedelta(days=364), "max_runs": max_runs},
+            "validity": _year(max_runs),
         }
     )
     toml = to_toml(spec)
@@ -263,14 +376,22 @@ def _match_count(helper: PartyId, epsilon: str, delta: str) -> dict[str, Any]:
 
 
 def _protected(
-    epsilon: str | int, weights: Mapping[str, int] | None, control: Mapping[str, Any] | None
+    epsilon: str | int | None,
+    weights: Mapping[str, int] | None,
+    control: Mapping[str, Any] | None,
+    rho: str | None = None,
 ) -> dict[str, Any]:
     """What protects the table: disclosure control if it is asked for, else noise."""
     if control is not None:
         return {"disclosure_control": dict(control)}
+    if epsilon is not None and rho is not None:
+        raise ConfigError(
+            "config.local", problem="epsilon is of one kind of noise and rho of another: write one of them"
+        )
+    epsilon = "1" if epsilon is None else str(epsilon) if type(epsilon) is int else epsilon
     return {
         "differential_privacy": {
-            "epsilon": str(epsilon) if type(epsilon) is int else epsilon,
+            **({"epsilon": epsilon} if rho is None else {"mechanism": "discrete gaussian", "rho": rho}),
             "neighbours": "one person's rows added or removed",
             "weights": dict(weights or {}),
         }

@@ -127,8 +127,8 @@ CODES: Final[dict[str, Code]] = {
     "leak.refused": Code("{refusals} rule(s) refuse the specification, first {rule}: {problem}", "{advice}"),
     # -- dp: the privacy budget cannot carry the question -------------------------------------------------------------
     "dp.scale": Code(
-        "{column}: noise of scale sensitivity / epsilon would be above 2^20 in the coarsest useful unit",
-        "raise epsilon, or the weight of this column, or lower max_rows_per_person",
+        "{column}: noise would be wider than 2^20 of the coarsest useful unit",
+        "raise epsilon or rho, or the weight of this column, or lower max_rows_per_person",
         "INVALID_ARGUMENT",
     ),
     "dp.weights": Code(
@@ -224,6 +224,13 @@ CODES: Final[dict[str, Code]] = {
         "the upload of {peer} has a word at place {place} that is no element of the field",
         "ask them what their software is",
         "INVALID_ARGUMENT",
+    ),
+    "peer.upload-twice": Code(
+        "an upload of {peer} is on its way already", "wait for its answer, and upload once", "ABORTED"
+    ),
+    "peer.announcement": Code(
+        "{peer} announced a run that {problem}",
+        "compare what the computing parties announce, and upload to none of them",
     ),
     "peer.lists": Code(
         "{label}: {problem}; no sum was sent",
@@ -338,6 +345,11 @@ CODES: Final[dict[str, Code]] = {
         "prepare one row a person in {dataset}, merge levels, or group by fewer columns of it",
     ),
     "spec.cells": Code("the table has {cells} cells; at most {most} are released", "group by fewer columns or levels"),
+    "spec.proof": Code(
+        "proofs that numbers are in range are made bit by bit, and a vector of this table has {bits} bits; at most "
+        "{most} are allowed",
+        "group by fewer columns or levels, ask for fewer sums, or declare narrower ranges or fewer rows",
+    ),
     "spec.dummies": Code(
         "hiding the match count at this epsilon takes {slots} dummies on each side; at most {most} are allowed",
         "declare a larger epsilon or delta for match_count, or fewer rows per person",
@@ -357,6 +369,11 @@ CODES: Final[dict[str, Code]] = {
     "dp.digits": Code(
         "{column}: its share of epsilon over its sensitivity is a fraction with more than 52 bits",
         "write epsilon with fewer digits, or weights that add up to a rounder number",
+        "INVALID_ARGUMENT",
+    ),
+    "dp.law": Code(
+        "what leaves an intersection with noise has discrete Laplace noise; Gaussian noise is for tables of a query",
+        'write mechanism = "discrete laplace" and an epsilon in the place of rho',
         "INVALID_ARGUMENT",
     ),
     "leak.compare-range": Code(
@@ -510,6 +527,12 @@ CODES: Final[dict[str, Code]] = {
     "run.order": Code("run {handle} is {state}, so it cannot {event}", "start a new run"),
     "run.crashed": Code("the server stopped while the run was under way", "start a new run", "ABORTED"),
     "run.reused": Code("{what} was used before", "start a new run with fresh randomness", "ALREADY_EXISTS"),
+    "run.no-room": Code(
+        "an upload cannot be stored: {problem}",
+        "make room on the disk of the server, then upload",
+        "RESOURCE_EXHAUSTED",
+    ),
+    "run.no-uploads": Code("run {handle} takes no uploads", "wait for its next run"),
     "run.no-schedule": Code("{file} has no schedule", "add one to [validity], or run it by hand (pets run)"),
     "run.no-spec": Code("no specification {digest} was submitted here", "submit it first", "NOT_FOUND"),
     "run.digest": Code(
@@ -577,6 +600,9 @@ CODES: Final[dict[str, Code]] = {
         "plan.json is not what this software makes of spec.toml", "verify with the version that the receipts name"
     ),
     "receipt.differs": Code("{party} and {other} signed different values of {what}", "ask both parties for their logs"),
+    "receipt.contributors": Code(
+        "receipt of {party}, who took part: {problem}", "ask the computing parties for their logs"
+    ),
     "receipt.dates": Code("receipt of {party}: {problem}", "ask {party} for its log"),
     "receipt.commitment": Code("receipt of {party}: {problem}", "ask {party} for its receipt"),
     "receipt.spend": Code(
@@ -686,6 +712,10 @@ CODES: Final[dict[str, Code]] = {
     "source.program-rows": Code(
         "dataset {dataset}: not exactly {rows} rows take part, and the program takes so many",
         "bring as many rows as the specification says, or write another number into it",
+    ),
+    "source.sum": Code(
+        "dataset {dataset}: a sum over its rows is outside of what the specification lets one holder bring",
+        "look at the console of the party that holds it; its records, or ranges in the specification, are wrong",
     ),
     "source.snapshot": Code(
         "dataset {dataset}: the snapshot is not the one that was committed to", "take a new snapshot, then start again"

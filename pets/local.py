@@ -21,16 +21,28 @@ from pets.draft import Given, draft, draft_psi
 from pets.errors import ConfigError
 from pets.ids import NAME, PartyId, RunHandle, SpecDigest
 from pets.party import results
+from pets.party.cast import result_endpoint
 from pets.party.config import Directory, DirectoryApprover, DirectoryParty, directory_toml
+from pets.party.consent import CheckOnce
 from pets.party.node import Outside, PartyNode, Settings
-from pets.party.session import result_endpoint
 from pets.party.sources import FileSource, FrameSource, Source
 from pets.party.state import State
 from pets.party.warm import prepare_kernels
 from pets.plan.review import Review, Reviewed
 from pets.result import Result
 from pets.spec.model import Spec
-from pets.transport.calls import Caller, Description, Event, Evidence, SnapshotEntry, Standing, StartRequest, Submitted
+from pets.transport import frame
+from pets.transport.calls import (
+    Caller,
+    Description,
+    Event,
+    Evidence,
+    SnapshotEntry,
+    Standing,
+    StartRequest,
+    Submitted,
+    Uploaded,
+)
 from pets.transport.link import Link
 from pets.transport.memory import MemoryNetwork, Sent
 
@@ -101,7 +113,8 @@ class LocalNetwork(Network):
         "threshold"; options as ``pets.draft.draft_psi`` has them. ``program``: the name of one that comes along, a file
         or the text of one's own; options as ``pets.draft_program.draft_program`` has them.
 
-        ``epsilon="1"`` protects the table with noise, which is what is done if nothing is said;
+        ``epsilon="1"`` protects the table with noise, which is what is done if nothing is said; ``rho="0.1"`` with
+        discrete Gaussian noise, which is less where many sums are released together;
         ``control={"preset": "ons-10"}`` with disclosure control.
 
         Levels, ranges and sizes are read off the tables, which a real specification declares without looking. Purpose
@@ -190,6 +203,7 @@ class World:
         directory = Directory(tuple(known))
         self.directory_toml = directory_toml(known)
         self.nodes: dict[PartyId, PartyNode] = {}
+        check = CheckOnce()
         for party, datasets in tables.items():
             self.nodes[party] = PartyNode(
                 party,
@@ -200,7 +214,7 @@ class World:
                 folder=folder / party,
                 datasets=datasets,
                 outside=Outside(wires.carrier(party, self.nodes), os.urandom, console=_Console()),
-                settings=Settings(deadline_s=deadline_s, design=True),
+                settings=Settings(deadline_s=deadline_s, design=True, check=check),
             )
         caller = Caller(self._san(asks), asks)
         self.servers = {party: LocalServer(node, caller) for party, node in self.nodes.items()}
@@ -337,6 +351,13 @@ class _Carrier:
 
     def abort(self, peer: PartyId, run_id: bytes, code: str) -> None:
         self.nodes[peer].abort(Caller(san_of(self.party), self.party), run_id, code)
+
+    def announcement(self, peer: PartyId, handle: RunHandle) -> bytes:
+        return self.nodes[peer].announcement(Caller(san_of(self.party), self.party), handle)
+
+    def upload(self, peer: PartyId, handle: RunHandle, run_id: bytes, part: bytes) -> Uploaded:
+        frames = frame.frames(run_id, frame.UPLOAD, memoryview(part))
+        return self.nodes[peer].upload(Caller(san_of(self.party), self.party), handle, frames)
 
     def link(self, run_id: bytes, peers: Sequence[PartyId], result: PartyId, collector: PartyId) -> Link:
         return self.wires.network(run_id, [*self.nodes, result]).link(self.party)

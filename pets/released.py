@@ -98,6 +98,9 @@ def read(folder: Path) -> Released:
     """
     spec = read_spec(folder / SPEC)
     query, control = bind(spec), effective(spec)
+    if not isinstance(query, Query):
+        problem = "it is of sums over one table of many holders, and the audit weighs tables that are joined"
+        raise AuditError("audit.table", file=folder.name, problem=problem)
     if control is None or spec.release.differential_privacy is not None:
         raise AuditError("audit.noised", file=folder.name)
     if query.having is not None:

@@ -18,7 +18,9 @@ from pets import derive, figures, matches
 from pets.errors import ReceiptError
 from pets.ids import WITHHELD, PartyId
 from pets.logistic import Model, model
-from pets.party import opening
+from pets.noise_law import LEVEL
+from pets.participation import Participation
+from pets.party import opening, totals
 from pets.party.config import read_directory
 from pets.party.evidence import PartyKeys
 from pets.plan.review import Review, review
@@ -37,8 +39,6 @@ TABLE = "result.csv"
 EVIDENCE = "evidence"
 
 _DIRECTION = {True: "sent", False: "received"}
-
-U64 = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Result:
     review: Review
     toml: str
     directory_toml: str
-    shares: Mapping[PartyId, U64]
+    shares: Mapping[PartyId, opening.Share]
     receipts: Mapping[PartyId, bytes]
     approvals: tuple[bytes, ...]
     steps: tuple[StepCost, ...]
@@ -72,6 +72,9 @@ class Result:
     """After a run in ``local_network`` of an intersection that tells both: the persons of the other holder in both.
 
     Its own server keeps that list, in a real network, and this result has no part of it.
+    """
+    away: Mapping[PartyId, str] = field(default_factory=dict)
+    """Of sums over one table of many holders: by holder the code of why it did not take part, as far as one is known.
     """
     covering: str = ""
     """Text of the older specification whose approvals let this one run; empty if it had its own."""
@@ -85,6 +88,14 @@ class Result:
     def opened(self) -> npt.NDArray[np.int64]:
         """What the final shares add up to: noised sums, or what disclosure control lets pass (party/opening.py)."""
         return opening.opened(self.plan, self.shares)
+
+    @property
+    def participation(self) -> Participation | None:
+        """Who took part in sums over one table of many holders; None of anything else."""
+        if (pool := self.plan.pool) is None:
+            return None
+        counted = totals.again(self.plan, self.shares).holders
+        return Participation(pool.holders, counted, self.away, pool.minimum, totals.validated(self.plan))
 
     def to_pandas(self) -> "pd.DataFrame":
         """The table: grouping columns, and for each statistic its value and the bounds ``_low`` and ``_high``."""
@@ -163,9 +174,15 @@ class Result:
 
     @property
     def epsilon(self) -> str:
-        """Epsilon of the release, as written."""
+        """Epsilon of the release, as written; "none" without noise, or of noise that is stated in rho."""
         privacy = self.review.spec.release.differential_privacy
-        return privacy.epsilon if privacy else "none"
+        return "none" if privacy is None or privacy.gaussian else privacy.stated
+
+    @property
+    def loss(self) -> str:
+        """What the release costs, as written: "epsilon 1", "rho 0.1"; "none" without noise."""
+        privacy = self.review.spec.release.differential_privacy
+        return "none" if privacy is None else privacy.cost
 
     def note(self) -> str:
         """One line under a table or picture: what the bounds mean, or what is withheld."""
@@ -173,11 +190,12 @@ class Result:
             return matches.note(self.plan, match)
         if self.plan.program is not None:
             return figures.note(self.plan.program)
+        told = "" if (participation := self.participation) is None else f" {participation.note()}"
         control = effective(self.review.spec)
         if control is None:
             return (
-                f"Values carry noise (differential privacy, epsilon {self.epsilon} a run). Lines and the columns _low "
-                f"and _high: {derive.LEVEL:.0%} range of that noise alone."
+                f"Values carry noise (differential privacy, {self.loss} a run). Lines and the columns _low "
+                f"and _high: {LEVEL:.0%} range of that noise alone.{told}"
             )
         said = (
             f"Exact numbers, no noise. Withheld: numbers about fewer than {control.min_count} persons, and those from "
@@ -188,7 +206,7 @@ class Result:
         if control.round_to > 1:
             rounded = f" Counts are rounded to {control.round_to}"
             said += f"{rounded}; lines and the columns _low and _high: what that leaves open."
-        return said
+        return said + told
 
     def plot(self, path: str | Path | None = None) -> Any:
         """Draw the table; write it to ``path`` as PNG (or by its ending) if given. Returns the matplotlib figure."""
@@ -243,8 +261,16 @@ class Result:
         for party, receipt in self.receipts.items():
             (folder / "receipts" / f"{party}.json").write_bytes(receipt)
         for party, share in self.shares.items():
-            (folder / "shares" / f"{party}.bin").write_bytes(share.astype("<u8").tobytes())
+            (folder / "shares" / f"{party}.bin").write_bytes(opening.to_bytes(share))
         return folder
+
+    @property
+    def _signers(self) -> str:
+        """Whose receipts are here: everybody, or those who compute, and how many holders."""
+        if self.plan.pool is None:
+            return ", ".join(self.receipts)
+        computing = [party for party in self.receipts if party in self.review.spec.computing]
+        return f"{', '.join(computing)} and {len(self.receipts) - len(computing)} holders"
 
     def _repr_html_(self) -> str:
         from pets.notebook import model_html, table_html
@@ -252,7 +278,7 @@ class Result:
         fitted, others = self._models()
         sent = self.review.settled().forecast.size
         foot = (
-            f"Specification {self.review.digest[:16]}…, receipts signed by {', '.join(self.receipts)}; "
+            f"Specification {self.review.digest[:16]}…, receipts signed by {self._signers}; "
             f"{self.seconds:.2f} s, {sent:,} bytes between the parties."
         )
         if (match := self.plan.match) is not None:
@@ -305,15 +331,35 @@ def recompute(toml: str) -> Any:
         plan = review(parse_toml(toml, file="spec.toml")).settled().plan
         if canonical(plain(json.loads(plan_json))) != canonical(plan):
             raise ReceiptError("receipt.other-plan")
-        words, size = {}, 8 * opening.words(plan)
-        for party in opening.senders(plan):
-            body = shares.get(party, b"")
-            if len(body) != size:
-                raise ReceiptError("receipt.share-size", party=party, got=len(body), expected=size)
-            words[party] = np.frombuffer(body, "<u8").astype(np.uint64)
-        return table_csv(plan, opening.opened(plan, words))
+        return table_csv(plan, opening.opened(plan, _shares_of(plan, shares)))
 
     return again
+
+
+def counted(toml: str) -> Any:
+    """How ``evidence.verify_evidence`` finds out whose uploads are in sums over one table of many holders.
+
+    Returns: a function of plan.json and the shares by party, as ``recompute`` does.
+    """
+
+    def who(plan_json: bytes, shares: Mapping[PartyId, bytes]) -> tuple[PartyId, ...]:
+        plan = review(parse_toml(toml, file="spec.toml")).settled().plan
+        return totals.again(plan, _shares_of(plan, shares)).holders
+
+    return who
+
+
+def _shares_of(plan: Plan, shares: Mapping[PartyId, bytes]) -> dict[PartyId, opening.Share]:
+    """The files of final shares, read. Raises: ReceiptError receipt.share-size."""
+    found = {}
+    for party in opening.senders(plan):
+        if party not in shares and plan.pool is not None and totals.may_lose(plan):
+            continue
+        body, size = shares.get(party, b""), opening.size_of(plan, party)
+        if len(body) != size:
+            raise ReceiptError("receipt.share-size", party=party, got=len(body), expected=size)
+        found[party] = opening.of_bytes(plan, party, body)
+    return found
 
 
 def evidence_keys(directory: Path) -> dict[str, PartyKeys]:

@@ -21,9 +21,10 @@ from pets.spec.banded import origins
 from pets.spec.crossing import columns
 from pets.spec.model import Model, San, Spec, Text
 from pets.spec.pairing import Pairing
+from pets.spec.pooled import Statement
 from pets.spec.predicate import columns_of
 from pets.spec.programmed import Programmed
-from pets.spec.query import COUNTED, FITTED, LINEAR, Aggregate, ColumnRef, Query, Statistic
+from pets.spec.query import COUNTED, FITTED, LINEAR, Aggregate, ColumnRef, Statistic
 
 
 class Use(StrEnum):
@@ -200,7 +201,7 @@ _STATISTIC_USE: Final[Mapping[Statistic, Use]] = {
 }
 
 
-def uses_of(query: Query | Pairing | Programmed, spec: Spec) -> dict[ColumnRef, dict[Use, str]]:
+def uses_of(query: Statement | Pairing | Programmed, spec: Spec) -> dict[ColumnRef, dict[Use, str]]:
     """Every column that is touched, what is done with it, and the first place where it is."""
     if isinstance(query, Pairing):
         return _uses_of_pairing(query, spec)
@@ -212,7 +213,8 @@ def uses_of(query: Query | Pairing | Programmed, spec: Spec) -> dict[ColumnRef, 
         uses.setdefault(column, {}).setdefault(use, f"{place} <- {column}")
 
     for dataset, where in query.conditions:
-        note(ColumnRef(dataset, spec.dataset(dataset).key), Use.JOIN, "JOIN")
+        place = "JOIN" if len(query.tables) > 1 else "max_rows_per_person"
+        note(ColumnRef(dataset, spec.dataset(dataset).key), Use.JOIN, place)
         for name in columns_of(where) if where is not None else ():
             note(ColumnRef(dataset, name), Use.FILTER, "WHERE")
     for column in columns(query.rows):
@@ -267,7 +269,7 @@ def _uses_of_program(program: Programmed) -> dict[ColumnRef, dict[Use, str]]:
     return uses
 
 
-def needed(query: Query | Pairing | Programmed, spec: Spec, party: str) -> dict[str, dict[str, tuple[Rule, ...]]]:
+def needed(query: Statement | Pairing | Programmed, spec: Spec, party: str) -> dict[str, dict[str, tuple[Rule, ...]]]:
     """The narrowest rules of a party that allow a query: what its author has to ask the party for.
 
     One list of uses for each column, limited to the recipients and purposes of the specification.

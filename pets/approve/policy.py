@@ -32,8 +32,10 @@ from pets.spec.joins import JOINS, PROGRAM, STAR, protocol_of
 from pets.spec.model import Knobs, Model, Name, PartyName, Quantity, San, Spec, Text, frozen, quantity
 from pets.spec.pairing import Pairing, is_pairing, pairing_of
 from pets.spec.periods import span
+from pets.spec.pooled import Statement, is_pooled
+from pets.spec.pools import POOLS
 from pets.spec.programmed import Programmed, is_program, programmed_of
-from pets.spec.query import ColumnRef, Query
+from pets.spec.query import ColumnRef
 from pets.spec.sql import bind
 from pets.spec.ways import WAYS
 from pets.spec.write import tables
@@ -114,6 +116,8 @@ class Limits(Knobs):
     """
 
     max_epsilon_per_run: Quantity
+    max_rho_per_run: Quantity | None = None
+    """The same of noise that is stated in rho. A policy that does not say it allows no such release."""
     max_epsilon_per_dataset: Quantity | None = None
     max_rho_per_dataset: Quantity | None = None
     """A cap in zero-concentrated differential privacy, in the place of the one in epsilon."""
@@ -284,6 +288,7 @@ def permitting(spec: Spec, party: str, approvers: Iterable[Approver], *, k: int 
     For experiments, where one person plays everybody: a real policy is written by the organisation, before it is asked.
     What shows one person's value is permitted where the specification asks for it, by name.
     """
+    concentrated = release_loss(spec).rho > 0
     exact = spec.release.disclosure_control is not None or is_pairing(spec) or is_program(spec)
     shown = _by_name(spec) if exact else {}
     program = programmed_of(spec) if is_program(spec) else None
@@ -292,12 +297,15 @@ def permitting(spec: Spec, party: str, approvers: Iterable[Approver], *, k: int 
         approval=Approval(k=k, approvers=tuple(approvers)),
         limits=Limits(
             max_epsilon_per_run="1000000",
-            max_epsilon_per_dataset="1000000",
+            max_rho_per_run="1000000" if concentrated else None,
+            max_epsilon_per_dataset=None if concentrated else "1000000",
+            max_rho_per_dataset="1000000" if concentrated else None,
+            rho_at_delta="2^-40" if concentrated else None,
             max_delta="1/2",
             period="year",
             recipients=tuple(spec.party(name).san for name in spec.release.to),
             purposes=spec.purpose.dpv,
-            protocols=tuple(WAYS) if is_pairing(spec) else (*JOINS, STAR) if program is None else (PROGRAM,),
+            protocols=_protocols(spec),
             programs=() if program is None else (program.source.sha256,),
             adversaries=("semi-honest", "malicious") if is_pairing(spec) else ("semi-honest",),
             min_count=1 if exact else None,
@@ -315,9 +323,16 @@ def permitting(spec: Spec, party: str, approvers: Iterable[Approver], *, k: int 
     )
 
 
+def _protocols(spec: Spec) -> tuple[str, ...]:
+    """Those that could run what a specification asks for."""
+    if is_program(spec):
+        return (PROGRAM,)
+    return tuple(WAYS) if is_pairing(spec) else tuple(POOLS) if is_pooled(spec) else (*JOINS, STAR)
+
+
 def _by_name(spec: Spec) -> dict[ColumnRef, tuple[Rule, ...]]:
     """For each column of which one person's value is shown: any use, and those of such uses that are asked for."""
-    what: Query | Pairing | Programmed
+    what: Statement | Pairing | Programmed
     what = pairing_of(spec) if is_pairing(spec) else programmed_of(spec) if is_program(spec) else bind(spec)
     asked = {column: BY_NAME & set(uses) for column, uses in uses_of(what, spec).items()}
     return {
@@ -339,7 +354,7 @@ def refuse_unsafe(policy: AnyPolicy) -> Policy:
     return policy
 
 
-def judge_policy(policy: AnyPolicy, spec: Spec, query: Query | Pairing | Programmed) -> tuple[Finding, ...]:
+def judge_policy(policy: AnyPolicy, spec: Spec, query: Statement | Pairing | Programmed) -> tuple[Finding, ...]:
     """Hold a specification against a party's policy. One finding for each thing that the policy does not allow."""
     if isinstance(policy, UnsafeAllowAll):
         text = f"{policy.party} runs under UnsafeAllowAll: its policy refuses nothing"
@@ -358,7 +373,7 @@ def _own(policy: Policy, spec: Spec) -> list[str]:
     return [dataset.name for dataset in spec.datasets if policy.party in dataset.parties]
 
 
-def _noise(policy: Policy, spec: Spec, query: Query | Pairing | Programmed) -> Iterator[Finding]:
+def _noise(policy: Policy, spec: Spec, query: Statement | Pairing | Programmed) -> Iterator[Finding]:
     """Limits on epsilon mean nothing for a release without noise: it has to keep the floors of disclosure control."""
     floor, control = policy.limits.least, effective(spec)
     if isinstance(query, Pairing):
@@ -400,7 +415,7 @@ def _few(policy: Policy, pairing: Pairing, control: Control | None) -> Iterator[
         yield _error("min-count", path, f"{policy.party} releases {only}, and {least} are enough here", hint)
 
 
-def _min_persons(policy: Policy, spec: Spec, query: Query | Pairing | Programmed) -> Iterator[Finding]:
+def _min_persons(policy: Policy, spec: Spec, query: Statement | Pairing | Programmed) -> Iterator[Finding]:
     """The constraint of a dataset holds for every release about it."""
     control, path = effective(spec), "release.disclosure_control.min_count"
     for name in _own(policy, spec):
@@ -426,7 +441,7 @@ def _min_persons(policy: Policy, spec: Spec, query: Query | Pairing | Programmed
             yield _error("min-persons", path, message, f"{change} min_count to {least}")
 
 
-def _epsilon_per_run(policy: Policy, spec: Spec, query: Query | Pairing | Programmed) -> Iterator[Finding]:
+def _epsilon_per_run(policy: Policy, spec: Spec, query: Statement | Pairing | Programmed) -> Iterator[Finding]:
     """A computing party without records holds the release itself to its limit."""
     cap = quantity(policy.limits.max_epsilon_per_run)
     losses = run_loss(spec)
@@ -437,7 +452,20 @@ def _epsilon_per_run(policy: Policy, spec: Spec, query: Query | Pairing | Progra
         yield _error("epsilon-per-run", "release.differential_privacy.epsilon", message, "lower epsilon")
 
 
-def _spend_per_period(policy: Policy, spec: Spec, query: Query | Pairing | Programmed) -> Iterator[Finding]:
+def _rho_per_run(policy: Policy, spec: Spec, query: Statement | Pairing | Programmed) -> Iterator[Finding]:
+    """Noise that is stated in rho is for those who have said how much: an epsilon of a policy says nothing of it."""
+    asked, path = release_loss(spec).rho, "release.differential_privacy.rho"
+    most = policy.limits.max_rho_per_run
+    if asked and most is None:
+        message = f"{policy.party}'s policy has no max_rho_per_run, so it allows no noise that is stated in rho"
+        hint = f'write mechanism = "discrete laplace" and an epsilon, or ask {policy.party} to state what it allows'
+        yield _error("rho-per-run", path, message, hint)
+    elif most is not None and asked > quantity(most):
+        message = f"one run costs rho {exact(asked)}, {policy.party} allows {exact(quantity(most))}"
+        yield _error("rho-per-run", path, message, "lower rho")
+
+
+def _spend_per_period(policy: Policy, spec: Spec, query: Statement | Pairing | Programmed) -> Iterator[Finding]:
     """One run above the cap is refused here; later runs are refused by the ledger when the cap is reached."""
     cap, period = policy.limits.cap, policy.limits.period
     a = "the policy" if period == "none" else f"a {period}"
@@ -445,6 +473,13 @@ def _spend_per_period(policy: Policy, spec: Spec, query: Query | Pairing | Progr
         loss, runs = run_loss(spec)[name], spec.validity.max_runs
         if policy.limits.told_at is not None:
             pass  # what epsilon is as rho is for the accountant to say: party/account.py
+        elif loss.rho:
+            message = f"one run costs {name} rho {exact(loss.rho)}, and {policy.party}'s cap is in epsilon, which has "
+            message += "no room for it"
+            hint = (
+                f"ask {policy.party} to state its cap as max_rho_per_dataset, or write an epsilon in the place of rho"
+            )
+            yield _error("rho-per-dataset", "release.differential_privacy.rho", message, hint)
         elif loss.epsilon > cap.epsilon:
             message = f"one run costs {name} epsilon {exact(loss.epsilon)}, {a} allows {exact(cap.epsilon)}"
             yield _error("epsilon-per-dataset", "release.differential_privacy.epsilon", message, "lower epsilon")
@@ -459,11 +494,11 @@ def few_runs(policy: Policy, dataset: str, fit: int, runs: int) -> Finding:
     """The warning that a cap has room for some of the runs of a specification."""
     once = "" if policy.limits.period == "none" else f" in one {policy.limits.period}"
     message = f"{policy.party}'s cap for {dataset} lets {fit} of {runs} runs pass{once}"
-    hint = "spread the runs, or lower epsilon or max_runs"
+    hint = "spread the runs, or lower what a run costs or max_runs"
     return Finding("policy.epsilon-per-dataset", "warning", "validity.max_runs", message, hint)
 
 
-def _recipients(policy: Policy, spec: Spec, query: Query | Pairing | Programmed) -> Iterator[Finding]:
+def _recipients(policy: Policy, spec: Spec, query: Statement | Pairing | Programmed) -> Iterator[Finding]:
     for name in spec.release.to:
         san = spec.party(name).san
         if san not in policy.limits.recipients:
@@ -471,14 +506,14 @@ def _recipients(policy: Policy, spec: Spec, query: Query | Pairing | Programmed)
             yield _error("recipient", "release.to", message, "release to a recipient of the policy")
 
 
-def _purposes(policy: Policy, spec: Spec, query: Query | Pairing | Programmed) -> Iterator[Finding]:
+def _purposes(policy: Policy, spec: Spec, query: Statement | Pairing | Programmed) -> Iterator[Finding]:
     for term in spec.purpose.dpv:
         if term not in policy.limits.purposes:
             message = f"{policy.party} does not allow the purpose {term}"
             yield _error("purpose", "purpose.dpv", message, "state a purpose of the policy, if it is true")
 
 
-def _protocol(policy: Policy, spec: Spec, query: Query | Pairing | Programmed) -> Iterator[Finding]:
+def _protocol(policy: Policy, spec: Spec, query: Statement | Pairing | Programmed) -> Iterator[Finding]:
     """The protocol that would run, named or left to the planner, is one that the policy names."""
     if (named := protocol_of(spec)) not in policy.limits.protocols:
         message = f"{policy.party} does not take part in {named}"
@@ -487,7 +522,7 @@ def _protocol(policy: Policy, spec: Spec, query: Query | Pairing | Programmed) -
         yield _error("protocol", "security.protocol", message, hint)
 
 
-def _program(policy: Policy, spec: Spec, query: Query | Pairing | Programmed) -> Iterator[Finding]:
+def _program(policy: Policy, spec: Spec, query: Statement | Pairing | Programmed) -> Iterator[Finding]:
     """A program is one that the policy names, or whose very text it names by its digest; an empty list names none.
 
     A name stands for the text that comes with this party's own installation, and for no other.
@@ -503,33 +538,33 @@ def _program(policy: Policy, spec: Spec, query: Query | Pairing | Programmed) ->
         yield _error("program", "computation", message, f"{hint}; it runs {known}" if known else hint)
 
 
-def _adversary(policy: Policy, spec: Spec, query: Query | Pairing | Programmed) -> Iterator[Finding]:
+def _adversary(policy: Policy, spec: Spec, query: Statement | Pairing | Programmed) -> Iterator[Finding]:
     if spec.security.adversary not in policy.limits.adversaries:
         message = f"{policy.party} does not accept the {spec.security.adversary} model"
         yield _error("adversary", "security.adversary", message, "ask for protection against a stronger adversary")
 
 
-def _max_rows(policy: Policy, spec: Spec, query: Query | Pairing | Programmed) -> Iterator[Finding]:
+def _max_rows(policy: Policy, spec: Spec, query: Statement | Pairing | Programmed) -> Iterator[Finding]:
     for name in _own(policy, spec):
         if spec.dataset(name).rows_of(policy.party) < policy.limits.min_max_rows:
             message = f"the declared size of {name} is below {policy.limits.min_max_rows}, the floor of {policy.party}"
             yield _error("max-rows", f"dataset.{name}.max_rows", message, "declare a larger max_rows")
 
 
-def _runs(policy: Policy, spec: Spec, query: Query | Pairing | Programmed) -> Iterator[Finding]:
+def _runs(policy: Policy, spec: Spec, query: Statement | Pairing | Programmed) -> Iterator[Finding]:
     if spec.validity.max_runs > policy.limits.max_runs:
         message = f"{spec.validity.max_runs} runs, {policy.party} allows {policy.limits.max_runs}"
         yield _error("max-runs", "validity.max_runs", message, "lower max_runs")
 
 
-def _days(policy: Policy, spec: Spec, query: Query | Pairing | Programmed) -> Iterator[Finding]:
+def _days(policy: Policy, spec: Spec, query: Statement | Pairing | Programmed) -> Iterator[Finding]:
     days = (spec.validity.not_after - spec.validity.not_before).days + 1
     if days > policy.limits.max_days:
         message = f"valid for {days} days, {policy.party} allows {policy.limits.max_days}"
         yield _error("max-days", "validity.not_after", message, "end it earlier")
 
 
-def _columns(policy: Policy, spec: Spec, query: Query | Pairing | Programmed) -> Iterator[Finding]:
+def _columns(policy: Policy, spec: Spec, query: Statement | Pairing | Programmed) -> Iterator[Finding]:
     for column, uses in sorted(uses_of(query, spec).items()):
         if policy.party not in spec.dataset(column.dataset).parties:
             continue
@@ -555,6 +590,7 @@ _POLICY_RULES: Final = (
     _noise,
     _min_persons,
     _epsilon_per_run,
+    _rho_per_run,
     _spend_per_period,
     _recipients,
     _purposes,

@@ -1,7 +1,10 @@
 """The rules on specifications as a page: ``docs/rules/catalogue.md``, made by ``python -m pets.check.catalogue``."""
 
-from pets.check import flow, pairs, programs
-from pets.check.rules import GENERAL, RULES
+from collections.abc import Iterable
+from typing import Protocol
+
+from pets.check import flow, pairs, pool_rules, pools, programs
+from pets.check.rules import GENERAL, RULES, SELECTING
 
 __all__ = ["catalogue"]
 
@@ -26,6 +29,17 @@ above that look at no query: {general}.
 |---|---|---|
 """
 
+POOLS = """
+## Sums over one table of many holders
+
+Specifications that ask for these are held against the rules below, against those above that look at no query
+({general}),
+and against these of the rules on queries: {selecting}.
+
+| id | severity | rule |
+|---|---|---|
+"""
+
 
 PROGRAMS = """
 ## Programs
@@ -39,17 +53,35 @@ Specifications that ask for a program for MPyC are held against these, and again
 
 def catalogue() -> str:
     """The page. The rules of ``flow`` and of the modules it names are registered when they are imported."""
-    assert flow.PARTS
-    lines = [f"| `{each.id}` | {each.severity} | {_first(each.check.__doc__ or '')} |" for each in RULES.values()]
-    of_pairs = [
-        f"| `{each.id}` | {each.severity} | {_first(each.check.__doc__ or '')} |" for each in pairs.RULES.values()
-    ]
-    of_programs = [
-        f"| `{each.id}` | {each.severity} | {_first(each.check.__doc__ or '')} |" for each in programs.RULES.values()
-    ]
+    assert flow.PARTS and pools
     general = ", ".join(f"`{id}`" for id in GENERAL)
-    pages = (HEAD, lines), (PAIRS.format(general=general), of_pairs), (PROGRAMS, of_programs)
-    return "".join(head + "\n".join(rows) + "\n" for head, rows in pages)
+    selecting = ", ".join(f"`{id}`" for id in SELECTING)
+    of_pairs = PAIRS.format(general=general) + _rows(pairs.RULES.values())
+    return (
+        HEAD
+        + _rows(RULES.values())
+        + of_pairs
+        + POOLS.format(general=general, selecting=selecting)
+        + _rows(pool_rules.RULES.values())
+        + PROGRAMS
+        + _rows(programs.RULES.values())
+    )
+
+
+class Listed(Protocol):
+    """A rule of any registry."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def severity(self) -> str: ...
+    @property
+    def check(self) -> object: ...
+
+
+def _rows(listed: Iterable[Listed]) -> str:
+    """A row of the table for each rule."""
+    return "".join(f"| `{each.id}` | {each.severity} | {_first(each.check.__doc__ or '')} |\n" for each in listed)
 
 
 def _first(doc: str) -> str:

@@ -5,20 +5,22 @@ The review itself is made above this layer (plan/review.py); here is only what i
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from math import ceil, isqrt, prod
 from typing import Final, Protocol
 
+from pets.check import summed
 from pets.check.blocks import listed
 from pets.check.labels import Row, Verdict
 from pets.ids import PartyId, PlanDigest, SpecDigest
 from pets.spec.cards import Card
 from pets.spec.handover import joined, placed, released_by
-from pets.spec.ir import AddNoise, HelperJoin, NoisedColumn, Plan, Protect
+from pets.spec.ir import AddNoise, GaussianColumn, HelperJoin, Noisy, Plan, Pool, Protect
 from pets.spec.joins import protocol_of
 from pets.spec.model import Spec
 from pets.spec.operations import Use
 from pets.spec.pairing import Pairing
+from pets.spec.pooled import Statement
 from pets.spec.programmed import Programmed
-from pets.spec.query import Query
 from pets.spec.repeated import BESIDE, HOLDERS, counts_of, role_of, with_so_many
 
 FEW: Final = 4
@@ -26,6 +28,8 @@ FEW: Final = 4
 
 TAIL: Final = Fraction(3604, 1000)
 """The noise of three parties (NB(3/2) - NB(3/2)) stays within this many scales in 95 of 100 draws."""
+NORMAL_TAIL: Final = Fraction(1960, 1000)
+"""The noise of discrete Gaussian parts is within this many roots of their variances' sum in 95 of 100 draws."""
 HELPER_TAIL: Final = Fraction(2996, 1000)
 """The same for the helper's count (discrete Laplace): ln 20."""
 
@@ -64,7 +68,7 @@ class Checked(Protocol):
     @property
     def digest(self) -> SpecDigest: ...
     @property
-    def query(self) -> Query | None: ...
+    def query(self) -> Statement | None: ...
     @property
     def pairing(self) -> Pairing | None: ...
     @property
@@ -92,8 +96,47 @@ def join_of(review: Checked) -> HelperJoin | None:
     return next((s for s in review.plan.steps if isinstance(s, HelperJoin)), None) if review.plan else None
 
 
-def noise_of(review: Checked) -> tuple[NoisedColumn, ...]:
+def pool_of(review: Checked) -> Pool | None:
+    """The sums over one table of many holders, if the plan is of these."""
+    return None if review.plan is None else review.plan.pool
+
+
+def many_holders(review: Checked) -> bool:
+    """True if tables may have any number of holders, of whom the matrix shows some that stand for all."""
+    return review.plan is not None and (review.plan.shared or review.plan.pool is not None)
+
+
+def tail(review: Checked) -> Fraction:
+    """How many scales the noise of a sum stays within in 95 of 100 draws, all parties' parts together.
+
+    Where each of m parties adds all of it, 2.1 times the root of 2 m is never less (2.06 for two, 1.98 for ten).
+    """
+    pool = pool_of(review)
+    return TAIL if pool is None else Fraction(isqrt(2 * len(pool.computing) * 2_100**2), 1_000)
+
+
+def noise_of(review: Checked) -> tuple[Noisy, ...]:
     return next((s.columns for s in review.plan.steps if isinstance(s, AddNoise)), ()) if review.plan else ()
+
+
+def moved(column: Noisy) -> Fraction:
+    """By how much one person moves a sum at most, all its cells together: an L1 norm, or an L2 norm rounded up."""
+    return _root(Fraction(column.squared)) if isinstance(column, GaussianColumn) else Fraction(column.sensitivity)
+
+
+def noise_width(review: Checked, column: Noisy) -> Fraction:
+    """The noise of all parties is within this in 95 of 100 draws, in units of the sum."""
+    if isinstance(column, GaussianColumn):
+        added = next((s for s in review.plan.steps if isinstance(s, AddNoise)), None) if review.plan else None
+        return NORMAL_TAIL * _root(column.variance * (len(added.parties) if added is not None else 1))
+    return tail(review) * column.sensitivity / column.epsilon
+
+
+def _root(value: Fraction) -> Fraction:
+    """A square root, rounded up to a multiple of 10^-6."""
+    scaled = ceil(value * 10**12)
+    near = isqrt(scaled)
+    return Fraction(near + (near * near < scaled), 10**6)
 
 
 def protect_of(review: Checked) -> Protect | None:
@@ -111,6 +154,8 @@ def cards_of(review: Checked) -> tuple[Card, ...]:
         return () if match is None else tuple(review.cards[n] for n in (match.card, match.handed_by) if n)
     if join is None or review.plan is None:
         return () if join is None else (join,)
+    if review.plan.pool is not None:
+        return summed.cards_of(summed.about_plan(review.plan, review.spec), review.cards)
     safe = review.cards[review.plan.protection.card]
     join = with_so_many(join, counts_of(review.plan))
     return (join, released_by(join, safe)) if safe.takes_over is None else (joined(join, safe), placed(join, safe))
@@ -123,6 +168,8 @@ def card_ids(review: Checked) -> tuple[str, ...]:
         return tuple(name for name in named if name in review.cards)
     if (plan := review.plan) is not None and plan.match is not None:
         named.append(plan.match.handed_by)
+    elif plan is not None and plan.pool is not None:
+        named.append(plan.protection.card)
     elif plan is not None:
         named += [*([plan.join.rows.card] if plan.join.rows is not None else []), plan.protection.card]
     own = [review.cards[name] for name in named if name in review.cards]
@@ -146,11 +193,12 @@ def roles_of(review: Checked, join: HelperJoin) -> dict[str, PartyId]:
     return roles | three | {"result": review.spec.result_party}
 
 
-def several(parties: Sequence[str]) -> str:
+def several(parties: Sequence[str], what: str = "parties") -> str:
     """Parties in prose: all of a few, of many how many and the first and the last."""
     if len(parties) <= FEW:
         return listed(parties)
-    return f"{len(parties)} parties ({parties[0]}, {parties[1]} ... {parties[-1]})"
+    some = f"{parties[0]}, {parties[1]} ... {parties[-1]}"
+    return f"{len(parties)} {what} ({some})" if what else some
 
 
 def holders_of(spec: Spec, dataset: str) -> str:
@@ -168,7 +216,7 @@ def place_of(spec: Spec, row: Row) -> tuple[str, str, PartyId]:
 
 def alike(review: Checked, party: str) -> str:
     """Whom a party stands for in the matrix, in brackets; empty if for nobody else."""
-    for dataset in review.spec.datasets if review.plan is not None and review.plan.shared else ():
+    for dataset in review.spec.datasets if many_holders(review) else ():
         others = len(dataset.parties) - 1
         if party in dataset.parties and others:
             return f" (and each of {others} more who hold {dataset.name})"
@@ -181,6 +229,8 @@ def helper_width(join: HelperJoin) -> Fraction:
 
 
 def cells_of(review: Checked) -> int:
+    if (plan := review.plan) is not None and plan.pool is not None:
+        return prod(len(each.levels) for read in plan.reads for each in read.dimensions)
     join = join_of(review)
     return join.parameter("g") * join.b_cells if join else 0
 

@@ -21,14 +21,16 @@ from pets.check.blocks import (
     size,
 )
 from pets.check.checked import (
-    TAIL,
     Checked,
     Forecast,
     Message,
     cards_of,
     cells_of,
     join_of,
+    moved,
     noise_of,
+    noise_width,
+    pool_of,
     protect_of,
     roles_of,
     several,
@@ -37,12 +39,13 @@ from pets.check.kept import withheld
 from pets.ids import PartyId
 from pets.spec.cards import Card
 from pets.spec.crossing import said
-from pets.spec.ir import HelperJoin, NoisedColumn, Protect, Read
+from pets.spec.ir import GaussianColumn, HelperJoin, Noisy, Protect, Read
 from pets.spec.joins import choice
 from pets.spec.model import Spec
 from pets.spec.moments import moments_of
+from pets.spec.pooled import Statement
 from pets.spec.predicate import worded
-from pets.spec.query import LINEAR, LOGISTIC, Aggregate, Query, Statistic
+from pets.spec.query import LINEAR, LOGISTIC, Aggregate, Statistic
 from pets.spec.repeated import BESIDE, HOLDERS, role_of
 
 # -- safe settings ----------------------------------------------------------------------------------------------------
@@ -89,7 +92,12 @@ def settled(spec: Spec, used: Sequence[Card], roles: Mapping[str, str], forecast
             *pairs,
             ("What it does", card.functionality),
             *((f"Then: {each.title} ({each.id}, version {each.version})", each.functionality) for each in after),
-            ("Wrong result", f"by chance, at most {_once(card.cost.wrong_result)}"),
+            (
+                "Wrong result",
+                "never by chance"
+                if card.cost.wrong_result == "0"
+                else f"by chance, at most {_once(card.cost.wrong_result)}",
+            ),
             ("Sources", "; ".join(card.source)),
         ]
     if roles:
@@ -271,21 +279,22 @@ def outputs(review: Checked) -> Section:
         blocks.append(_table_of(review, query))
         rows = []
         for column in columns:
-            width = TAIL * column.sensitivity / column.epsilon * column.moment.scale
+            share = column.rho if isinstance(column, GaussianColumn) else column.epsilon
             rows.append(
                 (
                     column.moment.name,
-                    budget.exact(column.epsilon),
-                    about(column.sensitivity * column.moment.scale),
+                    budget.exact(share),
+                    about(moved(column) * column.moment.scale),
                     _rounding(review, column),
-                    f"± {about(width)}",
+                    f"± {about(noise_width(review, column) * column.moment.scale)}",
                 )
             )
+        stated = "rho" if any(isinstance(column, GaussianColumn) for column in columns) else "epsilon"
         blocks.append(
             Grid(
                 "Sums that are computed jointly. Noise is added before anyone sees them; 95 of 100 sums lie within the "
                 "last column.",
-                ("Sum", "Share of epsilon", "One person moves it by at most", "Rows rounded", "Noise"),
+                ("Sum", f"Share of {stated}", "One person moves it by at most", "Rows rounded", "Noise"),
                 tuple(rows),
                 numbers=frozenset({1, 2, 3, 4}),
                 code=frozenset({0}),
@@ -354,7 +363,7 @@ def described(what: Aggregate) -> str:
     return f"{words} of {', '.join(map(str, what.columns))}" if what.columns else words
 
 
-def _table_of(review: Checked, query: Query) -> Grid:
+def _table_of(review: Checked, query: Statement) -> Grid:
     rows = []
     control = protect_of(review)
     count = cells_of(review)
@@ -393,13 +402,13 @@ def _is_held(review: Checked, control: Protect, what: Aggregate) -> bool:
     return any(moment.name in held for moment in moments_of(what, review.query, review.spec))
 
 
-def _rounding(review: Checked, column: NoisedColumn) -> str:
+def _rounding(review: Checked, column: Noisy) -> str:
     """What each row's value is rounded to before the join, in the column's own unit."""
     if review.plan is None:
         return "-"
     tables = [review.spec.dataset(s.dataset) for s in review.plan.steps if isinstance(s, Read)]
     words = []
-    for factor, table in zip(column.moment.factors, tables, strict=True):
+    for factor, table in zip(column.moment.factors, tables, strict=False):  # one is of no table
         if factor.unit > 1:
             of = [table.columns[name] for name in factor.values]
             step = about(Fraction(factor.unit, prod(10**each.places for each in of)))
@@ -413,6 +422,8 @@ def _price(review: Checked) -> Block | None:
     if not review.verdict.losses:
         return None
     release, helper = budget.release_loss(spec), budget.helper_loss(spec)
+    if release.rho:
+        return _price_in_rho(review)
     rows = []
     for dataset, loss in review.verdict.losses.items():
         every = loss * spec.validity.max_runs
@@ -427,9 +438,51 @@ def _price(review: Checked) -> Block | None:
             )
         )
     runs = spec.validity.max_runs
+    if pool_of(review) is not None:
+        return Grid(
+            "What it costs the privacy budget of each table: epsilon for the table.",
+            ("Table", "One run", f"All {runs} run{'s' if runs > 1 else ''}"),
+            tuple((name, one, every) for name, _, _, one, _, every in rows),
+            numbers=frozenset({1, 2}),
+        )
     return Grid(
         "What it costs the privacy budget of each table: epsilon for the table, and for the helper's count.",
         ("Table", "Release", "Helper's count", "One run", "Delta", f"All {runs} run{'s' if runs > 1 else ''}"),
         tuple(rows),
         numbers=frozenset({1, 2, 3, 4, 5}),
+    )
+
+
+def _price_in_rho(review: Checked) -> Block:
+    """The same of noise that is stated in rho, which is also read as an epsilon."""
+    spec, runs = review.spec, review.spec.validity.max_runs
+    release, helper, delta = budget.release_loss(spec), budget.helper_loss(spec), budget.read_at(spec)
+    at = budget.exact(delta)
+    rows = [
+        (
+            dataset,
+            budget.exact(release.rho),
+            budget.exact(helper.epsilon),
+            budget.bounded(budget.read(loss, spec), up=True),
+            budget.exact(loss.delta + delta),
+            budget.exact((loss * runs).rho),
+            budget.bounded(budget.read(loss * runs, spec), up=True),
+        )
+        for dataset, loss in review.verdict.losses.items()
+    ]
+    every = f"All {runs} run{'s' if runs > 1 else ''}"
+    return Grid(
+        "What it costs the privacy budget of each table: rho (zero-concentrated differential privacy) for the table, "
+        f"and epsilon for the helper's count. A rho is read as an epsilon at a delta of {at}, rounded up.",
+        (
+            "Table",
+            "Release: rho",
+            "Helper's count: epsilon",
+            "One run, read as epsilon",
+            "at delta",
+            f"{every}: rho",
+            f"{every}, read as epsilon",
+        ),
+        tuple(rows),
+        numbers=frozenset({1, 2, 3, 4, 5, 6}),
     )

@@ -403,6 +403,11 @@ DECIDED: Final[dict[tuple[type[model.Model], str], Decision]] = {
     (model.Computation, "by"): neither("sums of other groups are told"),
     (model.Computation, "max_group"): neither(_SIZE),
     (model.Computation, "at_least"): neither("another number of persons is asked for"),
+    (model.Computation, "min_contributors"): ordered(
+        lambda n: -(n or 0), "more holders have to take part", "fewer holders have to take part"
+    ),
+    (model.Computation, "upload_minutes"): neither("other holders may be in time, and count"),
+    (model.Computation, "partial_uploads"): neither("a holder whose upload is not everywhere is treated otherwise"),
     (model.Computation, "min_result"): ordered(
         lambda n: -(n or 0), "less is told where few persons are in both", "more is told where few persons are in both"
     ),
@@ -416,6 +421,8 @@ DECIDED: Final[dict[tuple[type[model.Model], str], Decision]] = {
     (model.Computation, "bits"): neither("numbers are hidden by masks of another width"),
     (model.Computation, "budget"): approved("how much servers may send each other"),
     (model.DifferentialPrivacy, "epsilon"): elsewhere,
+    (model.DifferentialPrivacy, "rho"): elsewhere,
+    (model.DifferentialPrivacy, "delta"): approved("the delta at which rho is read as an epsilon"),
     (model.DifferentialPrivacy, "weights"): elsewhere,
     (model.DifferentialPrivacy, "neighbours"): approved("whom the noise hides"),
     (model.DifferentialPrivacy, "mechanism"): approved("the law of the noise"),

@@ -16,6 +16,7 @@ from pets.spec.cards import EVERYONE, Card
 from pets.spec.control import effective
 from pets.spec.joins import protocol_of
 from pets.spec.model import Spec
+from pets.spec.pooled import Pooled
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def declared(review: Checked) -> Declared | None:
     """Hold what is computed against what is declared; None if the query, its roles or its protocol are not clear."""
     spec, query, matrix = review.spec, review.query, review.verdict.matrix
     protocol = protocol_of(spec)
-    if query is None or not matrix.columns or protocol not in review.cards:
+    if query is None or isinstance(query, Pooled) or not matrix.columns or protocol not in review.cards:
         return None
     about = subject.of(spec, query)
     safe = review.cards[flow.CONTROL if about.controlled else flow.RELEASE]
@@ -106,7 +107,7 @@ def _places(about: subject.Subject, spec: Spec, facts: list[Fact]) -> dict[str, 
         for name in spec.release.to
         for learner, item in asked
     ):
-        places["release"] = f"epsilon {spec.release.differential_privacy.epsilon}"
+        places["release"] = spec.release.differential_privacy.cost
     control = effective(spec)
     if control is not None and any(item.kind == "protected sum" for _, item in asked):
         rounded = f", counts rounded to {control.round_to}" if control.round_to > 1 else ""

@@ -12,7 +12,7 @@ is a table with a column less if its epsilon goes to the others.
 
     fields      every field of the model by its entry in check/decided.py, which knows no query
     query       the bound queries: tables, populations in normal form (spec/population.py), groups, columns
-    noise       the noised columns: units, sensitivity and epsilon of each
+    noise       the noised columns: law, units, sensitivity and epsilon, or variance, of each
     withheld    under disclosure control, what is withheld for the sake of another column
     matrix      every cell of the disclosure matrix, coalitions beyond the model included
     losses      what a run charges to each dataset
@@ -20,10 +20,11 @@ is a table with a column less if its epsilon goes to the others.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from types import MappingProxyType
 from typing import Final, NoReturn
 
-from pets.check import flow, noised, pairs, programs
+from pets.check import flow, noised, pairs, pools, programs
 from pets.check.budget import Loss, exact
 from pets.check.decided import Pair, Reason, fields, turned
 from pets.check.labels import Mark, Matrix
@@ -35,13 +36,14 @@ from pets.spec.canonical import spec_digest
 from pets.spec.cards import load_cards
 from pets.spec.control import effective
 from pets.spec.crossing import said
-from pets.spec.ir import NoisedColumn
+from pets.spec.ir import GaussianColumn, NoisedColumn, Noisy
 from pets.spec.model import Dataset, Spec
 from pets.spec.pairing import is_pairing, pairing_of
+from pets.spec.pooled import Pooled, Statement
 from pets.spec.population import Space, Undecided
 from pets.spec.predicate import renamed, worded
 from pets.spec.programmed import is_program, programmed_of
-from pets.spec.query import Aggregate, ColumnRef, Output, Predicate, Query, Statistic
+from pets.spec.query import Aggregate, ColumnRef, Output, Predicate, Statistic
 from pets.spec.sql import bind
 
 Cells = Mapping[tuple[str, str, frozenset[str]], Mark]
@@ -105,10 +107,10 @@ class Facts:
     spec: Spec
     digest: SpecDigest
     refused: str = ""
-    query: Query | None = None
+    query: Statement | None = None
     roles: taken_apart.Roles | None = None
     populations: Mapping[str, object] | None = None
-    columns: tuple[NoisedColumn, ...] = ()
+    columns: tuple[Noisy, ...] = ()
     cells: Cells | None = None
     losses: Mapping[str, Loss] | None = None
 
@@ -120,12 +122,15 @@ def facts(spec: Spec) -> Facts:
         return _facts_of_exact(spec, digest)
     try:
         query = bind(spec)
-        verdict = flow.judge(spec, query, load_cards())
+        if isinstance(query, Pooled):
+            verdict = pools.judge(spec, query, load_cards())
+        else:
+            verdict = flow.judge(spec, query, load_cards())
         if verdict.errors:
             first = verdict.errors[0]
             return Facts(spec, digest, f"{first.rule} at {first.path}: {first.message}")
-        roles = taken_apart.roles(spec, query)
-        columns = noised.noised_columns(spec, query, roles) if effective(spec) is None else ()
+        roles = None if isinstance(query, Pooled) else taken_apart.roles(spec, query)
+        columns = noised.columns_of(spec, query) if effective(spec) is None else ()
     except PetsError as error:
         return Facts(spec, digest, error.text)
     rows = {table: population(where, spec.dataset(table)) for table, where in query.conditions}
@@ -160,7 +165,7 @@ def population(where: Predicate | None, dataset: Dataset) -> object:
         return where
 
 
-def cells(matrix: Matrix, query: Query) -> Cells:
+def cells(matrix: Matrix, query: Statement) -> Cells:
     """The cells of a matrix, released columns under what they are instead of what they are called."""
     return _cells(matrix, {output.name: asked(output) for output in query.outputs})
 
@@ -226,7 +231,7 @@ def _population(old: Facts, new: Facts) -> Iterator[Reason]:
         told = f"joins {_and(after)} instead of {_and(before)}"
         yield Reason("computation.sql: FROM", "incomparable", told)
         return
-    if old.query.join != new.query.join or (new.query.join == "left" and old.query.left != new.query.left):
+    if old.query.join != new.query.join or (new.query.join == "left" and old.query.tables[0] != new.query.tables[0]):
         told = f"a join of another kind: {_join(new.query)} instead of {_join(old.query)}"
         yield Reason("computation.sql: FROM", "incomparable", told)
     for table in before:
@@ -240,7 +245,7 @@ def _population(old: Facts, new: Facts) -> Iterator[Reason]:
         yield Reason("computation.sql: GROUP BY", "incomparable", told)
     if old.roles is not None and new.roles is not None and _cast(old.roles) != _cast(new.roles):
         told = f"{new.roles.a} plays role a and {new.roles.b} role b of the protocol, which was the other way"
-        if new.query.others:
+        if len(new.query.tables) > 2:
             told = "the holders play other roles of the protocol than before"
         yield Reason("computation.sql: FROM", "incomparable", told)
 
@@ -249,11 +254,13 @@ def _cast(roles: taken_apart.Roles) -> tuple[str, ...]:
     return roles.a, roles.b, *roles.ds, roles.helper
 
 
-def _join(query: Query) -> str:
+def _join(query: Statement) -> str:
+    if isinstance(query, Pooled):
+        return f"{query.table} alone"
     return f"{query.left} {'JOIN' if query.join == 'inner' else 'LEFT JOIN'} {query.right}"
 
 
-def _outputs(old: Query, new: Query) -> Iterator[Reason]:
+def _outputs(old: Statement, new: Statement) -> Iterator[Reason]:
     """Columns of the table, by what they are and what readers of the table are told that they are. Their order tells
     nothing. A heading tells nobody a number, but it was signed with the rest, and another one may say what is not so.
     """
@@ -271,7 +278,7 @@ def _outputs(old: Query, new: Query) -> Iterator[Reason]:
             yield Reason("computation.sql: SELECT", "wider", f"{what} is headed {name}, which nobody has signed")
 
 
-def _having(old: Query, new: Query) -> Iterator[Reason]:
+def _having(old: Statement, new: Statement) -> Iterator[Reason]:
     """Which rows of the table are kept. All of them are opened to the result party; who reads the table sees fewer."""
     before, after = _kept(old), _kept(new)
     if before == after:
@@ -281,12 +288,12 @@ def _having(old: Query, new: Query) -> Iterator[Reason]:
     yield Reason("computation.sql: HAVING", relation, f"{told}{f' instead of where {before}' if before else ''}")
 
 
-def _kept(query: Query) -> str:
+def _kept(query: Statement) -> str:
     """HAVING with statistics by what they are, whatever they are called; empty if there is none."""
     return "" if query.having is None else worded(renamed(query.having, {o.name: asked(o) for o in query.outputs}))
 
 
-def _headings(query: Query) -> dict[str, set[str]]:
+def _headings(query: Statement) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for output in query.outputs:
         found.setdefault(asked(output), set()).add(output.name)
@@ -339,13 +346,25 @@ def _noise(old: Facts, new: Facts) -> Iterator[Reason]:
     less: list[str] = []
     more: list[str] = []
     other: list[str] = []
+    near: list[str] = []
+    laws: list[str] = []
     for key, column in after.items():
         known = before.get(key)
         if known is None:
             yield Reason("computation.sql: SELECT", "wider", f"the noised sum {column.moment.name} is opened as well")
-        elif (_units(known), known.sensitivity) != (_units(column), column.sensitivity):
+        elif type(column) is not type(known):
+            laws.append(column.moment.name)
+        elif (_units(known), _width(known)) != (_units(column), _width(column)):
             other.append(column.moment.name)
-        elif column.epsilon != known.epsilon:
+        elif isinstance(column, GaussianColumn) and isinstance(known, GaussianColumn):
+            told = f"{column.moment.name} rho {exact(column.rho)} instead of {exact(known.rho)}"
+            if column.variance < known.variance:
+                less.append(told)
+            elif _made_from(known.variance, column.variance):
+                more += [told] if column.variance > known.variance else []
+            else:
+                near.append(column.moment.name)
+        elif isinstance(column, NoisedColumn) and isinstance(known, NoisedColumn) and column.epsilon != known.epsilon:
             told = f"{column.moment.name} epsilon {exact(column.epsilon)} instead of {exact(known.epsilon)}"
             (less if column.epsilon > known.epsilon else more).append(told)
     for key, column in before.items():
@@ -354,23 +373,50 @@ def _noise(old: Facts, new: Facts) -> Iterator[Reason]:
     if other:
         told = f"{', '.join(other)}: rounded to other units or noised for another sensitivity"
         yield Reason(_EPSILON, "incomparable", told)
+    if laws:
+        yield Reason(_EPSILON, "incomparable", f"{', '.join(laws)}: noised by another law")
+    if near:
+        told = f"{', '.join(near)}: so little more noise that one law is not made from the other"
+        yield Reason(_EPSILON, "incomparable", told)
     if less:
         yield Reason(_EPSILON, "wider", f"less noise: {'; '.join(less)}")
     if more:
         yield Reason(_EPSILON, "narrower", f"more noise: {'; '.join(more)}")
-    if old.spec.release.differential_privacy != new.spec.release.differential_privacy and not other + less + more:
-        yield Reason(_EPSILON, "equal", "the same epsilon for every noised column that is in both")
+    if old.spec.release.differential_privacy != new.spec.release.differential_privacy and not (
+        other + near + laws + less + more
+    ):
+        privacy = new.spec.release.differential_privacy
+        stated = "epsilon" if privacy is None else privacy.stated_in
+        yield Reason(_EPSILON, "equal", f"the same {stated} for every noised column that is in both")
 
 
 _EPSILON: Final = "release.differential_privacy"
 
 
-def _key(column: NoisedColumn) -> tuple[object, ...]:
+_FAR: Final = 4
+"""Least variance by which two discrete Gaussian parts have to be apart, in the sense of ``_made_from``."""
+
+
+def _made_from(less: Fraction, more: Fraction) -> bool:
+    """Whether a part of variance ``more`` is as good as made from one of ``less`` by adding noise of the difference.
+
+    The two laws are as far apart as exp(-2 pi^2 s) says, s = less (more - less) / more (check/shared_noise.py): from
+    s = 4 on a number tells them apart with a chance below 2^-110, so all numbers of all runs do with one below 2^-40.
+    """
+    return more == less or (more > less and less * (more - less) >= _FAR * more)
+
+
+def _width(column: Noisy) -> tuple[int, int]:
+    """For which change by one person a column is noised, and of Gaussian noise, how many parts of it are enough."""
+    return (column.squared, column.parts) if isinstance(column, GaussianColumn) else (column.sensitivity, 0)
+
+
+def _key(column: Noisy) -> tuple[object, ...]:
     moment = column.moment
     return (moment.name, moment.outer, *((f.values, f.present, f.people, f.when) for f in moment.factors))
 
 
-def _units(column: NoisedColumn) -> tuple[object, ...]:
+def _units(column: Noisy) -> tuple[object, ...]:
     moment = column.moment
     return (moment.scale, *((f.unit, f.bound) for f in moment.factors))
 

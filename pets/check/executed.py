@@ -81,7 +81,7 @@ class About:
 def withstood(card: Card, numbers: Mapping[str, int]) -> int:
     """How many who compute may put together what they see."""
     threshold = card.adversary.threshold
-    return card.adversary.corrupt if threshold is None else threshold.evaluate(numbers)
+    return card.adversary.corrupt if threshold is None else threshold.evaluate({MEMBER: numbers["m"]})
 
 
 def about(spec: Spec, asked: Programmed) -> About:

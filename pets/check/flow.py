@@ -125,9 +125,10 @@ def declared(about: Subject, spec: Spec) -> tuple[Fact, ...]:
 def declared_by(about: Subject, entry: Leakage) -> Iterator[Fact]:
     """What one item of the declared leakage allows somebody to learn."""
     grade = Grade.NOISED if entry.noised is not None else Grade.SIZE
+    items: list[Item] = []
     if entry.item == "match_count":
         items = [count for _, _, count in about.meetings]
-    else:
+    elif entry.item == "row_count":
         items = [table.size for table in about.tables.values() if table.dataset in entry.of]
     for learner in about.parties if entry.learner == EVERYONE else (PartyId(entry.learner),):
         yield from (Fact(frozenset({learner}), item, grade) for item in items)

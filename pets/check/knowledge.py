@@ -298,7 +298,7 @@ def _allowed(case: Case, spec: Spec, parties: frozenset[PartyId]) -> Marks:
 def _named(case: Case, entry: Leakage) -> Iterator[Item]:
     if entry.item == "match_count":
         yield from (meeting.count for meeting in case.meetings)
-    else:
+    elif entry.item == "row_count":
         yield from (side.size for side in case.sides.values() if side.dataset in entry.of)
 
 

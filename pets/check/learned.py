@@ -7,7 +7,7 @@ cards.
 from collections.abc import Iterable
 from typing import Final
 
-from pets.check import execution, intersected
+from pets.check import execution, intersected, uploaded
 from pets.check.blocks import Block, Grid, Line, Marks, Points, Section, Text, about, listed, plural
 from pets.check.checked import (
     Checked,
@@ -16,6 +16,7 @@ from pets.check.checked import (
     full_name,
     helper_width,
     join_of,
+    many_holders,
     place_of,
     protect_of,
     roles_of,
@@ -26,6 +27,7 @@ from pets.ids import PartyId
 from pets.spec.cards import EVERYONE
 from pets.spec.ir import HelperJoin
 from pets.spec.joins import protocol_of
+from pets.spec.pooled import Pooled
 from pets.spec.repeated import BESIDE, HOLDERS, role_of
 
 # -- who learns what --------------------------------------------------------------------------------------------------
@@ -57,6 +59,8 @@ def matrix(review: Checked) -> Section:
             heading = heading or f"Columns of {dataset} ({holder})"
         elif row.kind == "released":
             holder = spec.result_party
+        elif row.kind == "exact sum" and review.plan is not None and review.plan.pool is not None:
+            holder = next((p for p in review.plan.pool.holders if row.value.endswith(f" of {p}")), "")
         told = row.kind != "released"
         own = frozenset(c.label for c in matrix.columns if holder in c.parties and not (told and c.beyond_model))
         groups.setdefault(heading, []).append(Line(name, row, own))
@@ -81,7 +85,7 @@ def matrix(review: Checked) -> Section:
 
 def _stand_in(review: Checked) -> tuple[Text, ...]:
     """Of tables of many holders: who stands for whom in the table of marks."""
-    if review.plan is None or not review.plan.shared:
+    if not many_holders(review):
         return ()
     told = (
         "Those who hold a table are alike. So of each table the marks show one of whom others learn, and one of them."
@@ -91,7 +95,7 @@ def _stand_in(review: Checked) -> tuple[Text, ...]:
 
 def _again(review: Checked, party: str) -> bool:
     """True for the second who stands for all holders of a table, unless it gets the result: the same is told of it."""
-    if review.plan is None or not review.plan.shared or party == review.spec.result_party:
+    if review.plan is None or not many_holders(review) or party == review.spec.result_party:
         return False
     return any(party in read.parties[1:] for read in review.plan.reads)
 
@@ -207,14 +211,14 @@ def _told(review: Checked, column: Coalition) -> tuple[str, ...]:
     if kinds:
         out.append(f"Holds, and cannot read: {listed(kinds)}.")
     if never := _names(review, (row for row in by[Mark.NEVER] if row.kind == "column")):
-        of = " of others" if join is not None and join.shared and own else ""
+        of = " of others" if many_holders(review) and own else ""
         out.append(f"Never has, in any form{of}: {listed(never)}.")
     return tuple(out)
 
 
 def _names(review: Checked, rows: Iterable[Row]) -> list[str]:
     """Columns by name; a column of a table of many holders once, whosever part."""
-    if review.plan is None or not review.plan.shared:
+    if not many_holders(review):
         return [row.value for row in rows]
     places = (place_of(review.spec, row) for row in rows)
     return list(dict.fromkeys(f"{dataset}.{name}" for dataset, name, _ in places))
@@ -225,6 +229,8 @@ def limits(review: Checked) -> Section:
         return intersected.limits(review)
     if review.program is not None:
         return execution.limits(review)
+    if isinstance(review.query, Pooled):
+        return uploaded.limits(review)
     spec, join = review.spec, join_of(review)
     card = review.cards[protocol_of(spec)]
     not_protected = [

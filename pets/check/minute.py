@@ -7,7 +7,7 @@ shorter box, which says so.
 from collections.abc import Iterator
 from typing import Final
 
-from pets.check import budget, execution, intersected, legal
+from pets.check import budget, execution, intersected, legal, uploaded
 from pets.check.blocks import about, day, grouped, listed, odds, plural
 from pets.check.checked import (
     Checked,
@@ -17,8 +17,10 @@ from pets.check.checked import (
     helper_width,
     holders_of,
     join_of,
+    many_holders,
     people,
     place_of,
+    pool_of,
     protect_of,
     several,
 )
@@ -68,7 +70,9 @@ def _whole(review: Checked) -> Iterator[tuple[str, str]]:
     yield "Who brings what?", f"{_brings(spec)} No record leaves its holder in readable form."
     gets = f"{full_name(spec, spec.result_party)}: that table, {_how(review)}. Nobody else gets a result."
     yield "Who gets what?", f"{gets}{_nothing(review)}"
-    if join is not None and join.shared:
+    if (pool := pool_of(review)) is not None:
+        yield from uploaded.minute(review, pool)
+    elif join is not None and join.shared:
         three = listed(full_name(spec, party) for party in (join.role_a, join.helper, join.role_b))
         yield "What do those who compute see?", f"{three}: random numbers. Nobody learns how many rows match."
     elif join is not None:
@@ -77,7 +81,8 @@ def _whole(review: Checked) -> Iterator[tuple[str, str]]:
         if join.helper_epsilon:
             learns = f"It learns how many rows match, give or take {about(helper_width(join))}."
         yield "What does the helper see?", f"{full_name(spec, join.helper)} {sees}. {learns}"
-    yield "Who could cheat?", _cheats(review)
+    if pool is None:
+        yield "Who could cheat?", _cheats(review)
     yield "What is not protected?", _UNPROTECTED if protect_of(review) is None else _UNPROTECTED_EXACT
     yield "Until when, how often?", validity(spec)
     yield "At what cost in privacy?", _price(review)
@@ -125,7 +130,7 @@ def _own(row: Row, holder: str, spec: Spec) -> bool:
 
 def _many(review: Checked) -> bool:
     """True if the tables may have any number of holders."""
-    return review.plan is not None and review.plan.shared
+    return many_holders(review)
 
 
 def _shown(review: Checked) -> tuple[str, ...]:
@@ -261,10 +266,12 @@ def _price(review: Checked) -> str:
     loss = budget.total((budget.release_loss(spec), budget.helper_loss(spec)))
     runs = spec.validity.max_runs
     if protect_of(review) is not None:
-        return (
-            "The table has no noise, so no factor bounds what it tells about one person: small groups are withheld "
-            f"instead. The helper's count alone costs epsilon {budget.exact(loss.epsilon)} a run."
-        )
+        exact = "The table has no noise, so no factor bounds what it tells about one person: small groups are withheld"
+        if pool_of(review) is not None:
+            return f"{exact} instead."
+        return f"{exact} instead. The helper's count alone costs epsilon {budget.exact(loss.epsilon)} a run."
+    if loss.rho:
+        return _price_in_rho(spec, loss)
     delta = f", delta {budget.exact(loss.delta)}" if loss.delta else ""
     told = (
         f"One run can change the odds of any guess about one person by a factor of {odds(loss.epsilon)} at most "
@@ -274,3 +281,22 @@ def _price(review: Checked) -> str:
         return told
     every = loss * runs
     return f"{told} All {runs:,} runs together: {odds(every.epsilon)} (epsilon {budget.exact(every.epsilon)})."
+
+
+def _price_in_rho(spec: Spec, loss: budget.Loss) -> str:
+    """What a rho means to a reader: as the epsilon that it is at a delta."""
+    runs, beside = spec.validity.max_runs, f" and epsilon {budget.exact(loss.epsilon)}" if loss.epsilon else ""
+    epsilon, delta = budget.read(loss, spec), budget.read_at(spec) + loss.delta
+    told = (
+        f"One run costs rho {budget.exact(loss.rho)}{beside}. It can change the odds of any guess about one person by "
+        f"a factor of {odds(epsilon)} at most (epsilon {budget.bounded(epsilon, up=True)}), but for a chance of "
+        f"{budget.bounded(delta, up=True)} (delta)."
+    )
+    if runs == 1:
+        return told
+    every = loss * runs
+    whole = budget.read(every, spec)
+    return (
+        f"{told} All {runs:,} runs together: {odds(whole)} (rho {budget.exact(every.rho)}, read as epsilon "
+        f"{budget.bounded(whole, up=True)})."
+    )

@@ -7,14 +7,15 @@ from typing import Final
 
 from pets.spec.banded import Banded, BandedAcross, origins, reads
 from pets.spec.model import Column, Dataset, Spec
+from pets.spec.pooled import Statement
 from pets.spec.population import EVERY, NONE, Space, Undecided
-from pets.spec.query import ColumnRef, Crossing, Every, Own, Predicate, Query
+from pets.spec.query import ColumnRef, Crossing, Every, Own, Predicate
 
 MOST: Final = 4_096
 """Cells of CASEs over one table that are looked at."""
 
 
-def spans(query: Query, spec: Spec, ref: ColumnRef) -> Iterator[tuple[int, int]]:
+def spans(query: Statement, spec: Spec, ref: ColumnRef) -> Iterator[tuple[int, int]]:
     """The range of a measure in units of its last place, for each set of rows that CASEs make cells of.
 
     A condition on both tables counts for what it asks of this one in any case; a CASE over both for nothing.

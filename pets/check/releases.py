@@ -18,9 +18,10 @@ from pets.spec.control import effective
 from pets.spec.model import Dataset, Model, Spec
 from pets.spec.moments import moments_of, values_of
 from pets.spec.pairing import Pairing
+from pets.spec.pooled import Pooled, Statement
 from pets.spec.population import EVERY, Space, Undecided
 from pets.spec.programmed import Programmed
-from pets.spec.query import Aggregate, ColumnRef, Query
+from pets.spec.query import Aggregate, ColumnRef
 
 VALUE: Final = "value "
 """How the family of what is told of one column begins."""
@@ -101,7 +102,7 @@ class Entry:
     day: dt.date | None = None
 
 
-def release_of(spec: Spec, query: Query) -> Release:
+def release_of(spec: Spec, query: Statement) -> Release:
     """Read off a specification and its query what its releases are about."""
     space, terms = Space(), spec.release
     tables = {name: spec.dataset(name) for name in query.tables}
@@ -197,7 +198,7 @@ def _records(spec: Spec, tables: Mapping[str, Dataset]) -> tuple[Records, ...]:
     )
 
 
-def populations(spec: Spec, query: Query) -> tuple[str, Mapping[str, str]]:
+def populations(spec: Spec, query: Statement) -> tuple[str, Mapping[str, str]]:
     """The rows that a table is about, and those of each of its aggregates by the name of the column.
 
     Texts as in ``Part.population``: those of two tables are equal if they are about the same rows.
@@ -215,8 +216,10 @@ def populations(spec: Spec, query: Query) -> tuple[str, Mapping[str, str]]:
     }
 
 
-def _rows(space: Space, query: Query, tables: Mapping[str, Dataset]) -> int:
-    """The rows after the join."""
+def _rows(space: Space, query: Statement, tables: Mapping[str, Dataset]) -> int:
+    """The rows after the join; or those of one table."""
+    if isinstance(query, Pooled):
+        return space.of(query.condition, tables[query.table])
     left, *others = (space.of(where, tables[name]) for name, where in query.conditions)
     pair = _matched(space, tables)
     if query.rows is not None:  # whom it selects only the records know: one more column that says so
@@ -229,7 +232,7 @@ def _rows(space: Space, query: Query, tables: Mapping[str, Dataset]) -> int:
     return space.both(left, space.either(space.without(EVERY, pair), others[0]))
 
 
-def _parts(space: Space, rows: int | None, what: Aggregate, query: Query, spec: Spec) -> Iterator[Part]:
+def _parts(space: Space, rows: int | None, what: Aggregate, query: Statement, spec: Spec) -> Iterator[Part]:
     """What is opened for one aggregate: a mean opens its count as well, a correlation six sums of the same rows.
 
     A median or another value of one person is of the rows that its column's sum would be of, and a logistic model of
@@ -249,17 +252,19 @@ def _parts(space: Space, rows: int | None, what: Aggregate, query: Query, spec: 
         yield Part(family=kind, population=there, prepared=prepared)
 
 
-def _there(space: Space, rows: int | None, what: Aggregate, query: Query, tables: Mapping[str, Dataset]) -> int | None:
+def _there(
+    space: Space, rows: int | None, what: Aggregate, query: Statement, tables: Mapping[str, Dataset]
+) -> int | None:
     """The rows that count for an aggregate: none of its columns is NULL, as all of the right are without a match."""
     if rows is None:
         return None
     for ref in what.columns:
-        if query.join == "left" and ref.dataset == query.right:
+        if query.join == "left" and ref.dataset == query.tables[1]:
             rows = space.both(rows, _matched(space, tables))
         if ref.column != tables[ref.dataset].key:
             rows = space.both(rows, space.present(tables[ref.dataset], ref.column))
     for own in what.when:
-        if query.join == "left" and own.dataset == query.right:
+        if query.join == "left" and own.dataset == query.tables[1]:
             rows = space.both(rows, _matched(space, tables))
         rows = space.both(rows, space.of(own.predicate, tables[own.dataset]))
     return rows
@@ -272,7 +277,7 @@ def _matched(space: Space, tables: Mapping[str, Dataset]) -> int:
 
 def _prepared(spec: Spec, table: Dataset) -> list[object]:
     """What changes the rows without a word in the query: truncation and linkage."""
-    link = spec.linkage
+    link = spec.linking
     on = link.on if isinstance(link.on, str) else dict(link.on)
     return [table.max_rows_per_person if table.truncate else None, on, list(link.normalise), link.version]
 

@@ -6,7 +6,8 @@ taken from what was checked: specification, matrix, cards, plan and forecast. Sa
 
 from collections.abc import Iterator, Mapping
 
-from pets.check import computed, execution, intersected, lawful, learned, legal, rules
+from pets.check import computed, execution, intersected, lawful, learned, legal, rules, uploaded
+from pets.check.alike import alike, cut, holders_as_fields, legal_as_fields, parties_as_fields
 from pets.check.blocks import (
     MANY,
     Block,
@@ -29,7 +30,8 @@ from pets.check.minute import minute, validity
 from pets.spec.banded import origins
 from pets.spec.joins import SHARED
 from pets.spec.model import Dataset, Spec
-from pets.spec.query import BOTH, Aggregate, Query
+from pets.spec.pooled import Pooled, Statement
+from pets.spec.query import BOTH, Aggregate
 
 # -- the whole -------------------------------------------------------------------------------------------------------
 
@@ -37,12 +39,11 @@ from pets.spec.query import BOTH, Aggregate, Query
 def report(review: Checked) -> Report:
     """Compose the report of a review, whether it was accepted or refused."""
     spec, verdict = review.spec, review.verdict
-    of = execution if review.program is not None else intersected if review.pairing is not None else computed
     accepted = verdict.accepted and review.plan is not None
     middle = []
     if verdict.matrix.columns:
         middle.append(learned.matrix(review))
-        found = declared_of(review)
+        found = found_declared(review)
         if found is not None:
             middle.append(learned.leakage(found))
         middle.append(learned.limits(review))
@@ -51,9 +52,9 @@ def report(review: Checked) -> Report:
         _projects(review),
         _people(review),
         _data(review),
-        of.settings(review),
+        _settings(review),
         *middle,
-        of.outputs(review),
+        _outputs(review),
         _dates(review),
         _every_field(fields),
     )
@@ -72,11 +73,27 @@ def report(review: Checked) -> Report:
     )
 
 
-def declared_of(review: Checked) -> Declared | None:
-    """Declared against computed, item by item, of whatever is asked for."""
+def found_declared(review: Checked) -> Declared | None:
+    """Declared against computed, of whatever is asked for."""
+    if isinstance(review.query, Pooled):
+        return uploaded.declared(review)
     if review.program is not None:
         return execution.declared(review)
     return declared(review) if review.pairing is None else intersected.declared(review)
+
+
+def _outputs(review: Checked) -> Section:
+    if review.program is not None:
+        return execution.outputs(review)
+    return computed.outputs(review) if review.pairing is None else intersected.outputs(review)
+
+
+def _settings(review: Checked) -> Section:
+    if isinstance(review.query, Pooled):
+        return uploaded.settings(review)
+    if review.program is not None:
+        return execution.settings(review)
+    return computed.settings(review) if review.pairing is None else intersected.settings(review)
 
 
 def _state(verdict: Verdict, accepted: bool) -> str:
@@ -162,21 +179,20 @@ def _shared(spec: Spec) -> bool:
 def _people(review: Checked) -> Section:
     spec = review.spec
     rows = []
-    for party in spec.parties:
-        part = [
-            f"brings {d.name}"
-            if not d.several
-            else f"brings a part of {d.name}, at most {d.rows_of(party.name):,} rows"
-            for d in spec.datasets
-            if party.name in d.parties
-        ]
+    for group in alike(spec):
+        party = group[0]
+        part = [_brings(d, [each.name for each in group]) for d in spec.datasets if party.name in d.parties]
         if "computing" in party.roles:
             alone = sum(p.name in spec.computing for p in spec.parties) == 3 and not _shared(spec)
             helps = " (helper)" if alone and not spec.computation.is_program else ""
             part.append("computes" if part else f"computes, without records of its own{helps}")
         if party.name in spec.release.to:
             part.append("receives the result")
-        rows.append((party.name, party.organisation, listed(part), party.san))
+        if len(group) == 1:
+            rows.append((party.name, party.organisation, listed(part), party.san))
+        else:
+            of_each = [several([getattr(each, what) for each in group], "") for what in ("organisation", "san")]
+            rows.append((several([each.name for each in group]), of_each[0], listed(part), of_each[1]))
     return Section(
         "people",
         "Safe people",
@@ -190,6 +206,17 @@ def _people(review: Checked) -> Section:
             ),
         ),
     )
+
+
+def _brings(dataset: Dataset, parties: list[str]) -> str:
+    """What parties that are alike bring of a table."""
+    if not dataset.several:
+        return f"brings {dataset.name}"
+    rows = [dataset.rows_of(party) for party in parties]
+    if len(rows) == 1:
+        return f"brings a part of {dataset.name}, at most {rows[0]:,} rows"
+    most = f"{rows[0]:,}" if min(rows) == max(rows) else f"{min(rows):,} to {max(rows):,}"
+    return f"each bring a part of {dataset.name}, at most {most} rows, {sum(rows):,} in all"
 
 
 def _data(review: Checked) -> Section:
@@ -223,10 +250,17 @@ def _data(review: Checked) -> Section:
                 ),
             )
         )
-    link = spec.linkage
     if spec.computation.is_program:
-        told = ("Linked", "nothing: rows go in as each holder has them, in the order of their ids")
-        return Section("data", "Safe data", "Which records and columns are used?", (*blocks, Pairs((told,))))
+        told = "Nothing is linked: rows go in as each holder has them, in the order of their ids."
+        return Section("data", "Safe data", "Which records and columns are used?", (*blocks, Text(told)))
+    if spec.linkage is None:
+        return Section(
+            "data",
+            "Safe data",
+            "Which records and columns are used?",
+            (*blocks, Text("Nothing is linked: each holder tells its own persons apart by their ids, as they are.")),
+        )
+    link = spec.linking
     on = link.on if isinstance(link.on, str) else ", ".join(f"{table}.{name}" for table, name in link.on.items())
     pairs = [
         ("Linked on", on),
@@ -246,10 +280,12 @@ def _used(review: Checked, dataset: Dataset, name: str) -> str:
     return _use(review.query, review.spec, dataset, name)
 
 
-def _use(query: Query | None, spec: Spec, dataset: Dataset, name: str) -> str:
+def _use(query: Statement | None, spec: Spec, dataset: Dataset, name: str) -> str:
     if query is None or dataset.name not in query.tables:
         return "nothing"
     uses = ["find the same person"] if name == dataset.key else []
+    if uses and len(query.tables) == 1:
+        uses = ["count rows of one person, at each holder"]
     if name in {own.column for ref in query.group_by for own in origins(ref) if own.dataset == dataset.name}:
         uses.append("form groups")
     if any(
@@ -306,16 +342,24 @@ def _fields(spec: Spec) -> Iterator[tuple[str, str, int]]:
             for key, part in value.items():
                 yield from walk(part, f"{path}.{key}" if path else str(key))
         elif isinstance(value, (list, tuple)) and value and not isinstance(value[0], (Mapping, list, tuple)):
-            more = max(0, len(value) - MANY)
-            rest = f" and {more:,} more (in the specification)" if more else ""
-            yield path, ", ".join(map(str, value[:MANY])) + rest, more
+            yield path, *cut(value)
         elif isinstance(value, (list, tuple)):
             for place, part in enumerate(value):
                 yield from walk(part, f"{path}[{place}]")
         elif value is not None:
             yield path, "yes" if value is True else "no" if value is False else " ".join(str(value).split()), 0
 
-    yield from walk(spec.model_dump(mode="json", by_alias=True, exclude_none=True), "")
+    for key, value in spec.model_dump(mode="json", by_alias=True, exclude_none=True).items():
+        if key == "party":
+            parts = tuple(parties_as_fields(spec))
+        elif key == "legal":
+            parts = tuple(legal_as_fields(spec))
+        elif key == "dataset":
+            parts = ((key, [holders_as_fields(each) for each in value]),)
+        else:
+            parts = ((key, value),)
+        for path, part in parts:
+            yield from walk(part, path)
 
 
 def _every_field(fields: tuple[tuple[str, str, int], ...]) -> Section:

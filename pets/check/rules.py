@@ -20,6 +20,7 @@ from pets.spec.control import Control, effective
 from pets.spec.crossing import columns
 from pets.spec.joins import SHARED, protocol_of
 from pets.spec.model import Dataset, Spec
+from pets.spec.pooled import Statement
 from pets.spec.predicate import columns_of
 from pets.spec.protected import protected
 from pets.spec.query import Aggregate, ColumnRef, Query, Statistic
@@ -114,6 +115,19 @@ class Stated(Protocol):
     def helpers(self) -> tuple[PartyId, ...]: ...
 
 
+class Selecting(Stated, Protocol):
+    """What a rule may look at that is about what SQL asks for: of joined tables, and of one table of many holders."""
+
+    @property
+    def query(self) -> Statement: ...
+    @property
+    def control(self) -> Control | None: ...
+    @property
+    def measured(self) -> bool: ...
+    @property
+    def moments(self) -> tuple[taken_apart.SideMoment, ...]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """A rule: ``check`` yields (path, message, hint) for everything that it finds."""
@@ -134,6 +148,30 @@ Found = Iterator[tuple[str, str, str]]
 
 GENERAL: Final[dict[str, tuple[Severity, Callable[[Stated], Found]]]] = {}
 """Those of the registry that look at no query: they hold for intersections, too."""
+
+
+SELECTING: Final[dict[str, tuple[Severity, Callable[[Selecting], Found]]]] = {}
+"""Those of the registry that hold for queries over one table of many holders, too."""
+
+
+def selecting_rule(
+    id: str, severity: Severity = "error"
+) -> Callable[[Callable[[Selecting], Found]], Callable[[Selecting], Found]]:
+    """Enter a function into the registry, and into that of rules on whatever SQL asks for."""
+
+    def enter(check: Callable[[Selecting], Found]) -> Callable[[Selecting], Found]:
+        rule(id, severity)(check)
+        SELECTING[id] = (severity, check)
+        return check
+
+    return enter
+
+
+def selecting(asked: Selecting) -> Iterator[Finding]:
+    """What the rules on whatever SQL asks for say."""
+    for id, (severity, check) in SELECTING.items():
+        for path, message, hint in check(asked):
+            yield Finding(id, severity, path, message, hint)
 
 
 def general_rule(
@@ -175,7 +213,7 @@ def find(asked: Asked) -> tuple[Finding, ...]:
     return tuple(sorted(found, key=lambda finding: order[finding.severity]))
 
 
-def touched(query: Query, spec: Spec, dataset: str) -> tuple[str, ...]:
+def touched(query: Statement, spec: Spec, dataset: str) -> tuple[str, ...]:
     """Columns of a dataset that the query touches, in the order of the specification; the person id always is."""
     table = spec.dataset(dataset)
     used = {table.key, *filters(query, dataset)}
@@ -187,14 +225,14 @@ def touched(query: Query, spec: Spec, dataset: str) -> tuple[str, ...]:
     return tuple(name for name in table.columns if name in used)
 
 
-def filters(query: Query, dataset: str, *, alone: bool = False) -> frozenset[str]:
+def filters(query: Statement, dataset: str, *, alone: bool = False) -> frozenset[str]:
     """Columns of a dataset that WHERE looks at: beside columns of the other table, too, unless ``alone``."""
     where = query.where(dataset)
     own = frozenset(columns_of(where)) if where is not None else frozenset()
     return own if alone else own | crossed(query, dataset)
 
 
-def crossed(query: Query, dataset: str) -> frozenset[str]:
+def crossed(query: Statement, dataset: str) -> frozenset[str]:
     """Columns of a dataset in a condition across tables, or in a CASE over both."""
     case = across(query.group_by)
     own = (*columns(query.rows), *(() if case is None else origins(case)))
@@ -210,7 +248,7 @@ def conditions(what: ColumnRef | Aggregate) -> tuple[ColumnRef, ...]:
 # -- what a column may be used for ------------------------------------------------------------------------------------
 
 
-def _uses(query: Query) -> Iterator[tuple[str, ColumnRef, str]]:
+def _uses(query: Statement) -> Iterator[tuple[str, ColumnRef, str]]:
     """(place, column, use) for every use of a column in what is released."""
     for output in query.outputs:
         if isinstance(output.what, Aggregate):
@@ -230,8 +268,8 @@ def _uses(query: Query) -> Iterator[tuple[str, ColumnRef, str]]:
             yield f"GROUP BY <- {ref}", ref, "output"
 
 
-@rule("leak.person-id")
-def person_id(asked: Asked) -> Found:
+@selecting_rule("leak.person-id")
+def person_id(asked: Selecting) -> Found:
     """A person id is joined on and counted (COUNT(DISTINCT id)), never shown, grouped by or summed."""
     for place, ref, use in _uses(asked.query):
         if asked.spec.dataset(ref.dataset).columns[ref.column].role == "person id" and use != "count people":
@@ -242,8 +280,8 @@ def person_id(asked: Asked) -> Found:
             )
 
 
-@rule("leak.filter-only")
-def filter_only(asked: Asked) -> Found:
+@selecting_rule("leak.filter-only")
+def filter_only(asked: Selecting) -> Found:
     """A filter-only column chooses rows at its holder and is in nothing that is released.
 
     As in WHERE it may be compared with a column of the other table: what a CASE over both shows is the outcome.
@@ -257,8 +295,8 @@ def filter_only(asked: Asked) -> Found:
             )
 
 
-@rule("leak.group-by-measure")
-def group_by_measure(asked: Asked) -> Found:
+@selecting_rule("leak.group-by-measure")
+def group_by_measure(asked: Selecting) -> Found:
     """A grouping column has declared levels: which values exist is then known before, and tells nothing."""
     for place, ref, use in _uses(asked.query):
         if use == "output" and asked.spec.dataset(ref.dataset).columns[ref.column].role == "measure":
@@ -417,8 +455,8 @@ def helper_result(asked: Asked) -> Found:
             )
 
 
-@rule("spec.one-result")
-def one_result(asked: Asked) -> Found:
+@selecting_rule("spec.one-result")
+def one_result(asked: Selecting) -> Found:
     """One table goes to one party. Two copies are two releases."""
     if len(asked.spec.release.to) > 1:
         yield (
@@ -472,16 +510,16 @@ def idle_party(asked: Asked) -> Found:
             )
 
 
-@rule("spec.idle-dataset", "warning")
-def idle_dataset(asked: Asked) -> Found:
+@selecting_rule("spec.idle-dataset", "warning")
+def idle_dataset(asked: Selecting) -> Found:
     """Approval of a table that the query does not touch is approval for nothing, or for something unsaid."""
     for dataset in asked.spec.datasets:
         if dataset.name not in asked.query.tables:
             yield (f"dataset.{dataset.name}", f"the query does not touch {dataset.name}", "leave it out")
 
 
-@rule("spec.idle-column", "note")
-def idle_column(asked: Asked) -> Found:
+@selecting_rule("spec.idle-column", "note")
+def idle_column(asked: Selecting) -> Found:
     """Columns that are declared and not used stay with their holder; fewer are easier to approve."""
     for table in asked.tables:
         used = touched(asked.query, asked.spec, table.name)
@@ -499,7 +537,7 @@ def idle_column(asked: Asked) -> Found:
 @general_rule("spec.link-check-digit")
 def link_check_digit(asked: Stated) -> Found:
     """A check digit is a property of a numbering scheme."""
-    if "check-digit" in asked.spec.linkage.normalise:
+    if "check-digit" in asked.spec.linking.normalise:
         for table in asked.tables:
             if table.columns[table.key].scheme == "text":
                 yield (

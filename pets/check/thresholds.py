@@ -8,7 +8,7 @@ from typing import Final
 
 from pets.check.budget import exact
 from pets.check.narrowed import spans
-from pets.check.rules import Asked, Found, conditions, rule
+from pets.check.rules import Asked, Found, Selecting, conditions, rule, selecting_rule
 from pets.spec import moments as taken_apart
 from pets.spec.banded import across
 from pets.spec.control import Control
@@ -20,8 +20,8 @@ from pets.spec.protected import MAX_PARTS, PLAIN, by_person, follows, held_sums,
 from pets.spec.query import LOGISTIC, ORDER, Aggregate, ColumnRef, Statistic
 
 
-@rule("control.and-noise")
-def and_noise(asked: Asked) -> Found:
+@selecting_rule("control.and-noise")
+def and_noise(asked: Selecting) -> Found:
     """Noise and thresholds in one release: which counts would be held against the minimum, the true or the noised?"""
     if asked.control is not None and asked.spec.release.differential_privacy is not None:
         yield (
@@ -31,8 +31,8 @@ def and_noise(asked: Asked) -> Found:
         )
 
 
-@rule("control.statistic")
-def statistic(asked: Asked) -> Found:
+@selecting_rule("control.statistic")
+def statistic(asked: Selecting) -> Found:
     """A variance made with a rounded count can come out below zero: it is the small difference of large numbers."""
     if asked.control is None or asked.control.round_to == 1:
         return
@@ -97,8 +97,8 @@ def known_totals(asked: Asked) -> Found:
         yield path, f"the table has {cells} cells, and at most {MAX_LINED} can be in lines", "group by less"
 
 
-@rule("control.band")
-def band(asked: Asked) -> Found:
+@selecting_rule("control.band")
+def band(asked: Selecting) -> Found:
     """Rounding hides a count among those that are shown alike; a minimum in the middle of them leaves fewer."""
     control = asked.control
     if control is None or control.round_to == 1:
@@ -123,8 +123,8 @@ def _shown_alike(control: Control, least: int) -> int:
     return sum(control.rounded(count) == control.rounded(least) for count in range(least, least + control.round_to))
 
 
-@rule("control.range")
-def far_from_zero(asked: Asked) -> Found:
+@selecting_rule("control.range")
+def far_from_zero(asked: Selecting) -> Found:
     """An exact sum of values that are all far from zero, divided by them, gives the count that rounding is to hide.
 
     Far from zero as declared, or because WHERE or a CASE leaves no others.
@@ -179,7 +179,7 @@ def _tells(span: tuple[int, int], control: Control) -> bool:
 _COUNTS: Final = frozenset({Statistic.COUNT_ROWS, Statistic.COUNT_VALUES, Statistic.COUNT_PEOPLE})
 
 
-def _measures(asked: Asked) -> Iterator[ColumnRef]:
+def _measures(asked: Selecting) -> Iterator[ColumnRef]:
     """The measures that are summed, each once."""
     found = {
         ref: None
@@ -192,8 +192,8 @@ def _measures(asked: Asked) -> Iterator[ColumnRef]:
     yield from found
 
 
-@rule("control.flag")
-def flag(asked: Asked) -> Found:
+@selecting_rule("control.flag")
+def flag(asked: Selecting) -> Found:
     """Sums of a column with two values, or sums and squares of three, count persons: they are protected as counts."""
     if asked.control is None or not asked.measured:
         return
@@ -212,7 +212,7 @@ def flag(asked: Asked) -> Found:
                 )
 
 
-def _no_count(asked: Asked, ref: ColumnRef, what: Aggregate) -> str:
+def _no_count(asked: Selecting, ref: ColumnRef, what: Aggregate) -> str:
     """Why what is summed of a column counts persons and cannot be protected as a count; "" if it does not, or can."""
     values = width((ref.dataset, ref.column), asked.spec) + 1
     if values == 3 and what.statistic not in PLAIN:
@@ -229,8 +229,8 @@ def _no_count(asked: Asked, ref: ColumnRef, what: Aggregate) -> str:
     return ""
 
 
-@rule("control.overlap")
-def overlap(asked: Asked) -> Found:
+@selecting_rule("control.overlap")
+def overlap(asked: Selecting) -> Found:
     """Statistics of many pairs of columns divide persons by what they lack into more parts than can all be counted."""
     control = asked.control
     if control is None or not asked.measured or not follows(control):
@@ -243,8 +243,8 @@ def overlap(asked: Asked) -> Found:
         )
 
 
-@rule("control.complement")
-def complement(asked: Asked) -> Found:
+@selecting_rule("control.complement")
+def complement(asked: Selecting) -> Found:
     """From two counts of rows the difference follows, and whose rows those are cannot be counted where one has many."""
     control = asked.control
     if control is None or not asked.measured or by_person(asked.query, asked.spec) or not follows(control):

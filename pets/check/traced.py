@@ -229,7 +229,7 @@ def _allowed(pair: Pair, spec: Spec, parties: frozenset[PartyId]) -> Marks:
         if entry.learner == EVERYONE or PartyId(entry.learner) in parties:
             if entry.item == "match_count":
                 _raise(marks, [MATCHES], Mark.NOISED if entry.noised is not None else Mark.SIZE)
-            else:
+            elif entry.item == "row_count":
                 _raise(marks, (side.size for side in pair.sides if side.dataset in entry.of), Mark.SIZE)
     close(pair, marks)
     return marks

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from pets.check.rules import Asked, Found, rule
+from pets.check.rules import Asked, Found, Selecting, rule, selecting_rule
 from pets.spec.fitting import MAX_ROWS, MOST_BITS, measure
 from pets.spec.protected import by_person, width
 from pets.spec.query import LINEAR, LOGISTIC, Aggregate, ColumnRef, Statistic
@@ -16,8 +16,8 @@ _LINES: Final = frozenset({Statistic.CORR, Statistic.REGR_SLOPE, Statistic.REGR_
 _FITTED: Final = LINEAR | LOGISTIC | _LINES
 
 
-@rule("control.freedom")
-def freedom(asked: Asked) -> Found:
+@selecting_rule("control.freedom")
+def freedom(asked: Selecting) -> Found:
     """A regression with few degrees of freedom nearly shows the records that it fits (ACRO 1.0.2: at least 10)."""
     if asked.control is None:
         return

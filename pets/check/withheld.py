@@ -12,8 +12,8 @@ from typing import Final, Literal
 from pets.spec.control import Control, effective
 from pets.spec.model import Spec
 from pets.spec.moments import fit_name, order_name
+from pets.spec.pooled import Statement
 from pets.spec.protected import protected
-from pets.spec.query import Query
 
 Relation = Literal["equal", "narrower", "wider", "incomparable"]
 
@@ -49,7 +49,7 @@ def compared(old: Control, new: Control) -> Iterator[tuple[str, Relation, str]]:
             yield "round_to", "incomparable", f"{told}, and two roundings of a count tell more than each of them"
 
 
-def beside(old: tuple[Spec, Query], new: tuple[Spec, Query]) -> str:
+def beside(old: tuple[Spec, Statement], new: tuple[Spec, Statement]) -> str:
     """Why other numbers may be withheld for the sake of columns that stand beside them; empty if none are.
 
     What follows from counts that are shown together has to be enough (``spec/protected.py``). So to leave a column out,
@@ -61,7 +61,7 @@ def beside(old: tuple[Spec, Query], new: tuple[Spec, Query]) -> str:
     return "columns that count other people stand beside each other, so that other numbers are withheld for them"
 
 
-def _rests(spec: Spec, query: Query) -> dict[str, frozenset[str]]:
+def _rests(spec: Spec, query: Statement) -> dict[str, frozenset[str]]:
     """The counts of persons that each sum rests on, by their names; nothing without disclosure control."""
     control = effective(spec)
     if control is None:

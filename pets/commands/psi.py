@@ -383,7 +383,7 @@ def _write(result: "Result", source: "FileSource", to: Path) -> tuple[int, int, 
     spec, frame = result.review.spec, result.to_pandas()
     pairing = pairing_of(spec)
     dataset = spec.dataset(pairing.asks)
-    found = in_order(source, dataset, spec.linkage, frame, where=pairing.where_asks)
+    found = in_order(source, dataset, spec.linking, frame, where=pairing.where_asks)
     found.write(to)
     return found.table.num_rows, found.persons, len(frame) - found.persons
 

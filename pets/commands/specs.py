@@ -148,7 +148,7 @@ def schema(
     if what == "spec":
         from pets.spec.schema import json_schema
     elif what == "card":
-        from pets.spec.cards import json_schema
+        from pets.spec.card_file import json_schema
     elif what == "report":
         from pets.check.document import json_schema
     else:

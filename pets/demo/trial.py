@@ -78,7 +78,7 @@ def trial(
     draft = draft_psi(
         psi, parties=[ASKER, OTHER], given=given, asks=names[0], where=where, columns=columns, on=linked
     ).spec
-    linkage = draft.linkage.model_copy(update={"normalise": NORMALISE})
+    linkage = draft.linking.model_copy(update={"normalise": NORMALISE})
     counted = [persons_of(sources[dataset.name], dataset, linkage) for dataset in draft.datasets]
     spec = spec_of(_filled(draft, linkage, [most for _, most in counted]))
     return Trial(

@@ -25,10 +25,14 @@ from pets.secret import Secret
 BITS: Final = 61
 P: Final = (1 << BITS) - 1
 
+TOGETHER: Final = 6
+"""Streams that are added before anything is reduced: as many elements and a total just above p are below 2^64."""
+
 AGAIN: Final = 1 << 40
 """How much further on in a stream the word is that stands for one that is p. No vector has so many words."""
 
 _P: Final = np.uint64(P)
+_ONE: Final = np.uint64(1)
 _BITS: Final = np.uint64(BITS)
 _HALF: Final = np.uint64(31)
 _LOW: Final = np.uint64((1 << 31) - 1)
@@ -82,8 +86,13 @@ def outside(values: U64Array) -> int | None:
 
 def elements(key: Secret[bytes], count: int) -> U64Array:
     """The first ``count`` elements of the stream of a key: (count,) uint64, uniform below p."""
-    out = np.zeros(count, np.uint64)
-    add_streams([key], out)
+    if aes.selected() == aes.PORTABLE:
+        out: U64Array = np.zeros(count, np.uint64)
+        add_streams([key], out)
+        return out
+    out = np.empty(count, np.uint64)
+    if _draw(_round_keys(key), out, np.empty(STEP_WORDS, np.uint64)):
+        _replace(key, out)
     return out
 
 
@@ -103,18 +112,31 @@ def add_streams(keys: Iterable[Secret[bytes]], total: U64Array) -> None:
                 _add_words(prf.words(key, part.size, first=start), part)
             _replace(key, total)
         return
-    waiting, piece = iter(keys), np.empty(PIECE, np.uint64)
+    waiting, pieces = iter(keys), np.zeros((TOGETHER, PIECE), np.uint64)
     while batch := list(islice(waiting, BATCH)):
-        flagged = np.zeros(len(batch), np.bool_)
-        _streams_kernel(np.stack([_round_keys(key) for key in batch]), total, piece, flagged)
-        for number in np.flatnonzero(flagged):
-            _replace(batch[number], total)
+        flagged = np.zeros(-(-len(batch) // TOGETHER), np.bool_)
+        _streams_kernel(np.stack([_round_keys(key) for key in batch]), total, pieces, flagged)
+        for group in np.flatnonzero(flagged).tolist():
+            for key in batch[group * TOGETHER : (group + 1) * TOGETHER]:
+                _replace(key, total)
 
 
 def add(total: U64Array, values: U64Array) -> None:
     """Add elements to ``total`` in place. Shapes: both (n,) uint64 below p."""
     _vector(total, values)
     _add_words(values, total)
+
+
+def add_checked(total: U64Array, values: U64Array) -> int | None:
+    """Add words to ``total`` in place if all of them are elements; else the place of the first that is none.
+
+    Shapes:  both (n,) uint64, total below p. ``total`` is as before if there is such a word.
+    """
+    _vector(total, values)
+    if _add_checked(values, total):
+        return None
+    _undo_words(values, total)
+    return outside(values)
 
 
 def sub(total: U64Array, values: U64Array) -> None:
@@ -131,17 +153,34 @@ def interpolated(factors: Sequence[int], vectors: Sequence[U64Array]) -> U64Arra
     if len(factors) != len(vectors) or not vectors:
         raise ValueError("as many factors as vectors, and one at least")
     _vector(*vectors)
-    out = np.zeros(vectors[0].size, np.uint64)
-    for factor, vector in zip(factors, vectors, strict=True):
-        _add_product(np.uint64(factor % P), vector, out)
+    parts = [(np.uint64(factor % P), vector) for factor, vector in zip(factors, vectors, strict=True)]
+    out, begin = np.empty(vectors[0].size, np.uint64), True
+    if len(parts) % 2:
+        _multiply(*parts.pop(), out)
+        begin = False
+    for at in range(0, len(parts), 2):
+        _add_products(*parts[at], *parts[at + 1], out, begin)
+        begin = False
     return out
 
 
 def warm_up() -> None:
-    """Compile all kernels, for the back end that is selected."""
+    """Compile all kernels, for the back end that is selected, as runs call them: what came in is read-only."""
     total = elements(Secret(bytes(aes.KEY_BYTES)), 1)
-    add(total, interpolated([2], [total]))
-    sub(total, total.copy())
+    add_streams([Secret(bytes(aes.KEY_BYTES))], total)
+    received = total.copy()
+    received.flags.writeable = False
+    for values in (total.copy(), received):
+        interpolated([2], [values])
+        for other in (total, received):
+            interpolated([2, 3], [values, other])
+        add(total, values)
+        sub(total, values)
+        add_checked(total, values)
+    add_checked(total, np.full(1, _P, np.uint64))
+    received = np.full(1, _P, np.uint64)
+    received.flags.writeable = False
+    add_checked(total, received)
 
 
 def _vector(*vectors: U64Array) -> None:
@@ -186,28 +225,57 @@ def _reduced(word: np.uint64) -> np.uint64:
 @inlined
 def _product(a: np.uint64, b: np.uint64) -> np.uint64:
     """Two elements multiplied: not reduced, below 2^63."""
-    a_high, a_low, b_high, b_low = a >> _HALF, a & _LOW, b >> _HALF, b & _LOW
+    a_high, a_low, b_high, b_low = a >> _HALF & _LOW, a & _LOW, b >> _HALF & _LOW, b & _LOW  # 32 bits, for compilers
     middle = a_high * b_low + a_low * b_high  # below 2^62: its 2^31 moves what is above bit 30 to the front
     high = a_high * b_high  # below 2^60, times 2^62, which is 2
     return (high << np.uint64(1)) + (middle >> _REST) + _folded(((middle & _LOW30) << _HALF) + a_low * b_low)
 
 
 @kernel
-def _streams_kernel(keys: U64Array, total: U64Array, piece: U64Array, flagged: npt.NDArray[np.bool_]) -> None:
+def _draw(key: U64Array, out: U64Array, piece: U64Array) -> bool:
+    """Fill ``out`` with the stream of a key, 0 where a word is p. Returns whether there is such a word."""
+    found, whole = np.uint64(0), out.size - out.size % STEP_WORDS
+    for start in range(0, whole, PIECE):
+        stop = min(start + PIECE, whole)
+        for at in range(start, stop, STEP_WORDS):
+            ctr_step(key, out, 8 * at, np.uint64(at // 2))
+        for i in range(start, stop):
+            drawn = out[i] & _P
+            found |= drawn + _ONE
+            out[i] = drawn - _P * np.uint64(drawn == _P)
+    if whole < out.size:
+        ctr_step(key, piece, 0, np.uint64(whole // 2))
+        for i in range(whole, out.size):
+            drawn = piece[i - whole] & _P
+            found |= drawn + _ONE
+            out[i] = drawn - _P * np.uint64(drawn == _P)
+    some: bool = found >> _BITS != np.uint64(0)
+    return some
+
+
+@kernel
+def _streams_kernel(keys: U64Array, total: U64Array, pieces: U64Array, flagged: npt.NDArray[np.bool_]) -> None:
+    """Add streams, ``TOGETHER`` of them to a word before it is folded. One that is p shows in bit 61 of it plus one."""
     for start in range(0, total.size, TILE):
         stop = min(start + TILE, total.size)
-        for number in range(keys.shape[0]):
-            own, found = keys[number], np.uint64(0)
+        for group in range(flagged.size):
+            first = group * TOGETHER
+            own, found = min(TOGETHER, keys.shape[0] - first), np.uint64(0)
+            for number in range(own, TOGETHER):
+                pieces[number] = np.uint64(0)
             for at in range(start, stop, PIECE):
                 size = min(PIECE, stop - at)
-                for step in range(0, size, STEP_WORDS):
-                    ctr_step(own, piece, 8 * step, np.uint64((at + step) // 2))
+                for number in range(own):
+                    key, piece = keys[first + number], pieces[number]
+                    for step in range(0, size, STEP_WORDS):
+                        ctr_step(key, piece, 8 * step, np.uint64((at + step) // 2))
                 for i in range(size):
-                    drawn = piece[i] & _P
-                    found |= np.uint64(drawn == _P)
-                    total[at + i] = _folded(total[at + i] + drawn)
-            if found != np.uint64(0):
-                flagged[number] = True
+                    a, b, c = pieces[0, i] & _P, pieces[1, i] & _P, pieces[2, i] & _P
+                    d, e, f = pieces[3, i] & _P, pieces[4, i] & _P, pieces[5, i] & _P
+                    found |= (a + _ONE) | (b + _ONE) | (c + _ONE) | (d + _ONE) | (e + _ONE) | (f + _ONE)
+                    total[at + i] = _folded(total[at + i] + ((a + b) + (c + d)) + (e + f))
+            if found >> _BITS != np.uint64(0):
+                flagged[group] = True
         for i in range(start, stop):
             total[i] = _reduced(total[i])
 
@@ -225,6 +293,37 @@ def _sub_words(values: U64Array, total: U64Array) -> None:
 
 
 @kernel
-def _add_product(factor: np.uint64, values: U64Array, total: U64Array) -> None:
+def _add_checked(values: U64Array, total: U64Array) -> bool:
+    """Add words, whatever they are. Returns whether all are elements."""
+    wrong = np.uint64(0)
     for i in range(total.size):
-        total[i] = _reduced(total[i] + _product(factor, values[i]))
+        wrong |= np.uint64(values[i] >= _P)
+        total[i] = _reduced(total[i] + _reduced(values[i]))
+    fine: bool = wrong == np.uint64(0)
+    return fine
+
+
+@kernel
+def _undo_words(values: U64Array, total: U64Array) -> None:
+    """Take off what ``_add_checked`` has added."""
+    for i in range(total.size):
+        total[i] = _reduced(total[i] + (_P - _reduced(values[i])))
+
+
+@kernel
+def _multiply(factor: np.uint64, values: U64Array, out: U64Array) -> None:
+    for i in range(out.size):
+        out[i] = _reduced(_product(factor, values[i]))
+
+
+@kernel
+def _add_products(
+    one: np.uint64, first: U64Array, two: np.uint64, second: U64Array, total: U64Array, begin: bool
+) -> None:
+    """Two factors times their vectors, added up before they are reduced: to ``total``, or in its place at the start."""
+    if begin:
+        for i in range(total.size):
+            total[i] = _reduced(_product(one, first[i]) + _product(two, second[i]))
+    else:
+        for i in range(total.size):
+            total[i] = _reduced(_folded(_product(one, first[i]) + _product(two, second[i])) + total[i])

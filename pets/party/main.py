@@ -21,6 +21,7 @@ from pets.party.sources import FileSource
 from pets.party.state import State
 from pets.party.warm import prepare_kernels, prepare_vectors
 from pets.spec.ways import WAYS
+from pets.transport.calls import Uploaded
 from pets.transport.grpc import Dialler, GrpcLink
 from pets.transport.link import Link
 from pets.transport.mailbox import Exchange
@@ -47,6 +48,12 @@ class GrpcCarrier:
 
     def abort(self, peer: PartyId, run_id: bytes, code: str) -> None:
         self.dialler.tell_abort(peer, run_id, code)
+
+    def announcement(self, peer: PartyId, handle: RunHandle) -> bytes:
+        return Remote(self.dialler, peer).announcement(handle)
+
+    def upload(self, peer: PartyId, handle: RunHandle, run_id: bytes, part: bytes) -> Uploaded:
+        return Remote(self.dialler, peer).upload(handle, run_id, part)
 
     def link(self, run_id: bytes, peers: Sequence[PartyId], result: PartyId, collector: PartyId) -> Link:
         return GrpcLink(

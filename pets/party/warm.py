@@ -36,10 +36,12 @@ from pets.kernels import (
     summing,
     tags,
     vole,
+    wires,
 )
 from pets.kernels.blkacc import Code
 from pets.kernels.jit import U64Array
 from pets.protocols import (
+    checked_sum,
     dh_psi,
     helper_join,
     helper_join_b,
@@ -51,6 +53,7 @@ from pets.protocols import (
     vole_psi_malicious,
 )
 from pets.protocols.base import Array, Binding, Receive, Role, Send
+from pets.protocols.checked_inputs import circuit_of
 from pets.protocols.codec import require_little_endian
 from pets.protocols.rep3 import compare, order, rounding, sharing
 from pets.secret import Secret
@@ -66,6 +69,7 @@ _group_ready = False
 _vectors_ready = False
 _bins_ready = False
 _sums_ready = False
+_checks_ready = False
 
 
 def prepare_kernels(say: Callable[[str], None] = lambda line: None) -> str:
@@ -147,6 +151,21 @@ def prepare_sums() -> str:
             mersenne.warm_up()
             _sums_ready = True
     return aes.selected()
+
+
+def prepare_checks() -> str:
+    """Select the best back end for checking vectors that passes its self-test, and compile what ``checked_sum`` takes.
+
+    Returns its name. Apart from ``prepare_sums``, because it compiles for half a minute on a new machine.
+    """
+    global _checks_ready
+    prepare_sums()
+    with _lock:
+        if not _checks_ready:
+            _choose(wires)
+            rehearse_checks()
+            _checks_ready = True
+    return wires.selected()
 
 
 def _choose(module: ModuleType) -> None:
@@ -338,6 +357,36 @@ def rehearse_bins() -> None:
     """The same by bins and transfers, and with nothing beside the result."""
     for fixed, p in ((True, 0), (False, 1)):
         _find(kkrt_psi, kkrt_psi.Shape(n_r=4, n_s=4, n_list_r=5, n_list_s=5, t=7, fixed_ids=fixed, p=p, both=p))
+
+
+def rehearse_checks() -> None:
+    """Add up checked vectors of two holders, of each kind, for the same reason: a count, numbers, and a cell."""
+    tied, values = Binding(digest=bytes(32), run_id=bytes(32)), np.zeros(3, np.uint64)
+    values[0] = 1
+    for length, greatest, chunk, one_cell in ((1, 1, 1, False), (3, 5, 3, False), (3, 1, 1, True)):
+        circuit = circuit_of(length=length, greatest=greatest, chunk=chunk, one_cell=one_cell)
+        shape = checked_sum.Shape(circuit, 2, 2, minimum=2)
+        own, none = values[:length], np.zeros(length, np.uint64)
+        drawn = [prf.Stream(Secret(bytes([number]) * 16)) for number in range(2)]
+        roles = {
+            f"input{number + 1}": checked_sum.input_party(shape, number, own, tied, drawn[number])
+            for number in range(2)
+        }
+        _play(
+            {
+                **roles,
+                "server1": _checking(shape, 0, tied, none),
+                "last": _checking(shape, 1, tied, none),
+                "result": checked_sum.result(shape),
+            }
+        )
+
+
+def _checking(shape: checked_sum.Shape, at: int, tied: Binding, noise: U64Array) -> Role[Any]:
+    uploads = yield from checked_sum.heard_uploads(shape, at)
+    if at:
+        return (yield from checked_sum.last(shape, uploads, tied, [_family("sl")], noise))
+    return (yield from checked_sum.server(shape, at, uploads, tied, _family("sl"), noise))
 
 
 def _find(protocol: Any, shape: Any) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Final
 
 from pets.ids import PartyId
@@ -9,9 +10,9 @@ from pets.spec import handover, operations, repeated, rowwise
 from pets.spec import program as programs
 from pets.spec.cards import Card, load_cards
 from pets.spec.handover import Cards, joined
-from pets.spec.ir import Execute, HelperJoin, Match, Open, Plan, Protect
+from pets.spec.ir import Execute, HelperJoin, Match, Open, Plan, Pool, Protect
 from pets.spec.program import Program
-from pets.spec.repeated import BESIDE, HOLDERS
+from pets.spec.repeated import BESIDE, HOLDERS, many
 from pets.spec.term import OWN, OWN_COLUMNS, parse_term
 from pets.spec.ways import WAYS
 
@@ -89,6 +90,8 @@ def parties_of(plan: Plan) -> dict[str, PartyId]:
         return dict(match.roles) | {"result": opening_of(plan).to}
     if plan.program is not None:
         return dict(plan.program.roles) | {"result": opening_of(plan).to}
+    if (pool := plan.pool) is not None:
+        return dict(pool.roles) | {"result": opening_of(plan).to}
     join, to = join_of(plan), opening_of(plan).to
     if not join.shared:
         parties = {"a": join.role_a, "b": join.role_b, "helper": join.helper, "result": to}
@@ -102,14 +105,16 @@ def parties_of(plan: Plan) -> dict[str, PartyId]:
 
 
 def join_card(plan: Plan) -> Card:
-    """The card of the join, with as many parties of each role as the plan has; or of the intersection.
+    """The card of the join, with as many parties of each role as the plan has; or of the intersection, or of a sum.
 
-    Of the latter with the message that hands the outcome to the asker's own people, if there is one.
+    Of an intersection with the message that hands the outcome to the asker's own people, if there is one.
     """
     if (match := plan.match) is not None:
         return _match_card(match)
     if plan.program is not None:
         return load_cards()[plan.program.card]
+    if (pool := plan.pool) is not None:
+        return repeated.with_so_many(load_cards()[pool.card], pool_counts(pool))
     return repeated.with_so_many(load_cards()[plan.join.card], repeated.counts_of(plan))
 
 
@@ -119,6 +124,8 @@ def join_numbers(plan: Plan) -> dict[str, int]:
         return _match_numbers(match)
     if plan.program is not None:
         return join_card(plan).names(dict(plan.program.public))
+    if (pool := plan.pool) is not None:
+        return load_cards()[pool.card].names(dict(pool.public))
     join, public = plan.join, dict(plan.join.public)
     if join.shared:
         for role, read in zip(HOLDERS, plan.reads, strict=True):
@@ -126,6 +133,12 @@ def join_numbers(plan: Plan) -> dict[str, int]:
     brought = zip(plan.reads[2:], join.beside, strict=True)
     public |= repeated.numbers_of(BESIDE, [{OWN: read.max_rows, OWN_COLUMNS: each.travels} for read, each in brought])
     return join_card(plan).names(public)
+
+
+def pool_counts(pool: Pool) -> dict[str, int]:
+    """How many parties play each role of the card of a sum that many may."""
+    roles = [role for role, _ in pool.roles]
+    return {name: sum(role.rstrip("0123456789") == name for role in roles) for name in many(load_cards()[pool.card])}
 
 
 def _match_card(match: Match) -> Card:
@@ -188,6 +201,8 @@ def forecast(plan: Plan, cards: Mapping[str, Card]) -> Forecast:
         return _of_match(plan, plan.match, cards)
     if plan.program is not None:
         return _of_execution(plan, plan.program, cards)
+    if plan.pool is not None:
+        return _of_pool(plan, plan.pool, cards)
     join, safe, parties = plan.join, plan.protection, parties_of(plan)
     card, names = join_card(plan), join_numbers(plan)
     size = sum(formula.evaluate(names) for formula in (card.cost.bytes, *card.cost.bytes_of.values()))
@@ -256,6 +271,26 @@ def flows(plan: Plan) -> tuple[Traffic, ...]:
         for sender in members
         for receiver in ([parties[stream.to]] if stream.to else [other for other in members if other != sender])
     )
+
+
+def _of_pool(plan: Plan, pool: Pool, cards: Mapping[str, Card]) -> Forecast:
+    """A run as if every holder uploaded: the time in which uploads are taken is not in it."""
+    safe, parties = plan.protection, parties_of(plan)
+    card, names = join_card(plan), join_numbers(plan)
+    size = card.cost.bytes.evaluate(names)
+    rounds = card.cost.rounds.evaluate(names) + card.cost.hello_rounds.evaluate(names)
+    if not isinstance(safe, Protect):
+        cells = prod(len(each.levels) for read in plan.reads for each in read.dimensions)
+        return Forecast(listed(card, names, parties), size, rounds, len(pool.computing) * cells * len(safe.columns))
+    control = cards[safe.card]
+    numbers = control.names(dict(safe.public))
+    size += control.cost.bytes.evaluate(numbers)
+    rounds += control.cost.rounds.evaluate(numbers) - 1  # shares are taken over in the place of the last round
+    card, names = joined(card, control), handover.numbers(names, numbers)
+    own = listed(card, names, parties)
+    on_sums = list(steps_of_control(plan))
+    computed = tuple(_computed(on_sums, (*ring_of(plan), parties["result"]), max(m.round for m in own)))
+    return Forecast((*own, *computed), size + sum(m.size for m in computed), rounds + len(on_sums))
 
 
 def ring_of(plan: Plan) -> tuple[PartyId, PartyId, PartyId]:
@@ -343,8 +378,14 @@ def used_cards(plan: Plan) -> tuple[str, ...]:
         return tuple(filter(None, (match.card, "" if program is None else program.card, match.handed_by)))
     if plan.program is not None:
         return (plan.program.card,)
+    if plan.pool is not None:
+        return _used((plan.pool.card, plan.protection.card))
     rows = plan.join.rows
-    named = (plan.join.card, *(() if rows is None else (rows.card,)), plan.protection.card)
+    return _used((plan.join.card, *(() if rows is None else (rows.card,)), plan.protection.card))
+
+
+def _used(named: tuple[str, ...]) -> tuple[str, ...]:
+    """These cards, and those whose operations they use."""
     cards = load_cards()
     used = (
         part.card

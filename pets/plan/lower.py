@@ -10,6 +10,7 @@ from fractions import Fraction
 from math import prod
 
 from pets.check import budget
+from pets.check.noised import greatest as greatest_noise
 from pets.check.noised import noised_columns, plain
 from pets.errors import LeakError, SpecError
 from pets.ids import PartyId
@@ -33,7 +34,7 @@ from pets.spec.ir import (
     HelperJoin,
     Keyed,
     Moment,
-    NoisedColumn,
+    Noisy,
     Open,
     Plan,
     Protect,
@@ -49,6 +50,7 @@ from pets.spec.lines import Lines, lines
 from pets.spec.model import Dataset, Leakage, Spec, quantity
 from pets.spec.moments import MAX_B_CELLS, Roles, Side
 from pets.spec.ordering import sorts
+from pets.spec.pooled import Statement
 from pets.spec.protected import Protected, protected
 from pets.spec.query import FITTED, LINEAR, ORDER, Aggregate, Query
 
@@ -57,9 +59,6 @@ CONTROL_CARD = "disclosure_control"
 
 RANGE_BITS = 62
 """Sums and noise stay below 2^62, so that two's complement in 64 bits never wraps."""
-
-NOISE_TAIL = 64
-"""A discrete Laplace of scale s exceeds 64 s with probability below 2^-90; three parties' parts stay below 3 * 64 s."""
 
 MAX_UNIT = 2**53
 """A rounding unit is a number in the canonical form of the plan."""
@@ -176,7 +175,7 @@ def lower(spec: Spec, query: Query) -> Plan:
         cut = lines(query, spec, control)
         safe = _protect(join, reads, moments, guarded, control, statistics, models, against, cut, g, h)
     opened = Open(out="opened", of=safe.out, to=roles.result)
-    table = _derive(spec, query, opened.out, (*dims_a, *dims_b, *dims_d, *over_both), moments, statistics, models)
+    table = table_of(spec, query, opened.out, (*dims_a, *dims_b, *dims_d, *over_both), moments, statistics, models)
     return Plan(spec=spec_digest(spec), steps=(*reads, join, safe, opened, table))
 
 
@@ -458,7 +457,7 @@ def _check_range(
     card: Card,
     join: HelperJoin,
     moments: tuple[Moment, ...],
-    columns: tuple[NoisedColumn, ...],
+    columns: tuple[Noisy, ...],
     tables: tuple[Dataset, ...],
 ) -> None:
     """Nothing that a holder computes, before or after rounding, leaves 64 bits, whatever its records are.
@@ -467,7 +466,7 @@ def _check_range(
     values would tell that there are some.
     """
     rows = listed_rows(card, join)
-    noise = {column.moment.name: 3 * NOISE_TAIL * (column.sensitivity / column.epsilon) for column in columns}
+    noise = {column.moment.name: greatest_noise(column, 3) for column in columns}
     for moment in moments:
         for factor, table in zip(moment.factors, tables, strict=True):
             product = prod(max(abs(end) for end in table.columns[name].scaled_range) for name in factor.values)
@@ -494,15 +493,16 @@ def _way(moment: Moment, tables: tuple[Dataset, ...]) -> str:
     return f"computation.sql: {moment.name} <- {', '.join(names)}"
 
 
-def _derive(
+def table_of(
     spec: Spec,
-    query: Query,
+    query: Statement,
     opened: str,
     dims: tuple[Dimension, ...],
     summed: tuple[Moment, ...],
     statistics: tuple[ShownOrder, ...],
     models: tuple[ShownFit, ...],
 ) -> Derive:
+    """The table that the result party makes of what is opened."""
     numbers = {moment.name: number for number, moment in enumerate(summed)}
     of = {output.name: names for output, names in taken_apart.statistics(query, spec)}
     outputs = []

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from pets.check import flow, knowledge, legal, pairs, programs, shares, traced
+from pets.check import flow, gathered, knowledge, legal, pairs, pools, programs, shares, traced
 from pets.check.labels import Finding, Matrix, Severity, Verdict
 from pets.check.page import frame
 from pets.errors import InternalError, LeakError, SpecError
 from pets.ids import PlanDigest, SpecDigest
-from pets.plan import execute, match
+from pets.plan import execute, match, pooling, repooled
 from pets.plan.cost import Forecast, forecast, used_cards
 from pets.plan.lower import lower
 from pets.plan.recheck import recheck
@@ -22,8 +22,8 @@ from pets.spec.cards import Card, cards_digest, load_cards
 from pets.spec.ir import Plan
 from pets.spec.model import Spec
 from pets.spec.pairing import Pairing, is_pairing, pairing_of
+from pets.spec.pooled import Pooled, Statement
 from pets.spec.programmed import Programmed, is_program, programmed_of
-from pets.spec.query import Query
 from pets.spec.sql import bind
 
 FIRST: Final = "flow"
@@ -40,7 +40,7 @@ class Review:
 
     spec: Spec
     digest: SpecDigest
-    query: Query | None
+    query: Statement | None
     plan: Plan | None
     plan_digest: PlanDigest | None
     verdict: Verdict
@@ -53,7 +53,7 @@ class Review:
     """Or a program for MPyC."""
 
     @property
-    def asked(self) -> Query | Pairing | Programmed | None:
+    def asked(self) -> Statement | Pairing | Programmed | None:
         """What the specification asks for, a query, an intersection or a program, if that is clear."""
         return self.query or self.pairing or self.program
 
@@ -110,7 +110,7 @@ class Reviewed:
 
     spec: Spec
     digest: SpecDigest
-    query: Query | None
+    query: Statement | None
     plan: Plan
     plan_digest: PlanDigest
     verdict: Verdict
@@ -119,7 +119,7 @@ class Reviewed:
     program: Programmed | None = None
 
     @property
-    def asked(self) -> Query | Pairing | Programmed:
+    def asked(self) -> Statement | Pairing | Programmed:
         """What runs: a query, an intersection or a program."""
         asked = self.query or self.pairing or self.program
         if asked is None:
@@ -153,6 +153,8 @@ def _of_computation(spec: Spec) -> Review:
         query = bind(spec)
     except SpecError as error:
         return _refused(spec, digest, None, (finding_of(error),), Matrix(), cards)
+    if isinstance(query, Pooled):
+        return _of_pool(spec, query)
     verdict = flow.judge(spec, query, cards)
     if not verdict.accepted:
         return Review(spec, digest, query, None, None, verdict, cards, None, (FIRST,))
@@ -162,6 +164,22 @@ def _of_computation(spec: Spec) -> Review:
         return _refused(spec, digest, query, (*verdict.findings, finding_of(error)), verdict.matrix, cards)
     recheck(plan, verdict.matrix, spec, cards)
     agree(verdict, knowledge.judge(plan, spec, cards))
+    told = forecast(plan, cards)
+    return Review(spec, digest, query, plan, plan_digest(plan), verdict, cards, told, (FIRST, SECOND))
+
+
+def _of_pool(spec: Spec, query: Pooled) -> Review:
+    """The same for sums over one table of many holders."""
+    cards, digest = load_cards(), spec_digest(spec)
+    verdict = pools.judge(spec, query, cards)
+    if not verdict.accepted:
+        return Review(spec, digest, query, None, None, verdict, cards, None, (FIRST,))
+    try:
+        plan = pooling.lower(spec, query)
+    except SpecError as error:
+        return _refused(spec, digest, query, (*verdict.findings, finding_of(error)), verdict.matrix, cards)
+    repooled.recheck(plan, verdict.matrix, spec, query, cards)
+    agree(verdict, gathered.judge(plan, spec, cards))
     told = forecast(plan, cards)
     return Review(spec, digest, query, plan, plan_digest(plan), verdict, cards, told, (FIRST, SECOND))
 
@@ -231,7 +249,7 @@ def finding_of(error: SpecError) -> Finding:
 def _refused(
     spec: Spec,
     digest: SpecDigest,
-    query: Query | None,
+    query: Statement | None,
     findings: tuple[Finding, ...],
     matrix: Matrix,
     cards: Mapping[str, Card],

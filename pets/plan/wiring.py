@@ -37,11 +37,12 @@ from pets.spec.lines import lines
 from pets.spec.model import Spec
 from pets.spec.moments import SideMoment
 from pets.spec.ordering import sorts
+from pets.spec.pooled import Statement
 from pets.spec.protected import Protected, on_rows, protected
 from pets.spec.query import FITTED, LINEAR, ORDER, Aggregate, Query
 from pets.spec.repeated import holding
 from pets.spec.rowwise import leaves
-from pets.spec.sql import bind
+from pets.spec.sql import bind_join
 
 MAX_B_CELLS: Final = 32
 """Cells of role b that are a column each; more are told apart on shares."""
@@ -59,7 +60,7 @@ def check_wiring(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> None:
     if kinds[-4:] not in _LAST or len(kinds) < 6 or set(kinds[:-4]) != {Read}:
         raise InternalError("plan.wiring", field="steps")
     try:
-        for field, got, expected in _checks(plan, spec, bind(spec), cards):
+        for field, got, expected in _checks(plan, spec, bind_join(spec), cards):
             if got != expected:
                 raise InternalError("plan.wiring", field=field)
     except (AttributeError, IndexError, KeyError, SpecError, StopIteration, TypeError, ValueError) as error:
@@ -89,11 +90,11 @@ def _checks(plan: Plan, spec: Spec, query: Query, cards: Mapping[str, Card]) -> 
     yield from _cards(spec, join, safe, cards)
     yield from _parties(spec, reads, join, safe, opened)
     for read in reads:
-        yield from _read(spec, query, read)
+        yield from read_as_said(spec, query, read)
     if isinstance(safe, Protect) and control is not None:
         wanted = protected(query, spec, control)
         yield from _columns(spec, query, reads, moments, wanted.moments)
-        yield from _control(safe, wanted, control)
+        yield from control_as_said(safe, wanted, control)
         yield "lines", safe.lines, lines(query, spec, control)
         in_order, statistics = sorts(spec, wanted, control)
         yield "values in order", () if join.rows is None else join.rows.ordered, in_order
@@ -138,7 +139,7 @@ def _checks(plan: Plan, spec: Spec, query: Query, cards: Mapping[str, Card]) -> 
     if join.rows is not None:
         yield "condition", said(join.rows, reads), meant_of(query, spec, reads)
         yield from _compared(join.rows, reads)
-    yield from _derive(spec, query, reads, safe, derive)
+    yield from table_as_said(spec, query, reads, safe, derive)
 
 
 def _sizes(spec: Spec, query: Query, reads: Sequence[Read]) -> dominance.Sizes:
@@ -151,7 +152,7 @@ def _sizes(spec: Spec, query: Query, reads: Sequence[Read]) -> dominance.Sizes:
     return dominance.Sizes(g, h, tuple(spec.dataset(read.dataset).max_rows_per_person for read in reads))
 
 
-def _control(safe: Protect, wanted: Protected, control: Control) -> Iterator[Check]:
+def control_as_said(safe: Protect, wanted: Protected, control: Control) -> Iterator[Check]:
     """What is shown, and what it rests on, is what the specification asks for, to the letter."""
     yield "unit", {factor.unit for moment in safe.moments for factor in moment.factors}, {1}
     yield "counts", safe.counts, wanted.counts
@@ -196,7 +197,8 @@ def _parties(
     yield "to", [opened.to], [PartyId(name) for name in spec.release.to]
 
 
-def _read(spec: Spec, query: Query, read: Read) -> Iterator[Check]:
+def read_as_said(spec: Spec, query: Statement, read: Read) -> Iterator[Check]:
+    """Which rows and columns of a table are read, in which cells."""
     table = spec.dataset(read.dataset)
     yield "where", read.where, query.where(read.dataset)
     yield "dimensions", [d.column for d in read.dimensions], [r for r in query.group_by if r.dataset == read.dataset]
@@ -224,14 +226,15 @@ def _columns(
         factors = dict(zip(query.tables, part.factors, strict=True))
         scale = 1
         for read, factor in zip(reads, moment.factors, strict=True):
-            yield "factor", _meaning(factor), _expected(spec, read, factors[read.dataset])
+            yield "factor", meaning(factor), _expected(spec, read, factors[read.dataset])
             yield "unit", factor.unit >= 1 and (factor.unit == 1 or bool(factor.values)), True
             scale *= prod(10 ** spec.dataset(read.dataset).columns[name].places for name in factor.values)
         yield "outer", moment.outer, part.outer
         yield "scale", moment.scale * scale, prod(factor.unit for factor in moment.factors)
 
 
-def _meaning(factor: Factor) -> tuple[Any, ...]:
+def meaning(factor: Factor) -> tuple[Any, ...]:
+    """What a factor is, whatever unit it is rounded to."""
     return factor.values, factor.present, factor.people, factor.together, factor.when
 
 
@@ -309,9 +312,10 @@ def _sum(a: Read, b: Read, join: HelperJoin, summed: Summed, moment: Moment) -> 
         yield "multiplied factor", join.factors_a[summed.a], a.factors.index(moment.a)
 
 
-def _derive(
-    spec: Spec, query: Query, reads: tuple[Read, ...], safe: AddNoise | Protect, derive: Derive
+def table_as_said(
+    spec: Spec, query: Statement, reads: tuple[Read, ...], safe: AddNoise | Protect, derive: Derive
 ) -> Iterator[Check]:
+    """What the result party makes of what is opened is what the query names."""
     own = tuple(dimension for read in reads for dimension in read.dimensions)
     yield "domain", derive.dimensions[: len(own)], own
     behind = [(each.column, each.levels) for each in derive.dimensions[len(own) :]]

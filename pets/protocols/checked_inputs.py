@@ -4,6 +4,9 @@ Each input party splits its measurement by Prio3: the computing party ``last`` g
 and of its proof), ``server1``, ... get seeds. Before any sum, computing parties exchange a share of a verifier for each
 upload, and all of them find the same uploads valid; one that is not ends the run, and its sender is named.
 
+Who takes uploads ahead of the run opens them with ``inbox.Inbox`` into ``Uploads``; ``heard`` fills these from input
+parties who are there.
+
 What ties an upload to its run: the *context* of every hash, a digest of run id, specification digest, circuit, number
 of computing parties and input party; and its *mark*, 16 random bytes of its sender, which is the nonce of Prio3. An
 upload of another run, for another circuit or of another party does not verify.
@@ -14,7 +17,7 @@ Source: draft-irtf-cfrg-vdaf-20, sections 7 and 9; protocols.md 8.1.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -23,22 +26,50 @@ import numpy as np
 
 from pets.errors import InternalError, PeerError, RunError
 from pets.kernels import prf, prio3, xof
-from pets.kernels.circuits import Circuit, Measurements
+from pets.kernels.circuits import Circuit, Count, Histogram, Measurements, SumVec
 from pets.kernels.jit import U8Array, U64Array
-from pets.protocols.base import Binding, Role, Send, receive
+from pets.protocols.base import Array, Binding, Hear, Role, Send, receive
 from pets.protocols.contributions import Present, label_of
+from pets.protocols.inbox import INPUT, Ring, SealedWords
+from pets.protocols.parts import between
 from pets.protocols.upload import role_of
 from pets.secret import Secret
 
-PROTOCOL: Final = "checked_inputs"
+PROTOCOL: Final = "checked_sum"
 
-INPUT: Final = "input"
 SERVER: Final = "server"
 LAST: Final = "last"
 
 MARK_BYTES: Final = prio3.NONCE_BYTES
 DIGEST_BYTES: Final = 32
 KEY_BYTES: Final = xof.SEED_BYTES
+
+
+def circuit_of(*, length: int, greatest: int, chunk: int, one_cell: bool) -> Circuit:
+    """What proves vectors of ``length`` numbers from 0 to ``greatest``, or, ``one_cell``, of a one in one cell.
+
+    ``chunk``: elements that a call checks; 1 for a single number of 0 or 1. Raises: ValueError if there is no circuit.
+    """
+    if one_cell:
+        return Histogram(length, chunk)
+    return Count() if (length, greatest) == (1, 1) else SumVec(length, chunk, greatest)
+
+
+def measurement_of(circuit: Circuit, values: U64Array) -> Measurements:
+    """A vector as its circuit takes it: the vector, or the number of the cell with the one.
+
+    Shapes:  values (outputs,) uint64; one row of what the circuit takes.
+    Raises:  ValueError if it is not within its bounds: the input party's own table, to be checked before.
+    """
+    if values.dtype != np.uint64 or values.shape != (circuit.outputs,):
+        raise InternalError("internal.bug", where="a vector of another length than declared")
+    if isinstance(circuit, SumVec):
+        return values.reshape(1, -1)
+    if isinstance(circuit, Histogram):
+        if values.max() != 1 or np.count_nonzero(values) != 1:
+            raise ValueError("a measurement is out of its range")
+        return np.array([values.argmax()], np.uint64)
+    return values
 
 
 @dataclass(frozen=True)
@@ -163,20 +194,6 @@ def split(shape: Shape, number: int, measurement: Measurements, tied: Binding, d
     )
 
 
-def input_party(shape: Shape, number: int, measurement: Measurements, tied: Binding, drawn: prf.Stream) -> Role[None]:
-    """Play input party ``number``: send each computing party its part. It gets nothing and may leave then.
-
-    Sizes:   out Ps, ``server_head`` bytes, to each server; Pm, ``last_head`` bytes, and Pw, ``words`` words, to last.
-    Learned: nothing: no message comes in.
-    Trust:   whatever it sends: if all computing parties follow the protocol, only a valid measurement is added up.
-    """
-    parts = split(shape, number, measurement, tied, drawn)
-    for at, head in enumerate(parts.servers):
-        yield Send(role_of(SERVER, at), label_of("Ps", number, at), head)
-    yield Send(LAST, label_of("Pm", number), parts.last)
-    yield Send(LAST, label_of("Pw", number), parts.words)
-
-
 # -- what a computing party keeps of uploads ---------------------------------------------------------------------------
 
 
@@ -225,6 +242,14 @@ class Uploads:
         self.marks[number] = mark
         self._publics[number], self._shares[number] = public.copy(), share
 
+    def take(self, number: int, head: Secret[bytes], words: SealedWords | None = None) -> None:
+        """The same from an ``inbox.Inbox``. Raises: PeerError peer.upload-sealed too."""
+        said, opened = np.frombuffer(head.expose("mark, public share, share"), np.uint8).reshape(1, -1), None
+        if words is not None:
+            opened = np.zeros(self.shape.words, np.uint64)
+            words.add_to(opened, Ring())
+        self.keep(number, said, opened)
+
     def rows(self, numbers: Sequence[int]) -> tuple[U8Array, U8Array, U8Array]:
         """Marks, public shares and shares of these input parties."""
         if missing := [number for number in numbers if number not in self._shares]:
@@ -243,15 +268,19 @@ class Uploads:
 
 
 def heard(shape: Shape, party: int) -> Role[Uploads]:
-    """What a computing party hears from all input parties, who are there."""
-    found = Uploads(shape, party)
+    """What a computing party hears from input parties who are there; who is not by the deadline is left out."""
+    found, heads = Uploads(shape, party), dict[int, Array]()
     for number in range(shape.holders):
-        name = role_of(INPUT, number)
-        if party:
-            found.keep(number, (yield from receive(name, label_of("Ps", number, party - 1))))
-        else:
-            head = yield from receive(name, label_of("Pm", number))
-            found.keep(number, head, (yield from receive(name, label_of("Pw", number))))
+        label = label_of("Us", number, party - 1) if party else label_of("Um", number)
+        head = yield Hear(role_of(INPUT, number), label)
+        if head is not None:
+            heads[number] = head
+    for number in range(shape.holders):
+        words = None
+        if not party:
+            words = yield Hear(role_of(INPUT, number), label_of("Uw", number))
+        if number in heads and (party or words is not None):
+            found.keep(number, heads[number], words)
     return found
 
 
@@ -280,7 +309,7 @@ def verified(uploads: Uploads, present: Present, tied: Binding, key: Secret[byte
     pending, verifiers = prio.verify_init(key, contexts, uploads.party, marks, publics, shares)
     own = np.zeros((shape.holders, shape.verifier_bytes), np.uint8)
     own[numbers] = xof.beside(verifiers, _digests(contexts, marks, publics))
-    names = others_of(shape, uploads.party)
+    names = between((*shape.roles[1:], LAST), (uploads.party - 1) % shape.computing)
     for other, (there, _) in names.items():
         yield Send(other, "V" + there, own)
     rows = {shape.roles[uploads.party]: own}
@@ -303,24 +332,6 @@ def verified(uploads: Uploads, present: Present, tied: Binding, key: Secret[byte
         names_ = ", ".join(role_of(INPUT, number) for number, one in zip(numbers, good, strict=True) if not one)
         raise PeerError("peer.proof", peer=names_)
     return prio.aggregate(pending.outputs)
-
-
-# -- names and digests -------------------------------------------------------------------------------------------------
-
-
-def others_of(shape: Shape, party: int) -> Mapping[str, tuple[str, str]]:
-    """By other computing role, what follows V in a message there and in one back."""
-    found: dict[str, tuple[str, str]] = {}
-    for other, role in enumerate(shape.roles):
-        if other == party:
-            continue
-        if party == 0:
-            found[role] = (label_of("b", other - 1), label_of("a", other - 1))
-        elif other == 0:
-            found[role] = (label_of("a", party - 1), label_of("b", party - 1))
-        else:
-            found[role] = (label_of("s", party - 1, other - 1), label_of("s", other - 1, party - 1))
-    return found
 
 
 def _digests(contexts: U8Array, marks: U8Array, publics: U8Array) -> U8Array:

@@ -1,13 +1,16 @@
-"""checked_sum: the sum of what input parties hand in, each proved to be within its bounds before it is added.
+"""checked_sum: the sum of the vectors of many input parties, each proved to be within its bounds before it is added.
 
-``checked_inputs`` verifies uploads; here are the roles around it: computing parties send the result party a share of
-the sum each, with their noise and a share of zero, and it opens the sum. All of that is modulo the prime of the
-circuit, so sums are of whole numbers, exact as long as they and the noise stay below half of it.
+As ``secure_sum``, with another split: ``checked_inputs`` makes and verifies uploads. After the deadline computing
+parties agree on whose uploads count, and verify these; if one is not valid the run ends and its sender is named. Else
+each sends the result party a share of the sum, with its noise and a share of zero. All of that is modulo the prime of
+the circuit, so sums are of whole numbers, exact as long as they and the noise stay below half of it.
+protocols/checked_sum/card.toml has the messages, protocols/checked_sum/README.md the argument.
 
 Source: draft-irtf-cfrg-vdaf-20, section 7.2; protocols.md 8.1 and 0.9; docs/adr/0041-checked-inputs.md.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -15,20 +18,26 @@ import numpy as np
 from pets.errors import InternalError, PeerError
 from pets.kernels import prf, prime, xof
 from pets.kernels.jit import U64Array
-from pets.protocols.base import Binding, Role, Send, receive
+from pets.protocols import checked_inputs, contributions
+from pets.protocols.base import Array, Binding, Role, Send, receive
 from pets.protocols.checked_inputs import (
     KEY_BYTES,
     LAST,
+    PROTOCOL,
     SERVER,
-    Shape,
+    Uploads,
     heard,
+    measurement_of,
     seed_of,
+    split,
     verified,
     verify_key,
 )
-from pets.protocols.contributions import label_of
+from pets.protocols.contributions import Agreement, Present, agree, label_of
+from pets.protocols.inbox import INPUT, Address, sealed_part
+from pets.protocols.parts import between
 from pets.protocols.upload import role_of
-from pets.secret import Secret
+from pets.secret import Secret, same
 
 RESULT: Final = "result"
 
@@ -36,11 +45,93 @@ _ZERO: Final = 0x100
 """What the XOF is used for besides the draft's purposes: shares of zero."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Shape(checked_inputs.Shape):
+    """Public parameters. ``minimum``: input parties without whom there is no sum, as for ``secure_sum.Shape``."""
+
+    minimum: int
+    agreement: Agreement = Agreement.COMMON
+
+    def __post_init__(self) -> None:
+        checked_inputs.Shape.__post_init__(self)
+        if not 2 <= self.minimum <= self.holders:
+            raise InternalError("internal.bug", where="the shape of a sum")
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The computing roles as the card has them, ``last`` at the end."""
+        return (*(role_of(SERVER, number) for number in range(self.seeded)), LAST)
+
+
+# -- input parties -----------------------------------------------------------------------------------------------------
+
+
+def input_party(shape: Shape, number: int, values: U64Array, tied: Binding, drawn: prf.Stream) -> Role[None]:
+    """Play input party ``number``: send each computing party its part. It gets nothing and may leave then.
+
+    Shapes:  values (outputs,) uint64. ``drawn``: fresh for each upload.
+    Sizes:   out Us, ``server_head`` bytes, to each server; Um, ``last_head`` bytes, and Uw, ``words`` words, to last.
+    Learned: nothing: no message comes in.
+    Trust:   whatever it sends: if all computing parties follow the protocol, only a valid vector is added up.
+    Raises:  ValueError if the vector is not within its bounds.
+    """
+    parts = split(shape, number, measurement_of(shape.circuit, values), tied, drawn)
+    for at, head in enumerate(parts.servers):
+        yield Send(role_of(SERVER, at), label_of("Us", number, at), head)
+    yield Send(LAST, label_of("Um", number), parts.last)
+    yield Send(LAST, label_of("Uw", number), parts.words)
+
+
+def address(shape: Shape, tied: Binding, number: int, server: int) -> Address:
+    """What the part of an input party for a computing party is bound to; ``last`` is behind all servers."""
+    last = server == shape.seeded
+    return Address(
+        protocol=PROTOCOL,
+        tied=tied,
+        holder=role_of(INPUT, number),
+        reader=shape.servers[server],
+        words=shape.words,
+        head=shape.last_head if last else shape.server_head,
+        body=shape.words if last else 0,
+    )
+
+
+def sealed_parts(
+    shape: Shape, number: int, values: U64Array, tied: Binding, drawn: prf.Stream, publics: Sequence[bytes]
+) -> list[bytes]:
+    """The upload of input party ``number`` as bytes, a part for each computing party, sealed to its key of the run.
+
+    ``publics``: the keys, 32 bytes each, ``last`` at the end. What the parts are is what ``input_party`` sends.
+    Raises:  ValueError if the vector is not within its bounds.
+    """
+    parts = split(shape, number, measurement_of(shape.circuit, values), tied, drawn)
+    made = []
+    for at, (public, head) in enumerate(zip(publics, (*parts.servers, parts.last), strict=True)):
+        to, said = address(shape, tied, number, at), Secret(head.tobytes())
+        last = at == shape.seeded
+        key = Secret(drawn.words(2).tobytes()) if last else None
+        made.append(sealed_part(to, public, said, parts.words if last else None, key))
+    return made
+
+
+# -- what computing parties keep of uploads ----------------------------------------------------------------------------
+
+
+def uploads(shape: Shape, server: int) -> Uploads:
+    """What a computing party keeps of uploads, in the order of ``servers``: none so far. ``take`` is for an inbox."""
+    return Uploads(shape, (server + 1) % shape.computing)
+
+
+def heard_uploads(shape: Shape, server: int) -> Role[Uploads]:
+    """The same from input parties who are there; who is not by the deadline is left out."""
+    return (yield from heard(shape, (server + 1) % shape.computing))
+
+
 # -- computing parties -------------------------------------------------------------------------------------------------
 
 
 def final_share(
-    shape: Shape,
+    shape: checked_inputs.Shape,
     total: U64Array,
     noise: U64Array | None,
     tied: Binding,
@@ -65,36 +156,68 @@ def final_share(
     return out.reshape(-1)
 
 
-def computing_party(
-    shape: Shape, party: int, tied: Binding, families: Sequence[prf.KeyFamily], noise: U64Array | None
-) -> Role[None]:
-    """Play a computing party where all input parties are there: ``last`` (0) or a server (from 1).
+def server(
+    shape: Shape, number: int, uploads: Uploads, tied: Binding, with_last: prf.KeyFamily, noise: U64Array
+) -> Role[Present]:
+    """Play computing party ``number`` of those with seeds: agree on whose uploads count, verify them, send a share.
 
-    ``families``: of ``last`` with each server, in order; a server has one, with ``last``. The verification key is of
-    ``last`` and server 1; ``last`` passes it on to other servers (Kb), before they look at any upload.
-    Sizes:   in, uploads; V both ways; out F, ``output_words`` words to result.
+    Shapes:  noise (outputs,) uint64, signed modulo 2^64: this party's own, drawn before, of full strength.
+    Sizes:   Kb in; L, C and V to each other computing party and from it; Ts and Fs to result.
+    Learned: of whom the others have uploads, and that what all who count handed in is valid, or whose is not.
+    Trust:   semi-honest computing parties for validity; for privacy, one that follows the protocol.
+    Raises:  PeerError peer.lists, peer.proof, peer.public-share, peer.share-encoding, or peer.check if the key to
+             verify by is not that of last and the first server; RunError run.contributors, run.test-point. Then no
+             share is sent.
     """
-    if party < 2:
-        key = verify_key(families[0])
-        if party == 0:
-            for other in range(1, shape.seeded):
-                data = np.frombuffer(key.expose("pass on to a computing party"), np.uint8).reshape(1, KEY_BYTES)
-                yield Send(role_of(SERVER, other), label_of("Kb", other), data)
-    else:
-        key = Secret((yield from receive(LAST, label_of("Kb", party - 1))).tobytes())
-    uploads = yield from heard(shape, party)
-    total = yield from verified(uploads, np.ones(shape.holders, np.bool_), tied, key)
-    if party == 0:
-        yield Send(RESULT, "Fl", final_share(shape, total, noise, tied, minus=families))
-    else:
-        yield Send(RESULT, label_of("Fs", party - 1), final_share(shape, total, noise, tied, plus=families))
+    key = Secret((yield from receive(LAST, label_of("Kb", number))).tobytes())
+    if number == 0 and not same(key, verify_key(with_last)):
+        raise PeerError("peer.check", label=label_of("Kb", number))
+    total, present = yield from _checked(shape, number, uploads, tied, key)
+    yield Send(RESULT, label_of("Ts", number), contributions.packed(present))
+    yield Send(RESULT, label_of("Fs", number), final_share(shape, total, noise, tied, plus=[with_last]))
+    return present
+
+
+def last(
+    shape: Shape, uploads: Uploads, tied: Binding, with_servers: Sequence[prf.KeyFamily], noise: U64Array
+) -> Role[Present]:
+    """Play the computing party that has the words: as ``server``; it hands out the key that uploads are verified by."""
+    key = verify_key(with_servers[0])
+    for number in range(shape.seeded):
+        data = np.frombuffer(key.expose("hand it to a computing party"), np.uint8).reshape(1, KEY_BYTES)
+        yield Send(role_of(SERVER, number), label_of("Kb", number), data)
+    total, present = yield from _checked(shape, shape.seeded, uploads, tied, key)
+    yield Send(RESULT, "Tl", contributions.packed(present))
+    yield Send(RESULT, "Fl", final_share(shape, total, noise, tied, minus=with_servers))
+    return present
+
+
+def _checked(
+    shape: Shape, me: int, uploads: Uploads, tied: Binding, key: Secret[bytes]
+) -> Role[tuple[U64Array, Present]]:
+    others = between(shape.servers, me)
+    present = yield from agree(shape.servers[me], others, uploads.marks, tied, shape.agreement, minimum=shape.minimum)
+    return (yield from verified(uploads, present, tied, key)), present
 
 
 # -- the result party --------------------------------------------------------------------------------------------------
 
 
-def opened(shape: Shape, shares: Sequence[U64Array]) -> list[int]:
-    """Add up the final shares of all computing parties: the sums, whole numbers that noise may have made negative.
+@dataclass(frozen=True, slots=True)
+class Summed:
+    """What the result party gets: noised sums, whole numbers that noise may have made negative; whose vectors are in
+    them."""
+
+    total: tuple[int, ...]
+    present: Present
+
+    @property
+    def took_part(self) -> int:
+        return int(np.count_nonzero(self.present))
+
+
+def opened(shape: checked_inputs.Shape, shares: Sequence[U64Array]) -> tuple[int, ...]:
+    """Add up the final shares of all computing parties, in the order of ``roles``.
 
     Raises:  PeerError peer.share-encoding if a share has a word that no element has.
     """
@@ -104,18 +227,28 @@ def opened(shape: Shape, shares: Sequence[U64Array]) -> list[int]:
         if not prime.encodes(field, share.reshape(1, -1), shape.circuit.outputs).all():
             raise PeerError("peer.share-encoding", peer=role, what="its final share")
         total = prime.added(total, np.ascontiguousarray(field.shaped(share)))
-    return [n - field.modulus if n > field.modulus // 2 else n for n in field.integers(total)]
+    return tuple(n - field.modulus if n > field.modulus // 2 else n for n in field.integers(total))
 
 
-def result(shape: Shape) -> Role[list[int]]:
-    """Play the result party: open the sums, once all final shares are there."""
-    shares = [(yield from receive(LAST, "Fl"))]
-    for number in range(shape.seeded):
-        shares.append((yield from receive(role_of(SERVER, number), label_of("Fs", number))))
-    return opened(shape, shares)
+def result(shape: Shape) -> Role[Summed]:
+    """Play the result party: open the sums, once all final shares are there.
+
+    Learned: the noised sums, and who took part.
+    Raises:  PeerError peer.lists if two computing parties say that others took part, peer.share-encoding.
+    """
+    told, shares = list[Array](), list[Array]()
+    for label, found in (("Ts", told), ("Fs", shares)):
+        for number in range(shape.seeded):
+            found.append((yield from receive(role_of(SERVER, number), label_of(label, number))))
+    for label, found in (("Tl", told), ("Fl", shares)):
+        found.append((yield from receive(LAST, label)))
+    if any(other.tobytes() != told[0].tobytes() for other in told):
+        raise PeerError("peer.lists", label="T", problem="final shares are of different input parties")
+    total = opened(shape, [shares[-1], *shares[:-1]])
+    return Summed(total, contributions.unpacked(told[0], shape.holders))
 
 
-def _zero(shape: Shape, tied: Binding, family: prf.KeyFamily) -> U64Array:
+def _zero(shape: checked_inputs.Shape, tied: Binding, family: prf.KeyFamily) -> U64Array:
     seed = np.frombuffer(seed_of(family, "zero"), np.uint8).reshape(1, KEY_BYTES)
     run = np.frombuffer(tied.run_id, np.uint8).reshape(1, -1)
     tags = xof.tags(shape.circuit.algorithm, _ZERO, run)

@@ -226,9 +226,8 @@ class Field:
     """Elements modulo 2^61 - 1. Raises: ValueError at a word that is none."""
 
     def add(self, total: U64, values: U64) -> None:
-        if (place := mersenne.outside(values)) is not None:
+        if (place := mersenne.add_checked(total, values)) is not None:
             raise NoElementError(place)
-        mersenne.add(total, values)
 
     def sub(self, total: U64, values: U64) -> None:
         mersenne.sub(total, values)
@@ -250,25 +249,32 @@ class NoElementError(Exception):
 
 
 class Seeds:
-    """Uploads at a computing party that gets seeds: a mark and the key of a stream each, and one sum of all streams.
+    """Uploads at a computing party that gets seeds: a mark and the keys of streams each, and one sum of all streams.
 
-    ``key_of(number, seed)``: the key of the stream that a seed stands for. Streams are added some hundred at a time.
+    ``keys_of(number, seed)``: the keys of the streams that a seed stands for, one for each of ``columns`` of one
+    length. Streams are added some hundred at a time.
     """
 
     def __init__(
-        self, holders: int, words: int, key_of: Callable[[int, Secret[bytes]], Secret[bytes]], arithmetic: Arithmetic
+        self,
+        holders: int,
+        words: int,
+        keys_of: Callable[[int, Secret[bytes]], Sequence[Secret[bytes]]],
+        arithmetic: Arithmetic,
+        columns: int = 1,
     ) -> None:
-        self._key_of, self._arithmetic = key_of, arithmetic
+        self._keys_of, self._arithmetic = keys_of, arithmetic
         self._sum: U64 = np.zeros(words, np.uint64)
-        self._keys: dict[int, Secret[bytes]] = {}
-        self._waiting: list[Secret[bytes]] = []
+        self._columns: list[U64] = np.split(self._sum, columns)
+        self._keys: dict[int, Sequence[Secret[bytes]]] = {}
+        self._waiting: list[Sequence[Secret[bytes]]] = []
         self.marks: U8 = np.zeros((holders, MARK_BYTES), np.uint8)
 
     def keep(self, number: int, head: Secret[bytes], words: SealedWords | None = None) -> None:
         """Take the head of a part: the mark, then the seed."""
         both = head.expose("mark and seed")
         self.marks[number] = _marked(self.marks, number, both[:MARK_BYTES])
-        self._keys[number] = self._key_of(number, Secret(both[MARK_BYTES:]))
+        self._keys[number] = self._keys_of(number, Secret(both[MARK_BYTES:]))
         self._waiting.append(self._keys[number])
         if len(self._waiting) == summing.BATCH:
             self._add_waiting()
@@ -277,12 +283,15 @@ class Seeds:
         """The sum of the shares of those who count: (words,) uint64. What has been added of others is taken off."""
         self._add_waiting()
         left_out = [number for number in self._keys if not present[number]]
-        self._arithmetic.sub_streams([self._keys.pop(number) for number in left_out], self._sum)
+        keys = [self._keys.pop(number) for number in left_out]
+        for column, total in enumerate(self._columns):
+            self._arithmetic.sub_streams([own[column] for own in keys], total)
         self.marks[left_out] = 0
         return self._sum.copy()
 
     def _add_waiting(self) -> None:
-        self._arithmetic.add_streams(self._waiting, self._sum)
+        for column, total in enumerate(self._columns):
+            self._arithmetic.add_streams([own[column] for own in self._waiting], total)
         self._waiting.clear()
 
 

@@ -12,8 +12,9 @@ then begins with; ``heard_seeds`` and ``heard_words`` fill these from input part
 Source: folklore; with seeds, Corrigan-Gibbs, Boneh, NSDI 2017, section 6; protocols.md 8.1; ADR 0040 (docs/adr).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -22,23 +23,17 @@ import numpy.typing as npt
 from pets.errors import InternalError, PeerError
 from pets.kernels import prf, summing
 from pets.protocols import contributions
-from pets.protocols.base import Array, Binding, Hear, Role, Send, receive
-from pets.protocols.contributions import MARK_BYTES, Agreement, Present, agree, label_of
-from pets.protocols.inbox import INPUT, Address, Ring, SealedWords, Seeds, Words, sealed_part
+from pets.protocols.base import Binding, Role, Send, receive
+from pets.protocols.contributions import Agreement, Present, agree, label_of
+from pets.protocols.inbox import Address, Ring, SealedWords, Seeds, Words
+from pets.protocols.parts import Delivery, Parts, between, heads_of
 from pets.protocols.upload import role_of
-from pets.secret import Secret
 
 PROTOCOL: Final = "secure_sum"
 
 SERVER: Final = "server"
 LAST: Final = "last"
 RESULT: Final = "result"
-
-SEED_BYTES: Final = 32
-"""Of what a stream's key is derived from, as from the secret of two parties: bound to run, specification and names."""
-
-STREAM: Final = "u"
-"""Label of the streams that vectors are split by."""
 
 U8 = npt.NDArray[np.uint8]
 U64 = npt.NDArray[np.uint64]
@@ -72,23 +67,15 @@ class Shape:
         """The computing roles, ``last`` at the end."""
         return (*(role_of(SERVER, number) for number in range(self.seeded)), LAST)
 
+    @property
+    def delivery(self) -> Delivery:
+        return Delivery(protocol=PROTOCOL, readers=self.servers, seeded=self.seeded, words=self.words)
+
 
 # -- input parties ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Split:
-    """A vector in parts: the mark of this upload, a seed for each ``server``, the words for ``last``."""
-
-    mark: bytes
-    seeds: Sequence[Secret[bytes]]
-    words: U64
-
-    def __repr__(self) -> str:
-        return "Split(***)"
-
-
-def split(shape: Shape, number: int, values: U64, tied: Binding, drawn: prf.Stream) -> Split:
+def split(shape: Shape, number: int, values: U64, tied: Binding, drawn: prf.Stream) -> Parts:
     """Split the vector of input party ``number``.
 
     Shapes:  values (words,) uint64: modulo 2^64, so an int64 seen as uint64. ``drawn``: fresh for each upload; seeds
@@ -96,24 +83,10 @@ def split(shape: Shape, number: int, values: U64, tied: Binding, drawn: prf.Stre
     """
     if values.dtype != np.uint64 or values.shape != (shape.words,):
         raise InternalError("internal.bug", where="a vector of another length than declared")
-    mark, each = drawn_for(shape.seeded, drawn)
+    mark, each = shape.delivery.drawn(drawn)
     rest = values.copy()
-    summing.sub_streams((stream_key(seed, tied, number, at) for at, seed in enumerate(each)), rest)
-    return Split(mark, each, rest)
-
-
-def drawn_for(seeded: int, drawn: prf.Stream) -> tuple[bytes, list[Secret[bytes]]]:
-    """What an input party draws: the mark of its upload, and so many seeds."""
-    said = drawn.words((MARK_BYTES + SEED_BYTES * seeded) // 8).astype("<u8", copy=False).tobytes()
-    starts = range(MARK_BYTES, len(said), SEED_BYTES)
-    return said[:MARK_BYTES], [Secret(said[start : start + SEED_BYTES]) for start in starts]
-
-
-def stream_key(seed: Secret[bytes], tied: Binding, holder: int, server: int) -> Secret[bytes]:
-    """The key of the stream that a seed stands for, in this run, from this input party to this server."""
-    names = {"party_p": role_of(INPUT, holder), "party_q": role_of(SERVER, server)}
-    family = prf.KeyFamily(seed, run_id=tied.run_id, digest=tied.digest, protocol=PROTOCOL, **names)
-    return family.key(STREAM, 0)
+    summing.sub_streams((shape.delivery.keys(seed, tied, number, at)[0] for at, seed in enumerate(each)), rest)
+    return Parts(mark, each, [rest])
 
 
 def input_party(shape: Shape, number: int, values: U64, tied: Binding, drawn: prf.Stream) -> Role[None]:
@@ -124,26 +97,16 @@ def input_party(shape: Shape, number: int, values: U64, tied: Binding, drawn: pr
     Trust:   sends what it wants: what is added is the vector that its parts add up to, whatever it is.
     """
     parts = split(shape, number, values, tied, drawn)
-    for at, seed in enumerate(parts.seeds):
-        yield Send(
-            role_of(SERVER, at), label_of("Us", number, at), _head(parts.mark + seed.expose("send it to its server"))
-        )
-    yield Send(LAST, label_of("Um", number), _head(parts.mark))
-    yield Send(LAST, label_of("Uw", number), parts.words)
+    *heads, mark = heads_of(parts)
+    for at, head in enumerate(heads):
+        yield Send(role_of(SERVER, at), label_of("Us", number, at), head)
+    yield Send(LAST, label_of("Um", number), mark)
+    yield Send(LAST, label_of("Uw", number), parts.given[0])
 
 
 def address(shape: Shape, tied: Binding, number: int, server: int) -> Address:
     """What the part of an input party for a computing party is bound to; ``last`` is behind all servers."""
-    last = server == shape.seeded
-    return Address(
-        protocol=PROTOCOL,
-        tied=tied,
-        holder=role_of(INPUT, number),
-        reader=shape.servers[server],
-        words=shape.words,
-        head=MARK_BYTES + (0 if last else SEED_BYTES),
-        body=shape.words if last else 0,
-    )
+    return shape.delivery.address(tied, number, server)
 
 
 def sealed_parts(
@@ -153,15 +116,7 @@ def sealed_parts(
 
     ``publics``: the keys, 32 bytes each, ``last`` at the end. What the parts are is what ``input_party`` sends.
     """
-    parts = split(shape, number, values, tied, drawn)
-    made = []
-    for at, public in enumerate(publics):
-        to = address(shape, tied, number, at)
-        last = at == shape.seeded
-        head = parts.mark if last else parts.mark + parts.seeds[at].expose("seal it to its server")
-        key = Secret(drawn.words(2).tobytes()) if last else None
-        made.append(sealed_part(to, public, Secret(head), parts.words if last else None, key))
-    return made
+    return shape.delivery.sealed(tied, number, split(shape, number, values, tied, drawn), drawn, publics)
 
 
 # -- what computing parties keep of uploads ---------------------------------------------------------------------------
@@ -169,7 +124,7 @@ def sealed_parts(
 
 def seeds(shape: Shape, server: int, tied: Binding) -> Seeds:
     """What a server keeps of uploads: none so far."""
-    return Seeds(shape.holders, shape.words, lambda number, seed: stream_key(seed, tied, number, server), Ring())
+    return shape.delivery.seeds(shape.holders, server, tied, Ring())
 
 
 def words(shape: Shape, again: Callable[[int], U64 | SealedWords]) -> Words:
@@ -179,27 +134,15 @@ def words(shape: Shape, again: Callable[[int], U64 | SealedWords]) -> Words:
 
 def heard_seeds(shape: Shape, server: int, tied: Binding) -> Role[Seeds]:
     """What a server hears from input parties who are there; who is not by the deadline is left out."""
-    found = seeds(shape, server, tied)
-    for number in range(shape.holders):
-        part = yield Hear(role_of(INPUT, number), label_of("Us", number, server))
-        if part is not None:
-            found.keep(number, Secret(part.tobytes()))
-    return found
+    kept = seeds(shape, server, tied)
+    return (yield from shape.delivery.heard_seeds(kept, lambda number: label_of("Us", number, server)))
 
 
 def heard_words(shape: Shape) -> Role[Words]:
     """What ``last`` hears from input parties who are there. It keeps the words of each until it is known who counts."""
-    kept: dict[int, Array] = {}
-    found = words(shape, kept.__getitem__)
-    marks: list[Array | None] = []
-    for number in range(shape.holders):
-        marks.append((yield Hear(role_of(INPUT, number), label_of("Um", number))))
-    for number, mark in enumerate(marks):
-        own = yield Hear(role_of(INPUT, number), label_of("Uw", number))
-        if mark is not None and own is not None:
-            kept[number] = own
-            found.keep(number, Secret(mark.tobytes()), own)
-    return found
+    again: dict[int, U64] = {}
+    kept, marks, given = words(shape, again.__getitem__), partial(label_of, "Um"), partial(label_of, "Uw")
+    return (yield from shape.delivery.heard_words(kept, again, marks, given))
 
 
 # -- computing parties ------------------------------------------------------------------------------------------------
@@ -217,7 +160,9 @@ def server(
     Raises:  PeerError peer.lists, RunError run.contributors: then no sum is sent.
     """
     me = role_of(SERVER, number)
-    present = yield from agree(me, _others(shape, number), uploads.marks, tied, shape.agreement, minimum=shape.minimum)
+    present = yield from agree(
+        me, between(shape.servers, number), uploads.marks, tied, shape.agreement, minimum=shape.minimum
+    )
     total = uploads.total(present)
     total += _checked(shape, noise)
     prf.add_words(with_last.key("zero", 0), total)
@@ -230,7 +175,7 @@ def last(
     shape: Shape, uploads: Words, tied: Binding, with_servers: Sequence[prf.KeyFamily], noise: U64
 ) -> Role[Present]:
     """Play the computing party that has the words: as ``server``, with a share of zero that is that of all servers."""
-    others = _others(shape, shape.seeded)
+    others = between(shape.servers, shape.seeded)
     present = yield from agree(LAST, others, uploads.marks, tied, shape.agreement, minimum=shape.minimum)
     total = uploads.total(present)
     total += _checked(shape, noise)
@@ -239,22 +184,6 @@ def last(
     yield Send(RESULT, "Tl", contributions.packed(present))
     yield Send(RESULT, "Fl", total)
     return present
-
-
-def _others(shape: Shape, me: int) -> Mapping[str, tuple[str, str]]:
-    """By other computing role, what follows L and C in a message there and in one back: s1x2, sl1, ls1."""
-    last_ = shape.seeded
-    found: dict[str, tuple[str, str]] = {}
-    for other, role in enumerate(shape.servers):
-        if other == me:
-            continue
-        if me == last_:
-            found[role] = (label_of("b", other), label_of("a", other))
-        elif other == last_:
-            found[role] = (label_of("a", me), label_of("b", me))
-        else:
-            found[role] = (label_of("s", me, other), label_of("s", other, me))
-    return found
 
 
 def _checked(shape: Shape, noise: U64) -> U64:
@@ -297,7 +226,3 @@ def result(shape: Shape) -> Role[Summed]:
     for part in parts[1:]:
         total += part
     return Summed(total, contributions.unpacked(told[0], shape.holders))
-
-
-def _head(said: bytes) -> U8:
-    return np.frombuffer(said, np.uint8).reshape(1, -1)

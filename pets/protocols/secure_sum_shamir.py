@@ -28,8 +28,9 @@ from pets.kernels.mersenne import P
 from pets.protocols import contributions
 from pets.protocols.base import Array, Binding, Hear, Role, Send
 from pets.protocols.contributions import CONFIRMS, LISTS, MARK_BYTES, Agreement, Present, label_of
-from pets.protocols.inbox import INPUT, Address, Field, SealedWords, Seeds, Words, sealed_part
-from pets.protocols.secure_sum import RESULT, SEED_BYTES, STREAM, drawn_for
+from pets.protocols.inbox import Address, Field, SealedWords, Seeds, Words
+from pets.protocols.parts import Delivery, Parts, heads_of
+from pets.protocols.secure_sum import RESULT
 from pets.protocols.upload import role_of
 from pets.secret import Secret
 
@@ -79,6 +80,10 @@ class Shape:
         return (*(role_of(SEEDED, at) for at in range(self.degree)), *(role_of(GIVEN, at) for at in given))
 
     @property
+    def delivery(self) -> Delivery:
+        return Delivery(protocol=PROTOCOL, readers=self.servers, seeded=self.degree, words=self.words)
+
+    @property
     def points(self) -> tuple[int, ...]:
         """Where each of them has its point of a polynomial: 1, 2, ..."""
         return tuple(range(1, self.computing + 1))
@@ -100,37 +105,18 @@ def signed(elements: U64) -> npt.NDArray[np.int64]:
 # -- input parties ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Points:
-    """A vector in parts: the mark of this upload, a seed for each ``seeded``, points (words,) for each ``given``."""
-
-    mark: bytes
-    seeds: Sequence[Secret[bytes]]
-    given: Sequence[U64]
-
-    def __repr__(self) -> str:
-        return "Points(***)"
-
-
-def split(shape: Shape, number: int, values: U64, tied: Binding, drawn: prf.Stream) -> Points:
+def split(shape: Shape, number: int, values: U64, tied: Binding, drawn: prf.Stream) -> Parts:
     """Split the vector of input party ``number``.
 
     Shapes:  values (words,) uint64, elements. ``drawn``: fresh for each upload.
     """
     _checked(shape, values)
-    mark, seeds = drawn_for(shape.degree, drawn)
-    keys = [stream_key(seed, tied, number, at) for at, seed in enumerate(seeds)]
+    mark, seeds = shape.delivery.drawn(drawn)
+    keys = [shape.delivery.keys(seed, tied, number, at)[0] for at, seed in enumerate(seeds)]
     known = [values, *(mersenne.elements(key, shape.words) for key in keys)]
     at_known = (0, *shape.points[: shape.degree])
     rest = shape.points[shape.degree :]
-    return Points(mark, seeds, [mersenne.interpolated(mersenne.weights(at_known, point), known) for point in rest])
-
-
-def stream_key(seed: Secret[bytes], tied: Binding, holder: int, at: int) -> Secret[bytes]:
-    """The key of the stream that a seed stands for, in this run, from this input party to this computing party."""
-    names = {"party_p": role_of(INPUT, holder), "party_q": role_of(SEEDED, at)}
-    family = prf.KeyFamily(seed, run_id=tied.run_id, digest=tied.digest, protocol=PROTOCOL, **names)
-    return family.key(STREAM, 0)
+    return Parts(mark, seeds, [mersenne.interpolated(mersenne.weights(at_known, point), known) for point in rest])
 
 
 def input_party(shape: Shape, number: int, values: U64, tied: Binding, drawn: prf.Stream) -> Role[None]:
@@ -142,44 +128,25 @@ def input_party(shape: Shape, number: int, values: U64, tied: Binding, drawn: pr
              party has more than t + 1.
     """
     parts = split(shape, number, values, tied, drawn)
-    for at, seed in enumerate(parts.seeds):
-        own = parts.mark + seed.expose("send it to its computing party")
-        yield Send(role_of(SEEDED, at), label_of("Us", number, at), _head(own))
-    for at in range(len(parts.given)):
-        yield Send(role_of(GIVEN, at), label_of("Um", number, at), _head(parts.mark))
+    heads, t = heads_of(parts), shape.degree
+    for at, head in enumerate(heads[:t]):
+        yield Send(role_of(SEEDED, at), label_of("Us", number, at), head)
+    for at, head in enumerate(heads[t:]):
+        yield Send(role_of(GIVEN, at), label_of("Um", number, at), head)
     for at, words in enumerate(parts.given):
         yield Send(role_of(GIVEN, at), label_of("Uw", number, at), words)
 
 
 def address(shape: Shape, tied: Binding, number: int, server: int) -> Address:
     """What the part of an input party for a computing party is bound to."""
-    given = server >= shape.degree
-    return Address(
-        protocol=PROTOCOL,
-        tied=tied,
-        holder=role_of(INPUT, number),
-        reader=shape.servers[server],
-        words=shape.words,
-        head=MARK_BYTES + (0 if given else SEED_BYTES),
-        body=shape.words if given else 0,
-    )
+    return shape.delivery.address(tied, number, server)
 
 
 def sealed_parts(
     shape: Shape, number: int, values: U64, tied: Binding, drawn: prf.Stream, publics: Sequence[bytes]
 ) -> list[bytes]:
     """The upload of input party ``number`` as bytes, a part for each computing party, sealed to its key of the run."""
-    parts = split(shape, number, values, tied, drawn)
-    made = []
-    for at, public in enumerate(publics):
-        to = address(shape, tied, number, at)
-        if at < shape.degree:
-            head = Secret(parts.mark + parts.seeds[at].expose("seal it to its computing party"))
-            made.append(sealed_part(to, public, head, None, None))
-        else:
-            key = Secret(drawn.words(2).tobytes())
-            made.append(sealed_part(to, public, Secret(parts.mark), parts.given[at - shape.degree], key))
-    return made
+    return shape.delivery.sealed(tied, number, split(shape, number, values, tied, drawn), drawn, publics)
 
 
 # -- what computing parties have of uploads ---------------------------------------------------------------------------
@@ -187,7 +154,7 @@ def sealed_parts(
 
 def seeds(shape: Shape, at: int, tied: Binding) -> Seeds:
     """What a computing party with seeds keeps of uploads: none so far."""
-    return Seeds(shape.holders, shape.words, lambda number, seed: stream_key(seed, tied, number, at), Field())
+    return shape.delivery.seeds(shape.holders, at, tied, Field())
 
 
 def words(shape: Shape, again: Callable[[int], U64 | SealedWords]) -> Words:
@@ -198,23 +165,18 @@ def words(shape: Shape, again: Callable[[int], U64 | SealedWords]) -> Words:
 def heard(shape: Shape, at: int, tied: Binding) -> Role[Seeds | Words]:
     """What computing party ``at`` hears from input parties who are there; who is not by the deadline is left out."""
     if at < shape.degree:
-        own = seeds(shape, at, tied)
-        for number in range(shape.holders):
-            part = yield Hear(role_of(INPUT, number), label_of("Us", number, at))
-            if part is not None:
-                own.keep(number, Secret(part.tobytes()))
-        return own
-    kept: dict[int, Array] = {}
-    found = words(shape, kept.__getitem__)
-    marks: list[Array | None] = []
-    for number in range(shape.holders):
-        marks.append((yield Hear(role_of(INPUT, number), label_of("Um", number, at - shape.degree))))
-    for number, mark in enumerate(marks):
-        vector = yield Hear(role_of(INPUT, number), label_of("Uw", number, at - shape.degree))
-        if mark is not None and vector is not None:
-            kept[number] = vector
-            found.keep(number, Secret(mark.tobytes()), vector)
-    return found
+        kept = seeds(shape, at, tied)
+        return (yield from shape.delivery.heard_seeds(kept, lambda number: label_of("Us", number, at)))
+    again: dict[int, U64] = {}
+    given = at - shape.degree
+    return (
+        yield from shape.delivery.heard_words(
+            words(shape, again.__getitem__),
+            again,
+            lambda number: label_of("Um", number, given),
+            lambda number: label_of("Uw", number, given),
+        )
+    )
 
 
 # -- computing parties ------------------------------------------------------------------------------------------------
@@ -400,7 +362,3 @@ def opened(points: Mapping[int, U64], degree: int) -> U64:
         if not np.array_equal(mersenne.interpolated(mersenne.weights(first, point), known), points[point]):
             raise PeerError("peer.polynomial", got=len(at), degree=degree)
     return mersenne.interpolated(mersenne.weights(first, 0), known)
-
-
-def _head(said: bytes) -> U8:
-    return np.frombuffer(said, np.uint8).reshape(1, -1)

@@ -11,17 +11,18 @@ from dataclasses import dataclass
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from pets.errors import SpecError
 from pets.spec import content
 from pets.spec import program as programs
+from pets.spec.card_file import CardFile, When
 from pets.spec.formula import Formula, parse_formula
-from pets.spec.operations import Operation, OperationWritten, fault, parse_operation
-from pets.spec.program import Program, ProgramWritten, parse_program
-from pets.spec.streams import Stream, StreamWritten, parse_stream
+from pets.spec.operations import Operation, fault, parse_operation
+from pets.spec.program import Program, parse_program
+from pets.spec.streams import Stream, parse_stream
 from pets.spec.streams import fault as stream_fault
 from pets.spec.term import OWN, OWN_COLUMNS, Term, arguments, calls, check_heads, index_of, names, parse_term
 
@@ -42,7 +43,6 @@ RESERVED = {
 _ELEMENTS = {"word": 8, "u32": 4}
 POINT_BYTES = 32
 FIELD_BYTES = 16
-When = Literal["plain", "product", "always", "computed", "joined", "keyed"]
 _WHENS = (
     ["always"],
     ["plain", "product"],
@@ -133,8 +133,8 @@ class Output:
 class Adversary:
     """Behaviour and number of corrupt parties ``among`` the roles; the result party may join one of ``with_result``.
 
-    ``as_many_as``: a role of many; as many may be corrupt as play it, and ``corrupt`` is for one ("": ``corrupt``).
-    ``threshold``: where the number follows from how many parties there are; ``corrupt`` is the least that it is then.
+    ``threshold``: where the number follows from how many parties there are: a formula in names of roles of many, which
+    stand for how many play them; ``corrupt`` is the least that it is then. A card of a run has the number itself.
     """
 
     behaviour: str
@@ -142,8 +142,20 @@ class Adversary:
     among: tuple[str, ...]
     with_result: tuple[str, ...]
     forbidden: tuple[str, ...]
-    as_many_as: str = ""
     threshold: Formula | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """What is proved of what the role ``of`` hands in, whatever it sends, if all of ``needs`` follow the protocol.
+
+    ``error``: a bound on the chance that something else is accepted, after 2^64 tries of who hands it in.
+    """
+
+    of: str
+    needs: tuple[str, ...]
+    error: str
+    sentence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +190,7 @@ class HandsOver:
     roles: Mapping[str, str]
     keys: Mapping[str, str]
     instead: str
-    """Messages counted by this public number are not sent then: it is zero."""
+    """Messages counted by this public number are not sent then: it is zero. "": the card always ends like this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +243,8 @@ class Card:
     hands_over: HandsOver | None = None
     takes_over: TakesOver | None = None
     outputs: tuple[Output, ...] = ()
+    validity: Validity | None = None
+    """None: nothing is checked of what is handed in, but its form."""
     streams: tuple[Stream, ...] = ()
 
     def names(self, public: Mapping[str, int]) -> dict[str, int]:
@@ -253,114 +267,6 @@ class Card:
             if formula.names & own:
                 own.add(name)
         return frozenset(own)
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class _Message(_Strict):
-    n: int
-    label: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9]{0,15}$")]
-    round: Annotated[int, Field(ge=1)]
-    from_: str = Field(alias="from")
-    to: str
-    term: str
-    carries: list[str]
-    element: Annotated[str, Field(pattern=r"^(word|u32|point|field|residue|bytes\[[a-z0-9_ +*/]+\])$")]
-    columns: str
-    count: str
-
-
-class _Learns(_Strict):
-    who: list[str] = Field(min_length=1)
-    item: str
-    grade: Literal["record", "membership", "count", "aggregate", "noised", "size", "none"]
-    beyond_model: bool
-    sentence: str
-
-
-class _Output(_Strict):
-    role: str
-    item: Literal["match", "match_count", "at_least", "columns", "sums", "outputs"]
-    when: str = ""
-
-
-class _Adversary(_Strict):
-    behaviour: Literal["semi-honest", "malicious"]
-    corrupt: Annotated[int, Field(ge=1)]
-    among: list[str]
-    with_result: list[str]
-    forbidden: list[str]
-    as_many_as: str = ""
-    threshold: str = ""
-
-
-class _Key(_Strict):
-    name: str
-    holders: list[str]
-    lifetime: Literal["run"]
-
-
-class _Shared(_Strict):
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
-    when: When
-    value: str
-    shares: dict[str, str] = Field(min_length=2)
-
-
-class _HandsOver(_Strict):
-    shared: str
-    roles: dict[str, str]
-    keys: dict[str, str]
-    instead: str
-
-
-class _TakesOver(_Strict):
-    shared: str
-    holders: list[str] = Field(min_length=2)
-
-
-class _Cost(_Strict):
-    rounds: str
-    hello_rounds: str
-    bytes: str
-    bytes_of: dict[str, str] = {}
-    wrong_result: str
-    abort: str
-
-
-class CardFile(_Strict):
-    """The file as written. ``json_schema()`` of this model is the published schema of cards."""
-
-    card: Literal[1]
-    id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-    version: str
-    title: str
-    status: str
-    source: list[str] = Field(min_length=1)
-    functionality: str
-    roles: dict[str, str]
-    adversary: _Adversary
-    public: dict[str, str]
-    defaults: dict[str, str] = {}
-    derived: dict[str, str]
-    keys: list[_Key] = []
-    message: list[_Message] = []
-    shared: list[_Shared] = []
-    operation: list[OperationWritten] = []
-    program: ProgramWritten | None = None
-    output: list[_Output] = []
-    stream: list[StreamWritten] = []
-    learns: list[_Learns] = []
-    hands_over: _HandsOver | None = None
-    takes_over: _TakesOver | None = None
-    cost: _Cost
-
-
-def json_schema() -> dict[str, object]:
-    """JSON Schema of card files."""
-    return CardFile.model_json_schema(by_alias=True)
 
 
 def parse_card(data: bytes, *, file: str) -> Card:
@@ -387,7 +293,6 @@ def parse_card(data: bytes, *, file: str) -> Card:
             tuple(written.adversary.among),
             tuple(written.adversary.with_result),
             tuple(written.adversary.forbidden),
-            written.adversary.as_many_as,
             parse_formula(written.adversary.threshold) if written.adversary.threshold else None,
         ),
         public=dict(written.public),
@@ -438,6 +343,9 @@ def parse_card(data: bytes, *, file: str) -> Card:
         else HandsOver(over.shared, dict(over.roles), dict(over.keys), over.instead),
         takes_over=None if (taken := written.takes_over) is None else TakesOver(taken.shared, tuple(taken.holders)),
         outputs=tuple(Output(each.role, each.item, each.when) for each in written.output),
+        validity=None
+        if (valid := written.validity) is None
+        else Validity(valid.of, tuple(valid.needs), valid.error, valid.sentence),
         streams=tuple(map(parse_stream, written.stream)),
     )
     _check(card, file)
@@ -480,18 +388,17 @@ def _check(card: Card, file: str) -> None:
         if output.role not in card.roles or (output.when and output.when not in card.public):
             problem = f"{output.role}, {output.when or 'always'}: is no role, or no public number, of the card"
             raise SpecError("card.field", file=file, path="output", problem=problem)
-    if card.adversary.as_many_as and card.adversary.as_many_as not in several:
-        problem = f"{card.adversary.as_many_as} is no role of many"
-        raise SpecError("card.field", file=file, path="adversary", problem=problem)
     for role in (*card.adversary.among, *card.adversary.with_result):
         if role not in card.roles:
             raise SpecError("card.field", file=file, path="adversary", problem=f"{role} is not a role of the card")
-    if card.adversary.threshold is not None:
-        _known_names(card, file, "adversary.threshold", card.adversary.threshold, known)
+    if card.adversary.threshold is not None and (wrong := sorted(card.adversary.threshold.names - several)):
+        raise SpecError("card.field", file=file, path="adversary", problem=f"{wrong[0]} is no role of many")
+    if card.validity is not None and (wrong := sorted({card.validity.of, *card.validity.needs} - set(card.roles))):
+        raise SpecError("card.field", file=file, path="validity", problem=f"{wrong[0]} is not a role of the card")
     if (no_stream := stream_fault(card.streams, card.roles, {m.label for m in card.messages}, known)) is not None:
         raise SpecError("card.field", file=file, path="stream", problem=no_stream)
-    if (wrong := fault(card.operations, tuple(card.roles))) is not None:
-        raise SpecError("card.field", file=file, path="operation", problem=wrong)
+    if (no_operation := fault(card.operations, tuple(card.roles))) is not None:
+        raise SpecError("card.field", file=file, path="operation", problem=no_operation)
     for operation in card.operations:
         for formula in operation.formulas:
             _known_names(card, file, f"operation {operation.name}", formula, known)
@@ -513,7 +420,7 @@ def _check_handing_over(card: Card, file: str) -> None:
             ({over.shared}, {each.name for each in card.shared}, "shared value"),
             (set(over.roles.values()), set(card.roles), "role"),
             (set(over.keys.values()), keys, "key"),
-            ({over.instead}, set(card.public), "public number"),
+            ({over.instead} - {""}, set(card.public), "public number"),
         )
         for got, known, kind in said:
             if wrong := sorted(got - known):
@@ -657,7 +564,7 @@ def _check_content(card: Card, file: str) -> None:
     for message in card.messages:
         path = f"message {message.label}"
         kinds[message.label] = content.wanted(message.element)
-        if content.kind(message.meaning, kinds) != kinds[message.label]:
+        if not content.fits(content.kind(message.meaning, kinds), message.element):
             problem = f"its elements are {message.element}, and its term is no vector of {kinds[message.label]}"
             raise SpecError("card.field", file=file, path=path, problem=problem)
         made_of = content.carried(message.meaning, terms)

@@ -63,6 +63,11 @@ def wanted(element: str) -> str:
     return KINDS.get(element, "tags")
 
 
+def fits(found: str, element: str) -> bool:
+    """Whether a term of this kind can be sent as such elements. Words are residues, if that is what is sent."""
+    return found == wanted(element) or (found, element) == ("words", "residue")
+
+
 def kind(term: Term, sent: Mapping[str, str]) -> str:
     """``words``, ``places``, ``tags``, ``points``, ``elements``, ``residues``; the empty text for what cannot be sent.
 
@@ -157,12 +162,14 @@ def kind(term: Term, sent: Mapping[str, str]) -> str:
             return "words" if kind(inner, sent) == "words" else ""
         case Call("over", (_, inner)):
             return kind(inner, sent)
-        case Call("handed" | "marked" | "heard" | "confirmed" | "present", _):
+        case Call("handed" | "marked" | "heard" | "confirmed" | "present" | "verifying" | "verifier", _):
             return "tags"
         case Call("curve", (inner, *_)) | Call("dealt", (inner,)):
             return "residues" if kind(inner, sent) == "words" else ""
-        case Call("dealings", _):
+        case Call("dealings" | "proved", _):
             return "residues"
+        case Call("truncated", (inner,)):
+            return "residues" if kind(inner, sent) in ("residues", "words") else ""
         case Call(head, _) if head in _WORDS:
             return "words"
     return ""
@@ -180,7 +187,7 @@ def carried(term: Term, terms: Mapping[str, tuple[Term, ...]]) -> frozenset[str]
             return frozenset().union(*(carried(each, terms) for each in terms.get(term, ())))
         case Call("values", (str(role), "gathered")):  # one column for each cell of that role's own grouping
             return frozenset({f"{role}.values", f"{role}.groups"})
-        case Call("values" | "local", (str(role), _)):
+        case Call("values" | "local" | "proved", (str(role), _)):
             return frozenset({f"{role}.values"})
         case Call("computed", (_, *more)):
             return COMPUTED.union(*({f"{role}.values", f"{role}.groups"} for role in more))

@@ -1,4 +1,4 @@
-"""Which protocol joins the tables: the one that is named, or the cheapest that tells nobody more than is declared.
+"""Which protocol runs: the one that is named, or the cheapest that tells nobody more than is declared.
 
 Tables of several holders are joined by three parties that hold none of them: no other protocol can.
 """
@@ -8,6 +8,8 @@ from typing import Final
 
 from pets.spec.cards import EVERYONE
 from pets.spec.model import Spec
+from pets.spec.pooled import is_pooled
+from pets.spec.pools import pool_of
 from pets.spec.query import Query
 from pets.spec.ways import way_of
 
@@ -54,6 +56,8 @@ def choice(spec: Spec) -> Choice:
         return Choice(way_of(spec), "the specification names it" if named else "it gives what is asked for")
     if spec.security.protocol is not None:
         return Choice(spec.security.protocol, "the specification names it")
+    if is_pooled(spec):
+        return Choice(pool_of(spec), "one table of many holders is added up")
     if any(table.several for table in spec.datasets):
         return Choice(SHARED, "a table has several holders")
     holders = {party for table in spec.datasets for party in table.parties}

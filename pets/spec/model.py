@@ -517,11 +517,59 @@ class Computation(Model):
 
 
 class DifferentialPrivacy(Model):
-    epsilon: Quantity
+    """Noise, of one of two laws: discrete Laplace, which is stated in epsilon, or discrete Gaussian, in rho of zCDP."""
+
+    mechanism: Literal["discrete laplace", "discrete gaussian"] = "discrete laplace"
+    rho: Quantity | None = Field(default=None, validate_default=True)
+    delta: Quantity | None = None
+    """At which rho is also told as an epsilon. It changes nothing of the noise."""
+    epsilon: Quantity | None = Field(default=None, validate_default=True)
     neighbours: Literal["one person's rows added or removed"]
-    mechanism: Literal["discrete laplace"] = "discrete laplace"
     weights: dict[Text, Annotated[int, Field(ge=1, le=1_000_000)]] = Field(default_factory=dict)
-    """Shares of epsilon by noised column, as ``pets check`` names them; a column that is not named has weight 1."""
+    """Shares of the loss by noised column, as ``pets check`` names them; a column that is not named has weight 1."""
+
+    @field_validator("rho", "delta", "epsilon", mode="after")
+    @classmethod
+    def _of_its_law(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """Epsilon for the one law, rho for the other."""
+        law = info.data.get("mechanism")
+        if law is None:
+            return value  # which is refused
+        wanted = (info.field_name == "epsilon") is (law == "discrete laplace")
+        if value is None and wanted and info.field_name != "delta":
+            raise PydanticCustomError("missing", "Field required")
+        if value is not None and not wanted:
+            other = "rho" if law == "discrete gaussian" else "epsilon"
+            raise ValueError(f"{law} noise is stated in {other}: leave it out, or write another mechanism")
+        if value is not None and info.field_name == "delta" and quantity(value) >= 1:
+            raise ValueError("a delta is below one")
+        return value
+
+    @property
+    def gaussian(self) -> bool:
+        return self.mechanism == "discrete gaussian"
+
+    @property
+    def stated_in(self) -> Literal["epsilon", "rho"]:
+        """What the loss is stated in, which is also the name of the field."""
+        return "rho" if self.gaussian else "epsilon"
+
+    @property
+    def stated(self) -> str:
+        """The loss of one run as it is written."""
+        found = self.rho if self.gaussian else self.epsilon
+        assert found is not None
+        return found
+
+    @property
+    def cost(self) -> str:
+        """In a sentence: ``epsilon 1``, ``rho 0.1``."""
+        return f"{self.stated_in} {self.stated}"
+
+    @property
+    def loss(self) -> Fraction:
+        """The epsilon or the rho of one run."""
+        return quantity(self.stated)
 
 
 class Dominance(Model):
@@ -612,7 +660,7 @@ class Leakage(Model):
     """One named item that a learner is allowed to learn beyond its output."""
 
     learner: PartyName
-    item: Literal["match_count", "row_count"]
+    item: Literal["match_count", "row_count", "input_validity"]
     of: tuple[Name, ...] = ()
     extent: Literal["declared maximum", "exact"] | None = Field(default=None, alias="as")
     noised: Noised | None = None
@@ -623,6 +671,8 @@ class Leakage(Model):
             raise ValueError('row_count needs "of" (datasets) and "as" ("declared maximum" or "exact")')
         if self.item == "match_count" and self.noised is None and self.extent != "exact":
             raise ValueError('match_count needs "noised" with epsilon and delta, or as = "exact"')
+        if self.item == "input_validity" and (not self.of or self.extent is not None or self.noised is not None):
+            raise ValueError('input_validity needs "of" (datasets) and nothing else')
         return self
 
 
@@ -662,12 +712,26 @@ class Spec(Model):
     parties: tuple[Party, ...] = Field(alias="party", min_length=2)
     datasets: tuple[Dataset, ...] = Field(alias="dataset", min_length=1)
     legal: dict[PartyName, Legal]
-    linkage: Linkage
+    linkage: Linkage | None = Field(default=None, validate_default=True)
+    """How person ids are made alike; it may be left out where there is one table, and they stay as they are then."""
     computation: Computation
     release: Release
     security: Security
     validity: Validity
     delegation: tuple[Delegation, ...] = ()
+
+    @field_validator("linkage", mode="after")
+    @classmethod
+    def _linked(cls, value: Linkage | None, info: ValidationInfo) -> Linkage | None:
+        """Tables are linked; one table is not."""
+        if value is None and len(info.data.get("datasets", ())) != 1:
+            raise PydanticCustomError("missing", "Field required")
+        return value
+
+    @property
+    def linking(self) -> Linkage:
+        """How person ids are made alike: as ``linkage`` says, or not at all."""
+        return Linkage(on=self.datasets[0].key, version="none") if self.linkage is None else self.linkage
 
     def party(self, name: str) -> Party:
         """The party of that name; KeyError if there is none."""
@@ -730,6 +794,10 @@ class Spec(Model):
                 if of not in {d.name for d in self.datasets}:
                     raise ValueError(f"security.leakage: no dataset {of}")
         self._control_names(holders)
+        asked = self.computation
+        uploads = (asked.min_contributors, asked.upload_minutes, asked.partial_uploads)
+        if len(self.datasets) != 1 and any(each is not None for each in uploads):
+            raise ValueError("computation: min_contributors, upload_minutes and partial_uploads belong to one table")
         return self
 
     def _control_names(self, holders: set[str]) -> None:

@@ -18,6 +18,7 @@ from pets.spec.control import Control
 from pets.spec.ir import Dimension, Factor
 from pets.spec.joins import SHARED, protocol_of
 from pets.spec.model import Dataset, Spec
+from pets.spec.pooled import Pooled, Statement
 from pets.spec.predicate import worded
 from pets.spec.query import FITTED, LINEAR, ORDER, Aggregate, ColumnRef, Output, Own, Query, Statistic
 from pets.spec.repeated import BESIDE, role_of
@@ -63,23 +64,17 @@ class Roles:
 
 @dataclass(frozen=True, slots=True)
 class SideMoment:
-    """Sum over the joined rows of a cell of ``left`` times ``right``, in units of the columns' last places.
+    """Sum over the joined rows of a cell of the product of ``factors``, in units of the columns' last places.
 
-    ``outer``: an unmatched row of the left side counts as joined to one row of NULLs on which ``right`` is 1. It is
-    false as soon as a moment asks for anything of the right side, because that is NULL there.
+    ``factors`` are in the order of the query's tables.
+    ``outer``: an unmatched row of the left side counts as joined to one row of NULLs on which the second factor is 1.
+    It is false as soon as a moment asks for anything of the right side, because that is NULL there.
     ``name`` is the key of ``release.differential_privacy.weights``.
     """
 
     name: str
-    left: Factor
-    right: Factor
+    factors: tuple[Factor, ...]
     outer: bool
-    others: tuple[Factor, ...] = ()
-
-    @property
-    def factors(self) -> tuple[Factor, ...]:
-        """In the order of the query's tables."""
-        return (self.left, self.right, *self.others)
 
     def of(self, side: Side) -> Factor:
         """The factor of a table of the query."""
@@ -90,12 +85,12 @@ LEFT: Final[Side] = 0
 RIGHT: Final[Side] = 1
 
 
-def table_of(query: Query, side: Side) -> str:
+def table_of(query: Statement, side: Side) -> str:
     """The name of a table of the query."""
     return query.tables[side]
 
 
-def dimensions(query: Query, spec: Spec, side: Side) -> tuple[Dimension, ...]:
+def dimensions(query: Statement, spec: Spec, side: Side) -> tuple[Dimension, ...]:
     """The grouping columns of one side in the order of GROUP BY, each with all its levels, ``(missing)`` last."""
     dataset = spec.dataset(table_of(query, side))
     return tuple(Dimension(ref, levels_of(spec, ref)) for ref in query.group_by if ref.dataset == dataset.name)
@@ -201,7 +196,7 @@ def not_shared(query: Query, spec: Spec, who: "Roles", factors: Iterable[Factor]
     return ""
 
 
-def moments(query: Query, spec: Spec) -> tuple[SideMoment, ...]:
+def moments(query: Statement, spec: Spec) -> tuple[SideMoment, ...]:
     """The distinct moments of a query, in the order in which its columns first need them."""
     found: dict[str, SideMoment] = {}
     for output in query.outputs:
@@ -211,7 +206,7 @@ def moments(query: Query, spec: Spec) -> tuple[SideMoment, ...]:
     return tuple(found.values())
 
 
-def statistics(query: Query, spec: Spec) -> tuple[tuple[Output, tuple[str, ...]], ...]:
+def statistics(query: Statement, spec: Spec) -> tuple[tuple[Output, tuple[str, ...]], ...]:
     """For each aggregate the names of its moments, in the order in which ``ir.Derived`` takes them."""
     return tuple(
         (output, tuple(moment.name for moment in moments_of(output.what, query, spec)))
@@ -238,7 +233,7 @@ _TWO_COLUMNS: Final = {
 }
 
 
-def moments_of(what: Aggregate, query: Query, spec: Spec) -> tuple[SideMoment, ...]:
+def moments_of(what: Aggregate, query: Statement, spec: Spec) -> tuple[SideMoment, ...]:
     """Moments of one aggregate. A statistic of several columns ignores rows on which one is NULL, as SQL does."""
     if what.statistic in ORDER | FITTED:
         return ()  # made of rows, not of sums
@@ -266,12 +261,12 @@ def moments_of(what: Aggregate, query: Query, spec: Spec) -> tuple[SideMoment, .
     )
 
 
-def values_of(what: Aggregate, query: Query, spec: Spec) -> SideMoment:
+def values_of(what: Aggregate, query: Statement, spec: Spec) -> SideMoment:
     """Of an order statistic: the moment whose summands are the values that are put in order."""
     return _moment(query, spec, what.columns, what.columns)
 
 
-def products_of(what: Aggregate, query: Query, spec: Spec, columns: tuple[ColumnRef, ...]) -> SideMoment:
+def products_of(what: Aggregate, query: Statement, spec: Spec, columns: tuple[ColumnRef, ...]) -> SideMoment:
     """Of a logistic model: the sum of the product of some of its columns, over the rows that it is fitted to."""
     return _moment(query, spec, columns, what.columns)
 
@@ -292,9 +287,9 @@ Needs = tuple[ColumnRef | Own, ...]
 """What has to hold of a row for it to count: columns that are not NULL, conditions that are true."""
 
 
-def _moment(query: Query, spec: Spec, values: tuple[ColumnRef, ...], present: Needs) -> SideMoment:
-    made = [_factor(spec.dataset(name), values, present) for name in query.tables]
-    outer = query.join == "left" and all(ref.dataset == query.left for ref in present)
+def _moment(query: Statement, spec: Spec, values: tuple[ColumnRef, ...], present: Needs) -> SideMoment:
+    made = tuple(_factor(spec.dataset(name), values, present) for name in query.tables)
+    outer = query.join == "left" and all(ref.dataset == query.tables[0] for ref in present)
     factors = tuple(zip(query.tables, made, strict=True))
     names = [f"{table}.{column}" for table, factor in factors for column in factor.values]
     others = [
@@ -310,7 +305,7 @@ def _moment(query: Query, spec: Spec, values: tuple[ColumnRef, ...], present: Ne
         name += f"{', ' if others else ' where '}{conditions}"
     if query.join == "left" and not outer and made[1].is_one:
         name += " where matched"
-    return SideMoment(name, made[0], made[1], outer, tuple(made[2:]))
+    return SideMoment(name, made, outer)
 
 
 def _said(factors: tuple[tuple[str, Factor], ...]) -> str:
@@ -318,30 +313,33 @@ def _said(factors: tuple[tuple[str, Factor], ...]) -> str:
     return ", ".join(f"{table}.({worded(each)})" for table, factor in factors for each in factor.when)
 
 
-def contributors(query: Query, spec: Spec, columns: Needs) -> SideMoment:
+def contributors(query: Statement, spec: Spec, columns: Needs) -> SideMoment:
     """The persons of a cell on whom none of these columns is NULL, and who meet the conditions among them.
 
     They contribute to a statistic that needs so much.
 
-    Where neither side has two rows of one person that is a count of rows, and summed once.
+    Where neither side has two rows of one person that is a count of rows, and summed once. Of one table of many holders
+    they are the persons of each holder: nobody can tell whether two holders have rows of one person.
     """
-    if all(spec.dataset(name).max_rows_per_person == 1 for name in query.tables):
+    pooled = isinstance(query, Pooled)
+    tables = [spec.dataset(name) for name in query.tables]
+    if all((table.rows_per_person if pooled else table.max_rows_per_person) == 1 for table in tables):
         return _moment(query, spec, (), columns)
-    made = [_factor(spec.dataset(name), (), columns) for name in query.tables]
-    outer = query.join == "left" and all(ref.dataset == query.left for ref in columns)
-    name = "people" if outer or query.join == "inner" else "people where matched"
+    made = [_factor(table, (), columns) for table in tables]
+    outer = query.join == "left" and all(ref.dataset == query.tables[0] for ref in columns)
+    name = "people where matched" if query.join == "left" and not outer else "people"
+    name += " at each holder" if pooled else ""
     present = [f"{table}.{c}" for table, f in zip(query.tables, made, strict=True) for c in f.present]
     name += f", {', '.join(present)} present" if present else ""
     if conditions := _said(tuple(zip(query.tables, made, strict=True))):
         name += f" where {conditions}"
-    first, second, *others = (replace(factor, people=True) for factor in made)
-    return SideMoment(name, first, second, outer, tuple(others))
+    return SideMoment(name, tuple(replace(factor, people=True) for factor in made), outer)
 
 
-def _people(query: Query, spec: Spec, what: Aggregate) -> SideMoment:
+def _people(query: Statement, spec: Spec, what: Aggregate) -> SideMoment:
     """Persons of a cell."""
     (who,) = what.columns
-    return contributors(query, spec, (*((who,) if who.dataset == query.right else ()), *what.when))
+    return contributors(query, spec, (*((who,) if who.dataset in query.tables[1:2] else ()), *what.when))
 
 
 def _factor(dataset: Dataset, values: tuple[ColumnRef, ...], present: Needs) -> Factor:

@@ -21,6 +21,7 @@ from pets.spec.control import Control
 from pets.spec.ir import PersonCount, ShownMoment
 from pets.spec.model import Spec
 from pets.spec.moments import Needs, SideMoment
+from pets.spec.pooled import Pooled, Statement
 from pets.spec.population import EVERY, NONE, Space, Undecided
 from pets.spec.predicate import worded
 from pets.spec.query import FITTED, ORDER, Aggregate, ColumnRef, Own, Query, Statistic
@@ -124,7 +125,7 @@ def is_count(moment: SideMoment) -> bool:
     return not any(factor.values for factor in moment.factors)
 
 
-def is_flag(moment: SideMoment, query: Query, spec: Spec) -> bool:
+def is_flag(moment: SideMoment, query: Statement, spec: Spec) -> bool:
     """True if a moment is the sum of one column that is 0 or 1: a count of those on whom it is 1."""
     factors = zip(query.tables, moment.factors, strict=True)
     values = [(table, name) for table, factor in factors for name in factor.values]
@@ -137,12 +138,23 @@ def width(column: tuple[str, str], spec: Spec) -> int:
     return high - low
 
 
-def by_person(query: Query, spec: Spec) -> bool:
-    """True if nobody has two rows on either side: then counts of rows are counts of persons."""
-    return all(spec.dataset(name).max_rows_per_person == 1 for name in query.tables)
+def by_person(query: Statement, spec: Spec) -> bool:
+    """True if nobody has two rows on either side: then counts of rows are counts of persons.
+
+    Of one table of many holders, if nobody has two at one of them: the persons of each are counted.
+    """
+    return all(rows == 1 for rows in _rows_of_persons(query, spec))
 
 
-def protected(query: Query, spec: Spec, control: Control) -> Protected:
+def _rows_of_persons(query: Statement, spec: Spec) -> tuple[int, ...]:
+    """Rows of one who is counted as a person, in each table."""
+    tables = (spec.dataset(name) for name in query.tables)
+    if isinstance(query, Pooled):
+        return tuple(table.rows_per_person for table in tables)
+    return tuple(table.max_rows_per_person for table in tables)
+
+
+def protected(query: Statement, spec: Spec, control: Control) -> Protected:
     """Work out what is summed, what is shown, and what it rests on, in the order of the query."""
     asked = tuple(_added_up(each, query, spec, control) for each in _asked(query, spec))
     summed = {each.moment.name: each.moment for each in asked}
@@ -207,7 +219,7 @@ def protected(query: Query, spec: Spec, control: Control) -> Protected:
     return Protected(tuple(summed.values()), tuple(found.values()), distinct, shown, ordered, fits, against)
 
 
-def held_sums(query: Query, spec: Spec, control: Control) -> tuple[SideMoment, ...]:
+def held_sums(query: Statement, spec: Spec, control: Control) -> tuple[SideMoment, ...]:
     """The sums that are held against rules on what single persons add: all that are shown and count no persons."""
     found = (_added_up(each, query, spec, control) for each in _asked(query, spec))
     return tuple(each.moment for each in found if each.held)
@@ -218,7 +230,7 @@ def on_rows(query: Query, spec: Spec, control: Control | None) -> bool:
     return query.by_rows or (control is not None and bool(held_sums(query, spec, control)))
 
 
-def _added_up(each: _Asked, query: Query, spec: Spec, control: Control) -> _Asked:
+def _added_up(each: _Asked, query: Statement, spec: Spec, control: Control) -> _Asked:
     """Under rules on contributions, all that a person adds to a sum stands on one of its rows in each cell."""
     if (
         not control.on_contributions
@@ -228,11 +240,11 @@ def _added_up(each: _Asked, query: Query, spec: Spec, control: Control) -> _Aske
         or is_count(each.moment)
     ):
         return each
-    left, right, *others = (
+    factors = tuple(
         replace(factor, together=spec.dataset(name).max_rows_per_person > 1)
         for name, factor in zip(query.tables, each.moment.factors, strict=True)
     )
-    moment = replace(each.moment, left=left, right=right, others=tuple(others))
+    moment = replace(each.moment, factors=factors)
     return replace(each, moment=moment, held=True)
 
 
@@ -258,10 +270,10 @@ class _Linear:
     terms: tuple[tuple[SideMoment, int], ...]
 
 
-def _of_itself(each: _Asked, query: Query, spec: Spec, control: Control) -> Iterator[_Linear]:
+def _of_itself(each: _Asked, query: Statement, spec: Spec, control: Control) -> Iterator[_Linear]:
     """Its contributors; those of a holder that asks for its own; of a 0/1 column, the ones and the others."""
     yield _Linear(each.support.name, ((each.support, 1),))
-    if each.support.outer and spec.dataset(query.right).parties & set(control.local):
+    if isinstance(query, Query) and each.support.outer and spec.dataset(query.right).parties & set(control.local):
         matched = taken_apart.contributors(query, spec, (*each.columns, _key(query, spec)))
         yield _Linear(matched.name, ((matched, 1),))
     if each.fit is not None:
@@ -288,7 +300,7 @@ def tables_of(what: Aggregate, spec: Spec) -> tuple[tuple[ColumnRef, ...], ...]:
     return tuple((y, *pair) for pair in itertools.combinations(flags, 2))
 
 
-def _cells(what: Aggregate, columns: tuple[ColumnRef, ...], query: Query, spec: Spec) -> Iterator[_Linear]:
+def _cells(what: Aggregate, columns: tuple[ColumnRef, ...], query: Statement, spec: Spec) -> Iterator[_Linear]:
     """Persons in each cell of a table of columns of 0 and 1: sums of products, with those in more cells taken off."""
     for cell in itertools.product((1, 0), repeat=len(columns)):
         ones = tuple(column for column, value in zip(columns, cell, strict=True) if value)
@@ -301,13 +313,13 @@ def _cells(what: Aggregate, columns: tuple[ColumnRef, ...], query: Query, spec: 
         yield _Linear(f"{named} in {taken_apart.fit_name(what)}", tuple(terms))
 
 
-def _second_rows(each: _Asked, asked: Iterable[_Asked], query: Query, spec: Spec) -> Iterator[_Linear]:
+def _second_rows(each: _Asked, asked: Iterable[_Asked], query: Statement, spec: Spec) -> Iterator[_Linear]:
     """Of a count of rows beside that of their persons: second rows, and those missing to the greatest number.
 
     Few second rows are of few persons, and so are few that are missing. With two at most each is a count of persons.
     """
     if is_count(each.moment) and each.moment != each.support and any(o.moment == each.support for o in asked):
-        most = prod(spec.dataset(name).max_rows_per_person for name in query.tables)
+        most = prod(_rows_of_persons(query, spec))
         yield _Linear(f"{each.moment.name} less {each.support.name}", ((each.moment, 1), (each.support, -1)))
         name = f"{most} times {each.support.name} less {each.moment.name}"
         yield _Linear(name, ((each.support, most), (each.moment, -1)))
@@ -321,7 +333,7 @@ def _key(query: Query, spec: Spec) -> ColumnRef:
 # -- who lacks what -------------------------------------------------------------------------------------------------
 
 
-def _beside(asked: Iterable[_Asked], query: Query, spec: Spec) -> dict[frozenset[str], tuple[_Linear, ...]]:
+def _beside(asked: Iterable[_Asked], query: Statement, spec: Spec) -> dict[frozenset[str], tuple[_Linear, ...]]:
     """By what has to be there for a statistic: the counts that follow from its own and those of the others."""
     supports = {each.present: (each.support, each.columns) for each in asked}
     found: dict[frozenset[str], tuple[_Linear, ...]] = {}
@@ -359,7 +371,7 @@ def _groups(supports: Mapping[frozenset[str], Needs]) -> Iterator[tuple[tuple[fr
 class _Never:
     """Parts of the persons that nobody is in by what the conditions say: their count, 0, is known to all."""
 
-    def __init__(self, query: Query, spec: Spec, needs: Mapping[frozenset[str], Needs]) -> None:
+    def __init__(self, query: Statement, spec: Spec, needs: Mapping[frozenset[str], Needs]) -> None:
         self._query, self._spec, self._space = query, spec, Space()
         self._needs: Final = needs
 
@@ -377,11 +389,11 @@ class _Never:
         space, query = self._space, self._query
         rows = EVERY
         for name, where in query.conditions:
-            if name == query.left or query.join == "inner":
+            if name == query.tables[0] or query.join != "left":
                 rows = space.both(rows, space.of(where, self._spec.dataset(name)))
         for each in needs:
             table = self._spec.dataset(each.dataset)
-            if query.join == "left" and each.dataset == query.right:  # which rows match nobody knows beforehand
+            if query.join == "left" and each.dataset == query.tables[1]:  # which rows match nobody knows beforehand
                 rows = space.both(rows, space.named(MATCHED, "yes"))
             if isinstance(each, Own):
                 rows = space.both(rows, space.of(each.predicate, table))
@@ -390,7 +402,7 @@ class _Never:
         return rows
 
 
-def overlapping(query: Query, spec: Spec) -> int:
+def overlapping(query: Statement, spec: Spec) -> int:
     """Into how many parts a query divides the persons whose values it uses; 0 where it need not divide them."""
     supports = {each.present: each.columns for each in _asked(query, spec)}
     groups = [group for group, forest in _groups(supports) if not forest]
@@ -455,7 +467,7 @@ def _parts(counts: Mapping[frozenset[str], SideMoment], never: "_Never") -> Iter
         )
 
 
-def _asked(query: Query, spec: Spec) -> list[_Asked]:
+def _asked(query: Statement, spec: Spec) -> list[_Asked]:
     found: dict[str, _Asked] = {}
     for output in query.outputs:
         if isinstance(output.what, Aggregate):
@@ -485,7 +497,7 @@ def of_one_model(one: Aggregate, other: Aggregate) -> bool:
     return (one.columns, one.iterations) == (other.columns, other.iterations)
 
 
-def _present(query: Query, support: SideMoment) -> frozenset[str]:
+def _present(query: Statement, support: SideMoment) -> frozenset[str]:
     """What has to be there for a row to count: values that may be NULL, and a match where rows without one count."""
     factors = tuple(zip(query.tables, support.factors, strict=True))
     names = {f"{table}.{name}" for table, factor in factors for name in factor.present}

@@ -118,7 +118,8 @@ def _with_so_many(of: _Itself, numbers: tuple[tuple[str, int], ...]) -> Card:
         derived=derived,
         adversary=replace(
             who,
-            corrupt=len(names[who.as_many_as]) if who.as_many_as else who.corrupt,
+            corrupt=who.corrupt if who.threshold is None else who.threshold.evaluate(counts),
+            threshold=None,
             among=_all(who.among, names),
             with_result=_all(who.with_result, names),
         ),
@@ -126,6 +127,7 @@ def _with_so_many(of: _Itself, numbers: tuple[tuple[str, int], ...]) -> Card:
         messages=tuple(replace(message, number=place) for place, message in enumerate(messages, 1)),
         shared=tuple(_shared(each, names, card) for each in card.shared),
         learns=tuple(each for entry in card.learns for each in _learns(entry, names)),
+        validity=None if (valid := card.validity) is None else replace(valid, needs=_all(valid.needs, names)),
         cost=replace(
             card.cost,
             bytes_of={

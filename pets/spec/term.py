@@ -127,6 +127,10 @@ HEADS: Final[Mapping[str, tuple[str, ...]]] = {
     "confirmed": ("role",),
     "present": ("role",),
     "curve": ("term", "term*"),
+    "proved": ("role", "index"),
+    "truncated": ("term",),
+    "verifying": ("role",),
+    "verifier": ("role",),
     "dealt": ("term",),
     "dealings": ("role",),
 }

@@ -143,6 +143,21 @@ class Dialler:
         finally:
             call.cancel()
 
+    def hand_in(
+        self,
+        peer: PartyId,
+        method: str,
+        messages: Iterator[bytes],
+        answer: Callable[[bytes], Answer],
+        deadline_s: float,
+    ) -> Answer:
+        """A stream of raw messages, one answer. Waits for a peer that cannot be reached yet."""
+        stub = self.channel(peer).stream_unary(f"/pets.v1.{method}", _raw, answer)
+        try:
+            return cast(Answer, stub(messages, timeout=deadline_s, wait_for_ready=True))
+        except grpc.RpcError as error:
+            raise translate(error, peer, step=method, seconds=deadline_s, moved=True) from None
+
     def tell_abort(self, peer: PartyId, run_id: bytes, code: str) -> None:
         """Tell ``peer`` that a run has ended, and do not wait for it."""
         try:

@@ -38,6 +38,15 @@ def test_bytes_are_those_of_the_run_and_of_what_is_in_uploads() -> None:
     assert set(aggregate.public(5, 7)) == set(whole.public)
 
 
+def test_sums_on_polynomials_have_their_own_card_and_come_to_the_same() -> None:
+    way = aggregate.Shamir()
+    card = aggregate.card_of(5, way)
+    assert card.id == "secure_sum_shamir" and set(aggregate.public(5, 7, way)) == set(card.public)
+    assert {*way.parties} <= {*card.roles} and not [m for m in card.messages if m.label[0] == "U"]
+    shape = way.shape(5, 7)
+    assert shape.servers == way.parties[:-1] and shape.computing == way.public["m"]
+
+
 @pytest.mark.parametrize("ok", [True, False])
 def test_peers_are_scaled_and_wrong_ones_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ok: bool) -> None:
     python = tmp_path / "python"

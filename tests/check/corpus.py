@@ -10,24 +10,24 @@ from typing import Any, Final
 
 from pets.approve.envelope import keygen
 from pets.approve.policy import judge_policy, parse_policy
-from pets.check import flow, pairs
+from pets.check import flow, pairs, pools
 from pets.check.labels import Finding, Verdict
 from pets.errors import SpecError
-from pets.plan import match
+from pets.plan import match, pooling
 from pets.plan.lower import lower
 from pets.plan.review import finding_of
 from pets.spec.cards import load_cards
 from pets.spec.model import Spec
 from pets.spec.pairing import Pairing, is_pairing, pairing_of
 from pets.spec.parse import parse_toml
-from pets.spec.query import Query
+from pets.spec.pooled import Pooled, Statement
 from pets.spec.sql import bind
 
 HERE: Final = Path(__file__).parent
 PASS: Final = sorted((HERE / "should_pass").glob("*.toml"))
 """Queries that pass. All files, of intersections too, are those below."""
 
-PARTS: Final = ("", "intersections")
+PARTS: Final = ("", "intersections", "pools")
 """Folders with a manifest and the four folders of files."""
 
 
@@ -57,22 +57,26 @@ approvers = [{{ name = "Ann", role = "asset owner", key = "{keygen().text}", org
 """What a fragment of a policy needs to be one: somebody who may approve."""
 
 
-def asked_of(spec: Spec) -> Query | Pairing:
+def asked_of(spec: Spec) -> Statement | Pairing:
     """What a specification asks for. Raises: SpecError if that is not clear."""
     return pairing_of(spec) if is_pairing(spec) else bind(spec)
 
 
-def judged(spec: Spec, asked: Query | Pairing) -> Verdict:
-    """What the first checker says, of a query or of an intersection."""
+def judged(spec: Spec, asked: Statement | Pairing) -> Verdict:
+    """What the first checker says, of a query, of an intersection, or of sums over one table."""
     if isinstance(asked, Pairing):
         return pairs.judge(spec, asked, load_cards())
+    if isinstance(asked, Pooled):
+        return pools.judge(spec, asked, load_cards())
     return flow.judge(spec, asked, load_cards())
 
 
-def lowered(spec: Spec, asked: Query | Pairing) -> None:
+def lowered(spec: Spec, asked: Statement | Pairing) -> None:
     """Make the plan. Raises: SpecError if there is none."""
     if isinstance(asked, Pairing):
         match.lower(spec, asked)
+    elif isinstance(asked, Pooled):
+        pooling.lower(spec, asked)
     else:
         lower(spec, asked)
 

@@ -15,7 +15,7 @@ import pytest
 from pets.check.labels import Finding
 from pets.spec.parse import parse_toml
 from tests.check import corpus
-from tests.oracles import matrix, matrix_pairs
+from tests.oracles import matrix, matrix_pairs, matrix_pools
 
 KEYS = {"file", "spec", "expect", "rule", "golden", "shows", "of", "names", "spares", "fix", "stays", "matrix"}
 EXPECT = {"should_pass": "accepted", "should_fail": "refused", "should_warn": "warned"}
@@ -74,7 +74,9 @@ def _head(file: Path) -> list[str]:
     return lines[: next(place for place, line in enumerate(lines) if not line.startswith("#"))]
 
 
-@pytest.mark.parametrize(("part", "passing", "refused", "policies"), [("", 60, 80, 20), ("intersections", 20, 80, 15)])
+@pytest.mark.parametrize(
+    ("part", "passing", "refused", "policies"), [("", 60, 80, 20), ("intersections", 20, 80, 15), ("pools", 20, 30, 8)]
+)
 def test_the_corpus_is_as_large_as_it_says(part: str, passing: int, refused: int, policies: int) -> None:
     own = list(corpus.listed(part))
     by = Counter("policy" if "spec" in each else each["expect"] for each in own)
@@ -114,6 +116,7 @@ def test_what_others_got_wrong_is_in_the_corpus(of: str) -> None:
 def test_the_matrix_is_the_one_worked_out_by_hand(each: Entry) -> None:
     """The manifest says by hand who plays which role and what each column is for; tables by hand give the marks."""
     by_hand = matrix_pairs.matrix if "outcome" in each["matrix"] else matrix.matrix
+    by_hand = matrix_pools.matrix if "holders" in each["matrix"] else by_hand
     assert corpus.matrix_of(each).read_text() == by_hand(each["matrix"]).text
 
 

@@ -150,7 +150,7 @@ CARDS = {
     "nobody knows how many": {"learns": load_cards()[PROGRAM].learns[1:]},
     "nothing comes out": {"outputs": ()},
     "one more may be corrupt": {
-        "adversary": replace(load_cards()[PROGRAM].adversary, threshold=parse_formula("(m - 1) // 2 + 1"))
+        "adversary": replace(load_cards()[PROGRAM].adversary, threshold=parse_formula("(party - 1) // 2 + 1"))
     },
 }
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from pets.check import catalogue, flow, knowledge, pairs, programs, protection, shares, view
+from pets.check import catalogue, flow, knowledge, pairs, pool_rules, programs, protection, shares, view
 from pets.check.rules import RULES
 from pets.spec.ir import Step
 
@@ -15,9 +15,11 @@ def test_the_catalogue_is_the_registry() -> None:
     written = (DOCS / "catalogue.md").read_text(encoding="utf-8")
     assert written == catalogue.catalogue(), "python -m pets.check.catalogue > docs/rules/catalogue.md"
     on_queries, rest = written.split("## Intersections")
-    on_pairs, on_programs = rest.split("## Programs")
+    on_pairs, rest = rest.split("## Sums over one table of many holders")
+    on_pools, on_programs = rest.split("## Programs")
     assert re.findall(r"^\| `([a-z.-]+)`", on_queries, re.MULTILINE) == list(RULES)
     assert re.findall(r"^\| `([a-z.-]+)`", on_pairs, re.MULTILINE) == list(pairs.RULES)
+    assert re.findall(r"^\| `([a-z.-]+)`", on_pools, re.MULTILINE) == list(pool_rules.RULES)
     assert re.findall(r"^\| `([a-z.-]+)`", on_programs, re.MULTILINE) == list(programs.RULES)
 
 

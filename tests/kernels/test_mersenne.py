@@ -88,17 +88,64 @@ def test_a_word_that_is_p_is_replaced_by_one_further_on(backend: str, monkeypatc
 def test_a_stream_with_such_a_word_is_flagged(backend: str) -> None:
     """The kernel by itself, under round keys that are made up: no key is known that gives such a word."""
     aes.select(backend)
-    keys = np.stack([mersenne._round_keys(Secret(bytes(16))), mersenne._round_keys(Secret(b"\1" * 16))])
+    expanded = [mersenne._round_keys(Secret(number.to_bytes(16, "big"))) for number in range(mersenne.TOGETHER)]
+    keys = np.stack([*expanded, mersenne._round_keys(Secret(b"\1" * 16))])
     want = np.full(16, 0xFF, np.uint8)
     plain = np.zeros((1, 16), np.uint8)
     aes.encrypt_blocks(Secret(b"\1" * 16), plain)
     shift = (plain[0] ^ want).view(np.uint64)  # the last round key is XORed to the state: block 0 becomes all ones
-    last = keys[1, -1].reshape(-1, 2)
+    last = keys[-1, -1].reshape(-1, 2)
     last ^= shift
     flagged, total = np.zeros(2, np.bool_), np.zeros(40, np.uint64)
-    mersenne._streams_kernel(np.ascontiguousarray(keys), total, np.empty(mersenne.PIECE, np.uint64), flagged)
+    pieces = np.zeros((mersenne.TOGETHER, mersenne.PIECE), np.uint64)
+    mersenne._streams_kernel(np.ascontiguousarray(keys), total, pieces, flagged)
     assert flagged.tolist() == [False, True]
-    assert total[:2].tolist() == [int(word) & P for word in prf.words(Secret(bytes(16)), 2)]
+    drawn = [prf.words(Secret(number.to_bytes(16, "big")), 2) for number in range(mersenne.TOGETHER)]
+    assert total[:2].tolist() == [sum(int(word) & P for word in column) % P for column in zip(*drawn, strict=True)]
+    out = np.empty(40, np.uint64)
+    assert mersenne._draw(np.ascontiguousarray(keys[-1]), out, np.empty(aes.STEP_WORDS, np.uint64))
+    assert out[:2].tolist() == [0, 0] and not mersenne._draw(np.ascontiguousarray(keys[0]), out, pieces[0])
+    out = np.empty(5, np.uint64)
+    assert mersenne._draw(np.ascontiguousarray(keys[-1]), out, pieces[0]) and out[:2].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("backend", aes.features())
+@pytest.mark.parametrize("size", [0, 1, 31, 32, 33, 511, 512, 513, 5003])
+def test_elements_of_one_stream(backend: str, size: int) -> None:
+    aes.select(backend)
+    key = Secret(b"\5" * 16)
+    assert mersenne.elements(key, size).tolist() == [int(word) & P for word in prf.words(key, size)]
+
+
+def test_words_that_are_elements_are_added_and_others_leave_the_total_as_it_was() -> None:
+    total, values = array(some(1, 400)), array(some(2, 400))
+    before = total.tolist()
+    assert mersenne.add_checked(total, values) is None
+    assert total.tolist() == [(a + b) % P for a, b in zip(before, values.tolist(), strict=True)]
+    for wrong, place in ((P, 0), (2**64 - 1, 399), (2**61, 17), (P + 1, 200), (2 * P, 3), (2**63, 250)):
+        spoilt, after = values.copy(), total.tolist()
+        spoilt[place] = wrong
+        assert mersenne.add_checked(total, spoilt) == place
+        assert total.tolist() == after
+
+
+@pytest.mark.parametrize("count", range(1, 8))
+def test_products_are_added_up_as_integers_are(count: int) -> None:
+    """The greatest of all: nothing leaves a word before it is reduced."""
+    columns = [[P - 1, 2**60, *some(count + at, 60)] for at in range(count)]
+    for factors in ([P - 1] * count, [2**60] * count, some(count, count)):
+        expected = [sum(f * v for f, v in zip(factors, row, strict=True)) % P for row in zip(*columns, strict=True)]
+        assert mersenne.interpolated(factors, list(map(array, columns))).tolist() == expected
+
+
+@pytest.mark.parametrize("count", [1, 5, 6, 7, 12, 13, 127, 128, 130])
+def test_the_greatest_streams_do_not_leave_a_word(count: int) -> None:
+    """All but the last group of streams of a word below p each, the total just below p: by the kernel's own sum."""
+    keys = [Secret(number.to_bytes(16, "big")) for number in range(count)]
+    total = np.full(70, P - 1, np.uint64)
+    mersenne.add_streams(keys, total)
+    drawn = [[int(word) & P for word in prf.words(key, 70)] for key in keys]
+    assert total.tolist() == [(P - 1 + sum(column)) % P for column in zip(*drawn, strict=True)]
 
 
 @pytest.mark.parametrize("seed", range(50))

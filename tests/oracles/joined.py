@@ -85,7 +85,9 @@ def _row(
 
 
 def _factors(query: Query, moment: taken_apart.SideMoment) -> list[str]:
-    both = [f"{query.left}.{c}" for c in moment.left.values] + [f"{query.right}.{c}" for c in moment.right.values]
+    both = [f"{query.left}.{c}" for c in moment.factors[0].values] + [
+        f"{query.right}.{c}" for c in moment.factors[1].values
+    ]
     further = zip(query.others, moment.others, strict=True)
     return [*both, *(f"{table}.{c}" for table, factor in further for c in factor.values)]
 

@@ -1,5 +1,4 @@
-"""Write the vectors of secure_sum and secure_sum_shamir: ``python -m tests.oracles.secure_sum_vectors``; look at the
-difference.
+"""Write the vectors of secure_sum and its kin: ``python -m tests.oracles.secure_sum_vectors``; look at the difference.
 
 ``ok_*`` hold vectors, what each party draws, all messages and the sum. ``step_*`` are single steps: how a vector is
 split, what stands for a stream, the digest of lists, an upload as bytes. ``bad_*`` are uploads and messages that are
@@ -17,12 +16,14 @@ from pets.errors import PetsError
 from pets.kernels import prf
 from pets.protocols import contributions
 from pets.protocols import secure_sum as ss
+from pets.protocols import secure_sum_held as held
 from pets.protocols import secure_sum_shamir as sh
 from pets.protocols.base import Binding
 from pets.protocols.inbox import Inbox
 from pets.secret import Secret
 from pets.spec.cards import cards_folder, load_cards
 from tests.oracles import secure_sum as additive
+from tests.oracles import secure_sum_held as of_held
 from tests.oracles import secure_sum_shamir as shamir
 from tests.oracles.make_vectors import LICENCE, text_of
 from tests.oracles.play import Array, Key, play
@@ -38,6 +39,10 @@ ADDITIVE: dict[str, additive.Case] = {
 SHAMIR: dict[str, shamir.Case] = {
     "three": shamir.Case([[7, -8], [2**58, 1]], [[1, 0], [0, -1], [0, 0]], 1),
     "five": shamir.Case([[5], [-2], [100]], [[1], [2], [3], [4], [5]], 2),
+}
+HELD: dict[str, of_held.Case] = {
+    "two": of_held.Case([[1, 0, 7, -8], [2, 1, 2**40, 1]], 2),
+    "missing": of_held.Case([[1, 5], [2, 2], [4, -7]], 1, missing=frozenset({(1, 1)})),
 }
 PRIVATE = [bytes([at + 1]) * 32 for at in range(3)]
 
@@ -77,18 +82,40 @@ def ok(card: str, name: str) -> dict[str, Any]:
     }
 
 
+def ok_held(name: str) -> dict[str, Any]:
+    """One run up to where disclosure control takes over: what goes in, all messages, and the shares that there are."""
+    case, inputs = HELD[name], [f"input{n + 1}" for n in range(len(HELD[name].values))]
+    done = play(of_held.roles(case), seed=1, lost=inputs)
+    labels = {message.label for message in case.card().messages}
+    sent = [(key, array) for key, array in done.sent if key[2] in labels]
+    return {
+        "digest": TIED.digest.hex(),
+        "run_id": TIED.run_id.hex(),
+        "public": case.public(),
+        "minimum": case.minimum,
+        "missing": sorted(map(list, case.missing)),
+        "values": case.values,
+        "entropy": {who: entropy(1, who) for who in inputs},
+        "messages": {
+            f"{key[2]}.{key[3]}": of_array(array) for key, array in sorted(sent, key=lambda each: each[0][2:])
+        },
+        "shares": {role: done.outputs[role][1].tolist() for role in ("first", "second")},
+        "present": done.outputs["result"][0].tolist(),
+    }
+
+
 def step_split() -> list[dict[str, Any]]:
     """A vector in parts, the key of a stream, a digest of lists, and an upload that opens."""
     case = ADDITIVE["two"]
     parts = ss.split(case.shape, 1, additive.words_of(case.values[1]), TIED, additive.stream(1, "input2"))
-    key = ss.stream_key(parts.seeds[0], TIED, 1, 0)
+    key = case.shape.delivery.keys(parts.seeds[0], TIED, 1, 0)[0]
     marks = np.frombuffer(bytes(range(64)), np.uint8).reshape(4, 16)
     said = contributions.confirmation(TIED, {"server1": marks, "last": marks[::-1].copy()})
     made = {
         "holder": 1,
         "mark": parts.mark.hex(),
         "seeds": [seed.expose("vector").hex() for seed in parts.seeds],
-        "words": parts.words.tolist(),
+        "words": parts.given[0].tolist(),
         "stream_key": key.expose("vector").hex(),
         "stream": prf.words(key, 4).tolist(),
     }
@@ -105,7 +132,8 @@ def step_points() -> list[dict[str, Any]]:
     case = SHAMIR["five"]
     parts = sh.split(case.shape, 0, sh.field_of(np.array(case.values[0])), TIED, additive.stream(1, "input1"))
     streams = [
-        sh.mersenne.elements(sh.stream_key(seed, TIED, 0, at), 1).tolist() for at, seed in enumerate(parts.seeds)
+        sh.mersenne.elements(case.shape.delivery.keys(seed, TIED, 0, at)[0], 1).tolist()
+        for at, seed in enumerate(parts.seeds)
     ]
     points = [*streams, *(each.tolist() for each in parts.given)]
     return [{"value": case.values[0], "degree": 2, "points": dict(zip(map(str, range(1, 6)), points, strict=True))}]
@@ -157,8 +185,8 @@ def judged(shape: ss.Shape, at: int, peer: str, part: bytes, now: int) -> str:
 def bad(card: str) -> list[dict[str, Any]]:
     """One bit of one message of the first run is changed: who refuses, and the code."""
     entries = []
-    name = next(iter(ADDITIVE if card == ss.PROTOCOL else SHAMIR))
-    labels = sorted(ok(card, name)["messages"])
+    name = next(iter({ss.PROTOCOL: ADDITIVE, sh.PROTOCOL: SHAMIR, held.PROTOCOL: HELD}[card]))
+    labels = sorted(ok(card, name)["messages"]) if card != held.PROTOCOL else ["Ca", "Cb", "La", "Lb", "Ta", "Tb"]
     for label in labels:
         if label[0] in "LCTF" or (label[0] in "UN" and card == sh.PROTOCOL):
             entries.append({"run": name, "message": label, "bit": 7, "code": changed(card, name, label)})
@@ -175,7 +203,10 @@ def changed(card: str, name: str, label: str) -> str:
         other.reshape(-1)[0] ^= 2 ** (8 * other.itemsize - 1)
         return other
 
-    roles = additive.roles(ADDITIVE[name]) if card == ss.PROTOCOL else shamir.roles(SHAMIR[name])
+    if card == held.PROTOCOL:
+        roles = of_held.roles(HELD[name])
+    else:
+        roles = additive.roles(ADDITIVE[name]) if card == ss.PROTOCOL else shamir.roles(SHAMIR[name])
     try:
         play(roles, seed=1, alter=alter)
     except PetsError as error:
@@ -214,6 +245,12 @@ def files() -> dict[Path, dict[str, Any]]:
             found[folder / f"{name}.json"] = header(card, entries, "single steps of a run", valid=len(entries))
         wrong = bad(card)
         found[folder / "bad_messages.json"] = header(card, wrong, "one bit of a message changed", valid=0)
+    folder = cards_folder() / held.PROTOCOL / "vectors"
+    for name in HELD:
+        made = [ok_held(name)]
+        found[folder / f"ok_{name}.json"] = header(held.PROTOCOL, made, "one run, up to the shares", valid=1)
+    wrong = bad(held.PROTOCOL)
+    found[folder / "bad_messages.json"] = header(held.PROTOCOL, wrong, "one bit of a message changed", valid=0)
     return found
 
 

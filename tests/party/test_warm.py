@@ -187,3 +187,57 @@ def test_what_sums_take_is_compiled_once() -> None:
     assert warm.prepare_sums() == aes.selected() == warm.prepare_sums()
     if aes.selected() != aes.PORTABLE:
         assert summing._streams_kernel.signatures and mersenne._streams_kernel.signatures  # type: ignore[attr-defined]
+
+
+CHECKS = textwrap.dedent(
+    """
+    import importlib
+    import numpy as np
+    from pets.kernels import prf, wires
+    from pets.party import warm
+    from pets.protocols import checked_sum as cs
+    from pets.protocols.base import Binding
+    from pets.protocols.checked_inputs import circuit_of
+    from pets.protocols.inbox import Inbox
+    from pets.secret import Secret
+
+    assert warm.prepare_checks() == wires.features()[0] == wires.selected() == warm.prepare_checks()
+    names = ("circuits", "flp", "polynomials", "prime", "turboshake", "wires", "xof")
+    kernels = {
+        f"{name}.{each}": value
+        for name in names
+        for each, value in vars(importlib.import_module(f"pets.kernels.{name}")).items()
+        if hasattr(value, "py_func") and not value.targetoptions.get("forceinline")
+    }
+    before = {name: set(kernel.signatures) for name, kernel in kernels.items()}
+    assert sum(map(bool, before.values())) > 8, before
+    tied, private = Binding(digest=bytes(32), run_id=bytes(32)), [Secret(bytes([n]) * 32) for n in (1, 2)]
+    publics = [prf.public_key(key) for key in private]
+    for length, greatest, chunk, one_cell in ((1, 1, 1, False), (40, 300, 17, False), (50, 1, 8, True)):
+        circuit = circuit_of(length=length, greatest=greatest, chunk=chunk, one_cell=one_cell)
+        shape = cs.Shape(circuit, 20, 2, minimum=20)
+        kept = [cs.uploads(shape, at) for at in range(2)]
+        holders = [f"input{n + 1}" for n in range(20)]
+        to = [{each: cs.address(shape, tied, n, at) for n, each in enumerate(holders)} for at in range(2)]
+        boxes = [Inbox(holders, to[at].__getitem__, private[at], kept[at].take, deadline=9) for at in range(2)]
+        values = np.zeros(length, np.uint64)
+        values[-1] = 1
+        for n, each in enumerate(holders):
+            parts = cs.sealed_parts(shape, n, values, tied, prf.Stream(Secret(bytes([n]) * 16)), publics)
+            for at in range(2):
+                boxes[at].add(each, parts[at], now=1)
+        noise, family = np.zeros(length, np.uint64), warm._family("sl")
+        warm._play({
+            "server1": cs.server(shape, 0, kept[0], tied, family, noise),
+            "last": cs.last(shape, kept[1], tied, [family], noise),
+            "result": cs.result(shape),
+        })
+    late = {name: set(kernel.signatures) - before[name] for name, kernel in kernels.items()}
+    assert not any(late.values()), late
+    """
+)
+
+
+def test_checks_compile_nothing_that_their_warm_up_did_not() -> None:
+    done = subprocess.run([sys.executable, "-c", CHECKS], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]

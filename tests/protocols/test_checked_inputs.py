@@ -12,8 +12,8 @@ from pets.kernels.circuits import Circuit, Count, Histogram, Sum, SumVec, best_c
 from pets.kernels.jit import U64Array
 from pets.protocols import checked_inputs, checked_sum
 from pets.protocols.base import Binding, Role
-from pets.protocols.checked_inputs import LAST, Shape, Uploads, context, split, verified, verify_key
-from pets.protocols.checked_sum import computing_party, final_share, opened
+from pets.protocols.checked_inputs import LAST, Uploads, context, split, verified, verify_key
+from pets.protocols.checked_sum import Shape, final_share, opened
 from pets.secret import Secret
 from tests.oracles.play import Array, Key, play
 
@@ -49,16 +49,35 @@ def roles(
     shape: Shape, measurements: Sequence[Any], *, noise: Sequence[U64Array] | None = None, tied: Binding = TIED
 ) -> dict[str, Role[Any]]:
     """All roles of a run of the sum."""
-    parts: list[U64Array | None] = list(noise) if noise else [None] * shape.computing
+    parts = list(noise) if noise else [np.zeros(shape.circuit.outputs, np.uint64)] * shape.computing
     made: dict[str, Role[Any]] = {
-        f"input{i + 1}": checked_inputs.input_party(shape, i, np.array([m]), tied, stream(i))
+        f"input{i + 1}": checked_sum.input_party(shape, i, vector_of(shape.circuit, m), tied, stream(i))
         for i, m in enumerate(measurements)
     }
-    made[LAST] = computing_party(shape, 0, tied, [family(at, tied) for at in range(shape.seeded)], parts[0])
-    for at in range(shape.seeded):
-        made[f"server{at + 1}"] = computing_party(shape, at + 1, tied, [family(at, tied)], parts[at + 1])
+
+    def server(at: int) -> Role[Any]:
+        uploads = yield from checked_sum.heard_uploads(shape, at)
+        return (yield from checked_sum.server(shape, at, uploads, tied, family(at, tied), parts[at + 1]))
+
+    def last() -> Role[Any]:
+        uploads = yield from checked_sum.heard_uploads(shape, shape.seeded)
+        families = [family(at, tied) for at in range(shape.seeded)]
+        return (yield from checked_sum.last(shape, uploads, tied, families, parts[0]))
+
+    made |= {LAST: last()} | {f"server{at + 1}": server(at) for at in range(shape.seeded)}
     made["result"] = checked_sum.result(shape)
     return made
+
+
+def shaped(circuit: Circuit, holders: int, computing: int) -> Shape:
+    return Shape(circuit, holders, computing, minimum=2)
+
+
+def vector_of(circuit: Circuit, measurement: Any) -> U64Array:
+    """A measurement as the vector that is added up."""
+    if isinstance(circuit, Histogram):
+        return (np.arange(circuit.length) == measurement).astype(np.uint64)
+    return np.atleast_1d(np.array(measurement, np.uint64))
 
 
 def plain(circuit: Circuit, measurements: Sequence[Any]) -> list[int]:
@@ -93,29 +112,29 @@ def flipped(place: int) -> Callable[[Array], None]:
 @EVERY
 @pytest.mark.parametrize("computing", [2, 3, 4])
 def test_the_sum_is_that_of_all_inputs(circuit: Circuit, measurements: list[Any], computing: int) -> None:
-    shape = Shape(circuit, 3, computing)
+    shape = shaped(circuit, 3, computing)
     for seed in range(3):
         done = play(roles(shape, measurements), seed=seed)
-        assert done.outputs["result"] == plain(circuit, measurements)
+        assert list(done.outputs["result"].total) == plain(circuit, measurements)
 
 
 @EVERY
 def test_noise_of_all_computing_parties_is_added(circuit: Circuit, measurements: list[Any]) -> None:
-    shape = Shape(circuit, 3, 3)
+    shape = shaped(circuit, 3, 3)
     noise = [np.full(circuit.outputs, value, np.int64).view(np.uint64) for value in (-2000, 7, -(2**40))]
     done = play(roles(shape, measurements, noise=noise))
-    assert done.outputs["result"] == [n - 2000 + 7 - 2**40 for n in plain(circuit, measurements)]
+    assert list(done.outputs["result"].total) == [n - 2000 + 7 - 2**40 for n in plain(circuit, measurements)]
 
 
 @EVERY
 def test_final_shares_are_hidden_by_shares_of_zero(circuit: Circuit, measurements: list[Any]) -> None:
     """One share less than all says nothing; zeros add up to zero and are another one in each run."""
-    shape = Shape(circuit, 3, 3)
+    shape = shaped(circuit, 3, 3)
     nothing = circuit.prime.zeros(circuit.outputs)
     families = [family(0), family(1)]
     shares = [final_share(shape, nothing, None, TIED, minus=families)]
     shares += [final_share(shape, nothing, None, TIED, plus=[one]) for one in families]
-    assert opened(shape, shares) == [0] * circuit.outputs
+    assert opened(shape, shares) == (0,) * circuit.outputs
     assert all(share.any() for share in shares)
     again = final_share(shape, nothing, None, OTHER_RUN, plus=[family(0, OTHER_RUN)])
     assert again.tolist() != shares[1].tolist()
@@ -123,29 +142,29 @@ def test_final_shares_are_hidden_by_shares_of_zero(circuit: Circuit, measurement
 
 def test_a_sum_that_could_wrap_around_has_no_shape() -> None:
     with pytest.raises(InternalError):
-        Shape(Sum(2**63 - 1), 2, 2)
-    assert Shape(Sum(2**62 - 2**32), 2, 2).greatest == 2**62 - 2**32
+        shaped(Sum(2**63 - 1), 2, 2)
+    assert shaped(Sum(2**62 - 2**32), 2, 2).greatest == 2**62 - 2**32
     with pytest.raises(InternalError):
-        Shape(Sum(2**62 - 2**32), 3, 2)
+        shaped(Sum(2**62 - 2**32), 3, 2)
     for holders, computing in ((1, 2), (2, 1)):
         with pytest.raises(InternalError):
-            Shape(Count(), holders, computing)
+            shaped(Count(), holders, computing)
 
 
 @EVERY
 def test_messages_have_the_sizes_that_the_shape_says(circuit: Circuit, measurements: list[Any]) -> None:
-    shape = Shape(circuit, 3, 3)
+    shape = shaped(circuit, 3, 3)
     done = play(roles(shape, measurements))
     sizes = {key[2]: array.nbytes for key, array in done.sent}
     for number in (1, 2, 3):
-        assert sizes[f"Ps{number}x1"] == sizes[f"Ps{number}x2"] == shape.server_head
-        assert sizes[f"Pm{number}"] == shape.last_head
-        assert sizes[f"Pw{number}"] == 8 * shape.words
+        assert sizes[f"Us{number}x1"] == sizes[f"Us{number}x2"] == shape.server_head
+        assert sizes[f"Um{number}"] == shape.last_head
+        assert sizes[f"Uw{number}"] == 8 * shape.words
     checks = {label for label in sizes if label[0] == "V"}
     assert checks == {"Va1", "Va2", "Vb1", "Vb2", "Vs1x2", "Vs2x1"}
     assert {sizes[label] for label in checks} == {3 * shape.verifier_bytes}
     assert sizes["Fl"] == sizes["Fs1"] == sizes["Fs2"] == 8 * shape.output_words
-    assert sizes["Kb2"] == 32
+    assert sizes["Kb1"] == sizes["Kb2"] == 32
 
 
 # -- whose fault -------------------------------------------------------------------------------------------------------
@@ -171,30 +190,37 @@ def refused(
 @EVERY
 @pytest.mark.parametrize("number", [0, 2])
 def test_any_changed_part_names_its_sender(circuit: Circuit, measurements: list[Any], number: int) -> None:
-    shape = Shape(circuit, 3, 2)
+    shape = shaped(circuit, 3, 2)
     name, label = f"input{number + 1}", f"{number + 1}"
     rest = checked_inputs.MARK_BYTES + shape.prio.public_bytes
     places: list[tuple[str, str, int, str]] = [
-        ("server1", f"Ps{label}x1", 0, "peer.public-share"),  # its mark
-        (LAST, f"Pm{label}", 15, "peer.public-share"),
-        ("server1", f"Ps{label}x1", rest, "peer.proof"),  # its seed
-        ("server1", f"Ps{label}x1", shape.server_head - 1, "peer.proof"),
-        (LAST, f"Pw{label}", 0, "peer.proof"),  # the measurement
-        (LAST, f"Pw{label}", shape.words - circuit.prime.words, "peer.proof"),  # the last element of the proof
+        ("server1", f"Us{label}x1", rest, "peer.proof"),  # its seed
+        ("server1", f"Us{label}x1", shape.server_head - 1, "peer.proof"),
+        (LAST, f"Uw{label}", 0, "peer.proof"),  # the measurement
+        (LAST, f"Uw{label}", shape.words - circuit.prime.words, "peer.proof"),  # the last element of the proof
     ]
     if circuit.joint:
-        places += [("server1", f"Ps{label}x1", 16, "peer.public-share"), (LAST, f"Pm{label}", rest, "peer.proof")]
+        places += [("server1", f"Us{label}x1", 16, "peer.public-share"), (LAST, f"Um{label}", rest, "peer.proof")]
     for to, message, place, code in places:
         error = refused(shape, measurements, altered(to, message, flipped(place)), code)
         assert error.fields["peer"] == name
 
 
 @EVERY
+@pytest.mark.parametrize(("to", "message"), [("server1", "Us2x1"), (LAST, "Um2")])
+def test_a_changed_mark_leaves_its_sender_out(circuit: Circuit, measurements: list[Any], to: str, message: str) -> None:
+    done = play(roles(shaped(circuit, 3, 2), measurements), alter=altered(to, message, flipped(15)))
+    found = done.outputs["result"]
+    assert found.present.tolist() == [True, False, True]
+    assert list(found.total) == plain(circuit, [measurements[0], measurements[2]])
+
+
+@EVERY
 def test_every_word_for_last_counts(circuit: Circuit, measurements: list[Any]) -> None:
-    shape = Shape(circuit, 2, 2)
+    shape = shaped(circuit, 2, 2)
     step = circuit.prime.words
     for place in range(0, shape.words, step if shape.words < 100 else 7 * step):
-        error = refused(shape, measurements[:2], altered(LAST, "Pw2", flipped(place)), "peer.proof")
+        error = refused(shape, measurements[:2], altered(LAST, "Uw2", flipped(place)), "peer.proof")
         assert error.fields["peer"] == "input2"
 
 
@@ -203,7 +229,7 @@ def test_a_computing_party_that_changes_its_part_of_a_check_ends_the_run(
     circuit: Circuit, measurements: list[Any]
 ) -> None:
     """And so a party can make honest input parties fail: it is not told from one that handed in something false."""
-    shape = Shape(circuit, 3, 2)
+    shape = shaped(circuit, 3, 2)
     row = shape.verifier_bytes
     error = refused(shape, measurements, altered(LAST, "Va1", flipped(row)), "peer.proof", from_="Fs1")
     assert error.fields["peer"] == "input2"
@@ -213,22 +239,22 @@ def test_a_computing_party_that_changes_its_part_of_a_check_ends_the_run(
 
 
 def test_several_bad_uploads_are_all_named() -> None:
-    shape = Shape(Sum(9), 4, 2)
+    shape = shaped(Sum(9), 4, 2)
 
     def alter(key: Key, array: Array) -> Array:
-        return array ^ np.uint64(1) if key[2] in ("Pw1", "Pw4") else array
+        return array ^ np.uint64(1) if key[2] in ("Uw1", "Uw4") else array
 
     assert refused(shape, [1, 2, 3, 4], alter, "peer.proof").fields["peer"] == "input1, input4"
 
 
 @EVERY
 def test_numbers_that_are_not_below_the_prime_are_refused(circuit: Circuit, measurements: list[Any]) -> None:
-    shape = Shape(circuit, 3, 2)
+    shape = shaped(circuit, 3, 2)
 
     def all_ones(array: Array) -> None:
         array.reshape(-1).view(np.uint8)[: circuit.prime.bytes] = 255
 
-    error = refused(shape, measurements, altered(LAST, "Pw2", all_ones), "peer.share-encoding")
+    error = refused(shape, measurements, altered(LAST, "Uw2", all_ones), "peer.share-encoding")
     assert error.fields["peer"] == "input2"
     error = refused(shape, measurements, altered("server1", "Vb1", all_ones), "peer.share-encoding", from_="Fl")
     assert error.fields["peer"] == LAST
@@ -249,15 +275,15 @@ def handed(shape: Shape, party: int, number: int, measurement: Any, tied: Bindin
 def test_an_upload_of_another_run_specification_circuit_or_party_does_not_verify(
     circuit: Circuit, measurements: list[Any]
 ) -> None:
-    shape = Shape(circuit, 3, 2)
+    shape = shaped(circuit, 3, 2)
     made: list[tuple[Shape, int, Binding]] = [(shape, 1, OTHER_RUN), (shape, 1, OTHER_SPEC), (shape, 0, TIED)]
     if isinstance(circuit, SumVec):  # the same sizes, another bound: what is valid for the one is not for the other
-        made.append((Shape(SumVec(circuit.length, circuit.chunk, 15), 3, 2), 1, TIED))
+        made.append((shaped(SumVec(circuit.length, circuit.chunk, 15), 3, 2), 1, TIED))
     for theirs, number, tied in made:
         old = {party: handed(theirs, party, number, measurements[1], tied) for party in (0, 1)}
 
         def replay(key: Key, array: Array, old: dict[int, tuple[Any, ...]] = old) -> Array:
-            return {"Pm2": old[0][0], "Pw2": old[0][1], "Ps2x1": old[1][0]}.get(key[2], array)
+            return {"Um2": old[0][0], "Uw2": old[0][1], "Us2x1": old[1][0]}.get(key[2], array)
 
         assert refused(shape, measurements, replay, "peer.proof").fields["peer"] == "input2"
 
@@ -265,19 +291,19 @@ def test_an_upload_of_another_run_specification_circuit_or_party_does_not_verify
 def test_the_same_upload_in_its_own_place_verifies() -> None:
     """What the test above replays is right where it belongs."""
     for circuit, measurements in CASES:
-        shape = Shape(circuit, 3, 2)
+        shape = shaped(circuit, 3, 2)
         old = {party: handed(shape, party, 1, measurements[1], TIED) for party in (0, 1)}
 
         def replay(key: Key, array: Array, old: dict[int, tuple[Any, ...]] = old) -> Array:
-            return {"Pm2": old[0][0], "Pw2": old[0][1], "Ps2x1": old[1][0]}.get(key[2], array)
+            return {"Um2": old[0][0], "Uw2": old[0][1], "Us2x1": old[1][0]}.get(key[2], array)
 
         done = play(roles(shape, measurements), alter=replay)
-        assert done.outputs["result"] == plain(circuit, measurements)
+        assert list(done.outputs["result"].total) == plain(circuit, measurements)
 
 
 def test_contexts_tell_everything_apart() -> None:
-    shapes = [Shape(circuit, 3, 2) for circuit, _ in CASES]
-    shapes += [Shape(Count(), 3, 3), Shape(Sum(1338), 3, 2), Shape(Histogram(6, 3), 3, 2)]
+    shapes = [shaped(circuit, 3, 2) for circuit, _ in CASES]
+    shapes += [shaped(Count(), 3, 3), shaped(Sum(1338), 3, 2), shaped(Histogram(6, 3), 3, 2)]
     every = {
         context(shape, tied, number)
         for shape in shapes
@@ -297,7 +323,7 @@ def test_keys_of_two_runs_differ_and_parties_of_one_have_the_same() -> None:
 
 def test_a_key_does_not_verify_two_sets_of_uploads() -> None:
     """Uploads are dropped when they are verified, and a label of a family serves one purpose."""
-    shape = Shape(Count(), 2, 2)
+    shape = shaped(Count(), 2, 2)
     uploads = Uploads(shape, 1)
     for number in range(2):
         uploads.keep(number, *handed(shape, 1, number, 1, TIED)[:1] if number else (split_head(shape),))
@@ -312,7 +338,7 @@ def split_head(shape: Shape) -> Array:
 
 
 def test_a_second_upload_or_mark_is_refused() -> None:
-    shape = Shape(Sum(9), 3, 2)
+    shape = shaped(Sum(9), 3, 2)
     uploads = Uploads(shape, 1)
     head = split_head(shape)
     uploads.keep(0, head)
@@ -333,7 +359,7 @@ def test_a_second_upload_or_mark_is_refused() -> None:
 @EVERY
 def test_parts_of_another_size_are_refused(circuit: Circuit, measurements: list[Any]) -> None:
     """Truncated, longer, and with one proof more or less than there must be."""
-    shape, element = Shape(circuit, 3, 2), circuit.prime.words
+    shape, element = shaped(circuit, 3, 2), circuit.prime.words
     made = split(shape, 0, np.array([measurements[0]]), TIED, stream(1))
     proof = element * circuit.proof
     wrong: list[tuple[int, Array, Array | None]] = [
@@ -365,12 +391,12 @@ def test_a_test_point_that_is_a_node_ends_the_run_without_a_fault(monkeypatch: p
 
     monkeypatch.setattr(checked_inputs.prio3.flp, "query", unlucky)
     with pytest.raises(RunError) as caught:
-        play(roles(Shape(Sum(9), 2, 2), [1, 2]))
+        play(roles(shaped(Sum(9), 2, 2), [1, 2]))
     assert caught.value.code == "run.test-point"
 
 
 def test_who_does_not_count_is_zeros_in_every_message() -> None:
-    shape = Shape(Sum(9), 4, 2)
+    shape = shaped(Sum(9), 4, 2)
     present = np.array([True, False, True, False])
 
     def party(number: int) -> Role[U64Array]:
@@ -400,9 +426,9 @@ def parts_of(shape: Shape, party: int, number: int) -> tuple[Any, ...]:
 def test_a_measurement_out_of_its_range_is_not_split() -> None:
     for circuit, bad in ((Count(), 2), (Sum(9), 10), (SumVec(2, 2, 9), [0, 10]), (Histogram(3, 2), 3)):
         with pytest.raises(ValueError, match="range"):
-            split(Shape(circuit, 2, 2), 0, np.array([bad]), TIED, stream(0))
+            split(shaped(circuit, 2, 2), 0, np.array([bad]), TIED, stream(0))
 
 
 def test_nothing_that_is_secret_prints() -> None:
-    shape = Shape(Count(), 2, 2)
+    shape = shaped(Count(), 2, 2)
     assert repr(split(shape, 0, np.array([1]), TIED, stream(0))) == "Split(***)"

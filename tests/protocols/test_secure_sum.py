@@ -278,9 +278,9 @@ def test_a_mark_of_zeros_is_no_mark() -> None:
 def test_the_same_seed_gives_another_stream_in_another_run(what: str) -> None:
     other = Binding(**{"digest": TIED.digest, "run_id": TIED.run_id} | {what: b"\7" * 32})
     seed = Secret(b"\5" * 32)
-    keys = [ss.stream_key(seed, TIED, 0, 0), ss.stream_key(seed, other, 0, 0)]
-    keys += [ss.stream_key(seed, TIED, 1, 0), ss.stream_key(seed, TIED, 0, 1)]
-    assert len({key.expose("compare") for key in keys}) == 4
+    of = SMALL.shape.delivery
+    keys = [of.keys(seed, TIED, 0, 0), of.keys(seed, other, 0, 0), of.keys(seed, TIED, 1, 0), of.keys(seed, TIED, 0, 1)]
+    assert len({key.expose("compare") for (key,) in keys}) == 4
 
 
 def test_digests_tell_runs_specifications_and_roles_apart() -> None:
@@ -333,7 +333,7 @@ def test_final_shares_are_fresh_even_if_all_input_parties_are_known() -> None:
     streams = [
         ss.split(case.shape, n, np.zeros(64, np.uint64), TIED, oracle.stream(1, f"input{n + 1}")) for n in (0, 1)
     ]
-    known = streams[0].words + streams[1].words
+    known = streams[0].given[0] + streams[1].given[0]
     left = sent.array("Fl") - known
     assert len(set(left.tolist())) == 64
 

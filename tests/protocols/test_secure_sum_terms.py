@@ -1,16 +1,18 @@
 """The terms of secure_sum's card are what its roles send, byte for byte; edits of them and of the code are noticed."""
 
 import itertools
+import types
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from pets.errors import PetsError
-from pets.protocols import contributions
+from pets.protocols import contributions, parts
 from pets.protocols import secure_sum as ss
 from pets.spec.cards import Card, load_cards
 from pets.spec.repeated import with_so_many
@@ -146,44 +148,46 @@ def test_the_card_as_it_is_is_not_told_from_what_is_sent() -> None:
 
 SOURCE = Path(ss.__file__).read_text(encoding="utf-8")
 LISTS = Path(contributions.__file__).read_text(encoding="utf-8")
-ZEROS = """SEED_BYTES: Final = 32
+DELIVERY = Path(parts.__file__).read_text(encoding="utf-8")
+ZEROS = """PROTOCOL: Final = "secure_sum"
 class Zeros(Ring):
     def add_streams(self, keys, total):
         pass
-def seed_of_zeros():
-    return Secret(bytes(16))
 """
-MISTAKES: Mapping[str, tuple[Sequence[Change], Sequence[Change]]] = {
+MISTAKES: Mapping[str, tuple[Sequence[Change], Sequence[Change], Sequence[Change]]] = {
     "no streams": (
         (
             ("summing.sub_streams((", "list((", 1),
             ("for at, seed in enumerate(each)), rest)", "for at, seed in enumerate(each)))", 1),
-            (
-                "lambda number, seed: stream_key(seed, tied, number, server), Ring())",
-                "lambda *_: seed_of_zeros(), Zeros())",
-                1,
-            ),
-            ("SEED_BYTES: Final = 32", ZEROS, 1),
+            ("seeds(shape.holders, server, tied, Ring())", "seeds(shape.holders, server, tied, Zeros())", 1),
+            ('PROTOCOL: Final = "secure_sum"\n', ZEROS, 1),
         ),
         (),
+        (),
     ),
-    "one stream for all servers": ((("role_of(SERVER, server)}", "SERVER}", 1),), ()),
-    "one stream for all holders": ((("role_of(INPUT, holder)", "INPUT", 1),), ()),
-    "streams of no run": ((("seed, run_id=tied.run_id,", "seed, run_id=bytes(32),", 1),), ()),
-    "streams of no specification": ((("digest=tied.digest, protocol", "digest=bytes(32), protocol", 1),), ()),
-    "one seed for all": ((("said[start : start + SEED_BYTES]", "said[MARK_BYTES : MARK_BYTES + SEED_BYTES]", 1),), ()),
+    "one stream for all servers": ((), (), (("self.readers[at]}", "self.readers[0]}", 1),)),
+    "one stream for all holders": ((), (), (('"party_p": role_of(INPUT, holder)', '"party_p": INPUT', 1),)),
+    "streams of no run": ((), (), (("seed, run_id=tied.run_id,", "seed, run_id=bytes(32),", 1),)),
+    "streams of no specification": ((), (), (("digest=tied.digest, protocol", "digest=bytes(32), protocol", 1),)),
+    "one seed for all": (
+        (),
+        (),
+        (("said[start : start + SEED_BYTES]", "said[MARK_BYTES : MARK_BYTES + SEED_BYTES]", 1),),
+    ),
     "no share of zero": (
         (
             ('prf.add_words(with_last.key("zero", 0), total)', "pass", 1),
             ('prf.sub_words(family.key("zero", 0), total)', "pass", 1),
         ),
         (),
+        (),
     ),
     "no noise of a server": (
         (("total += _checked(shape, noise)\n    prf", "prf", 1),),
         (),
+        (),
     ),
-    "no noise of last": ((("total += _checked(shape, noise)\n    for", "for", 1),), ()),
+    "no noise of last": ((("total += _checked(shape, noise)\n    for", "for", 1),), (), ()),
     "sums before lists are confirmed": (
         (),
         (
@@ -193,25 +197,44 @@ MISTAKES: Mapping[str, tuple[Sequence[Change], Sequence[Change]]] = {
                 1,
             ),
         ),
+        (),
     ),
-    "digests of no run": ((), (("+ tied.run_id + tied.digest)", "+ tied.digest)", 1),)),
-    "digests of the own list": ((), (("confirmation(tied, lists)\n", "confirmation(tied, {me: marks})\n", 1),)),
-    "no mark": ((("_head(parts.mark))", "_head(bytes(16)))", 1),), ()),
-    "seeds to last": ((("yield Send(\n            role_of(SERVER, at), ", "yield Send(\n            LAST, ", 1),), ()),
+    "digests of no run": ((), (("+ tied.run_id + tied.digest)", "+ tied.digest)", 1),), ()),
+    "digests of the own list": ((), (("confirmation(tied, lists)\n", "confirmation(tied, {me: marks})\n", 1),), ()),
+    "no mark": ((), (), (("_head(parts.mark) for _ in parts.given", "_head(bytes(16)) for _ in parts.given", 1),)),
+    "seeds to last": ((("yield Send(role_of(SERVER, at), label_of", "yield Send(LAST, label_of", 1),), (), ()),
 }
+
+
+def with_mistakes(
+    name: str, of_sum: Sequence[Change], of_lists: Sequence[Change], of_parts: Sequence[Change]
+) -> types.ModuleType:
+    """The roles, with the lists and the parts of their own."""
+    code = mistaken(SOURCE, f"sum_{name}", of_sum)
+    lists, delivery = mistaken(LISTS, f"lists_{name}", of_lists), mistaken(DELIVERY, f"parts_{name}", of_parts)
+    code.__dict__.update(agree=lists.agree, Delivery=delivery.Delivery, heads_of=delivery.heads_of)
+    return code
+
+
+def sent_by(case: Case, seed: int, code: types.ModuleType) -> dict[tuple[str, int], bytes]:
+    """What is sent by roles whose shapes are made by the same module."""
+
+    class Own(Case):
+        @property
+        def shape(self) -> Any:
+            whole = super().shape
+            return code.Shape(**{name: getattr(whole, name) for name in ss.Shape.__slots__})
+
+    return sent_of(Own(**vars(case)), seed, code)
 
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_in_the_code_is_noticed(name: str) -> None:
     """Most leave every sum right: the roles send something else than the terms say, or fail."""
-    of_sum, of_lists = MISTAKES[name]
-    code = mistaken(SOURCE, f"sum_{name}", of_sum)
-    lists = mistaken(LISTS, f"lists_{name}", of_lists)
-    if of_lists:
-        code.__dict__["agree"] = lists.agree
+    code = with_mistakes(name, *MISTAKES[name])
     card, run, _ = intact("rich")
     try:
-        sent = sent_of(run.case, run.seed, code)
+        sent = sent_by(run.case, run.seed, code)
     except (PetsError, ValueError, AssertionError):
         return
     assert sent != read(card, run)
@@ -219,9 +242,7 @@ def test_a_mistake_in_the_code_is_noticed(name: str) -> None:
 
 def test_the_code_without_a_mistake_is_not_noticed() -> None:
     card, run, sent = intact("rich")
-    code = mistaken(SOURCE, "sum_none", ())
-    code.__dict__["agree"] = mistaken(LISTS, "lists_none", ()).agree
-    assert sent_of(run.case, run.seed, code) == sent == read(card, run)
+    assert sent_by(run.case, run.seed, with_mistakes("none", (), (), ())) == sent == read(card, run)
 
 
 # -- what is seen is uniform but for the sums (protocols/secure_sum/README.md) ----------------------------------------

@@ -1,4 +1,4 @@
-"""Replay the vectors of secure_sum and secure_sum_shamir, as a stranger would read them."""
+"""Replay the vectors of secure_sum and its kin, as a stranger would read them."""
 
 import hashlib
 import json
@@ -10,6 +10,7 @@ import pytest
 from pets.kernels import mersenne, prf
 from pets.protocols import contributions
 from pets.protocols import secure_sum as ss
+from pets.protocols import secure_sum_held as held
 from pets.protocols import secure_sum_shamir as sh
 from pets.protocols.base import Binding, Role
 from pets.secret import Secret
@@ -20,7 +21,7 @@ from tests.oracles.play import play
 from tests.oracles.secure_sum import TIED, losing, without, words_of
 from tests.oracles.secure_sum_shamir import P
 
-IDS = (ss.PROTOCOL, sh.PROTOCOL)
+IDS = (ss.PROTOCOL, sh.PROTOCOL, held.PROTOCOL)
 
 
 def entries(card: str, name: str) -> list[dict[str, Any]]:
@@ -113,9 +114,41 @@ def test_ok_runs_send_these_messages_and_come_to_this(card: str, name: str) -> N
     assert vector["total"] == [sum(column) % modulo for column in zip(*rows, strict=True)]
 
 
+@pytest.mark.parametrize("name", made.HELD)
+def test_ok_runs_for_disclosure_control_come_to_these_shares(name: str) -> None:
+    (vector,) = entries(held.PROTOCOL, f"ok_{name}")
+    tied = Binding(digest=bytes.fromhex(vector["digest"]), run_id=bytes.fromhex(vector["run_id"]))
+    h, g, v = (vector["public"][each] for each in ("h_i", "g", "v"))
+    shape = held.Shape(holders=h, cells=g, moments=v, minimum=vector["minimum"])
+    missing = {(holder, at) for holder, at in vector["missing"]}
+    parts: dict[str, Role[Any]] = {"result": held.result(shape)}
+    for n in range(h):
+        me = f"input{n + 1}"
+        own = held.input_party(shape, n, words_of(vector["values"][n]), tied, drawing(vector, me))
+        parts[me] = losing(own, {shape.servers[at] for holder, at in missing if holder == n})
+
+    def first() -> Role[Any]:
+        return (yield from held.first(shape, (yield from held.heard_seeds(shape, tied)), tied))
+
+    def second() -> Role[Any]:
+        return (yield from held.second(shape, (yield from held.heard_words(shape)), tied))
+
+    for at, role in enumerate((first(), second())):
+        parts[shape.servers[at]] = without(role, {f"input{holder + 1}" for holder, there in missing if there == at})
+    done = play(parts, seed=3, lost=[f"input{n + 1}" for n in range(h)])
+    assert {f"{key[2]}.{key[3]}": made.of_array(array) for key, array in done.sent} == vector["messages"]
+    shares = {role: done.outputs[role][1] for role in ("first", "second")}
+    assert {role: share.tolist() for role, share in shares.items()} == vector["shares"]
+    assert done.outputs["result"].tolist() == vector["present"]
+    rows = [row for row, there in zip(vector["values"], vector["present"], strict=True) if there]
+    sums = [sum(column) % 2**64 for column in zip(*rows, strict=True)]
+    assert (shares["first"] + shares["second"]).ravel().tolist() == sums
+
+
 def test_steps_of_a_split() -> None:
     (split,), (lists,) = (entries(ss.PROTOCOL, name) for name in ("step_split", "step_confirmation"))
-    key = ss.stream_key(Secret(bytes.fromhex(split["seeds"][0])), TIED, split["holder"], 0)
+    of = made.ADDITIVE["two"].shape.delivery
+    (key,) = of.keys(Secret(bytes.fromhex(split["seeds"][0])), TIED, split["holder"], 0)
     assert key.expose("compare").hex() == split["stream_key"]
     assert prf.words(key, 4).tolist() == split["stream"]
     values = made.ADDITIVE["two"].values[split["holder"]]

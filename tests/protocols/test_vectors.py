@@ -188,6 +188,10 @@ ENTRY = {
     "secure_sum/bad_messages": {"bit", "code", "message", "run"},
     "secure_sum_shamir/step": {"degree", "points", "value"},
 }
+ENTRY["secure_sum_held/ok"] = (ENTRY["secure_sum/ok"] - {"noise", "secrets", "total"}) | {"shares"}
+ENTRY["checked_sum/ok"] = ENTRY["secure_sum/ok"]
+ENTRY["checked_sum/bad"] = ENTRY["secure_sum/bad_messages"]
+ENTRY["secure_sum_held/bad"] = ENTRY["secure_sum/bad_messages"]
 ENTRY["secure_sum/bad_uploads"] = ENTRY["secure_sum/ok_uploads"]
 ENTRY["secure_sum_shamir/ok"] = ENTRY["secure_sum/ok"]
 ENTRY["secure_sum_shamir/bad"] = ENTRY["secure_sum/bad_messages"]
@@ -230,10 +234,10 @@ def test_the_generator_writes_these_files_and_no_others() -> None:
     written = made.files()
     # test_rep3_vectors, test_vectors_b, test_control_vectors, test_shared_join, test_dh_psi_vectors,
     # test_vole_psi_vectors, test_kkrt_psi_vectors, test_helper_psi_vectors, test_psi_sum_vectors,
-    # test_secure_sum_vectors
+    # test_secure_sum_vectors, test_checked_sum_vectors
     pairs = ("dh_psi_cardinality", "vole_psi", "vole_psi_malicious", "kkrt_psi", "psi_sum", "psi_sum_shares")
     helped = ("helper_psi", "helper_psi_cardinality", "helper_psi_threshold")
-    sums = ("secure_sum", "secure_sum_shamir")
+    sums = ("secure_sum", "secure_sum_shamir", "secure_sum_held", "checked_sum")
     elsewhere = ("rep3", "helper_join_b", "disclosure_control", "shared_join", *pairs, *helped, *sums)
     assert sorted(written) == [path for path in FILES if path.parent.parent.name not in elsewhere]
     for path, content in written.items():

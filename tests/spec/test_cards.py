@@ -8,7 +8,8 @@ import pytest
 
 from pets.errors import SpecError
 from pets.spec import repeated
-from pets.spec.cards import CardFile, cards_digest, cards_folder, json_schema, load_cards, parse_card
+from pets.spec.card_file import CardFile, json_schema
+from pets.spec.cards import cards_digest, cards_folder, load_cards, parse_card
 
 JOIN = (cards_folder() / "helper_join_a" / "card.toml").read_text()
 
@@ -179,7 +180,8 @@ def test_everybody_who_plays_a_role_of_many_can_be_one_coalition() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
-        ('as_many_as = "server"', 'as_many_as = "last"', "no role of many"),
+        ('threshold = "server"', 'threshold = "last"', "no role of many"),
+        ('threshold = "server"', 'threshold = "m - 1"', "no role of many"),
         ('who = ["all server", "last"]', 'who = ["all last", "server"]', "not a role"),
         ('to = "last"\nterm = "heard(input)"', 'to = "nobody"\nterm = "heard(input)"', "not a role"),
         ('from = "last"\nto = "server"', 'from = "last"\nto = "last"', "its own sender"),

@@ -101,13 +101,13 @@ def moment(m: SideMoment, left: list[Row], right: list[Row], keys: tuple[str, ..
     people: set[tuple[object, ...]] = set()
     for x, y in joined:
         cell = tuple({**x, **{k: v for k, v in y.items() if k != "nhs_number"}}[key] for key in keys)
-        if m.left.people:
+        if m.factors[0].people:
             if (*cell, x["nhs_number"]) not in people:
                 people.add((*cell, x["nhs_number"]))
                 out[cell] = out.get(cell, 0) + 1
         else:
-            right_weight = 1 if y is nulls else weight(m.right, y)
-            out[cell] = out.get(cell, 0) + weight(m.left, x) * right_weight
+            right_weight = 1 if y is nulls else weight(m.factors[1], y)
+            out[cell] = out.get(cell, 0) + weight(m.factors[0], x) * right_weight
     return out
 
 
@@ -210,7 +210,7 @@ def test_one_row_a_person_makes_persons_rows() -> None:
 def test_bounds_are_in_units_of_the_last_place() -> None:
     spec = spec_of("VAR_SAMP(h.rent)")
     square, plain, count = moments(bind(spec), spec)
-    assert (square.right.bound, plain.right.bound, count.right.bound) == (500_000**2, 500_000, 1)
+    assert (square.factors[1].bound, plain.factors[1].bound, count.factors[1].bound) == (500_000**2, 500_000, 1)
 
 
 def role_names(spec: Spec) -> tuple[str, str, str, str]:

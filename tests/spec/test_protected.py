@@ -78,7 +78,7 @@ def test_no_count_follows_that_is_not_a_sum_of_what_has_to_be_enough(seed: int) 
 
     def members(moment: int) -> np.ndarray:
         m = found.moments[moment]
-        needs = {*m.left.present, *m.right.present} | (set() if m.outer or join == "JOIN" else {"matched"})
+        needs = {*m.factors[0].present, *m.factors[1].present} | (set() if m.outer or join == "JOIN" else {"matched"})
         return np.array([needs <= who for who in people], float)
 
     shown = np.array(

@@ -18,11 +18,10 @@ from pets.spec.sql.tree import Tree
 from pets.spec.sql.where import Conditions, Part, conjuncts
 
 
-def joint_query(spec: Spec) -> Query:
-    """The query of a specification. Raises SpecError ``sql.*``."""
-    tree = Tree(spec.computation.query)
-    source, joins = _source_and_joins(tree)
-    sides = tuple(_side(tree, spec, table) for table in (source, *(join.this for join in joins)))
+def joint_query(spec: Spec, tree: Tree) -> Query:
+    """The query of a specification that joins tables. Raises SpecError ``sql.*``."""
+    source, joins = _source_and_joins(tree, spec)
+    sides = tuple(side_of(tree, spec, table) for table in (source, *(join.this for join in joins)))
     _distinct(tree, joins, sides)
     outer = _is_left(tree, joins, sides)
     names = Names(tree, spec, sides, _merged_key(tree, joins, sides))
@@ -57,11 +56,13 @@ MOST: Final = 8
 """Tables of a query."""
 
 
-def _source_and_joins(tree: Tree) -> tuple[exp.Expression, list[exp.Join]]:
+def _source_and_joins(tree: Tree, spec: Spec) -> tuple[exp.Expression, list[exp.Join]]:
     source, joins = tree.select.args.get("from_"), tree.select.args.get("joins") or []
     if source is None or not joins:
         start, construct = find(tree.tokens, "FROM") or 0, "SELECT" if source is None else "FROM"
         advice = "write FROM one JOIN other ON one.id = other.id"
+        if source is not None and any(table.several for table in spec.datasets):
+            advice += "; a query over one table of many holders is in a specification of that dataset alone"
         raise refuse("sql.tables", tree.text, start, construct, problem="a joint query has two tables", advice=advice)
     if len(joins) >= MOST:
         problem, advice = f"a joint query has up to {MOST} tables", "join fewer tables"
@@ -69,7 +70,8 @@ def _source_and_joins(tree: Tree) -> tuple[exp.Expression, list[exp.Join]]:
     return source.this, list(joins)
 
 
-def _side(tree: Tree, spec: Spec, table: exp.Expression) -> Side:
+def side_of(tree: Tree, spec: Spec, table: exp.Expression) -> Side:
+    """The table that FROM or JOIN names. Raises SpecError ``sql.*``."""
     if type(table) is not exp.Table:
         raise tree.outside(table)
     if type(table.this) is not exp.Identifier:
@@ -218,7 +220,7 @@ class _Rows:
 
     def _agrees_with_linkage(self) -> None:
         """Hold that [linkage] names the columns that the query joins on."""
-        declared = self.names.spec.linkage.on
+        declared = self.names.spec.linking.on
         for side in self.names.sides:
             key = declared if isinstance(declared, str) else declared.get(side.dataset.name)
             if key != side.dataset.key:
