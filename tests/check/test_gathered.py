@@ -19,7 +19,7 @@ from pets.check.spread import Form, Unknown
 from pets.errors import InternalError
 from pets.ids import PartyId
 from pets.spec.cards import Card, load_cards, parse_card
-from pets.spec.ir import Plan
+from pets.spec.ir import AddNoise, Plan
 from pets.spec.model import Spec
 from pets.spec.query import Compare
 from pets.spec.repeated import with_so_many
@@ -179,13 +179,41 @@ def test_a_minimum_that_leaves_one_vector_is_refused(to: str, least: int) -> Non
         gathered.judge(replace(plan, steps=steps), spec, load_cards())
 
 
+def with_steps(plan: Plan, **changed: object) -> Plan:
+    """A plan whose sums, or what protects them, are others."""
+    pool, safe = plan.pool, plan.protection
+    others = {id(pool): changed.get("pool", pool), id(safe): changed.get("safe", safe)}
+    return replace(plan, steps=tuple(others.get(id(step), step) for step in plan.steps))  # type: ignore[misc]
+
+
 def test_plans_whose_steps_do_not_belong_together_are_refused() -> None:
-    plan, spec = asked({})
-    pool = plan.pool
-    assert pool is not None
-    for other in (replace(pool, moments=pool.moments[:1]), replace(pool, roles=pool.roles[1:])):
+    plan, spec = asked({"servers": 3})
+    pool, safe = plan.pool, plan.protection
+    assert pool is not None and isinstance(safe, AddNoise)
+    for other in (
+        with_steps(plan, pool=replace(pool, moments=pool.moments[:1])),
+        with_steps(plan, pool=replace(pool, roles=pool.roles[1:])),
+        with_steps(plan, safe=replace(safe, parties=safe.parties[1:])),
+    ):
         with pytest.raises(InternalError, match=r"plan\.terms"):
-            gathered.judge(replace(plan, steps=(plan.steps[0], other, *plan.steps[2:])), spec, load_cards())
+            gathered.judge(other, spec, load_cards())
+
+
+@pytest.mark.parametrize(("role", "instead"), [("last", "north"), ("server1", "board-001"), ("last", "board-002")])
+def test_a_party_that_plays_two_roles_has_what_both_have(role: str, instead: str) -> None:
+    """Who has a seed and the words has a vector, and a holder that computes is no other holder's friend."""
+    plan, spec = asked({"servers": 2})
+    pool, safe = plan.pool, plan.protection
+    assert pool is not None and isinstance(safe, AddNoise)
+    roles = tuple((name, PartyId(instead) if name == role else party) for name, party in pool.roles)
+    other = replace(pool, roles=roles)
+    parties = tuple(party for _, party in other.computing)
+    changed = with_steps(plan, pool=other, safe=replace(safe, parties=parties))
+    found = gathered.judge(changed, spec, load_cards())
+    if instead == "north":
+        assert not found.accepted and found.matrix.mark("count(*) of board-001", "north") is Mark.AGGREGATE
+    else:
+        assert found.matrix != gathered.judge(plan, spec, load_cards()).matrix
 
 
 # -- every check is needed --------------------------------------------------------------------------------------------
