@@ -19,13 +19,18 @@ from typing import Any, Final, Protocol
 from pets.approve import approvals
 from pets.approve.envelope import SigningKey, claimed
 from pets.errors import ApprovalError, LinkError, PeerError, PetsError, RunError
+from pets.gathering import Gathering, failing
 from pets.ids import PartyId, RunHandle, SpecDigest
-from pets.party import gate, hello, opening, prepare
+from pets.participation import SENT, missing_note, reason
+from pets.party import contribute, gate, hello, opening, prepare
+from pets.party.cast import roles_of
 from pets.party.drive import drive
-from pets.party.session import roles_of, to_agree
+from pets.party.joining import to_agree
+from pets.party.session import public_code
 from pets.plan.review import Review, Reviewed, review
 from pets.result import Result, StepCost
 from pets.spec.canonical import spec_digest
+from pets.spec.ir import Pool
 from pets.spec.model import Spec
 from pets.spec.parse import parse_toml, read_text
 from pets.spec.write import to_toml
@@ -93,16 +98,31 @@ class Network:
     def submit(self, spec: "Spec | Draft | str | Path") -> SpecDigest:
         """Send a specification to every party that computes or brings rows; each checks it alone. Returns its digest.
 
+        Of sums over one table, holders whom it does not reach, or who refuse it, are named in a warning: it can be
+        sent again, and a run does without them as long as the others are enough.
         Raises: the first refusal, with ``at`` naming the party.
         """
         toml, found = read(spec)
         reviewed = found.settled()
         author = reviewed.spec.purpose.author
         envelope = approvals.submit(digest=reviewed.digest, author=author, key=self.analyst.key)
-        for party in reviewed.spec.servers:
+
+        def send(party: PartyId) -> None:
             got = self.server(party).submit(toml.encode(), envelope)
             if (got.digest, got.plan_digest) != (reviewed.digest, reviewed.plan_digest):
                 raise RunError("run.other-plan", peer=party)
+
+        pool = reviewed.plan.pool
+        for party in reviewed.spec.servers if pool is None else reviewed.spec.computing:
+            send(party)
+        if pool is not None:
+            errors = failing(send, pool.holders)
+            if errors and len(pool.holders) - len(errors) < pool.minimum:
+                raise next(iter(errors.values()))
+            if errors:
+                missing = {party: reason(public_code(error)) for party, error in errors.items()}
+                said = f"{len(errors)} holders did not take the specification; submit it again when they can."
+                warnings.warn(f"{said}{missing_note(missing)}", stacklevel=2)
         return reviewed.digest
 
     def run(
@@ -175,12 +195,14 @@ class _Run:
         """Receipts of parties whose part was over, and who may have left by the end."""
         self._starts: dict[PartyId, Future[bytes]] = {}
         self._link: Link | None = None
+        self._gathering: Gathering | None = None
         self._stopping = False
         self._cover: SpecDigest | None = None
         self._lock = threading.Lock()
 
     def play(self) -> Result:
-        parties = self._reviewed.spec.servers
+        pool = self._reviewed.plan.pool
+        parties = self._reviewed.spec.servers if pool is None else self._reviewed.spec.computing
         evidence = {party: dict(self._server(party).evidence(self._reviewed.digest).files) for party in parties}
         self._cover = agreed_cover(self._reviewed.digest, evidence)
         within = f"covering/{self._cover}/" if self._cover else ""
@@ -198,6 +220,8 @@ class _Run:
         try:
             run_id = self._start(parties, envelopes)
             watchers += [_apart(self._watch, party) for party in parties]
+            if pool is not None:
+                self._gathering = self._gather(pool, self._request, within)
             shares = self._receive(run_id)
         except BaseException as error:  # Ctrl-C too: nobody goes on computing for a client that is gone
             told = isinstance(error, PetsError) and error.code == "peer.aborted"
@@ -210,6 +234,11 @@ class _Run:
         wait(watchers, END_S)
         self._require_good_ends(parties)
         receipts = self._receipts(parties)
+        if self._gathering is not None:
+            for holder in self._gathering.close(END_S).values():
+                envelopes = (*envelopes, *holder.approvals)
+                if holder.receipt is not None:
+                    receipts[holder.party] = holder.receipt
         named = _named_in(receipts.values())
         signed = tuple(body for body in envelopes if approvals.envelope_digest(body) in named)
         return Result(
@@ -222,16 +251,17 @@ class _Run:
             steps=tuple(self._steps),
             seconds=opened_after,
             covering=covering,
+            away={} if self._gathering is None else self._gathering.away,
         )
 
     def _start(self, parties: Sequence[PartyId], envelopes: tuple[bytes, ...]) -> bytes:
         """Start at all parties at once; their hellos and ours give the run id."""
         plan = self._reviewed.plan
-        shape = None if plan.match is not None else prepare.shape_of(plan)
+        shape = None if plan.match is not None or plan.pool is not None else prepare.shape_of(plan)
         own = hello.make(to_agree(self._reviewed, shape, self._cover), os.urandom(16), {})
-        request = StartRequest(self._handle, self._reviewed.digest, own.body, envelopes)
+        self._request = StartRequest(self._handle, self._reviewed.digest, own.body, envelopes)
         for party in parties:
-            self._starts[party] = _apart(self._server(party).start, request)
+            self._starts[party] = _apart(self._server(party).start, self._request)
         bodies = []
         for party in parties:
             body = self._starts[party].result()
@@ -240,7 +270,18 @@ class _Run:
                 bodies.append(body)
         return hello.run_id([*bodies, own.body])
 
-    def _receive(self, run_id: bytes) -> dict[PartyId, opening.U64]:
+    def _gather(self, pool: Pool, request: StartRequest, within: str) -> Gathering:
+        """Start all holders, who upload while computing parties take uploads."""
+        return Gathering(
+            self._network.servers,
+            pool.holders,
+            request,
+            seconds=contribute.upload_s(self._reviewed.plan),
+            within=within,
+            tell=self._tell,
+        )
+
+    def _receive(self, run_id: bytes) -> Mapping[PartyId, opening.Share]:
         plan, roles = self._reviewed.plan, roles_of(self._reviewed)
         passage = gate.Gate(gate.project_plan(plan, roles, "result"))
         senders = list(dict.fromkeys(expected.peer for expected in passage.incoming))
@@ -251,7 +292,7 @@ class _Run:
         try:
             if over:
                 raise LinkError("link.closed")
-            shares = drive(opening.receive(plan, roles), passage, link, deadline_s=self._network.deadline_s)
+            shares = drive(opening.receive(plan, roles), passage, link, deadline_s=self._deadline_s)
         except BaseException as error:
             link.abort(error.code if isinstance(error, PetsError) else "link.closed")
             if isinstance(error, PetsError):
@@ -262,9 +303,15 @@ class _Run:
         link.close()
         return shares
 
+    @property
+    def _deadline_s(self) -> float:
+        """Longest wait for a message: as long as uploads are taken, no final share comes."""
+        plan = self._reviewed.plan
+        return self._network.deadline_s + (0.0 if plan.pool is None else contribute.upload_s(plan))
+
     def _watch(self, party: PartyId) -> None:
         last = 0
-        for event in self._server(party).watch(self._handle, self._network.deadline_s):
+        for event in self._server(party).watch(self._handle, self._deadline_s):
             if event.kind == "step":
                 self._steps.append(StepCost(party, event.name, (event.elapsed_ms - last) / 1000, event.moved))
                 last = event.elapsed_ms
@@ -319,6 +366,8 @@ class _Run:
             self._server(party).stop(self._handle)  # raises where it never started or has ended, which is as well
 
         wait([_apart(stop, party, start) for party, start in self._starts.items()], END_S)
+        if self._gathering is not None:
+            self._gathering.stop()
 
     def _cause(self, error: BaseException) -> BaseException:
         """What ended the run, rather than what it looked like from here: a party's own code where there is one.
@@ -335,7 +384,21 @@ class _Run:
         if not told:
             return error
         party, code = min(told, key=lambda each: each[1].startswith(("peer.", "link.")))
+        if code == "run.contributors" and self._gathering is not None:
+            return self._too_few(self._gathering)
         return RunError("run.ended", party=party, reason=code)
+
+    def _too_few(self, gathering: Gathering) -> RunError:
+        """What computing parties mean that ended a run for want of holders, with what is known here of who is missing.
+
+        They tell nobody how many they have; of those who said here that they handed in their upload some may be late.
+        """
+        pool = self._reviewed.plan.pool
+        minimum = 0 if pool is None else pool.minimum
+        error = RunError("run.contributors", took=min(gathering.sent, minimum - 1), minimum=minimum)
+        missing = {party: reason(code) for party, code in gathering.away.items() if code != SENT}
+        error.add_note(f"what is known of the holders:{missing_note(missing) or ' all of them handed in an upload.'}")
+        return error
 
     def _receipts(self, parties: Sequence[PartyId]) -> dict[PartyId, bytes]:
         """The receipts of a run that was opened. A missing one is no reason to lose the table: it says so itself."""

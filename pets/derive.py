@@ -40,9 +40,13 @@ _PRIMES = (2, *(n for n in range(3, 258, 2) if all(n % d for d in range(3, 17, 2
 
 @dataclass(frozen=True, slots=True)
 class NoiseLaw:
-    """The noise on one moment in its own units: three draws of NB(1/2) - NB(1/2) with ratio exp(-1 / scale)."""
+    """The noise on one moment in its own units: NB(times) - NB(times) with ratio exp(-1 / scale).
+
+    ``times``: the parts of all computing parties, in wholes: 3/2 where any two of three are enough.
+    """
 
     scale: float
+    times: Fraction = Fraction(3, 2)
 
     @property
     def half_width(self) -> int:
@@ -52,18 +56,18 @@ class NoiseLaw:
     def quantile(self, level: F64) -> F64:
         """Quantiles of the noise. Beyond a scale of 2000 it is the law of scale 2000, stretched (error below 0.1 %)."""
         at = min(self.scale, _TABLE_SCALE)
-        values, up_to = _law(at)
+        values, up_to = _law(at, self.times)
         place = np.minimum(np.searchsorted(up_to, level), len(values) - 1)
         return np.asarray(values[place] * (self.scale / at), np.float64)
 
 
 @cache
-def _law(scale: float) -> tuple[F64, F64]:
-    """Support and distribution function of NB(3/2) - NB(3/2) with ratio exp(-1 / scale), by convolution."""
-    p = float(np.exp(-1 / scale))
-    size = 1 << int(np.ceil(np.log2(60 * scale + 64)))
+def _law(scale: float, times: Fraction) -> tuple[F64, F64]:
+    """Support and distribution function of NB(times) - NB(times) with ratio exp(-1 / scale), by convolution."""
+    p, r = float(np.exp(-1 / scale)), float(times)
+    size = 1 << int(np.ceil(np.log2((57 + 2 * r) * scale + 64)))
     k = np.arange(1, size)
-    mass = (1 - p) ** 1.5 * np.concatenate([[1.0], np.cumprod((k + 0.5) / k * p)])
+    mass = (1 - p) ** r * np.concatenate([[1.0], np.cumprod((k + (r - 1)) / k * p)])
     spectrum = np.abs(np.fft.rfft(mass, 2 * size)) ** 2
     both = np.maximum(np.fft.irfft(spectrum), 0)
     centred = np.concatenate([both[size:], both[:size]])
@@ -77,6 +81,8 @@ class Moments:
 
     columns: tuple[NoisedColumn, ...]
     sums: tuple[I64, ...]
+    times: Fraction = Fraction(3, 2)
+    """Of the noise of a column, how many wholes the computing parties add together."""
 
     def unit(self, number: int) -> int:
         """What one unit of the sum is in last places of the multiplied columns."""
@@ -90,11 +96,24 @@ class Moments:
 
     def law(self, number: int) -> NoiseLaw:
         column = self.columns[number]
-        return NoiseLaw(float(column.sensitivity / column.epsilon))
+        return NoiseLaw(float(column.sensitivity / column.epsilon), self.times)
+
+
+def times_of(plan: Plan, noise: AddNoise) -> Fraction:
+    """Of the noise of a column, how many wholes all computing parties add together.
+
+    Where some of them may be lost, their noise may be missing, and less is added than this.
+    """
+    return Fraction(3, 2) if plan.pool is None else Fraction(len(noise.parties), plan.pool.parts)
 
 
 def moments_of(plan: Plan, noise: AddNoise, opened: I64) -> Moments:
-    """Sort the opened words (v, g) into moments: b-cell h of moment m is column m * H + h; cells are a's times b's."""
+    """Sort the opened words (v, g) into moments: b-cell h of moment m is column m * H + h; cells are a's times b's.
+
+    Sums over one table have one row a moment.
+    """
+    if plan.pool is not None:
+        return Moments(noise.columns, tuple(opened), times_of(plan, noise))
     b_cells = len(opened) // len(plan.join.summed)
     sums = tuple(
         np.ascontiguousarray(opened[m * b_cells : (m + 1) * b_cells].T).reshape(-1) for m in range(len(noise.columns))

@@ -36,6 +36,12 @@ MAX_GROUPED: Final = 10_000
 """Levels of a column that is grouped by."""
 
 MAX_PLACES: Final = 4
+PERSON_IDS: Final = frozenset({"id", "person_id", "nhs_number", "chi", "pid"})
+"""What a column of person ids is called, where nothing else says which one it is."""
+
+SHAMIR: Final = "secure_sum_shamir"
+"""Sums of which fewer than half of the computing parties may be corrupt."""
+
 NAME_OF_COLUMN: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 
 
@@ -63,8 +69,11 @@ def draft(
     helper_epsilon: str | None = "0.5",
     helper_delta: str = "2^-40",
     max_runs: int = 100,
+    protocol: str | None = None,
+    min_contributors: int | None = None,
+    upload_minutes: int = 60,
 ) -> Draft:
-    """Write a specification of ``sql``.
+    """Write a specification of ``sql``: of tables that are joined, or of one table that several parties have parts of.
 
     ``control``:         disclosure control of an exact table instead of noise: {"preset": "ons-10"}, or any other
                          fields of [release.disclosure_control]. ``epsilon`` and ``weights`` say nothing then.
@@ -75,9 +84,32 @@ def draft(
                          occurs if it is left out. More rows are truncated.
     ``columns``:         declarations that replace what is read off, by table and column.
     ``weights``:         shares of epsilon by noised column (``draft.check()`` names them).
+    ``protocol``, ``min_contributors``, ``upload_minutes``: of one table of several parties: how it is added up, how
+                         many of them are the least (all, if it is left out), and how long uploads are taken. Parties
+                         without tables compute.
     Raises:              ConfigError config.local that says what is missing.
     """
     used = [table for table in given if re.search(rf"\b{re.escape(table.name)}\b", sql, re.IGNORECASE)]
+    if len(used) > 1 and len({table.name for table in used}) == 1:
+        asked = {
+            "sql": sql.strip() + "\n",
+            "min_contributors": len(used) if min_contributors is None else min_contributors,
+            "upload_minutes": upload_minutes,
+        }
+        body = _pooled(
+            used, [p for p in parties if p not in {t.party for t in used}], sql, on, rows_per_person, columns
+        )
+        return _written(
+            body
+            | {
+                "title": title or _title(sql),
+                "computation": asked,
+                "release": {"to": [ANALYST], **_protected(epsilon, weights, control)},
+                "validity": _year(max_runs),
+            },
+            protocol,
+            noised=control is None,
+        )
     if not 2 <= len(used) <= MOST:
         names = ", ".join(table.name for table in given)
         problem = (
@@ -100,7 +132,6 @@ def draft(
             for t in used
         ]
 
-    today = dt.datetime.now(dt.UTC).date()
     body = {
         "pets": 1,
         "title": title or _title(sql),
@@ -134,17 +165,97 @@ def draft(
                 },
             ],
         },
-        "validity": {
-            "not_before": today,
-            "not_after": today + dt.timedelta(days=364),
-            "max_runs": max_runs,
-        },
+        "validity": _year(max_runs),
     }
     spec = spec_of(body)
     if _names_unknown(spec):
         spec = spec_of({**body, "dataset": declare(None)})
     toml = to_toml(spec)
     return Draft(parse_toml(toml, file="draft"), toml)
+
+
+def _pooled(
+    used: Sequence[Given],
+    computing: Sequence[PartyId],
+    sql: str,
+    on: str | Mapping[str, str] | None,
+    rows_per_person: int | Mapping[str, int] | None,
+    columns: Mapping[str, Mapping[str, Mapping[str, Any]]] | None,
+) -> dict[str, Any]:
+    """The parts of a specification that say what each of several parties has of one table."""
+    if len(computing) < 2:
+        problem = f"{len(computing)} parties are without tables; sums over one table take two or more, who compute"
+        raise ConfigError("config.local", problem=problem)
+    frames = {table.party: _frame(table.source) for table in used}
+    first = used[0]
+    whole_ = pd.concat(list(frames.values()), ignore_index=True)
+    key = on if isinstance(on, str) else dict(on or {}).get(first.name) or _key_of(first.name, whole_)
+    per_holder = [int(counts.max()) for frame in frames.values() if len(counts := frame[key].value_counts())]
+    most = {first.name: max(per_holder, default=1)} if rows_per_person is None else rows_per_person
+    own = (columns or {}).get(first.name, {})
+    declared = _dataset(first, whole_, key, sql, sql, most, own, True)
+    del declared["party"], declared["max_rows"]
+    declared |= {
+        "truncate": rows_per_person is not None,
+        "holders": {party: max(1, len(frame)) for party, frame in frames.items()},
+    }
+    return {
+        "party": [
+            *(_party(table.party, ["input"]) for table in used),
+            *(_party(party, ["computing"]) for party in computing),
+            _party(PartyId(ANALYST), ["result"]),
+        ],
+        "dataset": [declared],
+        "legal": {table.party: _legal() for table in used},
+        "linkage": {"on": {first.name: key}, "normalise": ["nfc"], "version": "1"},
+    }
+
+
+def _key_of(table: str, frame: pd.DataFrame) -> str:
+    """The person id, if a column says so by its name."""
+    found = [str(name) for name in frame.columns if str(name).lower() in PERSON_IDS]
+    if len(found) != 1:
+        problem = f"{table}: name the person id with on=; its columns are {', '.join(map(str, frame.columns))}"
+        raise ConfigError("config.local", problem=problem)
+    return found[0]
+
+
+def _written(body: Mapping[str, Any], protocol: str | None, *, noised: bool) -> Draft:
+    """A draft of sums over one table, from its parts."""
+    computing = sum("computing" in party["roles"] for party in body["party"])
+    corrupt = computing - 1 if noised and protocol != SHAMIR else (computing - 1) // 2
+    spec = spec_of(
+        {
+            "pets": 1,
+            "purpose": {
+                "statement": DESIGN,
+                "dpv": [DESIGN],
+                "public_benefit": DESIGN,
+                "author": f"{ANALYST}@local.invalid",
+            },
+            **body,
+            "security": {
+                "adversary": "semi-honest",
+                "corrupt": corrupt,
+                **({} if protocol is None else {"protocol": protocol}),
+                "leakage": [
+                    {
+                        "learner": "everyone",
+                        "item": "row_count",
+                        "of": [table["name"] for table in body["dataset"]],
+                        "as": "declared maximum",
+                    }
+                ],
+            },
+        }
+    )
+    toml = to_toml(spec)
+    return Draft(parse_toml(toml, file="draft"), toml)
+
+
+def _year(max_runs: int) -> dict[str, Any]:
+    today = dt.datetime.now(dt.UTC).date()
+    return {"not_before": today, "not_after": today + dt.timedelta(days=364), "max_runs": max_runs}
 
 
 def draft_psi(
@@ -200,7 +311,6 @@ def draft_psi(
         grouped = f"SELECT 1 FROM x GROUP BY {', '.join(by)}" if by and table is used[0] else ""
         own = _dataset(table, frames[table.name], keys[table.name], grouped, names, None, {}, False)
         declared.append({**own, "truncate": False})
-    today = dt.datetime.now(dt.UTC).date()
     asked = {
         "psi": psi,
         "asks": first,
@@ -251,7 +361,7 @@ def draft_psi(
                     },
                 ],
             },
-            "validity": {"not_before": today, "not_after": today + dt.timedelta(days=364), "max_runs": max_runs},
+            "validity": _year(max_runs),
         }
     )
     toml = to_toml(spec)

@@ -220,6 +220,13 @@ CODES: Final[dict[str, Code]] = {
         "ask them what their software is",
         "INVALID_ARGUMENT",
     ),
+    "peer.upload-twice": Code(
+        "an upload of {peer} is on its way already", "wait for its answer, and upload once", "ABORTED"
+    ),
+    "peer.announcement": Code(
+        "{peer} announced a run that {problem}",
+        "compare what the computing parties announce, and upload to none of them",
+    ),
     "peer.lists": Code(
         "{label}: {problem}; no sum was sent",
         "compare with the other computing parties whose uploads arrived, and start a new run",
@@ -510,6 +517,12 @@ CODES: Final[dict[str, Code]] = {
     "run.order": Code("run {handle} is {state}, so it cannot {event}", "start a new run"),
     "run.crashed": Code("the server stopped while the run was under way", "start a new run", "ABORTED"),
     "run.reused": Code("{what} was used before", "start a new run with fresh randomness", "ALREADY_EXISTS"),
+    "run.no-room": Code(
+        "an upload cannot be stored: {problem}",
+        "make room on the disk of the server, then upload",
+        "RESOURCE_EXHAUSTED",
+    ),
+    "run.no-uploads": Code("run {handle} takes no uploads", "wait for its next run"),
     "run.no-schedule": Code("{file} has no schedule", "add one to [validity], or run it by hand (pets run)"),
     "run.no-spec": Code("no specification {digest} was submitted here", "submit it first", "NOT_FOUND"),
     "run.digest": Code(
@@ -577,6 +590,9 @@ CODES: Final[dict[str, Code]] = {
         "plan.json is not what this software makes of spec.toml", "verify with the version that the receipts name"
     ),
     "receipt.differs": Code("{party} and {other} signed different values of {what}", "ask both parties for their logs"),
+    "receipt.contributors": Code(
+        "receipt of {party}, who took part: {problem}", "ask the computing parties for their logs"
+    ),
     "receipt.dates": Code("receipt of {party}: {problem}", "ask {party} for its log"),
     "receipt.commitment": Code("receipt of {party}: {problem}", "ask {party} for its receipt"),
     "receipt.spend": Code(
@@ -683,6 +699,10 @@ CODES: Final[dict[str, Code]] = {
         "take required away, or fill the rows named on the console of the party that holds it",
     ),
     "source.max-rows": Code("dataset {dataset}: there are more rows than max_rows", "raise max_rows, or bring less"),
+    "source.sum": Code(
+        "dataset {dataset}: a sum over its rows is outside of what the specification lets one holder bring",
+        "look at the console of the party that holds it; its records, or ranges in the specification, are wrong",
+    ),
     "source.snapshot": Code(
         "dataset {dataset}: the snapshot is not the one that was committed to", "take a new snapshot, then start again"
     ),

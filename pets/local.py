@@ -21,16 +21,28 @@ from pets.draft import Given, draft, draft_psi
 from pets.errors import ConfigError
 from pets.ids import NAME, PartyId, RunHandle, SpecDigest
 from pets.party import results
+from pets.party.cast import result_endpoint
 from pets.party.config import Directory, DirectoryApprover, DirectoryParty, directory_toml
+from pets.party.consent import CheckOnce
 from pets.party.node import Outside, PartyNode, Settings
-from pets.party.session import result_endpoint
 from pets.party.sources import FileSource, FrameSource, Source
 from pets.party.state import State
 from pets.party.warm import prepare_kernels
 from pets.plan.review import Review, Reviewed
 from pets.result import Result
 from pets.spec.model import Spec
-from pets.transport.calls import Caller, Description, Event, Evidence, SnapshotEntry, Standing, StartRequest, Submitted
+from pets.transport import frame
+from pets.transport.calls import (
+    Caller,
+    Description,
+    Event,
+    Evidence,
+    SnapshotEntry,
+    Standing,
+    StartRequest,
+    Submitted,
+    Uploaded,
+)
 from pets.transport.link import Link
 from pets.transport.memory import MemoryNetwork, Sent
 
@@ -177,6 +189,7 @@ class World:
         directory = Directory(tuple(known))
         self.directory_toml = directory_toml(known)
         self.nodes: dict[PartyId, PartyNode] = {}
+        check = CheckOnce()
         for party, datasets in tables.items():
             self.nodes[party] = PartyNode(
                 party,
@@ -187,7 +200,7 @@ class World:
                 folder=folder / party,
                 datasets=datasets,
                 outside=Outside(wires.carrier(party, self.nodes), os.urandom, console=_Console()),
-                settings=Settings(deadline_s=deadline_s, design=True),
+                settings=Settings(deadline_s=deadline_s, design=True, check=check),
             )
         caller = Caller(self._san(asks), asks)
         self.servers = {party: LocalServer(node, caller) for party, node in self.nodes.items()}
@@ -324,6 +337,13 @@ class _Carrier:
 
     def abort(self, peer: PartyId, run_id: bytes, code: str) -> None:
         self.nodes[peer].abort(Caller(san_of(self.party), self.party), run_id, code)
+
+    def announcement(self, peer: PartyId, handle: RunHandle) -> bytes:
+        return self.nodes[peer].announcement(Caller(san_of(self.party), self.party), handle)
+
+    def upload(self, peer: PartyId, handle: RunHandle, run_id: bytes, part: bytes) -> Uploaded:
+        frames = frame.frames(run_id, frame.UPLOAD, memoryview(part))
+        return self.nodes[peer].upload(Caller(san_of(self.party), self.party), handle, frames)
 
     def link(self, run_id: bytes, peers: Sequence[PartyId], result: PartyId, collector: PartyId) -> Link:
         return self.wires.network(run_id, [*self.nodes, result]).link(self.party)

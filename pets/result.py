@@ -17,7 +17,8 @@ from pets import derive, matches
 from pets.errors import ReceiptError
 from pets.ids import WITHHELD, PartyId
 from pets.logistic import Model, model
-from pets.party import opening
+from pets.participation import Participation
+from pets.party import opening, totals
 from pets.party.config import read_directory
 from pets.party.evidence import PartyKeys
 from pets.plan.review import Review, review
@@ -36,8 +37,6 @@ TABLE = "result.csv"
 EVIDENCE = "evidence"
 
 _DIRECTION = {True: "sent", False: "received"}
-
-U64 = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ class Result:
     review: Review
     toml: str
     directory_toml: str
-    shares: Mapping[PartyId, U64]
+    shares: Mapping[PartyId, opening.Share]
     receipts: Mapping[PartyId, bytes]
     approvals: tuple[bytes, ...]
     steps: tuple[StepCost, ...]
@@ -71,6 +70,9 @@ class Result:
     """After a run in ``local_network`` of an intersection that tells both: the persons of the other holder in both.
 
     Its own server keeps that list, in a real network, and this result has no part of it.
+    """
+    away: Mapping[PartyId, str] = field(default_factory=dict)
+    """Of sums over one table of many holders: by holder the code of why it did not take part, as far as one is known.
     """
     covering: str = ""
     """Text of the older specification whose approvals let this one run; empty if it had its own."""
@@ -84,6 +86,14 @@ class Result:
     def opened(self) -> npt.NDArray[np.int64]:
         """What the final shares add up to: noised sums, or what disclosure control lets pass (party/opening.py)."""
         return opening.opened(self.plan, self.shares)
+
+    @property
+    def participation(self) -> Participation | None:
+        """Who took part in sums over one table of many holders; None of anything else."""
+        if (pool := self.plan.pool) is None:
+            return None
+        counted = totals.again(self.plan, self.shares).holders
+        return Participation(pool.holders, counted, self.away, pool.minimum, totals.validated(self.plan))
 
     def to_pandas(self) -> "pd.DataFrame":
         """The table: grouping columns, and for each statistic its value and the bounds ``_low`` and ``_high``."""
@@ -159,11 +169,12 @@ class Result:
         """One line under a table or picture: what the bounds mean, or what is withheld."""
         if (match := self.plan.match) is not None:
             return matches.note(self.plan, match)
+        told = "" if (participation := self.participation) is None else f" {participation.note()}"
         control = effective(self.review.spec)
         if control is None:
             return (
                 f"Values carry noise (differential privacy, epsilon {self.epsilon} a run). Lines and the columns _low "
-                f"and _high: {derive.LEVEL:.0%} range of that noise alone."
+                f"and _high: {derive.LEVEL:.0%} range of that noise alone.{told}"
             )
         said = (
             f"Exact numbers, no noise. Withheld: numbers about fewer than {control.min_count} persons, and those from "
@@ -174,7 +185,7 @@ class Result:
         if control.round_to > 1:
             rounded = f" Counts are rounded to {control.round_to}"
             said += f"{rounded}; lines and the columns _low and _high: what that leaves open."
-        return said
+        return said + told
 
     def plot(self, path: str | Path | None = None) -> Any:
         """Draw the table; write it to ``path`` as PNG (or by its ending) if given. Returns the matplotlib figure."""
@@ -227,8 +238,16 @@ class Result:
         for party, receipt in self.receipts.items():
             (folder / "receipts" / f"{party}.json").write_bytes(receipt)
         for party, share in self.shares.items():
-            (folder / "shares" / f"{party}.bin").write_bytes(share.astype("<u8").tobytes())
+            (folder / "shares" / f"{party}.bin").write_bytes(opening.to_bytes(share))
         return folder
+
+    @property
+    def _signers(self) -> str:
+        """Whose receipts are here: everybody, or those who compute, and how many holders."""
+        if self.plan.pool is None:
+            return ", ".join(self.receipts)
+        computing = [party for party in self.receipts if party in self.review.spec.computing]
+        return f"{', '.join(computing)} and {len(self.receipts) - len(computing)} holders"
 
     def _repr_html_(self) -> str:
         from pets.notebook import model_html, table_html
@@ -236,7 +255,7 @@ class Result:
         fitted, others = self._models()
         sent = self.review.settled().forecast.size
         foot = (
-            f"Specification {self.review.digest[:16]}…, receipts signed by {', '.join(self.receipts)}; "
+            f"Specification {self.review.digest[:16]}…, receipts signed by {self._signers}; "
             f"{self.seconds:.2f} s, {sent:,} bytes between the parties."
         )
         if (match := self.plan.match) is not None:
@@ -286,15 +305,35 @@ def recompute(toml: str) -> Any:
         plan = review(parse_toml(toml, file="spec.toml")).settled().plan
         if canonical(plain(json.loads(plan_json))) != canonical(plan):
             raise ReceiptError("receipt.other-plan")
-        words, size = {}, 8 * opening.words(plan)
-        for party in opening.senders(plan):
-            body = shares.get(party, b"")
-            if len(body) != size:
-                raise ReceiptError("receipt.share-size", party=party, got=len(body), expected=size)
-            words[party] = np.frombuffer(body, "<u8").astype(np.uint64)
-        return table_csv(plan, opening.opened(plan, words))
+        return table_csv(plan, opening.opened(plan, _shares_of(plan, shares)))
 
     return again
+
+
+def counted(toml: str) -> Any:
+    """How ``evidence.verify_evidence`` finds out whose uploads are in sums over one table of many holders.
+
+    Returns: a function of plan.json and the shares by party, as ``recompute`` does.
+    """
+
+    def who(plan_json: bytes, shares: Mapping[PartyId, bytes]) -> tuple[PartyId, ...]:
+        plan = review(parse_toml(toml, file="spec.toml")).settled().plan
+        return totals.again(plan, _shares_of(plan, shares)).holders
+
+    return who
+
+
+def _shares_of(plan: Plan, shares: Mapping[PartyId, bytes]) -> dict[PartyId, opening.Share]:
+    """The files of final shares, read. Raises: ReceiptError receipt.share-size."""
+    found = {}
+    for party in opening.senders(plan):
+        if party not in shares and plan.pool is not None and totals.may_lose(plan):
+            continue
+        body, size = shares.get(party, b""), opening.size_of(plan, party)
+        if len(body) != size:
+            raise ReceiptError("receipt.share-size", party=party, got=len(body), expected=size)
+        found[party] = opening.of_bytes(plan, party, body)
+    return found
 
 
 def evidence_keys(directory: Path) -> dict[str, PartyKeys]:

@@ -14,10 +14,12 @@ from typing import Final
 
 from pets.client import Network, read
 from pets.errors import BudgetError, PetsError, RunError
+from pets.gathering import failing
 from pets.ids import PartyId, SpecDigest
 from pets.outputs import is_free
 from pets.party import outlook
 from pets.result import Result, evidence_folder
+from pets.spec.ir import Pool
 from pets.spec.model import Spec
 from pets.spec.periods import renewed
 
@@ -139,10 +141,14 @@ def _look(network: Network, path: Path) -> Scheduled:
         spec = reviewed.spec
         if spec.validity.schedule is None:
             raise RunError("run.no-schedule", file=path.name)
-        said = {party: _ask(network, party, reviewed.digest) for party in spec.servers}
+        pool = reviewed.plan.pool
+        asked = spec.servers if pool is None else spec.computing
+        said = [_ask(network, party, reviewed.digest) for party in asked]
+        if pool is not None:
+            said.append(_of_holders(network, pool, reviewed.digest, said[0].outlook))
     except PetsError as error:
         return Scheduled(path, spec, refused=error)
-    outlooks = [each.outlook for each in said.values()]
+    outlooks = [each.outlook for each in said]
     last = max((each.last for each in outlooks if each.last is not None), default=None)
     days = [each.due for each in outlooks]
     due = None if None in days else max(day for day in days if day is not None)
@@ -153,13 +159,34 @@ def _look(network: Network, path: Path) -> Scheduled:
         due=due,
         left=min(each.left for each in outlooks),
         affordable=min((each.affordable for each in outlooks if each.affordable is not None), default=None),
-        refused=_first(each.refused for each in said.values()) or _same_rows(spec, last, outlooks[0].today),
+        refused=_first(each.refused for each in said) or _same_rows(spec, last, outlooks[0].today),
     )
 
 
 def _ask(network: Network, party: PartyId, digest: SpecDigest) -> outlook.Said:
     files = network.server(party).evidence(digest).files
     return outlook.read(dict(files), party=party)
+
+
+def _of_holders(network: Network, pool: Pool, digest: SpecDigest, computing: outlook.Outlook) -> outlook.Said:
+    """What as many holders as have to take part say together; one more that refuses, or is away, is left out.
+
+    ``computing``: what a computing party says, where holders add nothing to it.
+    """
+    said: dict[PartyId, outlook.Said] = {}
+
+    def ask(party: PartyId) -> None:
+        said[party] = _ask(network, party, digest)
+
+    errors = [*failing(ask, pool.holders).values(), *(each.refused for each in said.values() if each.refused)]
+    ready = [said[party].outlook for party in pool.holders if party in said and said[party].refused is None]
+    if len(ready) < pool.minimum:
+        return outlook.Said(computing, _first(errors))
+    rooms = sorted((each.affordable for each in ready if each.affordable is not None), reverse=True)
+    unlimited = len(ready) - len(rooms)
+    affordable = None if unlimited >= pool.minimum else rooms[pool.minimum - unlimited - 1]
+    left = sorted((each.left for each in ready), reverse=True)[pool.minimum - 1]
+    return outlook.Said(computing.model_copy(update={"affordable": affordable, "left": left}), None)
 
 
 def _first(refusals: Iterable[PetsError | None]) -> PetsError | None:

@@ -310,7 +310,7 @@ def counts(plan: Plan, frame: "pd.DataFrame", count: str | None = None) -> Count
     law = None
     if isinstance(safe, AddNoise):
         column = safe.columns[found[count].moments[0]]
-        law = NoiseLaw(float(column.sensitivity / column.epsilon))
+        law = NoiseLaw(float(column.sensitivity / column.epsilon), derive.times_of(plan, safe))
         notes.append("Counts carry noise: ranges are those of sampling and noise together.")
     elif (arrays[1] < arrays[2]).any():
         notes.append("Counts are rounded: ranges hold for every true count that is shown so.")

@@ -257,3 +257,19 @@ def test_a_hundred_thousand_cells_take_seconds_of_work(statistic: str) -> None:
     frame = derive.table(plan(cells, statistic), words)
     assert len(frame) == cells
     assert time.process_time() - before < 20
+
+
+@pytest.mark.parametrize(
+    ("times", "scale"), [(Fraction(1), 3.0), (Fraction(2), 3.0), (Fraction(5, 2), 40.0), (Fraction(7), 500.0)]
+)
+def test_noise_of_any_number_of_parties_has_the_variance_of_its_parts(times: Fraction, scale: float) -> None:
+    """NB(r) - NB(r) has variance 2 r p / (1 - p)^2; its quantiles are those of drawn sums of parts."""
+    p, rng = math.exp(-1 / scale), np.random.default_rng(7)
+    law = NoiseLaw(scale, times)
+    drawn = rng.negative_binomial(float(times), 1 - p, 400_000) - rng.negative_binomial(float(times), 1 - p, 400_000)
+    points = law.quantile((np.arange(20_000) + 0.5) / 20_000)
+    assert np.var(points) == pytest.approx(2 * float(times) * p / (1 - p) ** 2, rel=0.02)
+    for level in (0.025, 0.2, 0.5, 0.9, 0.975):
+        assert law.quantile(np.array([level]))[0] == pytest.approx(
+            np.quantile(drawn, level), abs=0.02 * np.std(drawn) + 1
+        )

@@ -1,7 +1,7 @@
 """Progress in the terminal: a bar for a piece of work, a bar for each party of a run; nothing if it is no terminal."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -29,21 +29,34 @@ def bar(text: str) -> Iterator[Tell]:
 
 
 def expected_steps(reviewed: "Reviewed") -> dict[PartyId, int]:
-    """How many steps each party will report: its own rows, the hello, and every array that it sends or receives."""
-    from pets.party import gate
-    from pets.party.session import roles_of
+    """How many steps each party will report: its own rows, the hello, and every array that it sends or receives.
 
-    roles = roles_of(reviewed)
+    Holders who upload report what nobody waits for: they have one bar together (``holders``).
+    """
+    from pets.party import gate
+    from pets.party.cast import roles_of
+
+    uploading = holders(reviewed)
+    roles = {role: party for role, party in roles_of(reviewed).items() if party not in uploading or role == "result"}
     own = {party for read in reviewed.plan.reads for party in read.parties}
     before = {role: 2 if party in own else 1 for role, party in roles.items() if role != "result"}
     return {roles[role]: extra + len(gate.project_plan(reviewed.plan, roles, role)) for role, extra in before.items()}
 
 
-class RunBars:
-    """A callable for ``Network.run(progress=...)``: a bar for each party, moved by its steps."""
+def holders(reviewed: "Reviewed") -> tuple[PartyId, ...]:
+    """Who uploads a part of a table of many holders."""
+    return () if reviewed.plan.pool is None else reviewed.plan.pool.holders
 
-    def __init__(self, expected: dict[PartyId, int]) -> None:
+
+class RunBars:
+    """A callable for ``Network.run(progress=...)``: a bar for each party, moved by its steps.
+
+    ``uploading``: holders who have one bar together, moved by each that has handed in its part.
+    """
+
+    def __init__(self, expected: dict[PartyId, int], uploading: Sequence[PartyId] = ()) -> None:
         self._expected = expected
+        self._uploading = frozenset(uploading)
         self._bars = Progress(
             TextColumn("{task.fields[party]:<12}"),
             BarColumn(bar_width=32),
@@ -59,6 +72,9 @@ class RunBars:
 
     def __call__(self, party: PartyId, event: "Event") -> None:
         with self._lock:
+            if party in self._uploading:
+                self._uploaded(event)
+                return
             if party not in self._tasks:
                 total = self._expected.get(party)
                 self._tasks[party] = self._bars.add_task("waiting", party=party, total=total)
@@ -66,6 +82,13 @@ class RunBars:
                 self._bars.update(self._tasks[party], advance=1, description=event.name)
             elif event.kind == "end":
                 self._bars.update(self._tasks[party], description=event.code or "done")
+
+    def _uploaded(self, event: "Event") -> None:
+        together = PartyId("holders")
+        if together not in self._tasks:
+            self._tasks[together] = self._bars.add_task("upload", party=together, total=len(self._uploading))
+        if event.kind == "end" and not event.code:
+            self._bars.update(self._tasks[together], advance=1)
 
     def __enter__(self) -> Self:
         self._bars.start()

@@ -49,7 +49,7 @@ def run(
 ) -> int:
     """Run an approved specification once; the table goes to --out, the evidence into a folder beside it."""
     from pets.client import read
-    from pets.commands.progress import RunBars, expected_steps
+    from pets.commands.progress import RunBars, expected_steps, holders
     from pets.remote import connect
     from pets.result import evidence_folder
 
@@ -59,7 +59,7 @@ def run(
     net = connect(directory, client=client)
     handle = RunHandle(os.urandom(16).hex())
     err.print(f"run {handle} (to end it: pets stop {handle})")
-    with RunBars(expected_steps(found.settled())) as bars:
+    with RunBars(expected_steps(found.settled()), holders(found.settled())) as bars:
         result = net.run(spec, progress=bars, handle=handle)
     folder = result.save(to)
     if result.covering:
@@ -67,6 +67,8 @@ def run(
     if plot is not None:
         result.plot(plot)
     out.print(f"{to}: {len(result.to_pandas())} cells in {result.seconds:.2f} s", markup=False)
+    if result.participation is not None:
+        out.print(result.participation.note(), markup=False)
     out.print(f"check it offline: pets verify {folder / 'receipts'}/{next(iter(result.receipts))}.json", markup=False)
     return DONE
 
@@ -96,14 +98,14 @@ def verify(
 ) -> int:
     """Check a run offline: signatures, approvals, commitments, spend, shares, and the table computed again."""
     from pets.party.evidence import verify_evidence
-    from pets.result import evidence_keys, recompute
+    from pets.result import counted, evidence_keys, recompute
 
     folder = receipt if receipt.is_dir() else receipt.parent.parent
     if not receipt.is_dir():
         _is_receipt(receipt)
     keys = evidence_keys(directory if directory is not None else folder / "directory.toml")
     toml = _text(folder / "spec.toml")
-    for line in verify_evidence(folder, keys=keys, recompute=recompute(toml)):
+    for line in verify_evidence(folder, keys=keys, recompute=recompute(toml), counted=counted(toml)):
         out.print("[green]ok[/] ", end="")
         out.print(line, markup=False)
     if directory is None:

@@ -6,9 +6,10 @@ class gives it what the state file holds, and the log what was decided.
 
 import contextlib
 import json
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 from pets.approve import approvals, cover
 from pets.approve.policy import Policy, judge_policy
@@ -41,6 +42,71 @@ MOST_COVERS: Final = 4
 """Covering specifications that are named for one: any of them will do, and each brings its text."""
 
 
+class Check:
+    """A specification read, checked before any party's own policy, and the report of what was found.
+
+    All of it are functions of what they are given and of nothing else.
+    """
+
+    def read(self, text: str) -> Spec:
+        """Raises: SpecError."""
+        return parse_toml(text, file="specification")
+
+    def canonical(self, spec: Spec) -> bytes:
+        """The canonical form."""
+        return canonical(spec_json(spec))
+
+    def review(self, spec: Spec) -> Review:
+        return review(spec)
+
+    def report(self, found: Review) -> bytes:
+        """The report as canonical JSON."""
+        from pets.check.document import to_json
+
+        return json.dumps(to_json(found), sort_keys=True).encode()
+
+
+class CheckOnce(Check):
+    """The same for many parties in one process, whom nothing keeps apart: what was found for one holds for the next.
+
+    Each of them asks, and applies its own policy, directory and history to the answer.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._read: dict[str, Spec] = {}
+        self._found: dict[tuple[str, int], tuple[Spec, Any]] = {}
+        """By what was asked and the specification's place in memory, which it keeps as long as it stands here."""
+        self._reports: dict[tuple[SpecDigest, tuple[Finding, ...]], bytes] = {}
+
+    def read(self, text: str) -> Spec:
+        with self._lock:
+            if text not in self._read:
+                self._read[text] = super().read(text)
+            return self._read[text]
+
+    def canonical(self, spec: Spec) -> bytes:
+        found: bytes = self._once("canonical", spec, super().canonical)
+        return found
+
+    def review(self, spec: Spec) -> Review:
+        found: Review = self._once("review", spec, super().review)
+        return found
+
+    def report(self, found: Review) -> bytes:
+        with self._lock:
+            asked = (found.digest, found.findings)
+            if asked not in self._reports:
+                self._reports[asked] = super().report(found)
+            return self._reports[asked]
+
+    def _once(self, what: str, spec: Spec, find: Callable[[Spec], Any]) -> Any:
+        with self._lock:
+            if (what, id(spec)) not in self._found:
+                self._found[what, id(spec)] = (spec, find(spec))
+            return self._found[what, id(spec)][1]
+
+
 @dataclass(frozen=True, slots=True)
 class Consent:
     """The specifications that a party holds. ``design``: placeholders of drafts are accepted (never at a server)."""
@@ -52,6 +118,7 @@ class Consent:
     log: Log
     guard: Guard
     design: bool
+    check: Check = field(default_factory=Check)
     _reviews: dict[SpecDigest, Review] = field(default_factory=dict)
     _facts: dict[SpecDigest, Facts] = field(default_factory=dict)
 
@@ -61,7 +128,7 @@ class Consent:
         Raises: SpecError on text that is none; LeakError leak.refused with the first refusal; ApprovalError if the
                 submission is not signed by who says to be its author.
         """
-        spec = parse_toml(toml.decode("utf-8", "strict") if _is_text(toml) else "", file="specification")
+        spec = self.check.read(toml.decode("utf-8", "strict") if _is_text(toml) else "")
         checked = self._check(spec)
         found = self._guarded(checked)
         try:
@@ -79,7 +146,7 @@ class Consent:
             digest=reviewed.digest,
             plan=reviewed.plan_digest,
             toml=toml,
-            canonical=canonical(spec_json(spec)),
+            canonical=self.check.canonical(spec),
             submission=envelope,
             author=submission.author,
             author_key=submission.key,
@@ -95,7 +162,7 @@ class Consent:
             for own in self.covers(stored, reviewed)[:1]:
                 found_within = compare_facts(self._held(own.signed).facts, self._held(stored.digest).facts)
                 self.log.append("spec.covered", digest=stored.digest, cover=own.signed, relation=found_within.relation)
-        return Submitted(reviewed.digest, reviewed.plan_digest, _report(found))
+        return Submitted(reviewed.digest, reviewed.plan_digest, self.check.report(found))
 
     def take_envelope(self, caller: Caller, envelope: bytes, kind: str) -> Standing:
         """Verify an approval or a revocation (``kind``), keep it, and say how the specification stands now.
@@ -168,7 +235,7 @@ class Consent:
         found = self._reviews.get(digest)
         if found is None:
             stored = self.stored(digest)
-            found = self._check(parse_toml(stored.toml.decode(), file="specification"))
+            found = self._check(self.check.read(stored.toml.decode()))
             if found.digest != digest:
                 raise RunError("run.other-spec", peer=self.party)
             self._reviews[digest] = found
@@ -181,7 +248,7 @@ class Consent:
 
     def _check(self, spec: Spec) -> Review:
         """Review, then this party's own policy and directory; all refusals are findings of one verdict."""
-        found = review(spec).lowered(self.policy.lint, party=self.party)
+        found = self.check.review(spec).lowered(self.policy.lint, party=self.party)
         more: list[Finding] = list(self._of_directory(spec))
         if not self.design:
             more += _placeholders(spec)
@@ -224,6 +291,8 @@ class Consent:
     ) -> approvals.Approved:
         """This party's own k of n, and a valid approval of every other input and computing party.
 
+        Of sums over one table of many holders of every computing party: a holder brings what its own server lets it
+        bring, so that its approvers have to have signed there, and others need not wait for them.
         ``old``: the specification whose approvals the caller says cover this one. It is held to its word here.
         """
         today = self.state.today()
@@ -234,6 +303,8 @@ class Consent:
             claimed.setdefault(approvals.claim_of(body).party, []).append(body)
         for party in reviewed.spec.parties:
             if party.name == self.party or set(party.roles) == {"result"}:
+                continue
+            if reviewed.plan.pool is not None and "computing" not in party.roles:
                 continue
             keys = self.directory.approver_keys(PartyId(party.name))
             approvals.verify_peer_approval(
@@ -342,9 +413,3 @@ def _placeholders(spec: Spec) -> Iterator[Finding]:
             f"it is still the placeholder {DESIGN!r} of a draft",
             "write what is true of this computation before submitting it",
         )
-
-
-def _report(found: Review) -> bytes:
-    from pets.check.document import to_json
-
-    return json.dumps(to_json(found), sort_keys=True).encode()

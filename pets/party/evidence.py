@@ -44,6 +44,12 @@ RECEIPT: Final = "urn:pets:receipt:1"
 Recompute = Callable[[bytes, Mapping[PartyId, bytes]], bytes]
 """From the bytes of plan.json and the final shares by party to the bytes of result.csv."""
 
+Counted = Callable[[bytes, Mapping[PartyId, bytes]], tuple[PartyId, ...]]
+"""From the same to the holders whose uploads are in sums over one table."""
+
+LOSES_SERVERS: Final = "secure_sum_shamir"
+"""The protocol whose sums survive lost computing parties."""
+
 Instant = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00$")]
 
 
@@ -128,6 +134,8 @@ class Receipt(Model):
     spend: tuple[Spend, ...]
     sent: tuple[SentMessage, ...]
     log: LogHead
+    contributors: tuple[PartyName, ...] | None = None
+    """Of sums over one table of many holders, at a computing party: the holders whose uploads counted."""
 
     @model_validator(mode="after")
     def _once_each(self) -> "Receipt":
@@ -178,8 +186,12 @@ def build_receipt(
     spend: Mapping[str, Loss],
     sent: Sequence[SentMessage],
     log: Head,
+    contributors: Sequence[PartyId] | None = None,
 ) -> dict[str, object]:
-    """The statement of a receipt, ready for ``envelope.sign``. Times as ``State.now`` writes them."""
+    """The statement of a receipt, ready for ``envelope.sign``. Times as ``State.now`` writes them.
+
+    ``contributors``: at a computing party of sums over one table of many holders, whose uploads counted.
+    """
     receipt = Receipt(
         party=party,
         spec=spec,
@@ -198,8 +210,10 @@ def build_receipt(
         spend=tuple(_spend(name, loss) for name, loss in sorted(spend.items())),
         sent=tuple(sent),
         log=LogHead(seq=log.seq, hash=log.hash.hex()),
+        contributors=None if contributors is None else tuple(contributors),
     )
-    return statement(RECEIPT, {"specification": spec, "run": run}, receipt.model_dump(mode="json"))
+    said = receipt.model_dump(mode="json", exclude={"contributors"} if contributors is None else None)
+    return statement(RECEIPT, {"specification": spec, "run": run}, said)
 
 
 def _spend(dataset: str, loss: Loss) -> Spend:
@@ -241,10 +255,13 @@ def verify_receipt(envelope: bytes, keys: Mapping[str, bytes], *, party: str = "
 # -- verifying a folder -----------------------------------------------------------------------------------------------
 
 
-def verify_evidence(folder: Path, *, keys: Mapping[str, PartyKeys], recompute: Recompute) -> list[str]:
+def verify_evidence(
+    folder: Path, *, keys: Mapping[str, PartyKeys], recompute: Recompute, counted: Counted | None = None
+) -> list[str]:
     """Check everything that a client keeps of a run, and recompute its table from the shares.
 
-    Returns: a line for each thing that holds.
+    ``counted``: says whose uploads the shares are of, for sums over one table of many holders, which need it.
+    Returns: a line for each thing that holds, and for each receipt that may be missing and is.
     Raises:  ReceiptError that names the first thing that does not.
     """
     spec = _spec(folder)
@@ -254,6 +271,7 @@ def verify_evidence(folder: Path, *, keys: Mapping[str, PartyKeys], recompute: R
     plan = _bytes(folder / "plan.json")
     receipts = _receipts(folder, spec, keys)
     _agree(spec, plan, receipts)
+    took = _contributors(spec, receipts)
     for receipt in receipts.values():
         _dates(spec, receipt)
         _charges(spec, receipt)
@@ -265,8 +283,15 @@ def verify_evidence(folder: Path, *, keys: Mapping[str, PartyKeys], recompute: R
         if made_by != __version__:
             raise ReceiptError("receipt.other-version", file="result.csv", got=made_by, own=__version__)
         raise ReceiptError("receipt.result-differs", file="result.csv")
+    many: list[str] = []
+    if took is not None:
+        if counted is None or counted(plan, shares) != took:
+            party = next(party for party, receipt in receipts.items() if receipt.contributors is not None)
+            raise ReceiptError("receipt.contributors", party=party, problem="the shares are of other holders")
+        many = list(_of_holders(spec, receipts, took))
     lines = list(_lines(spec, receipts, approvals, shares))
-    return [*lines[:-1], *covered, *(f"{file} is genuine, and no receipt counts it" for file in uncounted), lines[-1]]
+    more = (f"{file} is genuine, and no receipt counts it" for file in uncounted)
+    return [*lines[:-1], *many, *covered, *more, lines[-1]]
 
 
 def _spec(folder: Path) -> Spec:
@@ -277,7 +302,7 @@ def _spec(folder: Path) -> Spec:
 
 
 def _receipts(folder: Path, spec: Spec, keys: Mapping[str, PartyKeys]) -> dict[PartyId, Receipt]:
-    """One receipt of every party that computes or brings rows, and no other file."""
+    """One receipt of every party that computes or brings rows, and no other file; some may be missing."""
     expected = {f"{party}.json": party for party in spec.servers}
     for path in sorted((folder / "receipts").glob("*")):
         if path.name not in expected:
@@ -287,6 +312,8 @@ def _receipts(folder: Path, spec: Spec, keys: Mapping[str, PartyKeys]) -> dict[P
     for file, party in expected.items():
         path = folder / "receipts" / file
         if not path.exists():
+            if may_be_missing(spec, party):
+                continue
             raise ReceiptError("receipt.missing", party=party)
         receipt = verify_receipt(_bytes(path), signing, party=party)
         if receipt.party != party:
@@ -319,6 +346,64 @@ def _agree(spec: Spec, plan: bytes, receipts: Mapping[PartyId, Receipt]) -> None
             other, value = commitments.setdefault(part, (party, commitment))
             if value != commitment:
                 raise ReceiptError("receipt.differs", party=other, other=party, what=f"the commitment to {dataset}")
+
+
+def is_pooled(spec: Spec) -> bool:
+    """True of sums over one table of many holders, who upload: only these say how many of them are the least."""
+    return spec.computation.min_contributors is not None
+
+
+def may_be_missing(spec: Spec, party: PartyId) -> bool:
+    """Whether a run may have ended well without this party: a holder that did not upload, or left before it signed.
+
+    Of sums on polynomials also a computing party that was lost; that enough of them are there shows when they open.
+    """
+    if not is_pooled(spec):
+        return False
+    return party not in spec.computing or spec.security.protocol == LOSES_SERVERS
+
+
+def _contributors(spec: Spec, receipts: Mapping[PartyId, Receipt]) -> tuple[PartyId, ...] | None:
+    """Whose uploads counted, as every computing party signed it that takes uploads; None where no holder uploads.
+
+    Under disclosure control the third of those who compute gets nothing of an upload.
+    Raises: ReceiptError receipt.contributors, receipt.differs, receipt.missing if no computing party signed anything.
+    """
+    if not is_pooled(spec):
+        for party, receipt in receipts.items():
+            if receipt.contributors is not None:
+                raise ReceiptError("receipt.contributors", party=party, problem="nobody uploads in such a run")
+        return None
+    takes = spec.computing if spec.release.disclosure_control is None else spec.computing[:2]
+    signed = {party: receipt for party, receipt in receipts.items() if party in takes}
+    if not signed:
+        raise ReceiptError("receipt.missing", party=takes[0])
+    first = next(iter(signed))
+    for party, receipt in receipts.items():
+        if (receipt.contributors is None) != (party not in signed):
+            problem = "it is missing" if party in signed else "that is not for it to say"
+            raise ReceiptError("receipt.contributors", party=party, problem=problem)
+        if party in signed and receipt.contributors != signed[first].contributors:
+            raise ReceiptError("receipt.differs", party=first, other=party, what="who took part")
+    took = tuple(map(PartyId, signed[first].contributors or ()))
+    holders = spec.holders(spec.datasets[0].name)
+    if tuple(party for party in holders if party in took) != took:
+        raise ReceiptError("receipt.contributors", party=first, problem="it names who is no holder, or one twice")
+    if len(took) < (least := spec.computation.min_contributors or 0):
+        problem = f"{len(took)} holders took part, and the specification asks for {least}"
+        raise ReceiptError("receipt.contributors", party=first, problem=problem)
+    return took
+
+
+def _of_holders(spec: Spec, receipts: Mapping[PartyId, Receipt], took: Sequence[PartyId]) -> Iterable[str]:
+    """Who took part, and of whom there is no receipt."""
+    holders, least = spec.holders(spec.datasets[0].name), spec.computation.min_contributors
+    yield f"{len(took)} of {len(holders)} holders took part, {least} are the least; who, all signed that took uploads"
+    for party in (party for party in spec.servers if party not in receipts):
+        counts = "its numbers are in the table" if party in took else "it did not take part"
+        yield f"{party}: no receipt is here; {counts if party in holders else 'it was lost on the way'}"
+    for party in (party for party in holders if party in receipts and party not in took):
+        yield f"{party}: it uploaded, and is not in the table: its upload was late, or did not reach everybody"
 
 
 def _covered(folder: Path, spec: Spec, receipts: Mapping[PartyId, Receipt]) -> list[str]:

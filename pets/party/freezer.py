@@ -8,9 +8,10 @@ from pathlib import Path
 
 from pets.errors import SourceError
 from pets.ids import PartyId
-from pets.party import session, snapshot, sources
+from pets.party import snapshot, sources
 from pets.party.database import PostgresSource
 from pets.party.log import Log
+from pets.party.play import Entropy
 from pets.party.runs import Console
 from pets.party.state import State, StoredSnapshot
 from pets.plan.review import Review, Reviewed
@@ -29,7 +30,7 @@ class Freezer:
     folder: Path
     state: State
     log: Log
-    entropy: session.Entropy
+    entropy: Entropy
     console: Console
     _one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
 

@@ -12,7 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from blake3 import blake3
@@ -33,6 +33,9 @@ from pets.transport.link import Slot
 
 RESULT: Final = "result"
 """The role of cards that receives final shares."""
+
+UPLOAD: Final = "U"
+"""How labels of uploads begin on cards of sums over one table of many holders."""
 
 NOT_ON_THE_CARD: Final = "none of the card"
 """What the log says of a refused message that the card does not list."""
@@ -122,6 +125,8 @@ def project_plan(plan: Plan, parties: Mapping[str, PartyId], role: str) -> tuple
     """
     if plan.match is not None:
         return _listed(join_card(plan), join_numbers(plan), parties, role)
+    if plan.pool is not None:
+        return _of_pool(plan, parties, role)
     cards, join, safe = load_cards(), plan.join, plan.protection
     card, names = join_card(plan), join_numbers(plan)
     if not isinstance(safe, Protect) and join.rows is None:
@@ -143,9 +148,24 @@ def project_plan(plan: Plan, parties: Mapping[str, PartyId], role: str) -> tuple
     )
 
 
+def _of_pool(plan: Plan, parties: Mapping[str, PartyId], role: str) -> tuple[Expected, ...]:
+    """The same for sums over one table of many holders: without uploads, whose sizes are the inbox's to check."""
+    cards, safe = load_cards(), plan.protection
+    card, names = _card_of(plan), join_numbers(plan)
+    card = replace(card, messages=tuple(message for message in card.messages if not message.label.startswith(UPLOAD)))
+    if not isinstance(safe, Protect):
+        return _listed(card, names, parties, role)
+    listed = _listed(card, handover.numbers(names, cards[safe.card].names(dict(safe.public))), parties, role)
+    ring = (*(next(r for r, p in parties.items() if p == each and r != RESULT) for each in ring_of(plan)), RESULT)
+    after = max(message.round for message in card.messages)
+    return (*listed, *_performed(steps_of_control(plan), _numbers_of(plan), ring, parties, role, after, Counter()))
+
+
 def labels_of(plan: Plan) -> dict[int, str]:
     """The label of every message of a plan by its number on the wire."""
     if plan.match is not None:
+        return _labels(join_card(plan))
+    if plan.pool is not None and not isinstance(plan.protection, Protect):
         return _labels(join_card(plan))
     return _labels(_card_of(plan)) | {number: label for label, number in _numbers_of(plan).items()}
 
@@ -158,7 +178,7 @@ def _card_of(plan: Plan) -> Card:
 
 def _numbers_of(plan: Plan) -> dict[str, int]:
     """Numbers of the messages of operations, behind those that cards list."""
-    first, rows = 1 + max(_labels(_card_of(plan))), plan.join.rows
+    first, rows = 1 + max(_labels(_card_of(plan))), None if plan.pool is not None else plan.join.rows
     used = [load_cards()[card] for card in (plan.protection.card, *(() if rows is None else (rows.card,)))]
     labels = dict.fromkeys(label for card in used for label in operations.labels(card.operations, Cards()))
     return {label: number for number, label in enumerate(labels, first)}
@@ -268,6 +288,8 @@ class Gate:
         self._sequence = tuple(sequence)
         self._opening = opening
         self._next = 0
+        self.let_in = False
+        """Whether a link has been told what may come in."""
         self._step_now = self._sequence[0].label if self._sequence else ""
         self._hashing = ThreadPoolExecutor(1, thread_name_prefix="gate", initializer=_give_way)
         self._sent: list[tuple[Expected, str | Future[str]]] = []

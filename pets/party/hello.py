@@ -3,8 +3,9 @@
 A hello is canonical JSON: digests of specification, plan, cards and dummy table, of the older specification whose
 approvals cover this one (empty if it has its own), the software version, 16 fresh random bytes, an ephemeral X25519
 public key for each other computing party, and the commitments to the datasets that this party brings: so what it reads
-is fixed before the first message. ``run_id`` is the SHA-256 over all hellos, length-prefixed, in party order, the
-result party last. Who sent a hello is what the certificate says.
+is fixed before the first message. Who takes uploads adds a public key, made for this run, that they are sealed to.
+``run_id`` is the SHA-256 over all hellos, length-prefixed, in party order, the result party last. Who sent a hello is
+what the certificate says.
 """
 
 import hashlib
@@ -26,7 +27,7 @@ RESULT_ENDPOINT = "result"
 
 MAX_BYTES = 1 << 16
 _HEX = re.compile(r"[0-9a-f]*")
-_FIELDS = ("cards", "cover", "dummies", "keys", "pets", "plan", "random", "sets", "software", "spec")
+_FIELDS = ("cards", "cover", "dummies", "keys", "pets", "plan", "random", "sets", "software", "spec", "upload")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,23 @@ class Hello:
     body: bytes
     sets: Mapping[str, str] = field(default_factory=dict)
     """By dataset, the commitment to the rows that this party will read (party/snapshot.py)."""
+    upload: bytes = b""
+    """Of who takes uploads: the X25519 public key of this run that they are sealed to; empty for everybody else."""
 
 
-def make(agreed: Agreed, random: bytes, keys: Mapping[PartyId, bytes], sets: Mapping[str, str] | None = None) -> Hello:
-    """Make a hello from 16 fresh random bytes, public keys, one for each computing peer, and commitments to sets."""
-    if len(random) != 16:
-        raise ValueError("a hello needs 16 random bytes")
+def make(
+    agreed: Agreed,
+    random: bytes,
+    keys: Mapping[PartyId, bytes],
+    sets: Mapping[str, str] | None = None,
+    upload: bytes = b"",
+) -> Hello:
+    """Make a hello from 16 fresh random bytes, public keys, one for each computing peer, and commitments to sets.
+
+    ``upload``: the public key for uploads, 32 bytes; nothing if there are none.
+    """
+    if len(random) != 16 or len(upload) not in (0, 32):
+        raise ValueError("a hello needs 16 random bytes, and keys of 32")
     body = canonical(
         {
             "pets": 1,
@@ -69,9 +81,10 @@ def make(agreed: Agreed, random: bytes, keys: Mapping[PartyId, bytes], sets: Map
             "random": random.hex(),
             "keys": {peer: key.hex() for peer, key in keys.items()},
             "sets": dict(sets or {}),
+            "upload": upload.hex(),
         }
     )
-    return Hello(agreed, dict(keys), body, dict(sets or {}))
+    return Hello(agreed, dict(keys), body, dict(sets or {}), upload)
 
 
 def read(body: bytes, *, peer: str) -> Hello:
@@ -96,6 +109,8 @@ def read(body: bytes, *, peer: str) -> Hello:
         keys = {PartyId(name): bytes.fromhex(key) for name, key in fields["keys"].items()}
         if any(len(key) != 32 for key in keys.values()):
             raise ValueError
+        if not _HEX.fullmatch(fields["upload"]) or len(fields["upload"]) not in (0, 64):
+            raise ValueError
         sets = dict(fields["sets"])
         if not all(isinstance(said, str) and len(said) == 64 and _HEX.fullmatch(said) for said in sets.values()):
             raise ValueError
@@ -109,7 +124,7 @@ def read(body: bytes, *, peer: str) -> Hello:
         fields["software"],
         SpecDigest(fields["cover"]) if fields["cover"] else None,
     )
-    return Hello(agreed, keys, body, sets)
+    return Hello(agreed, keys, body, sets, bytes.fromhex(fields["upload"]))
 
 
 def compare(own: Agreed, other: Agreed, *, peer: str) -> None:

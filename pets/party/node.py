@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pets import __version__
 from pets.approve import approvals
@@ -23,22 +23,27 @@ from pets.errors import (
     ApprovalError,
     BudgetError,
     InternalError,
-    PeerError,
     PetsError,
     RunError,
     SourceError,
 )
 from pets.ids import PartyId, RunHandle, SpecDigest
-from pets.party import evidence, hello, outlook, pairing, results, session, sources
+from pets.party import evidence, hello, outlook, pairing, results, session, sources, uploads
 from pets.party.accounting import Account, Cap, account_of, cap_of
+from pets.party.cast import result_endpoint
 from pets.party.config import Directory
-from pets.party.consent import Consent
+from pets.party.consent import Check, Consent
 from pets.party.freezer import Freezer
 from pets.party.history import Guard, History, about
+from pets.party.holder import Carrier, HolderSession
+from pets.party.joining import JoinPlay
 from pets.party.ledger import Ledger
 from pets.party.log import Log
+from pets.party.play import Entropy
+from pets.party.pooling import PoolSession
 from pets.party.runs import Console, Hellos, LiveRun
 from pets.party.state import RunEvent, State, StoredSnapshot, StoredSpec
+from pets.party.warm import prepare_sums
 from pets.plan.review import Reviewed
 from pets.spec.ir import Read
 from pets.spec.model import Dataset, Spec
@@ -52,6 +57,7 @@ from pets.transport.calls import (
     Standing,
     StartRequest,
     Submitted,
+    Uploaded,
 )
 from pets.transport.mailbox import Exchange
 
@@ -68,16 +74,19 @@ class Settings:
     run_s: float = 600.0
     """From the start of a run to its end."""
     max_live: int = 8
-    """Runs under way at one time."""
+    """Runs under way at one time, without those that take uploads."""
+    max_open: int = 64
+    """Runs under way at one time of sums over a table of many holders: most of their time they wait for uploads."""
     design: bool = False
+    check: Check = field(default_factory=Check)
 
 
 @dataclass(frozen=True, slots=True)
 class Outside:
     """What a node uses of the world: clock and disk through ``State``, entropy, the network, its own console."""
 
-    carrier: session.Carrier
-    entropy: session.Entropy
+    carrier: Carrier
+    entropy: Entropy
     console: Console = field(default=lambda line: None)
     exchange: Exchange = field(default_factory=Exchange)
 
@@ -102,13 +111,17 @@ class PartyNode:
         self._signing = signing
         self._state = state
         self._results: Final = folder.parent / results.FOLDER
+        self._uploads: Final = folder.parent / uploads.FOLDER / party
+        uploads.clear(self._uploads)  # of runs that a crash has ended
         self._outside = outside
         self._settings = settings
         self._ledger = Ledger(state)
         self._log = Log(state)
         self._history = History(state)
         self._guard = Guard(policy, self._history)
-        self._consent = Consent(party, directory, policy, state, self._log, self._guard, settings.design)
+        self._consent = Consent(
+            party, directory, policy, state, self._log, self._guard, settings.design, settings.check
+        )
         self._freezer = Freezer(party, dict(datasets), folder, state, self._log, outside.entropy, outside.console)
         self._lock = threading.RLock()
         self._runs: dict[RunHandle, LiveRun] = {}
@@ -254,7 +267,7 @@ class PartyNode:
         self.exchange.abort(run_id, caller.party, code)
         for run in self._live():
             if run.run_id == run_id and caller.party in run.parties:
-                run.session.stop(PeerError("peer.aborted", peer=caller.party, reason=code))
+                run.session.peer_ended(caller.party, code)
 
     def conclude(self, caller: Caller, handle: RunHandle) -> None:
         """Return once this party's part of a run is over, and raise if the run has ended otherwise; for its peers."""
@@ -262,6 +275,19 @@ class PartyNode:
         if caller.party not in run.session.peers:
             raise RunError("run.unknown", handle=handle)
         run.session.await_end()
+
+    def announcement(self, caller: Caller, handle: RunHandle) -> bytes:
+        """What a holder makes its upload for. Raises: RunError run.unknown before a run has agreed,
+        run.order when it is over, run.no-uploads."""
+        pool = self._pool(caller, handle)
+        if self._run(caller, handle).events.ended:
+            state = self._state.run(handle).state.value
+            raise RunError("run.order", handle=handle, state=state, event="take uploads")
+        return pool.announcement(self._state.clock())
+
+    def upload(self, caller: Caller, handle: RunHandle, frames: Iterator[bytes]) -> Uploaded:
+        """Take in one part of a holder's upload. Raises: RunError run.no-uploads, and what refuses the part."""
+        return self._pool(caller, handle).take(caller.party, frames)
 
     def close(self) -> None:
         """Stop all runs and the log: the server is shutting down."""
@@ -322,7 +348,8 @@ class PartyNode:
         busy = RunError("run.busy", party=self.party)
         with self._lock:
             live = self._live()
-            if self._closed or len(live) >= self._settings.max_live:
+            beside = sum(other.pooled == run.pooled for other in live)
+            if self._closed or beside >= (self._settings.max_open if run.pooled else self._settings.max_live):
                 raise busy
             before = [other for other in live if not other.charged]
             self._state.check_count(*run.counts)
@@ -362,6 +389,8 @@ class PartyNode:
         spec = reviewed.spec
         if reviewed.plan.match is not None:  # before peers and the client wait for this party
             pairing.prepare(reviewed.plan.match)
+        if reviewed.plan.pool is not None:
+            prepare_sums()
 
         def bring(read: Read) -> sources.Table:
             dataset = spec.dataset(read.dataset).part(self.party)
@@ -369,25 +398,46 @@ class PartyNode:
 
         parties = frozenset(PartyId(p.name) for p in spec.parties)
         run = LiveRun(request.handle, request.digest, parties, charges, approved.counts)
+        run.pooled = reviewed.plan.pool is not None
         if self._guard.holds(reviewed.asked, spec):
             versions, today = self._freezer.versions(frozen), self._state.today()
             run.about = Entry(request.digest, about(spec, reviewed.asked), versions, today)
-        run.session = session.Session(
-            reviewed,
-            self.party,
-            request.handle,
-            carrier=self._outside.carrier,
-            bring=bring,
-            result_hello=request.hello,
-            entropy=self._outside.entropy,
-            deadline_s=self._settings.deadline_s,
-            run_s=self._settings.run_s,
-            tick=run.events.step,
-            cover=None if approved.covering is None else approved.signed,
-            sets={name: entry.commitment for name, entry in frozen.items()},
-            check=lambda: self._still(approved),
-            agreed=lambda run_id: self._agreed(run, stored, reviewed, approved, run_id),
-        )
+        if self._only_brings(reviewed):
+            run.session = HolderSession(
+                reviewed,
+                self.party,
+                request.handle,
+                collector=self._outside.carrier,
+                bring=bring,
+                result_hello=request.hello,
+                entropy=self._outside.entropy,
+                run_s=self._settings.run_s,
+                tick=run.events.step,
+                cover=None if approved.covering is None else approved.signed,
+                check=lambda: self._still(approved),
+                agreed=lambda run_id: self._agreed(run, stored, reviewed, approved, run_id),
+            )
+            return run
+        common: dict[str, Any] = {
+            "carrier": self._outside.carrier,
+            "result_hello": request.hello,
+            "entropy": self._outside.entropy,
+            "deadline_s": self._settings.deadline_s,
+            "run_s": self._settings.run_s,
+            "tick": run.events.step,
+            "cover": None if approved.covering is None else approved.signed,
+            "sets": {name: entry.commitment for name, entry in frozen.items()},
+            "check": lambda: self._still(approved),
+            "agreed": lambda run_id: self._agreed(run, stored, reviewed, approved, run_id),
+        }
+        if reviewed.plan.pool is not None:
+            folder, collector = self._uploads / request.handle, self._outside.carrier
+            run.session = PoolSession(
+                reviewed, self.party, request.handle, collector=collector, folder=folder, **common
+            )
+            return run
+        play = JoinPlay(reviewed, self.party, bring, self._outside.entropy)
+        run.session = session.Session(reviewed, self.party, request.handle, play=play, **common)
         return run
 
     def _agreed(
@@ -506,7 +556,7 @@ class PartyNode:
         started: str,
         outcome: session.Outcome,
     ) -> bytes:
-        to = {session.result_endpoint(reviewed): evidence.people_of(reviewed.spec)}
+        to = {result_endpoint(reviewed): evidence.people_of(reviewed.spec)}
         statement = evidence.build_receipt(
             party=self.party,
             spec=reviewed.digest,
@@ -529,6 +579,7 @@ class PartyNode:
                 for s in outcome.sent
             ],
             log=self._log.head(),
+            contributors=outcome.contributors,
         )
         return sign(statement, self._signing)
 
@@ -576,6 +627,11 @@ class PartyNode:
     def _holds(self, dataset: Dataset) -> bool:
         return self.party in dataset.parties
 
+    def _only_brings(self, reviewed: Reviewed) -> bool:
+        """True if this party is one of many who bring a part of a table, and has no other part in a run."""
+        pool = reviewed.plan.pool
+        return pool is not None and self.party in pool.holders
+
     def _own(self, caller: Caller) -> None:
         if caller.party != self.party:
             raise RunError("run.not-yours", party=caller.party)
@@ -590,6 +646,13 @@ class PartyNode:
         if run is None or caller.party not in run.parties:
             raise RunError("run.unknown", handle=handle)
         return run
+
+    def _pool(self, caller: Caller, handle: RunHandle) -> PoolSession:
+        """The session of a run that takes uploads here, or did. Raises: RunError run.unknown, run.no-uploads."""
+        run = self._run(caller, handle)
+        if not isinstance(run.session, PoolSession):
+            raise RunError("run.no-uploads", handle=handle)
+        return run.session
 
     def _live(self) -> list[LiveRun]:
         with self._lock:

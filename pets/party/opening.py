@@ -8,8 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from pets.errors import PeerError
 from pets.ids import PartyId
-from pets.party import pairing, prepare
+from pets.party import pairing, prepare, totals
 from pets.plan.cost import handed_rows, handed_words
 from pets.protocols import control, helper_join, shared_join
 from pets.protocols.base import Role
@@ -19,18 +20,23 @@ from pets.spec.ways import WAYS
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
 
+Share = npt.NDArray[np.uint64] | npt.NDArray[np.uint8]
+"""What a party sent the result party: a flat final share, or the bytes of all its messages (``totals.take``)."""
+
 
 def senders(plan: Plan) -> tuple[PartyId, ...]:
     """Who sends final shares, in the order in which they are received."""
     if (match := plan.match) is not None:
         way = WAYS[match.card]
         return tuple(match.party(role) for role in (way.roles if way.opens else (way.asker,)))
+    if plan.pool is not None:
+        return tuple(totals.messages_of(plan))
     join, safe = plan.join, plan.protection
     return safe.parties if isinstance(safe, Protect) else (join.role_a, join.helper)
 
 
 def words(plan: Plan) -> int:
-    """Words of each final share."""
+    """Words of each final share. Of sums over one table ``size_of`` says how much is sent."""
     if (match := plan.match) is not None:
         return handed_rows(match) * handed_words(match)
     join, safe = plan.join, plan.protection
@@ -39,11 +45,32 @@ def words(plan: Plan) -> int:
     return join.parameter("v") * join.parameter("g")
 
 
-def receive(plan: Plan, roles: Mapping[str, PartyId]) -> Role[dict[PartyId, U64]]:
+def size_of(plan: Plan, party: PartyId) -> int:
+    """Bytes that a party sends the result party."""
+    return 8 * words(plan) if plan.pool is None else totals.size_of(plan, party)
+
+
+def to_bytes(share: Share) -> bytes:
+    """What a party sent, as its file and the digests of its receipt have it."""
+    return share.tobytes() if share.dtype == np.uint8 else share.astype("<u8").tobytes()
+
+
+def of_bytes(plan: Plan, party: PartyId, body: bytes) -> Share:
+    """The same back. Raises: PeerError peer.bad-length."""
+    if len(body) != (size := size_of(plan, party)):
+        raise PeerError("peer.bad-length", peer=party, message="its final share", got=len(body), expected=size)
+    if plan.pool is not None:
+        return np.frombuffer(body, np.uint8)
+    return np.frombuffer(body, "<u8").astype(np.uint64)
+
+
+def receive(plan: Plan, roles: Mapping[str, PartyId]) -> "Role[Mapping[PartyId, Share]]":
     """Play the result party of a plan. ``roles``: which party plays which role.
 
-    Returns: the final shares by party, each flat: (words,) uint64.
+    Returns: the final shares by party, each flat: (words,) uint64; of sums over one table the bytes of all messages.
     """
+    if plan.pool is not None:
+        return (yield from totals.take(plan, roles))
     if plan.match is not None:
         return (yield from pairing.receive_outcome(plan, plan.match, roles))
     join, safe = plan.join, plan.protection
@@ -59,18 +86,20 @@ def receive(plan: Plan, roles: Mapping[str, PartyId]) -> Role[dict[PartyId, U64]
     return {join.role_a: of_a.reshape(-1), join.helper: of_helper.reshape(-1)}
 
 
-def opened(plan: Plan, shares: Mapping[PartyId, U64]) -> I64:
+def opened(plan: Plan, shares: Mapping[PartyId, Share]) -> I64:
     """What final shares add up to.
 
     Returns: noised sums (v, g) int64; under disclosure control (o + q, h * g): what is shown, and below that for each
              set of counts 1 where it is enough, 0 where not. Of an intersection (rows, words): what was handed over.
     """
+    if plan.pool is not None:
+        return totals.again(plan, shares).sums
     if (match := plan.match) is not None:
-        parts = [shares[party] for party in senders(plan)]
+        parts = [shares[party].view(np.uint64) for party in senders(plan)]
         whole = pairing.opened(plan, match, parts)
         return whole.reshape(handed_rows(match), handed_words(match)).view(np.int64)
     join, safe = plan.join, plan.protection
-    parts = [shares[party] for party in senders(plan)]
+    parts = [shares[party].view(np.uint64) for party in senders(plan)]
     if isinstance(safe, Protect):
         shown, enough = control.open_shown(prepare.control_shape(safe), *parts)
         return np.concatenate([shown, enough.astype(np.int64)])

@@ -23,7 +23,7 @@ from pets.protocols.rep3.groups import Rank
 from pets.protocols.rep3.logistic import Design
 from pets.spec import ir
 from pets.spec.cards import load_cards
-from pets.spec.ir import AddNoise, Factor, HelperJoin, Plan, Protect, Read
+from pets.spec.ir import AddNoise, Factor, HelperJoin, NoisedColumn, Plan, Protect, Read
 from pets.spec.repeated import BESIDE, own_of, role_of, table_of
 
 I64 = npt.NDArray[np.int64]
@@ -132,10 +132,12 @@ def left_rows(plan: Plan, table: Table, own: Stream) -> shared_join.LeftRows:
     Raises: SourceError source.rows-per-person if there are more rows a person and the plan does not truncate.
     """
     join, (read, _) = plan.join, plan.reads
-    occurrence = _number(read, table, own)
+    occurrence = number_rows(read, table, own)
     kept = np.flatnonzero(occurrence)
     factors = [read.factors[number] for number in join.factors_a]
-    values = [_factor(factor, table, join.parameter("g"), occurrence)[kept] for factor in factors if not factor.people]
+    values = [
+        factor_of(factor, table, join.parameter("g"), occurrence)[kept] for factor in factors if not factor.people
+    ]
     return shared_join.LeftRows(table.ids[kept], table.cell[kept], values)
 
 
@@ -145,14 +147,14 @@ def right_rows(plan: Plan, table: Table, own: Stream) -> shared_join.RightRows:
     Raises: SourceError source.rows-per-person if there are more rows a person and the plan does not truncate.
     """
     join, (_, read), h = plan.join, plan.reads, plan.join.b_cells
-    occurrence = _number(read, table, own)
+    occurrence = number_rows(read, table, own)
     kept = np.flatnonzero(occurrence)
     cell = table.cell[kept]
     values: list[I64] = []
     for gathered in join.gathered:
         factor = read.factors[gathered.factor]
         one = np.ones(kept.size, np.int64)  # of these the first of each person and cell counts
-        column = one if factor.people else _factor(factor, table, h, occurrence)[kept]
+        column = one if factor.people else factor_of(factor, table, h, occurrence)[kept]
         values += [np.where(cell == number, column, 0) for number in range(h)]
     return shared_join.RightRows(table.ids[kept], cell, values)
 
@@ -305,9 +307,9 @@ def rows_of_a(read: Read, join: HelperJoin, shape: Sizes, table: Table, own: Str
 
     Raises: SourceError source.rows-per-person if there are more rows a person and the plan does not truncate.
     """
-    occurrence = _number(read, table, own)
+    occurrence = number_rows(read, table, own)
     g = shape.g if join.keyed is None else join.keyed.a
-    factors = [_factor(factor, table, g, occurrence) for factor in read.factors]
+    factors = [factor_of(factor, table, g, occurrence) for factor in read.factors]
     local = np.zeros((shape.v, shape.g), np.uint64)
     b_cells = shape.v // len(join.summed)
     for moment, factor in join.local_a:
@@ -332,7 +334,7 @@ def people_of_b(read: Read, join: HelperJoin, shape: Sizes, table: Table, own: S
 
     Raises: SourceError source.rows-per-person if there are more rows a person and the plan does not truncate.
     """
-    occurrence = _number(read, table, own)
+    occurrence = number_rows(read, table, own)
     b_cells, brought, cells = join.brought_cells, join.gathered, table.cell
     if (further := next((each for each in join.beside if each.read == read.out), None)) is not None:
         b_cells, brought = further.cells, further.gathered
@@ -340,7 +342,7 @@ def people_of_b(read: Read, join: HelperJoin, shape: Sizes, table: Table, own: S
         table = replace(table, cell=np.zeros_like(cells))
     sums: list[I64] = []
     for factor in read.factors:
-        by_row = _factor(factor, table, b_cells, occurrence)
+        by_row = factor_of(factor, table, b_cells, occurrence)
         sums.append(rows.per_person_sums(table.person, table.cell, b_cells, by_row, occurrence))
     values: list[I64] = []
     for gathered in brought:
@@ -365,21 +367,35 @@ def noise_of(step: AddNoise | Protect, shape: Sizes | shared_join.Shape, own: St
     if isinstance(step, Protect):
         return None
     b_cells = shape.v // len(step.columns)
-    drawn = [
-        noise.half_noise(column.epsilon / column.sensitivity, b_cells * shape.g, own).reshape(b_cells, shape.g)
-        for column in step.columns
-    ]
+    drawn = [part_of(column, _HALVES, b_cells * shape.g, own).reshape(b_cells, shape.g) for column in step.columns]
     return np.concatenate(drawn).view(np.uint64)
 
 
-def _number(read: Read, table: Table, own: Stream) -> npt.NDArray[np.uint16]:
+_HALVES = 2
+"""Of the noise of three parties of whom one may be corrupt, so many parts are the whole."""
+
+
+def part_of(column: NoisedColumn, parts: int, count: int, own: Stream) -> I64:
+    """One party's part of the noise of ``count`` cells of a column: (count,) int64.
+
+    ``parts``: how many of them are the whole of it.
+    """
+    return noise.laplace_part(column.epsilon / column.sensitivity, parts, count, own)
+
+
+def number_rows(read: Read, table: Table, own: Stream) -> npt.NDArray[np.uint16]:
+    """The rows of each person numbered in random order, those that are too many 0: (n,) uint16.
+
+    Raises: SourceError source.rows-per-person if there are such rows and the plan does not truncate.
+    """
     occurrence = rows.number_rows(table.person, read.rows_per_person, own)
     if not read.truncate and not occurrence.all():
         raise SourceError("source.rows-per-person", dataset=read.dataset, most=read.rows_per_person)
     return occurrence
 
 
-def _factor(factor: Factor, table: Table, cells: int, occurrence: npt.NDArray[np.uint16]) -> I64:
+def factor_of(factor: Factor, table: Table, cells: int, occurrence: npt.NDArray[np.uint16]) -> I64:
+    """A factor of each row: (n,) int64; of rows that ``number_rows`` left out it is not always 0."""
     flags = [*(table.present[name] for name in factor.present), *(table.chosen[each] for each in factor.when)]
     if factor.people:
         there = occurrence
@@ -390,7 +406,7 @@ def _factor(factor: Factor, table: Table, cells: int, occurrence: npt.NDArray[np
         there, alone = occurrence, replace(factor, together=False)
         for each in flags:
             there = np.where(each, there, 0).astype(np.uint16)
-        by_row = _factor(alone, table, cells, occurrence)
+        by_row = factor_of(alone, table, cells, occurrence)
         return rows.together_in_cell(table.person, table.cell, cells, by_row, there)
     values: Sequence[I64] = [table.values[name] for name in factor.values]
     return rows.factor_rows(values, flags, factor.unit, len(table.person))

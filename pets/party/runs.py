@@ -12,6 +12,7 @@ from pets.check.releases import Entry
 from pets.errors import PeerError
 from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.party.accounting import Account
+from pets.party.holder import HolderSession
 from pets.party.session import Session
 from pets.transport.calls import Event
 
@@ -76,11 +77,13 @@ class LiveRun:
     counts: tuple[Count, ...]
     """The specifications that it uses up a run of: its own, and one whose approvals cover it."""
     events: Events = field(default_factory=Events)
-    session: Session = field(init=False)
+    session: Session | HolderSession = field(init=False)
     thread: threading.Thread | None = None
     run_id: bytes = b""
     about: Entry | None = None
     """What it would release of this party's records, for the history; None for a party that brings none."""
+    pooled: bool = False
+    """It adds up uploads of many holders, or this party is one of them: it waits most of its time."""
     charged: bool = False
     """Its run is counted and its charges are reserved, so that the state knows of them."""
 

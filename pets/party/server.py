@@ -29,6 +29,7 @@ from pets.transport.calls import (
     MAX_HELLO,
     MAX_REQUEST,
     MAX_TEXT,
+    UPLOAD_S,
 )
 from pets.transport.grpc import OPTIONS, Credentials
 from pets.transport.mailbox import Inlet
@@ -43,6 +44,9 @@ In a run dozens of holders may be uploading."""
 
 CALLER_CALLS: Final = 48
 """Calls under way at one time for one caller."""
+
+UPLOADS: Final = 256
+"""Uploads under way at one time, over all callers, so that threads are left for everything else."""
 
 MAX_DEADLINE_S: Final = 86_400.0 + 60
 """Longest a call may take; config.Limits allows a run of a day."""
@@ -75,6 +79,7 @@ class Server:
         self._directory = directory
         self._under_way: dict[PartyId, int] = {}
         self._lock = threading.Lock()
+        self._uploads = threading.BoundedSemaphore(UPLOADS)
         self._server = grpc.server(
             ThreadPoolExecutor(MAX_CALLS, thread_name_prefix="call"),
             options=_OPTIONS,
@@ -296,6 +301,38 @@ class Server:
                 outbox.gone()
             yield from frames
 
+    # -- between holders and computing parties -------------------------------------------------------------------------
+
+    def uploads(self) -> dict[str, Any]:
+        def announcement(caller: Caller, asked: wire.Handle) -> wire.AnnouncementBody:
+            return wire.AnnouncementBody(body=self._node.announcement(caller, _handle(asked.handle)))
+
+        return {
+            "Announcement": self._unary("Announcement", wire.Handle.FromString, announcement),
+            "Upload": grpc.stream_unary_rpc_method_handler(self._upload),
+        }
+
+    def _upload(self, data: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+        """Take in one part of a holder's upload.
+
+        Caller:  a holder of the run's table, by its certificate.
+        Request: stream; a ``Handle``, then the frames of one message, in order.
+        Returns: the digest of what was taken, once it is on disk and in the run.
+        Learned: the caller, that it arrived; the network, sizes and times.
+        """
+        with self._door(context, "Upload") as caller:
+            if context.time_remaining() > UPLOAD_S + 60:
+                raise LinkError("link.request", what="an upload without a deadline")
+            if not self._uploads.acquire(blocking=False):
+                raise LinkError("link.busy")
+            try:
+                first = next(data, b"")
+                handle = _handle(_parse(wire.Handle.FromString, first).handle)
+                return wire.Uploaded(sha256=self._node.upload(caller, handle, data).sha256).SerializeToString()
+            finally:
+                self._uploads.release()
+        raise AssertionError("the door ends the call")
+
 
 def _handlers(server: Server) -> tuple[Any, ...]:
     services = {
@@ -303,6 +340,7 @@ def _handlers(server: Server) -> tuple[Any, ...]:
         "Approvals": server.approvals(),
         "Runs": server.runs(),
         "Exchange": server.exchange(),
+        "Uploads": server.uploads(),
     }
     return tuple(grpc.method_handlers_generic_handler(f"pets.v1.{name}", calls) for name, calls in services.items())
 

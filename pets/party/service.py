@@ -20,6 +20,7 @@ from pets.transport.calls import (
     Standing,
     StartRequest,
     Submitted,
+    Uploaded,
 )
 from pets.transport.mailbox import Exchange
 
@@ -34,6 +35,7 @@ __all__ = [
     "Standing",
     "StartRequest",
     "Submitted",
+    "Uploaded",
 ]
 
 
@@ -103,6 +105,21 @@ class Node(Protocol):
 
     def conclude(self, caller: Caller, handle: RunHandle) -> None:
         """Return once this party's part of a run is over; raise what ended it otherwise. A computing peer asks."""
+        ...
+
+    def announcement(self, caller: Caller, handle: RunHandle) -> bytes:
+        """What a holder makes its upload for (``pets.party.announcement``); for any party of the specification.
+
+        Raises: RunError run.unknown before the run has agreed: ask again later; run.no-uploads if it takes none.
+        """
+        ...
+
+    def upload(self, caller: Caller, handle: RunHandle, frames: Iterator[bytes]) -> Uploaded:
+        """Take in one part of a holder's upload, frame by frame; it is on disk and in the run when this returns.
+
+        Raises: PeerError peer.upload-*, peer.repeated, peer.bad-length and those of frames; nothing of it is kept then,
+                and others are not harmed.
+        """
         ...
 
     def close(self) -> None:

@@ -1,12 +1,12 @@
-"""One run at one computing party: hello, keys, own rows, then the role, driven through the gate to its end.
+"""One run at one party: hello, keys, what comes first, then the role, driven through the gate to its end.
 
-Everything it needs from outside is an argument: the network (``Carrier``), the rows (``bring``), entropy, the clock of
-the host only through deadlines. It writes no state; ``node.py`` reserves before and settles after.
+Everything it needs from outside is an argument: the network (``Carrier``), what it plays (``Play``), entropy, the clock
+of the host only through deadlines. It writes no state; ``node.py`` reserves before and settles after.
 """
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -14,21 +14,16 @@ from typing import Final, Protocol
 from pets.errors import CODES, InternalError, LinkError, PeerError, PetsError, RunError, SourceError
 from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.kernels import prf
-from pets.party import gate, hello, pairing, prepare
-from pets.party.drive import Tick, drive
-from pets.party.sources import Table
-from pets.plan.cost import join_card, parties_of, ring_of
+from pets.party import gate, hello
+from pets.party.cast import pairs_of, peers_of, role_of, roles_of
+from pets.party.drive import Tick, drive, let_in
+from pets.party.play import U64, Begun, Entropy, Play
+from pets.plan.cost import join_card
 from pets.plan.review import Reviewed
-from pets.protocols import control, helper_join, helper_join_b, shared_join, star_join, upload
-from pets.protocols.base import Binding, Role
-from pets.protocols.rep3.sharing import Context
+from pets.protocols.base import Binding
 from pets.secret import Secret
-from pets.spec.ir import Protect, Read
-from pets.spec.model import Spec
 from pets.transport.link import Link
-
-Entropy = Callable[[int], bytes]
-"""Gives that many fresh bytes of the operating system."""
+from pets.transport.mailbox import ends_all
 
 TELL_S: Final = 1.0
 """How long a party whose run fails at its start waits for the hellos that give it the run id to tell its peers."""
@@ -38,13 +33,6 @@ WATCH_S: Final = 0.05
 
 REASON_S: Final = 2.0
 """How long a party whose connection was cut waits for the word of the peer that says why."""
-
-
-_FAMILY: Final = "s_"
-"""How the families of keys that two parties agree on for one run are called on cards; others come from them."""
-
-Brought = helper_join.RowsOfA | helper_join.PeopleOfB | shared_join.LeftRows | shared_join.RightRows | pairing.Persons
-"""What a party that holds a table puts in."""
 
 
 class Carrier(Protocol):
@@ -78,42 +66,16 @@ class Outcome:
     sent: tuple[gate.Sent, ...]
     opening: Secret[bytes]
     """What the digests in ``sent`` are hidden by: for this party's own log, to prove later what it sent."""
-    found: prepare.U64 | None = None
+    found: U64 | None = None
     """Identifiers, in words, that an intersection tells this party besides the one who asks."""
-
-
-def roles_of(reviewed: Reviewed) -> dict[str, PartyId]:
-    """Which participant plays which role of the card; the result party under the name of its endpoint."""
-    return parties_of(reviewed.plan) | {"result": result_endpoint(reviewed)}
-
-
-def peers_of(spec: Spec, party: PartyId) -> tuple[PartyId, ...]:
-    """With whom a party says hello: who computes with everybody, who only brings rows with those who compute."""
-    others = spec.servers if party in spec.computing else spec.computing
-    return tuple(name for name in others if name != party)
-
-
-def result_endpoint(reviewed: Reviewed) -> PartyId:
-    """Name of the result party's client on the network: its own, also where the same party runs a server."""
-    return PartyId(f"{reviewed.spec.result_party}:result")
-
-
-def to_agree(
-    reviewed: Reviewed,
-    shape: helper_join.Sizes | shared_join.Shape | None,
-    cover: SpecDigest | None = None,
-) -> hello.Agreed:
-    """What this party is about to run, for the hello. ``cover``: the older specification whose approvals let it run."""
-    dummies = shape.dummies.digest if isinstance(shape, helper_join.Shape) else hello.NO_DUMMIES
-    if reviewed.plan.match is not None:
-        dummies = pairing.dummies_of(reviewed.plan.match) or hello.NO_DUMMIES
-    return hello.Agreed(reviewed.digest, reviewed.plan_digest, reviewed.cards, dummies, cover=cover)
+    contributors: tuple[PartyId, ...] | None = None
+    """At a computing party, the holders whose uploads are in a sum."""
 
 
 class Session:
     """A run at a computing party, from its hello to its last message. ``sets``: commitments to what it will read.
 
-    ``bring`` reads this party's rows for a step of the plan; the helper is never asked. ``hello_body`` can be handed
+    ``play``: this party's part in a run of this kind of plan. ``hello_body`` can be handed
     out at once; ``take_hello`` and ``stop`` may be called by any thread; ``run`` is called once. ``agreed`` is called
     with the run id when all participants are about to run the same, before any message that depends on records; it may
     refuse. What ends a run first is its cause, everywhere: what follows from it (the echo of an abort, a closed link)
@@ -128,7 +90,7 @@ class Session:
         handle: RunHandle,
         *,
         carrier: Carrier,
-        bring: Callable[[Read], Table],
+        play: Play,
         result_hello: bytes,
         entropy: Entropy,
         deadline_s: float,
@@ -143,29 +105,24 @@ class Session:
         self.reviewed: Final = reviewed
         self.party: Final = party
         self.handle: Final = handle
-        self._carrier, self._bring, self._tick, self._check = carrier, bring, tick, check
+        self._carrier, self._play, self._tick, self._check = carrier, play, tick, check
         self._deadline_s = deadline_s
         self._run_s = run_s
-        self._match = reviewed.plan.match
         self._labels = gate.labels_of(reviewed.plan)
-        self._shape = None if self._match is not None else prepare.shape_of(reviewed.plan)
         self._roles = roles_of(reviewed)
-        self._role = next(role for role, name in self._roles.items() if name == party)
-        self._peers = peers_of(reviewed.spec, party)
+        self._role = role_of(reviewed, party)
+        self._peers = peers_of(reviewed, party)
         self._computing = tuple(name for name in self._peers if name in reviewed.spec.computing)
-        self._own_agreed = to_agree(reviewed, self._shape, cover)
+        self._own_agreed = play.agreed(cover)
         self._private = {peer: Secret(entropy(32)) for peer in self._peers}
         self._own_hello = hello.make(
             self._own_agreed,
             entropy(16),
             {peer: prf.public_key(key) for peer, key in self._private.items()},
             sets,
+            play.upload,
         )
-        self._seed = Secret(entropy(16))
-        self._noise_seed = Secret(entropy(16))
         self._opening = Secret(entropy(32))
-        self._own_entropy = Secret(entropy(0 if self._match is None else pairing.entropy_bytes(self._match)))
-        self._found: prepare.U64 | None = None
         self._result_hello = self._read(result_hello, hello.RESULT_ENDPOINT, keys=())
         self._hellos: dict[PartyId, hello.Hello] = {}
         self._changed = threading.Condition()
@@ -181,6 +138,14 @@ class Session:
     @property
     def hello_body(self) -> bytes:
         return self._own_hello.body
+
+    @property
+    def bodies(self) -> dict[PartyId, bytes]:
+        """The hellos of all who compute, in the order of the specification, once all are here."""
+        return {
+            name: self.hello_body if name == self.party else self._hellos[name].body
+            for name in self.reviewed.spec.computing
+        }
 
     @property
     def sets(self) -> dict[str, dict[str, str]]:
@@ -205,7 +170,7 @@ class Session:
         """A peer's hello. Raises: PeerError peer.hello; RunError run.other-* if it is about to run something else."""
         if peer not in self._peers:
             raise PeerError("peer.hello", peer=peer)
-        read = self._read(body, peer, keys=peers_of(self.reviewed.spec, peer))
+        read = self._read(body, peer, keys=peers_of(self.reviewed, peer))
         brings = {d.name for d in self.reviewed.spec.datasets if peer in d.parties}
         if set(read.sets) != brings:
             raise PeerError("peer.hello", peer=peer)
@@ -228,6 +193,14 @@ class Session:
             self._changed.notify_all()
         if link is not None:
             link.abort(_passed_on(cause))
+
+    def peer_ended(self, peer: PartyId, code: str) -> None:
+        """A peer has ended the run for ``code``: it is over here, too, unless it goes on without that peer."""
+        error = PeerError("peer.aborted", peer=peer, reason=code)
+        if peer not in self._play.spared or ends_all(code):
+            self.stop(error)
+        elif (link := self._link) is not None:
+            link.lose(peer, error)
 
     def withdraw(self, error: PetsError) -> None:
         """``stop``, by this party's own people or another party of the run: what they stop is not opened after that.
@@ -258,27 +231,19 @@ class Session:
             raise
         finally:
             self._private.clear()
+            self._play.close()
 
     def _run(self) -> Outcome:
         posting = [threading.Thread(target=self._post, args=(peer,), daemon=True) for peer in self._peers]
         for thread in posting:
             thread.start()
-        # How long the sampler takes tells of what it drew: so not between the start of a run and its hello, where peers
-        # could time it, but beside their hellos and the reading of rows.
-        noise = None
-        if self._shape is not None and self.party in ring_of(self.reviewed.plan):
-            noise = prepare.noise_of(self.reviewed.plan.protection, self._shape, prf.Stream(self._noise_seed))
-        elif self._match is not None:
-            noise = pairing.noise_of(self._match, prf.Stream(self._noise_seed))
-        brought = self._own_rows()
-        if brought is not None:
-            self._tick("records", 0, 0.0)
+        self._play.ahead(self._tick)
         self._await_hellos()
         self._tick("hello", 0, 0.0)
         run_id = self._run_id()
         link = self._open_link(run_id)
         self._may_go_on()
-        keys = self._keys(run_id)
+        begun = Begun(Binding(digest=bytes.fromhex(self.reviewed.digest), run_id=run_id), self._keys(run_id))
         passage = self._passage = gate.Gate(
             gate.project_plan(self.reviewed.plan, self._roles, self._role), opening=self._opening
         )
@@ -291,23 +256,29 @@ class Session:
                     agreed.result()
                     self._may_go_on()
 
+                let_in(passage, link)
+                self._begin(begun, may_act)
                 drive(
-                    self._play(keys, brought, noise, run_id),
+                    self._play.role(begun),
                     passage,
                     link,
-                    deadline_s=self._deadline_s,
+                    deadline_s=lambda turn: self._play.patience(self._deadline_s, turn),
                     check=may_act,
                     tick=self._tick,
                 )
-            outcome = Outcome(run_id, passage.finish(), self._opening, self._found)
+            outcome = Outcome(run_id, passage.finish(), self._opening, self._play.found, self._play.contributors)
         finally:
             self.told = passage.told
             passage.close()
-            for family in keys.values():
+            for family in begun.keys.values():
                 family.erase()
         self._conclude(link)
         link.close()
         return outcome
+
+    def _begin(self, begun: Begun, may_act: Callable[[], None]) -> None:
+        """What comes between agreement and the first message."""
+        self._play.begin(begun, may_act)
 
     def _conclude(self, link: Link) -> None:
         """This party's part is over: wait until that of everybody who computes is: so a run ends in one way everywhere.
@@ -322,13 +293,17 @@ class Session:
                 self._played = self._over = True
                 self._changed.notify_all()
             return
-        left = set(self._computing)
+        left = set(self._computing) - link.lost
 
         def ask(peer: PartyId) -> None:
             try:
                 self._carrier.conclude(peer, self.handle, max(1.0, self._until - time.monotonic()))
             except PetsError as error:
-                self.stop(_as_told(error, peer))
+                told = _as_told(error, peer)
+                if peer in self._play.spared:
+                    self.peer_ended(peer, _passed_on(told))
+                else:
+                    self.stop(told)
             except BaseException:
                 self.stop(InternalError("internal.bug", where=f"the end of {peer}"))
                 raise
@@ -339,7 +314,7 @@ class Session:
         with self._changed:
             self._played = True
             self._changed.notify_all()
-        for peer in self._computing:
+        for peer in tuple(left):
             threading.Thread(target=ask, args=(peer,), daemon=True, name=f"end of {peer}").start()
         with self._changed:
             while True:
@@ -368,6 +343,7 @@ class Session:
 
     def _open_link(self, run_id: bytes) -> Link:
         link = self._carrier.link(run_id, self._peers, self._roles["result"], self.reviewed.spec.result_party)
+        link.spare(self._play.spared)
         with self._changed:
             self._link = link
         return link
@@ -410,15 +386,12 @@ class Session:
             raise LinkError("link.deadline", peer=missing[0], seconds=self._deadline_s, step="hello")
 
     def _run_id(self) -> bytes:
-        bodies = [
-            self.hello_body if name == self.party else self._hellos[name].body for name in self.reviewed.spec.computing
-        ]
-        return hello.run_id([*bodies, self._result_hello.body])
+        return hello.run_id([*self.bodies.values(), self._result_hello.body])
 
     def _keys(self, run_id: bytes) -> dict[str, prf.KeyFamily]:
         """The key families of this party's pairs. A peer whose key agrees on nothing is refused."""
         families = {}
-        for pair, peer in self._pairs():
+        for pair, peer in pairs_of(self.reviewed, self.party):
             try:
                 shared = prf.agree(self._private[peer], self._hellos[peer].keys[self.party])
             except ValueError as error:
@@ -433,169 +406,6 @@ class Session:
                 party_q=second,
             )
         return families
-
-    def _pairs(self) -> Iterator[tuple[str, PartyId]]:
-        """The families that this party has a part in, by name, and with whom."""
-        for key in join_card(self.reviewed.plan).keys:
-            if key.name.startswith(_FAMILY) and self._role in key.holders:
-                yield key.name, next(self._roles[role] for role in key.holders if role != self._role)
-
-    def _own_rows(self) -> Brought | None:
-        plan = self.reviewed.plan
-        read = next((step for step in plan.steps if isinstance(step, Read) and self.party in step.parties), None)
-        if read is None:
-            return None
-        table = self._bring(read)
-        if self._match is not None:
-            return pairing.persons(read, self._match, table)
-        own = prf.Stream(self._seed)
-        if isinstance(self._shape, shared_join.Shape):
-            to_left = self._role.startswith("left")
-            return prepare.left_rows(plan, table, own) if to_left else prepare.right_rows(plan, table, own)
-        if self._shape is None:
-            raise InternalError("internal.bug", where="a plan of no kind")
-        if self._role == "a":
-            return prepare.rows_of_a(read, plan.join, self._shape, table, own)
-        return prepare.people_of_b(read, plan.join, self._shape, table, own)
-
-    def _play(
-        self,
-        keys: Mapping[str, prf.KeyFamily],
-        brought: Brought | None,
-        noise: prepare.U64 | None,
-        run_id: bytes,
-    ) -> Role[None]:
-        plan = self.reviewed.plan
-        if self._match is not None:
-            own = brought if isinstance(brought, pairing.Persons) else None
-            tied = Binding(digest=bytes.fromhex(self.reviewed.digest), run_id=run_id)
-            part = pairing.Part(self._role, own, tied, self._own_entropy, keys, noise)
-            self._found = yield from pairing.play(plan, self._match, part)
-            return
-        if isinstance(self._shape, shared_join.Shape):
-            yield from self._play_shared(self._shape, keys, brought, noise, run_id[: shared_join.HASH_BYTES])
-            return
-        if isinstance(brought, shared_join.LeftRows | shared_join.RightRows | pairing.Persons):
-            raise InternalError("internal.bug", where="rows of another protocol")
-        rows, safe = prepare.rows_shape(plan.join), plan.protection
-        on_rows: helper_join.OnRows | None = None
-        if rows is None and not isinstance(safe, Protect):
-            yield from self._play_join(keys, brought, noise, on_rows)
-            return
-        if self.party not in ring_of(plan):  # a further table of a join: it is sent, and its holder computes nothing
-            yield from self._play_join(keys, brought, noise, on_rows)
-            return
-        ctx, before, after = self._together(keys)
-        if rows is not None:
-            shapes = (prepare.order_shape(plan.join), prepare.against_shape(plan.join), prepare.models_of(plan.join))
-            on_rows = helper_join.OnRows(rows, ctx, *shapes)
-        share = yield from self._play_join(keys, brought, noise, on_rows)
-        if isinstance(safe, Protect):
-            statistics, tops = ((), ()) if on_rows is None else (on_rows.found, on_rows.tops)
-            yield from control.protect(prepare.control_shape(safe), ctx, share, before, after, statistics, tops)
-
-    def _together(self, keys: Mapping[str, prf.KeyFamily]) -> tuple[Context, prf.KeyFamily, prf.KeyFamily]:
-        """This party's part in what the three compute in a run, and its families with the one before and after it."""
-        ring = ring_of(self.reviewed.plan)
-        roles = {party: role for role, party in self._roles.items() if party in ring and role != "result"}
-        me = ring.index(self.party)
-        before, after = (self._family(keys, ring[(me + step) % 3]) for step in (2, 1))
-        return control.context(me, before, after, (roles[ring[0]], roles[ring[1]], roles[ring[2]])), before, after
-
-    def _play_shared(
-        self,
-        shape: shared_join.Shape,
-        keys: Mapping[str, prf.KeyFamily],
-        brought: Brought | None,
-        noise: prepare.U64 | None,
-        hashed_by: bytes,
-    ) -> Role[None]:
-        """This party's part where the tables have any number of holders."""
-        number = int("".join(filter(str.isdigit, self._role)) or 1) - 1
-        if isinstance(brought, shared_join.LeftRows):
-            yield from shared_join.left(shape, number, brought, keys[f"s_l{number + 1}"], hashed_by)
-            return
-        if isinstance(brought, shared_join.RightRows):
-            yield from shared_join.right(shape, number, brought, keys[f"s_r{number + 1}"], hashed_by)
-            return
-        share: prepare.U64 | None = None
-        if self._role == upload.FIRST:
-            lefts = [keys[f"s_l{place + 1}"] for place in range(len(shape.left))]
-            rights = [keys[f"s_r{place + 1}"] for place in range(len(shape.right))]
-            share = yield from shared_join.first(shape, (lefts, rights), keys["s_12"], keys["s_13"], noise)
-        elif self._role == upload.SECOND:
-            share = yield from shared_join.second(shape, keys["s_12"], keys["s_23"], noise)
-        else:
-            yield from shared_join.third(shape, keys["s_13"], keys["s_23"], noise)
-        safe = self.reviewed.plan.protection
-        if isinstance(safe, Protect):
-            ctx, before, after = self._together(keys)
-            yield from control.protect(prepare.control_shape(safe), ctx, share, before, after)
-
-    def _play_join(
-        self,
-        keys: Mapping[str, prf.KeyFamily],
-        brought: helper_join.RowsOfA | helper_join.PeopleOfB | None,
-        noise: prepare.U64 | None,
-        on_rows: helper_join.OnRows | None,
-    ) -> Role[prepare.U64 | None]:
-        """The join alone; what is returned is this party's share of the sums, where another protocol takes it over."""
-        if brought is None and self._role != "helper":
-            raise InternalError("internal.bug", where="a party without rows plays an input role")
-        if self._shape is None or isinstance(self._shape, shared_join.Shape):
-            raise InternalError("internal.bug", where="a join with a helper of tables of many holders")
-        if isinstance(self._shape, star_join.Shape):
-            return (yield from self._play_star(self._shape, keys, brought, noise, on_rows))
-        if isinstance(self._shape, helper_join_b.Shape):
-            return (yield from self._play_mode_b(self._shape, keys, brought, noise, on_rows))
-        if isinstance(brought, helper_join.RowsOfA):
-            return (yield from helper_join.party_a(self._shape, brought, keys["s_ab"], keys["s_ac"], noise, on_rows))
-        if isinstance(brought, helper_join.PeopleOfB):
-            yield from helper_join.party_b(self._shape, brought, keys["s_ab"], keys["s_bc"], noise, on_rows)
-            return None
-        return (yield from helper_join.helper(self._shape, keys["s_ac"], keys["s_bc"], noise, on_rows))
-
-    def _play_mode_b(
-        self,
-        shape: helper_join_b.Shape,
-        keys: Mapping[str, prf.KeyFamily],
-        brought: helper_join.RowsOfA | helper_join.PeopleOfB | None,
-        noise: prepare.U64 | None,
-        on_rows: helper_join.OnRows | None,
-    ) -> Role[prepare.U64 | None]:
-        if isinstance(brought, helper_join.RowsOfA):
-            return (yield from helper_join_b.party_a(shape, brought, keys["s_ab"], keys["s_ac"], noise, on_rows))
-        if isinstance(brought, helper_join.PeopleOfB):
-            yield from helper_join_b.party_b(shape, brought, keys["s_ab"], keys["s_bc"], noise, on_rows)
-            return None
-        return (yield from helper_join_b.helper(shape, keys["s_ac"], keys["s_bc"], noise, on_rows))
-
-    def _play_star(
-        self,
-        shape: star_join.Shape,
-        keys: Mapping[str, prf.KeyFamily],
-        brought: helper_join.RowsOfA | helper_join.PeopleOfB | None,
-        noise: prepare.U64 | None,
-        on_rows: helper_join.OnRows | None,
-    ) -> Role[prepare.U64 | None]:
-        further = {star_join.role_of(number): number for number in range(len(shape.beside))}
-        if self._role in further and isinstance(brought, helper_join.PeopleOfB):
-            number = further[self._role]
-            yield from star_join.party_d(shape, number, brought, keys[f"s_ad{number + 1}"])
-            return None
-        if on_rows is None:
-            raise InternalError("internal.bug", where="more than two tables are joined and nothing is computed on rows")
-        if isinstance(brought, helper_join.RowsOfA):
-            families = [keys[f"s_ad{number + 1}"] for number in further.values()]
-            return (yield from star_join.party_a(shape, brought, keys["s_ab"], families, keys["s_ac"], noise, on_rows))
-        if isinstance(brought, helper_join.PeopleOfB):
-            yield from star_join.party_b(shape, brought, keys["s_ab"], keys["s_bc"], noise, on_rows)
-            return None
-        return (yield from star_join.helper(shape, keys["s_ac"], keys["s_bc"], noise, on_rows))
-
-    def _family(self, keys: Mapping[str, prf.KeyFamily], peer: PartyId) -> prf.KeyFamily:
-        """The keys that this party shares with ``peer``."""
-        return next(keys[name] for name, other in self._pairs() if other == peer)
 
     def _may_go_on(self) -> None:
         if self._stopped is not None:

@@ -27,6 +27,9 @@ MAX_REQUEST: Final = 4 * 1024 * 1024
 MAX_ANSWER: Final = 32 * 1024 * 1024
 """Greatest size of any answer; evidence is the largest."""
 
+UPLOAD_S: Final = 900.0
+"""Longest that the upload of one part may take."""
+
 
 def server_name(san: str) -> str:
     """The DNS name that a party's certificate carries beside its URI name, and that a dialler insists on.
@@ -134,3 +137,10 @@ class Event:
     moved: int = 0
     """Bytes that the step moved."""
     code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """A part of an upload is on disk, has been opened and is in the run. ``sha256``: of its bytes, 64 hex digits."""
+
+    sha256: str

@@ -21,6 +21,9 @@ MAGIC: Final = b"PETS"
 VERSION: Final = 1
 MAX_TOTAL: Final = 1 << 40
 
+UPLOAD: Final = Slot(0, 0)
+"""The place that the one message of an upload has: messages of cards are numbered from 1."""
+
 # magic, version, flags (none defined), run id, message, column, total, chunk index, reserved
 _HEADER: Final = struct.Struct("<4sHH32sHHQI8s")
 _RESERVED: Final = bytes(8)

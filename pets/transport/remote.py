@@ -6,11 +6,14 @@ failures are LinkError.
 """
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Final
 
 from pets.errors import LinkError
 from pets.ids import PartyId, PlanDigest, RunHandle, SpecDigest
+from pets.transport import frame
 from pets.transport.calls import (
+    UPLOAD_S,
     DatasetEntry,
     Description,
     Event,
@@ -20,6 +23,7 @@ from pets.transport.calls import (
     StartRequest,
     Submitted,
     Suspected,
+    Uploaded,
 )
 from pets.transport.grpc import Dialler
 from pets.wire import party_pb2 as wire
@@ -106,6 +110,27 @@ class Remote:
         """Wait until the peer's part of a run is over."""
         request = wire.Handle(handle=handle)
         self._dialler.call(self.party, "Exchange/Conclude", request, wire.Empty.FromString, deadline_s)
+
+    def announcement(self, handle: RunHandle) -> bytes:
+        """What a holder makes its upload for; RunError run.unknown as long as the run has not agreed."""
+        request = wire.Handle(handle=handle)
+        got = self._dialler.call(
+            self.party, "Uploads/Announcement", request, wire.AnnouncementBody.FromString, CALL_S, patient=True
+        )
+        return got.body
+
+    def upload(self, handle: RunHandle, run_id: bytes, part: bytes, deadline_s: float = UPLOAD_S) -> Uploaded:
+        """Hand in one part of an upload: it is on disk there, and in the run, when this returns.
+
+        If the answer does not come, the part may be there or not: the same part may be sent again, and is refused as
+        repeated (peer.repeated) if it had arrived.
+        """
+        first = wire.Handle(handle=handle).SerializeToString()
+        frames = frame.frames(run_id, frame.UPLOAD, memoryview(part))
+        got = self._dialler.hand_in(
+            self.party, "Uploads/Upload", chain((first,), frames), wire.Uploaded.FromString, deadline_s
+        )
+        return Uploaded(got.sha256)
 
     def abort(self, run_id: bytes, code: str) -> None:
         request = wire.AbortRequest(run_id=run_id, code=code)

@@ -14,8 +14,8 @@ import numpy as np
 
 from pets.ids import PartyId
 from pets.party import gate
+from pets.party.cast import roles_of
 from pets.party.gate import Expected
-from pets.party.session import roles_of
 from pets.plan.review import Reviewed
 from pets.protocols.base import Act, Array, Role, Send
 from pets.transport import frame

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pets.ids import PartyId, RunHandle
-from pets.party import gate, hello, opening, prepare, session
+from pets.party import cast, gate, hello, joining, opening, prepare, session
 from pets.party.drive import drive
 from pets.party.gate import Expected, Gate
 from pets.party.sources import Table
@@ -137,7 +137,7 @@ class _Run:
     def network(self, run_id: bytes) -> MemoryNetwork:
         with self.lock:
             if run_id not in self.networks:
-                endpoint = session.result_endpoint(self.reviewed)
+                endpoint = cast.result_endpoint(self.reviewed)
                 made = MemoryNetwork([*self.reviewed.spec.servers, endpoint], run_id)
                 made.taps.append(self.note)
                 self.networks[run_id] = made
@@ -163,9 +163,9 @@ def run(reviewed: Reviewed, tables: Tables) -> Played:
     """One honest run; what came of it, opened, and everything that was on the wire."""
     made = _Run(reviewed)
     shape = prepare.shape_of(reviewed.plan)
-    agreed = session.to_agree(reviewed, shape)
+    agreed = joining.to_agree(reviewed, shape)
     own = hello.make(agreed, os.urandom(16), {})
-    roles = {party: role for role, party in session.roles_of(reviewed).items()}
+    roles = {party: role for role, party in cast.roles_of(reviewed).items()}
     failed: list[BaseException] = []
     for party in reviewed.spec.servers:
         made.sessions[party] = session.Session(
@@ -173,7 +173,12 @@ def run(reviewed: Reviewed, tables: Tables) -> Played:
             party,
             HANDLE,
             carrier=_Carrier(made, party),
-            bring=lambda read, party=party: tables[read.dataset, party],  # type: ignore[misc]
+            play=joining.JoinPlay(
+                reviewed,
+                party,
+                lambda read, party=party: tables[read.dataset, party],  # type: ignore[misc]
+                os.urandom,
+            ),
             result_hello=own.body,
             entropy=os.urandom,
             deadline_s=30.0,
@@ -192,10 +197,10 @@ def run(reviewed: Reviewed, tables: Tables) -> Played:
     for thread in threads:
         thread.start()
     bodies = [made.sessions[party].hello_body for party in reviewed.spec.computing]
-    link = made.network(hello.run_id([*bodies, own.body])).link(session.result_endpoint(reviewed))
-    passage = Gate(gate.project_plan(reviewed.plan, session.roles_of(reviewed), "result"))
+    link = made.network(hello.run_id([*bodies, own.body])).link(cast.result_endpoint(reviewed))
+    passage = Gate(gate.project_plan(reviewed.plan, cast.roles_of(reviewed), "result"))
     try:
-        shares = drive(opening.receive(reviewed.plan, session.roles_of(reviewed)), passage, link, deadline_s=30.0)
+        shares = drive(opening.receive(reviewed.plan, cast.roles_of(reviewed)), passage, link, deadline_s=30.0)
         made.played.opened = opening.opened(reviewed.plan, shares)
     finally:
         passage.close()

@@ -11,8 +11,8 @@ from blake3 import blake3
 from pets.errors import InternalError, PeerError
 from pets.ids import PartyId
 from pets.party import gate
+from pets.party.cast import roles_of
 from pets.party.gate import Expected, Gate
-from pets.party.session import roles_of
 from pets.plan.cost import join_of
 from pets.protocols.base import Array, Receive, Send
 from pets.secret import Secret

@@ -13,11 +13,15 @@ from pets.spec.canonical import canonical
 AGREED = hello.Agreed(SpecDigest("1a" * 32), PlanDigest("2b" * 32), "3c" * 32, "4d" * 32)
 KEYS = {PartyId("b"): bytes(range(32)), PartyId("helper"): bytes(range(32, 64))}
 HELLO = hello.make(AGREED, bytes(16), KEYS)
+TAKING = hello.make(AGREED, bytes(16), KEYS, upload=bytes(range(32)))
 FIELDS = json.loads(HELLO.body)
 
 
 def test_a_hello_reads_back_as_it_was_made() -> None:
     assert hello.read(HELLO.body, peer="a") == HELLO
+    assert hello.read(TAKING.body, peer="a") == TAKING
+    assert HELLO.upload == b""
+    assert TAKING.upload == bytes(range(32))
 
 
 @pytest.mark.parametrize("random", [b"", bytes(15), bytes(17)])
@@ -66,6 +70,11 @@ WRONG: list[tuple[str, object]] = [
     ("random", "00" * 15),
     ("random", "0" * 31),
     ("random", 0),
+    ("upload", None),
+    ("upload", "00"),
+    ("upload", "AB" * 32),
+    ("upload", "00" * 33),
+    ("upload", ["00" * 32]),
     ("keys", []),
     ("keys", {"b": "00" * 31}),
     ("keys", {"b": "00" * 33}),

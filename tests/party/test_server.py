@@ -15,7 +15,7 @@ from pets.ids import PartyId, PlanDigest, RunHandle, SpecDigest
 from pets.party import hello, runs
 from pets.party import server as server_module
 from pets.party.service import Caller, Event, StartRequest
-from pets.transport import refusal
+from pets.transport import frame, refusal
 from pets.transport.calls import MAX_APPROVALS, MAX_ENVELOPE, MAX_HELLO, MAX_TEXT
 from pets.transport.remote import Remote
 from pets.wire import party_pb2 as wire
@@ -71,17 +71,21 @@ def test_every_call_reaches_the_node_with_the_caller_of_the_certificate(node: No
     assert remote.hello(HANDLE, b"body") == node.hello(WHO, HANDLE, b"body")  # type: ignore[func-returns-value]
     assert remote.abort(RUN, "run.stopped") == node.abort(WHO, RUN, "run.stopped")  # type: ignore[func-returns-value]
     assert remote.conclude(HANDLE, 5.0) == node.conclude(WHO, HANDLE)  # type: ignore[func-returns-value]
-    assert len(node.calls) == 28
+    assert remote.announcement(HANDLE) == node.announcement(WHO, HANDLE)
+    frames = list(frame.frames(RUN, frame.UPLOAD, memoryview(b"part")))
+    assert remote.upload(HANDLE, RUN, b"part") == node.upload(WHO, HANDLE, iter(frames))
+    assert len(node.calls) == 32
     assert node.calls[::2] == node.calls[1::2]  # over the network and by hand: the same call by the same caller
 
 
 def test_every_call_of_the_proto_is_served(grid: Grid) -> None:
     served = {"Catalogue": grid.servers[A].catalogue(), "Approvals": grid.servers[A].approvals()}
     served |= {"Runs": grid.servers[A].runs(), "Exchange": grid.servers[A].exchange()}
+    served |= {"Uploads": grid.servers[A].uploads()}
     declared = {
         name: {method.name for method in service.methods} for name, service in wire.DESCRIPTOR.services_by_name.items()
     }
-    assert {name: set(calls) - {"Deliver", "Collect"} for name, calls in served.items()} == declared
+    assert {name: set(calls) - {"Deliver", "Collect", "Upload"} for name, calls in served.items()} == declared
 
 
 def test_a_refusal_arrives_as_the_same_typed_error(node: NotingNode, remote: Remote) -> None:

@@ -413,6 +413,7 @@ def test_a_client_that_holds_another_specification_starts_nothing(world: World) 
             "software": "0.1.0",
             "random": "00" * 16,
             "keys": {},
+            "upload": "",
         }
     )
     with pytest.raises(RunError, match=r"run\.other-"):

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from pets.party import gate
+from pets.party.cast import roles_of
 from pets.party.gate import labels_of
-from pets.party.session import roles_of
 from pets.party.warm import prepare_kernels
 from pets.plan.cost import join_of
 from pets.plan.review import Reviewed, review

@@ -19,7 +19,7 @@ from pets.ids import PartyId, RunHandle
 from pets.party import consent, session
 from pets.party.evidence import verify_receipt
 from pets.party.gate import Expected
-from pets.party.session import Session
+from pets.party.joining import JoinPlay
 from pets.party.state import RunState
 from pets.protocols.base import Role
 from pets.transport.memory import Passing, Sent
@@ -120,7 +120,7 @@ class Trials:
         """Commit a fault of a role: it stays behind its gate, and everybody's log says what happened."""
         party, own = self.parties[role], self.subject.sends(role)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Session, "_play", _at(role, step, fault.commit))
+            patch.setattr(JoinPlay, "role", _at(role, step, fault.commit))
             error, handle, frames = self.fails()
         place = own.index(step) + fault.sent
         assert _sent_by(frames, party) == faults.sizes(own[:place]), fault.name
@@ -182,9 +182,9 @@ class Trials:
 
 def _at(role: str, step: Expected, commit: faults.Commit) -> Callable[..., Role[None]]:
     """What a session plays: as ever, but ``role`` commits a fault where it would send ``step``."""
-    honest = Session._play
+    honest = JoinPlay.role
 
-    def play(self: Session, *given: Any) -> Role[None]:
+    def play(self: JoinPlay, *given: Any) -> Role[None]:
         return (faults.faulty(honest, step, commit) if self._role == role else honest)(self, *given)
 
     return play

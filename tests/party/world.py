@@ -31,11 +31,12 @@ from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.local import LocalServer
 from pets.party import hello, prepare
 from pets.party.accounting import Account, Cap
+from pets.party.cast import result_endpoint
 from pets.party.config import Directory, DirectoryApprover, DirectoryParty
+from pets.party.joining import to_agree
 from pets.party.ledger import Ledger
 from pets.party.log import Log
 from pets.party.node import Outside, PartyNode, Settings
-from pets.party.session import result_endpoint, to_agree
 from pets.party.sources import FrameSource, Source
 from pets.party.state import Boundary, State
 from pets.party.warm import prepare_kernels, prepare_vectors
@@ -47,7 +48,8 @@ from pets.spec.ir import AddNoise
 from pets.spec.joins import MODE_A
 from pets.spec.parse import parse_toml
 from pets.spec.ways import WAYS
-from pets.transport.calls import Caller, StartRequest
+from pets.transport import frame
+from pets.transport.calls import Caller, StartRequest, Uploaded
 from pets.transport.link import Link
 from pets.transport.memory import MemoryNetwork, Sent, Tap
 
@@ -214,6 +216,11 @@ class Hooks:
 
     hello: Callable[[PartyId, PartyId, bytes], bytes] = lambda sender, to, body: body
     link: Callable[[PartyId], None] = lambda party: None
+    announcement: Callable[[PartyId, PartyId], None] = lambda sender, to: None
+    upload: Callable[[PartyId, PartyId, bytes], bytes] = lambda sender, to, part: part
+    """Of a holder's part on its way to a computing party."""
+    uploaded: Callable[[PartyId, PartyId], None] = lambda sender, to: None
+    """Of the answer to it on its way back."""
     entropy: Callable[[int], bytes] = os.urandom
     at: Callable[[PartyId, Boundary], None] = lambda party, boundary: None
     taps: list[Tap] = field(default_factory=list)
@@ -485,6 +492,17 @@ class _Carrier:
 
     def abort(self, peer: PartyId, run_id: bytes, code: str) -> None:
         self.world.nodes[peer].abort(self.world.caller(self.party), run_id, code)
+
+    def announcement(self, peer: PartyId, handle: RunHandle) -> bytes:
+        self.world.hooks.announcement(self.party, peer)
+        return self.world.nodes[peer].announcement(self.world.caller(self.party), handle)
+
+    def upload(self, peer: PartyId, handle: RunHandle, run_id: bytes, part: bytes) -> Uploaded:
+        part = self.world.hooks.upload(self.party, peer, part)
+        frames = frame.frames(run_id, frame.UPLOAD, memoryview(part))
+        took = self.world.nodes[peer].upload(self.world.caller(self.party), handle, frames)
+        self.world.hooks.uploaded(self.party, peer)
+        return took
 
     def link(self, run_id: bytes, peers: Sequence[PartyId], result: PartyId, collector: PartyId) -> Link:
         self.world.hooks.link(self.party)

@@ -4,6 +4,7 @@ import datetime as dt
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from pets.errors import ApprovalError
 from pets.ids import PartyId, PlanDigest, RunHandle, SpecDigest
@@ -20,6 +21,7 @@ from pets.party.service import (
     Standing,
     StartRequest,
     Submitted,
+    Uploaded,
 )
 from pets.transport.grpc import Address, Credentials, Dialler, GrpcLink, ResultLink
 from pets.transport.mailbox import Exchange
@@ -119,6 +121,15 @@ class NotingNode:
 
     def conclude(self, caller: Caller, handle: RunHandle) -> None:
         self._note("conclude", caller, handle)
+
+    def announcement(self, caller: Caller, handle: RunHandle) -> bytes:
+        self._note("announcement", caller, handle)
+        return b"announced"
+
+    def upload(self, caller: Caller, handle: RunHandle, frames: Iterator[bytes]) -> Uploaded:
+        taken = list(frames)
+        self._note("upload", caller, (handle, taken))
+        return Uploaded(sha256(b"".join(taken)).hexdigest())
 
     def close(self) -> None:
         self.closed += 1

@@ -1,0 +1,246 @@
+"""Uploads of many holders at one computing party, in one run: stored, opened and added as they come, gone at its end.
+
+A part is taken only from a holder of the run, by the name in its certificate. Its size is known from the plan, and a
+part that says another one is refused before a byte of it is kept. It goes to a file of its own, is flushed to disk, is
+opened and added (``pets.protocols.inbox``), and only then acknowledged; whatever refuses it leaves nothing behind and
+harms nobody else. A holder has one file at most, so all of them take no more than the parts of all holders.
+
+Files are for the case that a part is to be taken off the sum again. They do not outlive the run: ``close`` deletes
+them, and a server that starts deletes what a crash has left (``clear``), because such a run is never resumed.
+"""
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+from pets.errors import LinkError, PeerError, RunError
+from pets.ids import PartyId
+from pets.protocols import checked_inputs
+from pets.protocols.inbox import Address, Inbox, SealedWords, Seeds, Words
+from pets.secret import Secret
+from pets.transport import frame
+from pets.transport.calls import Uploaded
+
+FOLDER: Final = "uploads"
+"""Where they are in a party's state folder: a folder for each run."""
+
+Kept = Seeds | Words | checked_inputs.Uploads
+"""What is kept of uploads: of each a seed, or one sum of the words, or, where they are proved, all of it."""
+
+Monotonic = Callable[[], float]
+"""Seconds of a clock that nobody can set."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What parts are held against. ``holders``: by party, its role on the card, in order.
+
+    ``to``: what the part of a role is bound to; ``private``: the key of this run that all parts are sealed to.
+    """
+
+    run_id: bytes
+    holders: Mapping[PartyId, str]
+    to: Callable[[str], Address]
+    private: Secret[bytes]
+
+
+class Uploads:
+    """The uploads of one run. Safe for threads: parts of different holders arrive side by side.
+
+    ``kept``: makes what is kept of uploads; it is given what reads a holder's words once more. ``deadline``: the first
+    moment that is too late, of ``clock``.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        expected: Expected,
+        kept: Callable[[Callable[[int], SealedWords]], Kept],
+        *,
+        deadline: float,
+        clock: Monotonic = time.monotonic,
+    ) -> None:
+        self._folder, self._expected, self._deadline, self._clock = folder, expected, deadline, clock
+        self._roles = tuple(expected.holders.values())
+        self.kept: Final = kept(self._again)
+        keep = self.kept.take if isinstance(self.kept, checked_inputs.Uploads) else self.kept.keep
+        self._inbox = Inbox(self._roles, expected.to, expected.private, keep, deadline=_nanoseconds(deadline))
+        self._files = ExitStack()
+        self._changed = threading.Condition()
+        self._opening = threading.Lock()
+        self._under_way: set[PartyId] = set()
+        self._taken: set[PartyId] = set()
+        self._closed = self._ended = self._woken = False
+        self.sizes: Final[dict[PartyId, int]] = {}
+        """Bytes of each part that was taken."""
+        try:
+            folder.mkdir(mode=0o700, parents=True)
+        except OSError as error:
+            raise _no_room(error) from error
+
+    @property
+    def open(self) -> bool:
+        """Whether an upload would be taken that arrives now."""
+        return not self._closed and self._clock() < self._deadline
+
+    @property
+    def left(self) -> float:
+        """Seconds until it is too late."""
+        return max(0.0, self._deadline - self._clock())
+
+    @property
+    def takers(self) -> frozenset[PartyId]:
+        """Of whom there is an upload."""
+        return frozenset(self._taken)
+
+    @property
+    def taken(self) -> int:
+        """Of how many holders there is an upload."""
+        return len(self._taken)
+
+    def take(self, peer: PartyId, frames: Iterator[bytes]) -> Uploaded:
+        """Take in one part, frame by frame; it is on disk and in the sum when this returns.
+
+        Raises: PeerError peer.upload-holder, peer.upload-late, peer.upload-run, peer.upload-twice, peer.repeated,
+                peer.bad-length, peer.upload-sealed, peer.upload-range, and those of frames; LinkError link.cut;
+                RunError run.no-room. Nothing of the part is kept then.
+        """
+        role = self._expected.holders.get(peer)
+        if role is None:
+            raise PeerError("peer.upload-holder", peer=peer)
+        if peer in self.takers:  # however late it asks again: its answer may have been lost
+            raise PeerError("peer.repeated", peer=peer, message="its upload")
+        to = self._expected.to(role)
+        with self._alone(peer):
+            path = self._folder / role
+            try:
+                digest = self._stored(peer, path, to, frames)
+                with path.open("rb", buffering=0) as part, self._opening:
+                    self._require_open(peer)
+                    self._inbox.add(role, part, now=_nanoseconds(self._clock()))
+            except BaseException as error:
+                path.unlink(missing_ok=True)
+                if isinstance(error, PeerError):  # who it is from is what the certificate says
+                    raise PeerError(error.code, **{**error.fields, "peer": peer}) from error
+                if isinstance(error, OSError):
+                    self._require_open(peer)  # the folder is gone with the run
+                    raise _no_room(error) from error
+                raise
+            with self._changed:
+                self._taken.add(peer)
+                self.sizes[peer] = to.size
+                self._changed.notify_all()
+        return Uploaded(digest)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait at most so long. Returns: whether no more uploads are to be taken: all are here, or it is too late."""
+        with self._changed:
+            until = min(seconds, max(0.0, self._deadline - self._clock()))
+            self._changed.wait_for(lambda: self._woken or self._complete(), until)
+            self._woken = False
+            return self._complete() or self._clock() >= self._deadline
+
+    def wake(self) -> None:
+        """Let whoever waits look around."""
+        with self._changed:
+            self._woken = True
+            self._changed.notify_all()
+
+    def finish(self) -> Kept:
+        """Take no more. Returns: what is kept of all that were taken. Parts that are on their way are refused."""
+        with self._changed:
+            self._closed = True
+        with self._opening:  # a part that is just being added is in
+            return self.kept
+
+    def close(self) -> None:
+        """Take no more, and delete all files."""
+        with self._changed:
+            self._closed = self._ended = True
+            self._changed.notify_all()
+        with self._opening:
+            self._files.close()
+        clear(self._folder)  # and once more after a part that was on its way
+
+    # -- one part -----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _alone(self, peer: PartyId) -> Iterator[None]:
+        """One part of a holder at a time, and none after one that was taken."""
+        with self._changed:
+            self._require_open(peer)
+            if peer in self._taken:
+                raise PeerError("peer.repeated", peer=peer, message="its upload")
+            if peer in self._under_way:
+                raise PeerError("peer.upload-twice", peer=peer)
+            self._under_way.add(peer)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._under_way.discard(peer)
+                last = self._ended and not self._under_way
+            if last:
+                clear(self._folder)
+
+    def _require_open(self, peer: PartyId) -> None:
+        if not self.open:
+            raise PeerError("peer.upload-late", peer=peer)
+
+    def _stored(self, peer: PartyId, path: Path, to: Address, frames: Iterator[bytes]) -> str:
+        """Write a part to its file, as it comes, and flush it. Returns: its digest."""
+        digest, got = sha256(), 0
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=0) as file:
+            for number, data in enumerate(frames):
+                self._require_open(peer)
+                head, body = frame.read(data)
+                if head.run_id != self._expected.run_id:
+                    raise PeerError("peer.upload-run", peer=peer)
+                if head.slot != frame.UPLOAD:
+                    raise PeerError("peer.unexpected", peer=peer, message=head.slot)
+                if head.total != to.size:
+                    raise PeerError("peer.bad-length", peer=peer, message="an upload", got=head.total, expected=to.size)
+                if head.index != number:
+                    raise PeerError("peer.gap", peer=peer, message="an upload", got=head.index, expected=number)
+                _write(file, body)
+                digest.update(body)
+                got += body.nbytes
+            if got != to.size:
+                raise LinkError("link.cut", peer=peer)
+            os.fsync(file.fileno())
+        return digest.hexdigest()
+
+    def _again(self, number: int) -> SealedWords:
+        """The words of a holder that was taken, once more, from its file."""
+        role = self._roles[number]
+        part = self._files.enter_context((self._folder / role).open("rb", buffering=0))
+        return self._inbox.again(role, part)
+
+    def _complete(self) -> bool:
+        return self._closed or len(self._taken) == len(self._roles)
+
+
+def clear(folder: Path) -> None:
+    """Delete a folder of uploads, and all that is in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write(file: Any, body: memoryview) -> None:
+    """All of it: an unbuffered file may take less at once."""
+    while body.nbytes:
+        body = body[file.write(body) :]
+
+
+def _nanoseconds(seconds: float) -> int:
+    return int(seconds * 1_000_000_000)
+
+
+def _no_room(error: OSError) -> RunError:
+    return RunError("run.no-room", problem=(error.strerror or "unknown").lower())
