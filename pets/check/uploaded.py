@@ -346,7 +346,7 @@ def _together(review: Checked, pool: Pool) -> Iterator[str]:
     how = "with the noise of one computing party"
     if POOLS[pool.card].controlled:
         first, second, third = computing
-        yield f"{third} with {first} or {second}: the sums over all holders, exactly, of groups too small to be shown, too."
+        yield f"{third} with {first} or {second}: the sums over all holders, exactly, of groups that are withheld, too."
         how = "in every group that is shown, however few of its persons are that holder's"
     others = "All other holders" if to in pool.holders else f"All holders but one, with {to}"
     yield f"{others}: the totals of the one that is left, {how}."

@@ -36,7 +36,7 @@ def test_the_report_says_what_is_left_when_all_others_take_their_rows_off() -> N
     """A group is large enough over all holders; of the one that is left it may be one person."""
     said = " ".join(render(review(pooled(**HELD))).split())
     assert "in every group that is shown, however few of its persons are that holder's" in said
-    assert "west with north or south: the sums over all holders, exactly, of groups too small to be shown, too" in said
+    assert "west with north or south: the sums over all holders, exactly, of groups that are withheld, too" in said
 
 
 def run_of(holders: int, name: str, **options: object) -> Entry:
