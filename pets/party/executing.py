@@ -35,6 +35,7 @@ class ProgramPlay:
     upload = b""
     found: U64 | None = None
     contributors: tuple[PartyId, ...] | None = None
+    spared: frozenset[PartyId] = frozenset()
 
     def __init__(self, reviewed: Reviewed, party: PartyId, bring: Callable[[Read], Table]) -> None:
         if reviewed.program is None or reviewed.plan.program is None:
@@ -56,7 +57,7 @@ class ProgramPlay:
     def begin(self, begun: Begun, may_act: Callable[[], None]) -> None:
         """The session runs the program, which needs its link."""
 
-    def patience(self, deadline_s: float) -> float:
+    def patience(self, deadline_s: float, turn: int) -> float:
         return deadline_s
 
     def role(self, begun: Begun) -> Role[None]:
