@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from pets.party.gate import Gate
-from pets.protocols.base import Array, Role, Send
+from pets.protocols.base import Array, Hear, Role, Send
 from pets.transport.link import Link
 
 T = TypeVar("T")
@@ -33,17 +33,18 @@ def drive(
     gate: Gate,
     link: Link,
     *,
-    deadline_s: float | Callable[[], float],
+    deadline_s: float | Callable[[int], float],
     check: Callable[[], None] = lambda: None,
     tick: Tick = _silent,
 ) -> T:
     """Run ``role`` to its end and return its output.
 
-    ``deadline_s``: the longest wait for one message, or what says so when the waiting begins.
+    ``deadline_s``: the longest wait for one message, or what says so, by its round, when the waiting begins.
     ``check`` is called before every act and raises to stop the run (stop button, revocation, expiry).
     Raises:  whatever the role, the gate, the link or ``check`` raise; the role is closed in every case.
     """
-    wait_s: Callable[[], float] = deadline_s if callable(deadline_s) else lambda: deadline_s
+    wait_s: Callable[[int], float] = deadline_s if callable(deadline_s) else lambda turn: deadline_s
+    turn = 0
     let_in(gate, link)
     answer: Array | None = None
     last = time.perf_counter()
@@ -52,7 +53,7 @@ def drive(
             try:
                 act = role.send(answer)
             except StopIteration as end:
-                link.flush(wait_s())
+                link.flush(wait_s(turn))
                 return end.value  # type: ignore[no-any-return]
             check()
             if isinstance(act, Send):
@@ -61,8 +62,10 @@ def drive(
                 answer = None
             else:
                 expected = gate.pass_in(act)
-                body = link.receive(expected.peer, expected.slot, wait_s())
-                answer = gate.read(expected, body)
+                turn = expected.round
+                wait = link.hear if isinstance(act, Hear) else link.receive
+                found = wait(expected.peer, expected.slot, wait_s(turn))
+                answer = None if found is None else gate.read(expected, found)
             now = time.perf_counter()
             tick(act.label, expected.size, now - last)
             last = now

@@ -134,6 +134,10 @@ class HolderSession:
         """Raises: RunError run.unknown: nobody waits for a holder."""
         raise RunError("run.unknown", handle=self.handle)
 
+    def peer_ended(self, peer: PartyId, code: str) -> None:
+        """A computing party has ended the run, for ``code``."""
+        self.stop(PeerError("peer.aborted", peer=peer, reason=code))
+
     def stop(self, error: PetsError) -> None:
         """End this holder's part: no part leaves after the one that is under way. Too late, it does nothing."""
         with self._changed:

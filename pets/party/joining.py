@@ -85,7 +85,11 @@ class JoinPlay:
     def begin(self, begun: Begun, may_act: Callable[[], None]) -> None:
         """Nothing comes first: the role computes while counting and charging wait for the disk."""
 
-    def patience(self, deadline_s: float) -> float:
+    @property
+    def spared(self) -> frozenset[PartyId]:
+        return frozenset()
+
+    def patience(self, deadline_s: float, turn: int) -> float:
         return deadline_s
 
     def close(self) -> None:

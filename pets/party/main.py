@@ -19,7 +19,8 @@ from pets.party.runs import Console
 from pets.party.server import keep_memory, serve
 from pets.party.sources import FileSource
 from pets.party.state import State
-from pets.party.warm import prepare_kernels, prepare_vectors
+from pets.party.warm import prepare_kernels, prepare_sums, prepare_vectors
+from pets.spec.pools import POOLS
 from pets.spec.ways import WAYS
 from pets.transport.calls import Uploaded
 from pets.transport.grpc import Dialler, GrpcLink
@@ -105,6 +106,8 @@ def serve_party(
         if intersects(config):
             console("preparing the kernels of intersections (on a new machine this takes a minute)")
             prepare_vectors()
+        if sums(config):
+            prepare_sums()
         sources.warm((config.state / SNAPSHOTS).resolve())
         for line in databases_of(config):
             console(line)
@@ -114,6 +117,11 @@ def serve_party(
 def intersects(config: PartyConfig) -> bool:
     """Whether the policy lets this party take part in an intersection of two: a run may not wait for its kernels."""
     return any(name in WAYS and not WAYS[name].helper for name in config.policy.limits.protocols)
+
+
+def sums(config: PartyConfig) -> bool:
+    """Whether the policy lets this party take part in sums over one table of many holders."""
+    return any(name in POOLS for name in config.policy.limits.protocols)
 
 
 def databases_of(config: PartyConfig) -> tuple[str, ...]:

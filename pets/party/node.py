@@ -23,7 +23,6 @@ from pets.errors import (
     ApprovalError,
     BudgetError,
     InternalError,
-    PeerError,
     PetsError,
     RunError,
     SourceError,
@@ -44,6 +43,7 @@ from pets.party.play import Entropy
 from pets.party.pooling import PoolSession
 from pets.party.runs import Console, Hellos, LiveRun
 from pets.party.state import RunEvent, State, StoredSnapshot, StoredSpec
+from pets.party.warm import prepare_sums
 from pets.plan.review import Reviewed
 from pets.spec.ir import Read
 from pets.spec.model import Dataset, Spec
@@ -267,7 +267,7 @@ class PartyNode:
         self.exchange.abort(run_id, caller.party, code)
         for run in self._live():
             if run.run_id == run_id and caller.party in run.parties:
-                run.session.stop(PeerError("peer.aborted", peer=caller.party, reason=code))
+                run.session.peer_ended(caller.party, code)
 
     def conclude(self, caller: Caller, handle: RunHandle) -> None:
         """Return once this party's part of a run is over, and raise if the run has ended otherwise; for its peers."""
@@ -389,6 +389,8 @@ class PartyNode:
         spec = reviewed.spec
         if reviewed.plan.match is not None:  # before peers and the client wait for this party
             pairing.prepare(reviewed.plan.match)
+        if reviewed.plan.pool is not None:
+            prepare_sums()
 
         def bring(read: Read) -> sources.Table:
             dataset = spec.dataset(read.dataset).part(self.party)

@@ -68,8 +68,16 @@ class Play(Protocol):
         """
         ...
 
-    def patience(self, deadline_s: float) -> float:
-        """How long a message may be waited for from now on; ``deadline_s``: in runs that wait for nothing else."""
+    @property
+    def spared(self) -> frozenset[PartyId]:
+        """Peers without any of whom the run goes on, as long as enough others are there."""
+        ...
+
+    def patience(self, deadline_s: float, turn: int) -> float:
+        """How long a message of round ``turn`` may be waited for from now on.
+
+        ``deadline_s``: how long in runs that wait for nothing but messages.
+        """
         ...
 
     def role(self, begun: Begun) -> Role[None]:

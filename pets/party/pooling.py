@@ -21,17 +21,17 @@ import numpy as np
 from pets.errors import InternalError, PeerError, PetsError, RunError
 from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.kernels import prf
-from pets.kernels.packed import OutOfRangeError
 from pets.party import announcement, contribute, hello, prepare
 from pets.party.cast import role_of
 from pets.party.drive import Tick
 from pets.party.joining import to_agree, together
 from pets.party.play import U64, Begun, Entropy
 from pets.party.session import Session
-from pets.party.uploads import Expected, Uploads
+from pets.party.uploads import Expected, Kept, Uploads
 from pets.plan.review import Reviewed
-from pets.protocols import control, secure_sum, secure_sum_held, secure_sum_shamir
+from pets.protocols import checked_sum, control, secure_sum, secure_sum_held, secure_sum_shamir
 from pets.protocols.base import Binding, Role
+from pets.protocols.checked_inputs import Uploads as Proved
 from pets.protocols.contributions import Present
 from pets.protocols.inbox import Address, SealedWords, Seeds, Words
 from pets.secret import Secret
@@ -44,6 +44,10 @@ CLOSED: Final = "uploads"
 
 LOOK_S: Final = 15.0
 """How often a party that takes uploads looks whether its peers still know the run."""
+
+FIRST_ROUND: Final = 2
+LAST_ROUND: Final = 4
+"""Of cards of sums: the round after uploads, and the last one between computing parties."""
 
 PAUSE_S: Final = 1.0
 """How often it looks whether its own approval still holds."""
@@ -130,10 +134,26 @@ class PoolPlay:
             return taking.open
         return bool(self.left)
 
-    def patience(self, deadline_s: float) -> float:
-        """Peers may take uploads to the end of their time, which by their clocks may be a little later."""
+    @property
+    def spared(self) -> frozenset[PartyId]:
+        """Of polynomials all peers: any of them may be lost, as long as a quorum is left."""
+        if not isinstance(self._shape, secure_sum_shamir.Shape):
+            return frozenset()
+        return frozenset(party for _, party in self._pool.computing if party != self._party)
+
+    def patience(self, deadline_s: float, turn: int) -> float:
+        """Peers may take uploads to the end of their time, which by their clocks may be a little later.
+
+        Where some of them may be lost, others wait for these as well, in every round before: so later rounds wait for
+        as many such waits as there may be lost parties, and one more.
+        """
         left = 0.0 if self._until is None else max(0.0, self._until - time.monotonic())
-        return left + SKEW * deadline_s
+        wait = SKEW * deadline_s
+        if isinstance(self._shape, secure_sum_shamir.Shape):
+            losses = self._shape.computing - self._shape.quorum
+            for _ in range(turn - FIRST_ROUND):
+                wait = losses * wait + SKEW * deadline_s
+        return left + wait
 
     def role(self, begun: Begun) -> Role[None]:
         shape, kept = self._shape, None if self.uploads is None else self.uploads.kept
@@ -144,6 +164,10 @@ class PoolPlay:
             return
         if kept is None or self._noise is None:
             raise InternalError("internal.bug", where="a sum before its uploads")
+        if isinstance(shape, checked_sum.Shape):
+            present = yield from self._proved(shape, begun, kept, self._noise)
+        elif isinstance(kept, Proved):
+            raise InternalError("internal.bug", where="uploads of another kind")
         elif isinstance(shape, secure_sum_shamir.Shape):
             dealing = prf.Stream(self._dealing_seed)
             present = yield from secure_sum_shamir.computing(shape, self._at, kept, begun.tied, self._noise, dealing)
@@ -154,14 +178,23 @@ class PoolPlay:
             present = yield from secure_sum.last(shape, kept, begun.tied, tuple(begun.keys.values()), self._noise)
         self.contributors = contribute.named(self._reviewed.plan, present[: shape.holders])
 
-    def _held(self, shape: secure_sum_held.Shape, begun: Begun, kept: Seeds | Words | None) -> Role[Present]:
+    def _proved(self, shape: checked_sum.Shape, begun: Begun, kept: Kept, noise: U64) -> Role[Present]:
+        """Sums of vectors that are proved to be within their bounds."""
+        families = tuple(begun.keys.values())
+        if not isinstance(kept, Proved):
+            raise InternalError("internal.bug", where="uploads of another kind")
+        if self._at == shape.seeded:
+            return (yield from checked_sum.last(shape, kept, begun.tied, families, noise))
+        return (yield from checked_sum.server(shape, self._at, kept, begun.tied, families[0], noise))
+
+    def _held(self, shape: secure_sum_held.Shape, begun: Begun, kept: Kept | None) -> Role[Present]:
         """Sums that do not leave as they are: disclosure control takes them over. Returns: who counts, if it knows."""
         safe, share, present = self._reviewed.plan.protection, None, np.zeros(shape.holders, np.bool_)
         if not isinstance(safe, Protect):
             raise InternalError("internal.bug", where="sums that are held, and nothing takes them over")
         if isinstance(kept, Seeds):
             present, share = yield from secure_sum_held.first(shape, kept, begun.tied)
-        elif kept is not None:
+        elif isinstance(kept, Words):
             present, share = yield from secure_sum_held.second(shape, kept, begun.tied)
         ctx, before, after = together(self._reviewed, self._party, begun.keys)
         yield from control.protect(prepare.control_shape(safe), ctx, share, before, after)
@@ -189,10 +222,14 @@ class PoolPlay:
             return secure_sum_shamir.address(shape, tied, number, self._at)
         if isinstance(shape, secure_sum_held.Shape):
             return secure_sum_held.address(shape, tied, number, self._at)
+        if isinstance(shape, checked_sum.Shape):
+            return checked_sum.address(shape, tied, number, self._at)
         return secure_sum.address(shape, tied, number, self._at)
 
-    def _kept(self, tied: Binding, again: Callable[[int], SealedWords]) -> Seeds | Words:
+    def _kept(self, tied: Binding, again: Callable[[int], SealedWords]) -> Kept:
         shape = self._shape
+        if isinstance(shape, checked_sum.Shape):
+            return checked_sum.uploads(shape, self._at)
         if isinstance(shape, secure_sum_shamir.Shape):
             if self._at < shape.degree:
                 return secure_sum_shamir.seeds(shape, self._at, tied)
@@ -214,18 +251,18 @@ def noise_of(plan: Plan, own: prf.Stream) -> U64 | None:
     pool, safe = contribute.pool_of(plan), plan.protection
     if isinstance(safe, Protect):
         return None
-    layout = contribute.layout_of(plan)
     if safe.moments != pool.moments:
         raise InternalError("internal.bug", where="noise on other numbers than are summed")
     shamir = pool.card == secure_sum_shamir.PROTOCOL
     if shamir and pool.parts != 1:
         raise InternalError("internal.bug", where="parts of noise where computing parties may be lost")
     cells = contribute.cells_of(plan)
-    drawn = {str(number): prepare.part_of(column, pool.parts, cells, own) for number, column in enumerate(safe.columns)}
-    try:
-        noised = layout.noised(drawn)
-    except OutOfRangeError as error:
-        raise InternalError("internal.bug", where="noise that no lane has room for") from error
+    drawn = [prepare.part_of(column, pool.parts, cells, own) for column in safe.columns]
+    if any(np.any(np.abs(each) > pool.noise) for each in drawn):
+        raise InternalError("internal.bug", where="noise that no sum has room for")
+    if pool.card in contribute.PLAIN:
+        return np.concatenate(drawn).view(np.uint64)
+    noised = contribute.layout_of(plan).noised({str(number): each for number, each in enumerate(drawn)})
     return secure_sum_shamir.field_of(noised) if shamir else noised.view(np.uint64)
 
 
@@ -301,7 +338,7 @@ class PoolSession(Session):
             self._look()
 
         super()._begin(begun, may_wait)
-        self._until = time.monotonic() + self._play.patience(self._deadline_s) + self._computing_s
+        self._until = time.monotonic() + self._play.patience(self._deadline_s, LAST_ROUND) + self._computing_s
 
     def _look(self) -> None:
         """Ask peers whether they know the run still: a server that was restarted has ended it and can tell nobody."""
@@ -316,6 +353,6 @@ class PoolSession(Session):
             self._collector.announcement(peer, self.handle)
         except PetsError as error:
             if error.code in ("run.unknown", "run.order") and peer in self._known:
-                self.stop(PeerError("peer.aborted", peer=peer, reason="run.crashed"))
+                self.peer_ended(peer, "run.crashed")
             return
         self._known.add(peer)

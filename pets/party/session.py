@@ -23,6 +23,7 @@ from pets.plan.review import Reviewed
 from pets.protocols.base import Binding
 from pets.secret import Secret
 from pets.transport.link import Link
+from pets.transport.mailbox import ends_all
 
 TELL_S: Final = 1.0
 """How long a party whose run fails at its start waits for the hellos that give it the run id to tell its peers."""
@@ -193,6 +194,14 @@ class Session:
         if link is not None:
             link.abort(_passed_on(cause))
 
+    def peer_ended(self, peer: PartyId, code: str) -> None:
+        """A peer has ended the run for ``code``: it is over here, too, unless it goes on without that peer."""
+        error = PeerError("peer.aborted", peer=peer, reason=code)
+        if peer not in self._play.spared or ends_all(code):
+            self.stop(error)
+        elif (link := self._link) is not None:
+            link.lose(peer, error)
+
     def withdraw(self, error: PetsError) -> None:
         """``stop``, by this party's own people or another party of the run: what they stop is not opened after that.
 
@@ -253,7 +262,7 @@ class Session:
                     self._play.role(begun),
                     passage,
                     link,
-                    deadline_s=lambda: self._play.patience(self._deadline_s),
+                    deadline_s=lambda turn: self._play.patience(self._deadline_s, turn),
                     check=may_act,
                     tick=self._tick,
                 )
@@ -284,13 +293,17 @@ class Session:
                 self._played = self._over = True
                 self._changed.notify_all()
             return
-        left = set(self._computing)
+        left = set(self._computing) - link.lost
 
         def ask(peer: PartyId) -> None:
             try:
                 self._carrier.conclude(peer, self.handle, max(1.0, self._until - time.monotonic()))
             except PetsError as error:
-                self.stop(_as_told(error, peer))
+                told = _as_told(error, peer)
+                if peer in self._play.spared:
+                    self.peer_ended(peer, _passed_on(told))
+                else:
+                    self.stop(told)
             except BaseException:
                 self.stop(InternalError("internal.bug", where=f"the end of {peer}"))
                 raise
@@ -301,7 +314,7 @@ class Session:
         with self._changed:
             self._played = True
             self._changed.notify_all()
-        for peer in self._computing:
+        for peer in tuple(left):
             threading.Thread(target=ask, args=(peer,), daemon=True, name=f"end of {peer}").start()
         with self._changed:
             while True:
@@ -330,6 +343,7 @@ class Session:
 
     def _open_link(self, run_id: bytes) -> Link:
         link = self._carrier.link(run_id, self._peers, self._roles["result"], self.reviewed.spec.result_party)
+        link.spare(self._play.spared)
         with self._changed:
             self._link = link
         return link

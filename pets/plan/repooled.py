@@ -97,7 +97,7 @@ def _checks(plan: Plan, spec: Spec, query: Pooled, cards: Mapping[str, Card]) ->
         (factor,) = part.factors
         yield "factor", meaning(moment.a), meaning(factor)
         yield from _numbers(moment, table)
-    yield from _sizes(pool, read, safe, spec, table)
+    yield from _sizes(pool, read, safe, spec, table, cards)
     yield from table_as_said(spec, query, (read,), safe, derive)
 
 
@@ -144,7 +144,7 @@ def _numbers(moment: Moment, table: Dataset) -> Iterator[Check]:
 
 
 def _sizes(
-    pool: Pool, read: Read, safe: AddNoise | Protect, spec: Spec, table: Dataset
+    pool: Pool, read: Read, safe: AddNoise | Protect, spec: Spec, table: Dataset, cards: Mapping[str, Card]
 ) -> Iterator[tuple[str, Any, Any]]:
     """Sums of all holders with noise have room in their lanes, and the vector has as many words as these take."""
     holders, computing, cells = len(table.parties), len(spec.computing), cells_of(read, spec)
@@ -157,11 +157,13 @@ def _sizes(
     yield "ranges", (len(pool.ranges), len(pool.lanes)), (len(pool.moments),) * 2
     words = 0
     for moment, (low, high), lane in zip(pool.moments, pool.ranges, pool.lanes, strict=True):
-        yield "range", low <= 0 <= high and max(-low, high) <= rows * moment.a.bound, True
-        yield "covers a row", all(low <= rows * end <= high for end in _ends(moment.a, table)), True
-        room = 2 ** (61 if apart else lane - 1)
-        yield "lane", -room <= holders * low - noise and holders * high + noise < room, True
-        yield "no wider", lane == word if apart else lane <= word, True
+        ends = _ends(moment.a, table)
+        yield "range", (low, high), (rows * min(0, *ends), rows * max(0, *ends))
+        yield "bound", max(-low, high) <= rows * moment.a.bound, True
+        least, greatest = holders * low - noise, holders * high + noise
+        room = next(bits for bits in range(1, 128) if -(2 ** (bits - 1)) <= least and greatest < 2 ** (bits - 1))
+        yield "room", room <= (62 if apart else word), True
+        yield "lane", lane, word if apart else room
         words += -(-cells // (word // lane))
     numbers = {"h": holders, "m": computing, "l": words, "t": spec.security.corrupt}
     if pool.card == "secure_sum_held":
@@ -170,7 +172,7 @@ def _sizes(
         greatest = max(high - low for low, high in pool.ranges)
         numbers = proofs.public(holders=holders, computing=computing, length=words, greatest=greatest)
         yield "field", holders * greatest + noise < proofs.room(w=numbers["w"]), True
-    yield "parameters", dict(pool.public), {name: numbers[name] for name, _ in pool.public}
+    yield "parameters", pool.public, tuple((name, numbers[name]) for name in cards[pool.card].public)
 
 
 def _widest(column: Noisy) -> int:

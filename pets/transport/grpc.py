@@ -10,7 +10,7 @@ large HTTP/2 frames and reads help, further channels to one peer do not.
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar, cast
 
@@ -214,7 +214,8 @@ class _Sender:
             if not self._changed.wait_for(lambda: self._stopped or self._waiting < QUEUE_BYTES, self._deadline_s):
                 raise self._late()
             if self._stopped:
-                raise self._mailbox.error or LinkError("link.closed")
+                self._quietly()
+                return
             self._queue.append((slot, body))
             self._waiting += body.nbytes
             self._changed.notify_all()
@@ -262,7 +263,8 @@ class _Sender:
         with self._changed:
             quiet = self._stopped
         if error is not None and not quiet:
-            self._mailbox.fail(error)
+            self._mailbox.lose(self._peer, error)
+            self.stop()
         with self._changed:
             self._calls.discard(call)
             self._streaming = False
@@ -278,9 +280,15 @@ class _Sender:
             idle = self._changed.wait_for(lambda: self._stopped or not (self._queue or self._streaming), deadline_s)
             self._flushing = False
             if self._stopped:
-                raise self._mailbox.error or LinkError("link.closed")
+                self._quietly()
+                return
             if not idle:
                 raise self._late()
+
+    def _quietly(self) -> None:
+        """What is for a lost peer is dropped; else a sender that has stopped says why."""
+        if self._mailbox.error is not None or self._peer not in self._mailbox.lost:
+            raise self._mailbox.error or LinkError("link.closed")
 
     def _late(self) -> LinkError:
         return LinkError("link.deadline", peer=self._peer, step="delivery", seconds=self._deadline_s)
@@ -349,18 +357,41 @@ class _Carried(ABC):
                 stub = self._dialler.channel(peer).stream_unary(DELIVER, _raw, _raw)
                 self._senders[peer] = _Sender(stub, self.mailbox, peer, self._deadline_s)
             sender = self._senders[peer]
+        if peer in self.mailbox.lost:
+            sender.stop()
         sender.put(slot, body)
 
     def receive(self, peer: PartyId, slot: Slot, deadline_s: float) -> memoryview:
         self.open()
         return self.mailbox.receive(peer, slot, deadline_s)
 
+    def spare(self, peers: Iterable[PartyId]) -> None:
+        self.mailbox.spare(peers)
+
+    @property
+    def lost(self) -> frozenset[PartyId]:
+        return self.mailbox.lost
+
+    def lose(self, peer: PartyId, error: PetsError) -> None:
+        self.mailbox.lose(peer, error)
+        if peer in self.mailbox.lost and peer in self._senders:
+            self._senders[peer].stop()
+
+    def hear(self, peer: PartyId, slot: Slot, deadline_s: float) -> memoryview | None:
+        self.open()
+        body = self.mailbox.hear(peer, slot, deadline_s)
+        if body is None and peer in self._senders:
+            self._senders[peer].stop()
+        return body
+
     def receive_next(self, peer: PartyId, deadline_s: float) -> memoryview:
         self.open()
         return self.mailbox.receive_next(peer, deadline_s)
 
     def flush(self, deadline_s: float) -> None:
-        for sender in tuple(self._senders.values()):
+        for peer, sender in tuple(self._senders.items()):
+            if peer in self.mailbox.lost:
+                sender.stop()
             sender.flush(deadline_s)
         if self.mailbox.error:
             raise self.mailbox.error
@@ -475,9 +506,9 @@ class ResultLink(_Carried):
         except grpc.RpcError as error:
             if not self._ended:
                 translated = translate(error, peer, step="collection", seconds=self._deadline_s, moved=moved)
-                self.mailbox.fail(translated)
+                self.mailbox.lose(peer, translated)
         except PetsError as error:
-            self.mailbox.fail(error)
+            self.mailbox.lose(peer, error)
 
     def _failed(self, error: PetsError) -> None:
         super()._failed(error)

@@ -4,7 +4,7 @@ Who sent a buffer is what the certificate of the connection says, never what the
 at one party. Sizes are given by the receiver, from the plan, before anything is allocated.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -69,6 +69,27 @@ class Link(Protocol):
 
     def receive(self, peer: PartyId, slot: Slot, deadline_s: float) -> memoryview:
         """Wait for the whole body of an expected slot."""
+        ...
+
+    def spare(self, peers: Iterable[PartyId]) -> None:
+        """Let the run go on without any of these peers: one that breaks off, or breaks the protocol, is lost.
+
+        What a lost peer sends is refused, what is sent to it is dropped. A peer that says that a run was stopped, or
+        that its approval has ended, still ends the run.
+        """
+        ...
+
+    @property
+    def lost(self) -> frozenset[PartyId]:
+        """The spared peers that are lost. None of them comes back."""
+        ...
+
+    def lose(self, peer: PartyId, error: PetsError) -> None:
+        """Give a peer up for ``error``; if the run cannot do without it, the run ends here."""
+        ...
+
+    def hear(self, peer: PartyId, slot: Slot, deadline_s: float) -> memoryview | None:
+        """As ``receive``, but of a spared peer that is lost, or sends nothing by then, None: it is lost then."""
         ...
 
     def receive_next(self, peer: PartyId, deadline_s: float) -> memoryview:

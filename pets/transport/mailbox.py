@@ -74,6 +74,8 @@ class Mailbox:
         self._changed = threading.Condition()
         self._error: PetsError | None = None
         self._listeners: list[Callable[[PetsError], None]] = []
+        self._spared: frozenset[PartyId] = frozenset()
+        self._lost: dict[PartyId, PetsError] = {}
         self.received: Final[dict[PartyId, int]] = dict.fromkeys(sorted(self.peers), 0)
         """Bytes of body that arrived, by peer."""
 
@@ -114,7 +116,7 @@ class Mailbox:
         try:
             return self._put(peer, data)
         except PeerError as error:
-            raise self.fail(PeerError(error.code, **{**error.fields, "peer": peer})) from None
+            raise self.lose(peer, PeerError(error.code, **{**error.fields, "peer": peer})) from None
 
     def _put(self, peer: PartyId, data: bytes) -> tuple[Slot, bool]:
         head, body = frame.read(data)
@@ -122,6 +124,8 @@ class Mailbox:
         with self._changed:
             if self._error:
                 raise self._error
+            if peer in self._lost:
+                raise LinkError("link.no-run")
             if head.run_id != self.run_id:
                 raise PeerError("peer.other-run")
             parcel = self._parcels.get((peer, head.slot)) or self._of_stream(peer, head)
@@ -141,6 +145,8 @@ class Mailbox:
         start, stop = head.span
         target[start:stop] = body  # outside the lock: chunks of one message come from one stream, in order
         with self._changed:
+            if peer in self._lost:
+                raise LinkError("link.no-run")
             if parcel.next != head.index:  # the same chunk on two streams at once
                 raise PeerError("peer.repeated", message=where)
             parcel.next += 1
@@ -208,6 +214,54 @@ class Mailbox:
             body, parcel.body, parcel.taken = parcel.body, None, True
             return body
 
+    def hear(self, peer: PartyId, slot: Slot, deadline_s: float) -> memoryview | None:
+        """The same, but None of a spared peer that is lost, or is lost now because nothing came."""
+        with self._changed:
+            parcel = self._parcels.get((peer, slot))
+            if peer not in self._spared or parcel is None or parcel.taken:
+                return self.receive(peer, slot, deadline_s)
+            self._changed.wait_for(lambda: self._error is not None or parcel.complete or peer in self._lost, deadline_s)
+            if self._error:
+                raise self._error
+            if peer in self._lost or not parcel.complete or parcel.body is None:
+                self._lose(peer, LinkError("link.deadline", peer=peer, seconds=deadline_s, step=slot))
+                return None
+            body, parcel.body, parcel.taken = parcel.body, None, True
+            return body
+
+    def spare(self, peers: Iterable[PartyId]) -> None:
+        """Let the run go on without any of these peers."""
+        with self._changed:
+            self._spared |= frozenset(peers) & self.peers
+
+    @property
+    def lost(self) -> frozenset[PartyId]:
+        """The peers that are lost."""
+        return frozenset(self._lost)
+
+    def lose(self, peer: PartyId, error: PetsError) -> PetsError:
+        """``peer`` is lost for ``error``; if it was not spared, the run ends here. Returns: the error that counts."""
+        with self._changed:
+            return self._lose(peer, error)
+
+    def _lose(self, peer: PartyId, error: PetsError) -> PetsError:
+        if peer not in self._spared:
+            return self._fail(error)
+        if peer not in self._lost:
+            self._lost[peer] = error
+            for key in [key for key in self._parcels if key[0] == peer]:
+                self._parcels[key].body = None
+            self._changed.notify_all()
+        return self._error or error
+
+    def aborted(self, peer: PartyId, code: str) -> None:
+        """``peer`` has ended the run, for ``code``: for itself alone if it is spared and nobody meant to stop it."""
+        error = PeerError("peer.aborted", peer=peer, reason=code)
+        if ends_all(code):
+            self.fail(error)
+        else:
+            self.lose(peer, error)
+
     def fail(self, error: PetsError) -> PetsError:
         """End the run here for ``error``, unless it ended before; returns the error that counts."""
         with self._changed:
@@ -245,6 +299,11 @@ class Mailbox:
         self.fail(LinkError("link.closed"))
 
 
+def ends_all(code: str) -> bool:
+    """Whether a peer that ends a run for this reason means that nobody goes on with it."""
+    return code == "run.stopped" or code.startswith("approval.")
+
+
 class Inlet:
     """One stream of ``peer`` into a mailbox. If it ends in mid-message the run ends: nothing is resumed."""
 
@@ -259,7 +318,7 @@ class Inlet:
 
     def end(self) -> None:
         if self._begun:
-            self._mailbox.fail(LinkError("link.cut", peer=self._peer))
+            self._mailbox.lose(self._peer, LinkError("link.cut", peer=self._peer))
 
 
 class Outbox:
@@ -368,7 +427,7 @@ class Exchange:
                     del self._ended[next(iter(self._ended))]
                 self._ended[run_id, peer] = code
         if run is not None and peer in run[0].peers:
-            run[0].fail(PeerError("peer.aborted", peer=peer, reason=code))
+            run[0].aborted(peer, code)
 
     def open(self, mailbox: Mailbox, outboxes: Mapping[PartyId, Outbox]) -> None:
         """Let the peers of a run in; everything it expects has been said."""
@@ -379,7 +438,7 @@ class Exchange:
             self._changed.notify_all()
             told = {peer: self._ended.pop((run, peer)) for run, peer in tuple(self._ended) if run == mailbox.run_id}
         for peer in sorted(told.keys() & mailbox.peers):
-            mailbox.fail(PeerError("peer.aborted", peer=peer, reason=told[peer]))
+            mailbox.aborted(peer, told[peer])
 
     def close(self, run_id: bytes) -> None:
         with self._changed:

@@ -78,14 +78,14 @@ class MemoryNetwork:
             try:
                 passing = [out for one in passing for out in tap(Passing(sender, to, frame.read(one)[0], one))]
             except LinkError:
-                self._links[to].mailbox.fail(LinkError("link.cut", peer=sender))
-                raise self._links[sender].mailbox.fail(LinkError("link.cut", peer=to)) from None
+                self._links[to].mailbox.lose(sender, LinkError("link.cut", peer=sender))
+                raise self._links[sender].mailbox.lose(to, LinkError("link.cut", peer=to)) from None
         return iter(passing)
 
     def ended(self, sender: PartyId, code: str) -> None:
         for party, link in self._links.items():
             if party != sender:
-                link.mailbox.fail(PeerError("peer.aborted", peer=sender, reason=code))
+                link.mailbox.aborted(sender, code)
 
 
 class MemoryLink:
@@ -130,17 +130,37 @@ class MemoryLink:
             # the sender hears of it as over a network: when it next uses its link
             if error.code != "link.closed":
                 reason = self.mailbox.root(error.code)
-                self._network.link(peer).mailbox.fail(PeerError("peer.aborted", peer=self._party, reason=reason))
+                mailbox = self._network.link(peer).mailbox
+                mailbox.lose(self._party, PeerError("peer.aborted", peer=self._party, reason=reason))
 
     def send(self, peer: PartyId, slot: Slot, body: memoryview) -> None:
         self.open()
         if self.mailbox.error:
             raise self.mailbox.error
-        self._network.carry(self._party, peer, slot, body)
+        try:
+            if peer not in self.lost:
+                self._network.carry(self._party, peer, slot, body)
+        except LinkError:
+            if peer not in self.lost:
+                raise
 
     def receive(self, peer: PartyId, slot: Slot, deadline_s: float) -> memoryview:
         self.open()
         return self.mailbox.receive(peer, slot, deadline_s)
+
+    def spare(self, peers: Iterable[PartyId]) -> None:
+        self.mailbox.spare(peers)
+
+    @property
+    def lost(self) -> frozenset[PartyId]:
+        return self.mailbox.lost
+
+    def lose(self, peer: PartyId, error: PetsError) -> None:
+        self.mailbox.lose(peer, error)
+
+    def hear(self, peer: PartyId, slot: Slot, deadline_s: float) -> memoryview | None:
+        self.open()
+        return self.mailbox.hear(peer, slot, deadline_s)
 
     def receive_next(self, peer: PartyId, deadline_s: float) -> memoryview:
         self.open()

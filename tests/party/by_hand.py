@@ -16,6 +16,7 @@ from pets.party.cast import result_endpoint, roles_of
 from pets.party.drive import drive
 from pets.party.joining import to_agree
 from pets.plan.review import Reviewed
+from pets.protocols import secure_sum_shamir
 from pets.protocols.base import Binding
 from pets.secret import Secret
 from pets.transport import frame
@@ -71,6 +72,7 @@ class HandRun:
 
     def __init__(self, world: PoolWorld, reviewed: Reviewed) -> None:
         self.world, self.reviewed = world, reviewed
+        self._spared: tuple[PartyId, ...] = ()
         self.handle = RunHandle(os.urandom(16).hex())
         self.hello = hello.make(to_agree(reviewed, None), os.urandom(16), {})
         request = world.request(reviewed, self.hello.body, self.handle)
@@ -88,8 +90,11 @@ class HandRun:
 
     @cached_property
     def announced_once(self) -> Announced:
-        """The same, for a holder."""
-        return self.announced(contribute.pool_of(self.reviewed.plan).holders[0])
+        """The same, for a holder. The result party waits from then on."""
+        found = self.announced(contribute.pool_of(self.reviewed.plan).holders[0])
+        if contribute.pool_of(self.reviewed.plan).card == secure_sum_shamir.PROTOCOL:
+            self.spare()
+        return found
 
     def agreed(self, party: PartyId) -> bool:
         session = self.world.nodes[party]._runs[self.handle].session
@@ -104,6 +109,13 @@ class HandRun:
                 self.server(party, board).upload(self.handle, run.run_id, body)
         return parts
 
+    def spare(self) -> None:
+        """Let the result party do without any of the computing parties."""
+        self._spared = self.reviewed.spec.computing
+        endpoint = result_endpoint(self.reviewed)
+        for network in self.world.networks.values():
+            network.link(endpoint).spare(self._spared)
+
     def link(self, run_id: bytes) -> Link:
         endpoint = result_endpoint(self.reviewed)
         return self.world.network(run_id, endpoint).link(endpoint)
@@ -111,8 +123,9 @@ class HandRun:
     def result(self, run_id: bytes) -> totals.Totals:
         """Play the result party."""
         plan, roles = self.reviewed.plan, roles_of(self.reviewed)
-        passage = gate.Gate(gate.project_plan(plan, roles, "result"))
-        sent = drive(totals.take(plan, roles), passage, self.link(run_id), deadline_s=30.0)
+        passage, link = gate.Gate(gate.project_plan(plan, roles, "result")), self.link(run_id)
+        link.spare(self._spared)
+        sent = drive(totals.take(plan, roles), passage, link, deadline_s=30.0)
         passage.close()
         return totals.again(plan, sent)
 

@@ -1,0 +1,117 @@
+"""What approvers read of sums over one table of many holders."""
+
+import time
+
+import pytest
+
+from pets.check.disclosure import render
+from pets.check.document import to_json
+from pets.check.labels import Mark
+from pets.check.page import html
+from pets.plan.review import Review, review
+from tests.pooled import CONTROL, boards, pooled
+
+
+def report(*args: int, **options: object) -> str:
+    found = review(pooled(*args, **options))
+    assert found.accepted, found
+    return " ".join(render(found).split())
+
+
+def test_a_reader_sees_who_uploads_until_when_and_how_many_must_count() -> None:
+    told = report(5, 3, minimum=4, minutes=2880)
+    assert "all 5 holders of visits, each once a run" in told
+    assert "2 days after computing parties have begun" in told
+    assert "4 of 5 at least. With fewer nothing is opened" in told
+    assert "It does not count in this run, and nothing of it is opened." in told
+    assert "It is left out: those count whose upload every computing party has." in told
+    assert "A result may be of any 4 holders or more." in told
+    assert "The run ends, and nothing is opened. One holder" in report(5, 3, partial="end the run")
+
+
+def test_a_reader_sees_that_inputs_are_not_validated_or_within_which_bounds() -> None:
+    assert "Inputs are not validated: a holder that reports wrong numbers changes the result unseen" in report(3, 2)
+    told = report(3, 2, protocol="checked_sum", rows=100)
+    assert "Each number is proved to be from its least value to 61,200 above that, by Prio3, if all computing" in told
+    assert "Inputs are not validated" not in told
+
+
+@pytest.mark.parametrize(
+    ("options", "who"),
+    [
+        ({}, "north, south and west, all together"),
+        ({"protocol": "secure_sum_shamir"}, "Any 2 of north, south and west together"),
+        ({"protection": CONTROL}, "north and south together"),
+    ],
+)
+def test_a_reader_sees_who_together_could_read_uploads(options: dict[str, object], who: str) -> None:
+    told = report(4, 3, **options)
+    assert f"{who}: what each holder uploads, which is its totals, exactly. No row of it." in told
+    assert f"{who} could read each holder's totals." in told
+    assert "All holders but one, with statistics: the totals of the one that is left" in told
+
+
+def test_noise_is_said_to_cover_a_person_at_every_holder() -> None:
+    told = report(3, 2, per_person=4)
+    assert "somebody with 4 rows at each of the 3 holders" in told
+    assert "each person at each holder: somebody who is at two counts twice" in report(4, 3, protection=CONTROL)
+
+
+def test_hundreds_of_holders_make_a_report_that_can_be_read_in_no_time() -> None:
+    spec = pooled(220, 3)
+    start = time.perf_counter()
+    found = review(spec)
+    text, page = render(found), html(found)
+    assert time.perf_counter() - start < 3
+    told = " ".join(text.split())
+    assert all(name in told for name in boards(220))
+    assert "220 parties (board-001, board-002 ... board-220)" in told
+    assert "1,000 to 1,219" in told and "244,090" in told
+    assert len(text.splitlines()) < 800 and len(page) < 200_000
+    assert [column.label for column in found.verdict.matrix.columns][:2] == ["board-001", "board-002"]
+
+
+def test_parties_that_differ_are_told_of_one_by_one() -> None:
+    third = 'san = "spiffe://board-3.example/pets"\ncountry = '
+    told = report(6, 2, edits=[(third + '"GB"', third + '"IE"')])
+    assert "party[board-1 ... board-6, 5 alike].country GB" in told
+    assert "party[2].country IE" in told
+
+
+def picture(found: Review) -> dict[tuple[str, str], str]:
+    (drawn,) = [
+        block
+        for section in to_json(found)["sections"]
+        for block in section["blocks"]
+        if block["kind"] == "picture"  # type: ignore[union-attr, index, call-overload, attr-defined]
+    ]
+    return {(flow["from"], flow["to"]): flow["what"] for flow in drawn["flows"]}
+
+
+@pytest.mark.parametrize("computing", [2, 3, 5])
+@pytest.mark.parametrize("to", ["statistics", "board-2"])
+def test_the_picture_has_a_box_for_all_holders(computing: int, to: str) -> None:
+    found = review(pooled(9, computing, to=to))
+    flows = picture(found)
+    holders = "all 9 holders of visits"
+    names = {end for way in flows for end in way}
+    assert holders in names and len(names) <= 5
+    assert {what for (sender, _), what in flows.items() if sender == holders} == {"masked totals"}
+    assert ("5 computing parties" in names) == (computing > 3)
+    assert html(found).count("<svg") == 1
+
+
+def test_what_is_declared_covers_all_that_is_computed() -> None:
+    for options in ({}, {"protocol": "checked_sum"}, {"protocol": "secure_sum_shamir"}, {"protection": CONTROL}):
+        found = to_json(review(pooled(4, 3, **options)))["leakage"]
+        assert isinstance(found, dict) and found["whole"]
+        assert {item["item"] for item in found["items"]} >= {"row_count"}
+
+
+def test_marks_say_what_a_holder_alone_and_all_others_together_have() -> None:
+    matrix = review(pooled(5, 2)).verdict.matrix
+    own = "count(*) of board-1"
+    assert matrix.mark(own, "board-1") is Mark.AGGREGATE
+    assert matrix.mark(own, "statistics") is Mark.NEVER
+    assert matrix.mark(own, "board-2+north+statistics") is Mark.NOISED
+    assert matrix.mark(own, "north+south") is Mark.AGGREGATE
