@@ -215,9 +215,9 @@ def _picture(review: Checked, pool: Pool, folded: Iterable[tuple[str, int, str, 
     exact, spec = protect_of(review) is not None, review.spec
     called = _called(review, pool)
     everybody = called[pool.holders[0]]
-    boxes = [("holders", PartyId(everybody), "keep their records" + _gets(pool, spec))]
+    boxes = [("holders", PartyId(everybody), _keeps(pool, spec))]
     names = list(dict.fromkeys(called[party] for _, party in pool.computing))
-    places = {1: ("second",), 2: ("first", "third"), 3: ("first", "second", "third")}[len(names)]
+    places = {1: ("server2",), 2: ("server1", "server3"), 3: ("server1", "server2", "server3")}[len(names)]
     boxes += [
         (place, PartyId(name), "brings no records" if len(names) > 1 else "bring no records")
         for place, name in zip(places, names, strict=True)
@@ -239,8 +239,8 @@ def _picture(review: Checked, pool: Pool, folded: Iterable[tuple[str, int, str, 
     )
 
 
-def _gets(pool: Pool, spec: Spec) -> str:
-    return ", one gets the table" if spec.result_party in pool.holders else ""
+def _keeps(pool: Pool, spec: Spec) -> str:
+    return "one of them gets the table" if spec.result_party in pool.holders else "keep their records"
 
 
 def _what(sender: str, receiver: str, everybody: str, to: str, *, exact: bool) -> str:
@@ -305,7 +305,7 @@ def _places(spec: Spec, item: str) -> Iterator[str]:
 def _terms(spec: Spec) -> str:
     privacy, control = spec.release.differential_privacy, spec.release.disclosure_control
     if privacy is not None:
-        return f"epsilon {privacy.epsilon}"
+        return privacy.cost
     return "" if control is None else "under disclosure control"
 
 
@@ -350,7 +350,11 @@ def _together(review: Checked, pool: Pool) -> Iterator[str]:
     most = cards_of(review)[0].adversary.corrupt
     to = review.spec.result_party
     yield f"{opening(pool, most)}: what each holder uploads, which is its totals, exactly. No row of it."
-    how = "with the noise of one computing party" if protect_of(review) is None else "without groups that are too small"
+    how = "with the noise of one computing party"
+    if POOLS[pool.card].controlled:
+        first, second, third = computing
+        yield f"{third} with {first} or {second}: the sums over all holders, exactly, of groups that are withheld, too."
+        how = "in every group that is shown, however few of its persons are that holder's"
     others = "All other holders" if to in pool.holders else f"All holders but one, with {to}"
     yield f"{others}: the totals of the one that is left, {how}."
     if most > 1:

@@ -1,4 +1,4 @@
-"""Both checkers of sums of many holders on random specifications: nothing fails, and what is accepted has one matrix."""
+"""Both checkers of sums of many holders on random specifications: what is accepted has one matrix, none fails."""
 
 from collections import Counter
 
