@@ -103,6 +103,10 @@ bench-aggregate: $(VENV)/test
 	@$(BIN)/python -m benchmarks.aggregate
 	@$(BIN)/python -m benchmarks.aggregate --packed --size 500000 --alone
 
+## make bench-concurrent  a hundred small sums at once on two servers over loopback, and one alone
+bench-concurrent: $(VENV)/test
+	@$(BIN)/python -m benchmarks.concurrent
+
 ## make bench-tpch  two queries of TPC-H between two organisations, at scale factor 0.1
 bench-tpch: $(VENV)/test
 	@$(PIP) --editable ".[bench]"

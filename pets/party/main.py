@@ -86,7 +86,10 @@ def open_node(config: PartyConfig, *, console: Console) -> PartyNode:
             GrpcCarrier(config.name, dialler, exchange, float(config.limits.run_s)), os.urandom, console, exchange
         ),
         settings=Settings(
-            deadline_s=float(config.limits.step_s), run_s=float(config.limits.run_s), max_live=config.limits.runs
+            deadline_s=float(config.limits.step_s),
+            run_s=float(config.limits.run_s),
+            max_live=config.limits.runs,
+            max_open=config.limits.uploads,
         ),
     )
 
