@@ -8,7 +8,7 @@ FLOWER := .venv-flower
 ACRO := .venv-acro
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --constraint constraints.txt
 
-.PHONY: demo test test-long lint types wire bench-join bench-many bench-star bench-rep3 bench-peers bench-psi bench-check bench-tpch bench-freeze bench-aggregate postgres clean help
+.PHONY: demo test test-long lint types wire bench-join bench-many bench-star bench-rep3 bench-peers bench-psi bench-check bench-tpch bench-freeze bench-aggregate bench-concurrent postgres clean help
 
 help:
 	@sed -n 's/^##//p' $(MAKEFILE_LIST)
