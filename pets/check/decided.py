@@ -407,7 +407,9 @@ DECIDED: Final[dict[tuple[type[model.Model], str], Decision]] = {
         lambda n: -(n or 0), "more holders have to take part", "fewer holders have to take part"
     ),
     (model.Computation, "upload_minutes"): neither("other holders may be in time, and count"),
-    (model.Computation, "partial_uploads"): neither("a holder whose upload is not everywhere is treated otherwise"),
+    (model.Computation, "partial_uploads"): same_if(
+        lambda said, spec: said or "leave out", "what becomes of a holder whose upload is not everywhere"
+    ),
     (model.Computation, "min_result"): ordered(
         lambda n: -(n or 0), "less is told where few persons are in both", "more is told where few persons are in both"
     ),

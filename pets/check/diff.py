@@ -206,7 +206,7 @@ def _reasons(old: Facts, new: Facts) -> Iterator[Reason]:
             yield from _losses(old.losses or {}, new.losses or {})
         return
     found = [*_population(old, new), *_outputs(old.query, new.query), *_having(old.query, new.query)]
-    if old.spec.computation != new.spec.computation and not found:
+    if old.spec.computation.sql != new.spec.computation.sql and not found:
         found.append(Reason("computation.sql", "equal", "the same query in other words"))
     yield from found
     yield from _withheld(old, new)

@@ -217,6 +217,8 @@ class _Judgement:
             for theirs in two.parts:
                 if mine.family == theirs.family and not self._beside_each_other(mine, theirs, past):
                     overlap |= self._compare(past, mine, theirs)
+        if overlap and (one.exact or two.exact):
+            self._other_holders(past, one, two)
         if overlap and one.exact and two.exact:
             for table in one.records:
                 before = two.of(table.dataset)
@@ -226,6 +228,18 @@ class _Judgement:
                     self._defined(past, f"rows of {table.dataset} are linked or kept by other rules")
                 elif before is not None and (table.drawn or before.drawn):
                     self._drawn(past, table.dataset)
+
+    def _other_holders(self, past: Entry, one: Release, two: Release) -> None:
+        """A table in parts: what only one of the releases has is what some holders bring, perhaps a single one."""
+        for table in one.records:
+            before = two.of(table.dataset)
+            if before is not None and before.parties != table.parties:
+                what = f"other holders bring parts of {table.dataset}"
+                if one.exact and two.exact:
+                    self._defined(past, what)
+                else:
+                    problem = f"one of two releases is exact, one has noise, and {what}: what these bring follows"
+                    self._note("mixed", past, problem, "have the same holders take part, or ask for noise in both")
 
     def _beside_each_other(self, mine: Part, theirs: Part, past: Entry) -> bool:
         """True if both releases show both: then disclosure control has held the difference against the minimum."""

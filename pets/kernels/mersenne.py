@@ -32,6 +32,8 @@ AGAIN: Final = 1 << 40
 """How much further on in a stream the word is that stands for one that is p. No vector has so many words."""
 
 _P: Final = np.uint64(P)
+_SIGN: Final = np.uint64((1 << 60) - 1)
+_TOP: Final = np.uint64(63)
 _ONE: Final = np.uint64(1)
 _BITS: Final = np.uint64(BITS)
 _HALF: Final = np.uint64(31)
@@ -82,6 +84,17 @@ def outside(values: U64Array) -> int | None:
     """The place of the first word that is no element, or None."""
     at = np.flatnonzero(values >= _P)
     return int(at[0]) if at.size else None
+
+
+def of_signed(values: npt.NDArray[np.int64]) -> U64Array | None:
+    """Numbers with a sign as elements, those below zero in the upper half; None if one is not below 2^60 in size.
+
+    Shapes:  (n,) int64; (n,) uint64.
+    """
+    if values.dtype != np.int64 or values.ndim != 1:
+        raise ValueError("numbers with a sign are a (n,) array of int64")
+    out: U64Array = np.empty(values.size, np.uint64)
+    return out if _of_signed(np.ascontiguousarray(values).view(np.uint64), out) else None
 
 
 def elements(key: Secret[bytes], count: int) -> U64Array:
@@ -168,6 +181,7 @@ def warm_up() -> None:
     """Compile all kernels, for the back end that is selected, as runs call them: what came in is read-only."""
     total = elements(Secret(bytes(aes.KEY_BYTES)), 1)
     add_streams([Secret(bytes(aes.KEY_BYTES))], total)
+    of_signed(np.zeros(1, np.int64))
     received = total.copy()
     received.flags.writeable = False
     for values in (total.copy(), received):
@@ -278,6 +292,17 @@ def _streams_kernel(keys: U64Array, total: U64Array, pieces: U64Array, flagged: 
                 flagged[group] = True
         for i in range(start, stop):
             total[i] = _reduced(total[i])
+
+
+@kernel
+def _of_signed(values: U64Array, out: U64Array) -> bool:
+    """From two's complement. A number is below 2^60 in size if 2^60 more, less one, is below 2^61 - 1."""
+    wrong = np.uint64(0)
+    for i in range(out.size):
+        wrong |= np.uint64(values[i] + _SIGN >= _P)
+        out[i] = values[i] + _P * (values[i] >> _TOP)
+    fine: bool = wrong == np.uint64(0)
+    return fine
 
 
 @kernel

@@ -21,17 +21,22 @@ from pets.kernels.packed import FIELD_BITS, RING_BITS, Layout, Numbers, OutOfRan
 from pets.kernels.prf import Stream
 from pets.party.prepare import factor_of, number_rows
 from pets.party.sources import Table
-from pets.protocols import secure_sum, secure_sum_held, secure_sum_shamir
+from pets.protocols import checked_sum, secure_sum, secure_sum_held, secure_sum_shamir
 from pets.protocols.base import Binding
+from pets.protocols.checked_inputs import PROTOCOL as CHECKED
+from pets.protocols.checked_inputs import circuit_of
 from pets.protocols.contributions import Agreement, Present
 from pets.spec.ir import Plan, Pool
 
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
 
-Shape = secure_sum.Shape | secure_sum_held.Shape | secure_sum_shamir.Shape
+Shape = secure_sum.Shape | secure_sum_held.Shape | secure_sum_shamir.Shape | checked_sum.Shape
 
 MINUTE_S: Final = 60.0
+
+PLAIN: Final = frozenset({secure_sum_held.PROTOCOL, CHECKED})
+"""Protocols under which one word is one number: what comes after compares words, or each number has a proof."""
 
 _BITS: Final[Mapping[str, int]] = {secure_sum.PROTOCOL: RING_BITS, secure_sum_shamir.PROTOCOL: FIELD_BITS}
 
@@ -59,7 +64,7 @@ def cells_of(plan: Plan) -> int:
 
 
 def layout_of(plan: Plan) -> Layout:
-    """Where each number of a holder's vector lies: the lists are the moments, by their number.
+    """Where each number of a holder's vector lies, if several share a word: the lists are the moments, by their number.
 
     Raises: InternalError internal.bug if that is not what the plan says of words and lanes, by which it was approved.
     """
@@ -85,6 +90,19 @@ def shape_of(plan: Plan) -> Shape:
             agreement=agreement,
         )
     holders, computing, words = len(pool.holders), len(pool.computing), pool.parameter("l")
+    if pool.card == CHECKED:
+        return checked_sum.Shape(
+            circuit=circuit_of(
+                length=words,
+                greatest=pool.parameter("u"),
+                chunk=pool.parameter("c"),
+                one_cell=bool(pool.parameter("x")),
+            ),
+            holders=holders,
+            computing=computing,
+            minimum=pool.minimum,
+            agreement=agreement,
+        )
     if pool.card == secure_sum.PROTOCOL:
         return secure_sum.Shape(
             holders=holders, computing=computing, words=words, minimum=pool.minimum, agreement=agreement
@@ -125,8 +143,8 @@ def vector(plan: Plan, table: Table, own: Stream) -> I64:
     """
     pool, found = pool_of(plan), moments(plan, table, own)
     try:
-        if pool.card == secure_sum_held.PROTOCOL:
-            return _one_a_word(pool, found)
+        if pool.card in PLAIN:
+            return _plain(plan, found)
         return layout_of(plan).packed({str(number): each for number, each in enumerate(found)})
     except OutOfRangeError as error:
         moment = pool.moments[int(error.name)].name
@@ -134,13 +152,30 @@ def vector(plan: Plan, table: Table, own: Stream) -> I64:
         raise SourceError("source.sum", dataset=plan.reads[0].dataset, local=(local,)) from None
 
 
-def _one_a_word(pool: Pool, sums: Sequence[I64]) -> I64:
-    """A vector that disclosure control takes over: what follows compares words, so that each is one number."""
+def _plain(plan: Plan, sums: Sequence[I64]) -> I64:
+    """A vector whose words are numbers; where they are proved to be from 0 to a greatest one, less the least of each.
+
+    Raises: OutOfRangeError; InternalError internal.bug if the plan says another length, or less room.
+    """
+    pool = pool_of(plan)
     for number, (each, (low, high)) in enumerate(zip(sums, pool.ranges, strict=True)):
         outside = np.flatnonzero((each < low) | (each > high))
         if outside.size:
             raise OutOfRangeError(str(number), int(outside[0]))
-    return np.concatenate(sums)
+    words, least = len(pool.moments) * cells_of(plan), least_of(plan)
+    fits = pool.card != CHECKED or (
+        pool.parameter("l") == words
+        and all(high - low <= pool.parameter("u") for low, (_, high) in zip(least, pool.ranges, strict=True))
+    )
+    if not fits or words != sum(each.size for each in sums):
+        raise InternalError("internal.bug", where="a vector that is laid out as the plan does not say")
+    return np.concatenate([each - low for each, low in zip(sums, least, strict=True)])
+
+
+def least_of(plan: Plan) -> tuple[int, ...]:
+    """What is taken off each moment's numbers before they are handed in, once a holder: 0 where nothing is."""
+    pool = pool_of(plan)
+    return tuple(low if pool.card == CHECKED else 0 for low, _ in pool.ranges)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -173,6 +208,8 @@ def parts(
     keys: Sequence[bytes] = [publics[computing] for computing in to]
     if isinstance(shape, secure_sum_shamir.Shape):
         made = secure_sum_shamir.sealed_parts(shape, number, secure_sum_shamir.field_of(values), tied, drawn, keys)
+    elif isinstance(shape, checked_sum.Shape):
+        made = checked_sum.sealed_parts(shape, number, values.view(np.uint64), tied, drawn, keys)
     elif isinstance(shape, secure_sum_held.Shape):
         made = secure_sum_held.sealed_parts(shape, number, values.view(np.uint64), tied, drawn, keys)
     else:

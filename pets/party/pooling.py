@@ -21,17 +21,17 @@ import numpy as np
 from pets.errors import InternalError, PeerError, PetsError, RunError
 from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.kernels import prf
-from pets.kernels.packed import OutOfRangeError
 from pets.party import announcement, contribute, hello, prepare
 from pets.party.cast import role_of
 from pets.party.drive import Tick
 from pets.party.joining import to_agree, together
 from pets.party.play import U64, Begun, Entropy
 from pets.party.session import Session
-from pets.party.uploads import Expected, Uploads
+from pets.party.uploads import Expected, Kept, Uploads
 from pets.plan.review import Reviewed
-from pets.protocols import control, secure_sum, secure_sum_held, secure_sum_shamir
+from pets.protocols import checked_sum, control, secure_sum, secure_sum_held, secure_sum_shamir
 from pets.protocols.base import Binding, Role
+from pets.protocols.checked_inputs import Uploads as Proved
 from pets.protocols.contributions import Present
 from pets.protocols.inbox import Address, SealedWords, Seeds, Words
 from pets.secret import Secret
@@ -164,6 +164,10 @@ class PoolPlay:
             return
         if kept is None or self._noise is None:
             raise InternalError("internal.bug", where="a sum before its uploads")
+        if isinstance(shape, checked_sum.Shape):
+            present = yield from self._proved(shape, begun, kept, self._noise)
+        elif isinstance(kept, Proved):
+            raise InternalError("internal.bug", where="uploads of another kind")
         elif isinstance(shape, secure_sum_shamir.Shape):
             dealing = prf.Stream(self._dealing_seed)
             present = yield from secure_sum_shamir.computing(shape, self._at, kept, begun.tied, self._noise, dealing)
@@ -174,14 +178,23 @@ class PoolPlay:
             present = yield from secure_sum.last(shape, kept, begun.tied, tuple(begun.keys.values()), self._noise)
         self.contributors = contribute.named(self._reviewed.plan, present[: shape.holders])
 
-    def _held(self, shape: secure_sum_held.Shape, begun: Begun, kept: Seeds | Words | None) -> Role[Present]:
+    def _proved(self, shape: checked_sum.Shape, begun: Begun, kept: Kept, noise: U64) -> Role[Present]:
+        """Sums of vectors that are proved to be within their bounds."""
+        families = tuple(begun.keys.values())
+        if not isinstance(kept, Proved):
+            raise InternalError("internal.bug", where="uploads of another kind")
+        if self._at == shape.seeded:
+            return (yield from checked_sum.last(shape, kept, begun.tied, families, noise))
+        return (yield from checked_sum.server(shape, self._at, kept, begun.tied, families[0], noise))
+
+    def _held(self, shape: secure_sum_held.Shape, begun: Begun, kept: Kept | None) -> Role[Present]:
         """Sums that do not leave as they are: disclosure control takes them over. Returns: who counts, if it knows."""
         safe, share, present = self._reviewed.plan.protection, None, np.zeros(shape.holders, np.bool_)
         if not isinstance(safe, Protect):
             raise InternalError("internal.bug", where="sums that are held, and nothing takes them over")
         if isinstance(kept, Seeds):
             present, share = yield from secure_sum_held.first(shape, kept, begun.tied)
-        elif kept is not None:
+        elif isinstance(kept, Words):
             present, share = yield from secure_sum_held.second(shape, kept, begun.tied)
         ctx, before, after = together(self._reviewed, self._party, begun.keys)
         yield from control.protect(prepare.control_shape(safe), ctx, share, before, after)
@@ -209,10 +222,14 @@ class PoolPlay:
             return secure_sum_shamir.address(shape, tied, number, self._at)
         if isinstance(shape, secure_sum_held.Shape):
             return secure_sum_held.address(shape, tied, number, self._at)
+        if isinstance(shape, checked_sum.Shape):
+            return checked_sum.address(shape, tied, number, self._at)
         return secure_sum.address(shape, tied, number, self._at)
 
-    def _kept(self, tied: Binding, again: Callable[[int], SealedWords]) -> Seeds | Words:
+    def _kept(self, tied: Binding, again: Callable[[int], SealedWords]) -> Kept:
         shape = self._shape
+        if isinstance(shape, checked_sum.Shape):
+            return checked_sum.uploads(shape, self._at)
         if isinstance(shape, secure_sum_shamir.Shape):
             if self._at < shape.degree:
                 return secure_sum_shamir.seeds(shape, self._at, tied)
@@ -234,18 +251,18 @@ def noise_of(plan: Plan, own: prf.Stream) -> U64 | None:
     pool, safe = contribute.pool_of(plan), plan.protection
     if isinstance(safe, Protect):
         return None
-    layout = contribute.layout_of(plan)
     if safe.moments != pool.moments:
         raise InternalError("internal.bug", where="noise on other numbers than are summed")
     shamir = pool.card == secure_sum_shamir.PROTOCOL
     if shamir and pool.parts != 1:
         raise InternalError("internal.bug", where="parts of noise where computing parties may be lost")
     cells = contribute.cells_of(plan)
-    drawn = {str(number): prepare.part_of(column, pool.parts, cells, own) for number, column in enumerate(safe.columns)}
-    try:
-        noised = layout.noised(drawn)
-    except OutOfRangeError as error:
-        raise InternalError("internal.bug", where="noise that no lane has room for") from error
+    drawn = [prepare.part_of(column, pool.parts, cells, own) for column in safe.columns]
+    if any(np.any(np.abs(each) > pool.noise) for each in drawn):
+        raise InternalError("internal.bug", where="noise that no sum has room for")
+    if pool.card in contribute.PLAIN:
+        return np.concatenate(drawn).view(np.uint64)
+    noised = contribute.layout_of(plan).noised({str(number): each for number, each in enumerate(drawn)})
     return secure_sum_shamir.field_of(noised) if shamir else noised.view(np.uint64)
 
 

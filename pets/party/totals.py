@@ -7,7 +7,6 @@ from a folder of evidence goes through the same checks as the first one.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +15,10 @@ from pets.errors import InternalError, PeerError
 from pets.ids import PartyId
 from pets.party import contribute, gate, prepare
 from pets.plan.cost import parties_of
-from pets.protocols import codec, control, secure_sum, secure_sum_held, secure_sum_shamir
+from pets.protocols import checked_sum, codec, control, secure_sum, secure_sum_held, secure_sum_shamir
 from pets.protocols.base import Array, Hear, Receive, Role
+from pets.protocols.checked_inputs import PROTOCOL
 from pets.spec.ir import Plan, Protect
-
-CHECKED: Final = "checked_sum"
 
 U8 = npt.NDArray[np.uint8]
 I64 = npt.NDArray[np.int64]
@@ -78,7 +76,7 @@ def may_lose(plan: Plan) -> bool:
 
 def validated(plan: Plan) -> bool:
     """Whether what holders hand in is proved to be within its bounds."""
-    return contribute.pool_of(plan).card == CHECKED
+    return contribute.pool_of(plan).card == PROTOCOL
 
 
 def size_of(plan: Plan, party: PartyId) -> int:
@@ -129,6 +127,13 @@ def _result(plan: Plan) -> Role[Totals]:
         parts = yield from control.result(prepare.control_shape(safe), secure_sum_held.PARTIES)
         shown, enough = control.open_shown(prepare.control_shape(safe), *parts)
         return Totals(np.concatenate([shown, enough.astype(np.int64)]), contribute.named(plan, held), 0)
+    if isinstance(shape, checked_sum.Shape):
+        proved = yield from checked_sum.result(shape)
+        # Each holder has handed in its numbers less the least that they may be.
+        taken_off = np.repeat(np.array(contribute.least_of(plan), object), contribute.cells_of(plan))
+        whole = np.array(proved.total, object) + proved.took_part * taken_off
+        sums = whole.astype(np.int64).reshape(len(pool.moments), -1)
+        return Totals(sums, contribute.named(plan, proved.present), shape.computing)
     if isinstance(shape, secure_sum_shamir.Shape):
         points = yield from secure_sum_shamir.result(shape)
         total, present = secure_sum_shamir.signed(points.total), points.present

@@ -22,6 +22,7 @@ from typing import Any, Final
 
 from pets.errors import LinkError, PeerError, RunError
 from pets.ids import PartyId
+from pets.protocols import checked_inputs
 from pets.protocols.inbox import Address, Inbox, SealedWords, Seeds, Words
 from pets.secret import Secret
 from pets.transport import frame
@@ -29,6 +30,9 @@ from pets.transport.calls import Uploaded
 
 FOLDER: Final = "uploads"
 """Where they are in a party's state folder: a folder for each run."""
+
+Kept = Seeds | Words | checked_inputs.Uploads
+"""What is kept of uploads: of each a seed, or one sum of the words, or, where they are proved, all of it."""
 
 Monotonic = Callable[[], float]
 """Seconds of a clock that nobody can set."""
@@ -58,7 +62,7 @@ class Uploads:
         self,
         folder: Path,
         expected: Expected,
-        kept: Callable[[Callable[[int], SealedWords]], Seeds | Words],
+        kept: Callable[[Callable[[int], SealedWords]], Kept],
         *,
         deadline: float,
         clock: Monotonic = time.monotonic,
@@ -66,7 +70,8 @@ class Uploads:
         self._folder, self._expected, self._deadline, self._clock = folder, expected, deadline, clock
         self._roles = tuple(expected.holders.values())
         self.kept: Final = kept(self._again)
-        self._inbox = Inbox(self._roles, expected.to, expected.private, self.kept.keep, deadline=_nanoseconds(deadline))
+        keep = self.kept.take if isinstance(self.kept, checked_inputs.Uploads) else self.kept.keep
+        self._inbox = Inbox(self._roles, expected.to, expected.private, keep, deadline=_nanoseconds(deadline))
         self._files = ExitStack()
         self._changed = threading.Condition()
         self._opening = threading.Lock()
@@ -148,7 +153,7 @@ class Uploads:
             self._woken = True
             self._changed.notify_all()
 
-    def finish(self) -> Seeds | Words:
+    def finish(self) -> Kept:
         """Take no more. Returns: what is kept of all that were taken. Parts that are on their way are refused."""
         with self._changed:
             self._closed = True

@@ -41,9 +41,6 @@ GIVEN: Final = "given"
 
 NOISE: Final = "N"
 
-RANGE_BITS: Final = 60
-"""Sums with their sign are below 2^60 in size: the other half of the field is what is below zero."""
-
 U8 = npt.NDArray[np.uint8]
 U64 = npt.NDArray[np.uint64]
 
@@ -91,9 +88,10 @@ class Shape:
 
 def field_of(values: npt.NDArray[np.int64]) -> U64:
     """Numbers with a sign as elements. Raises: InternalError if one is not below 2^60 in size."""
-    if np.any(values >= 1 << RANGE_BITS) or np.any(values <= -(1 << RANGE_BITS)):
+    elements = mersenne.of_signed(values)
+    if elements is None:
         raise InternalError("internal.bug", where="a number that is no element of the field")
-    return np.where(values < 0, values + np.int64(P), values).astype(np.uint64)
+    return elements
 
 
 def signed(elements: U64) -> npt.NDArray[np.int64]:

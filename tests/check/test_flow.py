@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from pets.check import flow, matched, pairs, rules, subject
+from pets.check import flow, matched, pairs, pool_rules, rules, subject, summed
 from pets.check.checked import place_of
 from pets.check.labels import MATCHES, MEMBERSHIP, Fact, Grade, Item, Mark, Matrix
 from pets.errors import LeakError, SpecError
@@ -17,6 +17,7 @@ from pets.ids import PartyId
 from pets.spec.cards import Card, Learns
 from pets.spec.model import Dataset, Spec
 from pets.spec.pairing import is_pairing, pairing_of
+from pets.spec.pooled import Pooled
 from pets.spec.query import Aggregate, ColumnRef, Output, Query, Statistic
 from pets.spec.sql import bind
 
@@ -82,8 +83,8 @@ def test_every_corpus_file_has_its_golden_file_and_no_other() -> None:
     assert len(corpus.FAIL) >= 30 and len(corpus.PASS) >= 6
 
 
-REGISTRIES = {"queries": rules.RULES, "both": rules.GENERAL, "intersections": pairs.RULES}
-"""Rules on queries, those of them that hold for intersections too, and rules on intersections."""
+REGISTRIES = {"queries": rules.RULES, "both": rules.GENERAL, "intersections": pairs.RULES, "pools": pool_rules.RULES}
+"""Rules on queries, those of them that hold for intersections too, rules on these, and on sums of many holders."""
 
 
 @pytest.mark.parametrize(("of", "rule"), [(of, rule) for of, every in REGISTRIES.items() for rule in every])
@@ -176,7 +177,13 @@ def _known_of(spec: Spec, cards: Mapping[str, Card]) -> tuple[Sequence[PartyId],
         card = cards[told.protocol]
         facts = matched.facts(told, card)
         return told.parties, lambda group: matched.knowledge(told, card, facts, group)
-    about, both = subject.of(spec, corpus.bind(spec)), _join_and_release(cards)
+    asked = corpus.bind(spec)
+    if isinstance(asked, Pooled):
+        summed_up = summed.about(spec, asked)
+        used = summed.cards_of(summed_up, cards)
+        learnt = summed.facts(summed_up, used)
+        return summed_up.parties, lambda group: summed.knowledge(summed_up, used, learnt, group)
+    about, both = subject.of(spec, asked), _join_and_release(cards)
     if about.shared:
         safe = cards["disclosure_control" if about.controlled else "release"]
         both = subject.cards_of(subject.join_card(cards["shared_join"], about), safe)

@@ -3,8 +3,11 @@
 import pytest
 
 from pets.check import legal
+from pets.check.differencing import Terms, judge
+from pets.check.releases import Entry, release_of
 from pets.plan.review import Review, review
 from pets.spec.ir import Protect
+from pets.spec.sql import bind
 from tests.pooled import CONTROL, NOISE, pooled
 
 HELD = {"computing": 3, "protection": CONTROL}
@@ -28,6 +31,35 @@ def test_nor_does_another_name_of_a_holder() -> None:
     assert "board-2" in next(each.message for each in found.findings if each.rule == "pool.own-part")
 
 
+def run_of(holders: int, name: str, **options: object) -> Entry:
+    spec = pooled(holders=holders, **(HELD | options))  # type: ignore[arg-type]
+    return Entry(name, release_of(spec, bind(spec)), {"visits": "as they were"})
+
+
+def test_sums_of_all_and_of_all_but_one_are_held_against_each_other() -> None:
+    """Each of the two is of all holders that it names; the difference is what one brings. Four of five see both."""
+    terms = Terms(holder="board-1", minimum=10)
+    five, four = run_of(5, "five"), run_of(4, "four")
+    for past, new in ((five, four), (four, five)):
+        assert {each.rule for each in judge([past], new, terms)} == {"definition"}
+        assert "other holders" in judge([past], new, terms)[0].problem
+    assert judge([five], run_of(5, "again"), terms) == ()
+    assert {each.rule for each in judge([five], run_of(5, "some", sql=YOUNG), terms)} == {"difference"}
+
+
+def test_an_exact_table_of_five_takes_what_noise_was_to_hide_off_one_of_four() -> None:
+    """What is left is the fifth holder's, with noise that this holder has reserved no budget for."""
+    noised = run_of(4, "four", computing=2, protection=NOISE)
+    for past, new in ((noised, run_of(5, "five")), (run_of(5, "five"), noised)):
+        assert {each.rule for each in judge([past], new, Terms(holder="board-1", minimum=10))} == {"mixed"}
+
+
+def test_two_tables_with_noise_are_the_ledger_s_business() -> None:
+    noised = {"computing": 2, "protection": NOISE}
+    assert judge([run_of(5, "five", **noised)], run_of(4, "four", **noised), Terms(holder="board-1", minimum=10)) == ()
+
+
+YOUNG = "SELECT ward, COUNT(*) AS n FROM visits WHERE age < 65 GROUP BY ward"
 TWO = """SELECT ward, COUNT(*) AS n, SUM(minutes) AS minutes, SUM(CASE WHEN age >= 65 THEN minutes END) AS old
 FROM visits GROUP BY ward"""
 

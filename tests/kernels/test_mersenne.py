@@ -178,6 +178,25 @@ def test_weights_of_equal_points_are_refused() -> None:
         mersenne.weights([1, P + 1], 0)
 
 
+@pytest.mark.parametrize(
+    "value", [0, 1, -1, 2**60 - 1, 1 - 2**60, 2**60, -(2**60), 2**61, 2**63 - 1, -(2**63), -(2**61)]
+)
+def test_numbers_with_a_sign_are_elements_below_2_to_the_60(value: int) -> None:
+    for place in (0, 37):
+        values = np.arange(-20, 20)
+        values[place] = value
+        found = mersenne.of_signed(values)
+        assert (found is None) is (abs(value) >= 2**60)
+        assert found is None or found.tolist() == [int(each) % P for each in values]
+    assert mersenne.of_signed(np.arange(8)[::2]).tolist() == [0, 2, 4, 6]  # type: ignore[union-attr]
+
+
+def test_what_is_no_vector_of_numbers_with_a_sign_is_refused() -> None:
+    for wrong in (np.zeros(2, np.uint64), np.zeros((2, 2), np.int64)):
+        with pytest.raises(ValueError, match="with a sign"):
+            mersenne.of_signed(wrong)
+
+
 def test_the_first_word_that_is_no_element_is_found() -> None:
     assert mersenne.outside(array([0, P - 1])) is None
     assert mersenne.outside(array([0, P - 1, P, 2**64 - 1])) == 2

@@ -11,9 +11,11 @@ import pytest
 
 from pets.approve.policy import Approver, Policy, permitting
 from pets.ids import PartyId
-from pets.party import contribute, pooling
+from pets.kernels import prf
+from pets.party import pooling
 from pets.plan.review import Reviewed
-from pets.spec.ir import AddNoise, Plan
+from pets.secret import Secret
+from pets.spec.ir import Plan
 from pets.spec.parse import parse_toml
 from tests.oracles.many import nhs_numbers
 from tests.party.world import ANALYST, World
@@ -65,10 +67,10 @@ def without_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every computing party draw zeros, so that the released table is the exact one."""
 
     def zeros(plan: Plan, own: object) -> npt.NDArray[np.uint64] | None:
-        if not isinstance(plan.protection, AddNoise):
-            return None
-        return np.zeros(contribute.shape_of(plan).words, np.uint64)
+        drawn = pooling_noise(plan, prf.Stream(Secret(bytes(16))))
+        return None if drawn is None else np.zeros_like(drawn)
 
+    pooling_noise = pooling.noise_of
     monkeypatch.setattr(pooling, "noise_of", zeros)
 
 

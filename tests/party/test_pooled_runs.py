@@ -31,12 +31,18 @@ CONTROL = "[release.disclosure_control]\nmin_count = 10\n"
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A minute of uploads is less than a second, and pauses are short."""
-    monkeypatch.setattr(contribute, "MINUTE_S", 0.7)
+    """Pauses are short. A minute of uploads is shorter, but long enough where everybody comes."""
+    monkeypatch.setattr(contribute, "MINUTE_S", 20.0)
     monkeypatch.setattr(clients, "END_S", 1.0)
     for module, first, longest in ((holder, 0.01, 0.05), (gathering, 0.02, 0.1)):
         monkeypatch.setattr(module, "FIRST_PAUSE_S", first)
         monkeypatch.setattr(module, "LONGEST_PAUSE_S", longest)
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Uploads are over soon: for runs that somebody misses."""
+    monkeypatch.setattr(contribute, "MINUTE_S", 1.2)
 
 
 @pytest.fixture
@@ -104,8 +110,14 @@ def reasons(found: Result) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     ("computing", "options"),
-    [(2, {}), pytest.param(3, {}, marks=pytest.mark.long), (5, {"protocol": "secure_sum_shamir"})],
-    ids=["two", "three", "shamir"],
+    [
+        (2, {}),
+        pytest.param(3, {}, marks=pytest.mark.long),
+        (5, {"protocol": "secure_sum_shamir"}),
+        pytest.param(2, {"protocol": "checked_sum"}, marks=pytest.mark.long),
+        pytest.param(3, {"protocol": "checked_sum"}, marks=pytest.mark.long),
+    ],
+    ids=["two", "three", "shamir", "checked by two", "checked by three"],
 )
 @pytest.mark.usefixtures("exact")
 def test_a_table_is_that_of_all_rows_and_its_evidence_holds(
@@ -118,7 +130,9 @@ def test_a_table_is_that_of_all_rows_and_its_evidence_holds(
     same(found.to_pandas(), frames)
     told = found.participation
     assert told is not None and told.counted == world.boards and reasons(found) == {}
-    assert "4 of 4 holders took part; at least 4 had to. Inputs are not validated" in found.note()
+    proved = options.get("protocol") == "checked_sum"
+    said = "Every number that a holder handed in is proved" if proved else "Inputs are not validated"
+    assert f"4 of 4 holders took part; at least 4 had to. {said}" in found.note()
     assert set(found.receipts) == set(world.servers)
     lines = verified(world, found, tmp_path)
     assert "4 of 4 holders took part, 4 are the least; who, all signed that took uploads" in lines
@@ -191,7 +205,7 @@ def without(frames: Frames, *missing: PartyId) -> dict[PartyId, pd.DataFrame]:
     return {party: frame for party, frame in frames.items() if party not in missing}
 
 
-@pytest.mark.usefixtures("exact")
+@pytest.mark.usefixtures("exact", "short")
 def test_a_holder_that_nobody_reaches_is_left_out_and_named(make: Callable[..., PoolWorld], tmp_path: Path) -> None:
     frames = parts(4)
     world = make(frames, toml_of(4, 2, sql=SQL, minimum=3))
@@ -219,10 +233,7 @@ def test_a_holder_that_nobody_reaches_is_left_out_and_named(make: Callable[..., 
 
 @pytest.mark.usefixtures("exact")
 @pytest.mark.long
-def test_a_holder_that_comes_back_in_time_takes_part(
-    make: Callable[..., PoolWorld], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(contribute, "MINUTE_S", 20.0)  # it is over as soon as all are there
+def test_a_holder_that_comes_back_in_time_takes_part(make: Callable[..., PoolWorld]) -> None:
     frames = parts(3)
     world = make(frames, toml_of(3, 2, sql=SQL, minimum=2))
     world.prepared()
@@ -272,7 +283,7 @@ def test_a_start_whose_answer_was_lost_is_followed_and_not_made_twice(make: Call
     assert world.ends(one) == ["run.handle-used", "sent"] or world.ends(one) == ["sent", "run.handle-used"]
 
 
-@pytest.mark.usefixtures("exact")
+@pytest.mark.usefixtures("exact", "short")
 def test_a_holder_whose_approvers_have_not_signed_is_left_out(make: Callable[..., PoolWorld]) -> None:
     frames = parts(3)
     world = make(frames, toml_of(3, 2, sql=SQL, minimum=2))
@@ -302,7 +313,7 @@ def broken(frame: pd.DataFrame, **columns: Any) -> pd.DataFrame:
         pytest.param(lambda f: pd.concat([f] * 40), "source.max-rows", marks=pytest.mark.long),
     ],
 )
-@pytest.mark.usefixtures("exact")
+@pytest.mark.usefixtures("exact", "short")
 def test_faulty_records_leave_out_their_holder_alone_and_nobody_hears_which_fault(
     make: Callable[..., PoolWorld], fault: Callable[[pd.DataFrame], pd.DataFrame], code: str
 ) -> None:
@@ -319,7 +330,7 @@ def test_faulty_records_leave_out_their_holder_alone_and_nobody_hears_which_faul
     assert not any(code in line for party in world.servers if party != bad for line in world.consoles[party])
 
 
-@pytest.mark.usefixtures("exact")
+@pytest.mark.usefixtures("exact", "short")
 @pytest.mark.long
 def test_a_sum_out_of_its_range_is_that_holder_s_own_matter(
     make: Callable[..., PoolWorld], monkeypatch: pytest.MonkeyPatch
@@ -344,7 +355,7 @@ def test_a_sum_out_of_its_range_is_that_holder_s_own_matter(
     assert not any("1000000" in line for line in world.consoles[bad])
 
 
-@pytest.mark.usefixtures("exact")
+@pytest.mark.usefixtures("exact", "short")
 def test_too_few_holders_are_told_in_words_and_nothing_is_opened(make: Callable[..., PoolWorld]) -> None:
     frames = parts(4)
     world = make(frames, toml_of(4, 2, sql=SQL, minimum=4))
@@ -364,7 +375,7 @@ def test_too_few_holders_are_told_in_words_and_nothing_is_opened(make: Callable[
 # -- uploads that fail -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("exact")
+@pytest.mark.usefixtures("exact", "short")
 @pytest.mark.long
 def test_an_upload_that_reaches_one_computing_party_only_does_not_count(
     make: Callable[..., PoolWorld], tmp_path: Path
@@ -422,7 +433,7 @@ def test_broken_connections_are_tried_again_with_the_same_part(make: Callable[..
     ],
     ids=["shorter", "longer", "of another run", "changed"],
 )
-@pytest.mark.usefixtures("exact")
+@pytest.mark.usefixtures("exact", "short")
 def test_a_part_that_is_not_right_is_refused_and_harms_nobody_else(
     make: Callable[..., PoolWorld], spoil: Callable[[bytes], bytes]
 ) -> None:
@@ -436,7 +447,7 @@ def test_a_part_that_is_not_right_is_refused_and_harms_nobody_else(
     assert why.startswith("refused: peer.")
 
 
-@pytest.mark.usefixtures("exact")
+@pytest.mark.usefixtures("exact", "short")
 @pytest.mark.long
 def test_a_holder_that_is_late_is_refused_before_it_is_charged(make: Callable[..., PoolWorld]) -> None:
     frames = parts(3)
@@ -485,7 +496,7 @@ def test_a_holder_may_be_gone_as_soon_as_it_has_uploaded(make: Callable[..., Poo
     assert verified(world, found, tmp_path)
 
 
-@pytest.mark.usefixtures("exact")
+@pytest.mark.usefixtures("exact", "short")
 @pytest.mark.long
 def test_a_revocation_at_a_holder_keeps_its_vector_at_home(make: Callable[..., PoolWorld]) -> None:
     frames = parts(3)
@@ -504,7 +515,7 @@ def test_a_revocation_at_a_holder_keeps_its_vector_at_home(make: Callable[..., P
     assert world.ends(one) == ["approval.revoked"] and list(reasons(found)) == [one]
 
 
-@pytest.mark.usefixtures("exact")
+@pytest.mark.usefixtures("exact", "short")
 def test_a_budget_that_is_used_up_on_the_way_leaves_the_holder_out(make: Callable[..., PoolWorld]) -> None:
     """Another run takes the last of the budget between the start and the agreement."""
     frames = parts(3)
@@ -528,7 +539,7 @@ def test_a_budget_that_is_used_up_on_the_way_leaves_the_holder_out(make: Callabl
 # -- what evidence shows -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("exact")
+@pytest.mark.usefixtures("exact", "short")
 def test_evidence_that_names_other_contributors_or_lacks_a_computing_party_is_refused(
     make: Callable[..., PoolWorld], tmp_path: Path
 ) -> None:

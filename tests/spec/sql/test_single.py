@@ -12,8 +12,9 @@ from tests.oracles.many import many
 from tests.pooled import pooled, pooled_toml
 
 EVERYTHING = """SELECT v.ward, CASE WHEN age < 18 THEN 'child' ELSE 'adult' END AS grown, COUNT(*) AS n,
-  COUNT(age) AS aged, SUM(minutes) AS total, AVG(v.cost) AS cost, VAR_POP(age) AS var, STDDEV(age) AS dev, CORR(cost, age) AS corr,
-  COVAR_SAMP(cost, age) AS covar, REGR_SLOPE(cost, age) AS slope, LINEAR_REGRESSION(cost, age, minutes) AS fit,
+  COUNT(age) AS aged, SUM(minutes) AS total, AVG(v.cost) AS cost, VAR_POP(age) AS var, STDDEV(age) AS dev,
+  CORR(cost, age) AS corr, COVAR_SAMP(cost, age) AS covar, REGR_SLOPE(cost, age) AS slope,
+  LINEAR_REGRESSION(cost, age, minutes) AS fit,
   SUM(CASE WHEN age >= 65 THEN minutes END) AS old
 FROM visits v
 WHERE arrival >= DATE '2026-01-01' AND (minutes > 5 OR died = 1)
