@@ -9,7 +9,7 @@ can be checked by computing the table again.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache, partial
+from functools import partial
 from math import prod, sqrt
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,9 @@ import numpy.typing as npt
 
 from pets import controlled, having, matches, regression
 from pets.formulas import FORMULAS, ROOT_OF, ROOTS, Ratio, ratio, worth
+from pets.noise_law import LEVEL, Law, law_of, parts_of
 from pets.plan.cost import handed_rows
-from pets.spec.ir import AddNoise, Derive, Derived, NoisedColumn, Plan
+from pets.spec.ir import AddNoise, Derive, Derived, Noisy, Plan
 from pets.spec.query import LINEAR, Statistic
 
 if TYPE_CHECKING:
@@ -28,61 +29,23 @@ if TYPE_CHECKING:
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 
-LEVEL = 0.95
 _DRAWS = 1000
 _DRAWS_OF_MANY = 400
 _MANY_CELLS = 10_000
 _CELLS_AT_ONCE = 128
-_TABLE_SCALE = 2000
 _PRIMES = (2, *(n for n in range(3, 258, 2) if all(n % d for d in range(3, 17, 2) if d < n)))
 """One for each moment of the widest regression, 55."""
-
-
-@dataclass(frozen=True, slots=True)
-class NoiseLaw:
-    """The noise on one moment in its own units: NB(times) - NB(times) with ratio exp(-1 / scale).
-
-    ``times``: the parts of all computing parties, in wholes: 3/2 where any two of three are enough.
-    """
-
-    scale: float
-    times: Fraction = Fraction(3, 2)
-
-    @property
-    def half_width(self) -> int:
-        """The noise lies within plus or minus this with probability at least LEVEL."""
-        return int(np.ceil(round(float(self.quantile(np.array([(1 + LEVEL) / 2]))[0]), 6)))
-
-    def quantile(self, level: F64) -> F64:
-        """Quantiles of the noise. Beyond a scale of 2000 it is the law of scale 2000, stretched (error below 0.1 %)."""
-        at = min(self.scale, _TABLE_SCALE)
-        values, up_to = _law(at, self.times)
-        place = np.minimum(np.searchsorted(up_to, level), len(values) - 1)
-        return np.asarray(values[place] * (self.scale / at), np.float64)
-
-
-@cache
-def _law(scale: float, times: Fraction) -> tuple[F64, F64]:
-    """Support and distribution function of NB(times) - NB(times) with ratio exp(-1 / scale), by convolution."""
-    p, r = float(np.exp(-1 / scale)), float(times)
-    size = 1 << int(np.ceil(np.log2((57 + 2 * r) * scale + 64)))
-    k = np.arange(1, size)
-    mass = (1 - p) ** r * np.concatenate([[1.0], np.cumprod((k + (r - 1)) / k * p)])
-    spectrum = np.abs(np.fft.rfft(mass, 2 * size)) ** 2
-    both = np.maximum(np.fft.irfft(spectrum), 0)
-    centred = np.concatenate([both[size:], both[:size]])
-    up_to = np.cumsum(centred)
-    return np.arange(-size, size, dtype=np.float64), up_to / up_to[-1]
 
 
 @dataclass(frozen=True, slots=True)
 class Moments:
     """Opened moments: ``sums[m]`` is (cells,) int64 in units of the moment, cells in the order of the plan's domain."""
 
-    columns: tuple[NoisedColumn, ...]
+    columns: tuple[Noisy, ...]
     sums: tuple[I64, ...]
-    times: Fraction = Fraction(3, 2)
-    """Of the noise of a column, how many wholes the computing parties add together."""
+    parties: int = 3
+    parts: int = 2
+    """How many parties add noise, and how many parts are the whole of it."""
 
     def unit(self, number: int) -> int:
         """What one unit of the sum is in last places of the multiplied columns."""
@@ -94,17 +57,8 @@ class Moments:
     def exact(self, number: int) -> npt.NDArray[np.object_]:
         return self.sums[number].astype(object) * self.unit(number)
 
-    def law(self, number: int) -> NoiseLaw:
-        column = self.columns[number]
-        return NoiseLaw(float(column.sensitivity / column.epsilon), self.times)
-
-
-def times_of(plan: Plan, noise: AddNoise) -> Fraction:
-    """Of the noise of a column, how many wholes all computing parties add together.
-
-    Where some of them may be lost, their noise may be missing, and less is added than this.
-    """
-    return Fraction(3, 2) if plan.pool is None else Fraction(len(noise.parties), plan.pool.parts)
+    def law(self, number: int) -> Law:
+        return law_of(self.columns[number], self.parties, self.parts)
 
 
 def moments_of(plan: Plan, noise: AddNoise, opened: I64) -> Moments:
@@ -113,12 +67,12 @@ def moments_of(plan: Plan, noise: AddNoise, opened: I64) -> Moments:
     Sums over one table have one row a moment.
     """
     if plan.pool is not None:
-        return Moments(noise.columns, tuple(opened), times_of(plan, noise))
+        return Moments(noise.columns, tuple(opened), len(noise.parties), parts_of(plan))
     b_cells = len(opened) // len(plan.join.summed)
     sums = tuple(
         np.ascontiguousarray(opened[m * b_cells : (m + 1) * b_cells].T).reshape(-1) for m in range(len(noise.columns))
     )
-    return Moments(noise.columns, sums)
+    return Moments(noise.columns, sums, len(noise.parties), parts_of(plan))
 
 
 def table(plan: Plan, opened: I64) -> "pd.DataFrame":

@@ -59,7 +59,8 @@ def draft(
     *,
     parties: Sequence[PartyId],
     given: Sequence[Given],
-    epsilon: str | int = "1",
+    epsilon: str | int | None = None,
+    rho: str | None = None,
     control: Mapping[str, Any] | None = None,
     on: str | Mapping[str, str] | None = None,
     title: str | None = None,
@@ -75,8 +76,10 @@ def draft(
 ) -> Draft:
     """Write a specification of ``sql``: of tables that are joined, or of one table that several parties have parts of.
 
+    ``epsilon``:         of discrete Laplace noise; "1" if nothing else is said. ``rho``: of discrete Gaussian noise in
+                         its place.
     ``control``:         disclosure control of an exact table instead of noise: {"preset": "ons-10"}, or any other
-                         fields of [release.disclosure_control]. ``epsilon`` and ``weights`` say nothing then.
+                         fields of [release.disclosure_control]. ``epsilon``, ``rho``, ``weights`` say nothing then.
     ``helper_epsilon``:  of the helper's noisy count of matches; None for a helper that learns declared sizes only, as
                          it does where more than two tables are joined.
     ``on``:              the person id: a column that all tables have, or table to column; found if only one is common.
@@ -150,7 +153,7 @@ def draft(
         "legal": {table.party: _legal() for table in used},
         "linkage": {"on": keys, "normalise": ["nfc"], "version": "1"},
         "computation": {"sql": sql.strip() + "\n"},
-        "release": {"to": [ANALYST], **_protected(epsilon, weights, control)},
+        "release": {"to": [ANALYST], **_protected(epsilon, weights, control, rho)},
         "security": {
             "adversary": "semi-honest",
             "corrupt": 1,
@@ -344,7 +347,7 @@ def draft_psi(
             "computation": {name: value for name, value in asked.items() if value is not None},
             "release": {
                 "to": to,
-                **({} if epsilon is None and control is None else _protected(epsilon or "1", None, control)),
+                **({} if epsilon is None and control is None else _protected(epsilon, None, control)),
             },
             "security": {
                 "adversary": adversary,
@@ -373,14 +376,22 @@ def _match_count(helper: PartyId, epsilon: str, delta: str) -> dict[str, Any]:
 
 
 def _protected(
-    epsilon: str | int, weights: Mapping[str, int] | None, control: Mapping[str, Any] | None
+    epsilon: str | int | None,
+    weights: Mapping[str, int] | None,
+    control: Mapping[str, Any] | None,
+    rho: str | None = None,
 ) -> dict[str, Any]:
     """What protects the table: disclosure control if it is asked for, else noise."""
     if control is not None:
         return {"disclosure_control": dict(control)}
+    if epsilon is not None and rho is not None:
+        raise ConfigError(
+            "config.local", problem="epsilon is of one kind of noise and rho of another: write one of them"
+        )
+    epsilon = "1" if epsilon is None else str(epsilon) if type(epsilon) is int else epsilon
     return {
         "differential_privacy": {
-            "epsilon": str(epsilon) if type(epsilon) is int else epsilon,
+            **({"epsilon": epsilon} if rho is None else {"mechanism": "discrete gaussian", "rho": rho}),
             "neighbours": "one person's rows added or removed",
             "weights": dict(weights or {}),
         }

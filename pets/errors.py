@@ -127,8 +127,8 @@ CODES: Final[dict[str, Code]] = {
     "leak.refused": Code("{refusals} rule(s) refuse the specification, first {rule}: {problem}", "{advice}"),
     # -- dp: the privacy budget cannot carry the question -------------------------------------------------------------
     "dp.scale": Code(
-        "{column}: noise of scale sensitivity / epsilon would be above 2^20 in the coarsest useful unit",
-        "raise epsilon, or the weight of this column, or lower max_rows_per_person",
+        "{column}: noise would be wider than 2^20 of the coarsest useful unit",
+        "raise epsilon or rho, or the weight of this column, or lower max_rows_per_person",
         "INVALID_ARGUMENT",
     ),
     "dp.weights": Code(
@@ -364,6 +364,11 @@ CODES: Final[dict[str, Code]] = {
     "dp.digits": Code(
         "{column}: its share of epsilon over its sensitivity is a fraction with more than 52 bits",
         "write epsilon with fewer digits, or weights that add up to a rounder number",
+        "INVALID_ARGUMENT",
+    ),
+    "dp.law": Code(
+        "what leaves an intersection with noise has discrete Laplace noise; Gaussian noise is for tables of a query",
+        'write mechanism = "discrete laplace" and an epsilon in the place of rho',
         "INVALID_ARGUMENT",
     ),
     "leak.compare-range": Code(

@@ -108,7 +108,8 @@ class LocalNetwork(Network):
         ``sql``: the query; options as ``pets.draft.draft`` has them. ``psi``: "intersection", "cardinality" or
         "threshold"; options as ``pets.draft.draft_psi`` has them.
 
-        ``epsilon="1"`` protects the table with noise, which is what is done if nothing is said;
+        ``epsilon="1"`` protects the table with noise, which is what is done if nothing is said; ``rho="0.1"`` with
+        discrete Gaussian noise, which is less where many sums are released together;
         ``control={"preset": "ons-10"}`` with disclosure control.
 
         Levels, ranges and sizes are read off the tables, which a real specification declares without looking. Purpose

@@ -17,6 +17,7 @@ from pets import derive, matches
 from pets.errors import ReceiptError
 from pets.ids import WITHHELD, PartyId
 from pets.logistic import Model, model
+from pets.noise_law import LEVEL
 from pets.participation import Participation
 from pets.party import opening, totals
 from pets.party.config import read_directory
@@ -161,9 +162,15 @@ class Result:
 
     @property
     def epsilon(self) -> str:
-        """Epsilon of the release, as written."""
+        """Epsilon of the release, as written; "none" without noise, or of noise that is stated in rho."""
         privacy = self.review.spec.release.differential_privacy
-        return privacy.epsilon if privacy else "none"
+        return "none" if privacy is None or privacy.gaussian else privacy.stated
+
+    @property
+    def loss(self) -> str:
+        """What the release costs, as written: "epsilon 1", "rho 0.1"; "none" without noise."""
+        privacy = self.review.spec.release.differential_privacy
+        return "none" if privacy is None else privacy.cost
 
     def note(self) -> str:
         """One line under a table or picture: what the bounds mean, or what is withheld."""
@@ -173,8 +180,8 @@ class Result:
         control = effective(self.review.spec)
         if control is None:
             return (
-                f"Values carry noise (differential privacy, epsilon {self.epsilon} a run). Lines and the columns _low "
-                f"and _high: {derive.LEVEL:.0%} range of that noise alone.{told}"
+                f"Values carry noise (differential privacy, {self.loss} a run). Lines and the columns _low "
+                f"and _high: {LEVEL:.0%} range of that noise alone.{told}"
             )
         said = (
             f"Exact numbers, no noise. Withheld: numbers about fewer than {control.min_count} persons, and those from "

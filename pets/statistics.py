@@ -21,9 +21,9 @@ import numpy.typing as npt
 from scipy.special import chdtrc, ndtri
 
 from pets import derive
-from pets.derive import LEVEL, NoiseLaw
 from pets.errors import StatisticsError
 from pets.ids import MISSING, WITHHELD
+from pets.noise_law import LEVEL, Law, law_of, parts_of
 from pets.plan.review import review
 from pets.spec.ir import AddNoise, Plan, Read
 from pets.spec.parse import parse_toml
@@ -84,7 +84,7 @@ class Counts:
     value: F64
     low: F64
     high: F64
-    law: NoiseLaw | None
+    law: Law | None
     notes: tuple[str, ...] = ()
 
     def chi_square(
@@ -307,10 +307,10 @@ def counts(plan: Plan, frame: "pd.DataFrame", count: str | None = None) -> Count
     several = any(step.rows_per_person > 1 for step in plan.steps if isinstance(step, Read))
     if several and found[count].statistic != Statistic.COUNT_PEOPLE:
         notes.append("Rows of one person are taken as independent: ask for COUNT(DISTINCT id) to count people.")
-    law = None
+    law: Law | None = None
     if isinstance(safe, AddNoise):
         column = safe.columns[found[count].moments[0]]
-        law = NoiseLaw(float(column.sensitivity / column.epsilon), derive.times_of(plan, safe))
+        law = law_of(column, len(safe.parties), parts_of(plan))
         notes.append("Counts carry noise: ranges are those of sampling and noise together.")
     elif (arrays[1] < arrays[2]).any():
         notes.append("Counts are rounded: ranges hold for every true count that is shown so.")
@@ -354,7 +354,7 @@ def _pearson(tables: F64) -> tuple[F64, F64]:
     return np.where(settled, parts.sum(axis=(1, 2)), np.nan), expected
 
 
-def _as_great(statistic: float, expected: F64, law: NoiseLaw) -> float:
+def _as_great(statistic: float, expected: F64, law: Law) -> float:
     """The share of tables of independent columns, with noise, whose statistic is at least this."""
     shape = (DRAWS, *expected.shape)
     sampling = ndtri(_uniform(f"sampling {expected.shape}", DRAWS * expected.size).reshape(shape))

@@ -11,8 +11,8 @@ import pytest
 from scipy import stats
 
 from pets import derive
-from pets.derive import NoiseLaw
 from pets.ids import MISSING, PartyId, SpecDigest
+from pets.noise_law import NoiseLaw
 from pets.spec.ir import (
     AddNoise,
     Derive,

@@ -223,7 +223,7 @@ def test_unmatched_rows_of_a_left_join_are_missing_at_the_other(
 ) -> None:
     from pets.kernels import noise
 
-    monkeypatch.setattr(noise, "half_noise", lambda ratio, count, own: np.zeros(count, np.int64))
+    monkeypatch.setattr(noise, "laplace_part", lambda ratio, parts, count, own: np.zeros(count, np.int64))
     net = pets.local_network({"board": {"a": tables[0]}, "council": {"h": tables[1]}, "helper": {}})
     frame = net.run(net.draft(SQL.format("LEFT JOIN"), epsilon="1")).to_pandas().set_index(["ward", "age"])
     true = tables[0].merge(tables[1], on="id", how="left").fillna({"ward": "(missing)"})

@@ -11,9 +11,9 @@ from scipy import stats
 from statsmodels.duration.survfunc import SurvfuncRight
 from statsmodels.stats.contingency_tables import Table2x2
 
-from pets.derive import NoiseLaw
 from pets.errors import StatisticsError
 from pets.local import local_network
+from pets.noise_law import NoiseLaw
 from pets.statistics import Counts, read
 
 TABLE = np.array([[30.0, 12.0, 8.0], [14.0, 25.0, 21.0]])

@@ -115,6 +115,8 @@ class Limits(Knobs):
     """
 
     max_epsilon_per_run: Quantity
+    max_rho_per_run: Quantity | None = None
+    """The same of noise that is stated in rho. A policy that does not say it allows no such release."""
     max_epsilon_per_dataset: Quantity | None = None
     max_rho_per_dataset: Quantity | None = None
     """A cap in zero-concentrated differential privacy, in the place of the one in epsilon."""
@@ -283,13 +285,17 @@ def permitting(spec: Spec, party: str, approvers: Iterable[Approver], *, k: int 
     For experiments, where one person plays everybody: a real policy is written by the organisation, before it is asked.
     What shows one person's value is permitted where the specification asks for it, by name.
     """
+    concentrated = release_loss(spec).rho > 0
     shown = _by_name(spec) if spec.release.disclosure_control is not None or is_pairing(spec) else {}
     return Policy(
         party=party,
         approval=Approval(k=k, approvers=tuple(approvers)),
         limits=Limits(
             max_epsilon_per_run="1000000",
-            max_epsilon_per_dataset="1000000",
+            max_rho_per_run="1000000" if concentrated else None,
+            max_epsilon_per_dataset=None if concentrated else "1000000",
+            max_rho_per_dataset="1000000" if concentrated else None,
+            rho_at_delta="2^-40" if concentrated else None,
             max_delta="1/2",
             period="year",
             recipients=tuple(spec.party(name).san for name in spec.release.to),
@@ -425,6 +431,19 @@ def _epsilon_per_run(policy: Policy, spec: Spec, query: Statement | Pairing) -> 
         yield _error("epsilon-per-run", "release.differential_privacy.epsilon", message, "lower epsilon")
 
 
+def _rho_per_run(policy: Policy, spec: Spec, query: Statement | Pairing) -> Iterator[Finding]:
+    """Noise that is stated in rho is for those who have said how much: an epsilon of a policy says nothing of it."""
+    asked, path = release_loss(spec).rho, "release.differential_privacy.rho"
+    most = policy.limits.max_rho_per_run
+    if asked and most is None:
+        message = f"{policy.party}'s policy has no max_rho_per_run, so it allows no noise that is stated in rho"
+        hint = f'write mechanism = "discrete laplace" and an epsilon, or ask {policy.party} to state what it allows'
+        yield _error("rho-per-run", path, message, hint)
+    elif most is not None and asked > quantity(most):
+        message = f"one run costs rho {exact(asked)}, {policy.party} allows {exact(quantity(most))}"
+        yield _error("rho-per-run", path, message, "lower rho")
+
+
 def _spend_per_period(policy: Policy, spec: Spec, query: Statement | Pairing) -> Iterator[Finding]:
     """One run above the cap is refused here; later runs are refused by the ledger when the cap is reached."""
     cap, period = policy.limits.cap, policy.limits.period
@@ -433,6 +452,13 @@ def _spend_per_period(policy: Policy, spec: Spec, query: Statement | Pairing) ->
         loss, runs = run_loss(spec)[name], spec.validity.max_runs
         if policy.limits.told_at is not None:
             pass  # what epsilon is as rho is for the accountant to say: party/account.py
+        elif loss.rho:
+            message = f"one run costs {name} rho {exact(loss.rho)}, and {policy.party}'s cap is in epsilon, which has "
+            message += "no room for it"
+            hint = (
+                f"ask {policy.party} to state its cap as max_rho_per_dataset, or write an epsilon in the place of rho"
+            )
+            yield _error("rho-per-dataset", "release.differential_privacy.rho", message, hint)
         elif loss.epsilon > cap.epsilon:
             message = f"one run costs {name} epsilon {exact(loss.epsilon)}, {a} allows {exact(cap.epsilon)}"
             yield _error("epsilon-per-dataset", "release.differential_privacy.epsilon", message, "lower epsilon")
@@ -447,7 +473,7 @@ def few_runs(policy: Policy, dataset: str, fit: int, runs: int) -> Finding:
     """The warning that a cap has room for some of the runs of a specification."""
     once = "" if policy.limits.period == "none" else f" in one {policy.limits.period}"
     message = f"{policy.party}'s cap for {dataset} lets {fit} of {runs} runs pass{once}"
-    hint = "spread the runs, or lower epsilon or max_runs"
+    hint = "spread the runs, or lower what a run costs or max_runs"
     return Finding("policy.epsilon-per-dataset", "warning", "validity.max_runs", message, hint)
 
 
@@ -527,6 +553,7 @@ _POLICY_RULES: Final = (
     _noise,
     _min_persons,
     _epsilon_per_run,
+    _rho_per_run,
     _spend_per_period,
     _recipients,
     _purposes,

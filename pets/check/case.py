@@ -16,7 +16,7 @@ from pets.ids import PartyId
 from pets.spec.banded import reads
 from pets.spec.cards import Card
 from pets.spec.handover import joined, placed, released_by
-from pets.spec.ir import Derive, Factor, HelperJoin, Moment, Open, Plan, Protect, Read
+from pets.spec.ir import AddNoise, Derive, Factor, GaussianColumn, HelperJoin, Moment, Open, Plan, Protect, Read
 from pets.spec.model import Spec
 from pets.spec.predicate import columns_of
 from pets.spec.repeated import BESIDE, many, own_of, role_of, shown, with_so_many
@@ -107,6 +107,8 @@ class Case:
     """The sum that a summed column belongs to."""
     shared: bool = False
     """Tables have any number of holders, of whom some stand for all."""
+    enough: int = 0
+    """Of Gaussian noise: how many parts of it cost no more than the plan says; of another law it is the card's word."""
 
     @property
     def three(self) -> tuple[str, ...]:
@@ -148,7 +150,7 @@ class Case:
     @property
     def parts(self) -> int:
         """How many parts of the noise give the full guarantee."""
-        return len(self.release.adversary.among) - self.release.adversary.corrupt
+        return self.enough or len(self.release.adversary.among) - self.release.adversary.corrupt
 
 
 def case_of(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Case:
@@ -221,7 +223,14 @@ def case_of(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Case:
         columns=bindings,
         names={at.index("summed"): moments[at.index("summed") // prod(_cells(join))].name for at in bindings["v"]},
         shared=bool(held),
+        enough=_enough(safe),
     )
+
+
+def _enough(safe: AddNoise | Protect) -> int:
+    """How many parts of Gaussian noise are enough for every column; 0 if there is none."""
+    columns = safe.columns if isinstance(safe, AddNoise) else ()
+    return max((column.parts for column in columns if isinstance(column, GaussianColumn)), default=0)
 
 
 def _factor(moment: Moment, role: str) -> Factor:

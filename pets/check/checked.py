@@ -5,7 +5,7 @@ The review itself is made above this layer (plan/review.py); here is only what i
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from math import isqrt, prod
+from math import ceil, isqrt, prod
 from typing import Final, Protocol
 
 from pets.check import summed
@@ -14,7 +14,7 @@ from pets.check.labels import Row, Verdict
 from pets.ids import PartyId, PlanDigest, SpecDigest
 from pets.spec.cards import Card
 from pets.spec.handover import joined, placed, released_by
-from pets.spec.ir import AddNoise, HelperJoin, NoisedColumn, Plan, Pool, Protect
+from pets.spec.ir import AddNoise, GaussianColumn, HelperJoin, Noisy, Plan, Pool, Protect
 from pets.spec.joins import protocol_of
 from pets.spec.model import Spec
 from pets.spec.operations import Use
@@ -27,6 +27,8 @@ FEW: Final = 4
 
 TAIL: Final = Fraction(3604, 1000)
 """The noise of three parties (NB(3/2) - NB(3/2)) stays within this many scales in 95 of 100 draws."""
+NORMAL_TAIL: Final = Fraction(1960, 1000)
+"""The noise of discrete Gaussian parts is within this many roots of their variances' sum in 95 of 100 draws."""
 HELPER_TAIL: Final = Fraction(2996, 1000)
 """The same for the helper's count (discrete Laplace): ln 20."""
 
@@ -110,8 +112,28 @@ def tail(review: Checked) -> Fraction:
     return TAIL if pool is None else Fraction(isqrt(2 * len(pool.computing) * 2_100**2), 1_000)
 
 
-def noise_of(review: Checked) -> tuple[NoisedColumn, ...]:
+def noise_of(review: Checked) -> tuple[Noisy, ...]:
     return next((s.columns for s in review.plan.steps if isinstance(s, AddNoise)), ()) if review.plan else ()
+
+
+def moved(column: Noisy) -> Fraction:
+    """By how much one person moves a sum at most, all its cells together: an L1 norm, or an L2 norm rounded up."""
+    return _root(Fraction(column.squared)) if isinstance(column, GaussianColumn) else Fraction(column.sensitivity)
+
+
+def noise_width(review: Checked, column: Noisy) -> Fraction:
+    """The noise of all parties is within this in 95 of 100 draws, in units of the sum."""
+    if isinstance(column, GaussianColumn):
+        added = next((s for s in review.plan.steps if isinstance(s, AddNoise)), None) if review.plan else None
+        return NORMAL_TAIL * _root(column.variance * (len(added.parties) if added is not None else 1))
+    return tail(review) * column.sensitivity / column.epsilon
+
+
+def _root(value: Fraction) -> Fraction:
+    """A square root, rounded up to a multiple of 10^-6."""
+    scaled = ceil(value * 10**12)
+    near = isqrt(scaled)
+    return Fraction(near + (near * near < scaled), 10**6)
 
 
 def protect_of(review: Checked) -> Protect | None:

@@ -27,18 +27,19 @@ from pets.check.checked import (
     cards_of,
     cells_of,
     join_of,
+    moved,
     noise_of,
+    noise_width,
     pool_of,
     protect_of,
     roles_of,
     several,
-    tail,
 )
 from pets.check.kept import withheld
 from pets.ids import PartyId
 from pets.spec.cards import Card
 from pets.spec.crossing import said
-from pets.spec.ir import HelperJoin, NoisedColumn, Protect, Read
+from pets.spec.ir import GaussianColumn, HelperJoin, Noisy, Protect, Read
 from pets.spec.joins import choice
 from pets.spec.model import Spec
 from pets.spec.moments import moments_of
@@ -273,21 +274,22 @@ def outputs(review: Checked) -> Section:
         blocks.append(_table_of(review, query))
         rows = []
         for column in columns:
-            width = tail(review) * column.sensitivity / column.epsilon * column.moment.scale
+            share = column.rho if isinstance(column, GaussianColumn) else column.epsilon
             rows.append(
                 (
                     column.moment.name,
-                    budget.exact(column.epsilon),
-                    about(column.sensitivity * column.moment.scale),
+                    budget.exact(share),
+                    about(moved(column) * column.moment.scale),
                     _rounding(review, column),
-                    f"± {about(width)}",
+                    f"± {about(noise_width(review, column) * column.moment.scale)}",
                 )
             )
+        stated = "rho" if any(isinstance(column, GaussianColumn) for column in columns) else "epsilon"
         blocks.append(
             Grid(
                 "Sums that are computed jointly. Noise is added before anyone sees them; 95 of 100 sums lie within the "
                 "last column.",
-                ("Sum", "Share of epsilon", "One person moves it by at most", "Rows rounded", "Noise"),
+                ("Sum", f"Share of {stated}", "One person moves it by at most", "Rows rounded", "Noise"),
                 tuple(rows),
                 numbers=frozenset({1, 2, 3, 4}),
                 code=frozenset({0}),
@@ -395,7 +397,7 @@ def _is_held(review: Checked, control: Protect, what: Aggregate) -> bool:
     return any(moment.name in held for moment in moments_of(what, review.query, review.spec))
 
 
-def _rounding(review: Checked, column: NoisedColumn) -> str:
+def _rounding(review: Checked, column: Noisy) -> str:
     """What each row's value is rounded to before the join, in the column's own unit."""
     if review.plan is None:
         return "-"
@@ -415,6 +417,8 @@ def _price(review: Checked) -> Block | None:
     if not review.verdict.losses:
         return None
     release, helper = budget.release_loss(spec), budget.helper_loss(spec)
+    if release.rho:
+        return _price_in_rho(review)
     rows = []
     for dataset, loss in review.verdict.losses.items():
         every = loss * spec.validity.max_runs
@@ -441,4 +445,39 @@ def _price(review: Checked) -> Block | None:
         ("Table", "Release", "Helper's count", "One run", "Delta", f"All {runs} run{'s' if runs > 1 else ''}"),
         tuple(rows),
         numbers=frozenset({1, 2, 3, 4, 5}),
+    )
+
+
+def _price_in_rho(review: Checked) -> Block:
+    """The same of noise that is stated in rho, which is also read as an epsilon."""
+    spec, runs = review.spec, review.spec.validity.max_runs
+    release, helper, delta = budget.release_loss(spec), budget.helper_loss(spec), budget.read_at(spec)
+    at = budget.exact(delta)
+    rows = [
+        (
+            dataset,
+            budget.exact(release.rho),
+            budget.exact(helper.epsilon),
+            budget.bounded(budget.read(loss, spec), up=True),
+            budget.exact(loss.delta + delta),
+            budget.exact((loss * runs).rho),
+            budget.bounded(budget.read(loss * runs, spec), up=True),
+        )
+        for dataset, loss in review.verdict.losses.items()
+    ]
+    every = f"All {runs} run{'s' if runs > 1 else ''}"
+    return Grid(
+        "What it costs the privacy budget of each table: rho (zero-concentrated differential privacy) for the table, "
+        f"and epsilon for the helper's count. A rho is read as an epsilon at a delta of {at}, rounded up.",
+        (
+            "Table",
+            "Release: rho",
+            "Helper's count: epsilon",
+            "One run, read as epsilon",
+            "at delta",
+            f"{every}: rho",
+            f"{every}, read as epsilon",
+        ),
+        tuple(rows),
+        numbers=frozenset({1, 2, 3, 4, 5, 6}),
     )

@@ -414,6 +414,8 @@ DECIDED: Final[dict[tuple[type[model.Model], str], Decision]] = {
         lambda n: -(n or 0), "less is told where few persons are in both", "more is told where few persons are in both"
     ),
     (model.DifferentialPrivacy, "epsilon"): elsewhere,
+    (model.DifferentialPrivacy, "rho"): elsewhere,
+    (model.DifferentialPrivacy, "delta"): approved("the delta at which rho is read as an epsilon"),
     (model.DifferentialPrivacy, "weights"): elsewhere,
     (model.DifferentialPrivacy, "neighbours"): approved("whom the noise hides"),
     (model.DifferentialPrivacy, "mechanism"): approved("the law of the noise"),

@@ -107,7 +107,7 @@ def _places(about: subject.Subject, spec: Spec, facts: list[Fact]) -> dict[str, 
         for name in spec.release.to
         for learner, item in asked
     ):
-        places["release"] = f"epsilon {spec.release.differential_privacy.epsilon}"
+        places["release"] = spec.release.differential_privacy.cost
     control = effective(spec)
     if control is not None and any(item.kind == "protected sum" for _, item in asked):
         rounded = f", counts rounded to {control.round_to}" if control.round_to > 1 else ""

@@ -12,7 +12,7 @@ is a table with a column less if its epsilon goes to the others.
 
     fields      every field of the model by its entry in check/decided.py, which knows no query
     query       the bound queries: tables, populations in normal form (spec/population.py), groups, columns
-    noise       the noised columns: units, sensitivity and epsilon of each
+    noise       the noised columns: law, units, sensitivity and epsilon, or variance, of each
     withheld    under disclosure control, what is withheld for the sake of another column
     matrix      every cell of the disclosure matrix, coalitions beyond the model included
     losses      what a run charges to each dataset
@@ -20,6 +20,7 @@ is a table with a column less if its epsilon goes to the others.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from types import MappingProxyType
 from typing import Final, NoReturn
 
@@ -35,7 +36,7 @@ from pets.spec.canonical import spec_digest
 from pets.spec.cards import load_cards
 from pets.spec.control import effective
 from pets.spec.crossing import said
-from pets.spec.ir import NoisedColumn
+from pets.spec.ir import GaussianColumn, NoisedColumn, Noisy
 from pets.spec.model import Dataset, Spec
 from pets.spec.pairing import is_pairing, pairing_of
 from pets.spec.pooled import Pooled, Statement
@@ -108,7 +109,7 @@ class Facts:
     query: Statement | None = None
     roles: taken_apart.Roles | None = None
     populations: Mapping[str, object] | None = None
-    columns: tuple[NoisedColumn, ...] = ()
+    columns: tuple[Noisy, ...] = ()
     cells: Cells | None = None
     losses: Mapping[str, Loss] | None = None
 
@@ -341,13 +342,25 @@ def _noise(old: Facts, new: Facts) -> Iterator[Reason]:
     less: list[str] = []
     more: list[str] = []
     other: list[str] = []
+    near: list[str] = []
+    laws: list[str] = []
     for key, column in after.items():
         known = before.get(key)
         if known is None:
             yield Reason("computation.sql: SELECT", "wider", f"the noised sum {column.moment.name} is opened as well")
-        elif (_units(known), known.sensitivity) != (_units(column), column.sensitivity):
+        elif type(column) is not type(known):
+            laws.append(column.moment.name)
+        elif (_units(known), _width(known)) != (_units(column), _width(column)):
             other.append(column.moment.name)
-        elif column.epsilon != known.epsilon:
+        elif isinstance(column, GaussianColumn) and isinstance(known, GaussianColumn):
+            told = f"{column.moment.name} rho {exact(column.rho)} instead of {exact(known.rho)}"
+            if column.variance < known.variance:
+                less.append(told)
+            elif _made_from(known.variance, column.variance):
+                more += [told] if column.variance > known.variance else []
+            else:
+                near.append(column.moment.name)
+        elif isinstance(column, NoisedColumn) and isinstance(known, NoisedColumn) and column.epsilon != known.epsilon:
             told = f"{column.moment.name} epsilon {exact(column.epsilon)} instead of {exact(known.epsilon)}"
             (less if column.epsilon > known.epsilon else more).append(told)
     for key, column in before.items():
@@ -356,23 +369,50 @@ def _noise(old: Facts, new: Facts) -> Iterator[Reason]:
     if other:
         told = f"{', '.join(other)}: rounded to other units or noised for another sensitivity"
         yield Reason(_EPSILON, "incomparable", told)
+    if laws:
+        yield Reason(_EPSILON, "incomparable", f"{', '.join(laws)}: noised by another law")
+    if near:
+        told = f"{', '.join(near)}: so little more noise that one law is not made from the other"
+        yield Reason(_EPSILON, "incomparable", told)
     if less:
         yield Reason(_EPSILON, "wider", f"less noise: {'; '.join(less)}")
     if more:
         yield Reason(_EPSILON, "narrower", f"more noise: {'; '.join(more)}")
-    if old.spec.release.differential_privacy != new.spec.release.differential_privacy and not other + less + more:
-        yield Reason(_EPSILON, "equal", "the same epsilon for every noised column that is in both")
+    if old.spec.release.differential_privacy != new.spec.release.differential_privacy and not (
+        other + near + laws + less + more
+    ):
+        privacy = new.spec.release.differential_privacy
+        stated = "epsilon" if privacy is None else privacy.stated_in
+        yield Reason(_EPSILON, "equal", f"the same {stated} for every noised column that is in both")
 
 
 _EPSILON: Final = "release.differential_privacy"
 
 
-def _key(column: NoisedColumn) -> tuple[object, ...]:
+_FAR: Final = 4
+"""Least variance by which two discrete Gaussian parts have to be apart, in the sense of ``_made_from``."""
+
+
+def _made_from(less: Fraction, more: Fraction) -> bool:
+    """Whether a part of variance ``more`` is as good as made from one of ``less`` by adding noise of the difference.
+
+    The two laws are as far apart as exp(-2 pi^2 s) says, s = less (more - less) / more (check/shared_noise.py): from
+    s = 4 on a number tells them apart with a chance below 2^-110, so all numbers of all runs do with one below 2^-40.
+    """
+    return more == less or (more > less and less * (more - less) >= _FAR * more)
+
+
+def _width(column: Noisy) -> tuple[int, int]:
+    """For which change by one person a column is noised, and of Gaussian noise, how many parts of it are enough."""
+    return (column.squared, column.parts) if isinstance(column, GaussianColumn) else (column.sensitivity, 0)
+
+
+def _key(column: Noisy) -> tuple[object, ...]:
     moment = column.moment
     return (moment.name, moment.outer, *((f.values, f.present, f.people, f.when) for f in moment.factors))
 
 
-def _units(column: NoisedColumn) -> tuple[object, ...]:
+def _units(column: Noisy) -> tuple[object, ...]:
     moment = column.moment
     return (moment.scale, *((f.unit, f.bound) for f in moment.factors))
 

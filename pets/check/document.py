@@ -45,7 +45,12 @@ def to_json(review: Checked) -> dict[str, object]:
         "checkers": list(review.checkers),
         "leakage": _leakage(found) if found else None,
         "losses": {
-            name: {"epsilon": str(loss.epsilon), "delta": str(loss.delta)} for name, loss in verdict.losses.items()
+            name: {
+                "epsilon": str(loss.epsilon),
+                "delta": str(loss.delta),
+                **({"rho": str(loss.rho)} if loss.rho else {}),
+            }
+            for name, loss in verdict.losses.items()
         },
         "messages": [
             {"round": m.round, "from": m.sender, "to": m.receiver, "label": m.label, "bytes": m.size}
@@ -200,7 +205,8 @@ def json_schema() -> dict[str, Any]:
             ),
         ]
     }
-    loss = _object("Exact quantities as text", epsilon=_TEXT, delta=_TEXT)
+    loss = _object("Exact quantities as text; rho where there is one", epsilon=_TEXT, delta=_TEXT, rho=_TEXT)
+    loss["required"].remove("rho")
     section = _object(id=_TEXT, number=_TEXT, title=_TEXT, question=_TEXT, blocks=_list({"$ref": "#/$defs/block"}))
     whole = _object(
         "The report on a specification",

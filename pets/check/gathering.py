@@ -103,6 +103,8 @@ def gathering_of(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Gathering
     moments = pool.moments
     if safe.moments != moments or read.parties != pool.holders:
         raise ValueError("protect or add up other sums than holders bring")
+    if safe.parties != tuple(party for _, party in pool.computing):
+        raise ValueError("have others add noise, or control what is disclosed, than those who compute")
     computing = tuple(role for role, _ in pool.computing)
     stand = shown(pool.holders, opened)
     card = _card(cards, pool, safe, len(stand))

@@ -36,6 +36,7 @@ from pets.check.labels import (
     tags,
 )
 from pets.check.labels import noised as noised_sum
+from pets.check.noised import NOISE_TAIL
 from pets.errors import LeakError
 from pets.ids import PartyId
 from pets.spec.banded import levels_of, reads
@@ -46,9 +47,6 @@ from pets.spec.pairing import Pairing, cast_of, payload_words
 from pets.spec.predicate import columns_of
 from pets.spec.query import ColumnRef
 from pets.spec.ways import WAYS, Way, way_of
-
-NOISE_TAIL = 64
-"""A discrete Laplace of scale s exceeds 64 s with probability below 2^-90."""
 
 ONE_PRIME = 2**39
 """Below it one of the two primes of psi_sum tells a sum with its noise; both tell what is below 2^79."""
@@ -236,12 +234,16 @@ def noised(spec: Spec, pairing: Pairing) -> tuple[tuple[int, Fraction], ...]:
     """Of each summed column the greatest change that one person makes, and its share of epsilon; empty without noise.
 
     A person is added or removed, or has another value in the range.
+
+    Raises: LeakError dp.law for Gaussian noise, which no protocol of an intersection adds.
     """
     privacy = spec.release.differential_privacy
+    if privacy is not None and privacy.gaussian:
+        raise LeakError("dp.law", path="release.differential_privacy.mechanism")
     if privacy is None or not pairing.columns or pairing.outcome != "sum":
         return ()
     names = [f"sum({ref})" for ref in pairing.columns]
-    shares = budget.split_epsilon(quantity(privacy.epsilon), names, privacy.weights)
+    shares = budget.split_epsilon(privacy.loss, names, privacy.weights)
     ranges = [spec.dataset(ref.dataset).columns[ref.column].scaled_range for ref in pairing.columns]
     return tuple(
         (max(abs(low), abs(high), high - low, 1), shares[name]) for name, (low, high) in zip(names, ranges, strict=True)

@@ -259,6 +259,8 @@ def _price(review: Checked) -> str:
         if pool_of(review) is not None:
             return f"{exact} instead."
         return f"{exact} instead. The helper's count alone costs epsilon {budget.exact(loss.epsilon)} a run."
+    if loss.rho:
+        return _price_in_rho(spec, loss)
     delta = f", delta {budget.exact(loss.delta)}" if loss.delta else ""
     told = (
         f"One run can change the odds of any guess about one person by a factor of {odds(loss.epsilon)} at most "
@@ -268,3 +270,22 @@ def _price(review: Checked) -> str:
         return told
     every = loss * runs
     return f"{told} All {runs:,} runs together: {odds(every.epsilon)} (epsilon {budget.exact(every.epsilon)})."
+
+
+def _price_in_rho(spec: Spec, loss: budget.Loss) -> str:
+    """What a rho means to a reader: as the epsilon that it is at a delta."""
+    runs, beside = spec.validity.max_runs, f" and epsilon {budget.exact(loss.epsilon)}" if loss.epsilon else ""
+    epsilon, delta = budget.read(loss, spec), budget.read_at(spec) + loss.delta
+    told = (
+        f"One run costs rho {budget.exact(loss.rho)}{beside}. It can change the odds of any guess about one person by "
+        f"a factor of {odds(epsilon)} at most (epsilon {budget.bounded(epsilon, up=True)}), but for a chance of "
+        f"{budget.bounded(delta, up=True)} (delta)."
+    )
+    if runs == 1:
+        return told
+    every = loss * runs
+    whole = budget.read(every, spec)
+    return (
+        f"{told} All {runs:,} runs together: {odds(whole)} (rho {budget.exact(every.rho)}, read as epsilon "
+        f"{budget.bounded(whole, up=True)})."
+    )

@@ -1,19 +1,19 @@
-"""The noised columns of a query: what is opened, in which units, for which sensitivity, with which part of epsilon.
+"""The noised columns of a query: what is opened, in which units, for which sensitivity, with which part of the loss.
 
 The plan is made with them, and two specifications are compared on them: a release is these columns and nothing else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from math import prod
-from typing import Final
+from math import ceil, isqrt, prod
+from typing import Final, TypedDict
 
-from pets.check import budget
+from pets.check import budget, shared_noise
 from pets.errors import LeakError, SpecError
 from pets.spec import moments as taken_apart
-from pets.spec.ir import Dimension, Factor, Moment, NoisedColumn
-from pets.spec.model import Dataset, Spec, quantity
+from pets.spec.ir import Dimension, Factor, GaussianColumn, Moment, NoisedColumn, Noisy
+from pets.spec.model import Dataset, DifferentialPrivacy, Spec
 from pets.spec.pooled import Pooled, Statement
 from pets.spec.query import Query
 
@@ -21,89 +21,142 @@ MAX_TERM: Final = 2**52
 """Epsilon / sensitivity of a column as a fraction has at most such terms: the sampler compares them in 64 bits."""
 
 
-def columns_of(spec: Spec, query: Statement) -> tuple[NoisedColumn, ...]:
+NOISE_TAIL: Final = 64
+"""A part of discrete Laplace noise is within this many scales but for a chance of 2^-91."""
+
+GAUSSIAN_TAIL: Final = 16
+"""A part of discrete Gaussian noise is within this many roots of its variance but for a chance of 2^-183.
+
+Its law is subgaussian: 2 exp(-16^2 / 2). So of 2^119 parts all are, but for a chance of 2^-64.
+"""
+
+JOINED: Final = shared_noise.honest_parts(3, 1)
+"""Parts of the noise of three computing parties, one of whom may be corrupt, that whoever reads does not know."""
+
+POOLED: Final = 1
+"""The same under sums over one table of many holders: each party's part is the whole of the noise."""
+
+
+class Sizes(TypedDict):
+    """What a sensitivity depends on besides the factors (``budget.sensitivity``)."""
+
+    k_a: int
+    k_b: int
+    g: int
+    h: int
+    b_grouped: bool
+
+
+def sizes_of(tables: Mapping[str, Dataset], dims: Mapping[str, tuple[Dimension, ...]]) -> Sizes:
+    """Rows a person and cells of the tables of roles a and b."""
+    return Sizes(
+        k_a=tables["a"].max_rows_per_person,
+        k_b=tables["b"].max_rows_per_person,
+        g=taken_apart.cells(dims["a"]),
+        h=taken_apart.cells(dims["b"]),
+        b_grouped=bool(dims["b"]),
+    )
+
+
+def columns_of(spec: Spec, query: Statement) -> tuple[Noisy, ...]:
     """The noised columns of whatever SQL asks for. Raises: as ``noised_columns``."""
     if isinstance(query, Pooled):
         return pooled_columns(spec, query)
     return noised_columns(spec, query, taken_apart.roles(spec, query))
 
 
-def noised_columns(spec: Spec, query: Query, roles: taken_apart.Roles) -> tuple[NoisedColumn, ...]:
-    """One noised column a moment: its share of epsilon, its rounding units, its sensitivity.
+def noised_columns(spec: Spec, query: Query, roles: taken_apart.Roles) -> tuple[Noisy, ...]:
+    """One noised column a moment: its share of the loss, its rounding units, its sensitivity.
 
     Raises: SpecError spec.no-noise or spec.no-aggregate; LeakError dp.weights, dp.scale or dp.digits.
     """
-    found, shares = _shares(spec, query)
+    privacy, found, shares = _shares(spec, query)
     tables = {role: spec.dataset(taken_apart.table_of(query, side)) for role, side in roles.sides.items()}
     dims = {role: taken_apart.dimensions(query, spec, side) for role, side in roles.sides.items()}
-    columns = []
+    sizes, columns = sizes_of(tables, dims), []
     for moment in found:
         own = {role: _one_row(moment.of(side), tables[role]) for role, side in roles.sides.items()}
-        factors, sensitivity = budget.coarse(
-            own["a"],
-            own["b"],
-            moment.outer,
-            k_a=tables["a"].max_rows_per_person,
-            k_b=tables["b"].max_rows_per_person,
-            g=taken_apart.cells(dims["a"]),
-            h=taken_apart.cells(dims["b"]),
-            b_grouped=bool(dims["b"]),
-            epsilon=shares[moment.name],
-            name=moment.name,
-            beside=tuple(beside(own[role], tables[role], dims[role]) for role in own if role not in ("a", "b")),
-        )
-        columns.append(_column(moment, factors, sensitivity, shares[moment.name], tuple(tables.values())))
+        further = tuple(beside(own[role], tables[role], dims[role]) for role in own if role not in ("a", "b"))
+        pair, share, of = (own["a"], own["b"]), shares[moment.name], tuple(tables.values())
+        columns.append(column_of(privacy, moment, pair, share, sizes, of, parts=JOINED, further=further))
     return tuple(columns)
 
 
-def pooled_columns(spec: Spec, query: Pooled) -> tuple[NoisedColumn, ...]:
+def pooled_columns(spec: Spec, query: Pooled, *, parts: int = POOLED) -> tuple[Noisy, ...]:
     """The same of sums over one table: a person's rows are those at all of its holders together.
+
+    ``parts``: how many computing parties' parts are the whole of the noise.
 
     Raises: as ``noised_columns``.
     """
-    found, shares = _shares(spec, query)
+    privacy, found, shares = _shares(spec, query)
     table = spec.dataset(query.table)
+    cells = taken_apart.cells(taken_apart.dimensions(query, spec, taken_apart.LEFT))
+    sizes = Sizes(k_a=table.max_rows_per_person, k_b=1, g=cells, h=1, b_grouped=False)
     columns = []
     for moment in found:
         (factor,) = moment.factors
-        factors, sensitivity = budget.coarse(
-            factor,
-            Factor(),
-            False,
-            k_a=table.max_rows_per_person,
-            k_b=1,
-            g=taken_apart.cells(taken_apart.dimensions(query, spec, taken_apart.LEFT)),
-            h=1,
-            b_grouped=False,
-            epsilon=shares[moment.name],
-            name=moment.name,
-        )
-        columns.append(_column(moment, factors, sensitivity, shares[moment.name], (table,)))
+        share = shares[moment.name]
+        columns.append(column_of(privacy, moment, (factor, Factor()), share, sizes, (table,), parts=parts))
     return tuple(columns)
 
 
-def _shares(spec: Spec, query: Statement) -> tuple[tuple[taken_apart.SideMoment, ...], dict[str, Fraction]]:
-    """The moments that are noised, and what each has of epsilon."""
+def _shares(
+    spec: Spec, query: Statement
+) -> tuple[DifferentialPrivacy, tuple[taken_apart.SideMoment, ...], dict[str, Fraction]]:
+    """How the release is protected, the moments that are noised, and what each has of epsilon or rho."""
     privacy = spec.release.differential_privacy
     if privacy is None:
         raise SpecError("spec.no-noise")
     found = taken_apart.moments(query, spec)
     if not found:
         raise SpecError("spec.no-aggregate")
-    return found, budget.split_epsilon(quantity(privacy.epsilon), [m.name for m in found], privacy.weights)
+    return privacy, found, budget.split_epsilon(privacy.loss, [m.name for m in found], privacy.weights)
 
 
-def _column(
+def column_of(
+    privacy: DifferentialPrivacy,
     moment: taken_apart.SideMoment,
-    factors: tuple[Factor, ...],
-    sensitivity: int,
+    pair: tuple[Factor, Factor],
     share: Fraction,
-    tables: tuple[Dataset, ...],
-) -> NoisedColumn:
+    sizes: Sizes,
+    tables: Sequence[Dataset],
+    *,
+    parts: int,
+    further: Sequence[budget.Beside] = (),
+) -> Noisy:
+    """One moment under noise, with its share of epsilon or rho.
+
+    ``pair``: its factors of roles a and b; of sums over one table the second is one. ``tables``: those of the factors.
+
+    Raises: LeakError dp.scale or dp.digits.
+    """
+    (a, b), name = pair, moment.name
+    if privacy.gaussian:
+        factors, squared = budget.coarse_squared(
+            a, b, moment.outer, rho=share, parts=parts, name=name, beside=further, **sizes
+        )
+        return GaussianColumn(_moment(moment, factors, tables), squared, share, _variance(share, squared, parts), parts)
+    factors, sensitivity = budget.coarse(a, b, moment.outer, epsilon=share, name=name, beside=further, **sizes)
     ratio = share / sensitivity
     if max(ratio.numerator, ratio.denominator) > MAX_TERM:
-        raise LeakError("dp.digits", path="release.differential_privacy.epsilon", column=moment.name)
+        raise LeakError("dp.digits", path="release.differential_privacy.epsilon", column=name)
     return NoisedColumn(_moment(moment, factors, tables), sensitivity, share)
+
+
+def _variance(rho: Fraction, squared: int, parts: int) -> Fraction:
+    """Of each part: the least that costs no more, whatever cells a person's rows are in."""
+    return shared_noise.part_variance(rho, squared, parts, squared)
+
+
+def greatest(column: Noisy, parties: int) -> Fraction:
+    """What the noise of so many parties on one number is never beyond, but for a chance below 2^-64 over all numbers.
+
+    Units: of the moment.
+    """
+    if isinstance(column, GaussianColumn):
+        return Fraction(parties * GAUSSIAN_TAIL * (isqrt(ceil(column.variance)) + 1))
+    return parties * NOISE_TAIL * (column.sensitivity / column.epsilon)
 
 
 def pooled_plain(spec: Spec, query: Pooled, found: tuple[taken_apart.SideMoment, ...]) -> tuple[Moment, ...]:

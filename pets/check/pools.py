@@ -91,10 +91,10 @@ def scale(asked: Asked) -> Found:
         if error.code == "dp.weights":  # said of every query
             return
         yield (
-            "release.differential_privacy.epsilon",
+            f"release.differential_privacy.{privacy.stated_in}",
             error.text.removeprefix(f"{error.code}: "),
-            f"ask for a larger epsilon: noise covers a person with {asked.table.rows_per_person} rows at each of "
-            f"{len(asked.holders)} holders; or declare narrower ranges, or ask for fewer sums",
+            f"ask for a larger {privacy.stated_in}: noise covers a person with {asked.table.rows_per_person} rows at "
+            f"each of {len(asked.holders)} holders; or declare narrower ranges, or ask for fewer sums",
         )
 
 

@@ -4,10 +4,11 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from fractions import Fraction
-from typing import Final, TypedDict
+from typing import Final
 
-from pets.check import budget, noised
+from pets.check import budget, noised, shared_noise
 from pets.check.rules import Asked, Found, Selecting, Stated, crossed, general_rule, rule, selecting_rule
 from pets.errors import PetsError
 from pets.spec import moments as taken_apart
@@ -22,6 +23,8 @@ MAX_WINDOW: Final = timedelta(days=5 * 366)
 WEAK_EPSILON: Final = Fraction(10)
 MOST_EPSILON: Final = Fraction(100)
 """Of one release. Where no column's noise is wider than one unit, it is zero but once in e^100 draws."""
+MOST_RHO: Final = Fraction(40)
+"""Of one release: at a delta of 10^-6 it is epsilon 85. One person then moves a sum by nine times the noise on it."""
 
 
 # -- noise ------------------------------------------------------------------------------------------------------------
@@ -42,7 +45,7 @@ def no_noise(asked: Selecting) -> Found:
 def exact_release(asked: Stated) -> Found:
     """Above this the noise is almost always zero: exact sums under the name of noised ones."""
     privacy = asked.spec.release.differential_privacy
-    places = [("release.differential_privacy.epsilon", privacy.epsilon)] if privacy else []
+    places = [("release.differential_privacy.epsilon", privacy.stated)] if privacy and not privacy.gaussian else []
     places += [
         (f"security.leakage.{place}.noised.epsilon", item.noised.epsilon)
         for place, item in enumerate(asked.spec.security.leakage)
@@ -55,6 +58,12 @@ def exact_release(asked: Stated) -> Found:
                 f"epsilon {epsilon} leaves next to no noise: what is called noised would be exact",
                 f'write epsilon = "1", or another of at most {budget.exact(MOST_EPSILON)}',
             )
+    if privacy and privacy.gaussian and privacy.loss > MOST_RHO:
+        yield (
+            "release.differential_privacy.rho",
+            f"rho {privacy.stated} leaves next to no noise: what is called noised would be exact",
+            f'write rho = "0.1", or another of at most {budget.exact(MOST_RHO)}',
+        )
 
 
 @rule("spec.crossing")
@@ -109,16 +118,6 @@ def weights(asked: Selecting) -> Found:
         )
 
 
-class _Sizes(TypedDict):
-    """What the sensitivity depends on besides the factors (``budget.sensitivity``)."""
-
-    k_a: int
-    k_b: int
-    g: int
-    h: int
-    b_grouped: bool
-
-
 @rule("dp.scale")
 def scale(asked: Asked) -> Found:
     """Noise that no rounding unit brings within reach of the sampler would bury the answer anyway."""
@@ -127,28 +126,29 @@ def scale(asked: Asked) -> Found:
     if privacy is None or roles is None or not found:
         return
     known = {name: weight for name, weight in privacy.weights.items() if name in {m.name for m in found}}
-    shares = budget.split_epsilon(quantity(privacy.epsilon), [m.name for m in found], known)
+    shares = budget.split_epsilon(privacy.loss, [m.name for m in found], known)
     sides = roles.sides
     tables = {role: asked.spec.dataset(taken_apart.table_of(asked.query, side)) for role, side in sides.items()}
     dims = {role: taken_apart.dimensions(asked.query, asked.spec, side) for role, side in sides.items()}
-    sizes = _Sizes(
-        k_a=tables["a"].max_rows_per_person,
-        k_b=tables["b"].max_rows_per_person,
-        g=taken_apart.cells(dims["a"]),
-        h=taken_apart.cells(dims["b"]),
-        b_grouped=bool(dims["b"]),
-    )
+    sizes, stated = noised.sizes_of(tables, dims), privacy.stated_in
     for m in found:
-        own = {role: m.of(side) for role, side in sides.items()}
+        own, share = {role: m.of(side) for role, side in sides.items()}, shares[m.name]
         further = tuple(noised.beside(own[role], tables[role], dims[role]) for role in own if role not in ("a", "b"))
+        a, b = own["a"], own["b"]
         try:
-            budget.coarse(own["a"], own["b"], m.outer, epsilon=shares[m.name], name=m.name, beside=further, **sizes)
+            if privacy.gaussian:
+                budget.coarse_squared(
+                    a, b, m.outer, rho=share, parts=noised.JOINED, name=m.name, beside=further, **sizes
+                )
+            else:
+                budget.coarse(a, b, m.outer, epsilon=share, name=m.name, beside=further, **sizes)
         except PetsError as error:
             least_of = tuple(replace(each, factor=_coarsest(each.factor)) for each in further)
-            width = budget.sensitivity(_coarsest(own["a"]), _coarsest(own["b"]), m.outer, beside=least_of, **sizes)
-            least = _least_epsilon(width, shares[m.name], privacy)
-            hint = f'write epsilon = "{least}" or more, raise the weight of this column, or lower max_rows_per_person'
-            yield ("release.differential_privacy.epsilon", error.text.removeprefix("dp.scale: "), hint)
+            width = budget.squared_sensitivity if privacy.gaussian else budget.sensitivity
+            found_width = width(_coarsest(a), _coarsest(b), m.outer, beside=least_of, **sizes)
+            least = _least(found_width, share, privacy)
+            hint = f'write {stated} = "{least}" or more, raise the weight of this column, or lower max_rows_per_person'
+            yield (f"release.differential_privacy.{stated}", error.text.removeprefix("dp.scale: "), hint)
 
 
 def _coarsest(factor: Factor) -> Factor:
@@ -156,19 +156,31 @@ def _coarsest(factor: Factor) -> Factor:
     return replace(factor, bound=1)
 
 
-def _least_epsilon(width: int, share: Fraction, privacy: DifferentialPrivacy) -> str:
-    """The smallest epsilon of the release, to two digits and rounded up, at which a column's noise can be drawn."""
-    least = Fraction(width, budget.MAX_SCALE) * quantity(privacy.epsilon) / share
+def _least(width: int, share: Fraction, privacy: DifferentialPrivacy) -> str:
+    """The smallest loss of the release, to two digits and rounded up, at which a column's noise can be drawn."""
+    if privacy.gaussian:
+        alone = shared_noise.gaussian_rho(width, budget.MAX_VARIANCE, noised.JOINED, width)
+    else:
+        alone = Fraction(width, budget.MAX_SCALE)
+    least = alone * privacy.loss / share
     step = Fraction(1)
     while step > least / 10:
         step /= 10
-    return budget.exact(-(-least // step) * step)
+    rounded = -(-least // step) * step
+    return f"{Decimal(rounded.numerator) / Decimal(rounded.denominator):f}"
 
 
 @general_rule("dp.delta")
 def delta(asked: Stated) -> Found:
     """A delta that one table's rows use up lets somebody's presence be told outright."""
     rows = max(table.max_rows for table in asked.tables)
+    privacy = asked.spec.release.differential_privacy
+    if privacy and privacy.delta is not None and not quantity(privacy.delta) * rows < 1:
+        yield (
+            "release.differential_privacy.delta",
+            f"{privacy.delta} is not below one in {rows:,} rows".replace(",", " "),
+            'write delta = "2^-40", or another far below that',
+        )
     for place, item in enumerate(asked.spec.security.leakage):
         if item.noised is not None and not quantity(item.noised.delta) * rows < 1:
             yield (
@@ -182,27 +194,45 @@ def delta(asked: Stated) -> Found:
 def weak(asked: Stated) -> Found:
     """Above this the guarantee says next to nothing: odds may change by a factor of e^10 = 22 000."""
     loss = budget.release_loss(asked.spec) + budget.helper_loss(asked.spec)
-    if loss.epsilon > WEAK_EPSILON:
+    if budget.read(loss, asked.spec) > WEAK_EPSILON:
         yield (
-            "release.differential_privacy.epsilon",
-            f"a run costs epsilon {budget.exact(loss.epsilon)}, which protects hardly anyone",
-            "values up to about 1 are customary",
+            _loss_path(asked.spec),
+            f"a run costs {_costs(loss, asked.spec)}, which protects hardly anyone",
+            "values up to about 0.1 are customary" if loss.rho else "values up to about 1 are customary",
         )
 
 
 @general_rule("dp.weak-together", "warning")
 def weak_together(asked: Stated) -> Found:
     """Whoever stays in the tables is in every run, and the losses of all runs add up."""
-    runs = asked.spec.validity.max_runs
-    loss = budget.release_loss(asked.spec) + budget.helper_loss(asked.spec)
-    whole = loss * runs
-    if runs > 1 and loss.epsilon <= WEAK_EPSILON and whole.epsilon > MOST_EPSILON:
-        fit = int(MOST_EPSILON / loss.epsilon)
+    spec, runs = asked.spec, asked.spec.validity.max_runs
+    loss = budget.release_loss(spec) + budget.helper_loss(spec)
+    if runs > 1 and budget.read(loss, spec) <= WEAK_EPSILON and budget.read(loss * runs, spec) > MOST_EPSILON:
+        low, high = 1, runs
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if budget.read(loss * middle, spec) <= MOST_EPSILON else (low, middle)
         yield (
             "validity.max_runs",
-            f"all {runs} runs cost epsilon {budget.exact(whole.epsilon)} together for whoever stays in the tables",
-            f"write max_runs = {fit} or fewer, and ask again then",
+            f"all {runs} runs cost {_costs(loss * runs, spec)} together for whoever stays in the tables",
+            f"write max_runs = {low} or fewer, and ask again then",
         )
+
+
+def _loss_path(spec: Spec) -> str:
+    privacy = spec.release.differential_privacy
+    return f"release.differential_privacy.{privacy.stated_in if privacy else 'epsilon'}"
+
+
+def _costs(loss: budget.Loss, spec: Spec) -> str:
+    """A loss in a sentence; one with rho also as the epsilon that it is at a delta."""
+    if not loss.rho:
+        return f"epsilon {budget.exact(loss.epsilon)}"
+    told = f"rho {budget.exact(loss.rho)}"
+    if loss.epsilon:
+        told += f" and epsilon {budget.exact(loss.epsilon)}"
+    epsilon, delta = budget.bounded(budget.read(loss, spec), up=True), budget.exact(budget.read_at(spec))
+    return f"{told}, which is epsilon {epsilon} at a delta of {delta}"
 
 
 @rule("spec.b-cells")
@@ -413,12 +443,12 @@ def repeat(asked: Stated) -> Found:
     validity = asked.spec.validity
     if validity.max_runs > 1 and validity.schedule is None:
         loss = (budget.release_loss(asked.spec) + budget.helper_loss(asked.spec)) * validity.max_runs
-        costs = f"cost epsilon {budget.exact(loss.epsilon)} together"
+        costs = f"cost {_costs(loss, asked.spec)} together"
         tells = "each may tell whom the rows have gained or lost since the one before"
         yield (
             "validity.max_runs",
             f"{validity.max_runs} runs may follow each other on the same rows and {costs}"
-            if loss.epsilon
+            if loss.epsilon or loss.rho
             else f"{validity.max_runs} runs may follow each other, and {tells}",
             "add a schedule, or ask for one run",
         )

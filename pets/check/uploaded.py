@@ -208,9 +208,9 @@ def _picture(review: Checked, pool: Pool, folded: Iterable[tuple[str, int, str, 
     exact, spec = protect_of(review) is not None, review.spec
     called = _called(review, pool)
     everybody = called[pool.holders[0]]
-    boxes = [("holders", PartyId(everybody), "keep their records" + _gets(pool, spec))]
+    boxes = [("holders", PartyId(everybody), _keeps(pool, spec))]
     names = list(dict.fromkeys(called[party] for _, party in pool.computing))
-    places = {1: ("second",), 2: ("first", "third"), 3: ("first", "second", "third")}[len(names)]
+    places = {1: ("server2",), 2: ("server1", "server3"), 3: ("server1", "server2", "server3")}[len(names)]
     boxes += [
         (place, PartyId(name), "brings no records" if len(names) > 1 else "bring no records")
         for place, name in zip(places, names, strict=True)
@@ -232,8 +232,8 @@ def _picture(review: Checked, pool: Pool, folded: Iterable[tuple[str, int, str, 
     )
 
 
-def _gets(pool: Pool, spec: Spec) -> str:
-    return ", one gets the table" if spec.result_party in pool.holders else ""
+def _keeps(pool: Pool, spec: Spec) -> str:
+    return "one of them gets the table" if spec.result_party in pool.holders else "keep their records"
 
 
 def _what(sender: str, receiver: str, everybody: str, to: str, *, exact: bool) -> str:

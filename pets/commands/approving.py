@@ -175,7 +175,10 @@ def _show(reviewed: "Reviewed") -> None:
     out.print(f"{spec.title}\ndigest {reviewed.digest}", markup=False)
     out.print(f"result to {', '.join(spec.release.to)}: {spec.purpose.statement}", markup=False)
     for dataset, loss in verdict.losses.items():
-        out.print(f"each run costs {dataset} epsilon {exact(loss.epsilon)}, delta {exact(loss.delta)}", markup=False)
+        told = f"epsilon {exact(loss.epsilon)}, delta {exact(loss.delta)}" + (
+            f", rho {exact(loss.rho)}" if loss.rho else ""
+        )
+        out.print(f"each run costs {dataset} {told}", markup=False)
     for finding in verdict.findings:
         out.print(f"{finding.grade}: {finding.path}: {finding.message}", markup=False)
 

@@ -25,9 +25,9 @@ from pets.commands.progress import RunBars, bar, expected_steps
 from pets.demo.data import demo_folder
 from pets.demo.deploy import Deployment, deploy, server_of, sign, starting, wait_ready
 from pets.demo.people import make_people
-from pets.derive import LEVEL
 from pets.errors import ConfigError, SourceError, SpecError
 from pets.ids import WITHHELD, PartyId, SpecDigest
+from pets.noise_law import LEVEL
 from pets.party.warm import STEPS, prepare_kernels
 from pets.plan.review import Review, review
 from pets.remote import connect
@@ -218,7 +218,7 @@ def _note(result: Result) -> str:
     control = effective(result.review.spec)
     if control is None:
         return (
-            f"Every number carries noise (differential privacy, epsilon {result.epsilon} a run). ± and \\[ to ] hold "
+            f"Every number carries noise (differential privacy, {result.loss} a run). ± and \\[ to ] hold "
             f"{LEVEL:.0%} of what the noise alone does; '{tables.UNDETERMINED}' is what it leaves open."
         )
     few = f"fewer than {control.min_count} people" + " or nobody" * (control.zeros == "hidden")

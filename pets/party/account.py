@@ -9,13 +9,14 @@ from fractions import Fraction
 from typing import Final
 
 from pets.approve.policy import Policy, few_runs
-from pets.check.budget import bounded, run_loss
+from pets.check import shared_noise
+from pets.check.budget import bounded, release_loss, run_loss
 from pets.check.labels import Finding
 from pets.errors import InternalError
-from pets.kernels import opinion
+from pets.kernels import accountant
 from pets.party.accounting import cap_of
-from pets.spec.ir import AddNoise, Plan
-from pets.spec.model import Spec, quantity
+from pets.spec.ir import AddNoise, GaussianColumn, NoisedColumn, Plan
+from pets.spec.model import Spec
 
 ROUNDING: Final = 2**-40
 """OpenDP rounds upwards in floating point; more than this is no rounding."""
@@ -30,12 +31,29 @@ def second_opinion(plan: Plan, spec: Spec) -> None:
         return  # nothing in it has noise
     columns = plan.protection.columns if isinstance(plan.protection, AddNoise) else ()
     privacy = spec.release.differential_privacy
-    declared = quantity(privacy.epsilon) if privacy else Fraction(0)
-    said = {c.moment.name: (opinion.accounted_epsilon(c.sensitivity, c.epsilon), c.epsilon) for c in columns}
-    said["all"] = (opinion.accounted_total([c.epsilon for c in columns]), declared)
+    declared = privacy.loss if privacy else Fraction(0)
+    said: dict[str, tuple[float, Fraction]] = {}
+    for c in columns:
+        said[c.moment.name] = (_rho(c), c.rho) if isinstance(c, GaussianColumn) else (_epsilon(c), c.epsilon)
+    if privacy is not None and privacy.gaussian:
+        said["all"] = (sum(found for found, _ in said.values()), declared)
+    else:
+        pure = [c.epsilon for c in columns if isinstance(c, NoisedColumn)]
+        said["all"] = (accountant.accounted_total(pure), declared)
     for name, (found, claimed) in said.items():
         if found > float(claimed) * (1 + ROUNDING):
-            raise InternalError("plan.noise", column=name, problem=f"OpenDP accounts for epsilon {found}")
+            stated = "epsilon" if privacy is None else privacy.stated_in
+            raise InternalError("plan.noise", column=name, problem=f"OpenDP accounts for {stated} {found}")
+
+
+def _epsilon(column: NoisedColumn) -> float:
+    return accountant.accounted_epsilon(column.sensitivity, column.epsilon)
+
+
+def _rho(column: GaussianColumn) -> float:
+    """OpenDP's rho of one noise as wide as the honest parts together, and by our bound what their sum costs beyond."""
+    one = accountant.accounted_rho(column.squared, column.parts * column.variance)
+    return one + float(column.squared * shared_noise.divergence(column.variance, column.parts))
 
 
 def spend_findings(policy: Policy, spec: Spec) -> Iterator[Finding]:
@@ -57,7 +75,8 @@ def spend_findings(policy: Policy, spec: Spec) -> Iterator[Finding]:
                 f"one run costs {dataset.name} rho {bounded(asked.rho, up=True)}, {once} allows "
                 f"{bounded(cap.most.rho, up=False)}"
             )
-            path, hint = "release.differential_privacy.epsilon", "lower epsilon"
-            yield Finding("policy.rho-per-dataset", "error", path, message, hint)
+            stated = "rho" if release_loss(spec).rho else "epsilon"
+            path = f"release.differential_privacy.{stated}"
+            yield Finding("policy.rho-per-dataset", "error", path, message, f"lower {stated}")
         elif asked.rho * spec.validity.max_runs > cap.most.rho:
             yield few_runs(policy, dataset.name, cap.most.rho // asked.rho, spec.validity.max_runs)

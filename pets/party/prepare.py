@@ -11,8 +11,9 @@ from itertools import accumulate
 import numpy as np
 import numpy.typing as npt
 
+from pets.check.noised import JOINED
 from pets.errors import SourceError
-from pets.kernels import columns, dummy, noise, rows, tags
+from pets.kernels import columns, dummy, gaussian, noise, rows, tags
 from pets.kernels.prf import Stream
 from pets.party.sources import Table
 from pets.plan.cost import join_numbers
@@ -23,7 +24,7 @@ from pets.protocols.rep3.groups import Rank
 from pets.protocols.rep3.logistic import Design
 from pets.spec import ir
 from pets.spec.cards import load_cards
-from pets.spec.ir import AddNoise, Factor, HelperJoin, NoisedColumn, Plan, Protect, Read
+from pets.spec.ir import AddNoise, Factor, GaussianColumn, HelperJoin, Noisy, Plan, Protect, Read
 from pets.spec.repeated import BESIDE, own_of, role_of, table_of
 
 I64 = npt.NDArray[np.int64]
@@ -367,19 +368,17 @@ def noise_of(step: AddNoise | Protect, shape: Sizes | shared_join.Shape, own: St
     if isinstance(step, Protect):
         return None
     b_cells = shape.v // len(step.columns)
-    drawn = [part_of(column, _HALVES, b_cells * shape.g, own).reshape(b_cells, shape.g) for column in step.columns]
+    drawn = [part_of(column, JOINED, b_cells * shape.g, own).reshape(b_cells, shape.g) for column in step.columns]
     return np.concatenate(drawn).view(np.uint64)
 
 
-_HALVES = 2
-"""Of the noise of three parties of whom one may be corrupt, so many parts are the whole."""
+def part_of(column: Noisy, parts: int, count: int, own: Stream) -> I64:
+    """One party's part of the noise of ``count`` cells of a column, (count,) int64.
 
-
-def part_of(column: NoisedColumn, parts: int, count: int, own: Stream) -> I64:
-    """One party's part of the noise of ``count`` cells of a column: (count,) int64.
-
-    ``parts``: how many of them are the whole of it.
+    ``parts``: of Laplace noise, how many parts are the whole of it. A Gaussian column says the variance of a part.
     """
+    if isinstance(column, GaussianColumn):
+        return gaussian.gaussian_part(column.variance, count, own)
     return noise.laplace_part(column.epsilon / column.sensitivity, parts, count, own)
 
 

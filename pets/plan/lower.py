@@ -10,6 +10,7 @@ from fractions import Fraction
 from math import prod
 
 from pets.check import budget
+from pets.check.noised import greatest as greatest_noise
 from pets.check.noised import noised_columns, plain
 from pets.errors import LeakError, SpecError
 from pets.ids import PartyId
@@ -33,7 +34,7 @@ from pets.spec.ir import (
     HelperJoin,
     Keyed,
     Moment,
-    NoisedColumn,
+    Noisy,
     Open,
     Plan,
     Protect,
@@ -58,9 +59,6 @@ CONTROL_CARD = "disclosure_control"
 
 RANGE_BITS = 62
 """Sums and noise stay below 2^62, so that two's complement in 64 bits never wraps."""
-
-NOISE_TAIL = 64
-"""A discrete Laplace of scale s exceeds 64 s with probability below 2^-90; three parties' parts stay below 3 * 64 s."""
 
 MAX_UNIT = 2**53
 """A rounding unit is a number in the canonical form of the plan."""
@@ -459,7 +457,7 @@ def _check_range(
     card: Card,
     join: HelperJoin,
     moments: tuple[Moment, ...],
-    columns: tuple[NoisedColumn, ...],
+    columns: tuple[Noisy, ...],
     tables: tuple[Dataset, ...],
 ) -> None:
     """Nothing that a holder computes, before or after rounding, leaves 64 bits, whatever its records are.
@@ -468,7 +466,7 @@ def _check_range(
     values would tell that there are some.
     """
     rows = listed_rows(card, join)
-    noise = {column.moment.name: 3 * NOISE_TAIL * (column.sensitivity / column.epsilon) for column in columns}
+    noise = {column.moment.name: greatest_noise(column, 3) for column in columns}
     for moment in moments:
         for factor, table in zip(moment.factors, tables, strict=True):
             product = prod(max(abs(end) for end in table.columns[name].scaled_range) for name in factor.values)

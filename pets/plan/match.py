@@ -150,7 +150,8 @@ def _wiring(plan: Plan, spec: Spec, pairing: Pairing) -> Iterator[tuple[str, obj
     else:
         yield "no helper", (match.helper_epsilon, match.helper_delta), (0, 0)
     privacy = spec.release.differential_privacy
-    yield "epsilon", match.epsilon, quantity(privacy.epsilon) if privacy is not None else 0
+    yield "law of the noise", privacy is not None and privacy.gaussian, False
+    yield "epsilon", match.epsilon, privacy.loss if privacy is not None else 0
     if way.noise and match.outcome != "sum":
         yield "noised", match.parameter("r"), int(privacy is not None)
     if "both" in dict(match.public):

@@ -4,19 +4,19 @@ Whatever decides what is sent (lanes, words, noise, who plays which role) is in 
 """
 
 from fractions import Fraction
-from math import prod
+from math import ceil, prod
 from typing import Final
 
-from pets.check.noised import pooled_columns, pooled_plain
+from pets.check.noised import POOLED, greatest, pooled_columns, pooled_plain
 from pets.errors import LeakError, SpecError
-from pets.plan.lower import CONTROL_CARD, MAX_CELLS, MAX_UNIT, NOISE_TAIL, RANGE_BITS, table_of
+from pets.plan.lower import CONTROL_CARD, MAX_CELLS, MAX_UNIT, RANGE_BITS, table_of
 from pets.spec import lanes, proofs
 from pets.spec import moments as taken_apart
 from pets.spec.banded import reads
 from pets.spec.canonical import spec_digest
 from pets.spec.cards import load_cards
 from pets.spec.control import Control, effective
-from pets.spec.ir import AddNoise, Dimension, Moment, NoisedColumn, Open, Plan, Pool, Protect, Read
+from pets.spec.ir import AddNoise, Dimension, Moment, Noisy, Open, Plan, Pool, Protect, Read
 from pets.spec.model import Dataset, Spec
 from pets.spec.pooled import Pooled
 from pets.spec.pools import CHECKED, HELD, POOLS, Summing, cast_of, pool_of
@@ -75,7 +75,7 @@ def _read(spec: Spec, query: Pooled, table: Dataset, dims: tuple[Dimension, ...]
     )
 
 
-def _pool(spec: Spec, read: Read, moments: tuple[Moment, ...], columns: tuple[NoisedColumn, ...], cells: int) -> Pool:
+def _pool(spec: Spec, read: Read, moments: tuple[Moment, ...], columns: tuple[Noisy, ...], cells: int) -> Pool:
     asked, table = spec.computation, spec.dataset(read.dataset)
     protocol = pool_of(spec)
     way, card = POOLS[protocol], load_cards()[protocol]
@@ -97,7 +97,7 @@ def _pool(spec: Spec, read: Read, moments: tuple[Moment, ...], columns: tuple[No
         ranges=ranges,
         lanes=found,
         noise=noise,
-        parts=1,
+        parts=POOLED,
         minimum=asked.min_contributors,
         minutes=asked.upload_minutes,
         agreement=EQUAL if asked.partial_uploads == "end the run" else COMMON,
@@ -127,10 +127,9 @@ def widest(ranges: tuple[tuple[int, int], ...]) -> int:
     return max(high - low for low, high in ranges)
 
 
-def noise_of(columns: tuple[NoisedColumn, ...], computing: int) -> int:
+def noise_of(columns: tuple[Noisy, ...], computing: int) -> int:
     """The greatest size of the noise of all computing parties on one number: each may add as much as all of it."""
-    widest = max((Fraction(column.sensitivity) / column.epsilon for column in columns), default=Fraction(0))
-    return computing * (-(-NOISE_TAIL * widest // 1))
+    return ceil(max((greatest(column, computing) for column in columns), default=Fraction(0)))
 
 
 def _range(moment: Moment, table: Dataset, rows: int) -> tuple[int, int]:

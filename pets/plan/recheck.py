@@ -11,7 +11,7 @@ from fractions import Fraction
 from itertools import zip_longest
 from math import prod
 
-from pets.check import budget, flow, subject
+from pets.check import budget, flow, shared_noise, subject
 from pets.check.labels import Matrix
 from pets.errors import InternalError
 from pets.ids import PartyId
@@ -19,7 +19,19 @@ from pets.plan.cost import join_of, parties_of
 from pets.plan.wiring import check_wiring
 from pets.spec.banded import levels_of, reads
 from pets.spec.cards import Card
-from pets.spec.ir import AddNoise, Derive, Factor, HelperJoin, Moment, NoisedColumn, Plan, Protect, Read
+from pets.spec.ir import (
+    AddNoise,
+    Derive,
+    Factor,
+    GaussianColumn,
+    HelperJoin,
+    Moment,
+    NoisedColumn,
+    Noisy,
+    Plan,
+    Protect,
+    Read,
+)
 from pets.spec.model import Spec, quantity
 from pets.spec.predicate import columns_of
 from pets.spec.query import ColumnRef
@@ -38,7 +50,8 @@ def recheck(plan: Plan, approved: Matrix, spec: Spec, cards: Mapping[str, Card])
     if differences := found.differences(approved):
         raise InternalError("plan.matrix-differs", cells="; ".join(differences))
     if isinstance(safe, AddNoise):
-        epsilon_as_said(safe, spec)
+        card = cards[safe.card]
+        noise_as_said(safe, spec, shared_noise.honest_parts(len(safe.parties), card.adversary.corrupt))
     _match_count(join, spec)
     for moment in safe.moments:
         _bounds(plan, moment, spec)
@@ -279,15 +292,41 @@ def cells_of(read: Read, spec: Spec) -> int:
     return cells
 
 
-def epsilon_as_said(noise: AddNoise, spec: Spec) -> None:
-    """The shares of epsilon are the declared ones."""
+def noise_as_said(noise: AddNoise, spec: Spec, parts: int) -> None:
+    """The law is the declared one, and the shares of epsilon or rho are, and no column costs more than its share.
+
+    ``parts``: of Gaussian noise, how many parts nobody who reads the release knows, at least.
+    """
     privacy = spec.release.differential_privacy
-    if privacy is None or sum(column.epsilon for column in noise.columns) != quantity(privacy.epsilon):
-        raise InternalError("plan.noise", column="all", problem="epsilon does not add up to the declared one")
+    laws = {type(column) for column in noise.columns}
+    if privacy is None or laws != {GaussianColumn if privacy.gaussian else NoisedColumn}:
+        raise InternalError("plan.noise", column="all", problem="another law than the declared one")
+    shares = [column.rho if isinstance(column, GaussianColumn) else column.epsilon for column in noise.columns]
+    if sum(shares) != privacy.loss:
+        raise InternalError(
+            "plan.noise", column="all", problem=f"{privacy.stated_in} does not add up to the declared one"
+        )
     whole = sum(privacy.weights.get(column.moment.name, 1) for column in noise.columns)
-    for column in noise.columns:
-        if column.epsilon * whole != quantity(privacy.epsilon) * privacy.weights.get(column.moment.name, 1):
-            raise InternalError("plan.noise", column=column.moment.name, problem="another share of epsilon")
+    for column, share in zip(noise.columns, shares, strict=True):
+        name = column.moment.name
+        if share * whole != privacy.loss * privacy.weights.get(name, 1):
+            raise InternalError("plan.noise", column=name, problem=f"another share of {privacy.stated_in}")
+        if isinstance(column, GaussianColumn):
+            _gaussian(column, parts)
+
+
+def _gaussian(column: GaussianColumn, parts: int) -> None:
+    """As many parts as are surely honest cost no more than the share, and no narrower ones do; each can be drawn."""
+    if column.parts != parts:
+        raise InternalError("plan.noise", column=column.moment.name, problem="another number of honest parts")
+    if not shared_noise.MIN_VARIANCE <= column.variance <= budget.MAX_VARIANCE or (column.variance * 2**20) % 1:
+        raise InternalError("plan.noise", column=column.moment.name, problem="no variance of a part")
+    if shared_noise.gaussian_rho(column.squared, column.variance, parts, column.squared) > column.rho:
+        raise InternalError("plan.noise", column=column.moment.name, problem="costs more than its share of rho")
+    if column.variance != shared_noise.part_variance(column.rho, column.squared, parts, column.squared):
+        raise InternalError(
+            "plan.noise", column=column.moment.name, problem="more noise than its share of rho asks for"
+        )
 
 
 def _match_count(join: HelperJoin, spec: Spec) -> None:
@@ -319,11 +358,12 @@ def _beside(factor: Factor, read: Read, spec: Spec) -> budget.Beside:
     return budget.Beside(factor, spec.dataset(read.dataset).max_rows_per_person, cells_of(read, spec))
 
 
-def _covers(plan: Plan, column: NoisedColumn, spec: Spec) -> None:
+def _covers(plan: Plan, column: Noisy, spec: Spec) -> None:
     """A column is noised for the sensitivity that it has."""
     reads = _reads(plan)
     table_a, table_b = (spec.dataset(reads[role].dataset) for role in "ab")
-    needed = budget.sensitivity(
+    norm = budget.squared_sensitivity if isinstance(column, GaussianColumn) else budget.sensitivity
+    needed = norm(
         column.moment.a,
         column.moment.b,
         column.moment.outer,
@@ -337,5 +377,5 @@ def _covers(plan: Plan, column: NoisedColumn, spec: Spec) -> None:
             for factor, read in zip(column.moment.others, list(reads.values())[2:], strict=True)
         ],
     )
-    if column.sensitivity != needed:
+    if (column.squared if isinstance(column, GaussianColumn) else column.sensitivity) != needed:
         raise InternalError("plan.noise", column=column.moment.name, problem="another sensitivity")

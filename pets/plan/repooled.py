@@ -4,20 +4,21 @@ The counterpart of recheck.py and wiring.py. Nothing is carried over from loweri
 """
 
 from collections.abc import Iterator, Mapping
+from math import ceil, isqrt
 from typing import Any, Final
 
 from pets.check import budget, summed
 from pets.check.labels import Matrix
 from pets.errors import InternalError, PetsError
 from pets.ids import PartyId
-from pets.plan.recheck import cells_of, control_sizes, epsilon_as_said
+from pets.plan.recheck import cells_of, control_sizes, noise_as_said
 from pets.plan.wiring import Check, control_as_said, meaning, read_as_said, table_as_said
 from pets.spec import moments as taken_apart
 from pets.spec import proofs
 from pets.spec.canonical import spec_digest
 from pets.spec.cards import Card
 from pets.spec.control import effective
-from pets.spec.ir import AddNoise, Derive, Factor, Moment, Open, Plan, Pool, Protect, Read
+from pets.spec.ir import AddNoise, Derive, Factor, GaussianColumn, Moment, Noisy, Open, Plan, Pool, Protect, Read
 from pets.spec.model import Dataset, Spec
 from pets.spec.pooled import Pooled
 from pets.spec.protected import protected
@@ -30,6 +31,9 @@ _WORD: Final = {"secure_sum_shamir": 60}
 
 _TAIL: Final = 64
 """A party's noise is within so many scales, but once in 2^90 draws."""
+
+_ROOTS: Final = 16
+"""The same of Gaussian noise, in roots of its variance, but once in 2^183 draws."""
 
 
 def recheck(plan: Plan, approved: Matrix, spec: Spec, query: Pooled, cards: Mapping[str, Card]) -> None:
@@ -52,7 +56,8 @@ def recheck(plan: Plan, approved: Matrix, spec: Spec, query: Pooled, cards: Mapp
     if differences := found.differences(approved):
         raise InternalError("plan.matrix-differs", cells="; ".join(differences))
     if isinstance(safe := plan.protection, AddNoise):
-        epsilon_as_said(safe, spec)
+        assert plan.pool is not None
+        noise_as_said(safe, spec, plan.pool.parts)
         _covers(plan.reads[0], safe, spec)
     else:
         control_sizes(safe, cells_of(plan.reads[0], spec), 1)
@@ -147,7 +152,7 @@ def _sizes(
     word, apart = _WORD.get(pool.card, 64), pool.card in ("checked_sum", "secure_sum_held")
     noise = 0
     for column in safe.columns if isinstance(safe, AddNoise) else ():
-        noise = max(noise, computing * -(-_TAIL * column.sensitivity // column.epsilon))
+        noise = max(noise, computing * _widest(column))
     yield "noise", (pool.noise, pool.parts), (noise, 1)
     yield "ranges", (len(pool.ranges), len(pool.lanes)), (len(pool.moments),) * 2
     words = 0
@@ -170,6 +175,13 @@ def _sizes(
     yield "parameters", pool.public, tuple((name, numbers[name]) for name in cards[pool.card].public)
 
 
+def _widest(column: Noisy) -> int:
+    """How large a party's noise may become: once in 2^90 draws it is more."""
+    if isinstance(column, GaussianColumn):
+        return _ROOTS * (isqrt(ceil(column.variance)) + 1)
+    return -(-_TAIL * column.sensitivity // column.epsilon)
+
+
 def _ends(factor: Factor, table: Dataset) -> list[int]:
     """Values of a factor at all ends of its columns' ranges, rounded as rows are; 0 in the middle of them, too."""
     found = [1]
@@ -185,8 +197,7 @@ def _covers(read: Read, safe: AddNoise, spec: Spec) -> None:
     """A column is noised for the sensitivity that it has: of a person who is at every holder."""
     k = spec.dataset(read.dataset).rows_per_person * len(read.parties)
     for column in safe.columns:
-        needed = budget.sensitivity(
-            column.moment.a, Factor(), False, k_a=k, k_b=1, g=cells_of(read, spec), h=1, b_grouped=False
-        )
-        if column.sensitivity != needed:
+        norm = budget.squared_sensitivity if isinstance(column, GaussianColumn) else budget.sensitivity
+        needed = norm(column.moment.a, Factor(), False, k_a=k, k_b=1, g=cells_of(read, spec), h=1, b_grouped=False)
+        if (column.squared if isinstance(column, GaussianColumn) else column.sensitivity) != needed:
             raise InternalError("plan.noise", column=column.moment.name, problem="another sensitivity")

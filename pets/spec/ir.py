@@ -455,15 +455,35 @@ class NoisedColumn:
 
 
 @dataclass(frozen=True, slots=True)
+class GaussianColumn:
+    """One moment under noise: every party's part is N_Z(0, variance), with P(x) proportional to exp(-x^2 / 2 variance).
+
+    ``squared``: greatest sum over all cells of the squares of the changes that one person's rows make, in units of the
+    moment. ``rho``: its share of what the release costs. ``variance``: a multiple of 2^-20. ``parts``: how many parts
+    whoever reads the release does not know, at least; that many cost no more than ``rho``.
+    """
+
+    moment: Moment
+    squared: int
+    rho: Fraction
+    variance: Fraction
+    parts: int
+
+
+Noisy = NoisedColumn | GaussianColumn
+"""One moment under noise of either law."""
+
+
+@dataclass(frozen=True, slots=True)
 class AddNoise:
-    """Every computing party adds its part of the noise to its share (card release)."""
+    """Every computing party adds its part of the noise to its share (card release). All columns have one law."""
 
     out: str
     of: str
     card: str
     card_version: str
     parties: tuple[PartyId, ...]
-    columns: tuple[NoisedColumn, ...]
+    columns: tuple[Noisy, ...]
 
     @property
     def moments(self) -> tuple[Moment, ...]:

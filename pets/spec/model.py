@@ -442,11 +442,59 @@ class Computation(Model):
 
 
 class DifferentialPrivacy(Model):
-    epsilon: Quantity
+    """Noise, of one of two laws: discrete Laplace, which is stated in epsilon, or discrete Gaussian, in rho of zCDP."""
+
+    mechanism: Literal["discrete laplace", "discrete gaussian"] = "discrete laplace"
+    rho: Quantity | None = Field(default=None, validate_default=True)
+    delta: Quantity | None = None
+    """At which rho is also told as an epsilon. It changes nothing of the noise."""
+    epsilon: Quantity | None = Field(default=None, validate_default=True)
     neighbours: Literal["one person's rows added or removed"]
-    mechanism: Literal["discrete laplace"] = "discrete laplace"
     weights: dict[Text, Annotated[int, Field(ge=1, le=1_000_000)]] = Field(default_factory=dict)
-    """Shares of epsilon by noised column, as ``pets check`` names them; a column that is not named has weight 1."""
+    """Shares of the loss by noised column, as ``pets check`` names them; a column that is not named has weight 1."""
+
+    @field_validator("rho", "delta", "epsilon", mode="after")
+    @classmethod
+    def _of_its_law(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """Epsilon for the one law, rho for the other."""
+        law = info.data.get("mechanism")
+        if law is None:
+            return value  # which is refused
+        wanted = (info.field_name == "epsilon") is (law == "discrete laplace")
+        if value is None and wanted and info.field_name != "delta":
+            raise PydanticCustomError("missing", "Field required")
+        if value is not None and not wanted:
+            other = "rho" if law == "discrete gaussian" else "epsilon"
+            raise ValueError(f"{law} noise is stated in {other}: leave it out, or write another mechanism")
+        if value is not None and info.field_name == "delta" and quantity(value) >= 1:
+            raise ValueError("a delta is below one")
+        return value
+
+    @property
+    def gaussian(self) -> bool:
+        return self.mechanism == "discrete gaussian"
+
+    @property
+    def stated_in(self) -> Literal["epsilon", "rho"]:
+        """What the loss is stated in, which is also the name of the field."""
+        return "rho" if self.gaussian else "epsilon"
+
+    @property
+    def stated(self) -> str:
+        """The loss of one run as it is written."""
+        found = self.rho if self.gaussian else self.epsilon
+        assert found is not None
+        return found
+
+    @property
+    def cost(self) -> str:
+        """In a sentence: ``epsilon 1``, ``rho 0.1``."""
+        return f"{self.stated_in} {self.stated}"
+
+    @property
+    def loss(self) -> Fraction:
+        """The epsilon or the rho of one run."""
+        return quantity(self.stated)
 
 
 class Dominance(Model):

@@ -6,19 +6,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal, getcontext, localcontext
 from fractions import Fraction
+from math import prod
 
 import pytest
 
+from pets.check import shared_noise
 from pets.check.budget import (
     MAX_SCALE,
+    MAX_VARIANCE,
+    Beside,
     Loss,
     coarse,
+    coarse_squared,
     dummy_delta,
     dummy_slots,
     exact,
     rounded,
     sensitivity,
     split_epsilon,
+    squared_sensitivity,
     total,
 )
 from pets.errors import LeakError
@@ -117,14 +123,17 @@ def row_sets(cells: int, limit: int) -> Iterator[tuple[Row, ...]]:
         yield from itertools.combinations_with_replacement(rows, size)
 
 
-def greatest_change(case: Case, shape: Shape) -> int:
-    """The greatest L1 distance between tables that differ in the person's rows in a, in b, or in both."""
+def greatest_change(case: Case, shape: Shape, power: int = 1) -> int:
+    """The greatest L1 distance between tables that differ in the person's rows in a, in b, or in both.
+
+    ``power``: 2 for the square of the greatest L2 distance.
+    """
     greatest = 0
     for rows_a in row_sets(shape.g, shape.k_a):
         for rows_b in row_sets(shape.h, shape.k_b):
             states = [contribution(case, shape, own_a, own_b) for own_a in {rows_a, ()} for own_b in {rows_b, ()}]
             for one, two in itertools.combinations(states, 2):
-                greatest = max(greatest, sum(abs(one[cell] - two[cell]) for cell in one.keys() | two.keys()))
+                greatest = max(greatest, sum(abs(one[cell] - two[cell]) ** power for cell in one.keys() | two.keys()))
     return greatest
 
 
@@ -140,6 +149,50 @@ def test_sensitivity_is_the_greatest_change_of_one_person(case: Case) -> None:
         outer = shape.left_join and case.outer_in_left_join
         claimed = sensitivity(case.a, case.b, outer, **shape.sizes())  # type: ignore[arg-type]
         assert greatest_change(case, shape) == claimed, shape
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_squared_sensitivity_is_the_greatest_change_of_one_person(case: Case) -> None:
+    for shape in SHAPES:
+        outer = shape.left_join and case.outer_in_left_join
+        claimed = squared_sensitivity(case.a, case.b, outer, **shape.sizes())  # type: ignore[arg-type]
+        assert greatest_change(case, shape, 2) == claimed, shape
+
+
+def test_squared_sensitivity_of_three_tables_is_the_greatest_change_of_one_person() -> None:
+    """Sums and persons of one more table, which is grouped or not, over every placement of up to two rows in each."""
+    for (g, h, further), (k_a, k_d) in itertools.product(
+        itertools.product((1, 2), (1, 2), (1, 2)), itertools.product((1, 2), (1, 2))
+    ):
+        for people in (False, True):
+            factors = (PEOPLE, PEOPLE, PEOPLE) if people else (X, PRESENT, X)
+            greatest = 0
+            for rows in itertools.product(row_sets(g, k_a), row_sets(h, 1), row_sets(further, k_d)):
+                greatest = max(greatest, sum(value**2 for value in product_of(factors, rows, people).values()))
+            beside = [Beside(factors[2], k_d, further)]
+            sizes = {"k_a": k_a, "k_b": 1, "g": g, "h": h, "b_grouped": h > 1}
+            claimed = squared_sensitivity(factors[0], factors[1], False, beside=beside, **sizes)  # type: ignore[arg-type]
+            assert greatest == claimed, (g, h, further, k_a, k_d, people)
+
+
+def product_of(
+    factors: tuple[Factor, ...], rows: tuple[tuple[Row, ...], ...], people: bool
+) -> Counter[tuple[int, ...]]:
+    """What one person adds to every cell of an inner join of more tables."""
+    out: Counter[tuple[int, ...]] = Counter()
+    for joined in itertools.product(*rows):
+        cell = tuple(place for place, _ in joined)
+        one = prod(weight(factor, value) for factor, (_, value) in zip(factors, joined, strict=True))
+        out[cell] = 1 if people else out[cell] + one
+    return out
+
+
+def test_squared_sensitivity_of_many_rows_is_never_above_that_of_sums_squared() -> None:
+    for case, shape in itertools.product(CASES, SHAPES):
+        outer = shape.left_join and case.outer_in_left_join
+        one = sensitivity(case.a, case.b, outer, **shape.sizes())  # type: ignore[arg-type]
+        squared = squared_sensitivity(case.a, case.b, outer, **shape.sizes())  # type: ignore[arg-type]
+        assert one <= squared <= one**2, "of whole numbers, the L1 norm, its square, and what lies between"
 
 
 @pytest.mark.parametrize("k_b", (1, 2, 3))
@@ -206,6 +259,26 @@ def test_noise_that_no_unit_can_carry_is_refused() -> None:
         coarse(ONE, ONE, False, k_a=100, k_b=1, g=1, h=1, b_grouped=False, epsilon=Fraction(1, 10**5), name="count(*)")
     with pytest.raises(LeakError, match=r"dp\.scale"):
         coarse(X, ONE, False, k_a=100, k_b=100, g=1, h=1, b_grouped=False, epsilon=Fraction(1, 10**6), name="s")
+
+
+@pytest.mark.parametrize("parts", (1, 2, 5))
+def test_gaussian_noise_is_rounded_to_the_finest_unit_that_can_be_drawn(parts: int) -> None:
+    wide = Factor(values=("x", "x"), present=("x",), bound=144_000_000)
+    sizes = {"k_a": 4, "k_b": 1, "g": 5, "h": 1, "b_grouped": False}
+    rho = Fraction(1, 20)
+    (a, b), squared = coarse_squared(wide, ONE, False, rho=rho, parts=parts, name="s", **sizes)  # type: ignore[arg-type]
+    assert b.unit == 1 and squared == squared_sensitivity(a, b, False, **sizes)  # type: ignore[arg-type]
+    assert shared_noise.part_variance(rho, squared, parts, squared) <= MAX_VARIANCE
+    assert a.unit > 1
+    unit = a.unit // 2 if str(a.unit)[0] != "5" else a.unit * 2 // 5
+    before = squared_sensitivity(rounded(wide, unit), ONE, False, **sizes)  # type: ignore[arg-type]
+    assert shared_noise.gaussian_rho(before, MAX_VARIANCE, parts, before) > rho
+
+
+def test_gaussian_noise_that_no_unit_can_carry_is_refused() -> None:
+    sizes = {"k_a": 100, "k_b": 1, "g": 1, "h": 1, "b_grouped": False}
+    with pytest.raises(LeakError, match=r"dp\.scale: count"):
+        coarse_squared(ONE, ONE, False, rho=Fraction(1, 10**10), parts=2, name="count(*)", **sizes)  # type: ignore[arg-type]
 
 
 # -- losses --

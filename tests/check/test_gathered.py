@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from fractions import Fraction
 from itertools import combinations, product
 
 import pytest
@@ -19,7 +20,7 @@ from pets.check.spread import Form, Unknown
 from pets.errors import InternalError
 from pets.ids import PartyId
 from pets.spec.cards import Card, load_cards, parse_card
-from pets.spec.ir import Plan
+from pets.spec.ir import AddNoise, Plan
 from pets.spec.model import Spec
 from pets.spec.query import Compare
 from pets.spec.repeated import with_so_many
@@ -35,6 +36,8 @@ from tests.oracles.planted_sums import (
     Leak,
 )
 from tests.oracles.pools import CHECKED, HELD, SHAMIR, SUM, plan_of, pools
+from tests.oracles.secure_sum import Case
+from tests.oracles.secure_sum_terms import Run, read
 
 CASES = {
     "two computing parties": {},
@@ -179,13 +182,41 @@ def test_a_minimum_that_leaves_one_vector_is_refused(to: str, least: int) -> Non
         gathered.judge(replace(plan, steps=steps), spec, load_cards())
 
 
+def with_steps(plan: Plan, **changed: object) -> Plan:
+    """A plan whose sums, or what protects them, are others."""
+    pool, safe = plan.pool, plan.protection
+    others = {id(pool): changed.get("pool", pool), id(safe): changed.get("safe", safe)}
+    return replace(plan, steps=tuple(others.get(id(step), step) for step in plan.steps))  # type: ignore[misc]
+
+
 def test_plans_whose_steps_do_not_belong_together_are_refused() -> None:
-    plan, spec = asked({})
-    pool = plan.pool
-    assert pool is not None
-    for other in (replace(pool, moments=pool.moments[:1]), replace(pool, roles=pool.roles[1:])):
+    plan, spec = asked({"servers": 3})
+    pool, safe = plan.pool, plan.protection
+    assert pool is not None and isinstance(safe, AddNoise)
+    for other in (
+        with_steps(plan, pool=replace(pool, moments=pool.moments[:1])),
+        with_steps(plan, pool=replace(pool, roles=pool.roles[1:])),
+        with_steps(plan, safe=replace(safe, parties=safe.parties[1:])),
+    ):
         with pytest.raises(InternalError, match=r"plan\.terms"):
-            gathered.judge(replace(plan, steps=(plan.steps[0], other, *plan.steps[2:])), spec, load_cards())
+            gathered.judge(other, spec, load_cards())
+
+
+@pytest.mark.parametrize(("role", "instead"), [("last", "north"), ("server1", "board-001"), ("last", "board-002")])
+def test_a_party_that_plays_two_roles_has_what_both_have(role: str, instead: str) -> None:
+    """Who has a seed and the words has a vector, and a holder that computes is no other holder's friend."""
+    plan, spec = asked({"servers": 2})
+    pool, safe = plan.pool, plan.protection
+    assert pool is not None and isinstance(safe, AddNoise)
+    roles = tuple((name, PartyId(instead) if name == role else party) for name, party in pool.roles)
+    other = replace(pool, roles=roles)
+    parties = tuple(party for _, party in other.computing)
+    changed = with_steps(plan, pool=other, safe=replace(safe, parties=parties))
+    found = gathered.judge(changed, spec, load_cards())
+    if instead == "north":
+        assert not found.accepted and found.matrix.mark("count(*) of board-001", "north") is Mark.AGGREGATE
+    else:
+        assert found.matrix != gathered.judge(plan, spec, load_cards()).matrix
 
 
 # -- every check is needed --------------------------------------------------------------------------------------------
@@ -288,6 +319,64 @@ def test_four_holders_say_what_two_say(edit: Edited, monkeypatch: pytest.MonkeyP
             except ValueError as error:
                 found.append(re.sub(r"more\d+", "", str(error)))
     assert found[0] == found[1]
+
+
+# -- forms are what is sent -------------------------------------------------------------------------------------------
+
+
+def at_zero(points: tuple[int, ...], forms: list[Form]) -> Form:
+    """What the polynomial through forms at these points is at 0."""
+    prime = spread.RESIDUES
+    weights = []
+    for own in points:
+        weight = Fraction(1)
+        for other in points:
+            weight *= Fraction(-other, own - other) if other != own else 1
+        weights.append(weight.numerator * pow(weight.denominator, -1, prime) % prime)
+    return spread.plus(prime, zip(weights, forms, strict=True))
+
+
+@pytest.mark.parametrize(("servers", "degree"), [(3, 1), (4, 1), (5, 2), (7, 3)])
+def test_any_points_enough_give_the_vector_and_the_sum_with_all_noise(servers: int, degree: int) -> None:
+    plan, spec = asked({"servers": servers, "protocol": SHAMIR, "corrupt": degree})
+    about = gathering_of(plan, spec, load_cards())
+    sent = {message.label: about.forms.of(message) for message in about.card.messages if spread.numbers(message)}
+    own = [{Unknown("stream", f"k1x{number}", "u"): 1} for number in range(1, degree + 1)]
+    own += [sent[f"Uw1x{number}"] for number in range(1, servers - degree + 1)]
+    sums = [sent[f"Fs{number}"] for number in range(1, degree + 1)]
+    sums += [sent[f"Fg{number}"] for number in range(1, servers - degree + 1)]
+    every = [
+        Unknown("value", "input1"),
+        Unknown("value", "input2"),
+        *(Unknown("noise", role) for role in about.computing),
+    ]
+    for points in combinations(range(1, servers + 1), degree + 1):
+        assert at_zero(points, [own[point - 1] for point in points]) == {Unknown("value", "input1"): 1}
+        assert at_zero(points, [sums[point - 1] for point in points]) == dict.fromkeys(every, 1)
+
+
+def test_forms_with_numbers_put_in_are_the_words_that_are_sent() -> None:
+    """Of a run whose messages are read off the card, word by word, by another reading of its terms."""
+    case = Case([[1, -2, 2**40], [5, 6, -(2**63)]], [[3, -1, 4], [9, 2, -6], [-5, 8, 9]])
+    card = case.card()
+    run = Run(case, 5, dict(card.names(case.public())))
+    forms = spread.Forms(card, (*run.servers, "last"), 0)
+    sent = read(card, run)
+
+    def words(unknown: Unknown) -> list[int]:
+        if unknown.kind == "stream":
+            return [int(word) for word in run.stream(unknown.of, unknown.part, 0, 3)]
+        roles = ["input1", "input2"] if unknown.kind == "value" else [*run.servers, "last"]
+        return (case.values if unknown.kind == "value" else case.noise)[roles.index(unknown.of)]
+
+    checked = 0
+    for message in card.messages:
+        if spread.numbers(message):
+            columns = [[c * word for word in words(unknown)] for unknown, c in forms.of(message).items()]
+            total = [sum(column) % 2**64 for column in zip(*columns, strict=True)]
+            assert b"".join(word.to_bytes(8, "little") for word in total) == sent[message.label, 0], message.label
+            checked += 1
+    assert checked == 5
 
 
 # -- the arithmetic ---------------------------------------------------------------------------------------------------

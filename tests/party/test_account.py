@@ -8,7 +8,7 @@ import pytest
 from pets.errors import InternalError
 from pets.party.account import second_opinion
 from pets.plan.review import review
-from pets.spec.ir import AddNoise
+from pets.spec.ir import AddNoise, GaussianColumn
 from pets.spec.parse import read_spec
 
 PASSING = sorted((Path(__file__).parents[1] / "check" / "should_pass").glob("*.toml"))
@@ -30,3 +30,16 @@ def test_a_column_that_takes_more_than_its_share_is_noticed() -> None:
     )
     with pytest.raises(InternalError, match=r"all: OpenDP accounts for epsilon"):
         second_opinion(replace(found.plan, steps=steps), found.spec)
+
+
+def test_gaussian_noise_that_costs_more_than_it_says_is_noticed() -> None:
+    """A part of half the variance, or one honest party less to add it, doubles the rho of a column."""
+    found = review(read_spec(next(path for path in PASSING if path.stem == "gaussian_noise"))).require()
+    noise = next(step for step in found.plan.steps if isinstance(step, AddNoise))
+    first, *rest = noise.columns
+    assert isinstance(first, GaussianColumn)
+    for less in (replace(first, variance=first.variance / 2), replace(first, parts=1)):
+        columns = (less, *rest)
+        steps = tuple(replace(s, columns=columns) if isinstance(s, AddNoise) else s for s in found.plan.steps)
+        with pytest.raises(InternalError, match=r"OpenDP accounts for rho 0\.0666"):
+            second_opinion(replace(found.plan, steps=steps), found.spec)

@@ -6,6 +6,7 @@ Nodes, sessions, gate, roles, client and evidence are the real ones.
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from pets.ids import PartyId
 from pets.party import contribute, holder
 from pets.party.evidence import PartyKeys, verify_evidence
 from pets.result import Result
+from pets.spec.ir import GaussianColumn
 from pets.transport.calls import Event
 from tests.party.pool_world import PoolWorld, parts, pooled, toml_of, without_noise
 
@@ -172,6 +174,37 @@ def test_noise_lies_within_what_its_intervals_say(make: Callable[..., PoolWorld]
     assert (found.n - found.n_low == found.n_high - found.n).all()
     assert 1 <= (found.n_high - found.n).iloc[0] < 8, "a scale of 1/2, three times"
     assert all(abs(found.n[ward] - number) < 20 for ward, number in true.items())
+
+
+@pytest.mark.parametrize(
+    ("computing", "options"),
+    [
+        (2, {}),
+        pytest.param(5, {"protocol": "secure_sum_shamir"}, marks=pytest.mark.long),
+    ],
+    ids=["two", "shamir"],
+)
+def test_gaussian_noise_is_on_sums_and_within_what_its_intervals_say(
+    make: Callable[..., PoolWorld], tmp_path: Path, computing: int, options: Any
+) -> None:
+    """Each computing party adds noise of full strength: a variance of D^2 / 2 rho, whatever the others do."""
+    frames = parts(4)
+    noise = 'mechanism = "discrete gaussian"\nrho = "2"\nneighbours = "one person\'s rows added or removed"\n'
+    sql = "SELECT ward, COUNT(*) AS n FROM visits GROUP BY ward"
+    toml = toml_of(4, computing, sql=sql, protection=f"[release.differential_privacy]\n{noise}", **options)
+    world = make(frames, toml)
+    world.prepared()
+    result = world.run(world.toml)
+    (column,) = result.plan.protection.columns  # type: ignore[union-attr]
+    assert isinstance(column, GaussianColumn) and column.parts == 1
+    assert column.variance == Fraction(column.squared) / 4
+    found = result.to_pandas().set_index("ward")
+    sigma = float(column.variance * computing) ** 0.5
+    width = (found.n_high - found.n).iloc[0]
+    assert abs(width - 1.96 * sigma) <= 2
+    errors = [found.n[ward] - number for ward, number in by_ward(frames).n.items()]
+    assert all(abs(error) < 10 * sigma for error in errors) and any(errors)
+    assert any("visits was charged epsilon 0, delta 0, rho 2" in line for line in verified(world, result, tmp_path))
 
 
 @pytest.mark.usefixtures("exact")

@@ -18,7 +18,7 @@ from pets.party.ledger import Ledger
 from pets.party.state import Boundary, State
 from pets.transport.memory import Passing
 from tests.party.release_child import RELEASED
-from tests.party.world import BOARD, COUNCIL, FINAL, HELPER, World
+from tests.party.world import BOARD, COUNCIL, FINAL, HELPER, World, altered
 
 Make = Callable[..., World]
 ROOT = Path(__file__).parents[2]
@@ -122,6 +122,57 @@ def test_a_cap_in_rho_counts_pure_runs_as_rho_and_refuses_the_one_that_is_too_mu
     ledger = Ledger(world.states[BOARD])
     assert ledger.spent(STAYS, cap_of(world.policy(BOARD).limits, world.now.date())).rho == Fraction(9, 4)
     assert {charge.loss.epsilon for charge in ledger.charges()} == {Fraction(3, 2)}, "kept as they were proven"
+
+
+GAUSSIAN = ('epsilon = "1"', 'mechanism = "discrete gaussian"\nrho = "0.5"')
+
+
+def test_a_run_with_gaussian_noise_is_charged_in_rho_and_its_helper_s_count_in_epsilon(make_world: Make) -> None:
+    """A run costs rho 0.5, and epsilon 0.5 for the count, which is rho 0.125: two runs are 1.25."""
+    world = make_world(limits=IN_RHO | {"max_rho_per_dataset": "1.25", "max_rho_per_run": "0.5"})
+    toml = altered(GAUSSIAN)
+    world.ready(toml)
+    for _ in range(2):
+        result = world.run(toml)
+    assert "rho 0.5 a run" in result.note()
+    with pytest.raises(BudgetError) as caught:
+        world.run(toml)
+    assert caught.value.code == "budget.rho"
+    ledger = Ledger(world.states[BOARD])
+    assert ledger.spent(STAYS, cap_of(world.policy(BOARD).limits, world.now.date())).rho == Fraction(5, 4)
+    assert {charge.loss for charge in ledger.charges()} == {Loss(Fraction(1, 2), Fraction(1, 2**40), Fraction(1, 2))}, (
+        "kept as they were proven"
+    )
+
+
+@pytest.mark.parametrize(
+    ("limits", "problem"),
+    [
+        ({}, "no max_rho_per_run"),
+        ({"max_rho_per_run": "1"}, "cap is in epsilon, which has no room for it"),
+        (IN_RHO | {"max_rho_per_dataset": "2"}, "no max_rho_per_run"),
+        (IN_RHO | {"max_rho_per_dataset": "2", "max_rho_per_run": "0.4"}, r"costs rho 0\.5, board allows 0\.4"),
+        (IN_RHO | {"max_rho_per_dataset": "0.6", "max_rho_per_run": "1"}, r"rho 0\.625, a year allows 0\.6"),
+    ],
+)
+def test_a_policy_that_does_not_say_rho_refuses_gaussian_noise(
+    make_world: Make, limits: dict[str, str | None], problem: str
+) -> None:
+    world = make_world(limits=limits)
+    with pytest.raises(LeakError, match=problem):
+        world.submit(altered(GAUSSIAN))
+
+
+def test_a_cap_in_rho_takes_both_kinds_of_noise_together(make_world: Make) -> None:
+    """Epsilon 1.5 is rho 1.125; with 0.625 of a run with Gaussian noise that is 1.75 of 2."""
+    world = make_world(limits=IN_RHO | {"max_rho_per_dataset": "2", "max_rho_per_run": "1"})
+    toml = altered(GAUSSIAN)
+    world.ready()
+    world.run()
+    world.ready(toml)
+    world.run(toml)
+    with pytest.raises(BudgetError, match=r"rho spent 1\.75, requested 0\.625, remaining 0\.25 of 2"):
+        world.run(toml)
 
 
 def test_a_specification_whose_one_run_is_above_a_cap_in_rho_is_not_kept(make_world: Make) -> None:

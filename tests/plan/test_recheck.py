@@ -32,6 +32,7 @@ PASS = [
         *("roles_swapped_result_to_role_b", "variance_with_weights", "mode_b_by_name"),
         *("dominance", "order_statistics", "exact_with_known_totals", "condition_across_tables"),
         *("groups_on_both_sides", "case_over_both_tables", "scql_184_sums_of_cases", "logistic_regression"),
+        *("gaussian_noise", "gaussian_noise_of_many_holders"),
     )
 ]
 """Every field of each plan is changed in turn, so a few plans that differ will do."""
