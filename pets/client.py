@@ -262,7 +262,8 @@ class _Run:
     def _start(self, parties: Sequence[PartyId], envelopes: tuple[bytes, ...]) -> bytes:
         """Start at all parties at once; their hellos and ours give the run id."""
         plan = self._reviewed.plan
-        shape = None if plan.match is not None or plan.pool is not None else prepare.shape_of(plan)
+        joins = plan.match is None and plan.pool is None and plan.program is None
+        shape = prepare.shape_of(plan) if joins else None
         own = hello.make(to_agree(self._reviewed, shape, self._cover), os.urandom(16), {})
         self._request = StartRequest(self._handle, self._reviewed.digest, own.body, envelopes)
         for party in parties:

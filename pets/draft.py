@@ -118,7 +118,7 @@ def draft(
             f"or up to {MOST}"
         )
         raise ConfigError("config.local", problem=problem)
-    frames = {table.name: _frame(table.source) for table in used}
+    frames = {table.name: frame_of(table.source) for table in used}
     keys = _keys(used, frames, on)
     counted = helper_epsilon if len(used) == 2 else None
     helpers = [party for party in parties if party not in {table.party for table in used}]
@@ -143,12 +143,12 @@ def draft(
             "author": f"{ANALYST}@local.invalid",
         },
         "party": [
-            *(_party(table.party, ["input", "computing"]) for table in used),
-            _party(helpers[0], ["computing"]),
-            _party(PartyId(ANALYST), ["result"]),
+            *(party_of(table.party, ["input", "computing"]) for table in used),
+            party_of(helpers[0], ["computing"]),
+            party_of(PartyId(ANALYST), ["result"]),
         ],
         "dataset": declare(sql),
-        "legal": {table.party: _legal() for table in used},
+        "legal": {table.party: legal_of() for table in used},
         "linkage": {"on": keys, "normalise": ["nfc"], "version": "1"},
         "computation": {"sql": sql.strip() + "\n"},
         "release": {"to": [ANALYST], **_protected(epsilon, weights, control, rho)},
@@ -187,7 +187,7 @@ def _pooled(
     if len(computing) < 2:
         problem = f"{len(computing)} parties are without tables; sums over one table take two or more, who compute"
         raise ConfigError("config.local", problem=problem)
-    frames = {table.party: _frame(table.source) for table in used}
+    frames = {table.party: frame_of(table.source) for table in used}
     first = used[0]
     whole_ = pd.concat(list(frames.values()), ignore_index=True)
     key = on if isinstance(on, str) else dict(on or {}).get(first.name) or _key_of(first.name, whole_)
@@ -202,12 +202,12 @@ def _pooled(
     }
     return {
         "party": [
-            *(_party(table.party, ["input"]) for table in used),
-            *(_party(party, ["computing"]) for party in computing),
-            _party(PartyId(ANALYST), ["result"]),
+            *(party_of(table.party, ["input"]) for table in used),
+            *(party_of(party, ["computing"]) for party in computing),
+            party_of(PartyId(ANALYST), ["result"]),
         ],
         "dataset": [declared],
-        "legal": {table.party: _legal() for table in used},
+        "legal": {table.party: legal_of() for table in used},
         "linkage": {"on": {first.name: key}, "normalise": ["nfc"], "version": "1"},
     }
 
@@ -299,7 +299,7 @@ def draft_psi(
     ``adversary``:  "malicious" for a protocol that withstands a party that departs from it; for an intersection alone.
     A party without tables becomes the helper of a protocol that has one.
     """
-    frames = {table.name: _frame(table.source) for table in given}
+    frames = {table.name: frame_of(table.source) for table in given}
     first = given[0].name if given and asks is None else asks
     used = sorted((t for t in given), key=lambda table: table.name != first)
     if len(used) != 2 or used[0].name != first or used[0].party == used[1].party:
@@ -338,11 +338,11 @@ def draft_psi(
                 "author": f"{used[0].party}@local.invalid",
             },
             "party": [
-                *(_party(t.party, ["input", "computing", *(["result"] if t.party in to else [])]) for t in used),
-                *(_party(party, ["computing"]) for party in helpers if with_helper),
+                *(party_of(t.party, ["input", "computing", *(["result"] if t.party in to else [])]) for t in used),
+                *(party_of(party, ["computing"]) for party in helpers if with_helper),
             ],
             "dataset": declared,
-            "legal": {table.party: _legal() for table in used},
+            "legal": {table.party: legal_of() for table in used},
             "linkage": {"on": keys, "normalise": ["nfc"], "version": "1"},
             "computation": {name: value for name, value in asked.items() if value is not None},
             "release": {
@@ -407,7 +407,8 @@ def _names_unknown(spec: Spec) -> bool:
     return False
 
 
-def _frame(source: Source) -> pd.DataFrame:
+def frame_of(source: Source) -> pd.DataFrame:
+    """The records of a source. Raises: ConfigError config.local if they cannot be read."""
     if isinstance(source, FrameSource):
         frame = source.frame
         return frame if isinstance(frame, pd.DataFrame) else frame.to_pandas()
@@ -437,11 +438,13 @@ def _keys(used: Sequence[Given], frames: Mapping[str, pd.DataFrame], on: Any) ->
     return {table.name: common[0] for table in used}
 
 
-def _party(name: PartyId, roles: list[str]) -> dict[str, Any]:
+def party_of(name: PartyId, roles: list[str]) -> dict[str, Any]:
+    """A party of a network in memory."""
     return {"name": name, "organisation": str(name), "roles": roles, "san": f"spiffe://local.invalid/{name}"}
 
 
-def _legal() -> dict[str, Any]:
+def legal_of() -> dict[str, Any]:
+    """A legal ground with placeholders alone."""
     fields = ("controller", "law", "jurisdiction", "article6", "retention", "notice")
     return {**dict.fromkeys(fields, DESIGN), "dpia": {"id": DESIGN, "outcome": DESIGN}}
 
@@ -478,7 +481,9 @@ def _dataset(
         if names is None and not NAME_OF_COLUMN.fullmatch(name):
             continue
         in_group = re.search(rf"\b{re.escape(name)}\b", grouped, re.IGNORECASE) is not None
-        declared[name] = dict(given[name]) if name in given else _column(frame[name], in_group, table.name, name)
+        declared[name] = (
+            dict(given[name]) if name in given else column_of(frame[name], table.name, name, in_group=in_group)
+        )
     return {
         "name": table.name,
         "party": table.party,
@@ -499,7 +504,8 @@ def _grouping(sql: str) -> str:
     return re.sub(r"\bas\s+\w+", "", bare, flags=re.IGNORECASE) + " " + after
 
 
-def _column(values: pd.Series, in_group: bool, table: str, name: str) -> dict[str, Any]:
+def column_of(values: pd.Series, table: str, name: str, *, in_group: bool = False) -> dict[str, Any]:
+    """A column as it is declared: a measure with its range, a dimension with its levels, or what only chooses rows."""
     present = values.dropna()
     if len(present) and all(isinstance(value, Decimal) for value in present):
         values = values.astype(float)

@@ -96,7 +96,7 @@ def settled(spec: Spec, used: Sequence[Card], roles: Mapping[str, str], forecast
                 "Wrong result",
                 "never by chance"
                 if card.cost.wrong_result == "0"
-                else f"by chance, at most once in {card.cost.wrong_result.replace('2^-', '2^')} runs",
+                else f"by chance, at most {_once(card.cost.wrong_result)}",
             ),
             ("Sources", "; ".join(card.source)),
         ]
@@ -107,6 +107,11 @@ def settled(spec: Spec, used: Sequence[Card], roles: Mapping[str, str], forecast
         told = "; ".join(f"about {duration(ms)} with {where}" for where, ms in forecast.times)
         pairs.append(("Time of a run", f"{told}. Once the kernels are compiled; the true time may be half or double"))
     return Pairs(tuple(pairs))
+
+
+def _once(chance: str) -> str:
+    """A chance as a card has it, in words: of a run, or of something else that it names."""
+    return chance if " " in chance else f"once in {chance.replace('2^-', '2^')} runs"
 
 
 def _cast(review: Checked, join: HelperJoin) -> dict[str, str]:
