@@ -413,7 +413,8 @@ class _Run:
         """
         pool = self._reviewed.plan.pool
         minimum = 0 if pool is None else pool.minimum
-        error = RunError("run.contributors", took=min(gathering.sent, minimum - 1), minimum=minimum)
+        took = gathering.sent if gathering.sent < minimum else f"at most {minimum - 1}"
+        error = RunError("run.contributors", took=took, minimum=minimum)
         missing = {party: reason(code) for party, code in gathering.away.items() if code != SENT}
         error.add_note(f"what is known of the holders:{missing_note(missing) or ' all of them handed in an upload.'}")
         return error
