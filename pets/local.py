@@ -47,6 +47,9 @@ from pets.transport.link import Link
 from pets.transport.memory import MemoryNetwork, Sent
 
 ANALYST: Final = PartyId("analyst")
+MOST_TOLD: Final = 12
+"""Parties that a network names when it is printed."""
+
 APPROVER: Final = "demo approver of {party}"
 
 
@@ -95,8 +98,9 @@ class LocalNetwork(Network):
         super().__init__({}, analyst, self._wires.result_link, directory_toml="", deadline_s=deadline_s)
 
     def __repr__(self) -> str:
-        told = "; ".join(f"{party}: {', '.join(tables) or 'helper'}" for party, tables in self._tables.items())
-        return f"LocalNetwork({told})"
+        told = [f"{party}: {', '.join(tables) or 'helper'}" for party, tables in self._tables.items()]
+        more = f"; and {len(told) - MOST_TOLD} more" if len(told) > MOST_TOLD else ""
+        return f"LocalNetwork({'; '.join(told[:MOST_TOLD])}{more})"
 
     def draft(
         self,

@@ -213,6 +213,10 @@ GIVEN = {
 import pandas
 frame = pandas.DataFrame({"id": ["a", "b", "c"]})
 other = pandas.DataFrame({"id": ["a", "b"], "tenure": ["owner", "social rent"]})
+parts = [
+    pandas.DataFrame({"id": [f"p{n}-{m}" for m in range(9)], "ward": ["a", "b", "c"] * 3, "minutes": range(9)})
+    for n in range(12)
+]
 """
 }
 """What a page takes as given."""
