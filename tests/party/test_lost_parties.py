@@ -9,6 +9,7 @@ import pytest
 from pets.errors import LinkError, PeerError, PetsError
 from pets.ids import PartyId
 from pets.party import contribute
+from pets.party.pooling import PoolPlay
 from pets.transport.link import Slot
 from pets.transport.mailbox import Mailbox, ends_all
 from pets.transport.memory import MemoryNetwork, Passing
@@ -153,6 +154,29 @@ def test_over_the_network_a_server_that_is_gone_is_done_without(tmp_path: Path) 
     finally:
         world.nodes[SOUTH].stop(world.caller(ANALYST), run.handle)
         world.close()
+
+
+@pytest.mark.parametrize("gone", [NORTH, WEST])
+def test_a_client_gets_the_table_without_a_party_that_was_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: PartyId
+) -> None:
+    """The whole way: real holders, and one of three computing parties breaks off as soon as uploads are in."""
+    honest = PoolPlay.role
+
+    def breaks(self: PoolPlay, begun: Any) -> Any:
+        if self._party == gone:
+            raise LinkError("link.cut", peer=gone)
+        return honest(self, begun)
+
+    monkeypatch.setattr(PoolPlay, "role", breaks)
+    world = PoolWorld(tmp_path / "world", TOML, parts(3))
+    world.prepared()
+    with pytest.warns(UserWarning, match=f"no receipt of {gone}"):
+        found = world.run(world.toml)
+    assert found.to_pandas().n.sum() == sum(map(len, parts(3).values()))
+    assert gone not in found.receipts
+    assert world.ends(gone) == ["link.cut"]
+    world.close()
 
 
 # -- the mailbox ------------------------------------------------------------------------------------------------------
