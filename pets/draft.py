@@ -105,7 +105,7 @@ def draft(
             | {
                 "title": title or _title(sql),
                 "computation": asked,
-                "release": {"to": [ANALYST], **_protected(epsilon, weights, control)},
+                "release": {"to": [ANALYST], **_protected(epsilon, weights, control, rho)},
                 "validity": _year(max_runs),
             },
             protocol,
