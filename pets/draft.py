@@ -57,7 +57,7 @@ def draft(
     *,
     parties: Sequence[PartyId],
     given: Sequence[Given],
-    epsilon: str | int | None = None,
+    epsilon: str | int = "1",
     rho: str | None = None,
     control: Mapping[str, Any] | None = None,
     on: str | Mapping[str, str] | None = None,
@@ -74,8 +74,7 @@ def draft(
 ) -> Draft:
     """Write a specification of ``sql``: of tables that are joined, or of one table that several parties have parts of.
 
-    ``epsilon``:         of discrete Laplace noise; "1" if nothing else is said. ``rho``: of discrete Gaussian noise in
-                         its place.
+    ``epsilon``:         of discrete Laplace noise. ``rho``: of discrete Gaussian noise; ``epsilon`` says nothing then.
     ``control``:         disclosure control of an exact table instead of noise: {"preset": "ons-10"}, or any other
                          fields of [release.disclosure_control]. ``epsilon``, ``rho``, ``weights`` say nothing then.
     ``helper_epsilon``:  of the helper's noisy count of matches; None for a helper that learns declared sizes only, as
@@ -347,7 +346,7 @@ def draft_psi(
             "computation": {name: value for name, value in asked.items() if value is not None},
             "release": {
                 "to": to,
-                **({} if epsilon is None and control is None else _protected(epsilon, None, control)),
+                **({} if epsilon is None and control is None else _protected(epsilon or "1", None, control)),
             },
             "security": {
                 "adversary": adversary,
@@ -376,7 +375,7 @@ def _match_count(helper: PartyId, epsilon: str, delta: str) -> dict[str, Any]:
 
 
 def _protected(
-    epsilon: str | int | None,
+    epsilon: str | int,
     weights: Mapping[str, int] | None,
     control: Mapping[str, Any] | None,
     rho: str | None = None,
@@ -384,11 +383,7 @@ def _protected(
     """What protects the table: disclosure control if it is asked for, else noise."""
     if control is not None:
         return {"disclosure_control": dict(control)}
-    if epsilon is not None and rho is not None:
-        raise ConfigError(
-            "config.local", problem="epsilon is of one kind of noise and rho of another: write one of them"
-        )
-    epsilon = "1" if epsilon is None else str(epsilon) if type(epsilon) is int else epsilon
+    epsilon = str(epsilon) if type(epsilon) is int else epsilon
     return {
         "differential_privacy": {
             **({"epsilon": epsilon} if rho is None else {"mechanism": "discrete gaussian", "rho": rho}),

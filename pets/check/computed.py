@@ -456,12 +456,13 @@ def _price(review: Checked) -> Block | None:
 def _price_in_rho(review: Checked) -> Block:
     """The same of noise that is stated in rho, which is also read as an epsilon."""
     spec, runs = review.spec, review.spec.validity.max_runs
-    release, helper, delta = budget.release_loss(spec), budget.helper_loss(spec), budget.read_at(spec)
-    at = budget.exact(delta)
+    helper, delta = budget.helper_loss(spec), budget.read_at(spec)
+    every = f"All {runs} run{'s' if runs > 1 else ''}"
+    head = ("Table", "One run: rho", "Helper's count: epsilon", "Read as epsilon", "at delta")
     rows = [
         (
             dataset,
-            budget.exact(release.rho),
+            budget.exact(loss.rho),
             budget.exact(helper.epsilon),
             budget.bounded(budget.read(loss, spec), up=True),
             budget.exact(loss.delta + delta),
@@ -470,19 +471,13 @@ def _price_in_rho(review: Checked) -> Block:
         )
         for dataset, loss in review.verdict.losses.items()
     ]
-    every = f"All {runs} run{'s' if runs > 1 else ''}"
+    keep = [at for at in range(7) if at != 2 or helper.epsilon]
+    whole = (*head, f"{every}: rho", f"{every}, read as epsilon")
     return Grid(
-        "What it costs the privacy budget of each table: rho (zero-concentrated differential privacy) for the table, "
-        f"and epsilon for the helper's count. A rho is read as an epsilon at a delta of {at}, rounded up.",
-        (
-            "Table",
-            "Release: rho",
-            "Helper's count: epsilon",
-            "One run, read as epsilon",
-            "at delta",
-            f"{every}: rho",
-            f"{every}, read as epsilon",
-        ),
-        tuple(rows),
-        numbers=frozenset({1, 2, 3, 4, 5, 6}),
+        "What it costs the privacy budget of each table: rho (zero-concentrated differential privacy)"
+        + (", and epsilon for the helper's count" if helper.epsilon else "")
+        + f". A rho is read as an epsilon at a delta of {budget.exact(delta)}, rounded up.",
+        tuple(whole[at] for at in keep),
+        tuple(tuple(row[at] for at in keep) for row in rows),
+        numbers=frozenset(range(1, len(keep))),
     )

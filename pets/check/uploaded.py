@@ -298,7 +298,7 @@ def _places(spec: Spec, item: str) -> Iterator[str]:
 def _terms(spec: Spec) -> str:
     privacy, control = spec.release.differential_privacy, spec.release.disclosure_control
     if privacy is not None:
-        return f"epsilon {privacy.epsilon}"
+        return privacy.cost
     return "" if control is None else "under disclosure control"
 
 

@@ -86,6 +86,7 @@ FLIPS: dict[str, tuple[str, str]] = {
     ),
     "approval.approvers.key": (BOB.text, ANN.text),
     "limits.max_epsilon_per_run": ('per_run = "2"', 'per_run = "1"'),
+    "limits.max_rho_per_run": ('per_run = "2"', 'per_run = "2"\nmax_rho_per_run = "1"'),
     "limits.max_epsilon_per_dataset": ('per_dataset = "20"', 'per_dataset = "1"'),
     "limits.max_rho_per_dataset": (
         'max_epsilon_per_dataset = "20"',
@@ -200,6 +201,9 @@ BEFORE = verdicts(parse_policy(BASE), SPECS)
 ORDERED = parse_toml(EXACT_TOML.replace("SUM(a.minutes)", "MEDIAN(a.minutes)"))
 """What only some floors are about."""
 BEFORE_ORDERED = verdicts(parse_policy(BASE), (ORDERED,))
+GAUSSIAN = parse_toml(SPEC_TOML.replace('epsilon = "1"\n', 'mechanism = "discrete gaussian"\nrho = "0.1"\n', 1))
+"""What only a limit on rho is about."""
+BEFORE_GAUSSIAN = verdicts(parse_policy(BASE), (GAUSSIAN,))
 PROGRAM = parse_toml((Path(__file__).parents[1] / "check" / "program.toml").read_text())
 """What one knob is about alone."""
 BEFORE_PROGRAM = verdicts(parse_policy(BASE), (PROGRAM,))
@@ -218,6 +222,7 @@ def test_each_field_of_a_policy_changes_a_verdict(path: str) -> None:
         assert (
             verdicts(policy, SPECS) != BEFORE
             or verdicts(policy, (ORDERED,)) != BEFORE_ORDERED
+            or verdicts(policy, (GAUSSIAN,)) != BEFORE_GAUSSIAN
             or verdicts(policy, (PROGRAM,)) != BEFORE_PROGRAM
         )
     except ConfigError as refused:
