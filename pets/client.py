@@ -262,7 +262,8 @@ class _Run:
     def _start(self, parties: Sequence[PartyId], envelopes: tuple[bytes, ...]) -> bytes:
         """Start at all parties at once; their hellos and ours give the run id."""
         plan = self._reviewed.plan
-        shape = None if plan.match is not None or plan.pool is not None else prepare.shape_of(plan)
+        joins = plan.match is None and plan.pool is None and plan.program is None
+        shape = prepare.shape_of(plan) if joins else None
         own = hello.make(to_agree(self._reviewed, shape, self._cover), os.urandom(16), {})
         self._request = StartRequest(self._handle, self._reviewed.digest, own.body, envelopes)
         for party in parties:
@@ -412,7 +413,8 @@ class _Run:
         """
         pool = self._reviewed.plan.pool
         minimum = 0 if pool is None else pool.minimum
-        error = RunError("run.contributors", took=min(gathering.sent, minimum - 1), minimum=minimum)
+        took = gathering.sent if gathering.sent < minimum else f"at most {minimum - 1}"
+        error = RunError("run.contributors", took=took, minimum=minimum)
         missing = {party: reason(code) for party, code in gathering.away.items() if code != SENT}
         error.add_note(f"what is known of the holders:{missing_note(missing) or ' all of them handed in an upload.'}")
         return error

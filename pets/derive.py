@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pets import controlled, having, matches, regression
+from pets import controlled, figures, having, matches, regression
 from pets.formulas import FORMULAS, ROOT_OF, ROOTS, Ratio, ratio, worth
 from pets.noise_law import LEVEL, Law, law_of, parts_of
 from pets.plan.cost import handed_rows
@@ -86,6 +86,8 @@ def table(plan: Plan, opened: I64) -> "pd.DataFrame":
     """
     if plan.match is not None:
         return matches.table(plan, plan.match, opened)
+    if plan.program is not None:
+        return figures.table(plan.program, opened.tolist())
     frame, gone = _whole(plan, opened)
     return frame.drop(columns=[*gone.values()])
 
@@ -94,6 +96,8 @@ def withheld(plan: Plan, opened: I64) -> "pd.DataFrame":
     """Which numbers of the table disclosure control withholds: its rows, and True or False for each statistic."""
     if plan.match is not None:
         return matches.table(plan, plan.match, opened)[[]]
+    if plan.program is not None:
+        return figures.table(plan.program, opened.tolist())[[]]
     frame, gone = _whole(plan, opened)
     return frame[[*gone.values()]].set_axis([*gone], axis=1)
 
@@ -142,6 +146,8 @@ def cells(plan: Plan) -> int:
     """Number of cells of the released table, before HAVING; of an intersection, of its greatest number of rows."""
     if plan.match is not None:
         return handed_rows(plan.match)
+    if plan.program is not None:
+        return len(plan.program.terms.outputs)
     return prod(len(d.levels) for d in derive_step(plan).dimensions)
 
 

@@ -23,6 +23,7 @@ from pets.party.sources import FileSource, FrameSource, Source
 from pets.spec.joins import MODE_A, MODE_B, STAR
 from pets.spec.model import DESIGN, Spec
 from pets.spec.parse import parse_toml, spec_of
+from pets.spec.pools import CHECKED, SHAMIR
 from pets.spec.sql import bind
 from pets.spec.sql.joint import MOST
 from pets.spec.ways import WAYS
@@ -38,9 +39,6 @@ MAX_GROUPED: Final = 10_000
 MAX_PLACES: Final = 4
 PERSON_IDS: Final = frozenset({"id", "person_id", "nhs_number", "chi", "pid"})
 """What a column of person ids is called, where nothing else says which one it is."""
-
-SHAMIR: Final = "secure_sum_shamir"
-"""Sums of which fewer than half of the computing parties may be corrupt."""
 
 NAME_OF_COLUMN: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 
@@ -59,7 +57,7 @@ def draft(
     *,
     parties: Sequence[PartyId],
     given: Sequence[Given],
-    epsilon: str | int | None = None,
+    epsilon: str | int = "1",
     rho: str | None = None,
     control: Mapping[str, Any] | None = None,
     on: str | Mapping[str, str] | None = None,
@@ -76,8 +74,7 @@ def draft(
 ) -> Draft:
     """Write a specification of ``sql``: of tables that are joined, or of one table that several parties have parts of.
 
-    ``epsilon``:         of discrete Laplace noise; "1" if nothing else is said. ``rho``: of discrete Gaussian noise in
-                         its place.
+    ``epsilon``:         of discrete Laplace noise. ``rho``: of discrete Gaussian noise; ``epsilon`` says nothing then.
     ``control``:         disclosure control of an exact table instead of noise: {"preset": "ons-10"}, or any other
                          fields of [release.disclosure_control]. ``epsilon``, ``rho``, ``weights`` say nothing then.
     ``helper_epsilon``:  of the helper's noisy count of matches; None for a helper that learns declared sizes only, as
@@ -107,7 +104,7 @@ def draft(
             | {
                 "title": title or _title(sql),
                 "computation": asked,
-                "release": {"to": [ANALYST], **_protected(epsilon, weights, control)},
+                "release": {"to": [ANALYST], **_protected(epsilon, weights, control, rho)},
                 "validity": _year(max_runs),
             },
             protocol,
@@ -120,7 +117,7 @@ def draft(
             f"or up to {MOST}"
         )
         raise ConfigError("config.local", problem=problem)
-    frames = {table.name: _frame(table.source) for table in used}
+    frames = {table.name: frame_of(table.source) for table in used}
     keys = _keys(used, frames, on)
     counted = helper_epsilon if len(used) == 2 else None
     helpers = [party for party in parties if party not in {table.party for table in used}]
@@ -145,12 +142,12 @@ def draft(
             "author": f"{ANALYST}@local.invalid",
         },
         "party": [
-            *(_party(table.party, ["input", "computing"]) for table in used),
-            _party(helpers[0], ["computing"]),
-            _party(PartyId(ANALYST), ["result"]),
+            *(party_of(table.party, ["input", "computing"]) for table in used),
+            party_of(helpers[0], ["computing"]),
+            party_of(PartyId(ANALYST), ["result"]),
         ],
         "dataset": declare(sql),
-        "legal": {table.party: _legal() for table in used},
+        "legal": {table.party: legal_of() for table in used},
         "linkage": {"on": keys, "normalise": ["nfc"], "version": "1"},
         "computation": {"sql": sql.strip() + "\n"},
         "release": {"to": [ANALYST], **_protected(epsilon, weights, control, rho)},
@@ -189,7 +186,7 @@ def _pooled(
     if len(computing) < 2:
         problem = f"{len(computing)} parties are without tables; sums over one table take two or more, who compute"
         raise ConfigError("config.local", problem=problem)
-    frames = {table.party: _frame(table.source) for table in used}
+    frames = {table.party: frame_of(table.source) for table in used}
     first = used[0]
     whole_ = pd.concat(list(frames.values()), ignore_index=True)
     key = on if isinstance(on, str) else dict(on or {}).get(first.name) or _key_of(first.name, whole_)
@@ -204,12 +201,12 @@ def _pooled(
     }
     return {
         "party": [
-            *(_party(table.party, ["input"]) for table in used),
-            *(_party(party, ["computing"]) for party in computing),
-            _party(PartyId(ANALYST), ["result"]),
+            *(party_of(table.party, ["input"]) for table in used),
+            *(party_of(party, ["computing"]) for party in computing),
+            party_of(PartyId(ANALYST), ["result"]),
         ],
         "dataset": [declared],
-        "legal": {table.party: _legal() for table in used},
+        "legal": {table.party: legal_of() for table in used},
         "linkage": {"on": {first.name: key}, "normalise": ["nfc"], "version": "1"},
     }
 
@@ -226,6 +223,7 @@ def _key_of(table: str, frame: pd.DataFrame) -> str:
 def _written(body: Mapping[str, Any], protocol: str | None, *, noised: bool) -> Draft:
     """A draft of sums over one table, from its parts."""
     computing = sum("computing" in party["roles"] for party in body["party"])
+    of = [table["name"] for table in body["dataset"]]
     corrupt = computing - 1 if noised and protocol != SHAMIR else (computing - 1) // 2
     spec = spec_of(
         {
@@ -245,9 +243,10 @@ def _written(body: Mapping[str, Any], protocol: str | None, *, noised: bool) -> 
                     {
                         "learner": "everyone",
                         "item": "row_count",
-                        "of": [table["name"] for table in body["dataset"]],
+                        "of": of,
                         "as": "declared maximum",
-                    }
+                    },
+                    *([{"learner": "everyone", "item": "input_validity", "of": of}] if protocol == CHECKED else ()),
                 ],
             },
         }
@@ -299,7 +298,7 @@ def draft_psi(
     ``adversary``:  "malicious" for a protocol that withstands a party that departs from it; for an intersection alone.
     A party without tables becomes the helper of a protocol that has one.
     """
-    frames = {table.name: _frame(table.source) for table in given}
+    frames = {table.name: frame_of(table.source) for table in given}
     first = given[0].name if given and asks is None else asks
     used = sorted((t for t in given), key=lambda table: table.name != first)
     if len(used) != 2 or used[0].name != first or used[0].party == used[1].party:
@@ -338,16 +337,16 @@ def draft_psi(
                 "author": f"{used[0].party}@local.invalid",
             },
             "party": [
-                *(_party(t.party, ["input", "computing", *(["result"] if t.party in to else [])]) for t in used),
-                *(_party(party, ["computing"]) for party in helpers if with_helper),
+                *(party_of(t.party, ["input", "computing", *(["result"] if t.party in to else [])]) for t in used),
+                *(party_of(party, ["computing"]) for party in helpers if with_helper),
             ],
             "dataset": declared,
-            "legal": {table.party: _legal() for table in used},
+            "legal": {table.party: legal_of() for table in used},
             "linkage": {"on": keys, "normalise": ["nfc"], "version": "1"},
             "computation": {name: value for name, value in asked.items() if value is not None},
             "release": {
                 "to": to,
-                **({} if epsilon is None and control is None else _protected(epsilon, None, control)),
+                **({} if epsilon is None and control is None else _protected(epsilon or "1", None, control)),
             },
             "security": {
                 "adversary": adversary,
@@ -376,7 +375,7 @@ def _match_count(helper: PartyId, epsilon: str, delta: str) -> dict[str, Any]:
 
 
 def _protected(
-    epsilon: str | int | None,
+    epsilon: str | int,
     weights: Mapping[str, int] | None,
     control: Mapping[str, Any] | None,
     rho: str | None = None,
@@ -384,11 +383,7 @@ def _protected(
     """What protects the table: disclosure control if it is asked for, else noise."""
     if control is not None:
         return {"disclosure_control": dict(control)}
-    if epsilon is not None and rho is not None:
-        raise ConfigError(
-            "config.local", problem="epsilon is of one kind of noise and rho of another: write one of them"
-        )
-    epsilon = "1" if epsilon is None else str(epsilon) if type(epsilon) is int else epsilon
+    epsilon = str(epsilon) if type(epsilon) is int else epsilon
     return {
         "differential_privacy": {
             **({"epsilon": epsilon} if rho is None else {"mechanism": "discrete gaussian", "rho": rho}),
@@ -407,7 +402,8 @@ def _names_unknown(spec: Spec) -> bool:
     return False
 
 
-def _frame(source: Source) -> pd.DataFrame:
+def frame_of(source: Source) -> pd.DataFrame:
+    """The records of a source. Raises: ConfigError config.local if they cannot be read."""
     if isinstance(source, FrameSource):
         frame = source.frame
         return frame if isinstance(frame, pd.DataFrame) else frame.to_pandas()
@@ -437,11 +433,13 @@ def _keys(used: Sequence[Given], frames: Mapping[str, pd.DataFrame], on: Any) ->
     return {table.name: common[0] for table in used}
 
 
-def _party(name: PartyId, roles: list[str]) -> dict[str, Any]:
+def party_of(name: PartyId, roles: list[str]) -> dict[str, Any]:
+    """A party of a network in memory."""
     return {"name": name, "organisation": str(name), "roles": roles, "san": f"spiffe://local.invalid/{name}"}
 
 
-def _legal() -> dict[str, Any]:
+def legal_of() -> dict[str, Any]:
+    """A legal ground with placeholders alone."""
     fields = ("controller", "law", "jurisdiction", "article6", "retention", "notice")
     return {**dict.fromkeys(fields, DESIGN), "dpia": {"id": DESIGN, "outcome": DESIGN}}
 
@@ -478,7 +476,9 @@ def _dataset(
         if names is None and not NAME_OF_COLUMN.fullmatch(name):
             continue
         in_group = re.search(rf"\b{re.escape(name)}\b", grouped, re.IGNORECASE) is not None
-        declared[name] = dict(given[name]) if name in given else _column(frame[name], in_group, table.name, name)
+        declared[name] = (
+            dict(given[name]) if name in given else column_of(frame[name], table.name, name, in_group=in_group)
+        )
     return {
         "name": table.name,
         "party": table.party,
@@ -499,7 +499,8 @@ def _grouping(sql: str) -> str:
     return re.sub(r"\bas\s+\w+", "", bare, flags=re.IGNORECASE) + " " + after
 
 
-def _column(values: pd.Series, in_group: bool, table: str, name: str) -> dict[str, Any]:
+def column_of(values: pd.Series, table: str, name: str, *, in_group: bool = False) -> dict[str, Any]:
+    """A column as it is declared: a measure with its range, a dimension with its levels, or what only chooses rows."""
     present = values.dropna()
     if len(present) and all(isinstance(value, Decimal) for value in present):
         values = values.astype(float)

@@ -180,6 +180,11 @@ CODES: Final[dict[str, Code]] = {
         "{peer} sent the program something else than a frame of it: {problem}",
         "start a new run; if it happens again, compare software with them",
     ),
+    "peer.released": Code(
+        "what the parties send of the output {output} is no number in shares: one of them or more did not follow the "
+        "protocol",
+        "compare software with them, and start a new run",
+    ),
     "peer.tags": Code("a list of tags is not what the card says: {problem}", "start a new run"),
     "peer.frame": Code("{peer} sent a frame that is none: {problem}", "start a new run", "INVALID_ARGUMENT"),
     "peer.other-run": Code("{peer} sent a frame of another run", "start a new run", "INVALID_ARGUMENT"),
@@ -301,8 +306,8 @@ CODES: Final[dict[str, Code]] = {
         "ABORTED",
     ),
     "run.contributors": Code(
-        "{took} input parties took part, and the specification asks for {minimum}; no sum was sent",
-        "start a new run with a later deadline, or ask for fewer in a new specification",
+        "{took} holders handed in their numbers in time, and the specification asks for {minimum}: nothing was opened",
+        "find out who is missing and why, and start a new run when they are ready or with more time for uploads",
     ),
     "run.quorum": Code(
         "{got} computing parties answered alike, and {needed} are needed",
@@ -704,6 +709,10 @@ CODES: Final[dict[str, Code]] = {
         "take required away, or fill the rows named on the console of the party that holds it",
     ),
     "source.max-rows": Code("dataset {dataset}: there are more rows than max_rows", "raise max_rows, or bring less"),
+    "source.program-rows": Code(
+        "dataset {dataset}: not exactly {rows} rows take part, and the program takes so many",
+        "bring as many rows as the specification says, or write another number into it",
+    ),
     "source.sum": Code(
         "dataset {dataset}: a sum over its rows is outside of what the specification lets one holder bring",
         "look at the console of the party that holds it; its records, or ranges in the specification, are wrong",

@@ -102,11 +102,20 @@ class LocalNetwork(Network):
         more = f"; and {len(told) - MOST_TOLD} more" if len(told) > MOST_TOLD else ""
         return f"LocalNetwork({'; '.join(told[:MOST_TOLD])}{more})"
 
-    def draft(self, sql: str | None = None, *, psi: str | None = None, **options: Any) -> Draft:
-        """Write a specification over the tables of this network: of a query, or of a private set intersection.
+    def draft(
+        self,
+        sql: str | None = None,
+        *,
+        psi: str | None = None,
+        program: str | Path | None = None,
+        **options: Any,
+    ) -> Draft:
+        """Write a specification over the tables of this network: of a query, of a private set intersection, or of a
+        program for MPyC.
 
         ``sql``: the query; options as ``pets.draft.draft`` has them. ``psi``: "intersection", "cardinality" or
-        "threshold"; options as ``pets.draft.draft_psi`` has them.
+        "threshold"; options as ``pets.draft.draft_psi`` has them. ``program``: the name of one that comes along, a file
+        or the text of one's own; options as ``pets.draft_program.draft_program`` has them.
 
         ``epsilon="1"`` protects the table with noise, which is what is done if nothing is said; ``rho="0.1"`` with
         discrete Gaussian noise, which is less where many sums are released together;
@@ -118,8 +127,12 @@ class LocalNetwork(Network):
         given = [
             Given(party, name, source) for party, tables in self._tables.items() for name, source in tables.items()
         ]
-        if (sql is None) == (psi is None):
-            raise ConfigError("config.local", problem="write a query, or psi=, and not both")
+        if sum(each is not None for each in (sql, psi, program)) != 1:
+            raise ConfigError("config.local", problem="write a query, psi= or program=, and one of them alone")
+        if program is not None:
+            from pets.draft_program import draft_program
+
+            return draft_program(program, parties=list(self._tables), given=given, **options)
         if psi is not None:
             return draft_psi(psi, parties=list(self._tables), given=given, **options)
         assert sql is not None

@@ -51,6 +51,13 @@ class ProgramResult:
     def source(self) -> str:
         return self.terms.source
 
+    @property
+    def budget(self) -> str:
+        """What a specification says of it, as TOML: the digest of the text, and how much may be sent."""
+        allowed = self.played.budget
+        budget = f"budget = {{ frames = {allowed.frames}, bytes = {allowed.bytes}, rounds = {self.rounds} }}"
+        return f'sha256 = "{self.source}"\n{budget}\n'
+
     def report(self) -> str:
         """What approvers would read of it, with the budget that it needs, as text."""
         terms = replace(self.terms, budget=self.played.budget)
@@ -89,7 +96,7 @@ def run_program(
     parties = tuple(map(PartyId, inputs))
     told = tuple(map(PartyId, receivers if receivers is not None else parties))
     spans = {**_spans(inputs), **(ranges or {})}
-    if (known := _known(source)) is not None:
+    if (known := known_of(source)) is not None:
         holders = {name: [party for party in parties if name in inputs[party]] for name in spans}
         text = known.source
         terms = known.bind(parties=parties, receivers=told, ranges=spans, parameters=parameters, holders=holders)
@@ -118,11 +125,12 @@ def run_program(
 
 def source_of(source: str | Path) -> Source:
     """The checked text of a program that comes along, of a file, or of a text of several lines. SpecError spec.*"""
-    known = _known(source)
+    known = known_of(source)
     return _own(source) if known is None else known.source
 
 
-def _known(source: str | Path) -> Program | None:
+def known_of(source: str | Path) -> Program | None:
+    """The program that comes along under this name, if there is one."""
     return built_in(source) if isinstance(source, str) and source in BUILT_IN else None
 
 

@@ -7,13 +7,14 @@ that ``pets verify`` checks offline, down to computing the table again from the 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pets import derive, matches
+from pets import derive, figures, matches
 from pets.errors import ReceiptError
 from pets.ids import WITHHELD, PartyId
 from pets.logistic import Model, model
@@ -108,13 +109,22 @@ class Result:
         return derive.withheld(self.plan, self.opened)
 
     @property
+    def outputs(self) -> Mapping[str, tuple[Fraction, ...]]:
+        """Of a program: what it released, by name, exactly. Empty for anything else."""
+        return {} if self.plan.program is None else figures.numbers(self.plan.program, self.opened.tolist())
+
+    @property
     def grouping(self) -> tuple[str, ...]:
+        if self.plan.program is not None:
+            return (figures.OUTPUT, figures.PLACE)
         if self.plan.match is not None:
             return tuple(self.to_pandas().columns) if self.plan.match.outcome == "intersection" else ()
         return tuple(o.name for o in derive.derive_step(self.plan).outputs if o.dimension is not None)
 
     @property
     def statistics(self) -> tuple[str, ...]:
+        if self.plan.program is not None:
+            return (figures.VALUE,)
         if self.plan.match is not None:
             return () if self.plan.match.outcome == "intersection" else tuple(self.to_pandas().columns)
         return tuple(o.name for o in derive.derive_step(self.plan).outputs if o.dimension is None)
@@ -129,7 +139,7 @@ class Result:
 
     def _models(self) -> tuple[list[Model], tuple[str, ...]]:
         """The logistic regressions of the table, and what else it has."""
-        if self.plan.match is not None:
+        if self.plan.match is not None or self.plan.program is not None:
             return [], self.statistics
         outputs = [o for o in derive.derive_step(self.plan).outputs if o.dimension is None]
         names = [o.name.removesuffix("_step") for o in outputs if o.statistic == Statistic.LOGISTIC_STEP.value]
@@ -152,9 +162,11 @@ class Result:
         import pandas as pd
 
         forecast = self.review.settled().forecast
-        senders = {message.label: message.sender for message in forecast.messages}
+        senders: dict[str, set[str]] = {}
+        for message in forecast.messages:
+            senders.setdefault(message.label, set()).add(message.sender)
         rows = [
-            (s.party, s.step, _DIRECTION[senders[s.step] == s.party] if s.step in senders else "own", s.seconds, s.size)
+            (s.party, s.step, _DIRECTION[s.party in senders[s.step]] if s.step in senders else "own", s.seconds, s.size)
             for s in self.steps
         ]
         frame = pd.DataFrame(rows, columns=["party", "step", "direction", "seconds", "bytes"])
@@ -176,6 +188,8 @@ class Result:
         """One line under a table or picture: what the bounds mean, or what is withheld."""
         if (match := self.plan.match) is not None:
             return matches.note(self.plan, match)
+        if self.plan.program is not None:
+            return figures.note(self.plan.program)
         told = "" if (participation := self.participation) is None else f" {participation.note()}"
         control = effective(self.review.spec)
         if control is None:
@@ -198,6 +212,8 @@ class Result:
         """Draw the table; write it to ``path`` as PNG (or by its ending) if given. Returns the matplotlib figure."""
         if (match := self.plan.match) is not None:
             return matches.plot(self.plan, match, self.to_pandas(), self.review.spec.title, path)
+        if self.plan.program is not None:
+            return figures.plot(self.plan.program, self.to_pandas(), self.review.spec.title, path)
         from pets.chart import chart  # matplotlib takes a second to load, and makes files when it is first loaded
         from pets.forest import forest
 
@@ -267,6 +283,8 @@ class Result:
         )
         if (match := self.plan.match) is not None:
             return matches.html(self.plan, match, self.to_pandas(), title=self.review.spec.title, notes=(foot,))
+        if self.plan.program is not None:
+            return figures.html(self.plan.program, self.to_pandas(), title=self.review.spec.title, notes=(foot,))
         parts = [model_html(model, title=self.review.spec.title, notes=(self.note(), foot)) for model in fitted]
         if others:
             parts.insert(
@@ -283,8 +301,9 @@ class Result:
         return "".join(parts)
 
     def __repr__(self) -> str:
-        size = derive.cells(self.plan) if self.plan.match is None else len(self.to_pandas())
-        what = "cell" if self.plan.match is None else "row"
+        rows = self.plan.match is not None or self.plan.program is not None
+        size = len(self.to_pandas()) if rows else derive.cells(self.plan)
+        what = "row" if rows else "cell"
         return f"Result({self.review.spec.title!r}, {size} {what}{'s' * (size != 1)}, {self.seconds:.2f} s)"
 
 

@@ -11,7 +11,6 @@ import pytest
 from scipy import signal, stats
 
 import pets
-from pets.errors import ConfigError
 from pets.party import prepare
 from pets.party.evidence import verify_evidence
 from pets.result import Result, evidence_keys, recompute
@@ -150,13 +149,6 @@ def test_a_query_with_gaussian_noise_in_one_process(tmp_path: Path) -> None:
     assert "read as an epsilon at a delta of 0.000001" in " ".join(result.disclosure.split())
     told = verified(result, tmp_path)
     assert any("stays was charged epsilon 0.5, delta 2^-40, rho 2" in line for line in told)
-
-
-def test_a_draft_says_one_law() -> None:
-    frame = pd.DataFrame({"pid": ["p1", "p2"], "band": ["a", "b"]})
-    network = pets.local_network({"board": {"stays": frame}, "council": {"homes": frame[["pid"]]}, "helper": {}})
-    with pytest.raises(ConfigError, match="epsilon is of one kind of noise and rho of another"):
-        network.draft("SELECT COUNT(*) AS n FROM stays s JOIN homes h USING (pid)", epsilon="1", rho="1")
 
 
 def test_tables_of_many_holders_with_gaussian_noise(tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ def test_a_run_on_made_up_data_prints_the_report_and_what_comes_out(say: Say, tm
     (tmp_path / "data.toml").write_text(DATA)
     code, text = say("try", "secure_maximum", "data.toml")
     assert code == 0 and "WHO LEARNS WHAT" in text and text.splitlines()[-1].split() == ["maximum", "7"]
+    assert f'sha256 = "{built_in("secure_maximum").source.sha256}"\nbudget = {{ frames = ' in text
 
 
 @pytest.mark.parametrize(

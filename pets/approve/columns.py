@@ -6,7 +6,8 @@ them leaves is allowed: the order does not matter, the strictest wins, and a rul
 no rule applies nothing is allowed: a column without rules, a recipient or a purpose that no rule is for.
 
 Minimum, maximum and quantiles show a value of one person, and a logistic model rests on everybody's. An intersection
-reveals single persons, or how many there are however few. No named rule leaves these; only a list that names them does.
+reveals single persons, or how many there are however few; a program may release anything of a column that goes into it.
+No named rule leaves these; only a list that names them does.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,6 +23,7 @@ from pets.spec.model import Model, San, Spec, Text
 from pets.spec.pairing import Pairing
 from pets.spec.pooled import Statement
 from pets.spec.predicate import columns_of
+from pets.spec.programmed import Programmed
 from pets.spec.query import COUNTED, FITTED, LINEAR, Aggregate, ColumnRef, Statistic
 
 
@@ -43,9 +45,10 @@ class Use(StrEnum):
     LOGISTIC = "logistic"
     REVEAL = "reveal"
     EXACT = "exact count"
+    PROGRAM = "program"
 
 
-BY_NAME: Final = frozenset({Use.MINIMUM, Use.MAXIMUM, Use.QUANTILE, Use.LOGISTIC, Use.REVEAL, Use.EXACT})
+BY_NAME: Final = frozenset({Use.MINIMUM, Use.MAXIMUM, Use.QUANTILE, Use.LOGISTIC, Use.REVEAL, Use.EXACT, Use.PROGRAM})
 """What nothing allows but a list that names it."""
 
 _ALL: Final = frozenset(Use) - BY_NAME
@@ -95,6 +98,7 @@ UseName = Literal[
     "logistic",
     "reveal",
     "exact count",
+    "program",
 ]
 
 
@@ -197,10 +201,12 @@ _STATISTIC_USE: Final[Mapping[Statistic, Use]] = {
 }
 
 
-def uses_of(query: Statement | Pairing, spec: Spec) -> dict[ColumnRef, dict[Use, str]]:
+def uses_of(query: Statement | Pairing | Programmed, spec: Spec) -> dict[ColumnRef, dict[Use, str]]:
     """Every column that is touched, what is done with it, and the first place where it is."""
     if isinstance(query, Pairing):
         return _uses_of_pairing(query, spec)
+    if isinstance(query, Programmed):
+        return _uses_of_program(query)
     uses: dict[ColumnRef, dict[Use, str]] = {}
 
     def note(column: ColumnRef, use: Use, place: str) -> None:
@@ -252,7 +258,18 @@ def _uses_of_pairing(pairing: Pairing, spec: Spec) -> dict[ColumnRef, dict[Use, 
     return uses
 
 
-def needed(query: Statement | Pairing, spec: Spec, party: str) -> dict[str, dict[str, tuple[Rule, ...]]]:
+def _uses_of_program(program: Programmed) -> dict[ColumnRef, dict[Use, str]]:
+    """The same of a program: what goes in may come out in any form. Ids are not joined; they only order rows."""
+    uses: dict[ColumnRef, dict[Use, str]] = {}
+    for name, ref in program.columns:
+        uses.setdefault(ref, {}).setdefault(Use.PROGRAM, f"input {name} <- {ref}")
+    for dataset, where in program.wheres:
+        for name in columns_of(where) if where is not None else ():
+            uses.setdefault(ColumnRef(dataset, name), {})[Use.FILTER] = f"where <- {dataset}.{name}"
+    return uses
+
+
+def needed(query: Statement | Pairing | Programmed, spec: Spec, party: str) -> dict[str, dict[str, tuple[Rule, ...]]]:
     """The narrowest rules of a party that allow a query: what its author has to ask the party for.
 
     One list of uses for each column, limited to the recipients and purposes of the specification.

@@ -28,12 +28,13 @@ from pets.check.labels import Finding
 from pets.check.legal import why_not_lowered
 from pets.errors import ConfigError
 from pets.spec.control import Control, effective, stated, strictest
-from pets.spec.joins import JOINS, STAR, protocol_of
+from pets.spec.joins import JOINS, PROGRAM, STAR, protocol_of
 from pets.spec.model import Knobs, Model, Name, PartyName, Quantity, San, Spec, Text, frozen, quantity
 from pets.spec.pairing import Pairing, is_pairing, pairing_of
 from pets.spec.periods import span
 from pets.spec.pooled import Statement, is_pooled
 from pets.spec.pools import POOLS
+from pets.spec.programmed import Programmed, is_program, programmed_of
 from pets.spec.query import ColumnRef
 from pets.spec.sql import bind
 from pets.spec.ways import WAYS
@@ -128,6 +129,8 @@ class Limits(Knobs):
     recipients: tuple[San, ...] = ()
     purposes: tuple[Text, ...] = ()
     protocols: tuple[Name, ...] = ()
+    programs: tuple[Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]{0,31}|[0-9a-f]{64})$")], ...] = ()
+    """Programs for MPyC that may run: of those that come along by name, of any by the SHA-256 of its text."""
     adversaries: tuple[Literal["semi-honest", "malicious"], ...] = ()
     min_max_rows: Annotated[int, Field(ge=1)] = 1
     """Least declared size of a table: a small declared maximum would tell others that the table is small."""
@@ -286,7 +289,9 @@ def permitting(spec: Spec, party: str, approvers: Iterable[Approver], *, k: int 
     What shows one person's value is permitted where the specification asks for it, by name.
     """
     concentrated = release_loss(spec).rho > 0
-    shown = _by_name(spec) if spec.release.disclosure_control is not None or is_pairing(spec) else {}
+    exact = spec.release.disclosure_control is not None or is_pairing(spec) or is_program(spec)
+    shown = _by_name(spec) if exact else {}
+    program = programmed_of(spec) if is_program(spec) else None
     return Policy(
         party=party,
         approval=Approval(k=k, approvers=tuple(approvers)),
@@ -300,9 +305,10 @@ def permitting(spec: Spec, party: str, approvers: Iterable[Approver], *, k: int 
             period="year",
             recipients=tuple(spec.party(name).san for name in spec.release.to),
             purposes=spec.purpose.dpv,
-            protocols=tuple(WAYS) if is_pairing(spec) else tuple(POOLS) if is_pooled(spec) else (*JOINS, STAR),
+            protocols=_protocols(spec),
+            programs=() if program is None else (program.source.sha256,),
             adversaries=("semi-honest", "malicious") if is_pairing(spec) else ("semi-honest",),
-            min_count=1 if spec.release.disclosure_control is not None or is_pairing(spec) else None,
+            min_count=1 if exact else None,
         ),
         columns={
             dataset.name: {
@@ -317,9 +323,17 @@ def permitting(spec: Spec, party: str, approvers: Iterable[Approver], *, k: int 
     )
 
 
+def _protocols(spec: Spec) -> tuple[str, ...]:
+    """Those that could run what a specification asks for."""
+    if is_program(spec):
+        return (PROGRAM,)
+    return tuple(WAYS) if is_pairing(spec) else tuple(POOLS) if is_pooled(spec) else (*JOINS, STAR)
+
+
 def _by_name(spec: Spec) -> dict[ColumnRef, tuple[Rule, ...]]:
     """For each column of which one person's value is shown: any use, and those of such uses that are asked for."""
-    what = pairing_of(spec) if is_pairing(spec) else bind(spec)
+    what: Statement | Pairing | Programmed
+    what = pairing_of(spec) if is_pairing(spec) else programmed_of(spec) if is_program(spec) else bind(spec)
     asked = {column: BY_NAME & set(uses) for column, uses in uses_of(what, spec).items()}
     return {
         column: (ColumnRule(allow=tuple(use.value for use in Use if use in RULES["any use"] | extreme)),)
@@ -340,7 +354,7 @@ def refuse_unsafe(policy: AnyPolicy) -> Policy:
     return policy
 
 
-def judge_policy(policy: AnyPolicy, spec: Spec, query: Statement | Pairing) -> tuple[Finding, ...]:
+def judge_policy(policy: AnyPolicy, spec: Spec, query: Statement | Pairing | Programmed) -> tuple[Finding, ...]:
     """Hold a specification against a party's policy. One finding for each thing that the policy does not allow."""
     if isinstance(policy, UnsafeAllowAll):
         text = f"{policy.party} runs under UnsafeAllowAll: its policy refuses nothing"
@@ -359,12 +373,14 @@ def _own(policy: Policy, spec: Spec) -> list[str]:
     return [dataset.name for dataset in spec.datasets if policy.party in dataset.parties]
 
 
-def _noise(policy: Policy, spec: Spec, query: Statement | Pairing) -> Iterator[Finding]:
+def _noise(policy: Policy, spec: Spec, query: Statement | Pairing | Programmed) -> Iterator[Finding]:
     """Limits on epsilon mean nothing for a release without noise: it has to keep the floors of disclosure control."""
     floor, control = policy.limits.least, effective(spec)
     if isinstance(query, Pairing):
         yield from _few(policy, query, control)
         return
+    if isinstance(query, Programmed):
+        return  # exact by nature: a program is allowed by name or digest, or not at all
     if spec.release.differential_privacy is not None:
         return
     if floor is None or control is None:
@@ -399,7 +415,7 @@ def _few(policy: Policy, pairing: Pairing, control: Control | None) -> Iterator[
         yield _error("min-count", path, f"{policy.party} releases {only}, and {least} are enough here", hint)
 
 
-def _min_persons(policy: Policy, spec: Spec, query: Statement | Pairing) -> Iterator[Finding]:
+def _min_persons(policy: Policy, spec: Spec, query: Statement | Pairing | Programmed) -> Iterator[Finding]:
     """The constraint of a dataset holds for every release about it."""
     control, path = effective(spec), "release.disclosure_control.min_count"
     for name in _own(policy, spec):
@@ -413,6 +429,11 @@ def _min_persons(policy: Policy, spec: Spec, query: Statement | Pairing) -> Iter
                 message = f"{policy.party} releases groups of {name} with at least {least} people only"
                 yield _error("min-persons", "computation.psi", message, f"ask for a table with min_count = {least}")
             continue
+        if isinstance(query, Programmed):
+            message = f"{policy.party} releases groups of {name} with at least {least} people only"
+            hint = f"ask for a table with min_count = {least}: nothing holds a program to a least number"
+            yield _error("min-persons", "computation", message, hint)
+            continue
         if control is None or control.min_count < least:
             has = "nothing keeps small groups back" if control is None else f"min_count is {control.min_count}"
             message = f"{policy.party} releases groups of {name} with at least {least} people only, and {has}"
@@ -420,7 +441,7 @@ def _min_persons(policy: Policy, spec: Spec, query: Statement | Pairing) -> Iter
             yield _error("min-persons", path, message, f"{change} min_count to {least}")
 
 
-def _epsilon_per_run(policy: Policy, spec: Spec, query: Statement | Pairing) -> Iterator[Finding]:
+def _epsilon_per_run(policy: Policy, spec: Spec, query: Statement | Pairing | Programmed) -> Iterator[Finding]:
     """A computing party without records holds the release itself to its limit."""
     cap = quantity(policy.limits.max_epsilon_per_run)
     losses = run_loss(spec)
@@ -431,7 +452,7 @@ def _epsilon_per_run(policy: Policy, spec: Spec, query: Statement | Pairing) -> 
         yield _error("epsilon-per-run", "release.differential_privacy.epsilon", message, "lower epsilon")
 
 
-def _rho_per_run(policy: Policy, spec: Spec, query: Statement | Pairing) -> Iterator[Finding]:
+def _rho_per_run(policy: Policy, spec: Spec, query: Statement | Pairing | Programmed) -> Iterator[Finding]:
     """Noise that is stated in rho is for those who have said how much: an epsilon of a policy says nothing of it."""
     asked, path = release_loss(spec).rho, "release.differential_privacy.rho"
     most = policy.limits.max_rho_per_run
@@ -444,7 +465,7 @@ def _rho_per_run(policy: Policy, spec: Spec, query: Statement | Pairing) -> Iter
         yield _error("rho-per-run", path, message, "lower rho")
 
 
-def _spend_per_period(policy: Policy, spec: Spec, query: Statement | Pairing) -> Iterator[Finding]:
+def _spend_per_period(policy: Policy, spec: Spec, query: Statement | Pairing | Programmed) -> Iterator[Finding]:
     """One run above the cap is refused here; later runs are refused by the ledger when the cap is reached."""
     cap, period = policy.limits.cap, policy.limits.period
     a = "the policy" if period == "none" else f"a {period}"
@@ -477,7 +498,7 @@ def few_runs(policy: Policy, dataset: str, fit: int, runs: int) -> Finding:
     return Finding("policy.epsilon-per-dataset", "warning", "validity.max_runs", message, hint)
 
 
-def _recipients(policy: Policy, spec: Spec, query: Statement | Pairing) -> Iterator[Finding]:
+def _recipients(policy: Policy, spec: Spec, query: Statement | Pairing | Programmed) -> Iterator[Finding]:
     for name in spec.release.to:
         san = spec.party(name).san
         if san not in policy.limits.recipients:
@@ -485,14 +506,14 @@ def _recipients(policy: Policy, spec: Spec, query: Statement | Pairing) -> Itera
             yield _error("recipient", "release.to", message, "release to a recipient of the policy")
 
 
-def _purposes(policy: Policy, spec: Spec, query: Statement | Pairing) -> Iterator[Finding]:
+def _purposes(policy: Policy, spec: Spec, query: Statement | Pairing | Programmed) -> Iterator[Finding]:
     for term in spec.purpose.dpv:
         if term not in policy.limits.purposes:
             message = f"{policy.party} does not allow the purpose {term}"
             yield _error("purpose", "purpose.dpv", message, "state a purpose of the policy, if it is true")
 
 
-def _protocol(policy: Policy, spec: Spec, query: Statement | Pairing) -> Iterator[Finding]:
+def _protocol(policy: Policy, spec: Spec, query: Statement | Pairing | Programmed) -> Iterator[Finding]:
     """The protocol that would run, named or left to the planner, is one that the policy names."""
     if (named := protocol_of(spec)) not in policy.limits.protocols:
         message = f"{policy.party} does not take part in {named}"
@@ -501,33 +522,49 @@ def _protocol(policy: Policy, spec: Spec, query: Statement | Pairing) -> Iterato
         yield _error("protocol", "security.protocol", message, hint)
 
 
-def _adversary(policy: Policy, spec: Spec, query: Statement | Pairing) -> Iterator[Finding]:
+def _program(policy: Policy, spec: Spec, query: Statement | Pairing | Programmed) -> Iterator[Finding]:
+    """A program is one that the policy names, or whose very text it names by its digest; an empty list names none.
+
+    A name stands for the text that comes with this party's own installation, and for no other.
+    """
+    if not isinstance(query, Programmed):
+        return
+    names = {query.source.sha256, *(() if query.declared is None else (query.name,))}
+    if not names & set(policy.limits.programs):
+        what = "a program of the author's own" if query.declared is None else query.name
+        message = f"{policy.party} does not run {what} (SHA-256 {query.source.sha256})"
+        known = ", ".join(policy.limits.programs)
+        hint = f"ask {policy.party} to name it in its policy, after reading it"
+        yield _error("program", "computation", message, f"{hint}; it runs {known}" if known else hint)
+
+
+def _adversary(policy: Policy, spec: Spec, query: Statement | Pairing | Programmed) -> Iterator[Finding]:
     if spec.security.adversary not in policy.limits.adversaries:
         message = f"{policy.party} does not accept the {spec.security.adversary} model"
         yield _error("adversary", "security.adversary", message, "ask for protection against a stronger adversary")
 
 
-def _max_rows(policy: Policy, spec: Spec, query: Statement | Pairing) -> Iterator[Finding]:
+def _max_rows(policy: Policy, spec: Spec, query: Statement | Pairing | Programmed) -> Iterator[Finding]:
     for name in _own(policy, spec):
         if spec.dataset(name).rows_of(policy.party) < policy.limits.min_max_rows:
             message = f"the declared size of {name} is below {policy.limits.min_max_rows}, the floor of {policy.party}"
             yield _error("max-rows", f"dataset.{name}.max_rows", message, "declare a larger max_rows")
 
 
-def _runs(policy: Policy, spec: Spec, query: Statement | Pairing) -> Iterator[Finding]:
+def _runs(policy: Policy, spec: Spec, query: Statement | Pairing | Programmed) -> Iterator[Finding]:
     if spec.validity.max_runs > policy.limits.max_runs:
         message = f"{spec.validity.max_runs} runs, {policy.party} allows {policy.limits.max_runs}"
         yield _error("max-runs", "validity.max_runs", message, "lower max_runs")
 
 
-def _days(policy: Policy, spec: Spec, query: Statement | Pairing) -> Iterator[Finding]:
+def _days(policy: Policy, spec: Spec, query: Statement | Pairing | Programmed) -> Iterator[Finding]:
     days = (spec.validity.not_after - spec.validity.not_before).days + 1
     if days > policy.limits.max_days:
         message = f"valid for {days} days, {policy.party} allows {policy.limits.max_days}"
         yield _error("max-days", "validity.not_after", message, "end it earlier")
 
 
-def _columns(policy: Policy, spec: Spec, query: Statement | Pairing) -> Iterator[Finding]:
+def _columns(policy: Policy, spec: Spec, query: Statement | Pairing | Programmed) -> Iterator[Finding]:
     for column, uses in sorted(uses_of(query, spec).items()):
         if policy.party not in spec.dataset(column.dataset).parties:
             continue
@@ -558,6 +595,7 @@ _POLICY_RULES: Final = (
     _recipients,
     _purposes,
     _protocol,
+    _program,
     _adversary,
     _max_rows,
     _runs,

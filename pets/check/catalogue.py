@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Protocol
 
-from pets.check import flow, pairs, pool_rules, pools
+from pets.check import flow, pairs, pool_rules, pools, programs
 from pets.check.rules import GENERAL, RULES, SELECTING
 
 __all__ = ["catalogue"]
@@ -41,6 +41,16 @@ and against these of the rules on queries: {selecting}.
 """
 
 
+PROGRAMS = """
+## Programs
+
+Specifications that ask for a program for MPyC are held against these, and against the same general rules.
+
+| id | severity | rule |
+|---|---|---|
+"""
+
+
 def catalogue() -> str:
     """The page. The rules of ``flow`` and of the modules it names are registered when they are imported."""
     assert flow.PARTS and pools
@@ -53,6 +63,8 @@ def catalogue() -> str:
         + of_pairs
         + POOLS.format(general=general, selecting=selecting)
         + _rows(pool_rules.RULES.values())
+        + PROGRAMS
+        + _rows(programs.RULES.values())
     )
 
 

@@ -20,6 +20,7 @@ from pets.spec.model import Spec
 from pets.spec.operations import Use
 from pets.spec.pairing import Pairing
 from pets.spec.pooled import Statement
+from pets.spec.programmed import Programmed
 from pets.spec.repeated import BESIDE, HOLDERS, counts_of, role_of, with_so_many
 
 FEW: Final = 4
@@ -70,6 +71,8 @@ class Checked(Protocol):
     def query(self) -> Statement | None: ...
     @property
     def pairing(self) -> Pairing | None: ...
+    @property
+    def program(self) -> Programmed | None: ...
     @property
     def plan(self) -> Plan | None: ...
     @property
@@ -144,6 +147,8 @@ def protect_of(review: Checked) -> Protect | None:
 def cards_of(review: Checked) -> tuple[Card, ...]:
     """The cards of the join and of what protects the release, in one set of roles; the join's alone without a plan."""
     join = review.cards.get(protocol_of(review.spec))
+    if review.program is not None:
+        return () if join is None else (join,)
     if review.pairing is not None and review.plan is not None:
         match = review.plan.match
         return () if match is None else tuple(review.cards[n] for n in (match.card, match.handed_by) if n)
@@ -159,6 +164,8 @@ def cards_of(review: Checked) -> tuple[Card, ...]:
 def card_ids(review: Checked) -> tuple[str, ...]:
     """The cards that an approval is of: of join and release, and those whose operations they use."""
     named = [protocol_of(review.spec)]
+    if review.program is not None:
+        return tuple(name for name in named if name in review.cards)
     if (plan := review.plan) is not None and plan.match is not None:
         named.append(plan.match.handed_by)
     elif plan is not None and plan.pool is not None:

@@ -96,7 +96,7 @@ def settled(spec: Spec, used: Sequence[Card], roles: Mapping[str, str], forecast
                 "Wrong result",
                 "never by chance"
                 if card.cost.wrong_result == "0"
-                else f"by chance, at most once in {card.cost.wrong_result.replace('2^-', '2^')} runs",
+                else f"by chance, at most {_once(card.cost.wrong_result)}",
             ),
             ("Sources", "; ".join(card.source)),
         ]
@@ -107,6 +107,11 @@ def settled(spec: Spec, used: Sequence[Card], roles: Mapping[str, str], forecast
         told = "; ".join(f"about {duration(ms)} with {where}" for where, ms in forecast.times)
         pairs.append(("Time of a run", f"{told}. Once the kernels are compiled; the true time may be half or double"))
     return Pairs(tuple(pairs))
+
+
+def _once(chance: str) -> str:
+    """A chance as a card has it, in words: of a run, or of something else that it names."""
+    return chance if " " in chance else f"once in {chance.replace('2^-', '2^')} runs"
 
 
 def _cast(review: Checked, join: HelperJoin) -> dict[str, str]:
@@ -451,12 +456,13 @@ def _price(review: Checked) -> Block | None:
 def _price_in_rho(review: Checked) -> Block:
     """The same of noise that is stated in rho, which is also read as an epsilon."""
     spec, runs = review.spec, review.spec.validity.max_runs
-    release, helper, delta = budget.release_loss(spec), budget.helper_loss(spec), budget.read_at(spec)
-    at = budget.exact(delta)
+    helper, delta = budget.helper_loss(spec), budget.read_at(spec)
+    every = f"All {runs} run{'s' if runs > 1 else ''}"
+    head = ("Table", "One run: rho", "Helper's count: epsilon", "Read as epsilon", "at delta")
     rows = [
         (
             dataset,
-            budget.exact(release.rho),
+            budget.exact(loss.rho),
             budget.exact(helper.epsilon),
             budget.bounded(budget.read(loss, spec), up=True),
             budget.exact(loss.delta + delta),
@@ -465,19 +471,13 @@ def _price_in_rho(review: Checked) -> Block:
         )
         for dataset, loss in review.verdict.losses.items()
     ]
-    every = f"All {runs} run{'s' if runs > 1 else ''}"
+    keep = [at for at in range(7) if at != 2 or helper.epsilon]
+    whole = (*head, f"{every}: rho", f"{every}, read as epsilon")
     return Grid(
-        "What it costs the privacy budget of each table: rho (zero-concentrated differential privacy) for the table, "
-        f"and epsilon for the helper's count. A rho is read as an epsilon at a delta of {at}, rounded up.",
-        (
-            "Table",
-            "Release: rho",
-            "Helper's count: epsilon",
-            "One run, read as epsilon",
-            "at delta",
-            f"{every}: rho",
-            f"{every}, read as epsilon",
-        ),
-        tuple(rows),
-        numbers=frozenset({1, 2, 3, 4, 5, 6}),
+        "What it costs the privacy budget of each table: rho (zero-concentrated differential privacy)"
+        + (", and epsilon for the helper's count" if helper.epsilon else "")
+        + f". A rho is read as an epsilon at a delta of {budget.exact(delta)}, rounded up.",
+        tuple(whole[at] for at in keep),
+        tuple(tuple(row[at] for at in keep) for row in rows),
+        numbers=frozenset(range(1, len(keep))),
     )

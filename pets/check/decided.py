@@ -413,6 +413,15 @@ DECIDED: Final[dict[tuple[type[model.Model], str], Decision]] = {
     (model.Computation, "min_result"): ordered(
         lambda n: -(n or 0), "less is told where few persons are in both", "more is told where few persons are in both"
     ),
+    (model.Computation, "program"): neither("another program runs"),
+    (model.Computation, "source"): approved("the text of the program"),
+    (model.Computation, "sha256"): neither("another program runs"),
+    (model.Computation, "inputs"): neither("other columns go in"),
+    (model.Computation, "parameters"): neither("the program computes something else"),
+    (model.Computation, "rows"): neither("other rows go in"),
+    (model.Computation, "outputs"): approved("what the program releases"),
+    (model.Computation, "bits"): neither("numbers are hidden by masks of another width"),
+    (model.Computation, "budget"): approved("how much servers may send each other"),
     (model.DifferentialPrivacy, "epsilon"): elsewhere,
     (model.DifferentialPrivacy, "rho"): elsewhere,
     (model.DifferentialPrivacy, "delta"): approved("the delta at which rho is read as an epsilon"),
@@ -446,6 +455,8 @@ WHOLE: Final[dict[type[model.Model], Decision]] = {
     model.Knobs: approved("how small counts are treated"),
     model.Dominance: approved("how small counts are treated"),
     model.Delegation: approved("who approves on whose behalf"),
+    model.ProgramBudget: approved("how much servers may send each other"),
+    model.ProgramOutput: approved("what the program releases"),
     model.Leakage: approved("what is learned beyond the table"),
     model.Noised: approved("the noise of what is learned beyond the table"),
 }

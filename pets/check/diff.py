@@ -24,7 +24,7 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Final, NoReturn
 
-from pets.check import flow, noised, pairs, pools
+from pets.check import flow, noised, pairs, pools, programs
 from pets.check.budget import Loss, exact
 from pets.check.decided import Pair, Reason, fields, turned
 from pets.check.labels import Mark, Matrix
@@ -42,6 +42,7 @@ from pets.spec.pairing import is_pairing, pairing_of
 from pets.spec.pooled import Pooled, Statement
 from pets.spec.population import Space, Undecided
 from pets.spec.predicate import renamed, worded
+from pets.spec.programmed import is_program, programmed_of
 from pets.spec.query import Aggregate, ColumnRef, Output, Predicate, Statistic
 from pets.spec.sql import bind
 
@@ -117,8 +118,8 @@ class Facts:
 def facts(spec: Spec) -> Facts:
     """Derive what a comparison needs. Never raises on what an author wrote."""
     digest = spec_digest(spec)
-    if is_pairing(spec):
-        return _facts_of_pairing(spec, digest)
+    if is_pairing(spec) or is_program(spec):
+        return _facts_of_exact(spec, digest)
     try:
         query = bind(spec)
         if isinstance(query, Pooled):
@@ -140,10 +141,13 @@ def facts(spec: Spec) -> Facts:
     return Facts(spec, digest, "", query, roles, rows, columns, cells(verdict.matrix, query), verdict.losses)
 
 
-def _facts_of_pairing(spec: Spec, digest: SpecDigest) -> Facts:
-    """The same of an intersection, whose whole meaning is in its fields and in the matrix."""
+def _facts_of_exact(spec: Spec, digest: SpecDigest) -> Facts:
+    """The same of an intersection or a program, whose whole meaning is in its fields and in the matrix."""
     try:
-        verdict = pairs.judge(spec, pairing_of(spec), load_cards())
+        if is_program(spec):
+            verdict = programs.judge(spec, programmed_of(spec), load_cards())
+        else:
+            verdict = pairs.judge(spec, pairing_of(spec), load_cards())
     except PetsError as error:
         return Facts(spec, digest, error.text)
     if verdict.errors:
@@ -202,7 +206,7 @@ def _reasons(old: Facts, new: Facts) -> Iterator[Reason]:
             yield Reason(which, "incomparable", f"the check refuses the {which} specification: {each.refused}")
     yield from fields(old.spec, new.spec, "", Pair(old.spec, new.spec))
     if old.query is None or new.query is None:
-        if is_pairing(old.spec) and is_pairing(new.spec):
+        if any(kind(old.spec) and kind(new.spec) for kind in (is_pairing, is_program)):
             yield from _matrix(old.cells or {}, new.cells or {})
             yield from _losses(old.losses or {}, new.losses or {})
         return

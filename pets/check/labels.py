@@ -19,6 +19,7 @@ class Mark(StrEnum):
     """One cell. ``V H -`` are those of Pleak; our ``A`` is "aggregate only", not Pleak's "accessible"."""
 
     VISIBLE = "V"
+    PROGRAM = "P"
     MATCHED = "M"
     AGGREGATE = "A"
     SIZE = "S"
@@ -36,9 +37,10 @@ class Mark(StrEnum):
         return _MEANING[self]
 
 
-_RANK: Final = {mark: rank for rank, mark in enumerate("-HNSAMV")}
+_RANK: Final = {mark: rank for rank, mark in enumerate("-HNSAMPV")}
 _MEANING: Final = {
     "V": "visible: each record's value",
+    "P": "as far as what an approved program releases tells, exactly: it may be a record's value",
     "M": "visible of each person who is in both datasets, and of nobody else",
     "A": "only inside exact sums",
     "S": "only a size or an exact count",
@@ -55,6 +57,7 @@ class Grade(StrEnum):
     MEMBERSHIP = "membership"
     COUNT = "count"
     MATCHED = "matched"
+    PROGRAM = "program"
     AGGREGATE = "aggregate"
     NOISED = "noised"
     SIZE = "size"
@@ -70,6 +73,7 @@ _MARK_OF: Final = {
     "membership": Mark.VISIBLE,
     "count": Mark.SIZE,
     "matched": Mark.MATCHED,
+    "program": Mark.PROGRAM,
     "aggregate": Mark.AGGREGATE,
     "noised": Mark.NOISED,
     "size": Mark.SIZE,
@@ -311,9 +315,9 @@ class Verdict:
 
 
 def legend(matrix: Matrix) -> tuple[Mark, ...]:
-    """The marks that a reader of a matrix meets: all, but what only an intersection tells where there is none."""
+    """The marks that a reader of a matrix meets: all, but what only intersections or programs tell."""
     met = {mark for row in matrix.rows for mark in row.cells.values()}
-    return tuple(mark for mark in Mark if mark is not Mark.MATCHED or mark in met)
+    return tuple(mark for mark in Mark if mark not in (Mark.MATCHED, Mark.PROGRAM) or mark in met)
 
 
 def strongest(marks: Iterable[Mark]) -> Mark:

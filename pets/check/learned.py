@@ -7,7 +7,7 @@ cards.
 from collections.abc import Iterable
 from typing import Final
 
-from pets.check import intersected, uploaded
+from pets.check import execution, intersected, uploaded
 from pets.check.blocks import Block, Grid, Line, Marks, Points, Section, Text, about, listed, plural
 from pets.check.checked import (
     Checked,
@@ -49,6 +49,8 @@ def matrix(review: Checked) -> Section:
     groups: dict[str, list[Line]] = {}
     for row in matrix.rows:
         heading, name, holder = _HEADINGS.get(row.kind, ""), row.value, ""
+        if row.kind == "released" and review.program is not None:
+            heading = "What the program releases"
         if row.kind in ("column", "tags"):
             dataset, column_name, holder = place_of(spec, row)
             name = column_name if row.kind == "column" else f"{dataset}.{column_name}"
@@ -101,6 +103,12 @@ def _again(review: Checked, party: str) -> bool:
 def _checkers(review: Checked) -> str:
     """Who vouches for the table."""
     if len(review.checkers) > 1:
+        if review.program is not None:
+            return (
+                "Two checkers, written separately, agree on this table. One reads it off the specification and the "
+                "card. The other works out how many shares of one number each coalition sees. Neither reads the "
+                "program."
+            )
         of = "specification" if review.pairing is not None else "query"
         return (
             f"Two checkers, written separately, agree on this table. One reads it off the {of} and the card. "
@@ -137,6 +145,7 @@ def leakage(found: Declared) -> Section:
 
 _SHORT: Final = {
     Mark.VISIBLE: "V: each record",
+    Mark.PROGRAM: "P: as outputs tell",
     Mark.MATCHED: "M: of persons in both",
     Mark.AGGREGATE: "A: in exact sums",
     Mark.SIZE: "S: a size",
@@ -165,6 +174,8 @@ def _told(review: Checked, column: Coalition) -> tuple[str, ...]:
     """The matrix column of one party in sentences, strongest marks first."""
     if review.pairing is not None:
         return intersected.told(review, column)
+    if review.program is not None:
+        return execution.told(review, column)
     matrix, spec, join = review.verdict.matrix, review.spec, join_of(review)
     party, label = column.parties[0], column.label
     by: dict[Mark, list[Row]] = {mark: [row for row in matrix.rows if row.cells[label] is mark] for mark in Mark}
@@ -216,6 +227,8 @@ def _names(review: Checked, rows: Iterable[Row]) -> list[str]:
 def limits(review: Checked) -> Section:
     if review.pairing is not None:
         return intersected.limits(review)
+    if review.program is not None:
+        return execution.limits(review)
     if isinstance(review.query, Pooled):
         return uploaded.limits(review)
     spec, join = review.spec, join_of(review)

@@ -7,7 +7,7 @@ shorter box, which says so.
 from collections.abc import Iterator
 from typing import Final
 
-from pets.check import budget, intersected, legal, uploaded
+from pets.check import budget, execution, intersected, legal, uploaded
 from pets.check.blocks import about, day, grouped, listed, odds, plural
 from pets.check.checked import (
     Checked,
@@ -55,6 +55,13 @@ def _whole(review: Checked) -> Iterator[tuple[str, str]]:
         yield from intersected.minute(review)
         yield "Until when, how often?", validity(review.spec)
         yield "At what cost in privacy?", intersected.price(review)
+        yield SIGN, _SIGN.format(grouped(review.digest))
+        yield REFUSE, _REFUSE.format(listed(_signers(review.spec)))
+        return
+    if review.program is not None:
+        yield from execution.minute(review)
+        yield "Until when, how often?", validity(review.spec)
+        yield "At what cost in privacy?", execution.price(review)
         yield SIGN, _SIGN.format(grouped(review.digest))
         yield REFUSE, _REFUSE.format(listed(_signers(review.spec)))
         return
@@ -156,7 +163,7 @@ def _refused(review: Checked) -> Iterator[tuple[str, str]]:
     yield "What is asked?", _computed(review)
     yield "Who would bring what?", _brings(spec)
     yield "Who would get it?", f"{listed(full_name(spec, name) for name in spec.release.to)}."
-    helper = helper_name(review)
+    helper = None if spec.computation.is_program else helper_name(review)
     if helper is not None:
         yield "Who would help?", f"{full_name(spec, helper)}, without records of its own."
     yield "Until when, how often?", validity(spec)
@@ -183,6 +190,10 @@ def _computed(review: Checked) -> str:
     query, spec = review.query, review.spec
     if review.pairing is not None:
         return intersected.computed(review)
+    if review.program is not None:
+        return execution.computed(review)
+    if query is None and spec.computation.is_program:
+        return f"What a program makes of {listed(d.name for d in spec.datasets)}. It cannot be used as it is written."
     if query is None:
         return f"A table from {listed(d.name for d in spec.datasets)}. The query cannot be used as it is written."
     of = [str(ref.column) for ref in query.group_by]

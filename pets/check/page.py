@@ -15,6 +15,7 @@ from pets.check.style import CSS, print_footer
 
 _CLASS: Final = {
     Mark.VISIBLE: "v",
+    Mark.PROGRAM: "i",
     Mark.MATCHED: "i",
     Mark.AGGREGATE: "a",
     Mark.SIZE: "s",
@@ -24,6 +25,7 @@ _CLASS: Final = {
 }
 _SAID: Final = {
     Mark.VISIBLE: "visible",
+    Mark.PROGRAM: "as a program's outputs tell",
     Mark.MATCHED: "visible of persons in both",
     Mark.AGGREGATE: "in exact sums",
     Mark.SIZE: "size",

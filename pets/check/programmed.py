@@ -30,9 +30,9 @@ def sections(terms: Terms, source: str, *, program: Program | None = None, round
     parameters = {} if written is None else written.parameters
     return [
         _computed(terms, source, program, parameters),
-        _brought(terms, inputs),
-        _learned(terms, outputs),
-        _sent(terms, rounds),
+        brought(terms, inputs),
+        learned(terms, outputs),
+        sent(terms, rounds),
     ]
 
 
@@ -40,7 +40,7 @@ def _computed(terms: Terms, source: str, program: Program | None, said: Mapping[
     what = "Its author declares nothing: read it." if program is None else program.written.functionality
     pairs = [("program", terms.program if program is None else f"{program.id} {program.written.version}")]
     pairs += [("source, SHA-256", grouped(terms.source)), ("terms, SHA-256", grouped(terms_digest(terms)))]
-    pairs += [(name, _number(value) + _because(said, name)) for name, value in terms.parameters.items()]
+    pairs += [(name, number(value) + _because(said, name)) for name, value in terms.parameters.items()]
     pairs += [("numbers", f"of {terms.bits} bits or more; one that outgrows its type is hidden less")]
     return Section(
         "program",
@@ -50,7 +50,7 @@ def _computed(terms: Terms, source: str, program: Program | None, said: Mapping[
     )
 
 
-def _brought(terms: Terms, said: Mapping[str, str]) -> Section:
+def brought(terms: Terms, said: Mapping[str, str]) -> Section:
     rows = tuple(
         (
             each.name,
@@ -66,18 +66,19 @@ def _brought(terms: Terms, said: Mapping[str, str]) -> Section:
     return Section("program-inputs", "What goes in", "who brings which numbers?", (table,))
 
 
-def _learned(terms: Terms, said: Mapping[str, str]) -> Section:
+def learned(terms: Terms, said: Mapping[str, str]) -> Section:
     rows = tuple(
         (
             each.name,
             said.get(each.name, ""),
-            ", ".join(each.receivers),
+            ", ".join(each.receivers or (of_client(each.client),)),
             f"{each.count:,}",
             "whole numbers" if not each.fraction else f"{each.fraction} binary places",
         )
         for each in terms.outputs
     )
-    others = [party for party in terms.parties if not any(party in each.receivers for each in terms.outputs)]
+    told = {name for each in terms.outputs for name in (*each.receivers, of_client(each.client))}
+    others = [party for party in terms.parties if party not in told]
     apart = f"{', '.join(others)}: nothing but what everybody knows." if others else "Nobody is left out."
     head = ("output", "what it is", "who receives it", "numbers", "as")
     many = terms.threshold + 1
@@ -104,7 +105,7 @@ def _learned(terms: Terms, said: Mapping[str, str]) -> Section:
     )
 
 
-def _sent(terms: Terms, rounds: int | None) -> Section:
+def sent(terms: Terms, rounds: int | None) -> Section:
     links = len(terms.parties) * (len(terms.parties) - 1)
     pairs = [
         ("from each to each", f"at most {terms.budget.frames:,} frames of {size(terms.budget.bytes)} together"),
@@ -115,7 +116,12 @@ def _sent(terms: Terms, rounds: int | None) -> Section:
     return Section("program-cost", "What is sent", "how much, and for how long?", (Pairs(tuple(pairs)),))
 
 
-def _number(value: Number) -> str:
+def of_client(client: str) -> str:
+    """Whose client opens an output."""
+    return client.removesuffix(":result")
+
+
+def number(value: Number) -> str:
     return f"{value:,}" if isinstance(value, int) else ", ".join(f"{each:,}" for each in value)
 
 

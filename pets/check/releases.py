@@ -20,6 +20,7 @@ from pets.spec.moments import moments_of, values_of
 from pets.spec.pairing import Pairing
 from pets.spec.pooled import Pooled, Statement
 from pets.spec.population import EVERY, Space, Undecided
+from pets.spec.programmed import Programmed
 from pets.spec.query import Aggregate, ColumnRef
 
 VALUE: Final = "value "
@@ -156,6 +157,29 @@ def release_of_pairing(spec: Spec, pairing: Pairing) -> Release:
         parts=(Part(family=COUNTED, population=there, prepared=""), *sorted(values, key=lambda part: part.family)),
         exact=True,
         min_count=max(1, pairing.min_result),
+        round_to=1,
+        runs=spec.validity.max_runs,
+    )
+
+
+def release_of_program(spec: Spec, asked: Programmed) -> Release:
+    """The same of a program: whatever it is, it is taken for exact numbers about each column that goes in."""
+    space, tables = Space(), {name: spec.dataset(name) for name in asked.tables}
+    parts = []
+    for _, ref in asked.columns:
+        try:
+            there: int | None = space.of(asked.where(ref.dataset), tables[ref.dataset])
+        except Undecided:
+            there = None
+        parts.append(Part(family=COUNTED, population=_text(space, there), prepared=""))
+        prepared = _digest([_range(tables, ref)])
+        parts.append(Part(family=f"{VALUE}{ref}", population=_text(space, there), prepared=prepared))
+    return Release(
+        records=_records(spec, tables),
+        dimensions=(),
+        parts=tuple(sorted(set(parts), key=lambda part: (part.family, part.population))),
+        exact=True,
+        min_count=1,
         round_to=1,
         runs=spec.validity.max_runs,
     )

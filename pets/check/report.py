@@ -6,7 +6,7 @@ taken from what was checked: specification, matrix, cards, plan and forecast. Sa
 
 from collections.abc import Iterator, Mapping
 
-from pets.check import computed, intersected, lawful, learned, legal, rules, uploaded
+from pets.check import computed, execution, intersected, lawful, learned, legal, rules, uploaded
 from pets.check.alike import alike, cut, holders_as_fields, legal_as_fields, parties_as_fields
 from pets.check.blocks import (
     MANY,
@@ -54,7 +54,7 @@ def report(review: Checked) -> Report:
         _data(review),
         _settings(review),
         *middle,
-        computed.outputs(review) if review.pairing is None else intersected.outputs(review),
+        _outputs(review),
         _dates(review),
         _every_field(fields),
     )
@@ -77,12 +77,22 @@ def found_declared(review: Checked) -> Declared | None:
     """Declared against computed, of whatever is asked for."""
     if isinstance(review.query, Pooled):
         return uploaded.declared(review)
+    if review.program is not None:
+        return execution.declared(review)
     return declared(review) if review.pairing is None else intersected.declared(review)
+
+
+def _outputs(review: Checked) -> Section:
+    if review.program is not None:
+        return execution.outputs(review)
+    return computed.outputs(review) if review.pairing is None else intersected.outputs(review)
 
 
 def _settings(review: Checked) -> Section:
     if isinstance(review.query, Pooled):
         return uploaded.settings(review)
+    if review.program is not None:
+        return execution.settings(review)
     return computed.settings(review) if review.pairing is None else intersected.settings(review)
 
 
@@ -173,9 +183,8 @@ def _people(review: Checked) -> Section:
         party = group[0]
         part = [_brings(d, [each.name for each in group]) for d in spec.datasets if party.name in d.parties]
         if "computing" in party.roles:
-            helps = (
-                " (helper)" if sum(p.name in spec.computing for p in spec.parties) == 3 and not _shared(spec) else ""
-            )
+            alone = sum(p.name in spec.computing for p in spec.parties) == 3 and not _shared(spec)
+            helps = " (helper)" if alone and not spec.computation.is_program else ""
             part.append("computes" if part else f"computes, without records of its own{helps}")
         if party.name in spec.release.to:
             part.append("receives the result")
@@ -211,7 +220,7 @@ def _brings(dataset: Dataset, parties: list[str]) -> str:
 
 
 def _data(review: Checked) -> Section:
-    spec, query = review.spec, review.query
+    spec = review.spec
     blocks: list[Block] = []
     for dataset in spec.datasets:
         more = f"no more than {dataset.rows_per_person} row{'s' if dataset.rows_per_person > 1 else ''} a person" + (
@@ -233,9 +242,7 @@ def _data(review: Checked) -> Section:
                     (
                         name,
                         column.role,
-                        _use(query, spec, dataset, name)
-                        if review.pairing is None
-                        else intersected.use(review, dataset.name, name),
+                        _used(review, dataset, name),
                         levels(column),
                         column.sensitivity,
                     )
@@ -243,6 +250,9 @@ def _data(review: Checked) -> Section:
                 ),
             )
         )
+    if spec.computation.is_program:
+        told = "Nothing is linked: rows go in as each holder has them, in the order of their ids."
+        return Section("data", "Safe data", "Which records and columns are used?", (*blocks, Text(told)))
     if spec.linkage is None:
         return Section(
             "data",
@@ -260,6 +270,14 @@ def _data(review: Checked) -> Section:
     pairs += [("Ids issued by", link.issuer)] if link.issuer else []
     pairs += [("Expected match rate", link.expected_match_rate)] if link.expected_match_rate else []
     return Section("data", "Safe data", "Which records and columns are used?", (*blocks, Pairs(tuple(pairs))))
+
+
+def _used(review: Checked, dataset: Dataset, name: str) -> str:
+    if review.program is not None:
+        return execution.use(review, dataset.name, name)
+    if review.pairing is not None:
+        return intersected.use(review, dataset.name, name)
+    return _use(review.query, review.spec, dataset, name)
 
 
 def _use(query: Statement | None, spec: Spec, dataset: Dataset, name: str) -> str:

@@ -318,12 +318,17 @@ def corrupt(asked: Stated) -> Found:
     Not here: cards that withstand more the more parties there are (``pool.corrupt``).
     """
     card = asked.cards.get(asked.protocol)
-    if card and card.adversary.threshold is None and asked.spec.security.corrupt > card.adversary.corrupt:
+    if card is None or (card.adversary.threshold is not None and not card.streams):
+        return
+    most, of = card.adversary.corrupt, len(card.adversary.among)
+    if card.streams and card.adversary.threshold is not None:
+        of = len(asked.spec.computing)
+        most = card.adversary.threshold.evaluate(dict.fromkeys(card.adversary.among, of))
+    if asked.spec.security.corrupt > most:
         yield (
             "security.corrupt",
-            f"asks to withstand {asked.spec.security.corrupt} colluding parties; {card.id} withstands "
-            f"{card.adversary.corrupt} of {len(card.adversary.among)}",
-            f"write corrupt = {card.adversary.corrupt}, if every party's approvers accept it",
+            f"asks to withstand {asked.spec.security.corrupt} colluding parties; {card.id} withstands {most} of {of}",
+            f"write corrupt = {most}, if every party's approvers accept it",
         )
 
 

@@ -45,7 +45,7 @@ def try_(
         Path, typer.Argument(metavar="DATA", exists=True, dir_okay=False, help="Made-up numbers: a TOML file.")
     ],
 ) -> int:
-    """Run a program on made-up data: the report that approvers would read, and what comes out.
+    """Run a program on made-up data: the report that approvers would read, its digest and budget, and what comes out.
 
     DATA has a table [inputs.PARTY] for each party, with a list of whole numbers for each input; [parameters]; of your
     own program [outputs], with how many numbers each has; and receivers, a list, if not everybody receives.
@@ -61,6 +61,8 @@ def try_(
         receivers=given.get("receivers"),
     )
     write(result.report())
+    out.print("What a specification says of it:")
+    write(result.budget)
     for name, values in result.outputs.items():
         out.print(f"{name:<16} {', '.join(map(_shown, values))}")
     return DONE

@@ -27,7 +27,7 @@ def second_opinion(plan: Plan, spec: Spec) -> None:
 
     Raises: InternalError plan.noise if it finds that a column, or the release, costs more than it says.
     """
-    if plan.match is not None:
+    if plan.match is not None or plan.program is not None:
         return  # nothing in it has noise
     columns = plan.protection.columns if isinstance(plan.protection, AddNoise) else ()
     privacy = spec.release.differential_privacy

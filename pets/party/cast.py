@@ -38,8 +38,12 @@ def result_endpoint(reviewed: Reviewed) -> PartyId:
 def pairs_of(reviewed: Reviewed, party: PartyId) -> Iterator[tuple[str, PartyId]]:
     """The families of keys that a party has a part in, by their name on the card, and with whom.
 
-    Of sums over one table: those that two computing parties have; what holders hand over is no family.
+    Of sums over one table: those that two computing parties have; what holders hand over is no family. Of a program one
+    with each other party, by its name.
     """
+    if reviewed.plan.program is not None:
+        yield from ((str(peer), peer) for peer in peers_of(reviewed, party))
+        return
     roles, own, pooled = roles_of(reviewed), role_of(reviewed, party), reviewed.plan.pool is not None
     for key in join_card(reviewed.plan).keys:
         others = [roles[role] for role in key.holders if role != own]

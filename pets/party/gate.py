@@ -29,10 +29,13 @@ from pets.spec.cards import Card, Element, load_cards
 from pets.spec.handover import Cards, joined
 from pets.spec.ir import Plan, Protect
 from pets.spec.program import Program
-from pets.transport.link import Slot
+from pets.transport.link import MOST_NUMBERED, Slot
 
 RESULT: Final = "result"
 """The role of cards that receives final shares."""
+
+PROGRAM_KEYS: Final = "keys"
+"""What messages with keys of shared randomness are called, where more than three run a program."""
 
 UPLOAD: Final = "U"
 """How labels of uploads begin on cards of sums over one table of many holders."""
@@ -60,6 +63,8 @@ _REFUSALS: Final = frozenset(
         "peer.transparent",
         "peer.sum",
         "peer.lists",
+        "peer.program",
+        "peer.budget",
     }
 )
 """Errors that are about one message."""
@@ -125,6 +130,8 @@ def project_plan(plan: Plan, parties: Mapping[str, PartyId], role: str) -> tuple
     """
     if plan.match is not None:
         return _listed(join_card(plan), join_numbers(plan), parties, role)
+    if plan.program is not None:
+        return _opened(plan, parties, role)
     if plan.pool is not None:
         return _of_pool(plan, parties, role)
     cards, join, safe = load_cards(), plan.join, plan.protection
@@ -165,9 +172,51 @@ def labels_of(plan: Plan) -> dict[int, str]:
     """The label of every message of a plan by its number on the wire."""
     if plan.match is not None:
         return _labels(join_card(plan))
+    if plan.program is not None:
+        among, out = (next(s.label for s in join_card(plan).streams if bool(s.to) is to) for to in (False, True))
+        return {1: PROGRAM_KEYS, 2: among, MOST_NUMBERED: out}
     if plan.pool is not None and not isinstance(plan.protection, Protect):
         return _labels(join_card(plan))
     return _labels(_card_of(plan)) | {number: label for label, number in _numbers_of(plan).items()}
+
+
+def _opened(plan: Plan, parties: Mapping[str, PartyId], role: str) -> tuple[Expected, ...]:
+    """What is opened of a program: one message of a known size from each party to the result party's client."""
+    card, names = join_card(plan), join_numbers(plan)
+    found = []
+    for stream in card.streams:
+        size = stream.bytes.evaluate(names) // _WORD.width
+        members = [each for each in parties if each != stream.to] if stream.to else []
+        for member in members:
+            if role in (member, stream.to):
+                other = stream.to if role == member else member
+                slot = Slot(MOST_NUMBERED, 0)
+                found.append(Expected(role == member, other, parties[other], stream.label, slot, _WORD, size, 1))
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What a stream lets one party send one other: at most so many frames, of so many bytes of payload together."""
+
+    label: str
+    peer: PartyId
+    frames: int
+    bytes: int
+
+
+def project_streams(plan: Plan, parties: Mapping[str, PartyId], role: str) -> tuple[Flow, ...]:
+    """The streams that ``role`` may send to its peers, and they to it: those of the card that name no receiver."""
+    if plan.program is None:
+        return ()
+    card, names = join_card(plan), join_numbers(plan)
+    peers = [party for each, party in parties.items() if each not in (role, RESULT)]
+    return tuple(
+        Flow(stream.label, peer, stream.frames.evaluate(names), stream.bytes.evaluate(names))
+        for stream in card.streams
+        if not stream.to and role != RESULT
+        for peer in peers
+    )
 
 
 def _card_of(plan: Plan) -> Card:

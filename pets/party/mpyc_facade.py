@@ -50,6 +50,7 @@ class Facade:
         self._runtime, self._terms, self._me, self._own = runtime, terms, me, own
         self._read: set[str] = set()
         self._released: dict[str, asyncio.Future[list[Any]]] = {}
+        self._shares: dict[str, list[Any]] = {}
         for name, (most, named) in FORWARDED.items():
             setattr(self, name, _forward(name, getattr(runtime, name), most, named))
 
@@ -112,13 +113,16 @@ class Facade:
             raise RunError(
                 "run.program", problem=f"releases {name} with {kind.frac_length} places, not {told.fraction}"
             )
-        receivers = [self._terms.parties.index(party) for party in told.receivers]
         fresh = self._runtime._reshare(numbers)
+        if told.client:
+            self._shares[name] = fresh
+            return
+        receivers = [self._terms.parties.index(party) for party in told.receivers]
         self._released[name] = self._runtime.output(fresh, receivers=receivers, raw=True)
 
     def _output(self, name: str) -> Output:
         told = next((each for each in self._terms.outputs if each.name == name), None)
-        if told is None or name in self._released:
+        if told is None or name in self._released or name in self._shares:
             raise RunError("run.program", problem=f"releases {_said(name)}, which the terms do not have, or twice")
         return told
 
@@ -131,9 +135,15 @@ class Facade:
 
 
 async def released(facade: Facade) -> dict[str, list[int]]:
-    """What this party receives, once all of it is open. RunError run.program if an output of the terms is missing."""
+    """What this party receives, once all of it is open: numbers, or of an output for a client the order of its field,
+    and then a share of each number. RunError run.program if an output of the terms is missing.
+    """
     told: dict[str, list[int]] = {}
     for output in facade._terms.outputs:
+        if output.name in facade._shares:
+            shares = await facade._runtime.gather(facade._shares[output.name])
+            told[output.name] = [int(type(shares[0]).order), *(int(each.value) for each in shares)]
+            continue
         if output.name not in facade._released:
             raise RunError("run.program", problem=f"ends without {output.name}")
         values = await facade._released[output.name]

@@ -43,6 +43,9 @@ SAID_BYTES: Final = 2_000
 MEMORY: Final = 1 << 30
 """Bytes of address space that a program may take, beside its libraries."""
 
+MOST_ORDER_BITS: Final = 256
+"""Of a field whose elements leave a server as shares: 160 bits of a number, and what its masks are wider."""
+
 _START_S: Final = 60.0
 KEY_BYTES: Final = 16
 _ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH")
@@ -207,11 +210,19 @@ class ProgramProcess:
         self._write(b"".join((HEAD.pack(FRAME, peer, counter, len(payload)), payload)))
 
     def outputs(self, told: Mapping[str, list[int]]) -> dict[str, tuple[int, ...]]:
-        """What the program released to this party, held against the terms."""
+        """What the program released to this party, held against the terms.
+
+        Of an output for a client the order of its field comes first, and a share of each number after it.
+        """
         terms = self.orders.terms
-        expected = {o.name: o for o in terms.outputs if terms.parties[self.orders.me] in o.receivers}
-        if set(told) != set(expected) or any(len(told[name]) != expected[name].count for name in expected):
+        own = [o for o in terms.outputs if o.client or terms.parties[self.orders.me] in o.receivers]
+        expected = {o.name: o.count + bool(o.client) for o in own}
+        if {name: len(values) for name, values in told.items()} != expected:
             raise RunError("run.program", problem="released something else than the terms say")
+        for output in own:
+            order, *shares = told[output.name] if output.client else (1 << MOST_ORDER_BITS - 1,)
+            if not 2 <= order < 1 << MOST_ORDER_BITS or not all(0 <= each < order for each in shares):
+                raise RunError("run.program", problem=f"released shares of {output.name} that are none")
         return {name: tuple(told[name]) for name in expected}
 
     def close(self) -> None:

@@ -98,6 +98,7 @@ class Relay:
         self._peers = {place: name for place, name in enumerate(terms.parties) if place != self._me}
         self._families, self._opening = dict(families or {}), opening
         self._deadline_s, self._memory, self._check = deadline_s, memory, check
+        self._allowed = False
         self._fault: PetsError | None = None
         self._lock = threading.Lock()
         self.sent: dict[PartyId, tuple[int, int]] = {}
@@ -109,7 +110,7 @@ class Relay:
 
     def run(self) -> dict[str, tuple[int, ...]]:
         """Run the program; what it released to this party, by name, in units of each output's last place."""
-        self._expect()
+        self.expect()
         self._link.open()
         begun = time.monotonic()
         orders = Orders(self._me, self._terms, self._source, self._keys(), self._own, design=False)
@@ -151,7 +152,11 @@ class Relay:
         every = subsets(len(self._terms.parties), self._terms.threshold)
         return [each for each in every if each[0] == dealer and to in each and to != dealer]
 
-    def _expect(self) -> None:
+    def expect(self) -> None:
+        """Allow peers their streams, before the link lets anybody in. Only the first call does anything."""
+        if self._allowed:
+            return
+        self._allowed = True
         self._out = {place: _Outgoing(self._link, name) for place, name in self._peers.items()}
         for place, name in self._peers.items():
             if self._deals and (dealt := self._dealt(place, self._me)):

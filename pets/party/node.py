@@ -33,6 +33,7 @@ from pets.party.accounting import Account, Cap, account_of, cap_of
 from pets.party.cast import result_endpoint
 from pets.party.config import Directory
 from pets.party.consent import Check, Consent
+from pets.party.executing import ProgramSession
 from pets.party.freezer import Freezer
 from pets.party.history import Guard, History, about
 from pets.party.holder import Carrier, HolderSession
@@ -437,6 +438,9 @@ class PartyNode:
             run.session = PoolSession(
                 reviewed, self.party, request.handle, collector=collector, folder=folder, **common
             )
+            return run
+        if reviewed.plan.program is not None:
+            run.session = ProgramSession(reviewed, self.party, request.handle, bring=bring, **common)
             return run
         play = JoinPlay(reviewed, self.party, bring, self._outside.entropy)
         run.session = session.Session(reviewed, self.party, request.handle, play=play, **common)

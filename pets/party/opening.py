@@ -10,11 +10,12 @@ import numpy.typing as npt
 
 from pets.errors import PeerError
 from pets.ids import PartyId
-from pets.party import pairing, prepare, totals
+from pets.party import execution, pairing, prepare, totals
 from pets.plan.cost import handed_rows, handed_words
 from pets.protocols import control, helper_join, shared_join
 from pets.protocols.base import Role
 from pets.spec.ir import Plan, Protect
+from pets.spec.programmed import words_of
 from pets.spec.ways import WAYS
 
 U64 = npt.NDArray[np.uint64]
@@ -29,6 +30,8 @@ def senders(plan: Plan) -> tuple[PartyId, ...]:
     if (match := plan.match) is not None:
         way = WAYS[match.card]
         return tuple(match.party(role) for role in (way.roles if way.opens else (way.asker,)))
+    if plan.program is not None:
+        return plan.program.terms.parties
     if plan.pool is not None:
         return tuple(totals.messages_of(plan))
     join, safe = plan.join, plan.protection
@@ -39,6 +42,8 @@ def words(plan: Plan) -> int:
     """Words of each final share. Of sums over one table ``size_of`` says how much is sent."""
     if (match := plan.match) is not None:
         return handed_rows(match) * handed_words(match)
+    if plan.program is not None:
+        return words_of(plan.program.terms)
     join, safe = plan.join, plan.protection
     if isinstance(safe, Protect):
         return (len(safe.shown) + len(safe.rows) + len(safe.sets)) * safe.parameter("g") * safe.parameter("h")
@@ -73,6 +78,8 @@ def receive(plan: Plan, roles: Mapping[str, PartyId]) -> "Role[Mapping[PartyId, 
         return (yield from totals.take(plan, roles))
     if plan.match is not None:
         return (yield from pairing.receive_outcome(plan, plan.match, roles))
+    if plan.program is not None:
+        return (yield from execution.receive_released(plan.program))
     join, safe = plan.join, plan.protection
     if isinstance(safe, Protect):
         names = tuple(next(role for role, party in roles.items() if party == each) for each in safe.parties)
@@ -91,6 +98,7 @@ def opened(plan: Plan, shares: Mapping[PartyId, Share]) -> I64:
 
     Returns: noised sums (v, g) int64; under disclosure control (o + q, h * g): what is shown, and below that for each
              set of counts 1 where it is enough, 0 where not. Of an intersection (rows, words): what was handed over.
+             Of a program whole numbers of any size, (n,) object: output after output.
     """
     if plan.pool is not None:
         return totals.again(plan, shares).sums
@@ -98,6 +106,10 @@ def opened(plan: Plan, shares: Mapping[PartyId, Share]) -> I64:
         parts = [shares[party].view(np.uint64) for party in senders(plan)]
         whole = pairing.opened(plan, match, parts)
         return whole.reshape(handed_rows(match), handed_words(match)).view(np.int64)
+    if plan.program is not None:
+        found = np.empty(sum(each.count for each in plan.program.terms.outputs), object)
+        found[:] = execution.opened(plan.program, [shares[party].view(np.uint64) for party in senders(plan)])
+        return found
     join, safe = plan.join, plan.protection
     parts = [shares[party].view(np.uint64) for party in senders(plan)]
     if isinstance(safe, Protect):

@@ -256,6 +256,7 @@ class Session:
                     agreed.result()
                     self._may_go_on()
 
+                self._allow(begun, link)
                 let_in(passage, link)
                 self._begin(begun, may_act)
                 drive(
@@ -266,15 +267,22 @@ class Session:
                     check=may_act,
                     tick=self._tick,
                 )
-            outcome = Outcome(run_id, passage.finish(), self._opening, self._play.found, self._play.contributors)
+            outcome = Outcome(run_id, self._sent(passage), self._opening, self._play.found, self._play.contributors)
         finally:
-            self.told = passage.told
+            self.told = self.told or passage.told
             passage.close()
             for family in begun.keys.values():
                 family.erase()
         self._conclude(link)
         link.close()
         return outcome
+
+    def _allow(self, begun: Begun, link: Link) -> None:
+        """What peers may send beside the messages of the gate, said before they are let in: nothing."""
+
+    def _sent(self, passage: gate.Gate) -> tuple[gate.Sent, ...]:
+        """What has left, for the receipt."""
+        return passage.finish()
 
     def _begin(self, begun: Begun, may_act: Callable[[], None]) -> None:
         """What comes between agreement and the first message."""

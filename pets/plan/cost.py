@@ -10,7 +10,7 @@ from pets.spec import handover, operations, repeated, rowwise
 from pets.spec import program as programs
 from pets.spec.cards import Card, load_cards
 from pets.spec.handover import Cards, joined
-from pets.spec.ir import HelperJoin, Match, Open, Plan, Pool, Protect
+from pets.spec.ir import Execute, HelperJoin, Match, Open, Plan, Pool, Protect
 from pets.spec.program import Program
 from pets.spec.repeated import BESIDE, HOLDERS, many
 from pets.spec.term import OWN, OWN_COLUMNS, parse_term
@@ -88,6 +88,8 @@ def parties_of(plan: Plan) -> dict[str, PartyId]:
     """Which party plays which role of the card of the join, or of the intersection."""
     if (match := plan.match) is not None:
         return dict(match.roles) | {"result": opening_of(plan).to}
+    if plan.program is not None:
+        return dict(plan.program.roles) | {"result": opening_of(plan).to}
     if (pool := plan.pool) is not None:
         return dict(pool.roles) | {"result": opening_of(plan).to}
     join, to = join_of(plan), opening_of(plan).to
@@ -109,6 +111,8 @@ def join_card(plan: Plan) -> Card:
     """
     if (match := plan.match) is not None:
         return _match_card(match)
+    if plan.program is not None:
+        return load_cards()[plan.program.card]
     if (pool := plan.pool) is not None:
         return repeated.with_so_many(load_cards()[pool.card], pool_counts(pool))
     return repeated.with_so_many(load_cards()[plan.join.card], repeated.counts_of(plan))
@@ -118,6 +122,8 @@ def join_numbers(plan: Plan) -> dict[str, int]:
     """All parameters of that card."""
     if (match := plan.match) is not None:
         return _match_numbers(match)
+    if plan.program is not None:
+        return join_card(plan).names(dict(plan.program.public))
     if (pool := plan.pool) is not None:
         return load_cards()[pool.card].names(dict(pool.public))
     join, public = plan.join, dict(plan.join.public)
@@ -193,6 +199,8 @@ def forecast(plan: Plan, cards: Mapping[str, Card]) -> Forecast:
     """Forecast the traffic of ``plan`` under the cards of its join and of what protects the release."""
     if plan.match is not None:
         return _of_match(plan, plan.match, cards)
+    if plan.program is not None:
+        return _of_execution(plan, plan.program, cards)
     if plan.pool is not None:
         return _of_pool(plan, plan.pool, cards)
     join, safe, parties = plan.join, plan.protection, parties_of(plan)
@@ -235,6 +243,34 @@ def _of_match(plan: Plan, match: Match, cards: Mapping[str, Card]) -> Forecast:
         rounds += len(steps)
         size += sum(8 * sent.count for step in steps for sent in step)
     return Forecast(listed(join_card(plan), names, parties_of(plan)), size, rounds, int(bool(match.epsilon)))
+
+
+def _of_execution(plan: Plan, step: Execute, cards: Mapping[str, Card]) -> Forecast:
+    """Of a program the most that it may send: streams have a budget, and no list of messages."""
+    card, names = cards[step.card], join_numbers(plan)
+    size = card.cost.bytes.evaluate(names)
+    rounds = card.cost.rounds.evaluate(names) + card.cost.hello_rounds.evaluate(names)
+    return Forecast(flows(plan), size, rounds)
+
+
+def flows(plan: Plan) -> tuple[Traffic, ...]:
+    """What the streams of a program's card let each party send: one line for each two, with all bytes of it."""
+    card, names, parties = join_card(plan), join_numbers(plan), parties_of(plan)
+    members = [party for role, party in parties.items() if role != "result"]
+    return tuple(
+        Traffic(
+            stream.label,
+            place,
+            sender,
+            receiver,
+            stream.frames.evaluate(names),
+            stream.bytes.evaluate(names),
+            "",
+        )
+        for place, stream in enumerate(card.streams, 1)
+        for sender in members
+        for receiver in ([parties[stream.to]] if stream.to else [other for other in members if other != sender])
+    )
 
 
 def _of_pool(plan: Plan, pool: Pool, cards: Mapping[str, Card]) -> Forecast:
@@ -340,6 +376,8 @@ def used_cards(plan: Plan) -> tuple[str, ...]:
     if (match := plan.match) is not None:
         program = load_cards()[match.card].program
         return tuple(filter(None, (match.card, "" if program is None else program.card, match.handed_by)))
+    if plan.program is not None:
+        return (plan.program.card,)
     if plan.pool is not None:
         return _used((plan.pool.card, plan.protection.card))
     rows = plan.join.rows

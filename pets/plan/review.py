@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from pets.check import flow, gathered, knowledge, legal, pairs, pools, traced
+from pets.check import flow, gathered, knowledge, legal, pairs, pools, programs, shares, traced
 from pets.check.labels import Finding, Matrix, Severity, Verdict
 from pets.check.page import frame
 from pets.errors import InternalError, LeakError, SpecError
 from pets.ids import PlanDigest, SpecDigest
-from pets.plan import match, pooling, repooled
+from pets.plan import execute, match, pooling, repooled
 from pets.plan.cost import Forecast, forecast, used_cards
 from pets.plan.lower import lower
 from pets.plan.recheck import recheck
@@ -23,6 +23,7 @@ from pets.spec.ir import Plan
 from pets.spec.model import Spec
 from pets.spec.pairing import Pairing, is_pairing, pairing_of
 from pets.spec.pooled import Pooled, Statement
+from pets.spec.programmed import Programmed, is_program, programmed_of
 from pets.spec.sql import bind
 
 FIRST: Final = "flow"
@@ -48,11 +49,13 @@ class Review:
     checkers: tuple[str, ...] = ()
     pairing: Pairing | None = None
     """What is asked for instead of a query: an intersection."""
+    program: Programmed | None = None
+    """Or a program for MPyC."""
 
     @property
-    def asked(self) -> Statement | Pairing | None:
-        """What the specification asks for, a query or an intersection, if that is clear."""
-        return self.query if self.pairing is None else self.pairing
+    def asked(self) -> Statement | Pairing | Programmed | None:
+        """What the specification asks for, a query, an intersection or a program, if that is clear."""
+        return self.query or self.pairing or self.program
 
     @property
     def accepted(self) -> bool:
@@ -77,15 +80,18 @@ class Review:
     def require(self) -> "Reviewed":
         """The accepted review. Raises: LeakError leak.refused with the first refusal."""
         self.verdict.require()
-        if (
-            (self.query is None and self.pairing is None)
-            or self.plan is None
-            or self.plan_digest is None
-            or self.forecast is None
-        ):
+        if self.asked is None or self.plan is None or self.plan_digest is None or self.forecast is None:
             raise LeakError("leak.refused", rule="plan", problem="no plan", advice="check it", refusals=1)
         return Reviewed(
-            self.spec, self.digest, self.query, self.plan, self.plan_digest, self.verdict, self.forecast, self.pairing
+            spec=self.spec,
+            digest=self.digest,
+            query=self.query,
+            plan=self.plan,
+            plan_digest=self.plan_digest,
+            verdict=self.verdict,
+            forecast=self.forecast,
+            pairing=self.pairing,
+            program=self.program,
         )
 
     def __repr__(self) -> str:
@@ -100,7 +106,7 @@ class Review:
 
 @dataclass(frozen=True, slots=True)
 class Reviewed:
-    """An accepted specification with its plan: the only thing that can be run. It has a query, or a pairing."""
+    """An accepted specification with its plan, of a query, a pairing or a program: the only thing that can be run."""
 
     spec: Spec
     digest: SpecDigest
@@ -110,11 +116,12 @@ class Reviewed:
     verdict: Verdict
     forecast: Forecast
     pairing: Pairing | None = None
+    program: Programmed | None = None
 
     @property
-    def asked(self) -> Statement | Pairing:
-        """What runs: a query or an intersection."""
-        asked = self.query if self.pairing is None else self.pairing
+    def asked(self) -> Statement | Pairing | Programmed:
+        """What runs: a query, an intersection or a program."""
+        asked = self.query or self.pairing or self.program
         if asked is None:
             raise InternalError("internal.bug", where="a plan of nothing")
         return asked
@@ -139,6 +146,8 @@ def _of_computation(spec: Spec) -> Review:
     """
     if is_pairing(spec):
         return _of_pairing(spec)
+    if is_program(spec):
+        return _of_program(spec)
     cards, digest = load_cards(), spec_digest(spec)
     try:
         query = bind(spec)
@@ -196,6 +205,23 @@ def _of_pairing(spec: Spec) -> Review:
     return Review(spec, digest, None, plan, plan_digest(plan), verdict, cards, told, (FIRST, SECOND), pairing)
 
 
+def _of_program(spec: Spec) -> Review:
+    """The same for a program: the rules on programs, its plan, the recheck, and the second checker."""
+    cards, digest = load_cards(), spec_digest(spec)
+    try:
+        program = programmed_of(spec)
+    except SpecError as error:
+        return _refused(spec, digest, None, (finding_of(error),), Matrix(), cards)
+    verdict = programs.judge(spec, program, cards)
+    if not verdict.accepted:
+        return Review(spec, digest, None, None, None, verdict, cards, None, (FIRST,), program=program)
+    plan = execute.lower(spec, program)
+    execute.recheck(plan, verdict.matrix, spec, program)
+    agree(verdict, shares.judge(plan, spec, cards))
+    told = forecast(plan, cards)
+    return Review(spec, digest, None, plan, plan_digest(plan), verdict, cards, told, (FIRST, SECOND), program=program)
+
+
 def agree(first: Verdict, second: Verdict) -> None:
     """Hold two checkers' verdicts on an accepted specification against each other.
 
@@ -212,6 +238,10 @@ def finding_of(error: SpecError) -> Finding:
     place = next(filter(None, named), "computation.sql")
     if error.code.startswith("sql."):  # "column" is a place in the text there, and "path" the way to the input column
         place = error.fields.get("path", "computation.sql")
+    if error.code == "spec.program":
+        place = "computation.source"
+    elif error.code == "spec.program-terms":
+        place = "party" if place == "parties" else f"computation.{place}"
     message = error.text.removeprefix(f"{error.code}: ").removeprefix(f"{place}: ")
     return Finding(error.code, "error", str(place), message, error.hint)
 

@@ -41,7 +41,7 @@ class LearnsWritten(Strict):
 
 class OutputWritten(Strict):
     role: str
-    item: Literal["match", "match_count", "at_least", "columns", "sums"]
+    item: Literal["match", "match_count", "at_least", "columns", "sums", "outputs"]
     when: str = ""
 
 

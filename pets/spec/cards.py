@@ -121,7 +121,7 @@ class Output:
     """What the protocol is for: ``role`` gets ``item``, if the public number ``when`` is not zero ("": always).
 
     Of an intersection: "match", who is in both; "match_count", how many; "at_least", whether so many are; "columns", of
-    the persons in both; "sums", of columns over these, group by group, with how many they are.
+    the persons in both; "sums", of columns over these, group by group, with how many they are. Of a program "outputs".
     """
 
     role: str

@@ -12,6 +12,7 @@ from math import prod
 from typing import Literal
 
 from pets.ids import PartyId, SpecDigest
+from pets.spec.mpyc_terms import Terms
 from pets.spec.query import ColumnRef, Predicate, columns_of
 
 
@@ -767,7 +768,35 @@ INPUT = "input"
 """The role of a holder under a ``Pool``, before its number."""
 
 
-Step = Read | HelperJoin | AddNoise | Protect | Open | Derive | Match | Pool
+@dataclass(frozen=True, slots=True)
+class Execute:
+    """A program for MPyC runs between the parties of its terms, on columns of what ``Read`` steps give.
+
+    ``columns``: by input of the terms, its step and the column. ``public``: the parameters of the card. What is
+    released is opened to the client of the result party, who gets a share of each number from every party.
+    """
+
+    out: str
+    card: str
+    card_version: str
+    terms: Terms
+    columns: tuple[tuple[str, str, str], ...]
+    public: tuple[tuple[str, int], ...]
+
+    def parameter(self, name: str) -> int:
+        return dict(self.public)[name]
+
+    @property
+    def roles(self) -> tuple[tuple[str, PartyId], ...]:
+        """Who plays which role of the card."""
+        return tuple((f"{PARTY}{number}", party) for number, party in enumerate(self.terms.parties, 1))
+
+
+PARTY = "party"
+"""The role of who runs a program, before its number."""
+
+
+Step = Read | HelperJoin | AddNoise | Protect | Open | Derive | Match | Pool | Execute
 
 
 @dataclass(frozen=True, slots=True)
@@ -797,17 +826,24 @@ class Plan:
         return next((step for step in self.steps if isinstance(step, Pool)), None)
 
     @property
+    def program(self) -> Execute | None:
+        """The program for MPyC, if the plan is one."""
+        return next((step for step in self.steps if isinstance(step, Execute)), None)
+
+    @property
     def shared(self) -> bool:
         """True if the tables of a join may have any number of holders."""
-        return self.match is None and self.pool is None and self.join.shared
+        return self.match is None and self.pool is None and self.program is None and self.join.shared
 
     @property
     def reads(self) -> tuple[Read, ...]:
         """The reads of role a's table, of role b's, and of those of d1, d2 ... if there are any; of the asker's first.
 
-        An intersection has two, and sums over one table have one.
+        An intersection has two, sums over one table have one, and a program one for each dataset.
         """
         by_out = {step.out: step for step in self.steps if isinstance(step, Read)}
+        if self.program is not None:
+            return tuple(by_out.values())
         if (pool := self.pool) is not None:
             return (by_out[pool.of],)
         if (match := self.match) is not None:

@@ -22,6 +22,9 @@ JOINS: Final = (MODE_A, MODE_B, SHARED)
 """Protocols that can join two tables, the cheapest first: mode B moves about twice the bytes, and tells less."""
 
 
+PROGRAM: Final = "mpyc_program"
+"""The protocol under which programs for MPyC run."""
+
 STAR: Final = "star_join"
 """The protocol that joins three tables or more. It tells what mode B tells."""
 
@@ -45,6 +48,9 @@ def choice(spec: Spec) -> Choice:
     Mode A tells the helper match_count. So it is the one where that is declared, and mode B where it is not. Whether
     anything else is told is for the checkers to say, whichever protocol it is.
     """
+    if spec.computation.is_program:
+        protocol = spec.security.protocol
+        return Choice(protocol or PROGRAM, "the specification names it" if protocol else "it runs programs for MPyC")
     if spec.computation.psi is not None:
         named = spec.security.protocol is not None
         return Choice(way_of(spec), "the specification names it" if named else "it gives what is asked for")

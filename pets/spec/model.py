@@ -8,7 +8,7 @@ import datetime as dt
 import re
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -377,8 +377,38 @@ class Linkage(Model):
 PsiOutcome = Literal["intersection", "cardinality", "threshold", "sum"]
 
 
+InputName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+Whole = Annotated[int, Field(ge=-(2**53) + 1, le=2**53 - 1)]
+
+
+class ProgramBudget(Model):
+    """What one server may send one other while a program runs; ``rounds``: how often everybody waits for everybody.
+
+    All three are counted on made-up data (``pets program try``). ``bytes`` are of payloads.
+    """
+
+    frames: Annotated[int, Field(ge=1, le=10_000_000)]
+    bytes: Annotated[int, Field(ge=1, le=2**34)]
+    rounds: Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class ProgramOutput(Model):
+    """How many numbers a program of one's own releases under a name; in units of 2^-``fraction``."""
+
+    count: Annotated[int, Field(ge=1, le=10_000)]
+    fraction: Annotated[int, Field(ge=0, le=80)] = 0
+
+
+PROGRAM_FIELDS: Final = (
+    *("program", "source", "sha256", "inputs", "parameters"),
+    *("rows", "outputs", "bits", "budget"),
+)
+"""Fields of a computation that only a program for MPyC has."""
+
+
 class Computation(Model):
-    """What is computed: a query over tables, or which persons, or how many, two have in common, or sums over these.
+    """What is computed: a query over tables, or which persons, or how many, two have in common, or sums over these; or
+    what a program for MPyC makes of columns.
 
     A private set intersection (``psi``) is asked by the holder of ``asks`` of the holder of the other dataset.
     """
@@ -388,7 +418,8 @@ class Computation(Model):
     asks: Name | None = None
     """The dataset whose persons are looked for in the other one."""
     where: Annotated[str, Field(min_length=1, max_length=8_192)] | None = None
-    """Which rows of either dataset take part: conditions as SQL writes them after WHERE, each on one of the two."""
+    """Which rows of a dataset take part in an intersection or a program: conditions as SQL writes them after WHERE,
+    each on one dataset."""
     columns: tuple[Text, ...] | None = None
     """Columns of the other dataset ("dataset.column"): of an intersection, what comes with each person in both; of a
     sum, what is added up over these."""
@@ -407,19 +438,63 @@ class Computation(Model):
     partial_uploads: Literal["leave out", "end the run"] | None = None
     """Of the same: what becomes of a holder whose upload only some computing parties have; it is left out if not said.
     """
+    program: InputName | None = None
+    """A program that comes with every installation (``pets program list``)."""
+    source: Annotated[str, Field(min_length=1, max_length=65_536)] | None = None
+    """A program of one's own: its text."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """Of the text, of either kind (``pets program show``): any other text is another program."""
+    inputs: dict[InputName, Text] | None = None
+    """By input, the column that it is of: "dataset.column"."""
+    parameters: dict[InputName, Whole | tuple[Whole, ...]] | None = None
+    rows: dict[InputName, Annotated[int, Field(ge=1, le=10_000)]] | None = None
+    """Of a program of one's own, by input: how many numbers each holder brings; ``max_rows`` if it is left out."""
+    outputs: dict[InputName, ProgramOutput] | None = None
+    """Of a program of one's own."""
+    bits: Annotated[int, Field(ge=8, le=160)] | None = None
+    """Of a program of one's own: of the numbers that it computes with; 64 if it is left out."""
+    budget: ProgramBudget | None = None
 
     @property
     def query(self) -> str:
-        """The SQL. Raises: ValueError for an intersection."""
+        """The SQL. Raises: ValueError for an intersection or a program."""
         if self.sql is None:
-            raise ValueError("an intersection has no query")
+            raise ValueError("an intersection has no query, and neither has a program")
         return self.sql
+
+    @property
+    def is_program(self) -> bool:
+        return self.program is not None or self.source is not None
+
+    def _whole_program(self) -> None:
+        """Raises: ValueError for what a program needs, or cannot have."""
+        if (self.program is None) == (self.source is None):
+            raise ValueError("write program, or source, and not both")
+        if self.sha256 is None or not self.inputs or self.budget is None:
+            raise ValueError("a program needs sha256, inputs and budget")
+        own = (self.rows, self.outputs, self.bits)
+        if self.program is not None and any(each is not None for each in own):
+            raise ValueError("rows, outputs and bits are of a source; a program that comes along declares its own")
+        if self.source is not None and not self.outputs:
+            raise ValueError("a source needs outputs: by name, how many numbers")
+
+    def _no_program(self) -> None:
+        """Raises: ValueError if something of a program is said of anything else."""
+        if found := next((name for name in PROGRAM_FIELDS if getattr(self, name) is not None), None):
+            raise ValueError(f"{found} belongs to a program: write program or source")
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
+        if self.is_program:
+            of_others = [n for n in Computation.model_fields if n not in (*PROGRAM_FIELDS, "where")]
+            if found := next((name for name in of_others if getattr(self, name) is not None), None):
+                raise ValueError(f"{found} does not belong to a program")
+            self._whole_program()
+            return self
+        self._no_program()
         if self.psi is None:
             if self.sql is None:
-                raise ValueError("write sql, or psi")
+                raise ValueError("write sql, psi, program or source")
             own = (self.asks, self.where, self.columns, self.by, self.max_group, self.at_least, self.min_result)
             if any(each is not None for each in own):
                 raise ValueError("asks, where, columns, by, max_group, at_least and min_result belong to psi")

@@ -96,7 +96,8 @@ class Program:
         self,
         *,
         parties: Iterable[str],
-        receivers: Iterable[str],
+        receivers: Iterable[str] = (),
+        client: str = "",
         ranges: Mapping[str, tuple[int, int]],
         parameters: Mapping[str, int | Iterable[int]] | None = None,
         holders: Mapping[str, Iterable[str]] | None = None,
@@ -105,7 +106,7 @@ class Program:
         """The terms of a run of this program.
 
         ``ranges``: by input, the least and the greatest number. ``holders``: by input, who brings it; all parties if it
-        is not said. ``receivers``: who gets every output.
+        is not said. ``receivers``: who gets every output; or ``client``, who takes no part and gets shares of it.
         Raises: SpecError spec.program-terms.
         """
         everyone = tuple(map(PartyId, parties))
@@ -140,11 +141,18 @@ class Program:
                     tuple(map(PartyId, receivers)),
                     parse_formula(each.count).evaluate(numbers),
                     each.fraction,
+                    client,
                 )
                 for each in self.written.output
             ),
             budget=budget,
         )
+
+    def rows_of(self, parameters: Mapping[str, int | Iterable[int]], parties: int) -> dict[str, int]:
+        """By input, how many numbers each holder brings. Raises: SpecError spec.program-terms."""
+        given = {name: value if isinstance(value, int) else tuple(value) for name, value in parameters.items()}
+        numbers = self._numbers(given) | {"parties": parties}
+        return {each.name: parse_formula(each.rows).evaluate(numbers) for each in self.written.input}
 
     def _numbers(self, given: Mapping[str, Number]) -> dict[str, int]:
         """Parameters as formulas name them: a list by its length."""

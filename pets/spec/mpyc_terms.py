@@ -44,12 +44,16 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """``count`` numbers that ``receivers`` get, and nobody else; integers in units of 2^-fraction."""
+    """``count`` numbers that ``receivers`` get, and nobody else; integers in units of 2^-fraction.
+
+    ``client``: in the place of receivers, who takes no part and gets a fresh share of every number from each party.
+    """
 
     name: str
     receivers: tuple[PartyId, ...]
     count: int
     fraction: int = 0
+    client: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +127,10 @@ class Terms:
             yield path, wide, "has bounds beyond 2^53 - 1"
         for told in self.outputs:
             path = f"outputs.{told.name}"
-            yield path, not told.receivers or not set(told.receivers) <= set(parties), "has receivers who take no part"
+            nobody = not told.receivers and not told.client
+            yield path, nobody or not set(told.receivers) <= set(parties), "has receivers who take no part"
+            both = bool(told.client) and (bool(told.receivers) or told.client in parties)
+            yield path, both, "goes to a client that takes part, or beside one"
             yield path, len(set(told.receivers)) != len(told.receivers), "names a receiver twice"
             yield path, not 1 <= told.count <= MAX_OUTPUTS, f"has {told.count} numbers, not from 1 to {MAX_OUTPUTS}"
             yield path, not 0 <= told.fraction < self.bits, "has more places after the point than there are bits"

@@ -18,6 +18,7 @@ from pets.spec.formula import Formula, parse_formula
 class Stream:
     """What each party of role ``among`` sends each other one: at most ``frames`` frames, of ``bytes`` bytes together.
 
+    With ``to``, what each of them sends that role: exactly so many messages, of exactly so many bytes each.
     ``element``: what frames are made of, "share": elements of the program's prime fields, shares of a sharing of degree
     ``degree`` or, where products are shared anew, of its double.
     """
@@ -28,6 +29,7 @@ class Stream:
     degree: Formula
     frames: Formula
     bytes: Formula
+    to: str = ""
 
 
 class StreamWritten(BaseModel):
@@ -41,6 +43,7 @@ class StreamWritten(BaseModel):
     degree: str
     frames: str
     bytes: str
+    to: str = ""
 
 
 def parse_stream(written: StreamWritten) -> Stream:
@@ -49,7 +52,10 @@ def parse_stream(written: StreamWritten) -> Stream:
         written.label,
         written.among,
         written.element,
-        *(parse_formula(text) for text in (written.degree, written.frames, written.bytes)),
+        parse_formula(written.degree),
+        parse_formula(written.frames),
+        parse_formula(written.bytes),
+        written.to,
     )
 
 
@@ -58,6 +64,8 @@ def fault(streams: tuple[Stream, ...], roles: Mapping[str, str], labels: set[str
     for stream in streams:
         if "many" not in roles.get(stream.among, "").split(", "):
             return f"{stream.among} is no role that many parties play"
+        if stream.to and stream.to not in roles:
+            return f"{stream.to} is not a role of the card"
         if stream.label in labels:
             return f"{stream.label} is the label of a message, or of another stream"
         labels = labels | {stream.label}

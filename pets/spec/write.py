@@ -81,4 +81,6 @@ def toml_value(value: Any) -> str:
     text = str(value)
     if "\n" in text and '"""' not in text and "\\" not in text and text.replace("\n", "").isprintable():
         return f'"""\n{text}"""'
+    if "\n" in text and "'''" not in text and text.replace("\n", "").isprintable():
+        return f"'''\n{text}'''"
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -4,6 +4,7 @@ import datetime as dt
 import itertools
 import random
 import typing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from pets.party.account import spend_findings
 from pets.spec.canonical import spec_digest
 from pets.spec.model import Model, Spec
 from pets.spec.parse import parse_toml
+from pets.spec.programmed import Programmed, is_program, programmed_of
 from pets.spec.sql import bind
 from tests.approve.consortium import ANN, BOB, CAT, DAY, PLAN, POLICY_TOML, SPEC_TOML, approval
 
@@ -84,6 +86,7 @@ FLIPS: dict[str, tuple[str, str]] = {
     ),
     "approval.approvers.key": (BOB.text, ANN.text),
     "limits.max_epsilon_per_run": ('per_run = "2"', 'per_run = "1"'),
+    "limits.max_rho_per_run": ('per_run = "2"', 'per_run = "2"\nmax_rho_per_run = "1"'),
     "limits.max_epsilon_per_dataset": ('per_dataset = "20"', 'per_dataset = "1"'),
     "limits.max_rho_per_dataset": (
         'max_epsilon_per_dataset = "20"',
@@ -98,6 +101,7 @@ FLIPS: dict[str, tuple[str, str]] = {
     "limits.recipients": ("recipients = [", "recipients = [] # ["),
     "limits.purposes": ("purposes = [", "purposes = [] # ["),
     "limits.protocols": ('["helper_join_a"]', "[]"),
+    "limits.programs": ('["semi-honest"]', '["semi-honest"]\nprograms = ["quantiles"]'),
     "limits.adversaries": ('["semi-honest"]', "[]"),
     "limits.min_max_rows": ("min_max_rows = 1", "min_max_rows = 1001"),
     "limits.max_runs": ("max_runs = 12", "max_runs = 11"),
@@ -150,10 +154,12 @@ def verdicts(policy: Policy, specs: tuple[Spec, ...]) -> list[object]:
     """All that a policy decides: of specifications, of approvals, of combining releases, of days."""
     said: list[object] = [policy.limits.since(dt.date(2027, 5, 17))]
     for spec in specs:
-        query = bind(spec)
+        query = programmed_of(spec) if is_program(spec) else bind(spec)
         said += [(f.rule, f.severity, f.path) for f in judge_policy(policy, spec, query)]
         said += [(f.rule, f.severity, f.path) for f in spend_findings(policy, spec)]
         said += [f.severity for f in legal.lowered((LEGAL,), policy.lint, party=policy.party)]
+        if isinstance(query, Programmed):
+            continue
         new = Entry("b" * 64, release_of(spec, query), {"attendances": "2"}, dt.date(2027, 6, 1))
         past = release_of(earlier := parse_toml(EXACT_TOML.replace("2026-01-01", "2026-01-02")), bind(earlier))
         history = (
@@ -195,6 +201,12 @@ BEFORE = verdicts(parse_policy(BASE), SPECS)
 ORDERED = parse_toml(EXACT_TOML.replace("SUM(a.minutes)", "MEDIAN(a.minutes)"))
 """What only some floors are about."""
 BEFORE_ORDERED = verdicts(parse_policy(BASE), (ORDERED,))
+GAUSSIAN = parse_toml(SPEC_TOML.replace('epsilon = "1"\n', 'mechanism = "discrete gaussian"\nrho = "0.1"\n', 1))
+"""What only a limit on rho is about."""
+BEFORE_GAUSSIAN = verdicts(parse_policy(BASE), (GAUSSIAN,))
+PROGRAM = parse_toml((Path(__file__).parents[1] / "check" / "program.toml").read_text())
+"""What one knob is about alone."""
+BEFORE_PROGRAM = verdicts(parse_policy(BASE), (PROGRAM,))
 
 
 def test_every_field_of_a_policy_has_a_knob() -> None:
@@ -207,7 +219,12 @@ def test_each_field_of_a_policy_changes_a_verdict(path: str) -> None:
     assert old in BASE
     try:
         policy = parse_policy(BASE.replace(old, new, 1))
-        assert verdicts(policy, SPECS) != BEFORE or verdicts(policy, (ORDERED,)) != BEFORE_ORDERED
+        assert (
+            verdicts(policy, SPECS) != BEFORE
+            or verdicts(policy, (ORDERED,)) != BEFORE_ORDERED
+            or verdicts(policy, (GAUSSIAN,)) != BEFORE_GAUSSIAN
+            or verdicts(policy, (PROGRAM,)) != BEFORE_PROGRAM
+        )
     except ConfigError as refused:
         assert path in ("approval.approvers.key", "limits.rho_at_delta"), refused
 

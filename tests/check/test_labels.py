@@ -18,7 +18,7 @@ def matrix(mark: Mark) -> Matrix:
 
 
 def test_marks_are_ordered_by_what_they_tell() -> None:
-    order = [Mark.NEVER, Mark.HELD, Mark.NOISED, Mark.SIZE, Mark.AGGREGATE, Mark.MATCHED, Mark.VISIBLE]
+    order = [Mark.NEVER, Mark.HELD, Mark.NOISED, Mark.SIZE, Mark.AGGREGATE, Mark.MATCHED, Mark.PROGRAM, Mark.VISIBLE]
     assert sorted(Mark, key=lambda mark: mark.rank) == order
     assert strongest([Mark.HELD, Mark.NOISED]) is Mark.NOISED and strongest([]) is Mark.NEVER
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from pets.check import catalogue, flow, knowledge, pairs, pool_rules, protection, view
+from pets.check import catalogue, flow, knowledge, pairs, pool_rules, programs, protection, shares, view
 from pets.check.rules import RULES
 from pets.spec.ir import Step
 
@@ -15,10 +15,12 @@ def test_the_catalogue_is_the_registry() -> None:
     written = (DOCS / "catalogue.md").read_text(encoding="utf-8")
     assert written == catalogue.catalogue(), "python -m pets.check.catalogue > docs/rules/catalogue.md"
     on_queries, rest = written.split("## Intersections")
-    on_pairs, on_pools = rest.split("## Sums over one table of many holders")
+    on_pairs, rest = rest.split("## Sums over one table of many holders")
+    on_pools, on_programs = rest.split("## Programs")
     assert re.findall(r"^\| `([a-z.-]+)`", on_queries, re.MULTILINE) == list(RULES)
     assert re.findall(r"^\| `([a-z.-]+)`", on_pairs, re.MULTILINE) == list(pairs.RULES)
     assert re.findall(r"^\| `([a-z.-]+)`", on_pools, re.MULTILINE) == list(pool_rules.RULES)
+    assert re.findall(r"^\| `([a-z.-]+)`", on_programs, re.MULTILINE) == list(programs.RULES)
 
 
 def test_every_rule_says_what_it_is_for() -> None:
@@ -40,6 +42,8 @@ def test_every_rule_of_the_checkers_is_published_and_applied() -> None:
     assert ids(sources[knowledge] + sources[view], "K") == {each for each in rows if each[0] == "K"}
     assert ids(sources[knowledge], "C") == {each for each in rows if each[0] == "C"}
     assert ids(sources[flow], "P") <= rows
+    of_shares = set(re.findall(r"^\| (G\d+) \|", (DOCS / "programs.md").read_text(encoding="utf-8"), re.MULTILINE))
+    assert ids(Path(str(shares.__file__)).read_text(), "G") == of_shares
 
 
 def test_every_step_of_a_plan_has_a_rule() -> None:

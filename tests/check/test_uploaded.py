@@ -59,10 +59,10 @@ def test_noise_is_said_to_cover_a_person_at_every_holder() -> None:
 
 def test_hundreds_of_holders_make_a_report_that_can_be_read_in_no_time() -> None:
     spec = pooled(220, 3)
-    start = time.perf_counter()
+    start = time.process_time()
     found = review(spec)
     text, page = render(found), html(found)
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 3
     told = " ".join(text.split())
     assert all(name in told for name in boards(220))
     assert "220 parties (board-001, board-002 ... board-220)" in told
