@@ -8,7 +8,7 @@ FLOWER := .venv-flower
 ACRO := .venv-acro
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --constraint constraints.txt
 
-.PHONY: demo test test-long lint types wire bench-join bench-many bench-star bench-rep3 bench-peers bench-psi bench-check bench-tpch bench-freeze bench-aggregate postgres clean help
+.PHONY: demo test test-long lint types wire bench-join bench-many bench-star bench-rep3 bench-peers bench-psi bench-check bench-tpch bench-freeze bench-aggregate bench-concurrent postgres clean help
 
 help:
 	@sed -n 's/^##//p' $(MAKEFILE_LIST)
@@ -102,6 +102,10 @@ bench-aggregate: $(VENV)/test
 	@$(MAKE) --no-print-directory $(FLOWER)/done || echo "Flower could not be installed." >&2
 	@$(BIN)/python -m benchmarks.aggregate
 	@$(BIN)/python -m benchmarks.aggregate --packed --size 500000 --alone
+
+## make bench-concurrent  a hundred small sums at once on two servers over loopback, and one alone
+bench-concurrent: $(VENV)/test
+	@$(BIN)/python -m benchmarks.concurrent
 
 ## make bench-tpch  two queries of TPC-H between two organisations, at scale factor 0.1
 bench-tpch: $(VENV)/test

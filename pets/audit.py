@@ -33,7 +33,7 @@ from pets.ids import MISSING
 from pets.released import Cell, Kind, Number, Released, Totals
 from pets.spec.population import EVERY, NONE, Space
 from pets.spec.protected import follows
-from pets.spec.query import Aggregate, In, IsNull, Output
+from pets.spec.query import Aggregate, In, IsNull, Output, Query
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def audit(tables: Sequence[Released], totals: Sequence[Totals] = ()) -> Audit:
 
 
 def _about(table: Released) -> frozenset[str]:
-    return frozenset(table.query.tables)
+    return table.records
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,7 +325,11 @@ def _columns(tables: Sequence[Released]) -> dict[str, tuple[str, ...]]:
 
 def _atoms(tables: Sequence[Released], columns: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[Cell, frozenset[str]]]:
     """Every combination of levels and conditions that some row can have: levels, and the conditions it fulfils."""
-    outer = {table.query.right: table.name for table in tables if table.query.join == "left"}
+    outer = {
+        table.query.right: table.name
+        for table in tables
+        if isinstance(table.query, Query) and table.query.join == "left"
+    }
     if len(outer) > 1:
         raise AuditError("audit.apart", file=[*outer.values()][1], problem="its LEFT JOIN keeps the other dataset")
     space, conditions = Space(), _conditions(tables)

@@ -22,7 +22,7 @@ from pets.errors import ApprovalError, LinkError, PeerError, PetsError, RunError
 from pets.gathering import Gathering, failing
 from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.participation import SENT, missing_note, reason
-from pets.party import contribute, gate, hello, opening, prepare
+from pets.party import contribute, gate, hello, opening, prepare, totals
 from pets.party.cast import roles_of
 from pets.party.drive import drive
 from pets.party.joining import to_agree
@@ -36,6 +36,7 @@ from pets.spec.parse import parse_toml, read_text
 from pets.spec.write import to_toml
 from pets.transport.calls import Description, Event, Evidence, SnapshotEntry, Standing, StartRequest, Submitted
 from pets.transport.link import Link
+from pets.transport.mailbox import ends_all
 
 END_S: Final = 15.0
 """How long a client whose run is over waits for the parties to say so, and to hand out their receipts."""
@@ -199,8 +200,19 @@ class _Run:
         self._stopping = False
         self._cover: SpecDigest | None = None
         self._lock = threading.Lock()
+        plan = self._reviewed.plan
+        spared = plan.pool is not None and totals.may_lose(plan)
+        self._spared = frozenset(self._reviewed.spec.computing) if spared else frozenset[PartyId]()
+        """Parties without any of whom the sums can be opened, as long as enough others are there."""
 
     def play(self) -> Result:
+        try:
+            return self._play()
+        finally:
+            if self._gathering is not None:
+                self._gathering.close(0.0)
+
+    def _play(self) -> Result:
         pool = self._reviewed.plan.pool
         parties = self._reviewed.spec.servers if pool is None else self._reviewed.spec.computing
         evidence = {party: dict(self._server(party).evidence(self._reviewed.digest).files) for party in parties}
@@ -289,9 +301,13 @@ class _Run:
         link = self._network.link(run_id, senders, self._reviewed)
         with self._lock:
             self._link = link
-            over = any(self._ends.values())
+            ends = tuple(self._ends.items())
+        link.spare(self._spared)
         try:
-            if over:
+            for party, code in ends:
+                if code and self._is_spared(party, code):
+                    link.lose(party, PeerError("peer.aborted", peer=party, reason=code))
+            if any(code and not self._is_spared(party, code) for party, code in ends):
                 raise LinkError("link.closed")
             shares = drive(opening.receive(plan, roles), passage, link, deadline_s=self._deadline_s)
         except BaseException as error:
@@ -331,6 +347,8 @@ class _Run:
         """
         for party in parties:
             code = self._ends.get(party)
+            if party in self._spared and (code is None or self._is_spared(party, code)):
+                continue
             if code:
                 raise self._cause(PeerError("peer.aborted", peer=party, reason=code))
             if code is None:  # its events broke off, or it stalls
@@ -354,8 +372,14 @@ class _Run:
             echo = self._stopping and (end.code, end.name) == ("run.stopped", self._network.analyst.party)
             self._ends[party] = "run.ended" if echo else end.code
             link = self._link if end.code else None
-        if link is not None:
+        if link is not None and self._is_spared(party, end.code):
+            link.lose(party, PeerError("peer.aborted", peer=party, reason=end.code))
+        elif link is not None:
             link.abort("run.ended")
+
+    def _is_spared(self, party: PartyId, code: str) -> bool:
+        """Whether the sums can be opened without a party whose run has ended for this reason."""
+        return party in self._spared and not ends_all(code)
 
     def _stop_all(self) -> None:
         """Stop wherever the run was started, also where the start is still under way; wait a moment for it."""
@@ -396,7 +420,8 @@ class _Run:
         """
         pool = self._reviewed.plan.pool
         minimum = 0 if pool is None else pool.minimum
-        error = RunError("run.contributors", took=min(gathering.sent, minimum - 1), minimum=minimum)
+        took = gathering.sent if gathering.sent < minimum else f"at most {minimum - 1}"
+        error = RunError("run.contributors", took=took, minimum=minimum)
         missing = {party: reason(code) for party, code in gathering.away.items() if code != SENT}
         error.add_note(f"what is known of the holders:{missing_note(missing) or ' all of them handed in an upload.'}")
         return error

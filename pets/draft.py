@@ -23,6 +23,7 @@ from pets.party.sources import FileSource, FrameSource, Source
 from pets.spec.joins import MODE_A, MODE_B, STAR
 from pets.spec.model import DESIGN, Spec
 from pets.spec.parse import parse_toml, spec_of
+from pets.spec.pools import CHECKED, SHAMIR
 from pets.spec.sql import bind
 from pets.spec.sql.joint import MOST
 from pets.spec.ways import WAYS
@@ -38,9 +39,6 @@ MAX_GROUPED: Final = 10_000
 MAX_PLACES: Final = 4
 PERSON_IDS: Final = frozenset({"id", "person_id", "nhs_number", "chi", "pid"})
 """What a column of person ids is called, where nothing else says which one it is."""
-
-SHAMIR: Final = "secure_sum_shamir"
-"""Sums of which fewer than half of the computing parties may be corrupt."""
 
 NAME_OF_COLUMN: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 
@@ -225,6 +223,7 @@ def _key_of(table: str, frame: pd.DataFrame) -> str:
 def _written(body: Mapping[str, Any], protocol: str | None, *, noised: bool) -> Draft:
     """A draft of sums over one table, from its parts."""
     computing = sum("computing" in party["roles"] for party in body["party"])
+    of = [table["name"] for table in body["dataset"]]
     corrupt = computing - 1 if noised and protocol != SHAMIR else (computing - 1) // 2
     spec = spec_of(
         {
@@ -244,9 +243,10 @@ def _written(body: Mapping[str, Any], protocol: str | None, *, noised: bool) -> 
                     {
                         "learner": "everyone",
                         "item": "row_count",
-                        "of": [table["name"] for table in body["dataset"]],
+                        "of": of,
                         "as": "declared maximum",
-                    }
+                    },
+                    *([{"learner": "everyone", "item": "input_validity", "of": of}] if protocol == CHECKED else ()),
                 ],
             },
         }

@@ -306,8 +306,8 @@ CODES: Final[dict[str, Code]] = {
         "ABORTED",
     ),
     "run.contributors": Code(
-        "{took} input parties took part, and the specification asks for {minimum}; no sum was sent",
-        "start a new run with a later deadline, or ask for fewer in a new specification",
+        "{took} holders handed in their numbers in time, and the specification asks for {minimum}: nothing was opened",
+        "find out who is missing and why, and start a new run when they are ready or with more time for uploads",
     ),
     "run.quorum": Code(
         "{got} computing parties answered alike, and {needed} are needed",

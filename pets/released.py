@@ -16,7 +16,8 @@ from pets.spec.banded import Case
 from pets.spec.control import Control, effective
 from pets.spec.model import Spec
 from pets.spec.parse import read_spec
-from pets.spec.query import Aggregate, ColumnRef, Query, Statistic
+from pets.spec.pooled import Pooled, Statement
+from pets.spec.query import Aggregate, ColumnRef, Statistic
 from pets.spec.sql import bind
 
 Cell = tuple[str, ...]
@@ -41,7 +42,7 @@ class Released:
 
     name: str
     spec: Spec
-    query: Query
+    query: Statement
     control: Control
     cells: Mapping[Cell, Mapping[str, Number]]
 
@@ -55,8 +56,17 @@ class Released:
 
     @property
     def rows_of_one(self) -> int:
-        """The most rows after the join that one person may have."""
-        return prod(self.spec.dataset(name).max_rows_per_person for name in self.query.tables)
+        """The most rows after the join that one person may have; of one table, at all its holders together."""
+        tables = [self.spec.dataset(name) for name in self.query.tables]
+        holders = len(tables[0].parties) if isinstance(self.query, Pooled) else 1
+        return holders * prod(table.max_rows_per_person for table in tables)
+
+    @property
+    def records(self) -> frozenset[str]:
+        """What records it is of: of one table, those of these holders."""
+        if not isinstance(self.query, Pooled):
+            return frozenset(self.query.tables)
+        return frozenset(f"{self.query.table} of {party}" for party in self.spec.dataset(self.query.table).parties)
 
     def numbers(self, name: str) -> dict[Cell, Number]:
         """One column of the table, for every cell that its levels make."""
@@ -98,9 +108,6 @@ def read(folder: Path) -> Released:
     """
     spec = read_spec(folder / SPEC)
     query, control = bind(spec), effective(spec)
-    if not isinstance(query, Query):
-        problem = "it is of sums over one table of many holders, and the audit weighs tables that are joined"
-        raise AuditError("audit.table", file=folder.name, problem=problem)
     if control is None or spec.release.differential_privacy is not None:
         raise AuditError("audit.noised", file=folder.name)
     if query.having is not None:
@@ -153,7 +160,7 @@ def _lines(path: Path) -> list[dict[str, str]]:
         raise AuditError("audit.table", file=str(path), problem="it is not there, or is no CSV in UTF-8") from None
 
 
-def _grouping(query: Query, path: Path) -> list[str]:
+def _grouping(query: Statement, path: Path) -> list[str]:
     """The names of the grouping columns in the table, in the order of GROUP BY."""
     named = {output.what: output.name for output in query.outputs if isinstance(output.what, ColumnRef)}
     if set(named) != set(query.group_by):

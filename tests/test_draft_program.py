@@ -1,6 +1,7 @@
 """Drafts of programs: what is written runs as it stands, with a budget that suffices and was counted."""
 
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -27,7 +28,7 @@ def quantiles(**changed: Any) -> Any:
     return network().draft(program="quantiles", **{**given, **changed})
 
 
-def test_a_program_that_comes_along_runs_as_drafted() -> None:
+def test_a_program_that_comes_along_runs_as_drafted(tmp_path: Path) -> None:
     draft = quantiles(to="south")
     assert draft.check().accepted and draft.spec.release.to == ("south",)
     budget = draft.spec.computation.budget
@@ -36,6 +37,8 @@ def test_a_program_that_comes_along_runs_as_drafted() -> None:
     assert result.outputs == {"quantile": (1, 8)}
     moved = max(step.size for step in result.steps if step.step == "program")
     assert 2 * budget.bytes * 0.8 < moved <= 2 * budget.bytes
+    result.plot(tmp_path / "quantiles.png")
+    assert (tmp_path / "quantiles.png").stat().st_size > 5_000
 
 
 def test_a_program_of_ones_own_takes_numbers_in_units_of_the_last_place() -> None:

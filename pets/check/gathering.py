@@ -18,13 +18,13 @@ from pets.check.labels import Item, column, exact, noised, protected, size
 from pets.check.spread import MODULUS, Forms, numbers
 from pets.ids import PartyId
 from pets.spec.banded import reads
-from pets.spec.cards import Card, Message
-from pets.spec.handover import joined
+from pets.spec.cards import Card, Key, Message
+from pets.spec.handover import joined, placed
 from pets.spec.ir import INPUT, AddNoise, Derive, Open, Plan, Pool, Protect, Read
 from pets.spec.model import Spec
 from pets.spec.predicate import columns_of
 from pets.spec.repeated import many, role_of, shown, with_so_many
-from pets.spec.term import Call, calls
+from pets.spec.term import Call, arguments, calls
 
 BROUGHT: Final = frozenset({"values", "proved"})
 """Heads of what a holder brings."""
@@ -130,6 +130,7 @@ def gathering_of(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Gathering
         certain=degree + 1 if dealt else len(computing),
     )
     _enough_holders(found, opened)
+    _keys_of_two(found, placed(card, cards[safe.card]).keys if isinstance(safe, Protect) else ())
     _agreed(found)
     _verified(found)
     _adds_up(found)
@@ -164,15 +165,32 @@ def _enough_holders(about: Gathering, to: PartyId) -> None:
         raise ValueError(f"give the sum of fewer than {needed} holders")
 
 
+def _keys_of_two(about: Gathering, families: tuple[Key, ...]) -> None:
+    """Rule G2: a term names keys that the card lists; and what three compute together rests on keys of two each."""
+    own = {key.name: frozenset(key.holders) for key in about.card.keys}
+    named = {name for message in about.card.messages for name in arguments(message.meaning, "key")}
+    shares = [share for each in about.card.shared for share in (each.value, *each.shares.values())]
+    if loose := sorted((named | {name for share in shares for name in arguments(share, "key")}) - own.keys()):
+        raise ValueError(f"name keys that nobody is said to hold: {', '.join(loose)}")
+    for family in families:
+        if own.get(family.name) != frozenset(family.holders):
+            raise ValueError(f"let others hold {family.name}, which two have to compute by")
+
+
 def _agreed(about: Gathering) -> None:
     """Rule G7: nobody sends a sum before all who have uploads have said whose, and then that they saw the same."""
-    uploads = {message.receiver for message in about.card.messages if message.sender == about.holders[0].role}
-    pairs = set(permutations(uploads & set(about.computing), 2))
+    uploads = [message for message in about.card.messages if message.sender in {each.role for each in about.holders}]
+    pairs = set(permutations({message.receiver for message in uploads} & set(about.computing), 2))
     heard, confirmed = (_rounds(about, head) for head in ("heard", "confirmed"))
     sums = [message for message in about.card.messages if message.sender in about.computing and _is_sum(message)]
     if pairs - heard.keys() or pairs - confirmed.keys():
         raise ValueError("add up without having agreed whose uploads count")
-    turns = ([heard[pair] for pair in pairs], [confirmed[pair] for pair in pairs], [each.round for each in sums])
+    turns = (
+        [each.round for each in uploads],
+        [heard[pair] for pair in pairs],
+        [confirmed[pair] for pair in pairs],
+        [each.round for each in sums],
+    )
     for before, after in pairwise(turns):
         if after and max(before) >= min(after):
             raise ValueError("add up before all have agreed whose uploads count")
@@ -195,7 +213,7 @@ def _verified(about: Gathering) -> None:
         looks.keys() != set(permutations(computing, 2))
         or len(keyed) != 1
         or {receiver for _, receiver in keys} != computing - keyed
-        or max(m.round for m in proved) >= min(keys.values())
+        or max(m.round for m in about.card.messages if m.sender not in computing) >= min(keys.values())
         or max(keys.values()) >= min(looks.values())
         or max(looks.values()) >= min(sums)
     ):

@@ -343,7 +343,11 @@ def _together(review: Checked, pool: Pool) -> Iterator[str]:
     most = cards_of(review)[0].adversary.corrupt
     to = review.spec.result_party
     yield f"{opening(pool, most)}: what each holder uploads, which is its totals, exactly. No row of it."
-    how = "with the noise of one computing party" if protect_of(review) is None else "without groups that are too small"
+    how = "with the noise of one computing party"
+    if POOLS[pool.card].controlled:
+        first, second, third = computing
+        yield f"{third} with {first} or {second}: the sums over all holders, exactly, of groups that are withheld, too."
+        how = "in every group that is shown, however few of its persons are that holder's"
     others = "All other holders" if to in pool.holders else f"All holders but one, with {to}"
     yield f"{others}: the totals of the one that is left, {how}."
     if most > 1:

@@ -35,6 +35,8 @@ def complain(error: PetsError) -> int:
     err.print(f"[bold red]{'refused' if code == REFUSED else 'error'}[/] {escape(error.text)}")
     if error.hint:
         err.print(f"  {escape(error.hint)}")
+    for note in getattr(error, "__notes__", ()):
+        err.print(f"  {escape(note)}")
     if "at" in error.fields:
         err.print(f"  said by {escape(str(error.fields['at']))}")
     others = error.fields.get("others", ())

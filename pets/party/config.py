@@ -198,7 +198,9 @@ class Limits(Model):
     step_s: Annotated[int, Field(ge=1, le=86_400)] = 120
     """Longest wait for one message of a peer."""
     runs: Annotated[int, Field(ge=1, le=64)] = 2
-    """Runs at one time."""
+    """Runs at one time, without those that take uploads."""
+    uploads: Annotated[int, Field(ge=1, le=1024)] = 64
+    """Runs at one time of sums over one table of many holders: most of their time they wait for uploads."""
 
 
 class _PartyFile(Model):

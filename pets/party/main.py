@@ -19,7 +19,7 @@ from pets.party.runs import Console
 from pets.party.server import keep_memory, serve
 from pets.party.sources import FileSource
 from pets.party.state import State
-from pets.party.warm import prepare_kernels, prepare_sums, prepare_vectors
+from pets.party.warm import prepare_checks, prepare_kernels, prepare_sums, prepare_vectors
 from pets.spec.pools import POOLS
 from pets.spec.ways import WAYS
 from pets.transport.calls import Uploaded
@@ -86,7 +86,10 @@ def open_node(config: PartyConfig, *, console: Console) -> PartyNode:
             GrpcCarrier(config.name, dialler, exchange, float(config.limits.run_s)), os.urandom, console, exchange
         ),
         settings=Settings(
-            deadline_s=float(config.limits.step_s), run_s=float(config.limits.run_s), max_live=config.limits.runs
+            deadline_s=float(config.limits.step_s),
+            run_s=float(config.limits.run_s),
+            max_live=config.limits.runs,
+            max_open=config.limits.uploads,
         ),
     )
 
@@ -106,8 +109,8 @@ def serve_party(
         if intersects(config):
             console("preparing the kernels of intersections (on a new machine this takes a minute)")
             prepare_vectors()
-        if sums(config):
-            prepare_sums()
+        for name in sums(config):
+            prepare_checks() if POOLS[name].checked else prepare_sums()
         sources.warm((config.state / SNAPSHOTS).resolve())
         for line in databases_of(config):
             console(line)
@@ -119,9 +122,9 @@ def intersects(config: PartyConfig) -> bool:
     return any(name in WAYS and not WAYS[name].helper for name in config.policy.limits.protocols)
 
 
-def sums(config: PartyConfig) -> bool:
-    """Whether the policy lets this party take part in sums over one table of many holders."""
-    return any(name in POOLS for name in config.policy.limits.protocols)
+def sums(config: PartyConfig) -> tuple[str, ...]:
+    """The protocols of sums over one table of many holders that the policy lets this party take part in."""
+    return tuple(name for name in config.policy.limits.protocols if name in POOLS)
 
 
 def databases_of(config: PartyConfig) -> tuple[str, ...]:

@@ -41,10 +41,9 @@ from pets.party.joining import JoinPlay
 from pets.party.ledger import Ledger
 from pets.party.log import Log
 from pets.party.play import Entropy
-from pets.party.pooling import PoolSession
+from pets.party.pooling import PoolSession, prepare_kernels
 from pets.party.runs import Console, Hellos, LiveRun
 from pets.party.state import RunEvent, State, StoredSnapshot, StoredSpec
-from pets.party.warm import prepare_sums
 from pets.plan.review import Reviewed
 from pets.spec.ir import Read
 from pets.spec.model import Dataset, Spec
@@ -391,7 +390,7 @@ class PartyNode:
         if reviewed.plan.match is not None:  # before peers and the client wait for this party
             pairing.prepare(reviewed.plan.match)
         if reviewed.plan.pool is not None:
-            prepare_sums()
+            prepare_kernels(reviewed.plan.pool)
 
         def bring(read: Read) -> sources.Table:
             dataset = spec.dataset(read.dataset).part(self.party)

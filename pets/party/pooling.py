@@ -21,7 +21,7 @@ import numpy as np
 from pets.errors import InternalError, PeerError, PetsError, RunError
 from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.kernels import prf
-from pets.party import announcement, contribute, hello, prepare
+from pets.party import announcement, contribute, hello, prepare, warm
 from pets.party.cast import role_of
 from pets.party.drive import Tick
 from pets.party.joining import to_agree, together
@@ -35,7 +35,8 @@ from pets.protocols.checked_inputs import Uploads as Proved
 from pets.protocols.contributions import Present
 from pets.protocols.inbox import Address, SealedWords, Seeds, Words
 from pets.secret import Secret
-from pets.spec.ir import INPUT, Plan, Protect
+from pets.spec.ir import INPUT, Plan, Pool, Protect
+from pets.spec.pools import POOLS
 from pets.transport.calls import Uploaded
 
 OPENED: Final = "uploads open"
@@ -55,6 +56,11 @@ PAUSE_S: Final = 1.0
 SKEW: Final = 2
 """How many times the longest wait for a message peers may be later with the end of uploads: all have agreed within one
 such wait, and a list takes another."""
+
+
+def prepare_kernels(pool: Pool) -> None:
+    """Make the kernels of a protocol ready: on a new machine that takes longer than a run may wait."""
+    (warm.prepare_checks if POOLS[pool.card].checked else warm.prepare_sums)()
 
 
 class Collector(Protocol):

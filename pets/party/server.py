@@ -37,13 +37,13 @@ from pets.wire import party_pb2 as wire
 
 LOG: Final = logging.getLogger("pets.party.server")
 
-MAX_CALLS: Final = 512
+MAX_CALLS: Final = 1024
 """Calls under way at one time, over all callers: each has a thread.
 
-In a run dozens of holders may be uploading."""
+In a run dozens of holders may be uploading, and a hundred runs of small sums may be under way."""
 
-CALLER_CALLS: Final = 48
-"""Calls under way at one time for one caller."""
+CALLER_CALLS: Final = 384
+"""Calls under way at one time for one caller: a peer, or a client, of a hundred runs has three of each."""
 
 UPLOADS: Final = 256
 """Uploads under way at one time, over all callers, so that threads are left for everything else."""
@@ -58,7 +58,7 @@ _OPTIONS: Final = (
     *OPTIONS,
     ("grpc.max_receive_message_length", MAX_REQUEST),
     ("grpc.max_send_message_length", 64 << 20),
-    ("grpc.max_concurrent_streams", 64),
+    ("grpc.max_concurrent_streams", 512),
     ("grpc.max_metadata_size", 16 << 10),
     ("grpc.so_reuseport", 0),
     ("grpc.server_handshake_timeout_ms", 5_000),

@@ -35,7 +35,7 @@ from tests.oracles.planted_sums import (
     Edited,
     Leak,
 )
-from tests.oracles.pools import CHECKED, HELD, SHAMIR, SUM, plan_of, pools
+from tests.oracles.pools import CHECKED, HELD, SHAMIR, plan_of, pools
 from tests.oracles.secure_sum import Case
 from tests.oracles.secure_sum_terms import Run, read
 
@@ -222,9 +222,8 @@ def test_a_party_that_plays_two_roles_has_what_both_have(role: str, instead: str
 # -- every check is needed --------------------------------------------------------------------------------------------
 
 
-def leak_of(name: str, card: str = SUM) -> Leak | Edited:
-    (found,) = (each for each in (*LEAKS, *EDITED) if each.name == name and each.card == card)
-    return found
+def leak_of(name: str) -> Leak | Edited:
+    return next(each for each in (*LEAKS, *EDITED) if each.name == name)
 
 
 def _nothing(*_: object) -> None:
@@ -248,6 +247,7 @@ TAKEN_OUT = {
         "the result party knows something of all noise",
     ),
     "agreement": (gathering, "_agreed", _nothing, "no digests"),
+    "keys of two": (gathering, "_keys_of_two", _nothing, "third has the key of first and second"),
     "shares add up": (gathering, "_adds_up", _nothing, "servers share other streams than are taken off"),
     "how large noise is": (gathered, "_once", lambda modulus, found: True, "one holder counts three times"),
     "messages that are no numbers": (

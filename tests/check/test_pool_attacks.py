@@ -4,6 +4,7 @@ import pytest
 
 from pets.check import legal
 from pets.check.differencing import Terms, judge
+from pets.check.disclosure import render
 from pets.check.releases import Entry, release_of
 from pets.plan.review import Review, review
 from pets.spec.ir import Protect
@@ -29,6 +30,13 @@ def test_nor_does_another_name_of_a_holder() -> None:
     found = review(pooled(edits=edits, **HELD))
     assert errors(found) == {"pool.own-part"}
     assert "board-2" in next(each.message for each in found.findings if each.rule == "pool.own-part")
+
+
+def test_the_report_says_what_is_left_when_all_others_take_their_rows_off() -> None:
+    """A group is large enough over all holders; of the one that is left it may be one person."""
+    said = " ".join(render(review(pooled(**HELD))).split())
+    assert "in every group that is shown, however few of its persons are that holder's" in said
+    assert "west with north or south: the sums over all holders, exactly, of groups that are withheld, too" in said
 
 
 def run_of(holders: int, name: str, **options: object) -> Entry:

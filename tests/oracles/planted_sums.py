@@ -11,7 +11,7 @@ from typing import Final
 from pets.spec.cards import Card, cards_folder
 from pets.spec.repeated import renamed
 from pets.spec.term import Sum, parse_term
-from tests.oracles.planted import all_of, held_by, swap
+from tests.oracles.planted import all_of, held_by, sent_to, swap
 
 SUM, SHAMIR, HELD, CHECKED = "secure_sum", "secure_sum_shamir", "secure_sum_held", "checked_sum"
 TEXTS: Final = {
@@ -209,6 +209,10 @@ LEAKS: Final = (
     ),
     Leak(SHAMIR, "no digests", without("Ca", "Cb", "Cc", "Cd"), 5),
     Leak(SHAMIR, "lists are not sent among given ones", without("Ld"), 5),
+    Leak(SUM, "words are uploaded when lists have been sent", in_round("Uw", 2)),
+    Leak(SHAMIR, "seeds of a key that is not on the card", sent_to("Us", "result"), 5),
+    Leak(HELD, "third has the key of first and second", held_by("s_12", "first", "second", "third")),
+    Leak(HELD, "holders have the key of first and third", held_by("s_13", "first", "third", "input")),
     # sums that are held
     Leak(
         HELD, "first gets the words as well as the seeds", sends("input", "first", HELD_WORDS, "input.values", turn=1)
@@ -268,6 +272,7 @@ LEAKS: Final = (
         sends("last", "input", "verifying(last)", element="bytes[32]", columns="1", turn=1),
     ),
     Leak(CHECKED, "the key of verification is told before uploads", in_round("Kb", 1)),
+    Leak(CHECKED, "seeds are uploaded when the key of verification has been told", in_round("Us", 2)),
     Leak(CHECKED, "nobody is told the key of verification", without("Kb")),
     Leak(
         CHECKED,
@@ -387,6 +392,17 @@ def keyed(old: str, new: str) -> Callable[[Card], Card]:
     return edit
 
 
+def given(key: str, role: str) -> Callable[[Card], Card]:
+    """Somebody more holds a key."""
+
+    def edit(card: Card) -> Card:
+        assert any(each.name == key for each in card.keys), key
+        more = (replace(each, holders=(*each.holders, role)) if each.name == key else each for each in card.keys)
+        return replace(card, keys=tuple(more))
+
+    return edit
+
+
 def counted_thrice(card: Card) -> Card:
     """The vector of the second holder is in the sums three times."""
     (sums,) = card.shared
@@ -428,6 +444,10 @@ EDITED: Final = (
         SUM,
         "one holder's words are not hidden from the others",
         termed("Uw1", "mask(k1x2, u, summed)", "zero(z1, summed)"),
+    ),
+    *(
+        Edited(HELD, f"{who} has the key {key}", given(key, who))
+        for key, who in (("k1", "second"), ("k1", "input2"), ("k1", "result"), ("s_13", "input2"), ("s_23", "result"))
     ),
     Edited(
         SUM,

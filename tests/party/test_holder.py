@@ -342,3 +342,12 @@ def test_two_runs_of_the_same_rows_share_no_byte_of_words() -> None:
         made(offices).session.run()
         found.append(offices.arrived[SOUTH][0][-contribute.layout_of(offices.plan).words * 8 :])
     assert sum(a == b for a, b in zip(*found, strict=True)) < len(found[0]) / 50
+
+
+def test_what_a_holder_uploads_has_one_size_whatever_its_rows() -> None:
+    sizes = set()
+    for rows in (pooled.table([], [], []), ROWS, pooled.table(list(range(50)), [2] * 50, [100] * 50)):
+        offices = Offices(pooled.plan())
+        outcome = made(offices, bring=lambda read, rows=rows: rows).session.run()
+        sizes.add(tuple(sent.size for sent in outcome.sent))
+    assert len(sizes) == 1

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from pets import client as clients
-from pets import gathering, participation, result
+from pets import gathering, participation, result, schedule
 from pets.errors import LinkError, ReceiptError, RunError
 from pets.ids import PartyId
 from pets.party import contribute, holder
@@ -229,6 +229,20 @@ def test_under_disclosure_control_small_cells_are_withheld_and_others_are_exact(
             assert (table.n[ward], table.total[ward]) == (true.n[ward], true.total[ward])
     assert pd.isna(table.n["other"]) and not table.n.isna().all()
     assert "3 of 3 holders" in found.note() and verified(world, found, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("exact")
+def test_a_holder_may_be_the_one_who_asks(make: Callable[..., PoolWorld], tmp_path: Path) -> None:
+    frames, asks = parts(4), PartyId("board-1")
+    toml = toml_of(
+        4, 2, sql=SQL, to=asks, minimum=3, edits=(("analyst@statistics.example", f"analyst@{asks}.example"),)
+    )
+    world = make(frames, toml, asks=asks)
+    world.prepared()
+    found = world.run(toml)
+    same(found.to_pandas(), frames)
+    assert verified(world, found, tmp_path) and world.ends(asks) == ["sent"]
 
 
 # -- who is missing ---------------------------------------------------------------------------------------------------
@@ -602,6 +616,24 @@ def test_evidence_that_names_other_contributors_or_lacks_a_computing_party_is_re
     (folder / "receipts" / f"{north}.json").unlink()
     with pytest.raises(ReceiptError, match=rf"receipt\.missing: no receipt of {north}"):
         verify_evidence(folder, **check)
+
+
+def test_a_schedule_counts_as_many_holders_as_have_to_take_part(make: Callable[..., PoolWorld], tmp_path: Path) -> None:
+    """One who has not signed stands in nobody's way; two do, where three have to."""
+    toml = toml_of(4, 2, sql=SQL, minimum=3, edits=(("max_runs = 3", 'max_runs = 3\nschedule = "monthly"'),))
+    path = tmp_path / "visits.spec.toml"
+    path.write_text(toml)
+    world = make(parts(4), toml, limits={"max_epsilon_per_dataset": "20"})
+    reviewed = world.prepared(without=world.boards[2:])
+    client = world.client()
+    (one,) = schedule.look(client, [path])
+    assert one.refused is not None and one.refused.code == "approval.too-few"
+    world.approve(reviewed, world.boards[2])
+    (one,) = schedule.look(client, [path])
+    assert one.refused is None and (one.left, one.affordable) == (3, 5)
+    del client.servers[world.boards[0]]
+    (one,) = schedule.look(client, [path])
+    assert one.refused is not None, "a holder that is away cannot take part"
 
 
 def test_submitting_goes_on_without_holders_who_are_away(make: Callable[..., PoolWorld]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pets.errors import PeerError, PetsError, RunError
-from pets.ids import PartyId
+from pets.ids import PartyId, RunHandle
 from pets.kernels import noise
 from pets.party import contribute, pooling, uploads
 from pets.party.pooling import PoolPlay, PoolSession
@@ -19,7 +19,7 @@ from pets.protocols.base import Send
 from pets.transport import frame
 from tests.party.by_hand import HandRun, announced, sealed
 from tests.party.pool_world import PoolWorld, parts, toml_of
-from tests.party.world import ANALYST, STRANGER
+from tests.party.world import ANALYST, STRANGER, reviewed_of
 
 SQL = "SELECT ward, COUNT(*) AS n FROM visits GROUP BY ward"
 SURE = """[release.differential_privacy]
@@ -42,18 +42,37 @@ def short(monkeypatch: pytest.MonkeyPatch, seconds: float = 1.0) -> None:
     monkeypatch.setattr(contribute, "MINUTE_S", seconds)
 
 
-@pytest.fixture
-def make(tmp_path: Path) -> Iterator[Callable[..., HandRun]]:
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., PoolWorld]]:
+    """Worlds by their specification: runs of one do not know of each other."""
     made: list[PoolWorld] = []
+    known: dict[str, PoolWorld] = {}
 
-    def of(holders: int = 3, computing: int = 2, *, options: Any = None, **spec: Any) -> HandRun:
-        toml = toml_of(holders, computing, sql=SQL, **{"protection": SURE, "minimum": 2} | spec)
-        made.append(PoolWorld(tmp_path / f"world-{len(made)}", toml, parts(holders), **(options or {})))
-        return HandRun(made[-1], made[-1].prepared())
+    def of(toml: str, holders: int, options: Any) -> PoolWorld:
+        if options is None and toml in known:
+            return known[toml]
+        folder = tmp_path_factory.mktemp("pooling") / "world"
+        made.append(PoolWorld(folder, toml, parts(holders), **(options or {})))
+        made[-1].prepared()
+        if options is None:
+            known[toml] = made[-1]
+        return made[-1]
 
     yield of
     for world in made:
         world.close()
+
+
+@pytest.fixture
+def make(worlds: Callable[..., PoolWorld]) -> Callable[..., HandRun]:
+    """Start a run. ``options``: of a world of its own, which is not used again."""
+
+    def of(holders: int = 3, computing: int = 2, *, options: Any = None, **spec: Any) -> HandRun:
+        toml = toml_of(holders, computing, sql=SQL, **{"protection": SURE, "minimum": 2, "runs": 50} | spec)
+        world = worlds(toml, holders, options)
+        return HandRun(world, reviewed_of(toml))
+
+    return of
 
 
 def vector(run: HandRun, *numbers: int) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -169,7 +188,8 @@ def test_each_bad_upload_is_refused_and_the_others_count(make: Callable[..., Han
     refused(handed(ANALYST, good[NORTH]), "peer.upload-holder")
     refused(handed(STRANGER, good[NORTH]), "run.unknown")
     refused(handed(ONE, good[NORTH][:-1] + bytes([good[NORTH][-1] ^ 1])), "peer.upload-sealed")
-    refused(lambda: north.upload(other.handle, mine.run_id, good[NORTH]), "run.unknown")
+    refused(lambda: north.upload(other.handle, mine.run_id, good[NORTH]), "peer.upload-run")
+    refused(lambda: north.upload(RunHandle("0f" * 16), mine.run_id, good[NORTH]), "run.unknown")
     assert left(run, NORTH) == []
     for number, board in enumerate((ONE, TWO, THREE), 1):
         run.upload(board, vector(run, number))
@@ -266,7 +286,7 @@ def test_anybody_of_a_run_may_stop_it_while_uploads_are_taken(make: Callable[...
 
 
 def test_a_revocation_while_uploads_are_taken_ends_the_run(make: Callable[..., HandRun]) -> None:
-    run = make()
+    run = make(options={})
     run.upload(ONE, vector(run, 1))
     node = run.world.nodes[SOUTH]
     node.revoke(run.world.caller(SOUTH), run.world.revocation(run.reviewed, SOUTH))
@@ -279,7 +299,7 @@ def test_an_approval_that_runs_out_while_uploads_are_taken_ends_the_run(
     make: Callable[..., HandRun], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pooling, "PAUSE_S", 0.05)
-    run = make()
+    run = make(options={})
     run.upload(ONE, vector(run, 1))
     run.world.now = run.world.now.replace(year=2028)
     ends = {run.ended(NORTH), run.ended(SOUTH)}
@@ -313,7 +333,7 @@ def test_a_server_that_was_restarted_has_ended_the_run_and_its_peers_find_out(
 
 
 def test_closing_a_server_ends_its_runs_and_leaves_nothing(make: Callable[..., HandRun]) -> None:
-    run = make()
+    run = make(options={})
     run.upload(ONE, vector(run, 1))
     run.world.nodes[SOUTH].close()
     assert run.ended(NORTH) == "peer.aborted"
@@ -367,7 +387,7 @@ def test_a_run_is_counted_before_it_is_announced(make: Callable[..., HandRun], m
         opened(self, *given, **named)
 
     monkeypatch.setattr(uploads.Uploads, "__init__", begun)
-    run = make()
+    run = make(options={})
     run.announced(ONE)
     for party in (NORTH, SOUTH):
         assert "run.agreed" in run.world.kinds(party)
@@ -381,7 +401,8 @@ def test_a_list_that_comes_early_waits_for_the_end_of_uploads(make: Callable[...
         run.upload(board, vector(run, 1))
     last = sealed(run.reviewed, THREE, vector(run, 5), run.announced_once)
     run.server(NORTH, THREE).upload(run.handle, run.announced_once.run_id, last[NORTH])
-    run.world.wait_for(lambda: any(sent.sender == NORTH for sent in run.world.transcript))
+    network = run.world.networks[run.announced_once.run_id]
+    run.world.wait_for(lambda: any(sent.sender == NORTH for sent in network.transcript))
     assert run.agreed(SOUTH) and not run.agreed(NORTH)
     run.server(SOUTH, THREE).upload(run.handle, run.announced_once.run_id, last[SOUTH])
     assert run.result(run.announced_once.run_id).sums[0, 0] == 7
@@ -428,7 +449,11 @@ def test_what_a_computing_party_sends_besides_lists_is_one_sum(make: Callable[..
     for party in run.reviewed.spec.computing:
         run.ended(party)
         words = contribute.layout_of(run.reviewed.plan).words
-        sums = [s for s in run.world.transcript if s.sender == party and s.to.endswith(":result")]
+        sums = [
+            s
+            for s in run.world.networks[run.announced_once.run_id].transcript
+            if s.sender == party and s.to.endswith(":result")
+        ]
         assert sorted(len(s.body) for s in sums) == sorted([1, 8 * words])
 
 

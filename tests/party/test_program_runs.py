@@ -1,8 +1,11 @@
 """Specifications that name programs, run between servers in memory on records: what comes out, and what is refused."""
 
 import hashlib
+import os
 import pickle
 import random
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +19,7 @@ import pets
 from pets import local
 from pets.approve.policy import permitting
 from pets.errors import LeakError, PeerError, PetsError, ReceiptError, RunError
-from pets.ids import PartyId
+from pets.ids import PartyId, RunHandle
 from pets.kernels.interpolate import open_at_zero, signed
 from pets.party import gate
 from pets.party.evidence import verify_evidence
@@ -26,6 +29,7 @@ from pets.plan.review import review
 from pets.result import Result, evidence_keys, recompute
 from pets.spec.parse import parse_toml
 from pets.transport import frame, memory
+from pets.transport.calls import Event
 from pets.transport.link import MOST_NUMBERED, Slot
 from pets.transport.memory import MemoryNetwork, Passing
 from tests.oracles.logrank import chi_square
@@ -360,6 +364,40 @@ def test_a_share_of_the_result_that_was_changed_is_noticed(monkeypatch: pytest.M
     tapped(monkeypatch, changes(opened, PartyId("north:result"), changed))
     with pytest.raises(PeerError, match=r"peer\.released: what the parties send of the output quantile"):
         run(altered())
+
+
+# -- ends --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.long
+def test_a_program_that_never_ends_is_stopped_and_its_processes_are_gone() -> None:
+    """Any party may stop a run; the processes of the program are killed with it."""
+    endless = OWN.replace("    mpc.release", "    while True:\n        pass\n    mpc.release", 1)
+    network, handle = pets.local_network(waits()), RunHandle("ab" * 16)
+    begun = threading.Event()
+    met: list[PetsError] = []
+
+    def tell(party: PartyId, event: Event) -> None:
+        if event.name == "hello":
+            begun.set()
+
+    def start() -> None:
+        try:
+            network.run(own_program(endless), handle=handle, progress=tell)
+        except PetsError as error:
+            met.append(error)
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    assert begun.wait(60)
+    time.sleep(2)  # until the processes have their orders
+    network.stop(handle)
+    thread.join(30)
+    assert not thread.is_alive() and met
+    assert met[0].fields.get("reason", met[0].code) in ("run.stopped", "peer.aborted"), met
+    listed = [file.read_text().split() for file in Path(f"/proc/{os.getpid()}/task").glob("*/children")]
+    children = [Path(f"/proc/{pid}/cmdline").read_bytes() for each in listed for pid in each]
+    assert not [line for line in children if b"mpyc_worker" in line]
 
 
 # -- the gate ----------------------------------------------------------------------------------------------------------
