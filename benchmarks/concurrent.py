@@ -46,7 +46,7 @@ from tests.pooled import pooled_toml
 HOLDERS = 3
 AT_ONCE = 100
 ALONE = 10
-OVER_S = 10.0
+OVER_S = 5.0
 TIMES = 3.0
 """How much longer the slowest but five of a hundred may take than one alone."""
 

@@ -211,6 +211,13 @@ class _Run:
         """Parties without any of whom the sums can be opened, as long as enough others are there."""
 
     def play(self) -> Result:
+        try:
+            return self._play()
+        finally:
+            if self._gathering is not None:
+                self._gathering.close(0.0)
+
+    def _play(self) -> Result:
         pool = self._reviewed.plan.pool
         parties = self._reviewed.spec.servers if pool is None else self._reviewed.spec.computing
         evidence = {party: dict(self._server(party).evidence(self._reviewed.digest).files) for party in parties}

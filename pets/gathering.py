@@ -10,11 +10,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pets.approve import approvals
-from pets.errors import PetsError
+from pets.errors import LinkError, PetsError
 from pets.ids import PartyId
 from pets.participation import SENT
 from pets.party.session import public_code
@@ -29,6 +29,9 @@ THREADS: Final = 32
 FIRST_PAUSE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 60.0
 """Between two attempts at one holder; each pause is twice as long as the one before."""
+
+TURN_S: Final = 60.0
+"""How long one holder is watched at a time: who takes longer waits for its next turn, and keeps nobody from theirs."""
 
 AWAY: Final = frozenset({"link.unreachable", "link.cut", "link.deadline", "link.busy", "run.busy"})
 """What an attempt may end with that is worth another one."""
@@ -63,7 +66,8 @@ class Holder:
     """It has said that it was."""
     receipt: bytes | None = None
     approvals: tuple[bytes, ...] = ()
-    pause_s: float = field(default=FIRST_PAUSE_S)
+    pause_s: float = 0.0
+    """How long it is left alone before the next attempt."""
 
 
 class Gathering:
@@ -80,9 +84,8 @@ class Gathering:
         tell: Callable[[PartyId, Event], None] = lambda party, event: None,
     ) -> None:
         self._servers, self._request, self._tell, self._within = servers, request, tell, within
-        self._seconds = seconds
         self._until = time.monotonic() + seconds
-        self._holders = {party: Holder(party) for party in holders}
+        self._holders = {party: Holder(party, pause_s=FIRST_PAUSE_S) for party in holders}
         self._due = [(0.0, number, party) for number, party in enumerate(holders)]
         self._numbered = len(self._due)
         self._busy = 0
@@ -100,6 +103,8 @@ class Gathering:
         """
         until = time.monotonic() + wait_s
         with self._changed:
+            if self._closed:
+                return self._holders
             self._closed = True
             self._due = [(0.0, number, party) for _, number, party in self._due if self._holders[party].asked]
             self._last = len(self._due)
@@ -191,11 +196,14 @@ class Gathering:
     def _follow(self, holder: Holder, server: "Server") -> None:
         """Watch a holder's part to its end, then fetch its receipt, and the approvals that the receipt may name."""
         try:
-            for event in server.watch(self._request.handle, self._seconds):
+            over = time.monotonic() + TURN_S
+            for event in server.watch(self._request.handle, TURN_S):
                 self._tell(holder.party, event)
                 if event.kind == "end" and event.code:
                     holder.code = event.code
                     return
+                if event.kind != "end" and time.monotonic() > over:
+                    raise LinkError("link.deadline", peer=holder.party, seconds=TURN_S, step="its upload")
         except PetsError as error:
             if error.code != "run.unknown":  # it was restarted: what it has signed is still there
                 raise

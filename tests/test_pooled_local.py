@@ -1,5 +1,6 @@
 """Sums over one table in one process, as a notebook has them: drafted, run, drawn, saved, verified, audited."""
 
+import io
 import time
 from pathlib import Path
 from typing import Any
@@ -7,13 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 import pets
 from pets.cli import app
+from pets.commands.tables import price
 from pets.errors import ConfigError
 from pets.local import LocalNetwork
-from pets.party import pooling
 from tests.party.pool_world import without_noise
 
 SQL = "SELECT ward, COUNT(*) AS n, AVG(minutes) AS minutes FROM visits GROUP BY ward"
@@ -65,6 +67,9 @@ def test_a_draft_of_one_table_of_many_runs_and_its_folder_verifies(tmp_path: Pat
     assert (tmp_path / "table.png").stat().st_size > 10_000
     page = result._repr_html_()
     assert "5 of 5 holders took part" in page and "north, south and 5 holders" in page
+    lines = io.StringIO()
+    Console(file=lines, width=120).print(price(result))
+    assert "uploads" in lines.getvalue() and "holders" in lines.getvalue() and "board-001" not in lines.getvalue()
     counts = result.counts("n")
     assert counts.law is not None and counts.law.times == 2, "two computing parties add noise of full strength"
     folder = result.save(tmp_path / "table.csv")
@@ -122,4 +127,3 @@ def test_two_hundred_and_twenty_holders_in_one_process() -> None:
     seconds = time.perf_counter() - began
     assert result.participation is not None and len(result.participation.counted) == 220
     assert len(result.receipts) == 223 and seconds < 300
-    assert pooling.noise_of

@@ -105,8 +105,9 @@ def price(result: "Result") -> Table:
     spent: dict[tuple[str, str], float] = {}
     for one in result.steps:
         spent[one.step, one.party] = spent.get((one.step, one.party), 0.0) + one.seconds
-    parties = result.review.spec.servers
     forecast = result.review.settled().forecast
+    holders = frozenset() if result.plan.pool is None else frozenset(result.plan.pool.holders)
+    parties = [party for party in result.review.spec.servers if party not in holders]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, GAP, 0, 0), show_edge=False)
     table.add_column("step", no_wrap=True)
     table.add_column("from", no_wrap=True)
@@ -121,8 +122,10 @@ def price(result: "Result") -> Table:
 
     add("records")
     add("hello")
+    if holders:
+        add("uploads", "holders", "", size(sum(each.size for each in forecast.messages if each.sender in holders)))
     for message in forecast.messages:
-        if message.size:
+        if message.size and message.sender not in holders:
             add(message.label, message.sender, message.receiver, size(message.size))
     totals = [sum(seconds for (_, who), seconds in spent.items() if who == party) for party in parties]
     table.add_section()

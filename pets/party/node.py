@@ -124,6 +124,8 @@ class PartyNode:
         )
         self._freezer = Freezer(party, dict(datasets), folder, state, self._log, outside.entropy, outside.console)
         self._lock = threading.RLock()
+        self._admitting = threading.RLock()
+        """Held while a run is counted and charged, which waits for the disk; ``_lock`` is for what is in memory."""
         self._runs: dict[RunHandle, LiveRun] = {}
         self._hellos = Hellos()
         self._closed = False
@@ -291,7 +293,7 @@ class PartyNode:
 
     def close(self) -> None:
         """Stop all runs and the log: the server is shutting down."""
-        with self._lock:
+        with self._admitting, self._lock:
             self._closed = True
         live = self._live()
         for run in live:
@@ -346,7 +348,7 @@ class PartyNode:
         Raises: BudgetError, as counting and reserving will; RunError run.busy if only runs under way are in the way.
         """
         busy = RunError("run.busy", party=self.party)
-        with self._lock:
+        with self._admitting:
             live = self._live()
             beside = sum(other.pooled == run.pooled for other in live)
             if self._closed or beside >= (self._settings.max_open if run.pooled else self._settings.max_live):
@@ -367,8 +369,9 @@ class PartyNode:
             except BudgetError as error:
                 raise busy from error
             self._state.start_run(run.handle, run.digest)
-            self._forget_old()
-            self._runs[run.handle] = run
+            with self._lock:
+                self._forget_old()
+                self._runs[run.handle] = run
 
     def _take_hello(self, run: LiveRun, peer: PartyId, body: bytes) -> None:
         try:
@@ -461,7 +464,7 @@ class PartyNode:
         self._state.agree_run(run.handle, run_id.hex())
         old = None if approved.covering is None else approved.signed
         still = self._consent.approved_here(stored, reviewed, old)
-        with self._lock:
+        with self._admitting:
             self._unsuspected(run, reviewed, still)
             self._state.count_run(*approved.counts)
             self._reserve(run.handle, run.charges)

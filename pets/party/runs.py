@@ -19,8 +19,8 @@ from pets.transport.calls import Event
 Console = Callable[[str], None]
 """Where lines for a party's own people go; they may hold row numbers, and never leave the host."""
 
-EARLY_HELLOS: Final = 512
-EARLY_OF_ONE: Final = 16
+EARLY_HELLOS: Final = 1024
+EARLY_OF_ONE: Final = 256
 EARLY_S: Final = 30.0
 ALIVE_S: Final = 0.5
 
@@ -97,7 +97,7 @@ class LiveRun:
 
 
 class Hellos:
-    """Hellos that came before the local start: at most 512, and 16 of one peer, for 30 seconds, one each a run."""
+    """Hellos that came before the local start: at most 1,024, and 256 of one peer, for 30 seconds, one each a run."""
 
     def __init__(self) -> None:
         self._kept: dict[tuple[RunHandle, PartyId], tuple[float, bytes]] = {}

@@ -1,4 +1,4 @@
-"""What a party must not forget: one SQLite file with synchronous commits.
+"""What a party must not forget: one SQLite file, whose commits are on disk before anything follows from them.
 
 Specifications, envelopes, snapshots, the journal of runs, counts of used-up runs and spent randomness are kept here;
 ledger.py, history.py and log.py keep their tables in the same file. Whatever a method says is done is on disk when it
@@ -24,6 +24,7 @@ from typing import Final, Literal, Self
 from pets.approve.approvals import Count
 from pets.errors import BudgetError, ConfigError, RunError
 from pets.ids import PlanDigest, RunHandle, SpecDigest
+from pets.party.flushing import Flusher
 
 BUSY_MS: Final = 30_000
 """How long a process waits for another one that is writing."""
@@ -215,6 +216,7 @@ class State:
         self.at: Final = at
         self.clock: Final = clock
         self._name: Final = path if isinstance(path, str) else path.name
+        self._flusher: Final = Flusher(path) if isinstance(path, Path) else None
         try:
             if isinstance(path, Path):
                 os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
@@ -243,11 +245,14 @@ class State:
                 for statement in _statements(script):
                     db.execute(statement)
                 db.execute(f"PRAGMA user_version = {number}")
+        if self._flusher is not None:  # from here on commits are flushed by us, several at a time
+            self._db.execute("PRAGMA synchronous = NORMAL")
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Everything inside happens as a whole or not at all, and no other process writes in between.
 
+        It is on disk when this returns; threads that commit at about the same time wait for one flush together.
         The lock is taken before the first read (BEGIN IMMEDIATE), so that nothing that was read can be out of date.
         """
         with self._lock:
@@ -259,6 +264,9 @@ class State:
                     self._db.execute("ROLLBACK")
                 raise
             self._db.execute("COMMIT")
+            number = 0 if self._flusher is None else self._flusher.committed()
+        if self._flusher is not None:
+            self._flusher.flush(number)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -269,6 +277,8 @@ class State:
     def close(self) -> None:
         with self._lock:
             self._db.close()
+        if self._flusher is not None:
+            self._flusher.close()
 
     def __enter__(self) -> Self:
         return self

@@ -231,6 +231,20 @@ def test_under_disclosure_control_small_cells_are_withheld_and_others_are_exact(
     assert "3 of 3 holders" in found.note() and verified(world, found, tmp_path)
 
 
+@pytest.mark.long
+@pytest.mark.usefixtures("exact")
+def test_a_holder_may_be_the_one_who_asks(make: Callable[..., PoolWorld], tmp_path: Path) -> None:
+    frames, asks = parts(4), PartyId("board-1")
+    toml = toml_of(
+        4, 2, sql=SQL, to=asks, minimum=3, edits=(("analyst@statistics.example", f"analyst@{asks}.example"),)
+    )
+    world = make(frames, toml, asks=asks)
+    world.prepared()
+    found = world.run(toml)
+    same(found.to_pandas(), frames)
+    assert verified(world, found, tmp_path) and world.ends(asks) == ["sent"]
+
+
 # -- who is missing ---------------------------------------------------------------------------------------------------
 
 

@@ -104,9 +104,9 @@ def test_one_peer_cannot_take_the_room_of_the_others() -> None:
     for number in range(EARLY_OF_ONE):
         hellos.keep(handle(number), A, b"flood")
     with pytest.raises(PeerError, match=r"peer\.hello"):
-        hellos.keep(handle(99), A, b"flood")
-    hellos.keep(handle(99), B, b"welcome")
-    assert hellos.take(handle(99)) == [(B, b"welcome")]
+        hellos.keep(handle(9_999), A, b"flood")
+    hellos.keep(handle(9_999), B, b"welcome")
+    assert hellos.take(handle(9_999)) == [(B, b"welcome")]
 
 
 def test_there_is_room_for_so_many_in_all() -> None:
