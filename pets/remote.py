@@ -7,6 +7,7 @@ from pathlib import Path
 from pets.client import Analyst, Network
 from pets.errors import ConfigError
 from pets.ids import PartyId
+from pets.party import contribute
 from pets.party.config import ClientConfig, read_client
 from pets.plan.review import Reviewed
 from pets.transport.grpc import Dialler, ResultLink
@@ -32,7 +33,8 @@ def network(config: ClientConfig, *, deadline_s: float = 600.0) -> Network:
     dialler = Dialler(config.credentials, config.directory.addresses())
 
     def link(run_id: bytes, senders: Sequence[PartyId], reviewed: Reviewed) -> Link:
-        return ResultLink(config.name, run_id, senders, dialler, deadline_s)
+        open_s = 0.0 if reviewed.plan.pool is None else contribute.upload_s(reviewed.plan)
+        return ResultLink(config.name, run_id, senders, dialler, deadline_s + open_s)
 
     servers = {party: Remote(dialler, party) for party in config.directory.addresses()}
     analyst = Analyst(config.name, config.signing_key)

@@ -48,8 +48,8 @@ CALLER_CALLS: Final = 384
 UPLOADS: Final = 256
 """Uploads under way at one time, over all callers, so that threads are left for everything else."""
 
-MAX_DEADLINE_S: Final = 86_400.0 + 60
-"""Longest a call may take; config.Limits allows a run of a day."""
+MAX_DEADLINE_S: Final = 32 * 86_400.0 + 60
+"""Longest a call may take: config.Limits allows a run of a day, a specification uploads for 31 days before that."""
 
 GRACE_S: Final = 2.0
 """How long calls under way may take to end when the server shuts down, or a stream when its run has ended."""
