@@ -66,6 +66,15 @@ def test_the_sum_is_that_of_integers(seed: int) -> None:
     assert all(done.outputs[name].tolist() == case.present() for name in case.shape.servers)
 
 
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+def test_the_sum_is_that_of_integers_10_000_times() -> None:
+    for seed in range(10_000):
+        case = random_case(seed + 10**6, length=6)
+        found = played(case, seed).outputs["result"]
+        assert (found.total, found.present.tolist()) == (case.oracle(), case.present()), seed
+
+
 @EVERY
 @pytest.mark.parametrize("at", range(2))
 def test_who_is_missing_at_one_computing_party_counts_nowhere(case: Case, at: int) -> None:

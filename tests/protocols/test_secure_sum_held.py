@@ -75,6 +75,15 @@ def test_what_is_shown_are_the_sums_of_those_who_count(seed: int) -> None:
     assert np.array_equal(one + two, case.sums()) and one.shape == (case.shape.moments, case.cells)
 
 
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+def test_what_is_shown_are_the_sums_10_000_times() -> None:
+    for seed in range(10_000):
+        case = random_case(seed + 10**6, holders=5, cells=5)
+        done = played(case, seed)
+        assert (shown(case, done), done.outputs["result"][0].tolist()) == (case.oracle(), case.present()), seed
+
+
 @pytest.mark.parametrize("at", range(2))
 def test_who_is_missing_at_one_of_the_two_counts_nowhere(at: int) -> None:
     case = replace(SMALL, missing=frozenset({(1, at)}))
