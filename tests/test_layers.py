@@ -26,7 +26,7 @@ IMPURE |= {"secrets", "tempfile", "subprocess", "multiprocessing", "concurrent"}
 LOADS_A_LIBRARY = {"pets/kernels/sodium.py": {"os", "tempfile"}}
 """The one pure module that touches the system: it gets libsodium out of a wheel without leaving a file behind."""
 IMPORT_NAME = {"grpcio": "grpc", "protobuf": "google"}
-COMES_WITH = {"llvmlite": "numba", "pydantic_core": "pydantic"}
+COMES_WITH = {"Crypto": "pycryptodome", "llvmlite": "numba", "pydantic_core": "pydantic"}
 """Libraries that are half of another one, and may stand where it stands."""
 
 IMPORTED_AS = {"openmined-psi": "private_set_intersection"}

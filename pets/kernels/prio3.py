@@ -26,7 +26,6 @@ import numpy as np
 from pets.kernels import flp, prime, xof
 from pets.kernels.circuits import Circuit, Measurements
 from pets.kernels.jit import U8Array, U64Array
-from pets.kernels.turboshake import LANES
 from pets.kernels.xof import SEED_BYTES
 from pets.secret import Secret
 
@@ -298,9 +297,9 @@ class Prio3:
                 raise ValueError(f"expected rows of {width} bytes, got {array.shape[1]}")
 
     def _tiles(self, rows: int) -> list[slice]:
-        """Cuts of so many rows, full lanes each, whose elements stay in the cache; one cut of none."""
-        size = LANES * self.circuit.prime.bytes * (self.circuit.encoded + self.circuit.proof)
-        step = LANES * max(1, _TILE_BYTES // size)
+        """Cuts of so many rows whose elements stay in the cache; one cut of none."""
+        size = self.circuit.prime.bytes * (self.circuit.encoded + self.circuit.proof)
+        step = max(1, _TILE_BYTES // size)
         return [slice(start, start + step) for start in range(0, max(rows, 1), step)]
 
     def _encodes(self, rows: U8Array, count: int) -> U8Array:

@@ -1,6 +1,6 @@
 """XofTurboShake128: seeds to field elements and to other seeds, for many submissions at a time.
 
-One call hashes n messages of one length, so that eight lanes of vectors are full; a single one is a call with n = 1.
+One call hashes n messages of one length; a single one is a call with n = 1.
 
 Source: draft-irtf-cfrg-vdaf-20, 6.2 (XofTurboShake128, its domain separation), 6.1.1 (elements by rejection).
 """

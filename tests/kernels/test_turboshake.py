@@ -1,4 +1,4 @@
-"""TurboSHAKE128 in lanes: RFC 9861's known answers, hashlib with all rounds, the slow twin, any number of messages."""
+"""TurboSHAKE128 of a library: RFC 9861's known answers, the slow twin, any number of messages."""
 
 import hashlib
 from itertools import islice
@@ -52,17 +52,16 @@ def test_patterns_of_the_rfc(size: int, digest: str) -> None:
     assert hashed(pattern(size), 32).hex() == digest
 
 
-@pytest.mark.parametrize("rows", [1, 2, 7, 8, 9, 17])
-@pytest.mark.parametrize(
-    ("before", "after", "size"),
-    [(0, 0, 1), (3, 0, 8), (0, 5, 9), (80, 88, 168), (79, 88, 169), (81, 88, 167), (10, 500, 336), (200, 336, 1000)],
-)
-def test_all_rounds_are_shake128(rows: int, before: int, after: int, size: int) -> None:
+@pytest.mark.parametrize("rows", [1, 2, 17])
+@pytest.mark.parametrize(("before", "after", "size"), [(0, 5, 9), (79, 88, 169), (200, 336, 1000)])
+def test_many_messages_are_each_hashed_by_themselves(rows: int, before: int, after: int, size: int) -> None:
     first = RANDOM.integers(0, 256, (rows, before), dtype=np.uint8)
     second = RANDOM.integers(0, 256, (rows, after), dtype=np.uint8)
-    got = turboshake.turboshake128(first, second, domain=0x1F, size=size, rounds=turboshake.ALL_ROUNDS)
+    second.flags.writeable = False
+    got = turboshake.turboshake128(first, second, domain=0x1F, size=size)
     for i in range(rows):
-        assert got[i].tobytes() == hashlib.shake_128(first[i].tobytes() + second[i].tobytes()).digest(size)
+        message = first[i].tobytes() + second[i].tobytes()
+        assert got[i].tobytes() == bytes(islice(twin.sponge(message, 0x1F), size))
 
 
 @pytest.mark.parametrize("length", [0, 1, 7, 8, 166, 167, 168, 169, 335, 336, 700])

@@ -202,7 +202,7 @@ CHECKS = textwrap.dedent(
     from pets.secret import Secret
 
     assert warm.prepare_checks() == wires.features()[0] == wires.selected() == warm.prepare_checks()
-    names = ("circuits", "flp", "polynomials", "prime", "turboshake", "wires", "xof")
+    names = ("circuits", "flp", "polynomials", "prime", "wires", "xof")
     kernels = {
         f"{name}.{each}": value
         for name in names
