@@ -19,18 +19,19 @@ from typing import Any, Final, Protocol
 
 from pets.approve import approvals
 from pets.approve.envelope import SigningKey, claimed
-from pets.errors import ApprovalError, LinkError, PeerError, PetsError, RunError
-from pets.gathering import Gathering, failing
+from pets.errors import ApprovalError, LinkError, PeerError, PetsError, ReceiptError, RunError
+from pets.gathering import Gathering, Holder, failing
 from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.participation import SENT, missing_note, reason
-from pets.party import contribute, gate, hello, opening, prepare, totals
+from pets.party import contribute, evidence, gate, hello, opening, prepare, totals
 from pets.party.cast import roles_of
+from pets.party.config import parties_of
 from pets.party.drive import drive
 from pets.party.joining import to_agree
 from pets.party.session import public_code
 from pets.plan.review import Review, Reviewed, review
 from pets.result import Result, StepCost
-from pets.spec.canonical import spec_digest
+from pets.spec.canonical import canonical, spec_digest
 from pets.spec.ir import Pool
 from pets.spec.model import Spec
 from pets.spec.parse import parse_toml, read_text
@@ -220,16 +221,16 @@ class _Run:
     def _play(self) -> Result:
         pool = self._reviewed.plan.pool
         parties = self._reviewed.spec.servers if pool is None else self._reviewed.spec.computing
-        evidence = {party: dict(self._server(party).evidence(self._reviewed.digest).files) for party in parties}
-        self._cover = agreed_cover(self._reviewed.digest, evidence)
+        held = {party: dict(self._server(party).evidence(self._reviewed.digest).files) for party in parties}
+        self._cover = agreed_cover(self._reviewed.digest, held)
         within = f"covering/{self._cover}/" if self._cover else ""
-        covering = evidence[parties[0]][f"{within}spec.toml"].decode() if within else ""
+        covering = held[parties[0]][f"{within}spec.toml"].decode() if within else ""
         if within and spec_digest(parse_toml(covering)) != self._cover:
             raise RunError("run.other-spec", peer=parties[0])
         envelopes = tuple(
             body
             for party in parties
-            for name, body in evidence[party].items()
+            for name, body in held[party].items()
             if name.startswith(f"{within}approvals/") and approvals.claim_of(body).party == party
         )
         self._began = time.perf_counter()
@@ -252,10 +253,9 @@ class _Run:
         self._require_good_ends(parties)
         receipts = self._receipts(parties)
         if self._gathering is not None:
-            for holder in self._gathering.close(END_S).values():
+            for holder in self._genuine(self._gathering.close(END_S).values(), receipts):
                 envelopes = (*envelopes, *holder.approvals)
-                if holder.receipt is not None:
-                    receipts[holder.party] = holder.receipt
+                receipts[holder.party] = holder.receipt or b""
         named = _named_in(receipts.values())
         signed = tuple(body for body in envelopes if approvals.envelope_digest(body) in named)
         return Result(
@@ -446,6 +446,38 @@ class _Run:
                     warnings.warn(f"no receipt of {party} ({code}): the evidence is not complete", stacklevel=2)
                 break
         return receipts
+
+    def _genuine(self, holders: Iterable[Holder], receipts: Mapping[PartyId, bytes]) -> Iterator[Holder]:
+        """The holders whose receipts hold beside those of computing parties: no holder spoils a table for the others.
+
+        The others are named in a warning; a receipt of a holder may be missing.
+        """
+        known, plan = parties_of(self._network.directory_toml), canonical(self._reviewed.plan)
+        signing = known.signing_keys()
+        first: evidence.Receipt | None = None
+        for party in self._reviewed.spec.computing:
+            if first is None and party in receipts:
+                with contextlib.suppress(ReceiptError):  # for ``pets verify`` to say
+                    first = evidence.verify_receipt(receipts[party], signing, party=party)
+        for holder in holders:
+            if (body := holder.receipt) is None:
+                continue
+            try:
+                if first is None or (key := signing.get(holder.party)) is None:
+                    raise ReceiptError("receipt.no-key", party=holder.party)
+                evidence.verify_beside(
+                    body,
+                    first,
+                    party=holder.party,
+                    spec=self._reviewed.spec,
+                    plan=plan,
+                    keys=evidence.PartyKeys(key, known.approver_keys(holder.party)),
+                    approvals={approvals.envelope_digest(each): each for each in holder.approvals},
+                )
+            except PetsError as error:
+                warnings.warn(f"the receipt of {holder.party} is left out ({error.code})", stacklevel=2)
+                continue
+            yield holder
 
     def _server(self, party: PartyId) -> Server:
         return self._network.server(party)

@@ -364,6 +364,21 @@ def read_directory(path: Path, *, ca: Path | None = None) -> Directory:
     return Directory(file.party, roots, _text(ca).encode() if ca else None)
 
 
+def parties_of(text: str) -> Directory:
+    """Whom the text of a directory file names, with their keys and without CAs: nobody for an empty one.
+
+    Raises: ConfigError.
+    """
+    if not text:
+        return Directory(())
+    path = Path("directory.toml")
+    try:
+        body = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError("config.toml", file=path.name, path="TOML", problem=str(error)) from None
+    return Directory(validated(path, _DirectoryFile, body).party)
+
+
 def directory_toml(parties: Iterable[DirectoryParty]) -> str:
     """The text of a directory file; paths of CAs are as they are given."""
     return tables({"party": [one.model_dump(exclude_defaults=True) for one in parties]})

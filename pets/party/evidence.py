@@ -252,6 +252,39 @@ def verify_receipt(envelope: bytes, keys: Mapping[str, bytes], *, party: str = "
     return receipt
 
 
+def verify_beside(
+    envelope: bytes,
+    first: Receipt,
+    *,
+    party: PartyId,
+    spec: Spec,
+    plan: bytes,
+    keys: PartyKeys,
+    approvals: Mapping[str, bytes],
+) -> Receipt:
+    """Check the receipt of a holder, who may be anybody of hundreds, before it is put with those of a run.
+
+    One that does not hold would spoil the evidence of all. ``first``: of a computing party; ``plan``: bytes of
+    plan.json; ``approvals``: the envelopes that are here, by digest.
+    Raises: ReceiptError, as verifying the folder with it would.
+    """
+    receipt = _own(verify_receipt(envelope, {party: keys.signing}, party=party), party, spec)
+    _agree(spec, plan, {PartyId(first.party): first, party: receipt})
+    _dates(spec, receipt)
+    _charges(spec, receipt)
+    if receipt.contributors is not None:
+        raise ReceiptError("receipt.contributors", party=party, problem="a holder does not know who took part")
+    if receipt.shares_for(people_of(spec)):
+        raise ReceiptError("receipt.statement", party=party, problem="a holder sends the result party nothing")
+    for approval in receipt.approvals:
+        if (body := approvals.get(approval.sha256)) is None:
+            raise ReceiptError("receipt.approval-missing", party=party, digest=approval.sha256)
+        _valid_then("an approval", body, party, receipt, keys.approvers)
+    if not receipt.approvals:
+        raise ReceiptError("receipt.unapproved", party=party)
+    return receipt
+
+
 # -- verifying a folder -----------------------------------------------------------------------------------------------
 
 
@@ -315,14 +348,18 @@ def _receipts(folder: Path, spec: Spec, keys: Mapping[str, PartyKeys]) -> dict[P
             if may_be_missing(spec, party):
                 continue
             raise ReceiptError("receipt.missing", party=party)
-        receipt = verify_receipt(_bytes(path), signing, party=party)
-        if receipt.party != party:
-            raise ReceiptError("receipt.other-party", party=party, signer=receipt.party)
-        if receipt.outcome != (good := outcome_of(spec, party)):
-            problem = f"it is about a run that was {receipt.outcome}, and not {good}"
-            raise ReceiptError("receipt.statement", party=party, problem=problem)
-        found[party] = receipt
+        found[party] = _own(verify_receipt(_bytes(path), signing, party=party), party, spec)
     return found
+
+
+def _own(receipt: Receipt, party: PartyId, spec: Spec) -> Receipt:
+    """The receipt, if it is this party's and about a run that ended well for it."""
+    if receipt.party != party:
+        raise ReceiptError("receipt.other-party", party=party, signer=receipt.party)
+    if receipt.outcome != (good := outcome_of(spec, party)):
+        problem = f"it is about a run that was {receipt.outcome}, and not {good}"
+        raise ReceiptError("receipt.statement", party=party, problem=problem)
+    return receipt
 
 
 def _agree(spec: Spec, plan: bytes, receipts: Mapping[PartyId, Receipt]) -> None:

@@ -16,10 +16,11 @@ import pytest
 
 from pets import client as clients
 from pets import gathering, participation, result, schedule
+from pets.approve.envelope import claimed, sign, statement
 from pets.errors import LinkError, ReceiptError, RunError
 from pets.ids import PartyId
 from pets.party import contribute, holder
-from pets.party.evidence import PartyKeys, verify_evidence
+from pets.party.evidence import RECEIPT, PartyKeys, verify_evidence
 from pets.result import Result
 from pets.spec.ir import GaussianColumn
 from pets.transport.calls import Event
@@ -492,6 +493,46 @@ def test_a_part_that_is_not_right_is_refused_and_harms_nobody_else(
     same(found.to_pandas(), without(frames, bad))
     (why,) = reasons(found).values()
     assert why.startswith("refused: peer.")
+
+
+def forged(world: PoolWorld, own: bytes, how: str) -> bytes:
+    """What a holder's server may hand out as its receipt."""
+    said = dict(claimed(own)["predicate"])
+    said |= {"software": {"software": "0.0.0"}, "nothing spent": {"spend": []}, "run": {"run": "0" * 64}}.get(how, {})
+    made = statement(RECEIPT, {"specification": said["spec"], "run": said["run"]}, said)
+    key = world.signing[world.boards[1] if how == "another key" else world.boards[0]]
+    return {"no envelope": b"{}", "no receipt": sign(statement("x", {}, {}), key)}.get(how) or sign(made, key)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "no envelope",
+        "software",
+        *(pytest.param(how, marks=pytest.mark.long) for how in ("no receipt", "another key", "nothing spent", "run")),
+    ],
+)
+def test_a_receipt_of_one_holder_spoils_no_table(make: Callable[..., PoolWorld], tmp_path: Path, how: str) -> None:
+    """The sums are open and paid for by then, and hundreds of others have done nothing wrong."""
+    frames = parts(3)
+    world = make(frames, toml_of(3, 2, sql=SQL))
+    world.prepared()
+    network = world.client()
+    first = world.boards[0]
+
+    class Forges:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(server, name)
+
+        def receipt(self, handle: Any) -> bytes:
+            return forged(world, server.receipt(handle), how)
+
+    server = network.servers[first]
+    network.servers[first] = Forges()
+    with pytest.warns(UserWarning, match=f"the receipt of {first} is left out"):
+        found = network.run(world.toml)
+    assert first not in found.receipts and len(found.receipts) == 4
+    assert f"{first}: no receipt is here; its numbers are in the table" in verified(world, found, tmp_path)
 
 
 @pytest.mark.usefixtures("exact", "short")

@@ -32,7 +32,7 @@ from pets.local import LocalServer
 from pets.party import hello, prepare
 from pets.party.accounting import Account, Cap
 from pets.party.cast import result_endpoint
-from pets.party.config import Directory, DirectoryApprover, DirectoryParty
+from pets.party.config import Directory, DirectoryApprover, DirectoryParty, directory_toml
 from pets.party.joining import to_agree
 from pets.party.ledger import Ledger
 from pets.party.log import Log
@@ -390,7 +390,7 @@ class World:
             {one: _Late(self, one, party) for one in self.servers},
             Analyst(party, self.signing[party]),
             self._result_link,
-            directory_toml="",
+            directory_toml=directory_toml(self.directory.parties),
             deadline_s=deadline_s,
         )
 
