@@ -229,9 +229,12 @@ class PartyNode:
     def stop(self, caller: Caller, handle: RunHandle) -> None:
         """End a run; nothing is opened after that. Any party of the specification may.
 
-        Raises: RunError run.order if it has ended here. If its end was good, the peers are told all the same.
+        Raises: RunError run.order if it has ended here. If its end was good, the peers are told all the same;
+                run.not-yours to one holder of many at another: it would choose whose numbers are in a sum.
         """
         run = self._run(caller, handle)
+        if isinstance(run.session, HolderSession) and caller.party not in (self.party, *run.ends):
+            raise RunError("run.not-yours", party=caller.party)
         if run.events.ended:
             run.session.withdraw(session.stopped(caller.party))
             raise RunError("run.order", handle=handle, state=self._state.run(handle).state.value, event="be stopped")
@@ -265,10 +268,13 @@ class PartyNode:
         self._take_hello(run, caller.party, body)
 
     def abort(self, caller: Caller, run_id: bytes, code: str) -> None:
-        """A peer ended the run. If it is about to open here, it will meet that when it does."""
+        """A peer ended the run. If it is about to open here, it will meet that when it does.
+
+        Who has no part in what is sent from here on says nothing by that, a holder of many for one; it may stop a run.
+        """
         self.exchange.abort(run_id, caller.party, code)
         for run in self._live():
-            if run.run_id == run_id and caller.party in run.parties:
+            if run.run_id == run_id and caller.party in (*run.session.peers, *run.ends):
                 run.session.peer_ended(caller.party, code)
 
     def conclude(self, caller: Caller, handle: RunHandle) -> None:
@@ -337,8 +343,9 @@ class PartyNode:
             run.events.end("internal.bug")
             raise
         for peer, body in self._hellos.take(request.handle):
-            with contextlib.suppress(PetsError):  # the run ends of it, as of one that comes later
-                self._take_hello(run, peer, body)
+            if peer in run.session.peers:
+                with contextlib.suppress(PetsError):  # the run ends of it, as of one that comes later
+                    self._take_hello(run, peer, body)
         return run.session.hello_body
 
     def _admit(self, run: LiveRun) -> None:
@@ -401,6 +408,7 @@ class PartyNode:
 
         parties = frozenset(PartyId(p.name) for p in spec.parties)
         run = LiveRun(request.handle, request.digest, parties, charges, approved.counts)
+        run.ends = frozenset((*spec.computing, spec.result_party))
         run.pooled = reviewed.plan.pool is not None
         if self._guard.holds(reviewed.asked, spec):
             versions, today = self._freezer.versions(frozen), self._state.today()

@@ -82,6 +82,8 @@ class LiveRun:
     run_id: bytes = b""
     about: Entry | None = None
     """What it would release of this party's records, for the history; None for a party that brings none."""
+    ends: frozenset[PartyId] = frozenset()
+    """Whose word ends it, beside that of this party's peers: those who compute, and who asked."""
     pooled: bool = False
     """It adds up uploads of many holders, or this party is one of them: it waits most of its time."""
     charged: bool = False

@@ -18,7 +18,7 @@ from pets import client as clients
 from pets import gathering, participation, result, schedule
 from pets.approve.envelope import claimed, sign, statement
 from pets.errors import LinkError, ReceiptError, RunError
-from pets.ids import PartyId
+from pets.ids import PartyId, RunHandle
 from pets.party import contribute, holder
 from pets.party.evidence import RECEIPT, PartyKeys, verify_evidence
 from pets.result import Result
@@ -601,6 +601,37 @@ def test_a_revocation_at_a_holder_keeps_its_vector_at_home(make: Callable[..., P
     found = world.run(world.toml)
     assert parts_left == [] and world.spent(one, "visits") == "0"
     assert world.ends(one) == ["approval.revoked"] and list(reasons(found)) == [one]
+
+
+@pytest.mark.usefixtures("exact")
+@pytest.mark.parametrize("how", ["hello", "abort", "stop"])
+def test_no_holder_ends_the_part_of_another(make: Callable[..., PoolWorld], how: str) -> None:
+    """It would choose whose numbers are in a sum, and nobody would see that it did."""
+    frames = parts(3)
+    world = make(frames, toml_of(3, 2, sql=SQL, minimum=2))
+    world.prepared()
+    one, other, handle = world.boards[0], world.boards[1], RunHandle("7c" * 16)
+    refused: list[str] = []
+
+    def acts(sender: PartyId, to: PartyId) -> None:
+        if sender != one:
+            return
+        node, caller = world.nodes[one], world.caller(other)
+        if how == "abort":
+            for party in (one, *world.spec.computing):
+                world.nodes[party].abort(caller, bytes.fromhex(world.states[to].run(handle).run_id or ""), "peer.gap")
+        elif how == "stop":
+            with pytest.raises(RunError) as caught:
+                node.stop(caller, handle)
+            refused.append(caught.value.code)
+
+    world.hooks.announcement = acts
+    if how == "hello":
+        world.nodes[one].hello(world.caller(other), handle, b"{}")
+    found = world.run(world.toml, handle=handle)
+    assert reasons(found) == {} and world.ends(one) == ["sent"]
+    assert set(refused) == ({"run.not-yours"} if how == "stop" else set())
+    same(found.to_pandas(), frames)
 
 
 @pytest.mark.usefixtures("exact", "short")
