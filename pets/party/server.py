@@ -51,6 +51,9 @@ UPLOADS: Final = 256
 MAX_DEADLINE_S: Final = 32 * 86_400.0 + 60
 """Longest a call may take: config.Limits allows a run of a day, a specification uploads for 31 days before that."""
 
+UPLOADS_OF_ONE: Final = 16
+"""The same for one caller, who may stop in the middle: a holder has one part of each run here, and tries again."""
+
 GRACE_S: Final = 2.0
 """How long calls under way may take to end when the server shuts down, or a stream when its run has ended."""
 
@@ -80,6 +83,7 @@ class Server:
         self._under_way: dict[PartyId, int] = {}
         self._lock = threading.Lock()
         self._uploads = threading.BoundedSemaphore(UPLOADS)
+        self._uploading: dict[PartyId, int] = {}
         self._server = grpc.server(
             ThreadPoolExecutor(MAX_CALLS, thread_name_prefix="call"),
             options=_OPTIONS,
@@ -323,15 +327,29 @@ class Server:
         with self._door(context, "Upload") as caller:
             if context.time_remaining() > UPLOAD_S + 60:
                 raise LinkError("link.request", what="an upload without a deadline")
-            if not self._uploads.acquire(blocking=False):
-                raise LinkError("link.busy")
-            try:
-                first = next(data, b"")
+            with self._uploader(caller.party):
+                first = next(data, b"")  # which may never come
                 handle = _handle(_parse(wire.Handle.FromString, first).handle)
-                return wire.Uploaded(sha256=self._node.upload(caller, handle, data).sha256).SerializeToString()
-            finally:
-                self._uploads.release()
+                if not self._uploads.acquire(blocking=False):
+                    raise LinkError("link.busy")
+                try:
+                    return wire.Uploaded(sha256=self._node.upload(caller, handle, data).sha256).SerializeToString()
+                finally:
+                    self._uploads.release()
         raise AssertionError("the door ends the call")
+
+    @contextlib.contextmanager
+    def _uploader(self, party: PartyId) -> Iterator[None]:
+        """Let one caller keep no more uploads open than leave room for those of others. Raises: LinkError link.busy."""
+        with self._lock:
+            if self._uploading.get(party, 0) >= UPLOADS_OF_ONE:
+                raise LinkError("link.busy")
+            self._uploading[party] = self._uploading.get(party, 0) + 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._uploading[party] -= 1
 
 
 def _handlers(server: Server) -> tuple[Any, ...]:

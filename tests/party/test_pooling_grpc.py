@@ -139,6 +139,36 @@ def test_uploads_leave_threads_for_everything_else(run: LoopbackRun, monkeypatch
     assert server_module.UPLOADS < server_module.MAX_CALLS
 
 
+def test_one_caller_who_begins_uploads_and_says_nothing_leaves_room_for_others(
+    run: LoopbackRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is in the directory may call; a stream that says nothing waits for many minutes."""
+    monkeypatch.setattr(server_module, "UPLOADS_OF_ONE", 2)
+    server = run.world.listening[NORTH]
+    monkeypatch.setattr(server, "_uploads", threading.BoundedSemaphore(2))
+    mine, go, begun = run.announced_once, threading.Event(), threading.Semaphore(0)
+    body = sealed(run.reviewed, ONE, vector(run, 7), mine)[NORTH]
+
+    def silent() -> Iterator[bytes]:
+        begun.release()
+        go.wait(20)
+        yield from ()
+
+    stub = run.world.diallers[TWO].channel(NORTH).stream_unary(PATH, bytes, bytes)
+    calls = [stub.future(silent(), timeout=20) for _ in range(2)]
+    assert all(begun.acquire(timeout=10) for _ in calls)
+    run.world.wait_for(lambda: server._under_way.get(TWO, 0) == 2)
+    try:
+        refused(lambda: run.server(NORTH, TWO).upload(run.handle, mine.run_id, body), "link.busy")
+        assert run.server(NORTH, ONE).upload(run.handle, mine.run_id, body)
+    finally:
+        for call in calls:
+            call.cancel()
+        go.set()
+    run.world.wait_for(lambda: server._uploading[TWO] == 0)
+    assert server_module.UPLOADS_OF_ONE * 8 < server_module.UPLOADS
+
+
 def test_a_stop_over_the_network_ends_uploads_at_all(run: LoopbackRun) -> None:
     mine = run.announced_once
     run.upload(ONE, vector(run, 1))
