@@ -6,7 +6,8 @@
 * Linux, seccomp: no sockets, no other programs or processes, no look into other processes.
 * Linux from 5.13 on, Landlock: no file can be opened, the party's keys among them, but the source of randomness.
 
-A kernel that lacks one of the last two is no reason not to run: what is in force is told, and goes into the log.
+A kernel that lacks one of the last two is no reason not to run by itself: what is in force is told, and goes into the
+log. A program of somebody else's runs on records only where all three are (party/mpyc_process.py).
 
 Source: Linux, Documentation/userspace-api/seccomp_filter.rst and landlock.rst; include/uapi/linux/audit.h.
 """

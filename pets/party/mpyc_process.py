@@ -269,7 +269,7 @@ class ProgramProcess:
     def _begin(self) -> None:
         told = self._exactly(1)[0]
         in_force = {name for bit, name in enumerate(FORCES) if told >> bit & 1}
-        needed = {LIMITS} if self.orders.design else {LIMITS, NO_NETWORK}
+        needed = {LIMITS} if self.orders.design else set(FORCES)  # a server's keys are files
         if missing := sorted(needed - in_force):
             raise RunError("run.program", problem=f"cannot be confined by this kernel: {', '.join(missing)}")
         self._timer.cancel()

@@ -170,7 +170,15 @@ def test_a_process_that_says_too_much_is_ended(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(
-    ("told", "design", "refused"), [(b"\1", False, True), (b"\1", True, False), (b"\0", True, True)]
+    ("told", "design", "refused"),
+    [
+        (b"\1", False, True),
+        (b"\3", False, True),
+        (b"\5", False, True),
+        (b"\7", False, False),
+        (b"\1", True, False),
+        (b"\0", True, True),
+    ],
 )
 def test_a_kernel_that_cannot_confine_runs_made_up_data_at_most(
     told: bytes, design: bool, refused: bool, monkeypatch: pytest.MonkeyPatch
