@@ -325,7 +325,7 @@ def limits(review: Checked) -> Section:
         ),
         "Availability. Any computing party can stop a run, and holders can stay away. Nothing is released then.",
         "Sabotage. A computing party whose software departs from the protocol can change the result, or say that "
-        "uploads did not arrive, unnoticed. It reads no holder's numbers by that.",
+        f"uploads did not arrive, unnoticed. {_by_sabotage(pool, spec)}",
     ]
     if pool is not None:
         truth = "False numbers" if card.validity is None else "False numbers within bounds"
@@ -342,6 +342,27 @@ def limits(review: Checked) -> Section:
     if pool is not None:
         blocks.append(Points("What working together would reveal", tuple(_together(review, pool)), "bad"))
     return Section("limits", "What could still go wrong", "Where does the protection end?", tuple(blocks), within=True)
+
+
+def _by_sabotage(pool: Pool | None, spec: Spec) -> str:
+    """What those who depart from the protocol read by that, beside what they put together anyway."""
+    nothing, to = "It reads no holder's numbers by that.", spec.release.to[0]
+    if pool is None:
+        return nothing
+    if POOLS[pool.card].controlled:
+        return f"{nothing[:-1]}; with {to} it may get groups that are withheld."
+    if POOLS[pool.card].threshold:
+        # More than half of m confirm one list. Those who tell each half of the others another one need 2 (m // 2 + 1)
+        # - m to be more than half with either (protocols/secure_sum_shamir/README.md).
+        computing = len(pool.computing)
+        needed = 2 * (computing // 2 + 1) - computing
+        if needed <= pool.parameter("t"):
+            who = f"With {to} it" if needed == 1 else f"{needed} that do it can, with {to},"
+            return (
+                f"{nothing[:-1]} alone. {who} {'can have' if needed == 1 else 'have'} two sums of different holders "
+                "opened in one run, with the same noise: their difference is what a holder uploads, exactly."
+            )
+    return nothing
 
 
 def _together(review: Checked, pool: Pool) -> Iterator[str]:

@@ -11,6 +11,8 @@ from pets.check.page import html
 from pets.plan.review import Review, review
 from tests.pooled import CONTROL, boards, pooled
 
+SHAMIR = "secure_sum_shamir"
+
 
 def report(*args: int, **options: object) -> str:
     found = review(pooled(*args, **options))
@@ -49,6 +51,24 @@ def test_a_reader_sees_who_together_could_read_uploads(options: dict[str, object
     assert f"{who}: what each holder uploads, which is its totals, exactly. No row of it." in told
     assert f"{who} could read each holder's totals." in told
     assert "All holders but one, with statistics: the totals of the one that is left" in told
+
+
+@pytest.mark.parametrize(
+    ("computing", "options", "what"),
+    [
+        (3, {}, "It reads no holder's numbers by that."),
+        (3, {"protection": CONTROL}, "numbers by that; with statistics it may get groups that are withheld."),
+        (3, {"protocol": SHAMIR}, "by that alone. With statistics it can have two sums of different holders opened"),
+        (5, {"protocol": SHAMIR}, "by that alone. With statistics it can have two sums of different holders opened"),
+        (6, {"protocol": SHAMIR}, "2 that do it can, with statistics, have two sums of different holders opened"),
+        (4, {"protocol": SHAMIR}, "It reads no holder's numbers by that."),
+    ],
+)
+def test_a_reader_sees_what_departing_from_the_protocol_gives(
+    computing: int, options: dict[str, object], what: str
+) -> None:
+    """Of three on polynomials one that shows the two others different lists has the points of two sums."""
+    assert what in report(4, computing, **options)
 
 
 def test_noise_is_said_to_cover_a_person_at_every_holder() -> None:

@@ -13,9 +13,10 @@ from pets.errors import PetsError
 from pets.ids import PartyId
 from pets.kernels import mersenne, prf
 from pets.party.gate import Gate, project
+from pets.protocols import contributions
 from pets.protocols import secure_sum_shamir as sh
 from pets.protocols.base import Role, Send
-from pets.protocols.contributions import Agreement
+from pets.protocols.contributions import MARK_BYTES, Agreement
 from pets.protocols.inbox import Inbox
 from pets.protocols.upload import role_of
 from pets.secret import Secret
@@ -226,6 +227,45 @@ def test_who_says_one_thing_to_one_and_another_to_another_is_left_out_or_ends_th
     assert list(done.outputs["failed"]) == [odd]
     assert done.outputs["failed"][odd].code == "run.quorum"
     assert sh.signed(done.outputs["result"].total).tolist() == SMALL.oracle()
+
+
+def two_faced(case: Case, without: int) -> Transcript:
+    """A run of three in which seeded1 tells given1 another list than given2, and confirms to each what it has seen."""
+    seen: dict[str, Array] = {}
+
+    def alter(key: Key, array: Array) -> Array:
+        _, to, label, _ = key
+        if label[0] == "L":
+            seen[label] = array
+        if to != "given1" or key[0] != "seeded1" or label[0] not in "LC":
+            return array
+        if label[0] == "L":
+            other = array.copy()
+            other[without] = 0
+            seen["told"] = other
+            return other
+        lists = {"seeded1": seen["told"], "given1": seen["Lc1x1"], "given2": seen["Lc2x1"]}
+        return contributions.confirmation(TIED, lists)
+
+    return refusals(case, alter=alter)
+
+
+def test_more_than_half_is_not_enough_against_one_of_three_who_says_two_things() -> None:
+    """What README.md says of ``quorum``, and the report of a specification: with whoever gets the points it has two
+    sums with one noise, and so a holder's vector. From more than (m + t) / 2 on it has none."""
+    three = replace(SMALL, noise=SMALL.noise[:3], degree=1)
+    done, shape = two_faced(three, 1), three.shape
+    sent = {key[2]: array.reshape(-1) for key, array in done.sent}
+    whole = sh.signed(sh.opened({1: sent["Fs1"], 3: sent["Fg2"]}, 1))
+    assert whole.tolist() == three.oracle()
+    seed = Secret(sent["Us2x1"].tobytes()[MARK_BYTES:])
+    (own,) = shape.delivery.keys(seed, TIED, 1, 0)
+    less = sent["Fs1"].copy()
+    mersenne.sub(less, mersenne.elements(own, shape.words))
+    assert (whole - sh.signed(sh.opened({1: less, 2: sent["Fg1"]}, 1))).tolist() == three.values[1]
+
+    safe = two_faced(replace(three, quorum=3), 1)
+    assert not any(key[2].startswith("Fg") for key, _ in safe.sent)
 
 
 @pytest.mark.parametrize("label", ["Na1x2", "Nb1x1", "Nc2x1", "Nd1x2", "Uw1x1"])
