@@ -195,7 +195,8 @@ def uploads(asked: Asked) -> Found:
             "is not said: how long do computing parties take uploads, once a run has begun?",
             "write upload_minutes = 1440 for a day, or another time in which every holder's server answers",
         )
-    least = 3 if asked.spec.result_party in asked.table.parties else 2
+    own = rules.organisation(asked.spec.party(asked.spec.result_party).organisation)
+    least = 2 + sum(rules.organisation(asked.spec.party(holder).organisation) == own for holder in asked.holders)
     if said.min_contributors is None:
         yield (
             "computation.min_contributors",
@@ -209,10 +210,12 @@ def uploads(asked: Asked) -> Found:
             f"write min_contributors = {holders} or less",
         )
     elif said.min_contributors < least:
+        to = asked.spec.result_party
+        too = "uploads, too" if to in asked.table.parties else "is one organisation with a holder"
         yield (
             "computation.min_contributors",
-            f"{asked.spec.result_party} gets the result and uploads, too: it takes its own part off a sum of "
-            f"{said.min_contributors}, and has another's",
+            f"{to} gets the result and {too}: it takes its own part off a sum of {said.min_contributors}, and has "
+            "another's",
             f"write min_contributors = {least}, or more by as many holders as may be in league with it",
         )
 

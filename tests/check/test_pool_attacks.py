@@ -80,3 +80,21 @@ def test_two_numbers_that_differ_by_a_few_persons_are_held_to_the_minimum() -> N
 
 def test_or_refused_where_nobody_can_count_those_persons() -> None:
     assert errors(review(pooled(sql=TWO, per_person=3, truncate=True, **HELD))) == {"control.complement"}
+
+
+@pytest.mark.parametrize(
+    ("organisation", "minimum", "accepted"),
+    [
+        ("Analysts", 2, True),
+        ("Health board board-2", 2, False),
+        ("health board  BOARD-2", 2, False),
+        ("Health board board-2", 3, True),
+    ],
+)
+def test_whoever_gets_the_table_takes_its_organisation_s_part_off_a_sum(
+    organisation: str, minimum: int, accepted: bool
+) -> None:
+    """Another name of a holder does so, too: what is left has to be of two others."""
+    edits = [('organisation = "Analysts"', f'organisation = "{organisation}"')]
+    found = review(pooled(4, minimum=minimum, edits=edits))
+    assert errors(found) == (set() if accepted else {"pool.uploads"})
