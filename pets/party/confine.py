@@ -3,7 +3,8 @@
 `confine` is called by the process itself once it has loaded what it needs. It cannot be undone.
 
 * Limits of memory, processor time and file size; no dump of memory if it crashes; it ends with its parent.
-* Linux, seccomp: no sockets, no other programs or processes, no look into other processes.
+* Linux, seccomp: no sockets, no other programs or processes, no signal to one, no look into one,
+  nothing shared with one.
 * Linux from 5.13 on, Landlock: no file can be opened, the party's keys among them, but the source of randomness.
 
 A kernel that lacks one of the last two is no reason not to run by itself: what is in force is told, and goes into the
@@ -49,14 +50,22 @@ _FOREIGN: Final = 0x40000000
 
 _REFUSED: Final = {
     # socket, connect, accept, sendto, bind, listen, socketpair; clone, fork, vfork, execve, kill; ptrace, unshare;
-    # process_vm_readv, process_vm_writev, bpf, execveat, io_uring_setup, clone3, pidfd_getfd
+    # process_vm_readv, process_vm_writev, bpf, execveat, io_uring_setup, clone3, pidfd_getfd; in the second row
+    # tkill, tgkill, rt_sigqueueinfo, rt_tgsigqueueinfo, pidfd_send_signal, prlimit64; shmget, shmat, msgget, semget;
+    # add_key, request_key, keyctl
     "x86_64": (
         0xC000003E,
-        (41, 42, 43, 44, 49, 50, 53, 56, 57, 58, 59, 62, 101, 272, 310, 311, 321, 322, 425, 435, 438),
+        (
+            *(41, 42, 43, 44, 49, 50, 53, 56, 57, 58, 59, 62, 101, 272, 310, 311, 321, 322, 425, 435, 438),
+            *(200, 234, 129, 297, 424, 302, 29, 30, 68, 64, 248, 249, 250),
+        ),
     ),
     "aarch64": (
         0xC00000B7,
-        (198, 203, 202, 206, 200, 201, 199, 220, 221, 129, 117, 97, 270, 271, 280, 281, 425, 435, 438),
+        (
+            *(198, 203, 202, 206, 200, 201, 199, 220, 221, 129, 117, 97, 270, 271, 280, 281, 425, 435, 438),
+            *(130, 131, 138, 240, 424, 261, 194, 196, 186, 190, 217, 218, 219),
+        ),
     ),
 }
 

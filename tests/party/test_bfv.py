@@ -165,8 +165,13 @@ def test_a_worker_says_what_it_has_given_up(workers: tuple[Worker, Worker]) -> N
 
 
 INSIDE = """
-import os, socket, subprocess, sys
+import ctypes, os, platform, resource, socket, subprocess, sys
 from pets.party.confine import confine
+system = ctypes.CDLL(None, use_errno=True)
+number = {"x86_64": (234, 29), "aarch64": (131, 194)}[platform.machine()]
+def called(*asked):
+    if system.syscall(*asked) < 0:
+        raise OSError(ctypes.get_errno(), "refused")
 found = confine(memory=1 << 29, cpu_s=20)
 def refused(act):
     try:
@@ -178,6 +183,10 @@ acts = {
     "socket": lambda: socket.socket(),
     "program": lambda: subprocess.run(["/bin/true"]),
     "fork": os.fork,
+    "kill": lambda: os.kill(os.getppid(), 0),
+    "tgkill": lambda: called(number[0], os.getppid(), os.getppid(), 0),
+    "shared": lambda: called(number[1], 0, 4096, 0o1600),
+    "limits": lambda: resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE),
     "file": lambda: open("/etc/hostname"),
     "write": lambda: open("/tmp/psisum_written", "w"),
     "memory": lambda: bytearray(1 << 30),
@@ -192,7 +201,9 @@ def test_what_is_given_up_is_refused() -> None:
     told = subprocess.run([sys.executable, "-c", INSIDE], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     found = dict(each.split("=") for each in told.split())
     assert found.pop("randomness") == "allowed" and found.pop("memory") == "MemoryError"
-    assert set(found) >= {"socket", "program", "fork"} and set(found.values()) == {"PermissionError"}
+    assert set(found) >= {"socket", "program", "fork", "kill", "tgkill", "shared", "limits"} and set(
+        found.values()
+    ) == {"PermissionError"}
 
 
 def test_a_worker_that_takes_too_long_is_killed() -> None:
