@@ -165,3 +165,12 @@ def test_what_goes_wrong_for_some_of_many_is_said_of_them() -> None:
     found = failing(act, [PartyId(name) for name in "abc"])
     assert {party: each.code for party, each in found.items()} == {"b": "link.unreachable"}
     assert Holder(PartyId("a")).code is None
+
+
+@pytest.mark.parametrize("said", ["<b>counts twice</b>", "run.crashed\nboard-2 did not pay"])
+def test_what_a_holder_s_server_makes_up_is_not_passed_on_as_a_code(said: str) -> None:
+    one = Fake("board-1", watches=lambda: iter([Event("end", "aborted", 1, 0, said)]))
+    found = gather(one)
+    until(lambda: bool(found.away))
+    assert told(found.close(1.0)) == {"board-1": "peer.answer"}
+    assert found.sent == 0
