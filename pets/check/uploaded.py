@@ -323,7 +323,8 @@ def limits(review: Checked) -> Section:
             else "A group that is large enough is shown. Someone who knows all but one person in it may learn about "
             "the last one."
         ),
-        "Availability. Any computing party can stop a run, and holders can stay away. Nothing is released then.",
+        "Availability. Any computing party can stop a run, and holders can stay away. Nothing is released then."
+        + _by_one_holder(pool, card),
         "Sabotage. A computing party whose software departs from the protocol can change the result, or say that "
         f"uploads did not arrive, unnoticed. {_by_sabotage(pool, spec)}",
     ]
@@ -342,6 +343,15 @@ def limits(review: Checked) -> Section:
     if pool is not None:
         blocks.append(Points("What working together would reveal", tuple(_together(review, pool)), "bad"))
     return Section("limits", "What could still go wrong", "Where does the protection end?", tuple(blocks), within=True)
+
+
+def _by_one_holder(pool: Pool | None, card: Card) -> str:
+    """How one holder that sends what no holder's software sends keeps all others from a result."""
+    if pool is not None and card.validity is not None:
+        return " One holder whose upload is not valid ends the run for all; it is named."
+    if pool is not None and POOLS[pool.card].threshold:
+        return " One holder whose parts do not fit together ends the run for all, and nobody can tell which it was."
+    return ""
 
 
 def _by_sabotage(pool: Pool | None, spec: Spec) -> str:

@@ -71,6 +71,13 @@ def test_a_reader_sees_what_departing_from_the_protocol_gives(
     assert what in report(4, computing, **options)
 
 
+def test_a_reader_sees_that_one_holder_can_end_a_run_for_all() -> None:
+    one = "One holder whose"
+    assert f"{one} upload is not valid ends the run for all; it is named." in report(4, 2, protocol="checked_sum")
+    assert f"{one} parts do not fit together ends the run for all" in report(4, 3, protocol=SHAMIR)
+    assert one not in report(4, 3)
+
+
 def test_noise_is_said_to_cover_a_person_at_every_holder() -> None:
     told = report(3, 2, per_person=4)
     assert "somebody with 4 rows at each of the 3 holders" in told
