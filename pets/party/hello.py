@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pets import __version__
 from pets.errors import PeerError, RunError
 from pets.ids import PartyId, PlanDigest, SpecDigest
+from pets.kernels import prf
+from pets.secret import Secret
 from pets.spec.canonical import canonical
 
 NO_DUMMIES = hashlib.sha256(b"").hexdigest()
@@ -111,6 +113,8 @@ def read(body: bytes, *, peer: str) -> Hello:
             raise ValueError
         if not _HEX.fullmatch(fields["upload"]) or len(fields["upload"]) not in (0, 64):
             raise ValueError
+        if fields["upload"]:  # one that agrees on nothing would be met by a holder that has been charged
+            prf.agree(Secret(bytes(32)), bytes.fromhex(fields["upload"]))
         sets = dict(fields["sets"])
         if not all(isinstance(said, str) and len(said) == 64 and _HEX.fullmatch(said) for said in sets.values()):
             raise ValueError
