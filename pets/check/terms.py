@@ -175,10 +175,11 @@ def delta(asked: Stated) -> Found:
     """A delta that one table's rows use up lets somebody's presence be told outright."""
     rows = max(table.max_rows for table in asked.tables)
     privacy = asked.spec.release.differential_privacy
-    if privacy and privacy.delta is not None and not quantity(privacy.delta) * rows < 1:
+    if privacy and privacy.gaussian and not budget.read_at(asked.spec) * rows < 1:
+        said = privacy.delta or "left out, and 10^-6, at which rho is told as an epsilon then,"
         yield (
             "release.differential_privacy.delta",
-            f"{privacy.delta} is not below one in {rows:,} rows".replace(",", " "),
+            f"{said} is not below one in {f'{rows:,}'.replace(',', ' ')} rows",
             'write delta = "2^-40", or another far below that',
         )
     for place, item in enumerate(asked.spec.security.leakage):

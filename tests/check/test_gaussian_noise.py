@@ -118,6 +118,17 @@ def rechecked(spec: Spec, *columns: GaussianColumn | NoisedColumn) -> str:
     return str(caught.value.fields.get("problem", caught.value.code))
 
 
+@pytest.mark.parametrize(
+    ("rows", "delta", "refused"), [(1000, "", False), (600_000, "", True), (600_000, 'delta = "2^-40"\n', False)]
+)
+def test_rho_is_told_at_no_delta_that_the_rows_use_up(rows: int, delta: str, refused: bool) -> None:
+    """Left out it is 10^-6, and five parts of 600 000 rows are more than a million."""
+    noise = f'[release.differential_privacy]\nmechanism = "discrete gaussian"\nrho = "0.1"\n{delta}'
+    noise += 'neighbours = "one person\'s rows added or removed"\n'
+    found = review(parse_toml(pooled_toml(5, rows=rows, protection=noise)))
+    assert ("dp.delta" in {each.rule for each in found.verdict.errors}) == refused
+
+
 def test_a_plan_with_other_noise_is_refused() -> None:
     spec = spec_of()
     _, (first, *rest) = planned(spec)
