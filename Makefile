@@ -47,7 +47,7 @@ test: $(VENV)/test $(ACRO)/done postgres
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest -m "not long" --numprocesses 2 --dist loadscope
+	@$(BIN)/python -m pytest -m "not long" --numprocesses 3 --dist loadscope
 
 ## make test-long   the long suites: fuzz, statistics, large sizes
 test-long: $(VENV)/test $(ACRO)/done postgres

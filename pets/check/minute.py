@@ -225,13 +225,18 @@ def _cheats(review: Checked) -> str:
         if tables and len(column.parties) == 1:
             alone.append(f"{column.label} could see every record of {listed(tables)}")
         elif tables:
-            how = f"all of {listed(tables)}" if _many(review) else _how_much(review, column, tables)
-            pairs.append(f"{'any two who compute' if _many(review) else ' with '.join(column.parties)} {how}")
+            if _many(review):
+                pairs.append(f"any two who compute all of {listed(tables)}")
+            else:  # of more than two tables a minute has no room for how much each pair sees
+                how = f" {_how_much(review, column, tables)}" if len(spec.datasets) == 2 else ""
+                pairs.append(f"{' with '.join(column.parties)}{how}")
     told = ". ".join(alone) or "No party alone can read another's records"
     pairs = list(dict.fromkeys(pairs))
     who = "all holders" if _many(review) else " with ".join(holders)
-    pairs.append(f"{who} {'both' if len(spec.datasets) == 2 else 'all'} tables")
     spoil = "" if spec.security.adversary == "malicious" else " One party alone can spoil the result, unnoticed."
+    if len(spec.datasets) > 2 and not _many(review):
+        return f"{told}. Two together can see records of others: {', '.join(pairs)}. All holders see all tables.{spoil}"
+    pairs.append(f"{who} {'both' if len(spec.datasets) == 2 else 'all'} tables")
     return f"{told}. Together they can see more: {', '.join(pairs)}.{spoil}"
 
 

@@ -75,7 +75,7 @@ def persons(asked: Asked) -> Found:
             "release.disclosure_control.min_count",
             f"counts the persons of each holder and adds them up: somebody with rows of {asked.table.name} at several "
             f"holders counts once at each, so that fewer than {asked.control.min_count} may be behind a number",
-            "make sure that persons are at one holder each and write max_holders_per_person = 1, or a larger minimum",
+            "declare max_holders_per_person if persons are at one holder each; else ask for noise, or a larger minimum",
         )
 
 

@@ -6,6 +6,9 @@ flush that began after its commit; one of those who wait does it, for all of the
 
 SQLite itself flushes the file before it moves pages of it into the database (``synchronous = NORMAL``), so nothing that
 was flushed is ever overwritten by what was not.
+
+A flush that failed is never tried again: a kernel may forget what it could not write, and say of the next flush that
+all is well. From then on nothing is said to be on disk, until the server is started anew and reads what is there.
 """
 
 import os
@@ -23,6 +26,7 @@ class Flusher:
         self._file: int | None = None
         self._committed = self._flushed = 0
         self._flushing = False
+        self._failed: OSError | None = None
 
     def committed(self) -> int:
         """A commit was made. Returns: its number. Called in the order of commits."""
@@ -36,12 +40,15 @@ class Flusher:
             self._changed.wait_for(lambda: self._flushed >= number or not self._flushing)
             if self._flushed >= number:
                 return
+            if self._failed is not None:
+                raise OSError("an earlier flush of the database failed") from self._failed
             self._flushing, until = True, self._committed
         try:
             os.fsync(self._opened())
-        except BaseException:
+        except BaseException as error:
             with self._changed:
                 self._flushing = False
+                self._failed = error if isinstance(error, OSError) else None
                 self._changed.notify_all()
             raise
         with self._changed:

@@ -96,7 +96,7 @@ class Node(Protocol):
         ...
 
     def hello(self, caller: Caller, handle: RunHandle, body: bytes) -> None:
-        """A computing party's hello. One that arrives before the local start is kept: 256 of one peer, for 30 s."""
+        """A computing party's hello. One before the local start is kept a moment: at most 256 of one peer, for 30 s."""
         ...
 
     def abort(self, caller: Caller, run_id: bytes, code: str) -> None:

@@ -564,7 +564,8 @@ def _check_content(card: Card, file: str) -> None:
     for message in card.messages:
         path = f"message {message.label}"
         kinds[message.label] = content.wanted(message.element)
-        if not content.fits(content.kind(message.meaning, kinds), message.element):
+        found = content.kind(message.meaning, kinds)
+        if not content.fits(found, message.element, proved=card.validity is not None):
             problem = f"its elements are {message.element}, and its term is no vector of {kinds[message.label]}"
             raise SpecError("card.field", file=file, path=path, problem=problem)
         made_of = content.carried(message.meaning, terms)

@@ -63,9 +63,10 @@ def wanted(element: str) -> str:
     return KINDS.get(element, "tags")
 
 
-def fits(found: str, element: str) -> bool:
-    """Whether a term of this kind can be sent as such elements. Words are residues, if that is what is sent."""
-    return found == wanted(element) or (found, element) == ("words", "residue")
+def fits(found: str, element: str, *, proved: bool) -> bool:
+    """Whether a term of this kind can be sent as such elements. Where inputs are ``proved``, words are taken modulo the
+    prime of their circuit; everywhere else residues are ciphertexts or points, and words are none."""
+    return found == wanted(element) or (proved and (found, element) == ("words", "residue"))
 
 
 def kind(term: Term, sent: Mapping[str, str]) -> str:

@@ -127,12 +127,12 @@ HEADS: Final[Mapping[str, tuple[str, ...]]] = {
     "confirmed": ("role",),
     "present": ("role",),
     "curve": ("term", "term*"),
+    "dealt": ("term",),
+    "dealings": ("role",),
     "proved": ("role", "index"),
     "truncated": ("term",),
     "verifying": ("role",),
     "verifier": ("role",),
-    "dealt": ("term",),
-    "dealings": ("role",),
 }
 """Every head with the kinds of its arguments; ``*``: any number of that kind, none included."""
 

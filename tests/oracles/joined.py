@@ -88,7 +88,7 @@ def _factors(query: Query, moment: taken_apart.SideMoment) -> list[str]:
     both = [f"{query.left}.{c}" for c in moment.factors[0].values] + [
         f"{query.right}.{c}" for c in moment.factors[1].values
     ]
-    further = zip(query.others, moment.others, strict=True)
+    further = zip(query.others, moment.factors[2:], strict=True)
     return [*both, *(f"{table}.{c}" for table, factor in further for c in factor.values)]
 
 

@@ -182,8 +182,9 @@ def test_noise_lies_within_what_its_intervals_say(make: Callable[..., PoolWorld]
     [
         (2, {}),
         pytest.param(5, {"protocol": "secure_sum_shamir"}, marks=pytest.mark.long),
+        pytest.param(2, {"protocol": "checked_sum"}, marks=pytest.mark.long),
     ],
-    ids=["two", "shamir"],
+    ids=["two", "shamir", "checked"],
 )
 def test_gaussian_noise_is_on_sums_and_within_what_its_intervals_say(
     make: Callable[..., PoolWorld], tmp_path: Path, computing: int, options: Any
