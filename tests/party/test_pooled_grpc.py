@@ -11,6 +11,7 @@ from pets import gathering
 from pets.client import Analyst, Network
 from pets.ids import PartyId
 from pets.party import contribute, holder
+from pets.party.config import directory_toml
 from pets.plan.review import Reviewed
 from pets.transport.calls import Event
 from pets.transport.grpc import ResultLink
@@ -46,7 +47,13 @@ def network(world: LoopbackWorld) -> Network:
         return ResultLink(ANALYST, run_id, senders, world.diallers[ANALYST], 60.0)
 
     servers = {party: world.remote(party, ANALYST) for party in world.servers}
-    return Network(servers, Analyst(ANALYST, world.signing[ANALYST]), link, directory_toml="", deadline_s=30.0)
+    return Network(
+        servers,
+        Analyst(ANALYST, world.signing[ANALYST]),
+        link,
+        directory_toml=directory_toml(world.directory.parties),
+        deadline_s=30.0,
+    )
 
 
 def test_a_table_over_the_network_is_that_of_all_rows(world: LoopbackWorld, tmp_path: Path) -> None:
