@@ -447,7 +447,7 @@ class _Run:
                 break
         return receipts
 
-    def _genuine(self, holders: Iterable[Holder], receipts: Mapping[PartyId, bytes]) -> Iterator[Holder]:
+    def _genuine(self, holders: Iterable[Holder], receipts: Mapping[PartyId, bytes]) -> list[Holder]:
         """The holders whose receipts hold beside those of computing parties: no holder spoils a table for the others.
 
         The others are named in a warning; a receipt of a holder may be missing.
@@ -459,6 +459,7 @@ class _Run:
             if first is None and party in receipts:
                 with contextlib.suppress(ReceiptError):  # for ``pets verify`` to say
                     first = evidence.verify_receipt(receipts[party], signing, party=party)
+        found, left_out = list[Holder](), list[str]()
         for holder in holders:
             if (body := holder.receipt) is None:
                 continue
@@ -475,9 +476,14 @@ class _Run:
                     approvals={approvals.envelope_digest(each): each for each in holder.approvals},
                 )
             except PetsError as error:
-                warnings.warn(f"the receipt of {holder.party} is left out ({error.code})", stacklevel=2)
+                left_out.append(f"{holder.party} ({error.code})")
                 continue
-            yield holder
+            found.append(holder)
+        if left_out:
+            more = f" and {len(left_out) - 8} more" if len(left_out) > 8 else ""
+            said = f"receipts that do not hold are left out: {', '.join(left_out[:8])}{more}"
+            warnings.warn(said, stacklevel=2)
+        return found
 
     def _server(self, party: PartyId) -> Server:
         return self._network.server(party)

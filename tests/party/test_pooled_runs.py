@@ -530,7 +530,7 @@ def test_a_receipt_of_one_holder_spoils_no_table(make: Callable[..., PoolWorld],
 
     server = network.servers[first]
     network.servers[first] = Forges()
-    with pytest.warns(UserWarning, match=f"the receipt of {first} is left out"):
+    with pytest.warns(UserWarning, match=f"receipts that do not hold are left out: {first} "):
         found = network.run(world.toml)
     assert first not in found.receipts and len(found.receipts) == 4
     assert f"{first}: no receipt is here; its numbers are in the table" in verified(world, found, tmp_path)
