@@ -62,7 +62,7 @@ class Values(Banded):
         return ColumnRef(self.dataset, name)
 
     def __str__(self) -> str:
-        return f"{self.of} by value"
+        return f"{self.of} by value, {self.levels[0]} to {self.levels[-1]}"
 
 
 def by_value(ref: ColumnRef, low: int, high: int) -> Values:

@@ -3,6 +3,7 @@
 from itertools import combinations_with_replacement
 from math import prod
 
+import duckdb
 import numpy as np
 import pytest
 
@@ -11,7 +12,7 @@ from pets.check.noised import pooled_columns
 from pets.errors import SpecError
 from pets.plan import pooling
 from pets.spec import moments as taken_apart
-from pets.spec.banded import Values, levels_of
+from pets.spec.banded import Values, by_value, levels_of
 from pets.spec.ir import GaussianColumn, NoisedColumn
 from pets.spec.query import ColumnRef
 from pets.spec.sql import bind, bind_pooled
@@ -45,7 +46,11 @@ def test_a_model_is_one_sum_of_every_combination_of_values() -> None:
     y, *xs = query.group_by
     assert all(isinstance(ref, Values) for ref in query.group_by)
     assert [levels_of(spec, ref) for ref in (y, *xs)] == [("0", "1"), ("-1", "0", "1", "2"), ("0", "1")]
-    assert [str(ref) for ref in (y, *xs)] == ["visits.died by value", "visits.care by value", "visits.flag by value"]
+    assert [str(ref) for ref in (y, *xs)] == [
+        "visits.died by value, 0 to 1",
+        "visits.care by value, -1 to 2",
+        "visits.flag by value, 0 to 1",
+    ]
     (moment,) = taken_apart.moments(query, spec)
     assert moment.name == "count(*) where visits.care, visits.flag present"
     assert moment.factors[0].present == ("care", "flag"), "rows without a value are counted nowhere"
@@ -73,6 +78,12 @@ def test_what_counts_are_not_made_of_is_refused(sql: str) -> None:
         bind(pooled(sql=sql, columns=COLUMNS))
     assert caught.value.code == "sql.argument"
     assert REFUSED[sql] in f"{caught.value.text} {caught.value.hint}"
+
+
+def test_a_holder_finds_the_place_of_each_value_and_of_what_is_beyond_the_range_that_of_its_end() -> None:
+    text, values = by_value(ColumnRef("visits", "care"), -1, 2).emit()
+    rows = "(VALUES (-9), (-1), (0), (1), (2), (9)) t(care)"
+    assert duckdb.execute(f"SELECT {text} FROM {rows}", list(values)).fetchall() == [(p,) for p in (0, 0, 1, 2, 3, 3)]
 
 
 def test_as_many_values_as_there_may_be_are_counted() -> None:
