@@ -77,6 +77,8 @@ def test_a_model_is_that_of_all_rows_and_its_evidence_holds(
     assert row.fit_age_se > wanted.bse["age"]
     model = found.logistic()
     assert isinstance(model.table, pd.DataFrame) and model.noised
+    found.plot(tmp_path / "odds.png")
+    assert (tmp_path / "odds.png").stat().st_size > 5000
     assert "odds ratio" in found._repr_html_() and "1 cell" in repr(found)
     signing = world.directory.signing_keys()
     keys = {party: PartyKeys(signing[party], world.directory.approver_keys(party)) for party in world.servers}
