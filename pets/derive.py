@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pets import controlled, figures, having, matches, regression
+from pets import controlled, figures, having, logistic_counts, matches, regression
 from pets.formulas import FORMULAS, ROOT_OF, ROOTS, Ratio, ratio, worth
 from pets.noise_law import LEVEL, Law, law_of, parts_of
 from pets.plan.cost import handed_rows
@@ -115,7 +115,9 @@ def _whole(plan: Plan, opened: I64) -> "tuple[pd.DataFrame, dict[str, str]]":
     else:
         shown = controlled.moments_of(safe, opened)
         statistic, kept = partial(controlled.statistic, moments=shown), partial(controlled.there, moments=shown)
-    levels = [d.levels for d in derive.dimensions]
+    if logistic_counts.is_model(derive):
+        statistic = logistic_counts.of_release(plan, opened).number
+    levels = [] if logistic_counts.is_model(derive) else [d.levels for d in derive.dimensions]
     codes = np.indices([len(names) for names in levels]).reshape(len(levels), -1) if levels else np.empty((0, 1), int)
     found: dict[str, Any] = {}
     gone: dict[str, str] = {}
@@ -148,6 +150,8 @@ def cells(plan: Plan) -> int:
         return handed_rows(plan.match)
     if plan.program is not None:
         return len(plan.program.terms.outputs)
+    if logistic_counts.is_model(derive_step(plan)):
+        return 1
     return prod(len(d.levels) for d in derive_step(plan).dimensions)
 
 

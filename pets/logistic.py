@@ -133,6 +133,8 @@ class Model:
     rows: int | None
     ones: int | None
     steps: int
+    noised: bool = False
+    """True of a model that is fitted to counts with noise, of rows: then errors are of the noise, too."""
 
     @property
     def state(self) -> State:
@@ -208,6 +210,11 @@ class Model:
         """One line under a picture: how many contribute."""
         if self.rows is None or self.ones is None:
             return "Too few persons contribute, or too few with or without the outcome."
+        if self.noised:
+            return (
+                f"About {self.rows:,} rows contribute; on about {self.ones:,} the outcome is 1. "
+                f"Lines: {LEVEL:.0%} confidence intervals, of chance and of the noise together."
+            )
         counted = f"{self.rows:,} persons contribute; for {self.ones:,} the outcome is 1."
         return f"{counted} Lines: {LEVEL:.0%} confidence intervals."
 
@@ -233,12 +240,16 @@ class Model:
         if self.state == "withheld":
             return f"{what}\nWithheld: too few persons, or too few with or without the outcome, contribute to it."
         lines = [what, f"{self.rows} persons contribute; for {self.ones} of them {self.outcome} is 1."]
+        if self.noised:
+            lines[1] = f"About {self.rows} rows contribute; on about {self.ones} of them {self.outcome} is 1."
         if self.state == "undetermined":
             lines.append(
                 "These columns do not determine coefficients: one follows from others, hardly varies beside its "
                 "distance from 0, or tells the outcome outright. Leave one out, or declare ranges that begin where "
                 "values do."
             )
+            if self.noised:
+                lines.append("Or the noise is too much for so many combinations of values: take fewer, or bands.")
             return "\n".join(lines)
         if self.state == "moving":
             lines.append(
@@ -261,6 +272,8 @@ class Model:
             "chance goes: not for wrong records or links, nor for what else persons differ in. None of it says that "
             "one thing causes the other.",
         ]
+        if self.noised:
+            lines.append("Ranges are of the noise of the release, too. Rows are taken as independent of each other.")
         return "\n".join(lines)
 
 
@@ -291,7 +304,7 @@ def model(plan: Plan, spec: Spec, frame: "pd.DataFrame", opened: Sequence[Sequen
     found = estimates(fit, [int(row[0]) for row in opened[first : first + fit.numbers]], shown=shown)
     counts = [frame[f"{name}_{end}"].iloc[0] for end in ("n", "ones")]
     rows, ones = (int(count) if shown else None for count in counts)
-    units = ("where all columns are at their bases", *(_unit(spec, ref) for ref in fit.columns[1:]))
+    units = ("where all columns are at their bases", *(unit(spec, ref) for ref in fit.columns[1:]))
     bases = tuple(f"{float(base):g}" for base in fit.bases)
     return Model(fit.columns[0], found, units, bases, rows, ones, plan.join.rows.fits[number].iterations)
 
@@ -302,7 +315,7 @@ def places(low: float, high: float) -> int:
     return max(2, min(6, 1 - floor(log10(width)))) if 0 < width < inf else 2
 
 
-def _unit(spec: Spec, ref: ColumnRef) -> str:
+def unit(spec: Spec, ref: ColumnRef) -> str:
     """What a coefficient is for, in words."""
     column = spec.dataset(ref.dataset).columns[ref.column]
     if column.scaled_range == (0, 1):

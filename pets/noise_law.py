@@ -4,10 +4,11 @@ In floating point, for people to read. What is drawn is exact (kernels/noise.py,
 is as well (check/shared_noise.py).
 """
 
+import hashlib
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
-from math import ceil, log2, sqrt
+from math import ceil, exp, expm1, log2, sqrt
 from typing import Final, Protocol
 
 import numpy as np
@@ -27,6 +28,11 @@ _TABLE_VARIANCE: Final = 400.0
 
 class Law(Protocol):
     """Noise in units of its number, symmetric about zero."""
+
+    @property
+    def squared(self) -> float:
+        """The variance of the noise."""
+        ...
 
     @property
     def half_width(self) -> int:
@@ -50,6 +56,10 @@ class NoiseLaw:
     times: Fraction = Fraction(3, 2)
 
     @property
+    def squared(self) -> float:
+        return 2 * float(self.times) * exp(-1 / self.scale) / expm1(-1 / self.scale) ** 2
+
+    @property
     def half_width(self) -> int:
         return _half_width(self)
 
@@ -67,6 +77,11 @@ class GaussianLaw:
 
     variance: float
     parties: int = 3
+
+    @property
+    def squared(self) -> float:
+        """At most: of few units a discrete draw varies a little less than its parameter."""
+        return self.variance * self.parties
 
     @property
     def half_width(self) -> int:
@@ -91,6 +106,15 @@ def law_of(column: Noisy, parties: int, parts: int) -> Law:
 def parts_of(plan: Plan) -> int:
     """How many parts of the noise are the whole of it."""
     return JOINED if plan.pool is None else plan.pool.parts
+
+
+def uniform(label: str, size: int) -> F64:
+    """Numbers evenly spread over (0, 1), the same for everyone who asks by this label: no generator's version matters.
+
+    They are for arithmetic on released tables; nothing secret is made of them.
+    """
+    words = np.frombuffer(hashlib.shake_256(f"pets.statistics {label}".encode()).digest(8 * size), "<u8")
+    return np.asarray(((words >> np.uint64(12)).astype(np.float64) + 0.5) / 2**52, np.float64)
 
 
 def _half_width(law: Law) -> int:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pets import derive, figures, matches
+from pets import derive, figures, logistic_counts, matches
 from pets.errors import ReceiptError
 from pets.ids import WITHHELD, PartyId
 from pets.logistic import Model, model
@@ -135,6 +135,8 @@ class Result:
 
     def logistic(self, name: str | None = None) -> Model:
         """A logistic regression: a table of its terms, odds ratios, ``explain``; ``name`` if there are several."""
+        if self.plan.pool is not None and logistic_counts.is_model(derive.derive_step(self.plan)):
+            return logistic_counts.model(self.plan, self.review.spec, self.opened, name)
         return model(self.plan, self.review.spec, derive.table(self.plan, self.opened), self.opened.tolist(), name)
 
     def _models(self) -> tuple[list[Model], tuple[str, ...]]:

@@ -8,7 +8,6 @@ equal numbers, also when the table comes from its files (``read``).
 """
 
 import csv
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -23,7 +22,7 @@ from scipy.special import chdtrc, ndtri
 from pets import derive
 from pets.errors import StatisticsError
 from pets.ids import MISSING, WITHHELD
-from pets.noise_law import LEVEL, Law, law_of, parts_of
+from pets.noise_law import LEVEL, Law, law_of, parts_of, uniform
 from pets.plan.review import review
 from pets.spec.ir import AddNoise, Plan, Read
 from pets.spec.parse import parse_toml
@@ -168,7 +167,7 @@ class Counts:
         if own.law is not None:
             drawn = own._possible()
             s, e, _ = _survival(*own._split(place, drawn))
-            z = ndtri(_uniform("survival", len(drawn)))[:, None]
+            z = ndtri(uniform("survival", len(drawn)))[:, None]
             low, high = np.quantile(np.clip(s + z * e, 0, 1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
         else:
             (least, leave_least), (most, leave_most) = (own._split(place, x) for x in (own.low, own.high))
@@ -249,7 +248,7 @@ class Counts:
         value, _ = log(own.value[None])
         if own.law is not None:
             at_random, spread = log(np.maximum(own._possible(), 0.5))
-            z = ndtri(_uniform("ratio", len(at_random)))
+            z = ndtri(uniform("ratio", len(at_random)))
             low, high = np.quantile(at_random + z * spread, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         else:
             ends = np.stack([np.stack([own.low, own.high])[list(pick), _I, _J] for pick in product((0, 1), repeat=4)])
@@ -263,7 +262,7 @@ class Counts:
         One table if the counts are exact. No count is below 0.
         """
         shape = self.value.shape
-        u = _uniform(f"tables {shape}", DRAWS * self.value.size).reshape(DRAWS, *shape)
+        u = uniform(f"tables {shape}", DRAWS * self.value.size).reshape(DRAWS, *shape)
         if self.law is not None:
             return np.maximum(self.value - self.law.quantile(u), 0)
         if (self.low == self.high).all():
@@ -357,8 +356,8 @@ def _pearson(tables: F64) -> tuple[F64, F64]:
 def _as_great(statistic: float, expected: F64, law: Law) -> float:
     """The share of tables of independent columns, with noise, whose statistic is at least this."""
     shape = (DRAWS, *expected.shape)
-    sampling = ndtri(_uniform(f"sampling {expected.shape}", DRAWS * expected.size).reshape(shape))
-    noise = law.quantile(_uniform(f"noise {expected.shape}", DRAWS * expected.size).reshape(shape))
+    sampling = ndtri(uniform(f"sampling {expected.shape}", DRAWS * expected.size).reshape(shape))
+    noise = law.quantile(uniform(f"noise {expected.shape}", DRAWS * expected.size).reshape(shape))
     found, _ = _pearson(expected + np.sqrt(expected) * sampling + noise)
     return (1 + int((np.nan_to_num(found, nan=np.inf) >= statistic).sum())) / (1 + DRAWS)
 
@@ -400,12 +399,3 @@ def _survival_bounds(least: F64, most: F64, leave_least: F64, leave_most: F64) -
     parts = np.where(rest[0] > 0, most / np.maximum((rest[0] + most) * rest[0], 1), 0)
     error = _Z * np.sqrt(np.cumsum(parts))
     return np.clip(worst * np.maximum(1 - error, 0), 0, 1), np.clip(best * (1 + error), 0, 1)
-
-
-def _uniform(label: str, size: int) -> F64:
-    """Numbers evenly spread over (0, 1), the same for everyone who asks by this label: no generator's version matters.
-
-    They are for arithmetic on released tables; nothing secret is made of them.
-    """
-    words = np.frombuffer(hashlib.shake_256(f"pets.statistics {label}".encode()).digest(8 * size), "<u8")
-    return np.asarray(((words >> np.uint64(12)).astype(np.float64) + 0.5) / 2**52, np.float64)

@@ -60,3 +60,11 @@ def test_a_column_has_the_law_that_it_says() -> None:
     assert law_of(NoisedColumn(MOMENT, 4, Fraction(1, 2)), 5, 1) == NoiseLaw(8.0, Fraction(5))
     column = GaussianColumn(MOMENT, 16, Fraction(1, 30), Fraction(240, 2), 2)
     assert law_of(column, 3, 2) == GaussianLaw(120.0, 3)
+
+
+@pytest.mark.parametrize(
+    "law", [NoiseLaw(0.3, Fraction(1)), NoiseLaw(5.0, Fraction(2)), NoiseLaw(40.0), GaussianLaw(30.0, 3)]
+)
+def test_the_variance_is_that_of_the_law(law: NoiseLaw | GaussianLaw) -> None:
+    drawn = law.quantile((np.arange(400_000) + 0.5) / 400_000)
+    assert law.squared == pytest.approx(float((drawn**2).mean()), rel=0.01)

@@ -286,11 +286,11 @@ def permitting(spec: Spec, party: str, approvers: Iterable[Approver], *, k: int 
     """A policy that permits what one specification asks of a party, with a budget that will not run out.
 
     For experiments, where one person plays everybody: a real policy is written by the organisation, before it is asked.
-    What shows one person's value is permitted where the specification asks for it, by name.
+    What shows one person's value, and a logistic model, is permitted where the specification asks for it, by name.
     """
     concentrated = release_loss(spec).rho > 0
     exact = spec.release.disclosure_control is not None or is_pairing(spec) or is_program(spec)
-    shown = _by_name(spec) if exact else {}
+    shown = _by_name(spec) if exact or is_pooled(spec) else {}
     program = programmed_of(spec) if is_program(spec) else None
     return Policy(
         party=party,
@@ -331,7 +331,7 @@ def _protocols(spec: Spec) -> tuple[str, ...]:
 
 
 def _by_name(spec: Spec) -> dict[ColumnRef, tuple[Rule, ...]]:
-    """For each column of which one person's value is shown: any use, and those of such uses that are asked for."""
+    """For each column that is put to a use which has to be named: any other use, and what is asked for of these."""
     what: Statement | Pairing | Programmed
     what = pairing_of(spec) if is_pairing(spec) else programmed_of(spec) if is_program(spec) else bind(spec)
     asked = {column: BY_NAME & set(uses) for column, uses in uses_of(what, spec).items()}

@@ -12,6 +12,7 @@ from pets.check import summed
 from pets.check.blocks import listed
 from pets.check.labels import Row, Verdict
 from pets.ids import PartyId, PlanDigest, SpecDigest
+from pets.spec.banded import by_values
 from pets.spec.cards import Card
 from pets.spec.handover import joined, placed, released_by
 from pets.spec.ir import AddNoise, GaussianColumn, HelperJoin, Noisy, Plan, Pool, Protect
@@ -229,7 +230,10 @@ def helper_width(join: HelperJoin) -> Fraction:
 
 
 def cells_of(review: Checked) -> int:
+    """Rows of the released table, before HAVING: cells of the groups, or one of a model that is fitted to counts."""
     if (plan := review.plan) is not None and plan.pool is not None:
+        if by_values(each.column for read in plan.reads for each in read.dimensions):
+            return 1
         return prod(len(each.levels) for read in plan.reads for each in read.dimensions)
     join = join_of(review)
     return join.parameter("g") * join.b_cells if join else 0

@@ -18,6 +18,7 @@ from pets.check.blocks import (
     Section,
     about,
     duration,
+    listed,
     size,
 )
 from pets.check.checked import (
@@ -37,6 +38,7 @@ from pets.check.checked import (
 )
 from pets.check.kept import withheld
 from pets.ids import PartyId
+from pets.spec.banded import Values, by_values
 from pets.spec.cards import Card
 from pets.spec.crossing import said
 from pets.spec.ir import GaussianColumn, HelperJoin, Noisy, Protect, Read
@@ -300,6 +302,14 @@ def outputs(review: Checked) -> Section:
                 code=frozenset({0}),
             )
         )
+    if query is not None and by_values(query.group_by):
+        told = (
+            f"The model is fitted to counts of rows by every combination of values of {_by(query)}. "
+            f"{spec.result_party} is sent all of these counts, each with noise, and fits the model itself; the table "
+            "has the model alone.",
+            "One row of a person is in one combination: noise covers all of that person's rows together.",
+        )
+        blocks.append(Points("Counts that the model is made of", told))
     if query is not None and query.having is not None:
         told = (
             f"HAVING leaves out of the table every row on which this is not true: {worded(query.having)}. It looks at "
@@ -313,6 +323,12 @@ def outputs(review: Checked) -> Section:
         blocks.append(cost)
     question = "how much noise does it carry" if control is None else "what of it is withheld"
     return Section("outputs", "Safe outputs", f"What is released, and {question}?", tuple(blocks))
+
+
+def _by(query: Statement) -> str:
+    """The columns by whose values rows are counted, with how many each has."""
+    each = [f"{ref.of} ({len(ref.levels)})" for ref in query.group_by if isinstance(ref, Values)]
+    return listed(each)
 
 
 STATISTICS: Final = {

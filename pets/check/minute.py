@@ -26,6 +26,7 @@ from pets.check.checked import (
 )
 from pets.check.computed import described
 from pets.check.labels import Coalition, Mark, Row
+from pets.spec.banded import Values
 from pets.spec.model import Spec
 from pets.spec.query import Aggregate
 
@@ -196,7 +197,7 @@ def _computed(review: Checked) -> str:
         return f"What a program makes of {listed(d.name for d in spec.datasets)}. It cannot be used as it is written."
     if query is None:
         return f"A table from {listed(d.name for d in spec.datasets)}. The query cannot be used as it is written."
-    of = [str(ref.column) for ref in query.group_by]
+    of = [str(ref.column) for ref in query.group_by if not isinstance(ref, Values)]
     count = cells_of(review)
     most = "" if query.having is None else "at most "
     rows = f"of {most}{plural(count, 'row')}" if count else ""

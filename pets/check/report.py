@@ -27,7 +27,7 @@ from pets.check.checked import Checked, card_ids, holders_of, several
 from pets.check.declared import Declared, declared
 from pets.check.labels import Verdict
 from pets.check.minute import minute, validity
-from pets.spec.banded import origins
+from pets.spec.banded import Values, origins
 from pets.spec.joins import SHARED
 from pets.spec.model import Dataset, Spec
 from pets.spec.pooled import Pooled, Statement
@@ -288,9 +288,12 @@ def _use(query: Statement | None, spec: Spec, dataset: Dataset, name: str) -> st
     uses = ["find the same person"] if name == dataset.key else []
     if uses and len(query.tables) == 1:
         uses = ["count rows of one person, at each holder"]
-    if name in {own.column for ref in query.group_by for own in origins(ref) if own.dataset == dataset.name}:
+    in_model = {ref.of.column for ref in query.group_by if isinstance(ref, Values)}
+    if name in in_model:
+        uses.append("count rows by its values, for a model")
+    elif name in {own.column for ref in query.group_by for own in origins(ref) if own.dataset == dataset.name}:
         uses.append("form groups")
-    if any(
+    if name not in in_model and any(
         isinstance(o.what, Aggregate) and name in {r.column for r in o.what.columns if r.dataset == dataset.name}
         for o in query.outputs
     ):

@@ -14,7 +14,7 @@ from typing import Final, Literal, Protocol
 from pets.check.labels import Finding
 from pets.ids import PartyId
 from pets.spec import moments as taken_apart
-from pets.spec.banded import BandedAcross, Case, across, origins, reads
+from pets.spec.banded import BandedAcross, Case, Values, across, origins, reads
 from pets.spec.cards import Card
 from pets.spec.control import Control, effective
 from pets.spec.crossing import columns
@@ -264,7 +264,7 @@ def _uses(query: Statement) -> Iterator[tuple[str, ColumnRef, str]]:
                 yield f"output {output.name} <- {ref}", ref, "compared" if ref in alone else use
     released = {output.what for output in query.outputs}
     for ref in query.group_by:
-        if ref not in released:
+        if ref not in released and not isinstance(ref, Values):  # whose columns are those of the model
             yield f"GROUP BY <- {ref}", ref, "output"
 
 

@@ -50,7 +50,7 @@ from pets.spec.lines import Lines, lines
 from pets.spec.model import Dataset, Leakage, Spec, quantity
 from pets.spec.moments import MAX_B_CELLS, Roles, Side
 from pets.spec.ordering import sorts
-from pets.spec.pooled import Statement
+from pets.spec.pooled import Pooled, Statement
 from pets.spec.protected import Protected, protected
 from pets.spec.query import FITTED, LINEAR, ORDER, Aggregate, Query
 
@@ -510,13 +510,13 @@ def table_of(
         if isinstance(output.what, Aggregate) and output.what.statistic in ORDER:
             name, kind = taken_apart.order_name(output.what), output.what.statistic.value
             outputs.append(Derived(output.name, kind, ordered=[each.name for each in statistics].index(name)))
-        elif isinstance(output.what, Aggregate) and output.what.statistic in FITTED:
+        elif isinstance(output.what, Aggregate) and output.what.statistic in FITTED and not isinstance(query, Pooled):
             name, kind = taken_apart.fit_name(output.what), output.what.statistic.value
             place = [each.name for each in models].index(name)
             outputs.append(Derived(output.name, kind, of=output.what.of, fit=place))
         elif isinstance(output.what, Aggregate):
             moments = tuple(numbers[name] for name in of[output.name])
-            of_which = output.what.of if output.what.statistic in LINEAR else None
+            of_which = output.what.of if output.what.statistic in LINEAR | FITTED else None
             outputs.append(Derived(output.name, output.what.statistic.value, moments=moments, of=of_which))
         else:
             outputs.append(Derived(output.name, "dimension", dimension=output.what))

@@ -325,6 +325,7 @@ def table_as_said(
     in_order = [each.name for each in safe.ordered] if isinstance(safe, Protect) else []
     models = [each.name for each in safe.fits] if isinstance(safe, Protect) else []
     of = {output.name: parts for output, parts in taken_apart.statistics(query, spec)}
+    by_rows = isinstance(query, Query)  # of one table a model is made of counts
     said = [(o.name, o.statistic, o.dimension, o.moments, o.of, o.ordered, o.fit) for o in derive.outputs]
     meant = [
         (
@@ -334,7 +335,7 @@ def table_as_said(
             tuple(names.index(name) for name in of[o.name]),
             o.what.of if o.what.statistic in LINEAR | FITTED else None,
             in_order.index(taken_apart.order_name(o.what)) if o.what.statistic in ORDER else None,
-            models.index(taken_apart.fit_name(o.what)) if o.what.statistic in FITTED else None,
+            models.index(taken_apart.fit_name(o.what)) if o.what.statistic in FITTED and by_rows else None,
         )
         if isinstance(o.what, Aggregate)
         else (o.name, "dimension", o.what, (), None, None, None)

@@ -13,7 +13,7 @@ from pets.ids import MISSING
 from pets.spec import crossing
 from pets.spec.model import Spec
 from pets.spec.predicate import columns_of, emit_where, on_nulls, quoted_text, worded
-from pets.spec.query import Across, ColumnRef, Crossing, Own, Predicate, Value
+from pets.spec.query import Across, ColumnRef, Compare, Crossing, Own, Predicate, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,29 @@ class Banded(ColumnRef):
             values += own
         last = len(self.levels) if self.otherwise is None else self.levels.index(self.otherwise)
         return f"CASE {' '.join(texts)} ELSE {last} END", tuple(values)
+
+
+@dataclass(frozen=True, slots=True)
+class Values(Banded):
+    """Every value of a measure of whole numbers, each a level of its own: by these a regression's rows are counted.
+
+    Rows without a value are at the last level, and whatever is counted so leaves them out (``Factor.present``).
+    """
+
+    @property
+    def of(self) -> ColumnRef:
+        """The measure."""
+        (name,) = reads(self)
+        return ColumnRef(self.dataset, name)
+
+    def __str__(self) -> str:
+        return f"{self.of} by value, {self.levels[0]} to {self.levels[-1]}"
+
+
+def by_value(ref: ColumnRef, low: int, high: int) -> Values:
+    """A measure from ``low`` to ``high``, of two values at least, by value."""
+    below = tuple((Compare(ref.column, "<=", value), str(value)) for value in range(low, high))
+    return Values(ref.dataset, f"{ref.column} by value", below, str(high))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +134,14 @@ def origins(ref: ColumnRef) -> Iterator[ColumnRef]:
     yield from (ColumnRef(ref.dataset, name) for name in reads(ref))
 
 
+def by_values(refs: Iterable[ColumnRef]) -> bool:
+    """True if rows are counted by the values of measures, for a model, and not by groups."""
+    return any(isinstance(ref, Values) for ref in refs)
+
+
 def levels_of(spec: Spec, ref: ColumnRef) -> tuple[str, ...]:
-    """All levels of a grouping column, ``(missing)`` last."""
+    """All levels of a grouping column, ``(missing)`` last, unless every row that counts has a value."""
+    if isinstance(ref, Values):
+        return ref.levels
     own = ref.levels if isinstance(ref, Case) else spec.dataset(ref.dataset).columns[ref.column].levels
     return (*own, MISSING)

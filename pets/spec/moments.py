@@ -20,7 +20,7 @@ from pets.spec.joins import SHARED, protocol_of
 from pets.spec.model import Dataset, Spec
 from pets.spec.pooled import Pooled, Statement
 from pets.spec.predicate import worded
-from pets.spec.query import FITTED, LINEAR, ORDER, Aggregate, ColumnRef, Output, Own, Query, Statistic
+from pets.spec.query import FITTED, LINEAR, LOGISTIC, ORDER, Aggregate, ColumnRef, Output, Own, Query, Statistic
 from pets.spec.repeated import BESIDE, role_of
 
 Side = int
@@ -235,6 +235,8 @@ _TWO_COLUMNS: Final = {
 
 def moments_of(what: Aggregate, query: Statement, spec: Spec) -> tuple[SideMoment, ...]:
     """Moments of one aggregate. A statistic of several columns ignores rows on which one is NULL, as SQL does."""
+    if what.statistic in LOGISTIC and isinstance(query, Pooled):
+        return (_moment(query, spec, (), what.columns),)  # counts of every combination of values
     if what.statistic in ORDER | FITTED:
         return ()  # made of rows, not of sums
     if what.statistic is Statistic.LOGISTIC_ROWS:

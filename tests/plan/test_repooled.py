@@ -21,11 +21,17 @@ MOMENTS = (
     "FROM visits WHERE minutes > 5 GROUP BY ward HAVING COUNT(age) > 3"
 )
 
+FEW = """nhs_number = { role = "person id", scheme = "nhs-number" }
+died = { role = "measure", type = "integer", min = 0, max = 1, sensitivity = "personal", required = true }
+care = { role = "measure", type = "integer", min = 1, max = 3, sensitivity = "personal" }
+"""
+
 SPECS: Mapping[str, dict[str, object]] = {
     "noise": {"sql": MOMENTS, "minimum": 2, "partial": "end the run"},
     "polynomials": {"protocol": "secure_sum_shamir", "to": "board-2"},
     "proved": {"protocol": "checked_sum", "sql": MOMENTS},
     "held": {"protection": CONTROL, "per_person": 3},
+    "model": {"sql": "SELECT LOGISTIC_REGRESSION(died, care) AS fit FROM visits", "columns": FEW, "per_person": 2},
 }
 """Plans that differ."""
 

@@ -7,9 +7,10 @@ from sqlglot import exp
 from pets.spec.model import Dataset, Spec
 from pets.spec.pooled import Pooled
 from pets.spec.predicate import both
-from pets.spec.query import FITTED, ORDER, Aggregate, Output, Predicate, Statistic
+from pets.spec.query import ORDER, Aggregate, Output, Predicate, Statistic
 from pets.spec.sql.having import Having
 from pets.spec.sql.joint import side_of
+from pets.spec.sql.modelled import counted_by
 from pets.spec.sql.names import Names
 from pets.spec.sql.select import Selected
 from pets.spec.sql.tree import Tree
@@ -36,10 +37,11 @@ def single_query(spec: Spec, tree: Tree, source: exp.Expression) -> Pooled:
         with names.way(node, f"output {output.name}"):
             _additive(tree, output, node, side.dataset)
     named = tuple(output for output, _ in outputs)
+    counted = counted_by(names, tree.select, outputs)
     return Pooled(
         table=side.dataset.name,
         outputs=named,
-        group_by=selected.group_by(tree.select, outputs),
+        group_by=counted or selected.group_by(tree.select, outputs),
         condition=_where(names, tree.select.args.get("where")),
         having=Having(names, named, selected.aggregate).condition(tree.select.args.get("having")),
     )
@@ -70,7 +72,3 @@ def _additive(tree: Tree, output: Output, node: exp.Expression, table: Dataset) 
     if what.statistic in ORDER:
         problem = "is found by putting the values of all holders in order, which a sum does not do"
         raise tree.refuse("sql.argument", node, what.statistic.name, problem=problem, advice=_BANDS)
-    if what.statistic in FITTED:
-        problem = "is fitted in steps on the rows of all holders, which a sum does not do"
-        advice = "ask for LINEAR_REGRESSION, or for counts grouped by y and by bands of the others"
-        raise tree.refuse("sql.argument", node, "LOGISTIC_REGRESSION", problem=problem, advice=advice)

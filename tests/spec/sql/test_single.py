@@ -50,7 +50,6 @@ REFUSED = {
     "SELECT MEDIAN(age) AS m FROM visits": ("sql.argument", "by bands"),
     "SELECT MIN(age) AS m FROM visits": ("sql.argument", "by bands"),
     "SELECT QUANTILE_DISC(age, 0.9) AS m FROM visits": ("sql.argument", "by bands"),
-    "SELECT LOGISTIC_REGRESSION(died, age) AS fit FROM visits": ("sql.argument", "LINEAR_REGRESSION"),
     "SELECT COUNT(*) AS n FROM stays": ("sql.table", "visits"),
     "SELECT COUNT(*) AS n": ("sql.tables", "FROM"),
     "SELECT COUNT(*) AS n FROM visits a JOIN visits b ON a.nhs_number = b.nhs_number": ("sql.tables", "two datasets"),
