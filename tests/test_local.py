@@ -121,7 +121,8 @@ def test_the_same_specification_runs_again_and_noise_is_fresh() -> None:
 
 
 def test_the_transcript_is_there_only_on_demand_and_shows_what_the_card_says() -> None:
-    net = network()
+    named = {letter: f"identifier-{letter}" for letter in "pqrz"}  # three letters are in random bytes now and then
+    net = network(NHS.replace({"id": named}), COUNCIL.replace({"id": named, "tenure": {"own": "identifier-own"}}))
     draft = net.draft(QUESTION)
     assert net.run(draft).transcript == ()
     result = net.run(draft, record=True)
@@ -134,8 +135,7 @@ def test_the_transcript_is_there_only_on_demand_and_shows_what_the_card_says() -
     assert by_direction["received"] == sent - opened
     pairs = {(m.sender, str(m.to).removesuffix(":result")) for m in result.transcript}
     assert pairs == {(m.sender, m.receiver) for m in forecast.messages}
-    ids = [b"own", b"rent", b"ward"]
-    assert not any(word in message.body for message in result.transcript for word in ids)
+    assert not any(b"identifier" in message.body for message in result.transcript)
 
 
 def test_two_data_sets_with_equal_declarations_have_equal_traffic(quiet: None) -> None:
