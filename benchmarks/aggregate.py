@@ -123,7 +123,7 @@ class Shamir(Additive):
     public: Mapping[str, int] = {"m": 3, "t": 1}
 
     def shape(self, holders: int, words: int) -> Any:
-        return sh.Shape(holders=holders, computing=3, degree=1, words=words, minimum=holders, quorum=2)
+        return sh.Shape(holders=holders, computing=3, degree=1, words=words, minimum=holders, quorum=3)
 
     def kept(self, shape: Any, at: int, tied: Binding) -> Any:
         return sh.words(shape, _again) if at >= shape.degree else sh.seeds(shape, at, tied)

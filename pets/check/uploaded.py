@@ -361,17 +361,8 @@ def _by_sabotage(pool: Pool | None, spec: Spec) -> str:
         return nothing
     if POOLS[pool.card].controlled:
         return f"{nothing[:-1]}; with {to} it may get groups that are withheld."
-    if POOLS[pool.card].threshold:
-        # More than half of m confirm one list. Those who tell each half of the others another one need 2 (m // 2 + 1)
-        # - m to be more than half with either (protocols/secure_sum_shamir/README.md).
-        computing = len(pool.computing)
-        needed = 2 * (computing // 2 + 1) - computing
-        if needed <= pool.parameter("t"):
-            who = f"With {to} it" if needed == 1 else f"{needed} that do it can, with {to},"
-            return (
-                f"{nothing[:-1]} alone. {who} {'can have' if needed == 1 else 'have'} two sums of different holders "
-                "opened in one run, with the same noise: their difference is what a holder uploads, exactly."
-            )
+    # On polynomials, too: who tells each of two groups another list would need more than t to be a quorum with both
+    # (protocols/secure_sum_shamir/README.md).
     return nothing
 
 

@@ -113,7 +113,7 @@ def shape_of(plan: Plan) -> Shape:
         degree=pool.parameter("t"),
         words=words,
         minimum=pool.minimum,
-        quorum=computing // 2 + 1,
+        quorum=secure_sum_shamir.least_quorum(computing, pool.parameter("t")),
         agreement=agreement,
     )
 

@@ -142,7 +142,7 @@ class PoolPlay:
 
     @property
     def spared(self) -> frozenset[PartyId]:
-        """Of polynomials all peers: any of them may be lost, as long as a quorum is left."""
+        """Of polynomials all peers: any of them may be lost, as long as a quorum is left until they have agreed."""
         if not isinstance(self._shape, secure_sum_shamir.Shape):
             return frozenset()
         return frozenset(party for _, party in self._pool.computing if party != self._party)
@@ -160,6 +160,13 @@ class PoolPlay:
             for _ in range(turn - FIRST_ROUND):
                 wait = losses * wait + SKEW * deadline_s
         return left + wait
+
+    def require_quorum(self, lost: int) -> None:
+        """Hold that computing parties can still agree without so many of them. Raises: RunError run.quorum."""
+        if isinstance(self._shape, secure_sum_shamir.Shape):
+            got, needed = self._shape.computing - lost, self._shape.quorum
+            if got < needed:
+                raise RunError("run.quorum", got=got, needed=needed)
 
     def role(self, begun: Begun) -> Role[None]:
         shape, kept = self._shape, None if self.uploads is None else self.uploads.kept
@@ -341,6 +348,8 @@ class PoolSession(Session):
             may_act()
             if self._link is not None and self._link.error is not None:  # a peer has ended the run
                 raise self._link.error
+            if self._link is not None:
+                self._play.require_quorum(len(self._link.lost))
             self._look()
 
         super()._begin(begun, may_wait)

@@ -6,8 +6,9 @@ uploads a point of them to each of m computing parties: ``seeded1``, ... ``seede
 
 After the deadline computing parties agree on whose uploads count. Any t + 1 points open the sum, and so two halves of
 the computing parties that have lost sight of each other could open two sums of different sets, whose difference is the
-vectors of a few. Therefore a party sends its point only if more than half of all, at least ``quorum``, have seen the
-same lists: any two such halves have a party in common, and each party speaks once. protocols.md 8.2 has no such rule.
+vectors of a few. Therefore a party sends its point only if ``quorum`` of all, more than (m + t) / 2, have seen the same
+lists: any two groups of so many have more than t parties in common, and so one that says the same to all, whatever the
+t others tell each group. protocols.md 8.2 has no such rule.
 
 Noise of a computing party is a vector like any other, dealt to all: it is in the sum even if the party is lost after.
 protocols/secure_sum_shamir/card.toml has the messages, protocols/secure_sum_shamir/README.md the argument.
@@ -49,8 +50,8 @@ U64 = npt.NDArray[np.uint64]
 class Shape:
     """Public parameters. ``degree``: t, computing parties that may put together what they have; ``computing``: m.
 
-    ``quorum``: computing parties that have to have seen the same lists, more than half. Against parties that tell one
-    this and another that, more than (m + t) / 2.
+    ``quorum``: computing parties that have to have seen the same lists, more than (m + t) / 2. The others may be
+    lost before that: none of three, one of four or five.
     """
 
     holders: int
@@ -66,7 +67,7 @@ class Shape:
         if (
             not fine
             or self.computing < 2 * self.degree + 1
-            or not self.computing < 2 * self.quorum <= 2 * self.computing
+            or not self.computing + self.degree < 2 * self.quorum <= 2 * self.computing
         ):
             raise InternalError("internal.bug", where="the shape of a sum")
 
@@ -84,6 +85,11 @@ class Shape:
     def points(self) -> tuple[int, ...]:
         """Where each of them has its point of a polynomial: 1, 2, ..."""
         return tuple(range(1, self.computing + 1))
+
+
+def least_quorum(computing: int, degree: int) -> int:
+    """The least number of computing parties of which any two groups have more than ``degree`` in common."""
+    return (computing + degree) // 2 + 1
 
 
 def field_of(values: npt.NDArray[np.int64]) -> U64:
@@ -183,12 +189,13 @@ def heard(shape: Shape, at: int, tied: Binding) -> Role[Seeds | Words]:
 def computing(
     shape: Shape, at: int, uploads: Seeds | Words, tied: Binding, noise: U64, drawn: prf.Stream
 ) -> Role[Present]:
-    """Play computing party ``at``: deal noise, agree with more than half on whose uploads count, send one point.
+    """Play computing party ``at``: deal noise, agree with a quorum on whose uploads count, send one point.
 
     Shapes:  noise (words,) uint64, elements: this party's own, of full strength. ``drawn``: for its polynomials.
     Sizes:   N of ``words`` words, L, C to each other computing party and from it; T and F to result.
     Learned: of whom the others have uploads; it returns who counts: input parties, then computing parties' noise.
-    Trust:   semi-honest, ``degree`` of them together. It sends one point in a run.
+    Trust:   semi-honest, ``degree`` of them together; so many that show others different lists open no second sum. It
+             sends one point in a run.
     Raises:  PeerError peer.lists, RunError run.contributors or run.quorum: then it sends no point.
     """
     others = _others(shape, at)

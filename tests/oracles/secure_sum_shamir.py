@@ -44,7 +44,7 @@ class Case:
             degree=self.degree,
             words=len(self.noise[0]),
             minimum=self.minimum,
-            quorum=self.quorum or len(self.noise) // 2 + 1,
+            quorum=self.quorum or sh.least_quorum(len(self.noise), self.degree),
             agreement=self.agreement,
         )
 
@@ -105,7 +105,8 @@ def random_case(seed: int, *, holders: int = 7, degree: int = 3, words: int = 34
     noise = [[rng.randint(-(2**20), 2**20) if seed % 3 else 0 for _ in range(size)] for _ in range(m)]
     gone = rng.sample(range(n), rng.randint(0, n - 2))
     missing = frozenset((holder, at) for holder in gone for at in rng.sample(range(m), rng.randint(1, m)))
-    return Case(values, noise, t, rng.randint(2, n - len(gone)), rng.randint(m // 2 + 1, m), Agreement.COMMON, missing)
+    minimum, quorum = rng.randint(2, n - len(gone)), rng.randint((m + t) // 2 + 1, m)
+    return Case(values, noise, t, minimum, quorum, Agreement.COMMON, missing)
 
 
 # -- messages by terms ------------------------------------------------------------------------------------------------

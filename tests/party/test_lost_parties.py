@@ -1,4 +1,4 @@
-"""Sums on polynomials go on without computing parties that are lost, as long as more than half are there."""
+"""Sums on polynomials go on without computing parties that are lost, as long as a quorum is there: three of four."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -20,7 +20,15 @@ from tests.party.test_pooling import NORTH, ONE, SOUTH, SQL, SURE, THREE, TWO, l
 from tests.party.world import ANALYST
 
 WEST = PartyId("west")
-TOML = toml_of(3, 3, sql=SQL, protection=SURE, minimum=2, protocol="secure_sum_shamir", runs=20)
+EAST = PartyId("east")
+FOUR = (NORTH, SOUTH, WEST, EAST)
+
+
+def of_polynomials(computing: int) -> str:
+    return toml_of(3, computing, sql=SQL, protection=SURE, minimum=2, protocol="secure_sum_shamir", corrupt=1, runs=20)
+
+
+TOML = of_polynomials(4)
 
 
 @pytest.fixture(autouse=True)
@@ -32,8 +40,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def make(tmp_path: Path) -> Iterator[Callable[..., HandRun]]:
     made: list[PoolWorld] = []
 
-    def of(**options: Any) -> HandRun:
-        made.append(PoolWorld(tmp_path / f"world-{len(made)}", TOML, parts(3), **options))
+    def of(toml: str = TOML, **options: Any) -> HandRun:
+        made.append(PoolWorld(tmp_path / f"world-{len(made)}", toml, parts(3), **options))
         return HandRun(made[-1], made[-1].prepared())
 
     yield of
@@ -57,23 +65,23 @@ def test_nobody_is_lost(make: Callable[..., HandRun]) -> None:
     run = make()
     uploaded(run)
     found = run.result(run.announced_once.run_id)
-    assert (found.sums[0, 0], found.noises) == (6, 3)
-    assert [run.ended(party) for party in (NORTH, SOUTH, WEST)] == ["finished"] * 3
+    assert (found.sums[0, 0], found.noises) == (6, 4)
+    assert [run.ended(party) for party in FOUR] == ["finished"] * 4
 
 
 @pytest.mark.parametrize("gone", [NORTH, WEST])
 def test_a_party_that_ends_while_uploads_are_taken_is_done_without(make: Callable[..., HandRun], gone: PartyId) -> None:
     run = make()
     uploaded(run, ONE, TWO)
-    others = [party for party in (NORTH, SOUTH, WEST) if party != gone]
+    others = [party for party in FOUR if party != gone]
     last = sealed(run.reviewed, THREE, vector(run, 3), run.announced_once)
     crash(run, gone)
     for party in others:
         assert run.agreed(party)
         run.server(party, THREE).upload(run.handle, run.announced_once.run_id, last[party])
     found = run.result(run.announced_once.run_id)
-    assert (found.sums[0, 0], found.noises) == (6, 2)
-    assert [run.ended(party) for party in others] == ["finished"] * 2
+    assert (found.sums[0, 0], found.noises) == (6, 3)
+    assert [run.ended(party) for party in others] == ["finished"] * 3
     assert left(run, gone) == []
 
 
@@ -94,17 +102,21 @@ def test_a_party_that_falls_silent_is_waited_for_and_done_without(
         network.taps.append(silent)
     uploaded(run)
     found = run.result(run.announced_once.run_id)
-    assert (found.sums[0, 0], found.noises) == (6, 2)
+    assert (found.sums[0, 0], found.noises) == (6, 3)
 
 
-def test_without_a_quorum_nothing_is_opened(make: Callable[..., HandRun]) -> None:
-    run = make()
+@pytest.mark.parametrize(("computing", "gone"), [(3, (WEST,)), (4, (NORTH, SOUTH))])
+def test_without_a_quorum_the_run_ends_at_once_and_nothing_is_opened(
+    make: Callable[..., HandRun], monkeypatch: pytest.MonkeyPatch, computing: int, gone: tuple[PartyId, ...]
+) -> None:
+    """Of three none may be lost, of four one. Uploads would be taken for an hour."""
+    monkeypatch.setattr(contribute, "MINUTE_S", 3600.0)
+    run = make(of_polynomials(computing))
     uploaded(run, ONE, TWO)
-    last = sealed(run.reviewed, THREE, vector(run, 3), run.announced_once)
-    for party in (NORTH, SOUTH):
+    for party in gone:
         crash(run, party)
-    run.server(WEST, THREE).upload(run.handle, run.announced_once.run_id, last[WEST])
-    assert run.ended(WEST) == "run.quorum"
+    left_over = [party for party in FOUR[:computing] if party not in gone]
+    assert {run.ended(party) for party in left_over} == {"run.quorum"}
     assert not [sent for sent in run.world.transcript if sent.to.endswith(":result")]
 
 
@@ -113,7 +125,7 @@ def test_a_stop_at_one_party_is_one_for_all(make: Callable[..., HandRun], who: P
     run = make()
     uploaded(run, ONE)
     run.world.nodes[who].stop(run.world.caller(ANALYST), run.handle)
-    ends = {party: run.ended(party) for party in (NORTH, SOUTH, WEST)}
+    ends = {party: run.ended(party) for party in FOUR}
     assert ends.pop(who) == "run.stopped"
     assert set(ends.values()) == {"peer.aborted"}
 
@@ -122,7 +134,7 @@ def test_a_revocation_at_one_party_is_one_for_all(make: Callable[..., HandRun]) 
     run = make()
     uploaded(run, ONE)
     run.world.nodes[SOUTH].revoke(run.world.caller(SOUTH), run.world.revocation(run.reviewed, SOUTH))
-    assert [run.ended(party) for party in (SOUTH, NORTH, WEST)] == ["approval.revoked", *["peer.aborted"] * 2]
+    assert [run.ended(party) for party in (SOUTH, NORTH, WEST, EAST)] == ["approval.revoked", *["peer.aborted"] * 3]
 
 
 @pytest.mark.long
@@ -130,15 +142,15 @@ def test_a_party_that_breaks_the_protocol_is_lost_and_ends_nothing(make: Callabl
     run = make()
 
     def broken(passing: Passing) -> Iterable[bytes]:
-        return (passing.data[:-1],) if passing.sender == NORTH and passing.to in (SOUTH, WEST) else (passing.data,)
+        return (passing.data[:-1],) if passing.sender == NORTH and passing.to in FOUR else (passing.data,)
 
     uploaded(run, ONE, TWO)
     for network in run.world.networks.values():
         network.taps.append(broken)
     uploaded(run, THREE)
     found = run.result(run.announced_once.run_id)
-    assert (found.sums[0, 0], found.noises) == (6, 2)
-    assert [run.ended(party) for party in (SOUTH, WEST)] == ["finished"] * 2
+    assert (found.sums[0, 0], found.noises) == (6, 3)
+    assert [run.ended(party) for party in (SOUTH, WEST, EAST)] == ["finished"] * 3
 
 
 @pytest.mark.long
@@ -149,11 +161,11 @@ def test_over_the_network_a_server_that_is_gone_is_done_without(tmp_path: Path) 
         uploaded(run, ONE, TWO)
         last = sealed(run.reviewed, THREE, vector(run, 3), run.announced_once)
         world.listening[SOUTH].stop(0.0)
-        for party in (NORTH, WEST):
+        for party in (NORTH, WEST, EAST):
             run.server(party, THREE).upload(run.handle, run.announced_once.run_id, last[party])
         found = run.result(run.announced_once.run_id)
-        assert (found.sums[0, 0], found.noises) == (6, 2)
-        assert [run.ended(party) for party in (NORTH, WEST)] == ["finished"] * 2
+        assert (found.sums[0, 0], found.noises) == (6, 3)
+        assert [run.ended(party) for party in (NORTH, WEST, EAST)] == ["finished"] * 3
     finally:
         world.nodes[SOUTH].stop(world.caller(ANALYST), run.handle)
         world.close()
@@ -164,7 +176,7 @@ def test_over_the_network_a_server_that_is_gone_is_done_without(tmp_path: Path) 
 def test_a_client_gets_the_table_without_a_party_that_was_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: PartyId
 ) -> None:
-    """The whole way: real holders, and one of three computing parties breaks off as soon as uploads are in."""
+    """The whole way: real holders, and one of four computing parties breaks off as soon as uploads are in."""
     honest = PoolPlay.role
 
     def breaks(self: PoolPlay, begun: Any) -> Any:
@@ -180,6 +192,27 @@ def test_a_client_gets_the_table_without_a_party_that_was_lost(
     assert found.to_pandas().n.sum() == sum(map(len, parts(3).values()))
     assert gone not in found.receipts
     assert world.ends(gone) == ["link.cut"]
+    world.close()
+
+
+@pytest.mark.long
+def test_a_client_is_told_that_three_computing_parties_cannot_do_without_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = PoolPlay.role
+
+    def breaks(self: PoolPlay, begun: Any) -> Any:
+        if self._party == WEST:
+            raise LinkError("link.cut", peer=WEST)
+        return honest(self, begun)
+
+    monkeypatch.setattr(PoolPlay, "role", breaks)
+    world = PoolWorld(tmp_path / "world", of_polynomials(3), parts(3))
+    world.prepared()
+    with pytest.raises(PetsError) as caught:
+        world.run(world.toml)
+    assert caught.value.code == "run.quorum"
+    assert {party: world.ends(party) for party in (NORTH, SOUTH)} == {NORTH: ["run.quorum"], SOUTH: ["run.quorum"]}
     world.close()
 
 

@@ -84,7 +84,8 @@ def additive(vector: dict[str, Any]) -> dict[str, Role[Any]]:
 def on_polynomials(vector: dict[str, Any]) -> dict[str, Role[Any]]:
     tied = Binding(digest=bytes.fromhex(vector["digest"]), run_id=bytes.fromhex(vector["run_id"]))
     h, m, t, size = (vector["public"][name] for name in "hmtl")
-    shape = sh.Shape(holders=h, computing=m, degree=t, words=size, minimum=vector["minimum"], quorum=m // 2 + 1)
+    quorum = (m + t) // 2 + 1
+    shape = sh.Shape(holders=h, computing=m, degree=t, words=size, minimum=vector["minimum"], quorum=quorum)
     parts: dict[str, Role[Any]] = {"result": sh.result(shape)}
     for n in range(h):
         values = sh.field_of(np.array(vector["values"][n]))
