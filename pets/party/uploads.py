@@ -3,7 +3,8 @@
 A part is taken only from a holder of the run, by the name in its certificate. Its size is known from the plan, and a
 part that says another one is refused before a byte of it is kept. It goes to a file of its own, is flushed to disk, is
 opened and added (``pets.protocols.inbox``), and only then acknowledged; whatever refuses it leaves nothing behind and
-harms nobody else. A holder has one file at most, so all of them take no more than the parts of all holders.
+harms nobody else. A holder has one file at most, so all of them take no more than the parts of all holders. Each part
+that is refused as a whole has cost a flush to disk, so a holder has ``MOST_REFUSED`` of them in a run.
 
 Files are for the case that a part is to be taken off the sum again. They do not outlive the run: ``close`` deletes
 them, and a server that starts deletes what a crash has left (``clear``), because such a run is never resumed.
@@ -13,6 +14,7 @@ import os
 import shutil
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -30,6 +32,9 @@ from pets.transport.calls import Uploaded
 
 FOLDER: Final = "uploads"
 """Where they are in a party's state folder: a folder for each run."""
+
+MOST_REFUSED: Final = 16
+"""Of a holder, in one run: parts that were stored whole and then refused. An honest holder has none."""
 
 Kept = Seeds | Words | checked_inputs.Uploads
 """What is kept of uploads: of each a seed, or one sum of the words, or, where they are proved, all of it."""
@@ -77,6 +82,7 @@ class Uploads:
         self._opening = threading.Lock()
         self._under_way: set[PartyId] = set()
         self._taken: set[PartyId] = set()
+        self._refused: Counter[PartyId] = Counter()
         self._closed = self._ended = self._woken = False
         self.sizes: Final[dict[PartyId, int]] = {}
         """Bytes of each part that was taken."""
@@ -108,9 +114,9 @@ class Uploads:
     def take(self, peer: PartyId, frames: Iterator[bytes]) -> Uploaded:
         """Take in one part, frame by frame; it is on disk and in the sum when this returns.
 
-        Raises: PeerError peer.upload-holder, peer.upload-late, peer.upload-run, peer.upload-twice, peer.repeated,
-                peer.bad-length, peer.upload-sealed, peer.upload-range, and those of frames; LinkError link.cut;
-                RunError run.no-room. Nothing of the part is kept then.
+        Raises: PeerError peer.upload-holder, peer.upload-late, peer.upload-run, peer.upload-twice, peer.upload-refused,
+                peer.repeated, peer.bad-length, peer.upload-sealed, peer.upload-range, and those of frames; LinkError
+                link.cut; RunError run.no-room. Nothing of the part is kept then.
         """
         role = self._expected.holders.get(peer)
         if role is None:
@@ -124,7 +130,8 @@ class Uploads:
                 digest = self._stored(peer, path, to, frames)
                 with path.open("rb", buffering=0) as part, self._opening:
                     self._require_open(peer)
-                    self._inbox.add(role, part, now=_nanoseconds(self._clock()))
+                    with self._counted(peer):
+                        self._inbox.add(role, part, now=_nanoseconds(self._clock()))
             except BaseException as error:
                 path.unlink(missing_ok=True)
                 if isinstance(error, PeerError):  # who it is from is what the certificate says
@@ -180,6 +187,8 @@ class Uploads:
                 raise PeerError("peer.repeated", peer=peer, message="its upload")
             if peer in self._under_way:
                 raise PeerError("peer.upload-twice", peer=peer)
+            if self._refused[peer] >= MOST_REFUSED:
+                raise PeerError("peer.upload-refused", peer=peer, most=MOST_REFUSED)
             self._under_way.add(peer)
         try:
             yield
@@ -189,6 +198,16 @@ class Uploads:
                 last = self._ended and not self._under_way
             if last:
                 clear(self._folder)
+
+    @contextmanager
+    def _counted(self, peer: PartyId) -> Iterator[None]:
+        """Count a part that is refused for what is in it. Parts of a holder come one at a time (``_alone``)."""
+        try:
+            yield
+        except PeerError as error:
+            if error.code != "peer.upload-late":
+                self._refused[peer] += 1
+            raise
 
     def _require_open(self, peer: PartyId) -> None:
         if not self.open:

@@ -176,6 +176,40 @@ def test_a_holder_uploads_once(taking: Uploads) -> None:
     assert stored(taking) == ["input1"]
 
 
+def test_of_a_holder_only_so_many_refused_parts_are_looked_at(taking: Uploads, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[int] = []
+    monkeypatch.setattr(os, "fsync", flushed.append)
+    bad = _changed(part(0), 150)
+    for _ in range(uploads.MOST_REFUSED):
+        with pytest.raises(PeerError, match=r"peer\.upload-sealed"):
+            taking.take(BOARDS[0], frames(bad))
+    assert len(flushed) == uploads.MOST_REFUSED == 16
+
+    def unread() -> Iterator[bytes]:
+        raise AssertionError("a frame was read")
+        yield b""
+
+    for sent in (unread(), frames(part(0))):
+        with pytest.raises(PeerError) as caught:
+            taking.take(BOARDS[0], sent)
+        assert caught.value.code == "peer.upload-refused"
+        assert caught.value.fields["peer"] == BOARDS[0]
+    assert len(flushed) == 16 and stored(taking) == []
+    taking.take(BOARDS[1], frames(part(1)))  # nobody else is held to it
+    assert taking.takers == {BOARDS[1]}
+
+
+def test_parts_that_the_network_cut_do_not_count_as_refused(taking: Uploads) -> None:
+    for _ in range(uploads.MOST_REFUSED + 1):
+        with pytest.raises(LinkError, match=r"link\.cut"):
+            taking.take(BOARDS[0], iter(list(frames(part(0)))[:1]))
+    for _ in range(uploads.MOST_REFUSED - 1):
+        with pytest.raises(PeerError, match=r"peer\.upload-sealed"):
+            taking.take(BOARDS[0], frames(_changed(part(0), 150)))
+    taking.take(BOARDS[0], frames(part(0)))
+    assert stored(taking) == ["input1"]
+
+
 def test_a_mark_of_nothing_is_no_mark(taking: Uploads) -> None:
     to = ss.address(SHAPE, TIED, 0, 1)
     body = sealed_part(to, PUBLIC[1], Secret(bytes(16)), VALUES[0], Secret(bytes(16)))
