@@ -16,7 +16,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -77,7 +77,6 @@ class Uploads:
         self.kept: Final = kept(self._again)
         keep = self.kept.take if isinstance(self.kept, checked_inputs.Uploads) else self.kept.keep
         self._inbox = Inbox(self._roles, expected.to, expected.private, keep, deadline=_nanoseconds(deadline))
-        self._files = ExitStack()
         self._changed = threading.Condition()
         self._opening = threading.Lock()
         self._under_way: set[PartyId] = set()
@@ -172,9 +171,8 @@ class Uploads:
         with self._changed:
             self._closed = self._ended = True
             self._changed.notify_all()
-        with self._opening:
-            self._files.close()
-        clear(self._folder)  # and once more after a part that was on its way
+        with self._opening:  # after a part that is just being added
+            clear(self._folder)  # and once more after a part that was on its way
 
     # -- one part -----------------------------------------------------------------------------------------------------
 
@@ -237,10 +235,14 @@ class Uploads:
         return digest.hexdigest()
 
     def _again(self, number: int) -> SealedWords:
-        """The words of a holder that was taken, once more, from its file."""
+        """The words of a holder that was taken, once more, from its file, which is open until they are closed."""
         role = self._roles[number]
-        part = self._files.enter_context((self._folder / role).open("rb", buffering=0))
-        return self._inbox.again(role, part)
+        part = (self._folder / role).open("rb", buffering=0)
+        try:
+            return self._inbox.again(role, part)
+        except BaseException:
+            part.close()
+            raise
 
     def _complete(self) -> bool:
         return self._closed or len(self._taken) == len(self._roles)
