@@ -89,6 +89,7 @@ def draft(
                          many of them are the least (all, if it is left out), and how long uploads are taken. Parties
                          without tables compute.
     ``holders_per_person``: of such a table, at how many parties one person is at most; at all, if it is left out.
+    No party can check it, so the policy of every party has to allow it (``trust_max_holders_per_person``).
     Raises:              ConfigError config.local that says what is missing.
     """
     used = [table for table in given if re.search(rf"\b{re.escape(table.name)}\b", sql, re.IGNORECASE)]

@@ -228,6 +228,11 @@ CODES: Final[dict[str, Code]] = {
     "peer.upload-twice": Code(
         "an upload of {peer} is on its way already", "wait for its answer, and upload once", "ABORTED"
     ),
+    "peer.upload-refused": Code(
+        "{most} uploads of {peer} were refused in this run, and no more are looked at",
+        "ask them what their software is, and start a new run",
+        "RESOURCE_EXHAUSTED",
+    ),
     "peer.announcement": Code(
         "{peer} announced a run that {problem}",
         "compare what the computing parties announce, and upload to none of them",

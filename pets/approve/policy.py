@@ -29,7 +29,7 @@ from pets.check.legal import why_not_lowered
 from pets.errors import ConfigError
 from pets.spec.control import Control, effective, stated, strictest
 from pets.spec.joins import JOINS, PROGRAM, STAR, protocol_of
-from pets.spec.model import Knobs, Model, Name, PartyName, Quantity, San, Spec, Text, frozen, quantity
+from pets.spec.model import Dataset, Knobs, Model, Name, PartyName, Quantity, San, Spec, Text, frozen, quantity
 from pets.spec.pairing import Pairing, is_pairing, pairing_of
 from pets.spec.periods import span
 from pets.spec.pooled import Statement, is_pooled
@@ -137,6 +137,12 @@ class Limits(Knobs):
     max_runs: Annotated[int, Field(ge=1)] = 1_000_000
     max_days: Annotated[int, Field(ge=1)] = 366 * 10
     """Longest time from not_before to not_after of a specification."""
+    least_contributors: Annotated[int, Field(ge=2, le=10_000)] = 2
+    """Of sums over one table of many holders: the smallest ``min_contributors`` of a specification."""
+    max_upload_minutes: Annotated[int, Field(ge=1, le=44_640)] = 44_640
+    """Of the same: the longest ``upload_minutes``."""
+    trust_max_holders_per_person: bool = False
+    """Whether a specification may say that a person is at fewer holders than there are: no party can check it."""
     appetite: Literal["local", "joint"] | None = None
     """``local``: in every cell this party's own people reach the minimum, not only those of all holders together."""
 
@@ -308,6 +314,7 @@ def permitting(spec: Spec, party: str, approvers: Iterable[Approver], *, k: int 
             protocols=_protocols(spec),
             programs=() if program is None else (program.source.sha256,),
             adversaries=("semi-honest", "malicious") if is_pairing(spec) else ("semi-honest",),
+            trust_max_holders_per_person=any(_says_fewer_holders(dataset) for dataset in spec.datasets),
             min_count=1 if exact else None,
         ),
         columns={
@@ -564,6 +571,36 @@ def _days(policy: Policy, spec: Spec, query: Statement | Pairing | Programmed) -
         yield _error("max-days", "validity.not_after", message, "end it earlier")
 
 
+def _contributors(policy: Policy, spec: Spec, query: Statement | Pairing | Programmed) -> Iterator[Finding]:
+    asked, least = spec.computation.min_contributors, policy.limits.least_contributors
+    if asked is not None and asked < least:
+        message = f"sums over {asked} holders would be released, {policy.party} allows sums over {least} or more"
+        few = any(len(dataset.parties) < least for dataset in spec.datasets)
+        hint = f"ask more holders to take part, and raise it to {least}" if few else f"raise it to {least}"
+        yield _error("least-contributors", "computation.min_contributors", message, hint)
+
+
+def _upload_minutes(policy: Policy, spec: Spec, query: Statement | Pairing | Programmed) -> Iterator[Finding]:
+    asked, most = spec.computation.upload_minutes, policy.limits.max_upload_minutes
+    if asked is not None and asked > most:
+        message = f"uploads are taken for {asked} minutes, {policy.party} allows {most}"
+        yield _error("max-upload-minutes", "computation.upload_minutes", message, f"lower it to {most}")
+
+
+def _holders_per_person(policy: Policy, spec: Spec, query: Statement | Pairing | Programmed) -> Iterator[Finding]:
+    """Noise and minimum counts rest on it, and nobody can look: whoever is at more holders is protected less."""
+    for dataset in spec.datasets:
+        if _says_fewer_holders(dataset) and not policy.limits.trust_max_holders_per_person:
+            message = f"nobody can check that a person of {dataset.name} is at no more than {dataset.most_holders} of "
+            message += f"{len(dataset.parties)} holders, and {policy.party} does not take it on trust"
+            hint = f"leave it out, or ask {policy.party} to write trust_max_holders_per_person = true in its policy"
+            yield _error("holders-per-person", f"dataset.{dataset.name}.max_holders_per_person", message, hint)
+
+
+def _says_fewer_holders(dataset: Dataset) -> bool:
+    return dataset.most_holders < len(dataset.parties)
+
+
 def _columns(policy: Policy, spec: Spec, query: Statement | Pairing | Programmed) -> Iterator[Finding]:
     for column, uses in sorted(uses_of(query, spec).items()):
         if policy.party not in spec.dataset(column.dataset).parties:
@@ -600,6 +637,9 @@ _POLICY_RULES: Final = (
     _max_rows,
     _runs,
     _days,
+    _contributors,
+    _upload_minutes,
+    _holders_per_person,
     _columns,
 )
 

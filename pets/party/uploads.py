@@ -3,7 +3,8 @@
 A part is taken only from a holder of the run, by the name in its certificate. Its size is known from the plan, and a
 part that says another one is refused before a byte of it is kept. It goes to a file of its own, is flushed to disk, is
 opened and added (``pets.protocols.inbox``), and only then acknowledged; whatever refuses it leaves nothing behind and
-harms nobody else. A holder has one file at most, so all of them take no more than the parts of all holders.
+harms nobody else. A holder has one file at most, so all of them take no more than the parts of all holders. Each part
+that is refused as a whole has cost a flush to disk, so a holder has ``MOST_REFUSED`` of them in a run.
 
 Files are for the case that a part is to be taken off the sum again. They do not outlive the run: ``close`` deletes
 them, and a server that starts deletes what a crash has left (``clear``), because such a run is never resumed.
@@ -13,8 +14,9 @@ import os
 import shutil
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -30,6 +32,9 @@ from pets.transport.calls import Uploaded
 
 FOLDER: Final = "uploads"
 """Where they are in a party's state folder: a folder for each run."""
+
+MOST_REFUSED: Final = 16
+"""Of a holder, in one run: parts that were stored whole and then refused. An honest holder has none."""
 
 Kept = Seeds | Words | checked_inputs.Uploads
 """What is kept of uploads: of each a seed, or one sum of the words, or, where they are proved, all of it."""
@@ -72,11 +77,11 @@ class Uploads:
         self.kept: Final = kept(self._again)
         keep = self.kept.take if isinstance(self.kept, checked_inputs.Uploads) else self.kept.keep
         self._inbox = Inbox(self._roles, expected.to, expected.private, keep, deadline=_nanoseconds(deadline))
-        self._files = ExitStack()
         self._changed = threading.Condition()
         self._opening = threading.Lock()
         self._under_way: set[PartyId] = set()
         self._taken: set[PartyId] = set()
+        self._refused: Counter[PartyId] = Counter()
         self._closed = self._ended = self._woken = False
         self.sizes: Final[dict[PartyId, int]] = {}
         """Bytes of each part that was taken."""
@@ -108,9 +113,9 @@ class Uploads:
     def take(self, peer: PartyId, frames: Iterator[bytes]) -> Uploaded:
         """Take in one part, frame by frame; it is on disk and in the sum when this returns.
 
-        Raises: PeerError peer.upload-holder, peer.upload-late, peer.upload-run, peer.upload-twice, peer.repeated,
-                peer.bad-length, peer.upload-sealed, peer.upload-range, and those of frames; LinkError link.cut;
-                RunError run.no-room. Nothing of the part is kept then.
+        Raises: PeerError peer.upload-holder, peer.upload-late, peer.upload-run, peer.upload-twice, peer.upload-refused,
+                peer.repeated, peer.bad-length, peer.upload-sealed, peer.upload-range, and those of frames; LinkError
+                link.cut; RunError run.no-room. Nothing of the part is kept then.
         """
         role = self._expected.holders.get(peer)
         if role is None:
@@ -124,7 +129,8 @@ class Uploads:
                 digest = self._stored(peer, path, to, frames)
                 with path.open("rb", buffering=0) as part, self._opening:
                     self._require_open(peer)
-                    self._inbox.add(role, part, now=_nanoseconds(self._clock()))
+                    with self._counted(peer):
+                        self._inbox.add(role, part, now=_nanoseconds(self._clock()))
             except BaseException as error:
                 path.unlink(missing_ok=True)
                 if isinstance(error, PeerError):  # who it is from is what the certificate says
@@ -165,9 +171,8 @@ class Uploads:
         with self._changed:
             self._closed = self._ended = True
             self._changed.notify_all()
-        with self._opening:
-            self._files.close()
-        clear(self._folder)  # and once more after a part that was on its way
+        with self._opening:  # after a part that is just being added
+            clear(self._folder)  # and once more after a part that was on its way
 
     # -- one part -----------------------------------------------------------------------------------------------------
 
@@ -180,6 +185,8 @@ class Uploads:
                 raise PeerError("peer.repeated", peer=peer, message="its upload")
             if peer in self._under_way:
                 raise PeerError("peer.upload-twice", peer=peer)
+            if self._refused[peer] >= MOST_REFUSED:
+                raise PeerError("peer.upload-refused", peer=peer, most=MOST_REFUSED)
             self._under_way.add(peer)
         try:
             yield
@@ -189,6 +196,16 @@ class Uploads:
                 last = self._ended and not self._under_way
             if last:
                 clear(self._folder)
+
+    @contextmanager
+    def _counted(self, peer: PartyId) -> Iterator[None]:
+        """Count a part that is refused for what is in it. Parts of a holder come one at a time (``_alone``)."""
+        try:
+            yield
+        except PeerError as error:
+            if error.code != "peer.upload-late":
+                self._refused[peer] += 1
+            raise
 
     def _require_open(self, peer: PartyId) -> None:
         if not self.open:
@@ -218,10 +235,14 @@ class Uploads:
         return digest.hexdigest()
 
     def _again(self, number: int) -> SealedWords:
-        """The words of a holder that was taken, once more, from its file."""
+        """The words of a holder that was taken, once more, from its file, which is open until they are closed."""
         role = self._roles[number]
-        part = self._files.enter_context((self._folder / role).open("rb", buffering=0))
-        return self._inbox.again(role, part)
+        part = (self._folder / role).open("rb", buffering=0)
+        try:
+            return self._inbox.again(role, part)
+        except BaseException:
+            part.close()
+            raise
 
     def _complete(self) -> bool:
         return self._closed or len(self._taken) == len(self._roles)

@@ -8,6 +8,7 @@ Source: protocols.md 8.1; RFC 9180; docs/adr/0040-secure-sum.md.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from io import SEEK_END, BytesIO
 from typing import BinaryIO, Final, Protocol
@@ -116,6 +117,10 @@ class SealedWords:
         except ValueError as error:
             raise PeerError("peer.upload-sealed", peer=self._holder) from error
 
+    def close(self) -> None:
+        """Close what they are read from: for whoever had it opened for them (``Inbox.again``)."""
+        self._part.close()
+
     def __repr__(self) -> str:
         return "SealedWords(***)"
 
@@ -162,7 +167,7 @@ class Inbox:
         self._seen.add(peer)
 
     def again(self, peer: str, part: bytes | BinaryIO) -> SealedWords:
-        """The words of a part that has been taken, and has been stored since."""
+        """The words of a part that has been taken, and has been stored since. Whoever is done with them closes them."""
         file = BytesIO(part) if isinstance(part, bytes) else part
         words = self._opened(self._checked(peer, file), file)[1]
         if words is None:
@@ -299,7 +304,7 @@ class Words:
     """Uploads at a computing party that gets words: marks, and one sum of all of them, whatever the number of holders.
 
     ``again``: gives the words of a holder once more, from where uploads are stored, if another computing party lacks
-    its upload and it does not count.
+    its upload and it does not count. They are closed before the next are asked for.
     """
 
     def __init__(
@@ -331,7 +336,8 @@ class Words:
         for number in np.flatnonzero(np.any(self.marks != 0, axis=1) & ~present):
             words = self._again(int(number))
             if isinstance(words, SealedWords):
-                words.take_off(self._sum, self._arithmetic)
+                with closing(words):  # as many as do not count would be open at once
+                    words.take_off(self._sum, self._arithmetic)
             else:
                 self._arithmetic.sub(self._sum, words)
             self.marks[number] = 0

@@ -106,6 +106,9 @@ FLIPS: dict[str, tuple[str, str]] = {
     "limits.min_max_rows": ("min_max_rows = 1", "min_max_rows = 1001"),
     "limits.max_runs": ("max_runs = 12", "max_runs = 11"),
     "limits.max_days": ("max_days = 400", "max_days = 30"),
+    "limits.least_contributors": ("max_days = 400", "max_days = 400\nleast_contributors = 6"),
+    "limits.max_upload_minutes": ("max_days = 400", "max_days = 400\nmax_upload_minutes = 59"),
+    "limits.trust_max_holders_per_person": ("max_days = 400", "max_days = 400\ntrust_max_holders_per_person = true"),
     "limits.min_count": ("min_count = 12", "min_count = 13"),
     "limits.redact_at_or_below": ("min_count = 12", "redact_at_or_below = 12"),
     "limits.preset": ("min_count = 12", 'min_count = 12\npreset = "uk-llc-10-with-zero"'),
@@ -208,6 +211,12 @@ PROGRAM = parse_toml((Path(__file__).parents[1] / "check" / "program.toml").read
 """What one knob is about alone."""
 BEFORE_PROGRAM = verdicts(parse_policy(BASE), (PROGRAM,))
 
+POOLED = parse_toml(
+    (Path(__file__).parents[1] / "check" / "pools" / "should_warn" / "registered_at_one_practice.toml").read_text()
+)
+"""What knobs of sums over one table are about."""
+BEFORE_POOLED = verdicts(parse_policy(BASE), (POOLED,))
+
 
 def test_every_field_of_a_policy_has_a_knob() -> None:
     assert fields(Policy) == set(FLIPS)
@@ -224,6 +233,7 @@ def test_each_field_of_a_policy_changes_a_verdict(path: str) -> None:
             or verdicts(policy, (ORDERED,)) != BEFORE_ORDERED
             or verdicts(policy, (GAUSSIAN,)) != BEFORE_GAUSSIAN
             or verdicts(policy, (PROGRAM,)) != BEFORE_PROGRAM
+            or verdicts(policy, (POOLED,)) != BEFORE_POOLED
         )
     except ConfigError as refused:
         assert path in ("approval.approvers.key", "limits.rho_at_delta"), refused

@@ -4,6 +4,7 @@ import datetime as dt
 import warnings
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
@@ -263,6 +264,49 @@ def test_a_permitting_policy_permits_that_specification_and_no_other_column() ->
 @pytest.mark.parametrize("policy", [POLICY, permitting(SPEC, POLICY.party, POLICY.approval.approvers)])
 def test_a_policy_comes_back_from_its_text(policy: Policy) -> None:
     assert parse_policy(policy_toml(policy)) == policy
+
+
+POOLED = (Path(__file__).parents[1] / "check" / "pools" / "should_warn" / "registered_at_one_practice.toml").read_text()
+"""Five holders, min_contributors 5, upload_minutes 60, and everybody at one holder."""
+
+
+def pooled(limits: str, text: str = POOLED) -> set[str]:
+    """What the limits on sums of many holders say, of a party without records."""
+    policy = POLICY_TOML.replace('period = "year"', f'period = "year"\n{limits}')
+    said = rules(policy, spec := parse_toml(text), bind(spec))
+    return set(said) & {"policy.least-contributors", "policy.max-upload-minutes", "policy.holders-per-person"}
+
+
+@pytest.mark.parametrize(
+    ("limits", "rule"),
+    [
+        ("least_contributors = 5", None),
+        ("least_contributors = 6", "policy.least-contributors"),
+        ("max_upload_minutes = 60", None),
+        ("max_upload_minutes = 59", "policy.max-upload-minutes"),
+        ("trust_max_holders_per_person = false", "policy.holders-per-person"),
+    ],
+)
+def test_sums_of_many_holders_keep_to_a_policy_s_limits(limits: str, rule: str | None) -> None:
+    trusted = "" if "trust" in limits else "trust_max_holders_per_person = true\n"
+    assert pooled(trusted + limits) == ({rule} if rule else set())
+
+
+def test_nobody_s_word_on_holders_per_person_is_taken_unless_the_policy_says_so() -> None:
+    for declared, refused in (("1", True), ("4", True), ("5", False)):
+        text = edit(POOLED, "max_holders_per_person = 1", f"max_holders_per_person = {declared}")
+        assert pooled("", text) == ({"policy.holders-per-person"} if refused else set())
+    assert pooled("", edit(POOLED, "max_holders_per_person = 1\n", "")) == set()
+
+
+def test_what_a_researcher_prototypes_with_is_permitted() -> None:
+    spec = parse_toml(POOLED)
+    for party in ("board-1", "north", "statistics"):
+        policy = permitting(spec, party, POLICY.approval.approvers)
+        assert judge_policy(policy, spec, bind(spec)) == ()
+        assert parse_policy(policy_toml(policy)) == policy
+    said = parse_toml(edit(POOLED, "max_holders_per_person = 1\n", ""))
+    assert not permitting(said, "board-1", POLICY.approval.approvers).limits.trust_max_holders_per_person
 
 
 FLOORS = {

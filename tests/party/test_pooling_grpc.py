@@ -14,6 +14,7 @@ from pets.errors import LinkError, PetsError
 from pets.ids import PartyId
 from pets.party import contribute
 from pets.party import server as server_module
+from pets.party.uploads import MOST_REFUSED
 from pets.transport import frame
 from pets.transport.calls import UPLOAD_S
 from pets.transport.grpc import translate
@@ -77,6 +78,9 @@ def test_each_refusal_arrives_with_its_code(run: LoopbackRun) -> None:
     handed(ONE, good)()
     refused(handed(ONE, good), "peer.repeated")
     assert len(left(run, NORTH)) == 1
+    for _ in range(MOST_REFUSED - 1):  # one was before
+        refused(handed(TWO, good), "peer.upload-holder")
+    refused(handed(TWO, good), "peer.upload-refused")
 
 
 def sent(run: LoopbackRun, messages: Any, timeout: float | None = 20.0) -> bytes:

@@ -17,7 +17,7 @@ from pets.party import uploads
 from pets.party.uploads import Expected, Uploads
 from pets.protocols import secure_sum as ss
 from pets.protocols.base import Binding
-from pets.protocols.inbox import sealed_part
+from pets.protocols.inbox import U64, SealedWords, Words, sealed_part
 from pets.secret import Secret
 from pets.transport import frame
 from pets.transport.link import Slot
@@ -116,6 +116,47 @@ def test_who_does_not_count_is_taken_off_from_its_file(tmp_path: Path, clock: Cl
     assert np.array_equal(np.asarray(total), VALUES[0] + VALUES[2])
 
 
+def test_parts_are_taken_off_with_one_file_open_at_a_time(tmp_path: Path, clock: Clock) -> None:
+    taking, most = of(tmp_path / "run", clock), list[int]()
+    for number, board in enumerate(BOARDS):
+        taking.take(board, frames(part(number)))
+    kept = taking.finish()
+    assert isinstance(kept, Words)
+    again = kept._again
+
+    def counted(number: int) -> SealedWords | U64:
+        words = again(number)
+        most.append(_open_in(taking._folder))
+        return words
+
+    kept._again = counted  # type: ignore[misc]
+    assert not np.any(kept.total(np.zeros(3, np.bool_)))
+    assert most == [1, 1, 1] and _open_in(taking._folder) == 0
+    taking.close()
+
+
+def test_a_stored_part_that_does_not_open_again_leaves_no_file_open(taking: Uploads) -> None:
+    taking.take(BOARDS[0], frames(part(0)))
+    (path,) = taking._folder.iterdir()
+    path.write_bytes(_changed(part(0), 150))
+    with pytest.raises(PeerError, match=r"peer\.upload-sealed"):
+        taking.finish().total(np.zeros(3, np.bool_))
+    assert _open_in(taking._folder) == 0
+
+
+def _open_in(folder: Path) -> int:
+    """How many files of a folder this process has open."""
+    files = {(found.st_dev, found.st_ino) for found in map(os.stat, folder.iterdir())}
+    held = []
+    for path in list(Path("/dev/fd").iterdir()):
+        try:
+            found = os.fstat(int(path.name))
+        except OSError:  # that of the listing itself
+            continue
+        held.append((found.st_dev, found.st_ino))
+    return sum(each in files for each in held)
+
+
 def _changed(body: bytes, at: int) -> bytes:
     return body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :]
 
@@ -173,6 +214,40 @@ def test_a_holder_uploads_once(taking: Uploads) -> None:
     for again in (part(0), part(0, seed=2)):
         with pytest.raises(PeerError, match=r"peer\.repeated"):
             taking.take(BOARDS[0], frames(again))
+    assert stored(taking) == ["input1"]
+
+
+def test_of_a_holder_only_so_many_refused_parts_are_looked_at(taking: Uploads, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[int] = []
+    monkeypatch.setattr(os, "fsync", flushed.append)
+    bad = _changed(part(0), 150)
+    for _ in range(uploads.MOST_REFUSED):
+        with pytest.raises(PeerError, match=r"peer\.upload-sealed"):
+            taking.take(BOARDS[0], frames(bad))
+    assert len(flushed) == uploads.MOST_REFUSED == 16
+
+    def unread() -> Iterator[bytes]:
+        raise AssertionError("a frame was read")
+        yield b""
+
+    for sent in (unread(), frames(part(0))):
+        with pytest.raises(PeerError) as caught:
+            taking.take(BOARDS[0], sent)
+        assert caught.value.code == "peer.upload-refused"
+        assert caught.value.fields["peer"] == BOARDS[0]
+    assert len(flushed) == 16 and stored(taking) == []
+    taking.take(BOARDS[1], frames(part(1)))  # nobody else is held to it
+    assert taking.takers == {BOARDS[1]}
+
+
+def test_parts_that_the_network_cut_do_not_count_as_refused(taking: Uploads) -> None:
+    for _ in range(uploads.MOST_REFUSED + 1):
+        with pytest.raises(LinkError, match=r"link\.cut"):
+            taking.take(BOARDS[0], iter(list(frames(part(0)))[:1]))
+    for _ in range(uploads.MOST_REFUSED - 1):
+        with pytest.raises(PeerError, match=r"peer\.upload-sealed"):
+            taking.take(BOARDS[0], frames(_changed(part(0), 150)))
+    taking.take(BOARDS[0], frames(part(0)))
     assert stored(taking) == ["input1"]
 
 
