@@ -105,3 +105,24 @@ def test_the_intersections_show_what_is_refused_and_what_the_evidence_says() -> 
     assert re.findall(r"^Whether .* -> (\S+)$", printed, re.M) == ["True"]
     assert printed.count("ok council: ") == printed.count("ok board: ") == 4
     assert "ok result.csv is what the shares add up to" in printed
+
+
+def test_national_figures_are_near_what_was_published_and_small_numbers_are_withheld() -> None:
+    """Of 226 holders; noise of three parties is beyond 200 once in 10^30 runs."""
+    notebook = executed(FOLDER / "03_national_figures.ipynb")
+    printed = "".join(outputs(notebook, "text"))
+    assert "(226, 2167550)" in outputs(notebook, "text/plain")
+    off = re.search(r"farthest from a published total: (\d+)", printed)
+    assert off is not None and 0 < int(off[1]) < 200
+    assert "published: 2,167,550" in printed
+    exact = next(page for page in outputs(notebook, "text/plain") if "under 100" in page)
+    assert "<NA>" in exact
+    pairs = re.findall(
+        r"^(?:\w+)? +(?:more|to [\d,]+|under 100) +(<NA>|\d+) +(\d+)", exact.split("\n\n")[0], re.MULTILINE
+    )
+    assert len(pairs) == 9 and all(shown == "<NA>" or int(shown) == int(true) for shown, true in pairs)
+    assert (
+        "226 of 226 holders took part; at least 200 had to. Every number that a holder handed in is proved" in printed
+    )
+    pages = outputs(notebook, "text/html")
+    assert any("Inputs are not validated" in page for page in pages)
