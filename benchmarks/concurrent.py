@@ -151,7 +151,18 @@ class Asked:
         publics = {party: each.upload for party, each in found.hellos.items()}
         drawn = Stream(Secret(os.urandom(16)))
         for part in contribute.parts(plan, board, values, tied=tied, drawn=drawn, publics=publics):
-            Remote(self.diallers[board], part.to).upload(handle, found.run_id, part.body)
+            self._hand_in(Remote(self.diallers[board], part.to), handle, found.run_id, part.body)
+
+    def _hand_in(self, to: Remote, handle: RunHandle, run_id: bytes, body: bytes) -> None:
+        """As a holder's server does it: who is busy is asked again, with the same bytes."""
+        while True:
+            try:
+                to.upload(handle, run_id, body)
+                return
+            except PetsError as error:
+                if error.code != "link.busy":
+                    raise
+                time.sleep(0.01)
 
 
 @contextmanager
