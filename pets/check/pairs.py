@@ -3,7 +3,7 @@
 Rules that look at no query are those of rules.py and terms.py (``general``); what follows is about two sets of persons.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +11,7 @@ from pets.check import matched, rules, terms
 from pets.check.budget import run_loss
 from pets.check.coalitions import within_model
 from pets.check.labels import Fact, Finding, Grade, Mark, Matrix, Verdict
-from pets.check.rules import Found, Severity
+from pets.check.registry import Found, Registry, errors_first
 from pets.errors import SpecError
 from pets.ids import PartyId
 from pets.spec.cards import EVERYONE, Card
@@ -95,29 +95,11 @@ class Paired:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A rule: ``check`` yields (path, message, hint) for everything that it finds."""
-
-    id: str
-    severity: Severity
-    check: Callable[[Paired], Found]
-
-
-RULES: Final[dict[str, Rule]] = {}
-"""The registry, in the order in which findings are told."""
-
-
-def rule(id: str, severity: Severity = "error") -> Callable[[Callable[[Paired], Found]], Callable[[Paired], Found]]:
-    """Enter a function into the registry."""
-
-    def enter(check: Callable[[Paired], Found]) -> Callable[[Paired], Found]:
-        if id in RULES or id in rules.RULES:
-            raise ValueError(f"two rules are called {id}")
-        RULES[id] = Rule(id, severity, check)
-        return check
-
-    return enter
+_REGISTRY: Final = Registry[Paired](rules.RULES)
+RULES: Final = _REGISTRY.rules
+"""The rules, in the order in which findings are told."""
+rule: Final = _REGISTRY.rule
+findings_of: Final = _REGISTRY.findings
 
 
 # -- who takes part ---------------------------------------------------------------------------------------------------
@@ -559,14 +541,7 @@ def surplus(asked: Paired) -> Found:
 
 def findings(asked: Paired) -> tuple[Finding, ...]:
     """Everything that the rules say, errors first."""
-    found = [
-        Finding(each.id, each.severity, path, message, hint)
-        for each in RULES.values()
-        for path, message, hint in each.check(asked)
-    ]
-    found += rules.general(asked)
-    order = {"error": 0, "warning": 1, "note": 2}
-    return tuple(sorted(found, key=lambda finding: order[finding.severity]))
+    return errors_first((*findings_of(asked), *rules.general(asked)))
 
 
 def judge(spec: Spec, pairing: Pairing, cards: Mapping[str, Card]) -> Verdict:

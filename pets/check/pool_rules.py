@@ -3,12 +3,12 @@
 Those on what leaves and what is told are in pools.py.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from pets.check import rules, summed
-from pets.check.rules import Found, Severity
+from pets.check.registry import Found, Registry
 from pets.ids import PartyId
 from pets.spec import moments as taken_apart
 from pets.spec.cards import Card
@@ -79,29 +79,11 @@ class Asked:
         return self.measured and summed.clear(self.spec, self.cards) and not list(computing(self))
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A rule: ``check`` yields (path, message, hint) for everything that it finds."""
-
-    id: str
-    severity: Severity
-    check: Callable[[Asked], Found]
-
-
-RULES: Final[dict[str, Rule]] = {}
-"""The registry, in the order in which findings are told."""
-
-
-def rule(id: str, severity: Severity = "error") -> Callable[[Callable[[Asked], Found]], Callable[[Asked], Found]]:
-    """Enter a function into the registry."""
-
-    def enter(check: Callable[[Asked], Found]) -> Callable[[Asked], Found]:
-        if id in RULES or id in rules.RULES:
-            raise ValueError(f"two rules are called {id}")
-        RULES[id] = Rule(id, severity, check)
-        return check
-
-    return enter
+_REGISTRY: Final = Registry[Asked](rules.RULES)
+RULES: Final = _REGISTRY.rules
+"""The rules, in the order in which findings are told."""
+rule: Final = _REGISTRY.rule
+findings_of: Final = _REGISTRY.findings
 
 
 # -- who takes part ---------------------------------------------------------------------------------------------------

@@ -10,8 +10,8 @@ from pets.check import noised, rules, summed, terms, thresholds, trends
 from pets.check.budget import run_loss
 from pets.check.coalitions import within_model
 from pets.check.labels import Fact, Finding, Mark, Matrix, Verdict
-from pets.check.pool_rules import RULES, Asked, rule
-from pets.check.rules import Found
+from pets.check.pool_rules import Asked, findings_of, rule
+from pets.check.registry import Found, errors_first
 from pets.errors import LeakError
 from pets.spec.cards import EVERYONE, Card
 from pets.spec.model import Spec
@@ -182,15 +182,7 @@ def surplus(asked: Asked) -> Found:
 
 def findings(asked: Asked) -> tuple[Finding, ...]:
     """Everything that the rules say, errors first."""
-    found = [
-        Finding(each.id, each.severity, path, message, hint)
-        for each in RULES.values()
-        for path, message, hint in each.check(asked)
-    ]
-    found += rules.selecting(asked)
-    found += rules.general(asked)
-    order = {"error": 0, "warning": 1, "note": 2}
-    return tuple(sorted(found, key=lambda finding: order[finding.severity]))
+    return errors_first((*findings_of(asked), *rules.selecting(asked), *rules.general(asked)))
 
 
 def judge(spec: Spec, query: Pooled, cards: Mapping[str, Card]) -> Verdict:

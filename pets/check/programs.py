@@ -4,14 +4,14 @@ Rules that look at no query are those of rules.py and terms.py (``general``); wh
 reads its text: that is approvers' work, and no rule takes it from them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from pets.check import executed, rules, terms
 from pets.check.budget import run_loss
 from pets.check.labels import Finding, Mark, Verdict
-from pets.check.rules import Found, Severity
+from pets.check.registry import Found, Registry, errors_first
 from pets.ids import PartyId
 from pets.spec.cards import EVERYONE, Card
 from pets.spec.joins import PROGRAM, protocol_of
@@ -44,29 +44,11 @@ class Asked:
         return ()
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A rule: ``check`` yields (path, message, hint) for everything that it finds."""
-
-    id: str
-    severity: Severity
-    check: Callable[[Asked], Found]
-
-
-RULES: Final[dict[str, Rule]] = {}
-"""The registry, in the order in which findings are told."""
-
-
-def rule(id: str, severity: Severity = "error") -> Callable[[Callable[[Asked], Found]], Callable[[Asked], Found]]:
-    """Enter a function into the registry."""
-
-    def enter(check: Callable[[Asked], Found]) -> Callable[[Asked], Found]:
-        if id in RULES or id in rules.RULES:
-            raise ValueError(f"two rules are called {id}")
-        RULES[id] = Rule(id, severity, check)
-        return check
-
-    return enter
+_REGISTRY: Final = Registry[Asked](rules.RULES)
+RULES: Final = _REGISTRY.rules
+"""The rules, in the order in which findings are told."""
+rule: Final = _REGISTRY.rule
+findings_of: Final = _REGISTRY.findings
 
 
 # -- who takes part ---------------------------------------------------------------------------------------------------
@@ -257,14 +239,7 @@ def surplus(asked: Asked) -> Found:
 
 def findings(asked: Asked) -> tuple[Finding, ...]:
     """Everything that the rules say, errors first."""
-    found = [
-        Finding(each.id, each.severity, path, message, hint)
-        for each in RULES.values()
-        for path, message, hint in each.check(asked)
-    ]
-    found += rules.general(asked)
-    order = {"error": 0, "warning": 1, "note": 2}
-    return tuple(sorted(found, key=lambda finding: order[finding.severity]))
+    return errors_first((*findings_of(asked), *rules.general(asked)))
 
 
 def judge(spec: Spec, program: Programmed, cards: Mapping[str, Card]) -> Verdict:

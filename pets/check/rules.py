@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
 from pets.check.labels import Finding
+from pets.check.registry import Found as Found
+from pets.check.registry import Registry, errors_first
 from pets.ids import PartyId
 from pets.spec import moments as taken_apart
 from pets.spec.banded import BandedAcross, Case, Values, across, origins, reads
@@ -128,23 +130,10 @@ class Selecting(Stated, Protocol):
     def moments(self) -> tuple[taken_apart.SideMoment, ...]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A rule: ``check`` yields (path, message, hint) for everything that it finds."""
-
-    id: str
-    severity: Severity
-    check: Callable[[Asked], Iterator[tuple[str, str, str]]]
-
-    def findings(self, asked: Asked) -> Iterator[Finding]:
-        for path, message, hint in self.check(asked):
-            yield Finding(self.id, self.severity, path, message, hint)
-
-
-RULES: Final[dict[str, Rule]] = {}
-"""The registry, in the order in which findings are told."""
-
-Found = Iterator[tuple[str, str, str]]
+_REGISTRY: Final = Registry[Asked]()
+RULES: Final = _REGISTRY.rules
+"""The rules on queries, in the order in which findings are told."""
+rule: Final = _REGISTRY.rule
 
 GENERAL: Final[dict[str, tuple[Severity, Callable[[Stated], Found]]]] = {}
 """Those of the registry that look at no query: they hold for intersections, too."""
@@ -194,23 +183,9 @@ def general(stated: Stated) -> Iterator[Finding]:
             yield Finding(id, severity, path, message, hint)
 
 
-def rule(id: str, severity: Severity = "error") -> Callable[[Callable[[Asked], Found]], Callable[[Asked], Found]]:
-    """Enter a function into the registry."""
-
-    def enter(check: Callable[[Asked], Found]) -> Callable[[Asked], Found]:
-        if id in RULES:
-            raise ValueError(f"two rules are called {id}")
-        RULES[id] = Rule(id, severity, check)
-        return check
-
-    return enter
-
-
 def find(asked: Asked) -> tuple[Finding, ...]:
     """Everything that the rules say, errors first."""
-    found = [finding for each in tuple(RULES.values()) for finding in each.findings(asked)]
-    order = {"error": 0, "warning": 1, "note": 2}
-    return tuple(sorted(found, key=lambda finding: order[finding.severity]))
+    return errors_first(_REGISTRY.findings(asked))
 
 
 def touched(query: Statement, spec: Spec, dataset: str) -> tuple[str, ...]:
