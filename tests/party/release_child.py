@@ -6,7 +6,6 @@ from ``FIRST`` on. Prints a JSON list: the folder of each, its boundary, and whe
 message that opens a table is handed over, a marker is on disk in that folder.
 """
 
-import json
 import os
 import signal
 import sys
@@ -15,8 +14,8 @@ from pathlib import Path
 
 from pets.ids import PartyId
 from pets.party.state import Boundary
-from pets.party.warm import prepare_kernels
 from pets.transport.memory import Passing
+from tests.party.killing import tell
 from tests.party.world import FINAL, World
 
 RELEASED = "released"
@@ -48,43 +47,5 @@ def play(folder: Path, party: PartyId, stop: int) -> list[str]:
     return passed
 
 
-def killed(folder: Path, party: PartyId, stop: int) -> bool:
-    """Play in a process of its own. True if it was killed."""
-    child = os.fork()
-    if child == 0:
-        try:
-            play(folder, party, stop)
-        finally:
-            os._exit(0)
-    _, status = os.waitpid(child, 0)
-    return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-
-
-def main(folder: str, party: str, every: str, first: str) -> None:
-    root, who = Path(folder), PartyId(party)
-    prepare_kernels()  # before the first fork, and so once
-    steps = _counted(root, who)
-    told = []
-    for stop in range(int(first), len(steps), int(every)):
-        place = root / f"stop{stop}"
-        told.append([place.name, steps[stop], killed(place, who, stop)])
-    print(json.dumps(told))
-
-
-def _counted(root: Path, party: PartyId) -> list[str]:
-    """The steps of a run that nobody stops, counted in a process that ends before others are made."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reader)
-        os.write(writer, json.dumps(play(root / "whole", party, -1)).encode())
-        os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader) as said:
-        steps: list[str] = json.loads(said.read())
-    os.waitpid(child, 0)
-    return steps
-
-
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    tell(play, *sys.argv[1:])

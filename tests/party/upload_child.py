@@ -4,7 +4,6 @@ Run as a script: ``upload_child.py FOLDER PARTY EVERY FIRST``, as ``release_chil
 ``PARTY`` is handed over, a marker is on disk in the folder of that deployment.
 """
 
-import json
 import os
 import signal
 import sys
@@ -14,7 +13,7 @@ from pets.errors import PetsError
 from pets.ids import PartyId
 from pets.party import contribute
 from pets.party.state import Boundary
-from pets.party.warm import prepare_kernels
+from tests.party.killing import tell
 from tests.party.pool_world import PoolWorld, parts, toml_of
 
 LEFT = "left"
@@ -49,43 +48,5 @@ def play(folder: Path, party: PartyId, stop: int) -> list[str]:
     return passed
 
 
-def killed(folder: Path, party: PartyId, stop: int) -> bool:
-    """Play in a process of its own. True if it was killed."""
-    child = os.fork()
-    if child == 0:
-        try:
-            play(folder, party, stop)
-        finally:
-            os._exit(0)
-    _, status = os.waitpid(child, 0)
-    return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-
-
-def counted(root: Path, party: PartyId) -> list[str]:
-    """The steps of a run that nobody stops, counted in a process that ends before others are made."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reader)
-        os.write(writer, json.dumps(play(root / "whole", party, -1)).encode())
-        os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader) as said:
-        steps: list[str] = json.loads(said.read())
-    os.waitpid(child, 0)
-    return steps
-
-
-def main(folder: str, party: str, every: str, first: str) -> None:
-    root, who = Path(folder), PartyId(party)
-    prepare_kernels()  # before the first fork, and so once
-    steps = counted(root, who)
-    told = []
-    for stop in range(int(first), len(steps), int(every)):
-        place = root / f"stop{stop}"
-        told.append([place.name, steps[stop], killed(place, who, stop)])
-    print(json.dumps(told))
-
-
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    tell(play, *sys.argv[1:])
