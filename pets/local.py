@@ -15,7 +15,8 @@ from typing import Any, Final
 
 from pets.approve import approvals
 from pets.approve.envelope import SigningKey, keygen
-from pets.approve.policy import Approver, Policy, permitting
+from pets.approve.permitting import permitting
+from pets.approve.policy import Approver, Policy
 from pets.client import Analyst, Draft, Network, Progress, read
 from pets.draft import Given, draft, draft_psi
 from pets.errors import ConfigError

@@ -226,7 +226,7 @@ def _data(review: Checked) -> Section:
         more = f"no more than {dataset.rows_per_person} row{'s' if dataset.rows_per_person > 1 else ''} a person" + (
             " at each of them" if dataset.several else ""
         )
-        if dataset.most_holders < len(dataset.parties):
+        if dataset.says_fewer_holders:
             more += f", and nobody at more than {plural(dataset.most_holders, 'holder')} as these say"
         over = "of more, a random choice is used" if dataset.truncate else "more are refused"
         blocks.append(

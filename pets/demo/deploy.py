@@ -21,7 +21,8 @@ from typing import IO, Final
 
 from pets.approve import approvals
 from pets.approve.envelope import SigningKey, keygen
-from pets.approve.policy import Approver, permitting, policy_toml
+from pets.approve.permitting import permitting
+from pets.approve.policy import Approver, policy_toml
 from pets.client import Server
 from pets.errors import ConfigError, LinkError
 from pets.ids import PartyId

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Final
 
-from pets.approve.policy import Policy, few_runs
+from pets.approve.judgement import few_runs
+from pets.approve.policy import Policy
 from pets.check import shared_noise
 from pets.check.budget import bounded, release_loss, run_loss
 from pets.check.labels import Finding

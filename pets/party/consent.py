@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from pets.approve import approvals, cover
-from pets.approve.policy import Policy, judge_policy
+from pets.approve.judgement import judge_policy
+from pets.approve.policy import Policy
 from pets.check.diff import Facts, compare_facts, facts
 from pets.check.labels import Finding
 from pets.check.terms import design_fields

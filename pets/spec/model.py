@@ -279,6 +279,11 @@ class Dataset(Model):
         return min(len(self.parties), self.holders_per_person or len(self.parties))
 
     @property
+    def says_fewer_holders(self) -> bool:
+        """True if a person is said to be at fewer parties than there are, which no party can check."""
+        return self.most_holders < len(self.parties)
+
+    @property
     def key(self) -> str:
         """Name of the person id column."""
         return next(name for name, column in self.columns.items() if column.role == "person id")

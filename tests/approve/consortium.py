@@ -207,3 +207,9 @@ def approval(
         not_after=not_after,
         max_runs=max_runs,
     )
+
+
+def edit(text: str, old: str, new: str) -> str:
+    """The text with the first ``old``, which must be there, replaced."""
+    assert text.count(old) >= 1, old
+    return text.replace(old, new, 1)

@@ -8,7 +8,8 @@ from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
 from pets.approve.columns import BY_NAME, RULES, ColumnRule, Rule, Use, allowed, needed, refusals, rule_of
-from pets.approve.policy import Policy, judge_policy, parse_policy
+from pets.approve.judgement import judge_policy
+from pets.approve.policy import Policy, parse_policy
 from pets.errors import ConfigError
 from pets.spec.model import Spec
 from pets.spec.parse import parse_toml

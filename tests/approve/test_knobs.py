@@ -12,7 +12,8 @@ from pydantic import BaseModel
 
 from pets.approve.approvals import verify_approvals
 from pets.approve.cover import Held, verify_cover
-from pets.approve.policy import Limits, Policy, judge_policy, parse_policy
+from pets.approve.judgement import judge_policy
+from pets.approve.policy import Limits, Policy, parse_policy
 from pets.check import legal
 from pets.check.diff import facts
 from pets.check.differencing import judge

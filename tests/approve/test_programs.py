@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from pets.approve.columns import BY_NAME, RULES, Use, needed, uses_of
-from pets.approve.policy import Approver, Policy, judge_policy, parse_policy, permitting, policy_toml
+from pets.approve.judgement import judge_policy
+from pets.approve.permitting import permitting
+from pets.approve.policy import Approver, Policy, parse_policy, policy_toml
 from pets.errors import ConfigError
 from pets.spec.parse import parse_toml
 from pets.spec.programmed import programmed_of

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from pets.approve.envelope import keygen
-from pets.approve.policy import judge_policy, parse_policy
+from pets.approve.judgement import judge_policy
+from pets.approve.policy import parse_policy
 from pets.check import flow, pairs, pools
 from pets.check.labels import Finding, Verdict
 from pets.errors import SpecError

@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 
-from pets.approve.policy import Approver, Policy, permitting
+from pets.approve.permitting import permitting
+from pets.approve.policy import Approver, Policy
 from pets.ids import PartyId
 from pets.kernels import prf
 from pets.party import pooling

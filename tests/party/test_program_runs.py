@@ -17,7 +17,7 @@ import pytest
 
 import pets
 from pets import local
-from pets.approve.policy import permitting
+from pets.approve.permitting import permitting
 from pets.errors import LeakError, PeerError, PetsError, ReceiptError, RunError
 from pets.ids import PartyId, RunHandle
 from pets.kernels.interpolate import open_at_zero, signed
