@@ -23,11 +23,13 @@ from pets.errors import ApprovalError, LinkError, PeerError, PetsError, ReceiptE
 from pets.gathering import Gathering, Holder, failing
 from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.participation import SENT, missing_note, reason
-from pets.party import contribute, evidence, gate, hello, opening, prepare, totals
+from pets.party import contribute, gate, hello, opening, prepare, totals
 from pets.party.cast import roles_of
 from pets.party.config import parties_of
 from pets.party.drive import drive
+from pets.party.evidence import PartyKeys, verify_beside
 from pets.party.joining import to_agree
+from pets.party.receipts import Receipt, verify_receipt
 from pets.party.session import public_code
 from pets.plan.review import Review, Reviewed, review
 from pets.result import Result, StepCost
@@ -454,11 +456,11 @@ class _Run:
         """
         known, plan = parties_of(self._network.directory_toml), canonical(self._reviewed.plan)
         signing = known.signing_keys()
-        first: evidence.Receipt | None = None
+        first: Receipt | None = None
         for party in self._reviewed.spec.computing:
             if first is None and party in receipts:
                 with contextlib.suppress(ReceiptError):  # for ``pets verify`` to say
-                    first = evidence.verify_receipt(receipts[party], signing, party=party)
+                    first = verify_receipt(receipts[party], signing, party=party)
         found, left_out = list[Holder](), list[str]()
         for holder in holders:
             if (body := holder.receipt) is None:
@@ -466,13 +468,13 @@ class _Run:
             try:
                 if first is None or (key := signing.get(holder.party)) is None:
                     raise ReceiptError("receipt.no-key", party=holder.party)
-                evidence.verify_beside(
+                verify_beside(
                     body,
                     first,
                     party=holder.party,
                     spec=self._reviewed.spec,
                     plan=plan,
-                    keys=evidence.PartyKeys(key, known.approver_keys(holder.party)),
+                    keys=PartyKeys(key, known.approver_keys(holder.party)),
                     approvals={approvals.envelope_digest(each): each for each in holder.approvals},
                 )
             except PetsError as error:

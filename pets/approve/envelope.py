@@ -1,7 +1,7 @@
 """Ed25519 keys, and DSSE envelopes over in-toto statements: signed bytes, and who signed them.
 
 ``sign`` makes an envelope, ``verify`` returns what was signed and by whom, or raises. What a statement *means* is not
-known here: approvals.py and party/evidence.py read it, and only from a ``Signed``.
+known here: approvals.py and party/receipts.py read it, and only from a ``Signed``.
 
 Four rules close what DSSE leaves open (dsse#40, dsse#55): the payload type is fixed; every signature is checked and one
 bad one refuses the envelope; all known keys are tried, whatever the key id says, and a wrong key id is refused; a

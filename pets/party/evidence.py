@@ -1,19 +1,12 @@
-"""Receipts: what a party signs about a run, and how anyone checks a folder of them offline.
+"""The offline check of a folder of evidence: what a client keeps of a run, and that all of it belongs together.
 
-A receipt is a statement about two digests, of the specification and of the run. Of a party that computes it says that
-the run was finished; of one that only brings rows, and may leave then, that all its messages had arrived. It binds
-plan, cards, software, approvals, the older specification whose approvals they are if they cover this one, dataset
-commitments, spend, a digest of every message that its signer sent, and the head of its log. It holds names, digests,
-dates and sizes that follow from the plan. Of what was computed from records it has digests of the final shares, which
-the result party holds, and digests that are hidden by bytes that the signer keeps.
-
-The client of a run keeps a folder::
+The folder::
 
     spec.toml  plan.json  directory.toml  approvals/*.json  receipts/<party>.json  shares/<party>.bin  result.csv
     covering/spec.toml (of a run under the approvals of an older specification)
 
-``verify_evidence`` checks that all of it belongs together. The keys decide: give it your own directory where you have
-one, because a folder that brings its own keys proves only that it agrees with itself.
+The keys decide: give ``verify_evidence`` your own directory where you have one, because a folder that brings its own
+keys proves only that it agrees with itself.
 """
 
 import datetime as dt
@@ -21,140 +14,28 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Final, Literal, NoReturn
-
-from pydantic import Field, model_validator
+from typing import NoReturn
 
 from pets import __version__
-from pets.approve.approvals import Approved, describe_envelope, verify_peer_approval
-from pets.approve.envelope import Digest, public_bytes, public_text, read, statement, verify
-from pets.approve.policy import KeyText
-from pets.check.budget import Loss, exact, run_loss
+from pets.approve.approvals import describe_envelope, verify_peer_approval
+from pets.approve.envelope import public_bytes
+from pets.check.budget import exact, run_loss
 from pets.check.diff import compare
 from pets.errors import ApprovalError, PetsError, ReceiptError
-from pets.ids import PartyId, PlanDigest, RunHandle, SpecDigest
-from pets.party.log import Head
+from pets.ids import PartyId, PlanDigest, SpecDigest
+from pets.party.receipts import Receipt, Spend, outcome_of, people_of, reason, verify_receipt
 from pets.plan.review import review
 from pets.spec.canonical import spec_digest
-from pets.spec.model import Model, Name, PartyName, Spec, Text
+from pets.spec.model import Spec
 from pets.spec.parse import read_spec
-
-RECEIPT: Final = "urn:pets:receipt:1"
+from pets.spec.pooled import is_pooled
+from pets.spec.pools import SHAMIR
 
 Recompute = Callable[[bytes, Mapping[PartyId, bytes]], bytes]
 """From the bytes of plan.json and the final shares by party to the bytes of result.csv."""
 
 Counted = Callable[[bytes, Mapping[PartyId, bytes]], tuple[PartyId, ...]]
 """From the same to the holders whose uploads are in sums over one table."""
-
-LOSES_SERVERS: Final = "secure_sum_shamir"
-"""The protocol whose sums survive lost computing parties."""
-
-Instant = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00$")]
-
-
-Outcome = Literal["finished", "sent", "aborted"]
-"""How a run ended at a party. ``sent``: all that it had to send arrived, and what became of the run it does not say."""
-
-
-def outcome_of(spec: Spec, party: PartyId) -> Literal["finished", "sent"]:
-    """How a run ends well at a party: who computes stays until it is finished, who only brings rows need not."""
-    return "finished" if party in spec.computing else "sent"
-
-
-class SentMessage(Model):
-    """One column of one message that the signer sent: its place in the plan, its size and its digest.
-
-    ``sha256``: of the bytes if they went to the result party, who has them; else of 32 bytes that the signer keeps and
-    then the bytes' BLAKE3 digest, so that it can prove later what it sent and nobody can test guesses
-    (``gate.opened_by``, ``gate.told_of``).
-    """
-
-    label: Text
-    column: Annotated[int, Field(ge=0)]
-    to: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}(:result)?$")]
-    bytes: Annotated[int, Field(ge=0)]
-    sha256: Digest
-
-
-class SignedApproval(Model):
-    """An approval that counted: SHA-256 of its envelope."""
-
-    approver: Text
-    sha256: Digest
-
-
-Exact = Annotated[str, Field(pattern=r"^\d+(/\d+)?$")]
-
-
-class Spend(Model):
-    """What the run was charged to one dataset, exactly: ``"3/2"``, ``"1/1099511627776"``."""
-
-    dataset: Name
-    epsilon: Exact
-    delta: Exact
-    rho: Exact = "0"
-
-    @property
-    def told(self) -> str:
-        """The charge in words."""
-        return f"epsilon {self.epsilon} delta {self.delta}" + (f" rho {self.rho}" if self.rho != "0" else "")
-
-
-class LogHead(Model):
-    seq: Annotated[int, Field(ge=0)]
-    hash: Digest
-
-
-class Cover(Model):
-    """The specification whose approvals let this one run: its digest, its plan, the key that submitted it."""
-
-    spec: Digest
-    plan: Digest
-    submitted_by: KeyText
-
-
-class Receipt(Model):
-    """What one party says of one run. Made by ``verify_receipt`` from a signed envelope."""
-
-    party: PartyName
-    spec: Digest
-    run: Digest
-    handle: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-    plan: Digest
-    cards: Digest
-    software: Text
-    started: Instant
-    ended: Instant
-    outcome: Outcome
-    submitted_by: KeyText
-    cover: Cover | None = None
-    approvals: tuple[SignedApproval, ...]
-    commitments: dict[Name, Digest]
-    spend: tuple[Spend, ...]
-    sent: tuple[SentMessage, ...]
-    log: LogHead
-    contributors: tuple[PartyName, ...] | None = None
-    """Of sums over one table of many holders, at a computing party: the holders whose uploads counted."""
-
-    @model_validator(mode="after")
-    def _once_each(self) -> "Receipt":
-        places = [(message.to, message.label, message.column) for message in self.sent]
-        if len(set(places)) != len(places):
-            raise ValueError("sent: a message is listed twice")
-        if len({spend.dataset for spend in self.spend}) != len(self.spend):
-            raise ValueError("spend: a dataset is listed twice")
-        return self
-
-    def shares_for(self, party: str) -> tuple[SentMessage, ...]:
-        """What the signer sent to one party, in the order of its share file."""
-        return tuple(message for message in self.sent if message.to == party)
-
-
-def people_of(spec: Spec) -> str:
-    """How receipts call the client that opens the table: the result party, told apart from its server if it has one."""
-    to = spec.result_party
-    return f"{to}:result" if to in spec.servers else to
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,129 +44,6 @@ class PartyKeys:
 
     signing: bytes
     approvers: Mapping[str, bytes]
-
-
-# -- making a receipt -------------------------------------------------------------------------------------------------
-
-
-def build_receipt(
-    *,
-    party: PartyId,
-    spec: SpecDigest,
-    run: str,
-    handle: RunHandle,
-    plan: PlanDigest,
-    cards: str,
-    software: str,
-    started: str,
-    ended: str,
-    outcome: Outcome,
-    author_key: bytes,
-    approved: Approved,
-    commitments: Mapping[str, str],
-    spend: Mapping[str, Loss],
-    sent: Sequence[SentMessage],
-    log: Head,
-    contributors: Sequence[PartyId] | None = None,
-) -> dict[str, object]:
-    """The statement of a receipt, ready for ``envelope.sign``. Times as ``State.now`` writes them.
-
-    ``contributors``: at a computing party of sums over one table of many holders, whose uploads counted.
-    """
-    receipt = Receipt(
-        party=party,
-        spec=spec,
-        run=run,
-        handle=handle,
-        plan=plan,
-        cards=cards,
-        software=software,
-        started=started,
-        ended=ended,
-        outcome=outcome,
-        submitted_by=public_text(author_key),
-        cover=_cover_of(approved),
-        approvals=tuple(SignedApproval(approver=name, sha256=digest) for name, digest in approved.envelopes),
-        commitments=dict(commitments),
-        spend=tuple(_spend(name, loss) for name, loss in sorted(spend.items())),
-        sent=tuple(sent),
-        log=LogHead(seq=log.seq, hash=log.hash.hex()),
-        contributors=None if contributors is None else tuple(contributors),
-    )
-    said = receipt.model_dump(mode="json", exclude={"contributors"} if contributors is None else None)
-    return statement(RECEIPT, {"specification": spec, "run": run}, said)
-
-
-def _spend(dataset: str, loss: Loss) -> Spend:
-    return Spend(dataset=dataset, epsilon=str(loss.epsilon), delta=str(loss.delta), rho=str(loss.rho))
-
-
-def _cover_of(approved: Approved) -> Cover | None:
-    if approved.covering is None:
-        return None
-    old = approved.covering
-    return Cover(spec=old.approved.digest, plan=old.approved.plan, submitted_by=public_text(old.author_key))
-
-
-# -- verifying one ----------------------------------------------------------------------------------------------------
-
-
-def verify_receipt(envelope: bytes, keys: Mapping[str, bytes], *, party: str = "?") -> Receipt:
-    """Check the signature of a receipt and that its signer is the party that it speaks for.
-
-    ``keys``: signing keys of the servers by party; ``party``: whose receipt this should be, for the error text.
-    Raises:   ReceiptError ``receipt.signature``, ``.statement``, ``.other-party``.
-    """
-    try:
-        signed = verify(envelope, keys)
-    except ApprovalError as error:
-        raise ReceiptError("receipt.signature", party=party, problem=_text(error)) from None
-    try:
-        subject, receipt = read(signed, RECEIPT, Receipt)
-    except ApprovalError as error:
-        raise ReceiptError("receipt.statement", party=party, problem=_text(error)) from None
-    if subject != {"specification": receipt.spec, "run": receipt.run}:
-        raise ReceiptError("receipt.statement", party=party, problem="its subject is not what it speaks of")
-    if signed.signers != (keys.get(receipt.party),):
-        signer = next(name for name, public in keys.items() if public == signed.signers[0])
-        raise ReceiptError("receipt.other-party", party=receipt.party, signer=signer)
-    return receipt
-
-
-def verify_beside(
-    envelope: bytes,
-    first: Receipt,
-    *,
-    party: PartyId,
-    spec: Spec,
-    plan: bytes,
-    keys: PartyKeys,
-    approvals: Mapping[str, bytes],
-) -> Receipt:
-    """Check the receipt of a holder, who may be anybody of hundreds, before it is put with those of a run.
-
-    One that does not hold would spoil the evidence of all. ``first``: of a computing party; ``plan``: bytes of
-    plan.json; ``approvals``: the envelopes that are here, by digest.
-    Raises: ReceiptError, as verifying the folder with it would.
-    """
-    receipt = _own(verify_receipt(envelope, {party: keys.signing}, party=party), party, spec)
-    _agree(spec, plan, {PartyId(first.party): first, party: receipt})
-    _dates(spec, receipt)
-    _charges(spec, receipt)
-    if receipt.contributors is not None:
-        raise ReceiptError("receipt.contributors", party=party, problem="a holder does not know who took part")
-    if receipt.shares_for(people_of(spec)):
-        raise ReceiptError("receipt.statement", party=party, problem="a holder sends the result party nothing")
-    for approval in receipt.approvals:
-        if (body := approvals.get(approval.sha256)) is None:
-            raise ReceiptError("receipt.approval-missing", party=party, digest=approval.sha256)
-        _valid_then("an approval", body, party, receipt, keys.approvers)
-    if not receipt.approvals:
-        raise ReceiptError("receipt.unapproved", party=party)
-    return receipt
-
-
-# -- verifying a folder -----------------------------------------------------------------------------------------------
 
 
 def verify_evidence(
@@ -327,11 +85,44 @@ def verify_evidence(
     return [*lines[:-1], *many, *covered, *more, lines[-1]]
 
 
+def verify_beside(
+    envelope: bytes,
+    first: Receipt,
+    *,
+    party: PartyId,
+    spec: Spec,
+    plan: bytes,
+    keys: PartyKeys,
+    approvals: Mapping[str, bytes],
+) -> Receipt:
+    """Check the receipt of a holder, who may be anybody of hundreds, before it is put with those of a run.
+
+    One that does not hold would spoil the evidence of all. ``first``: of a computing party; ``plan``: bytes of
+    plan.json; ``approvals``: the envelopes that are here, by digest.
+    Raises: ReceiptError, as verifying the folder with it would.
+    """
+    receipt = _own(verify_receipt(envelope, {party: keys.signing}, party=party), party, spec)
+    _agree(spec, plan, {PartyId(first.party): first, party: receipt})
+    _dates(spec, receipt)
+    _charges(spec, receipt)
+    if receipt.contributors is not None:
+        raise ReceiptError("receipt.contributors", party=party, problem="a holder does not know who took part")
+    if receipt.shares_for(people_of(spec)):
+        raise ReceiptError("receipt.statement", party=party, problem="a holder sends the result party nothing")
+    for approval in receipt.approvals:
+        if (body := approvals.get(approval.sha256)) is None:
+            raise ReceiptError("receipt.approval-missing", party=party, digest=approval.sha256)
+        _valid_then("an approval", body, party, receipt, keys.approvers)
+    if not receipt.approvals:
+        raise ReceiptError("receipt.unapproved", party=party)
+    return receipt
+
+
 def _spec(folder: Path) -> Spec:
     try:
         return read_spec(folder / "spec.toml")
     except PetsError as error:
-        raise ReceiptError("receipt.unreadable", file="spec.toml", problem=_text(error)) from None
+        raise ReceiptError("receipt.unreadable", file="spec.toml", problem=reason(error)) from None
 
 
 def _receipts(folder: Path, spec: Spec, keys: Mapping[str, PartyKeys]) -> dict[PartyId, Receipt]:
@@ -385,11 +176,6 @@ def _agree(spec: Spec, plan: bytes, receipts: Mapping[PartyId, Receipt]) -> None
                 raise ReceiptError("receipt.differs", party=other, other=party, what=f"the commitment to {dataset}")
 
 
-def is_pooled(spec: Spec) -> bool:
-    """True of sums over one table of many holders, who upload: only these say how many of them are the least."""
-    return spec.computation.min_contributors is not None
-
-
 def may_be_missing(spec: Spec, party: PartyId) -> bool:
     """Whether a run may have ended well without this party: a holder that did not upload, or left before it signed.
 
@@ -397,7 +183,7 @@ def may_be_missing(spec: Spec, party: PartyId) -> bool:
     """
     if not is_pooled(spec):
         return False
-    return party not in spec.computing or spec.security.protocol == LOSES_SERVERS
+    return party not in spec.computing or spec.security.protocol == SHAMIR
 
 
 def _contributors(spec: Spec, receipts: Mapping[PartyId, Receipt]) -> tuple[PartyId, ...] | None:
@@ -463,7 +249,7 @@ def _covered(folder: Path, spec: Spec, receipts: Mapping[PartyId, Receipt]) -> l
         old = read_spec(file)
         plan = review(old).settled().plan_digest
     except PetsError as error:
-        wrong(_text(error))
+        wrong(reason(error))
     if spec_digest(old) != first.cover.spec:
         wrong(f"it has digest {spec_digest(old)}, and {party} signed {first.cover.spec}")
     if plan != first.cover.plan:
@@ -498,7 +284,7 @@ def _charges(spec: Spec, receipt: Receipt) -> None:
         raise ReceiptError("receipt.commitment", party=receipt.party, problem=problem)
     costs, spend = run_loss(spec), {each.dataset: each for each in receipt.spend}
     for dataset in sorted({*own, *spend}):
-        expected = _spend(dataset, costs[dataset]) if dataset in own else None
+        expected = Spend.of(dataset, costs[dataset]) if dataset in own else None
         if spend.get(dataset) != expected:
             fields = {"dataset": dataset, "got": _told(spend.get(dataset)), "expected": _told(expected)}
             raise ReceiptError("receipt.spend", party=receipt.party, **fields)
@@ -522,7 +308,7 @@ def _approvals(
         try:
             _, _, _, approver = describe_envelope(body, everyone)
         except ApprovalError as error:
-            raise ReceiptError("receipt.approval", file=file, party="some party", problem=_text(error)) from None
+            raise ReceiptError("receipt.approval", file=file, party="some party", problem=reason(error)) from None
         files[sha256(body).hexdigest()] = (file, body, approver)
     names: dict[PartyId, list[str]] = {}
     for party_id, receipt in receipts.items():
@@ -552,7 +338,7 @@ def _valid_then(file: str, body: bytes, party: PartyId, receipt: Receipt, keys: 
             now=_day(receipt),
         )
     except ApprovalError as error:
-        raise ReceiptError("receipt.approval", file=file, party=party, problem=_text(error)) from None
+        raise ReceiptError("receipt.approval", file=file, party=party, problem=reason(error)) from None
 
 
 def _shares(folder: Path, spec: Spec, receipts: Mapping[PartyId, Receipt]) -> dict[PartyId, bytes]:
@@ -618,8 +404,3 @@ def _bytes(path: Path) -> bytes:
     except OSError as error:
         problem = error.strerror or "unknown"
         raise ReceiptError("receipt.unreadable", file=path.name, problem=problem.lower()) from None
-
-
-def _text(error: PetsError) -> str:
-    """An error's text without its code."""
-    return error.text.split(": ", 1)[1]

@@ -28,7 +28,7 @@ from pets.errors import (
     SourceError,
 )
 from pets.ids import PartyId, RunHandle, SpecDigest
-from pets.party import evidence, hello, outlook, pairing, results, session, sources, uploads
+from pets.party import hello, outlook, pairing, receipts, results, session, sources, uploads
 from pets.party.accounting import Account, Cap, account_of, cap_of
 from pets.party.cast import result_endpoint
 from pets.party.config import Directory
@@ -506,7 +506,7 @@ class PartyNode:
                 self._ledger.settle(run.handle)
                 self._log.append("budget.settled", handle=run.handle)
             receipt = self._receipt(run, reviewed, approved, frozen, run.charges, started, outcome)
-            ended = evidence.outcome_of(reviewed.spec, self.party)
+            ended = receipts.outcome_of(reviewed.spec, self.party)
             self._state.finish_run(run.handle, receipt, RunEvent.SEND if ended == "sent" else RunEvent.FINISH)
             self._log.append(
                 f"run.{ended}",
@@ -570,8 +570,8 @@ class PartyNode:
         started: str,
         outcome: session.Outcome,
     ) -> bytes:
-        to = {result_endpoint(reviewed): evidence.people_of(reviewed.spec)}
-        statement = evidence.build_receipt(
+        to = {result_endpoint(reviewed): receipts.people_of(reviewed.spec)}
+        statement = receipts.build_receipt(
             party=self.party,
             spec=reviewed.digest,
             run=outcome.run_id.hex(),
@@ -581,13 +581,13 @@ class PartyNode:
             software=__version__,
             started=started,
             ended=self._state.now(),
-            outcome=evidence.outcome_of(reviewed.spec, self.party),
+            outcome=receipts.outcome_of(reviewed.spec, self.party),
             author_key=self._consent.stored(reviewed.digest).author_key,
             approved=approved,
             commitments={name: entry.commitment for name, entry in frozen.items()},
             spend={account.dataset: loss for account, loss in charges.items()},
             sent=[
-                evidence.SentMessage(
+                receipts.SentMessage(
                     label=s.label, column=s.column, to=to.get(s.to, s.to), bytes=s.size, sha256=s.sha256
                 )
                 for s in outcome.sent

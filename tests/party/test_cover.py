@@ -12,7 +12,8 @@ from pets.approve.envelope import claimed, keygen, sign, statement
 from pets.errors import ApprovalError, BudgetError, PetsError, ReceiptError, RunError
 from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.party.config import Directory
-from pets.party.evidence import RECEIPT, PartyKeys, verify_evidence, verify_receipt
+from pets.party.evidence import PartyKeys, verify_evidence
+from pets.party.receipts import RECEIPT, verify_receipt
 from pets.party.state import Boundary
 from pets.plan.review import Reviewed
 from pets.result import Result, recompute

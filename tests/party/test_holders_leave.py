@@ -10,7 +10,8 @@ from pets import result
 from pets.approve.envelope import claimed, sign
 from pets.errors import LinkError, PetsError, ReceiptError
 from pets.ids import PartyId, RunHandle
-from pets.party.evidence import PartyKeys, verify_evidence, verify_receipt
+from pets.party.evidence import PartyKeys, verify_evidence
+from pets.party.receipts import verify_receipt
 from pets.party.state import RunState
 from pets.spec.cards import load_cards
 from pets.spec.repeated import with_so_many

@@ -20,7 +20,8 @@ from pets.approve.envelope import claimed, sign, statement
 from pets.errors import LinkError, ReceiptError, RunError
 from pets.ids import PartyId, RunHandle
 from pets.party import contribute, holder
-from pets.party.evidence import RECEIPT, PartyKeys, verify_evidence
+from pets.party.evidence import PartyKeys, verify_evidence
+from pets.party.receipts import RECEIPT
 from pets.result import Result
 from pets.spec.ir import GaussianColumn
 from pets.transport.calls import Event

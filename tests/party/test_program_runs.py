@@ -81,7 +81,7 @@ def again(folder: Path) -> Any:
 
 
 def receipt(folder: Path, party: str) -> Any:
-    from pets.party.evidence import verify_receipt
+    from pets.party.receipts import verify_receipt
 
     keys = {name: each.signing for name, each in evidence_keys(folder / "directory.toml").items()}
     return verify_receipt((folder / "receipts" / f"{party}.json").read_bytes(), keys, party=party)

@@ -13,7 +13,7 @@ from pets.approve.approvals import envelope_digest
 from pets.cli import main
 from pets.errors import BudgetError, PeerError
 from pets.party import outlook
-from pets.party.evidence import verify_receipt
+from pets.party.receipts import verify_receipt
 from pets.schedule import Ended, Scheduled, found_beside, look, run_due
 from tests.party.world import BOARD, COMPUTING, COUNCIL, HELPER, MONTHLY, SPEC, World, altered
 

@@ -17,9 +17,9 @@ from pets import client
 from pets.errors import PetsError
 from pets.ids import PartyId, RunHandle
 from pets.party import consent, session
-from pets.party.evidence import verify_receipt
 from pets.party.gate import Expected
 from pets.party.joining import JoinPlay
+from pets.party.receipts import verify_receipt
 from pets.party.state import RunState
 from pets.protocols.base import Role
 from pets.transport.memory import Passing, Sent
