@@ -10,7 +10,7 @@ from typing import Literal
 from pets.check import flow, subject
 from pets.check.checked import Checked
 from pets.check.coalitions import bare, within_model
-from pets.check.labels import Fact, Mark, strongest
+from pets.check.labels import Fact, Mark, strongest, weakest
 from pets.ids import PartyId
 from pets.spec.cards import EVERYONE, Card
 from pets.spec.control import effective
@@ -90,7 +90,7 @@ def _computed(about: subject.Subject, cards: tuple[Card, ...], allowed: tuple[Fa
                     entry.sentence.format_map(tables),
                     "release" if card.id in (flow.RELEASE, flow.CONTROL) else "protocol",
                     strongest(f.grade.mark for f in facts),
-                    min((known[f.learner].get(f.item, Mark.NEVER) for f in facts), key=lambda mark: mark.rank),
+                    weakest(known[f.learner].get(f.item, Mark.NEVER) for f in facts),
                     tuple(places),
                     "; ".join(filter(None, places.values())),
                 )

@@ -27,7 +27,7 @@ from typing import Final, NoReturn
 from pets.check import flow, noised, pairs, pools, programs
 from pets.check.budget import Loss, exact
 from pets.check.decided import Pair, Reason, fields, turned
-from pets.check.labels import Mark, Matrix
+from pets.check.labels import Mark, Matrix, strongest
 from pets.check.withheld import Relation, beside
 from pets.errors import PetsError
 from pets.ids import SpecDigest
@@ -176,7 +176,7 @@ def _cells(matrix: Matrix, called: Mapping[str, str] = MappingProxyType({})) -> 
         value = called.get(row.value, row.value) if row.kind == "released" else row.value
         for column in matrix.columns:
             key = (row.kind, value, frozenset(column.parties))
-            found[key] = max(found.get(key, Mark.NEVER), row.cells[column.label], key=lambda mark: mark.rank)
+            found[key] = strongest((found.get(key, Mark.NEVER), row.cells[column.label]))
     return found
 
 

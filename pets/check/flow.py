@@ -36,6 +36,8 @@ from pets.check.labels import (
     exact,
     noised,
     released,
+    strongest,
+    weakest,
 )
 from pets.check.protection import made, opened, taken
 from pets.check.rules import Asked, Found, rule
@@ -210,16 +212,13 @@ def _close(about: Subject, marks: dict[Item, Mark]) -> None:
             raise_to(leaves, Mark.AGGREGATE)
     for output in about.released:
         if output.sums:
-            weakest = min((marks.get(leaving[name], Mark.NEVER) for name in output.sums), key=lambda mark: mark.rank)
-            raise_to(released(output.name), weakest)
+            raise_to(released(output.name), weakest(marks.get(leaving[name], Mark.NEVER) for name in output.sums))
     most = Mark.NEVER
     for each in about.sums:
-        seen = max(
-            (marks.get(item, Mark.NEVER) for item in (exact(each.name), leaving.get(each.name, exact(each.name)))),
-            key=lambda mark: mark.rank,
-        )
+        items = (exact(each.name), leaving.get(each.name, exact(each.name)))
+        seen = strongest(marks.get(item, Mark.NEVER) for item in items)
         if seen.rank > Mark.HELD.rank:
-            most = max(most, seen, key=lambda mark: mark.rank)
+            most = strongest((most, seen))
             for name in {ref.column for ref in each.columns}:
                 for table in tables:
                     if name in table.values:

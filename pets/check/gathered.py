@@ -13,29 +13,16 @@ a seed is handed to was meant to have it, and every party follows the protocol.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from pets.check.concluded import Marks, concluded, lift, terms_of, withstood
 from pets.check.gathering import ABOUT_UPLOADS, BROUGHT, Gathering, gathering_of
-from pets.check.labels import (
-    Coalition,
-    Finding,
-    Item,
-    Mark,
-    Matrix,
-    Row,
-    Verdict,
-    exact,
-    released,
-)
+from pets.check.labels import Coalition, Item, Mark, Verdict, exact, released, strongest, weakest
 from pets.check.spanned import told
 from pets.check.spread import Form, Unknown, numbers
-from pets.errors import InternalError
 from pets.ids import PartyId
 from pets.spec.cards import EVERYONE, Card, Message
 from pets.spec.ir import Plan
 from pets.spec.model import Spec
 from pets.spec.term import Call, Term, calls, names
-
-Marks = dict[Item, Mark]
-
 
 # -- what a coalition has ---------------------------------------------------------------------------------------------
 
@@ -142,22 +129,22 @@ def marks_of(about: Gathering, parties: frozenset[PartyId]) -> Marks:
     seen, marks = trace(about, parties), _public(about)
     for holder in about.holders:
         if holder.role in seen.held:  # G9
-            _raise(
+            lift(
                 marks, (*map(holder.own, about.sums), *holder.items(frozenset().union(*about.sums.values()))), Mark.HELD
             )
         if holder.party in parties:
-            _raise(marks, holder.items(holder.columns), Mark.VISIBLE)
+            lift(marks, holder.items(holder.columns), Mark.VISIBLE)
         if holder.party in parties or holder.role in seen.opened:
-            _raise(marks, map(holder.own, about.sums), Mark.AGGREGATE)
+            lift(marks, map(holder.own, about.sums), Mark.AGGREGATE)
     if seen.shares or seen.roles & about.three:  # G9
-        _raise(marks, map(exact, about.sums), Mark.HELD)
+        lift(marks, map(exact, about.sums), Mark.HELD)
     if seen.exact:
-        _raise(marks, map(exact, about.sums), Mark.AGGREGATE)
+        lift(marks, map(exact, about.sums), Mark.AGGREGATE)
     if seen.noised:
-        _raise(marks, about.leaving.values(), Mark.NOISED)
+        lift(marks, about.leaving.values(), Mark.NOISED)
     if about.cast["result"] in parties:
-        _raise(marks, about.leaving.values() if about.controlled else (), Mark.AGGREGATE)  # G10
-        _raise(marks, (released(name) for name, sums in about.outputs.items() if not sums), Mark.VISIBLE)
+        lift(marks, about.leaving.values() if about.controlled else (), Mark.AGGREGATE)  # G10
+        lift(marks, (released(name) for name, sums in about.outputs.items() if not sums), Mark.VISIBLE)
     close(about, marks)
     return marks
 
@@ -178,32 +165,22 @@ def close(about: Gathering, marks: Marks) -> None:
 
     for name in about.sums:
         if all(mark(holder.own(name)) is Mark.AGGREGATE for holder in about.holders):
-            _raise(marks, [exact(name)], Mark.AGGREGATE)  # H1
+            lift(marks, [exact(name)], Mark.AGGREGATE)  # H1
     for name, leaves in about.leaving.items():
         if mark(exact(name)) is Mark.AGGREGATE:
-            _raise(marks, [leaves], Mark.AGGREGATE)  # H2
+            lift(marks, [leaves], Mark.AGGREGATE)  # H2
     for name, sums in about.outputs.items():
         if sums:
-            _raise(marks, [released(name)], min((mark(about.leaving[each]) for each in sums), key=_rank))  # H3
+            lift(marks, [released(name)], weakest(mark(about.leaving[each]) for each in sums))  # H3
     for name, measures in about.sums.items():
-        whole = max(mark(exact(name)), mark(about.leaving.get(name, exact(name))), key=_rank)
+        whole = strongest((mark(exact(name)), mark(about.leaving.get(name, exact(name)))))
         for holder in about.holders:
             others = (mark(other.own(name)) for other in about.holders if other is not holder)
             if whole.rank > Mark.HELD.rank and all(each is Mark.AGGREGATE for each in others):
-                _raise(marks, [holder.own(name)], whole)  # H4
-            told_ = max(whole, mark(holder.own(name)), key=_rank)
-            if told_.rank > Mark.HELD.rank:
-                _raise(marks, holder.items(measures | holder.moved), told_)  # H5
-
-
-def _rank(mark: Mark) -> int:
-    return mark.rank
-
-
-def _raise(marks: Marks, items: Iterable[Item], mark: Mark) -> None:
-    for item in items:
-        if mark.rank > marks.get(item, Mark.NEVER).rank:
-            marks[item] = mark
+                lift(marks, [holder.own(name)], whole)  # H4
+            seen = strongest((whole, mark(holder.own(name))))
+            if seen.rank > Mark.HELD.rank:
+                lift(marks, holder.items(measures | holder.moved), seen)  # H5
 
 
 # -- the judgement ----------------------------------------------------------------------------------------------------
@@ -215,30 +192,10 @@ def judge(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Verdict:
     Raises: InternalError plan.terms if a card's terms are none that a rule is about, or its messages lack what rules
             ask for.
     """
-    try:
+    with terms_of(plan.pool.card if plan.pool is not None else "none"):
         about = gathering_of(plan, spec, cards)
-        columns = tuple(_coalitions(about))
-        known = {each.label: marks_of(about, frozenset(each.parties)) for each in columns}
-    except (ValueError, KeyError, StopIteration) as error:
-        card = plan.pool.card if plan.pool is not None else "none"
-        raise InternalError("plan.terms", card=card, problem=str(error) or "speak of what is not there") from error
-    rows = tuple(
-        Row(item.value, item.kind, {label: marks.get(item, Mark.NEVER) for label, marks in known.items()})
-        for item in _items(about)
-    )
-    found = tuple(
-        Finding(
-            "leak.undeclared",
-            "error",
-            f"security.leakage <- {each.label} <- {item.value}",
-            f"{each.label} can work out {item.value} ({known[each.label][item].meaning}), and that is not declared",
-            "declare it under [[security.leakage]], or choose another protocol",
-        )
-        for each in columns
-        if not each.beyond_model
-        for item in _undeclared(about, spec, each, known[each.label])
-    )
-    return Verdict(found, Matrix(columns, rows))
+        known = {each: marks_of(about, frozenset(each.parties)) for each in _coalitions(about)}
+    return concluded(known, _items(about), lambda parties: _allowed(about, spec, parties))
 
 
 def _items(about: Gathering) -> Iterator[Item]:
@@ -266,8 +223,9 @@ def _coalitions(about: Gathering) -> Iterator[Coalition]:
     beyond = [{about.cast[role] for role in some} for some in _in_a_row(about.computing, limit + 1)]
     sets = dict.fromkeys(tuple(p for p in about.parties if p in each) for each in (*wide, *beyond))
     larger = [each for each in sets if len(each) > 1]
-    yield from (Coalition(each) for each in larger if _within(about, each))
-    yield from (Coalition(each, beyond_model=True) for each in larger if not _within(about, each))
+    who = about.card.adversary
+    yield from (Coalition(each) for each in larger if withstood(who, about.cast, each))
+    yield from (Coalition(each, beyond_model=True) for each in larger if not withstood(who, about.cast, each))
 
 
 def _in_a_row(roles: tuple[str, ...], count: int) -> Iterator[tuple[str, ...]]:
@@ -278,35 +236,19 @@ def _in_a_row(roles: tuple[str, ...], count: int) -> Iterator[tuple[str, ...]]:
     yield from (tuple((roles * 2)[start : start + count]) for start in range(len(roles)))
 
 
-def _within(about: Gathering, parties: tuple[PartyId, ...]) -> bool:
-    """True if the card promises to withstand these parties together."""
-    who = about.card.adversary
-    corrupt = {role for role in who.among if about.cast[role] in parties}
-    if about.cast["result"] in parties and not corrupt <= set(who.with_result):
-        return False
-    return len(corrupt) <= who.corrupt
-
-
-def _undeclared(about: Gathering, spec: Spec, who: Coalition, found: Marks) -> Iterator[Item]:
-    allowed = _allowed(about, spec, frozenset(who.parties))
-    for item, mark in found.items():
-        if mark.rank > max(allowed.get(item, Mark.NEVER).rank, Mark.HELD.rank):
-            yield item
-
-
 def _allowed(about: Gathering, spec: Spec, parties: frozenset[PartyId]) -> Marks:
     """What a coalition may know: its own rows, the release to it, what is declared to it, and what follows."""
     marks: Marks = {}
     for holder in about.holders:
         if holder.party in parties:
-            _raise(marks, holder.items(holder.columns), Mark.VISIBLE)
-            _raise(marks, map(holder.own, about.sums), Mark.AGGREGATE)
+            lift(marks, holder.items(holder.columns), Mark.VISIBLE)
+            lift(marks, map(holder.own, about.sums), Mark.AGGREGATE)
     asked = spec.release.disclosure_control if about.controlled else spec.release.differential_privacy
     if parties & {PartyId(name) for name in spec.release.to} and asked is not None:
-        _raise(marks, about.leaving.values(), Mark.AGGREGATE if about.controlled else Mark.NOISED)
-        _raise(marks, (released(name) for name, sums in about.outputs.items() if not sums), Mark.VISIBLE)
+        lift(marks, about.leaving.values(), Mark.AGGREGATE if about.controlled else Mark.NOISED)
+        lift(marks, (released(name) for name, sums in about.outputs.items() if not sums), Mark.VISIBLE)
     for entry in spec.security.leakage:
         if entry.item == "row_count" and (entry.learner == EVERYONE or PartyId(entry.learner) in parties):
-            _raise(marks, (each.size for each in about.holders if each.dataset in entry.of), Mark.SIZE)
+            lift(marks, (each.size for each in about.holders if each.dataset in entry.of), Mark.SIZE)
     close(about, marks)
     return marks

@@ -28,7 +28,7 @@ from pets.check.checked import Message as Planned
 from pets.check.coalitions import bare, within_model
 from pets.check.computed import settled
 from pets.check.declared import Declared, Named
-from pets.check.labels import Coalition, Fact, Mark, strongest
+from pets.check.labels import Coalition, Fact, Mark, strongest, weakest
 from pets.check.withstood import withstood
 from pets.ids import PartyId
 from pets.spec.cards import EVERYONE, Card, Message
@@ -284,7 +284,7 @@ def _named(
         else facts[0].item.value,
         "protocol" if facts[0].item.kind == "size" else "release",
         strongest(fact.grade.mark for fact in facts),
-        min(known.values(), key=lambda mark: mark.rank),
+        weakest(known.values()),
         tuple(places),
     )
 

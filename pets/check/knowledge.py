@@ -10,24 +10,13 @@ What is taken for granted: AES and HKDF are a pseudorandom function, X25519 keys
 them, every party follows the protocol, and identifiers can be guessed: who holds a tag key and tags has the persons.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import combinations
 
 from pets.check.case import Case, case_of
-from pets.check.labels import (
-    Coalition,
-    Finding,
-    Item,
-    Mark,
-    Matrix,
-    Row,
-    Verdict,
-    exact,
-    noised,
-    released,
-)
+from pets.check.concluded import Marks, coalitions_of, concluded, lift, terms_of, withstood
+from pets.check.labels import Coalition, Item, Mark, Verdict, exact, noised, released, strongest, weakest
 from pets.check.view import View, view
-from pets.errors import InternalError
 from pets.ids import PartyId
 from pets.spec import rowwise
 from pets.spec.cards import EVERYONE, Card, load_cards
@@ -35,9 +24,6 @@ from pets.spec.ir import Plan
 from pets.spec.model import Leakage, Spec
 from pets.spec.operations import Operation, Step, Use
 from pets.spec.term import Call, Product, Sum, Term
-
-Marks = dict[Item, Mark]
-
 
 # -- from knowledge to marks ------------------------------------------------------------------------------------------
 
@@ -47,24 +33,24 @@ def marks_of(seen: View) -> Marks:
     case, marks = seen.case, _held(seen)
     for role, side in case.sides.items():
         if role in seen.persons:
-            _raise(marks, (*side.items({side.key, *side.filters}), side.ids), Mark.VISIBLE)
+            lift(marks, (*side.items({side.key, *side.filters}), side.ids), Mark.VISIBLE)
         if role in seen.values:
-            _raise(marks, side.items(side.masked | side.groups | side.filters), Mark.VISIBLE)
+            lift(marks, side.items(side.masked | side.groups | side.filters), Mark.VISIBLE)
         if role in seen.groups:
-            _raise(marks, side.items(side.groups), Mark.VISIBLE)
+            lift(marks, side.items(side.groups), Mark.VISIBLE)
         if side.holder in seen.parties:
-            _raise(marks, (*side.items(side.columns), side.ids), Mark.VISIBLE)
-        _raise(marks, [side.size], Mark.SIZE)
+            lift(marks, (*side.items(side.columns), side.ids), Mark.VISIBLE)
+        lift(marks, [side.size], Mark.SIZE)
     for meeting in case.meetings:
         if meeting.roles <= seen.matched and meeting.roles & seen.placed:
-            _raise(marks, [meeting.who], Mark.VISIBLE)
-        _raise(marks, [meeting.count], seen.count(meeting.roles))
-    _raise(marks, map(exact, seen.exact), Mark.AGGREGATE)
-    _raise(marks, map(noised, seen.noised), Mark.NOISED)
+            lift(marks, [meeting.who], Mark.VISIBLE)
+        lift(marks, [meeting.count], seen.count(meeting.roles))
+    lift(marks, map(exact, seen.exact), Mark.AGGREGATE)
+    lift(marks, map(noised, seen.noised), Mark.NOISED)
     if case.roles["result"] in seen.parties:
         if case.controlled:  # K13
-            _raise(marks, case.leaving.values(), Mark.AGGREGATE)
-        _raise(marks, (released(name) for name, sums in case.outputs.items() if not sums), Mark.VISIBLE)
+            lift(marks, case.leaving.values(), Mark.AGGREGATE)
+        lift(marks, (released(name) for name, sums in case.outputs.items() if not sums), Mark.VISIBLE)
     close(case, marks)
     return marks
 
@@ -74,36 +60,36 @@ def close(case: Case, marks: Marks) -> None:
     sides = tuple(case.sides.values())
     for meeting in case.meetings:
         if all(marks.get(item) is Mark.VISIBLE for side in meeting.sides for item in side.items([side.key])):
-            _raise(marks, [meeting.who], Mark.VISIBLE)
-            _raise(marks, [meeting.count], Mark.SIZE)
+            lift(marks, [meeting.who], Mark.VISIBLE)
+            lift(marks, [meeting.count], Mark.SIZE)
     joined = [i for side in sides for i in side.items((side.summed | side.groups | side.crossed) - {side.key})]
     rows = all(marks.get(item) is Mark.VISIBLE for item in (*(meeting.who for meeting in case.meetings), *joined))
     if rows or all(marks.get(item) is Mark.VISIBLE for side in sides for item in side.items(side.columns)):
-        _raise(marks, map(exact, case.sums), Mark.AGGREGATE)
+        lift(marks, map(exact, case.sums), Mark.AGGREGATE)
     for name, leaves in case.leaving.items():
         made_of = case.ordered[name][0] if name in case.ordered else name
         if marks.get(exact(made_of)) is Mark.AGGREGATE:
-            _raise(marks, [leaves], Mark.AGGREGATE)
+            lift(marks, [leaves], Mark.AGGREGATE)
     for name, sums in case.outputs.items():
         if sums:
-            least = min((_mark(marks, case.leaving[each]) for each in sums), key=lambda mark: mark.rank)
-            _raise(marks, [released(name)], least)
+            least = weakest(_mark(marks, case.leaving[each]) for each in sums)
+            lift(marks, [released(name)], least)
     inside = dict(case.sums) | {name: items for name, (_, items) in case.ordered.items()}
     told = {name: mark for name in inside if (mark := _told(case, marks, name)).rank > Mark.HELD.rank}
     for name, mark in told.items():
-        _raise(marks, inside[name], mark)
+        lift(marks, inside[name], mark)
         for side in sides:
-            _raise(marks, side.items(side.groups | side.filters | side.crossed | {side.key}), mark)
+            lift(marks, side.items(side.groups | side.filters | side.crossed | {side.key}), mark)
     for meeting in case.meetings:
         if (mark := _mark(marks, meeting.count)).rank > Mark.HELD.rank:
             for side in meeting.sides:
-                _raise(marks, side.items(side.filters | {side.key}), mark)
+                lift(marks, side.items(side.filters | {side.key}), mark)
 
 
 def _told(case: Case, marks: Marks, name: str) -> Mark:
     """What a sum tells of the columns in it: by itself, or by what becomes of it."""
     items = [exact(name), *(item for item in [case.leaving.get(name)] if item is not None)]
-    return max((_mark(marks, item) for item in items), key=lambda mark: mark.rank)
+    return strongest(_mark(marks, item) for item in items)
 
 
 def _held(seen: View) -> Marks:
@@ -128,13 +114,13 @@ def _held(seen: View) -> Marks:
     for role, what in sorted(frozenset().union(*made_of)):
         side = seen.case.sides.get(role)
         if what == "sums":
-            _raise(marks, map(exact, seen.case.sums), Mark.HELD)
+            lift(marks, map(exact, seen.case.sums), Mark.HELD)
         elif what == "match":
-            _raise(marks, [meeting.who for meeting in seen.case.meetings], Mark.HELD)
+            lift(marks, [meeting.who for meeting in seen.case.meetings], Mark.HELD)
         elif side is not None and what == "keys":
-            _raise(marks, [side.ids], Mark.HELD)
+            lift(marks, [side.ids], Mark.HELD)
         elif side is not None:
-            _raise(marks, side.items(side.masked if what == "values" else side.groups), Mark.HELD)
+            lift(marks, side.items(side.masked if what == "values" else side.groups), Mark.HELD)
     return marks
 
 
@@ -187,12 +173,6 @@ def _mark(marks: Marks, item: Item) -> Mark:
     return marks.get(item, Mark.NEVER)
 
 
-def _raise(marks: Marks, items: Iterable[Item], mark: Mark) -> None:
-    for item in items:
-        if mark.rank > _mark(marks, item).rank:
-            marks[item] = mark
-
-
 # -- the judgement ----------------------------------------------------------------------------------------------------
 
 
@@ -202,34 +182,12 @@ def judge(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Verdict:
     Raises: InternalError plan.terms if a card's terms are none of the protocol's, or its shares do not add up.
     """
     case = case_of(plan, spec, cards)
-    try:
+    with terms_of(case.join.id):
         _shares_add_up(case)
         _nothing_else_shown(case)
         _nothing_told_by_rows(plan)
-        columns = tuple(_coalitions(case))
-        known = {each.label: marks_of(view(case, frozenset(each.parties))) for each in columns}
-    except (ValueError, KeyError, StopIteration) as error:
-        raise InternalError(
-            "plan.terms", card=case.join.id, problem=str(error) or "speak of what is not there"
-        ) from error
-    rows = tuple(
-        Row(item.value, item.kind, {label: _mark(marks, item) for label, marks in known.items()})
-        for item in _items(case)
-    )
-    found = tuple(
-        Finding(
-            "leak.undeclared",
-            "error",
-            f"security.leakage <- {each.label} <- {item.value}",
-            f"{each.label} can work out {item.value} ({_mark(known[each.label], item).meaning}), "
-            "and that is not declared",
-            "declare it under [[security.leakage]], or choose another protocol",
-        )
-        for each in columns
-        if not each.beyond_model
-        for item in _undeclared(case, spec, each, known[each.label])
-    )
-    return Verdict(found, Matrix(columns, rows))
+        known = {each: marks_of(view(case, frozenset(each.parties))) for each in _coalitions(case)}
+    return concluded(known, _items(case), lambda parties: _allowed(case, spec, parties))
 
 
 def _shares_add_up(case: Case) -> None:
@@ -271,26 +229,19 @@ def _used(part: Use, card: Card) -> Operation | None:
     return next((each for each in listed if each.name == part.operation), None)
 
 
-def _undeclared(case: Case, spec: Spec, who: Coalition, found: Marks) -> Iterator[Item]:
-    allowed = _allowed(case, spec, frozenset(who.parties))
-    for item, mark in found.items():
-        if mark.rank > max(_mark(allowed, item).rank, Mark.HELD.rank):
-            yield item
-
-
 def _allowed(case: Case, spec: Spec, parties: frozenset[PartyId]) -> Marks:
     """What a coalition may know: its own rows, the release to it, what is declared to it, and what follows."""
     marks: Marks = {}
     for side in case.sides.values():
         if side.holder in parties:
-            _raise(marks, (*side.items(side.columns), side.ids), Mark.VISIBLE)
+            lift(marks, (*side.items(side.columns), side.ids), Mark.VISIBLE)
     asked = spec.release.disclosure_control if case.controlled else spec.release.differential_privacy
     if parties & {PartyId(name) for name in spec.release.to} and asked is not None:
-        _raise(marks, case.leaving.values(), Mark.AGGREGATE if case.controlled else Mark.NOISED)
-        _raise(marks, (released(name) for name, sums in case.outputs.items() if not sums), Mark.VISIBLE)
+        lift(marks, case.leaving.values(), Mark.AGGREGATE if case.controlled else Mark.NOISED)
+        lift(marks, (released(name) for name, sums in case.outputs.items() if not sums), Mark.VISIBLE)
     for entry in spec.security.leakage:
         if entry.learner == EVERYONE or PartyId(entry.learner) in parties:
-            _raise(marks, _named(case, entry), Mark.NOISED if entry.noised is not None else Mark.SIZE)
+            lift(marks, _named(case, entry), Mark.NOISED if entry.noised is not None else Mark.SIZE)
     close(case, marks)
     return marks
 
@@ -303,15 +254,10 @@ def _named(case: Case, entry: Leakage) -> Iterator[Item]:
 
 
 def _coalitions(case: Case) -> Iterator[Coalition]:
-    """The columns of the matrix: single parties, larger sets within the model, pairs beyond it."""
-    yield from (Coalition((party,)) for party in case.parties)
+    """The columns of the matrix."""
     if case.shared:
-        yield from _coalitions_of_many(case)
-        return
-    active = [party for party in case.parties if party in case.roles.values()]
-    larger = [each for count in range(2, len(active) + 1) for each in combinations(active, count)]
-    yield from (Coalition(each) for each in larger if _within(case, each))
-    yield from (Coalition(each, beyond_model=True) for each in larger if len(each) == 2 and not _within(case, each))
+        return _coalitions_of_many(case)
+    return coalitions_of(case.parties, case.roles.values(), lambda parties: _within(case, parties))
 
 
 def _coalitions_of_many(case: Case) -> Iterator[Coalition]:
@@ -319,6 +265,7 @@ def _coalitions_of_many(case: Case) -> Iterator[Coalition]:
 
     Whatever set of parties withstands less has a computer more; whatever set of fewer parties knows less.
     """
+    yield from (Coalition((party,)) for party in case.parties)
     first = {case.roles[role] for role in case.sides if role.endswith("1")}
     fixed = ({side.holder for side in case.sides.values()} - first) | {case.roles["result"]}
     computers = [case.roles[role] for role in case.three]
@@ -330,13 +277,7 @@ def _coalitions_of_many(case: Case) -> Iterator[Coalition]:
 
 def _within(case: Case, parties: tuple[PartyId, ...]) -> bool:
     """True if both cards promise to withstand these parties together."""
-    for adversary in (case.join.adversary, case.release.adversary):
-        corrupt = {role for role in adversary.among if case.roles[role] in parties}
-        if len(corrupt) > adversary.corrupt:
-            return False
-        if case.roles["result"] in parties and not corrupt <= set(adversary.with_result):
-            return False
-    return True
+    return all(withstood(card.adversary, case.roles, parties) for card in (case.join, case.release))
 
 
 def _items(case: Case) -> Iterator[Item]:

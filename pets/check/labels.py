@@ -323,3 +323,8 @@ def legend(matrix: Matrix) -> tuple[Mark, ...]:
 def strongest(marks: Iterable[Mark]) -> Mark:
     """The mark that tells most; NEVER of none."""
     return max(marks, key=lambda mark: mark.rank, default=Mark.NEVER)
+
+
+def weakest(marks: Iterable[Mark]) -> Mark:
+    """The mark that tells least. Raises: ValueError of none."""
+    return min(marks, key=lambda mark: mark.rank)

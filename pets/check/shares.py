@@ -16,19 +16,17 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Final
 
-from pets.check.labels import Coalition, Finding, Item, Mark, Matrix, Row, Verdict, column, released, size
-from pets.errors import InternalError
+from pets.check.concluded import Marks, concluded, terms_of
+from pets.check.labels import Coalition, Item, Mark, Verdict, column, released, size
 from pets.ids import PartyId
 from pets.spec.cards import EVERYONE, Card
-from pets.spec.ir import Execute, Open, Plan, Read
+from pets.spec.ir import Open, Plan, Read
 from pets.spec.model import Spec
 from pets.spec.predicate import columns_of
 from pets.spec.streams import Stream
 
 SHOWN: Final = 4
 """With more who compute, neighbours in their order stand for all sets of a size (G7)."""
-
-Marks = dict[Item, Mark]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,36 +163,18 @@ def judge(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Verdict:
     Raises: InternalError plan.terms if a card's streams are none that a rule is about.
     """
     step = plan.program
-    card = cards[step.card] if step is not None else None
-    try:
-        if step is None or card is None:
+    with terms_of("none" if step is None else step.card):
+        if step is None:
             raise ValueError("no program")
-        ring = ring_of(plan, spec, card)
-    except (ValueError, KeyError, StopIteration) as error:
-        problem = str(error) or "speak of what is not there"
-        raise InternalError("plan.terms", card="none" if card is None else card.id, problem=problem) from error
-    columns = tuple(columns_of_matrix(ring))
-    known = {each.label: marks_of(ring, frozenset(each.parties)) for each in columns}
-    rows = tuple(
-        Row(item.value, item.kind, {label: marks.get(item, Mark.NEVER) for label, marks in known.items()})
-        for item in _items(ring, step, plan, spec)
+        ring = ring_of(plan, spec, cards[step.card])
+    known = {each: marks_of(ring, frozenset(each.parties)) for each in columns_of_matrix(ring)}
+    items = _items(ring, plan, spec)
+    return concluded(
+        known, items, lambda parties: _allowed(ring, spec, parties), otherwise="name fewer corrupt parties"
     )
-    found = tuple(
-        Finding(
-            "leak.undeclared",
-            "error",
-            f"security.leakage <- {each.label} <- {item.value}",
-            f"{each.label} can work out {item.value} ({known[each.label][item].meaning}), and that is not declared",
-            "declare it under [[security.leakage]], or name fewer corrupt parties",
-        )
-        for each in columns
-        if not each.beyond_model
-        for item in _undeclared(ring, spec, each, known[each.label])
-    )
-    return Verdict(found, Matrix(columns, rows))
 
 
-def _items(ring: Ring, step: Execute, plan: Plan, spec: Spec) -> Iterator[Item]:
+def _items(ring: Ring, plan: Plan, spec: Spec) -> Iterator[Item]:
     """The rows of the matrix."""
     for read in plan.reads:
         yield from (item for item, _, _ in _columns(read, spec))
@@ -202,8 +182,8 @@ def _items(ring: Ring, step: Execute, plan: Plan, spec: Spec) -> Iterator[Item]:
     yield from ring.results
 
 
-def _undeclared(ring: Ring, spec: Spec, who: Coalition, found: Marks) -> Iterator[Item]:
-    parties = frozenset(who.parties)
+def _allowed(ring: Ring, spec: Spec, parties: frozenset[PartyId]) -> Marks:
+    """What a coalition may know: its own columns, the release to it with what that tells, what is declared to it."""
     allowed: Marks = {}
     for group in (ring.brought, ring.deciding, ring.kept):
         allowed |= {item: Mark.VISIBLE for item, holder in group.items() if holder in parties}
@@ -213,6 +193,4 @@ def _undeclared(ring: Ring, spec: Spec, who: Coalition, found: Marks) -> Iterato
     for entry in spec.security.leakage:
         if entry.item == "row_count" and (entry.learner == EVERYONE or PartyId(entry.learner) in parties):
             allowed |= {size(name): Mark.SIZE for name in entry.of}
-    for item, mark in found.items():
-        if mark.rank > max(allowed.get(item, Mark.NEVER).rank, Mark.HELD.rank):
-            yield item
+    return allowed

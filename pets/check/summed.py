@@ -20,7 +20,20 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from pets.check.coalitions import matrix_of
-from pets.check.labels import Coalition, Fact, Grade, Item, Mark, Matrix, exact, noised, protected, released
+from pets.check.labels import (
+    Coalition,
+    Fact,
+    Grade,
+    Item,
+    Mark,
+    Matrix,
+    exact,
+    noised,
+    protected,
+    released,
+    strongest,
+    weakest,
+)
 from pets.check.subject import Released, Sum, Table
 from pets.ids import PartyId
 from pets.spec import moments as taken_apart
@@ -281,7 +294,7 @@ def _close(told: About, marks: _Marks) -> None:
         leaves = leaving.get(each.name, exact(each.name))
         if marks.of(exact(each.name)) is Mark.AGGREGATE:
             marks.raise_to((leaves,), Mark.AGGREGATE)
-        seen = max((marks.of(exact(each.name)), marks.of(leaves)), key=lambda mark: mark.rank)
+        seen = strongest((marks.of(exact(each.name)), marks.of(leaves)))
         if seen.rank <= Mark.HELD.rank:
             continue
         for part in parts:
@@ -295,8 +308,7 @@ def _close(told: About, marks: _Marks) -> None:
                 marks.raise_to(_inside(told, table, name), seen)
     for output in told.released:
         if output.sums:
-            weakest = min((marks.of(leaving[name]) for name in output.sums), key=lambda mark: mark.rank)
-            marks.raise_to((released(output.name),), weakest)
+            marks.raise_to((released(output.name),), weakest(marks.of(leaving[name]) for name in output.sums))
 
 
 def _inside(told: About, table: Table, name: str) -> Sequence[Item]:

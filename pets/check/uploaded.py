@@ -14,7 +14,7 @@ from pets.check.checked import FEW, Checked, Message, cards_of, full_name, pool_
 from pets.check.coalitions import bare, within_model
 from pets.check.computed import settled
 from pets.check.declared import Declared, Named
-from pets.check.labels import Fact, Mark, strongest
+from pets.check.labels import Fact, Mark, strongest, weakest
 from pets.ids import PartyId
 from pets.spec.cards import EVERYONE, Card
 from pets.spec.ir import Pool
@@ -291,7 +291,7 @@ def _of_card(
                 words,
                 "release" if release else "protocol",
                 strongest(f.grade.mark for f in facts),
-                min(known, key=lambda mark: mark.rank),
+                weakest(known),
                 places,
                 _terms(spec) if release else "declared maximum",
             )
