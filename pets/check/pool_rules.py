@@ -16,7 +16,6 @@ from pets.spec.control import Control, effective
 from pets.spec.model import Dataset, Spec
 from pets.spec.pooled import Pooled
 from pets.spec.pools import POOLS, Summing, pool_of
-from pets.spec.query import Aggregate, Statistic
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +59,7 @@ class Asked:
     @property
     def measured(self) -> bool:
         """True if the query aggregates measures, so that it has moments."""
-        columns = self.table.columns
-        return all(
-            columns[ref.column].role == "measure"
-            for output in self.query.outputs
-            if isinstance(output.what, Aggregate) and output.what.statistic is not Statistic.COUNT_PEOPLE
-            for ref in output.what.columns
-        )
+        return rules.measures(self.spec, self.query)
 
     @property
     def moments(self) -> tuple[taken_apart.SideMoment, ...]:

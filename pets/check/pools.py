@@ -171,13 +171,7 @@ def validity(asked: Asked) -> Found:
 @rule("pool.surplus", "warning")
 def surplus(asked: Asked) -> Found:
     """What is declared is what the protocol tells: approvers do not sign for leaks that nobody needs."""
-    for place, entry in enumerate(asked.spec.security.leakage):
-        if entry.item == "match_count":
-            yield (
-                f"security.leakage.{place} <- {entry.learner}",
-                f"declares that {entry.learner} learns match_count, and nothing is matched",
-                "take the entry out",
-            )
+    return rules.unmatched(asked)
 
 
 def findings(asked: Asked) -> tuple[Finding, ...]:

@@ -73,12 +73,7 @@ class Asked:
     @property
     def measured(self) -> bool:
         """True if the query aggregates measures and counts persons, so that it has moments."""
-        return all(
-            self.spec.dataset(ref.dataset).columns[ref.column].role == "measure"
-            for output in self.query.outputs
-            if isinstance(output.what, Aggregate) and output.what.statistic is not Statistic.COUNT_PEOPLE
-            for ref in output.what.columns
-        )
+        return measures(self.spec, self.query)
 
     @property
     def moments(self) -> tuple[taken_apart.SideMoment, ...]:
@@ -100,6 +95,16 @@ class Asked:
     @property
     def protocol(self) -> str:
         return protocol_of(self.spec)
+
+
+def measures(spec: Spec, query: Statement) -> bool:
+    """True if whatever a query aggregates is a measure, but for persons, whom it counts."""
+    return all(
+        spec.dataset(ref.dataset).columns[ref.column].role == "measure"
+        for output in query.outputs
+        if isinstance(output.what, Aggregate) and output.what.statistic is not Statistic.COUNT_PEOPLE
+        for ref in output.what.columns
+    )
 
 
 class Stated(Protocol):
@@ -520,3 +525,17 @@ def link_check_digit(asked: Stated) -> Found:
                     f"asks for check digits, and the ids of {table.name} are plain text",
                     'declare the scheme of the ids, or leave "check-digit" out',
                 )
+
+
+# -- what rules of several registries say -----------------------------------------------------------------------------
+
+
+def unmatched(asked: Stated) -> Found:
+    """A number of matches is declared, and nothing is matched."""
+    for place, entry in enumerate(asked.spec.security.leakage):
+        if entry.item == "match_count":
+            yield (
+                f"security.leakage.{place} <- {entry.learner}",
+                f"declares that {entry.learner} learns match_count, and nothing is matched",
+                "take the entry out",
+            )
