@@ -1,33 +1,18 @@
-"""Losses of privacy in exact arithmetic: who pays what, how wide the noise is, how many dummies the helper sees.
+"""Losses of privacy in exact arithmetic: who pays what, and how many dummies the helper sees.
 
 Everything here is a whole number or a ``Fraction``; the one transcendental, e^x in the dummy formula, is evaluated with
 ``decimal`` at a fixed precision (correctly rounded, so the same everywhere) and compared with a safety margin.
-
-The neighbours are tables that differ in *one person's rows, added or removed, in either or both tables*, with padded
-sizes. A moment over persons is a sum of independent contributions, so its sensitivity is the greatest L1 norm of the
-difference of two contributions of one person; tests/check/test_budget.py enumerates them all on small domains.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
-from math import prod
 from typing import Final
 
-from pets.check import concentrated, shared_noise
+from pets.check import concentrated
 from pets.errors import LeakError
-from pets.spec.ir import Factor
 from pets.spec.model import Spec, quantity
-
-MAX_SCALE: Final = 2**20
-"""Greatest sensitivity / epsilon of a noised column: 192 times that, and the sums, have room in 64 bits."""
-
-MAX_VARIANCE: Final = Fraction(2**40)
-"""Greatest variance of a part of Gaussian noise: its root is ``MAX_SCALE``."""
-
-MAX_SQUARED: Final = 2**53 - 1
-"""Greatest square of a sensitivity: a plan has its numbers in JSON."""
 
 _DRAW_BITS: Final = 128
 """Bits of the draw that the number of dummies is taken from (kernels/dummy.py)."""
@@ -117,195 +102,6 @@ def split_epsilon(epsilon: Fraction, names: Iterable[str], weights: Mapping[str,
         raise LeakError("dp.weights", unknown=", ".join(unknown), known=", ".join(shares))
     whole = sum(shares.values())
     return {name: epsilon * weight / whole for name, weight in shares.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Beside:
-    """A further table of a join: its factor of a moment, rows a person, cells of its grouping."""
-
-    factor: Factor
-    k: int
-    h: int
-
-    @property
-    def norm(self) -> int:
-        """What one person's rows add up to at most, over all cells."""
-        return min(self.k, self.h) if self.factor.people else self.k * self.factor.bound
-
-    @property
-    def squared_norm(self) -> int:
-        """The greatest sum of squares over all cells of what one person's rows add up to in each."""
-        return _squared(self.factor, self.k, self.h)
-
-
-def sensitivity(
-    a: Factor,
-    b: Factor,
-    outer: bool,
-    *,
-    k_a: int,
-    k_b: int,
-    g: int,
-    h: int,
-    b_grouped: bool,
-    beside: Sequence[Beside] = (),
-) -> int:
-    """Greatest sum over all cells of the change that one person's rows make to the moment ``a`` times ``b``.
-
-    Units:  multiples of ``a.unit * b.unit``; ``k_a``, ``k_b`` rows a person, ``g``, ``h`` cells of the grouping.
-    Why:    a person's contribution is (sums of a per cell) x (sums of b per cell), whose norm is the product of the two
-            norms, and nothing if the person is absent on one side. Unmatched (``outer``) rows of a weigh 1 in the
-            cell ``(missing)`` of b: a person who enters b takes them out there and puts them into levels instead, which
-            moves ``k_b + 1`` (persons: at most all ``h`` cells); without grouping columns of b in and out is one cell.
-            Of more tables it is the product of their norms.
-    Bound:  attained whenever a row of the greatest absolute value may occur.
-    """
-    norm_a = min(k_a, g) if a.people else k_a * a.bound
-    if beside and outer:
-        raise ValueError("more than two tables are joined where all match")
-    norm_a *= prod(each.norm for each in beside)
-    if not outer:
-        return norm_a * (min(k_b, h) if b.people else k_b * b.bound)
-    if b.narrowed:
-        raise ValueError("an unmatched row has no values on the other side")
-    if b.people:
-        return norm_a * (min(k_b + 1, h) if b_grouped else 1)
-    return norm_a * (k_b + 1 if b_grouped else k_b)
-
-
-def squared_sensitivity(
-    a: Factor,
-    b: Factor,
-    outer: bool,
-    *,
-    k_a: int,
-    k_b: int,
-    g: int,
-    h: int,
-    b_grouped: bool,
-    beside: Sequence[Beside] = (),
-) -> int:
-    """Greatest sum over all cells of the squares of the changes that one person's rows make: the L2 norm, squared.
-
-    Units:  as ``sensitivity``, squared.
-    Why:    as there, a contribution is (sums of a per cell) x (sums of b per cell), and the L2 norm of such a product
-            is the product of the two norms as well. Of k rows of at most ``bound`` the norm is greatest in one cell:
-            there it is k times the bound, and by the triangle inequality it is never more, wherever the rows lie (a
-            CASE over both tables, which tells pairs of rows apart, changes nothing of that). Persons count once in a
-            cell, so they have a 1 in at most ``min(k, cells)`` of them, and that many is the square.
-            Unmatched (``outer``) rows of a weigh 1 in the cell ``(missing)`` of b. A person who enters b takes that 1
-            out and puts k_b rows into another cell, k_b^2 + 1 at most (spread out they are k_b + 1), or has a 1 in up
-            to ``min(k_b, h - 1)`` other cells, with the one that is taken out ``min(k_b + 1, h)``. Without grouping
-            columns of b in and out is one cell: k_b^2, or 1, when the person enters or leaves a.
-    Bound:  attained whenever a row of the greatest absolute value may occur.
-    """
-    norm_a = _squared(a, k_a, g)
-    if beside and outer:
-        raise ValueError("more than two tables are joined where all match")
-    norm_a *= prod(each.squared_norm for each in beside)
-    if not outer:
-        return norm_a * _squared(b, k_b, h)
-    if b.narrowed:
-        raise ValueError("an unmatched row has no values on the other side")
-    if b.people:
-        return norm_a * (min(k_b + 1, h) if b_grouped else 1)
-    return norm_a * (k_b**2 + 1 if b_grouped else k_b**2)
-
-
-def _squared(factor: Factor, k: int, cells: int) -> int:
-    return min(k, cells) if factor.people else (k * factor.bound) ** 2
-
-
-def rounded(factor: Factor, unit: int) -> Factor:
-    """The factor in multiples of ``unit``, starting from one in units of the last place."""
-    if factor.unit != 1:
-        raise ValueError("a factor is rounded once")
-    return replace(factor, unit=unit, bound=(factor.bound + unit // 2) // unit)
-
-
-def coarse(
-    a: Factor,
-    b: Factor,
-    outer: bool,
-    *,
-    k_a: int,
-    k_b: int,
-    g: int,
-    h: int,
-    b_grouped: bool,
-    epsilon: Fraction,
-    name: str,
-    beside: Sequence[Beside] = (),
-) -> tuple[tuple[Factor, ...], int]:
-    """Give the factors the finest rounding units (1, 2, 5, 10, 20 ...) that keep sensitivity / epsilon at most 2^20.
-
-    The values are rounded before the join, row by row; noise in multiples of a unit on finer sums would publish the sum
-    modulo the unit exactly. The factor with more steps left is the next to be made coarser.
-
-    Returns: the factors of a, b and further tables, and the sensitivity in the new units.
-    Raises:  LeakError ``dp.scale`` if no unit helps.
-    """
-
-    def width(own: Factor, other: Factor, further: Sequence[Beside]) -> int:
-        return sensitivity(own, other, outer, k_a=k_a, k_b=k_b, g=g, h=h, b_grouped=b_grouped, beside=further)
-
-    return _coarser((a, b), beside, width, lambda found: Fraction(found) <= MAX_SCALE * epsilon, name)
-
-
-def coarse_squared(
-    a: Factor,
-    b: Factor,
-    outer: bool,
-    *,
-    k_a: int,
-    k_b: int,
-    g: int,
-    h: int,
-    b_grouped: bool,
-    rho: Fraction,
-    parts: int,
-    name: str,
-    beside: Sequence[Beside] = (),
-) -> tuple[tuple[Factor, ...], int]:
-    """The same for Gaussian noise of ``parts`` parts: the finest units that keep the variance of each at most 2^40.
-
-    Returns: the factors of a, b and further tables, and the squared sensitivity in the new units.
-    Raises:  LeakError ``dp.scale`` if no unit helps.
-    """
-
-    def width(own: Factor, other: Factor, further: Sequence[Beside]) -> int:
-        return squared_sensitivity(own, other, outer, k_a=k_a, k_b=k_b, g=g, h=h, b_grouped=b_grouped, beside=further)
-
-    def fits(squared: int) -> bool:
-        return squared <= MAX_SQUARED and shared_noise.gaussian_rho(squared, MAX_VARIANCE, parts, squared) <= rho
-
-    return _coarser((a, b), beside, width, fits, name)
-
-
-def _coarser(
-    own: tuple[Factor, Factor],
-    beside: Sequence[Beside],
-    width: Callable[[Factor, Factor, Sequence[Beside]], int],
-    fits: Callable[[int], bool],
-    name: str,
-) -> tuple[tuple[Factor, ...], int]:
-    plain = (*own, *(each.factor for each in beside))
-    units = [1] * len(plain)
-    while True:
-        now = [rounded(factor, unit) for factor, unit in zip(plain, units, strict=True)]
-        further = [replace(each, factor=factor) for each, factor in zip(beside, now[2:], strict=True)]
-        found = width(now[0], now[1], further)
-        if fits(found):
-            return tuple(now), found
-        side = max(range(len(plain)), key=lambda i: (now[i].bound if now[i].values else 0, -i))
-        if not plain[side].values or now[side].bound <= 1:
-            raise LeakError("dp.scale", column=name)
-        units[side] = _next_unit(units[side])
-
-
-def _next_unit(unit: int) -> int:
-    lead = int(str(unit)[0])
-    return unit // lead * {1: 2, 2: 5, 5: 10}[lead]
 
 
 def dummy_delta(epsilon: Fraction, k: int, s: int) -> Decimal:

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from math import ceil, isqrt, prod
-from typing import Final, TypedDict
+from typing import Final
 
 from pets.check import budget, shared_noise
+from pets.check.sensitivity import Beside, Sizes, coarse, coarse_squared
 from pets.errors import LeakError, SpecError
 from pets.spec import moments as taken_apart
 from pets.spec.ir import Dimension, Factor, GaussianColumn, Moment, NoisedColumn, Noisy
@@ -35,16 +36,6 @@ JOINED: Final = shared_noise.honest_parts(3, 1)
 
 POOLED: Final = 1
 """The same under sums over one table of many holders: each party's part is the whole of the noise."""
-
-
-class Sizes(TypedDict):
-    """What a sensitivity depends on besides the factors (``budget.sensitivity``)."""
-
-    k_a: int
-    k_b: int
-    g: int
-    h: int
-    b_grouped: bool
 
 
 def sizes_of(tables: Mapping[str, Dataset], dims: Mapping[str, tuple[Dimension, ...]]) -> Sizes:
@@ -123,7 +114,7 @@ def column_of(
     tables: Sequence[Dataset],
     *,
     parts: int,
-    further: Sequence[budget.Beside] = (),
+    further: Sequence[Beside] = (),
 ) -> Noisy:
     """One moment under noise, with its share of epsilon or rho.
 
@@ -133,11 +124,9 @@ def column_of(
     """
     (a, b), name = pair, moment.name
     if privacy.gaussian:
-        factors, squared = budget.coarse_squared(
-            a, b, moment.outer, rho=share, parts=parts, name=name, beside=further, **sizes
-        )
+        factors, squared = coarse_squared(a, b, moment.outer, sizes, rho=share, parts=parts, name=name, beside=further)
         return GaussianColumn(_moment(moment, factors, tables), squared, share, _variance(share, squared, parts), parts)
-    factors, sensitivity = budget.coarse(a, b, moment.outer, epsilon=share, name=name, beside=further, **sizes)
+    factors, sensitivity = coarse(a, b, moment.outer, sizes, epsilon=share, name=name, beside=further)
     ratio = share / sensitivity
     if max(ratio.numerator, ratio.denominator) > MAX_TERM:
         raise LeakError("dp.digits", path="release.differential_privacy.epsilon", column=name)
@@ -178,9 +167,9 @@ def plain(
     return tuple(moments)
 
 
-def beside(factor: Factor, table: Dataset, dims: tuple[Dimension, ...]) -> budget.Beside:
+def beside(factor: Factor, table: Dataset, dims: tuple[Dimension, ...]) -> Beside:
     """What the sensitivity depends on of a further table."""
-    return budget.Beside(factor, table.max_rows_per_person, taken_apart.cells(dims))
+    return Beside(factor, table.max_rows_per_person, taken_apart.cells(dims))
 
 
 def _moment(moment: taken_apart.SideMoment, factors: Sequence[Factor], tables: Sequence[Dataset]) -> Moment:

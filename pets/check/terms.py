@@ -8,7 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
-from pets.check import budget, noised, shared_noise
+from pets.check import budget, noised, sensitivity, shared_noise
 from pets.check.rules import Asked, Found, Selecting, Stated, crossed, general_rule, rule, selecting_rule
 from pets.errors import PetsError
 from pets.spec import moments as taken_apart
@@ -137,15 +137,15 @@ def scale(asked: Asked) -> Found:
         a, b = own["a"], own["b"]
         try:
             if privacy.gaussian:
-                budget.coarse_squared(
-                    a, b, m.outer, rho=share, parts=noised.JOINED, name=m.name, beside=further, **sizes
+                sensitivity.coarse_squared(
+                    a, b, m.outer, sizes, rho=share, parts=noised.JOINED, name=m.name, beside=further
                 )
             else:
-                budget.coarse(a, b, m.outer, epsilon=share, name=m.name, beside=further, **sizes)
+                sensitivity.coarse(a, b, m.outer, sizes, epsilon=share, name=m.name, beside=further)
         except PetsError as error:
             least_of = tuple(replace(each, factor=_coarsest(each.factor)) for each in further)
-            width = budget.squared_sensitivity if privacy.gaussian else budget.sensitivity
-            found_width = width(_coarsest(a), _coarsest(b), m.outer, beside=least_of, **sizes)
+            width = sensitivity.squared_sensitivity if privacy.gaussian else sensitivity.sensitivity
+            found_width = width(_coarsest(a), _coarsest(b), m.outer, sizes, least_of)
             least = _least(found_width, share, privacy)
             hint = f'write {stated} = "{least}" or more, raise the weight of this column, or lower max_rows_per_person'
             yield (f"release.differential_privacy.{stated}", error.text.removeprefix("dp.scale: "), hint)
@@ -159,9 +159,9 @@ def _coarsest(factor: Factor) -> Factor:
 def _least(width: int, share: Fraction, privacy: DifferentialPrivacy) -> str:
     """The smallest loss of the release, to two digits and rounded up, at which a column's noise can be drawn."""
     if privacy.gaussian:
-        alone = shared_noise.gaussian_rho(width, budget.MAX_VARIANCE, noised.JOINED, width)
+        alone = shared_noise.gaussian_rho(width, sensitivity.MAX_VARIANCE, noised.JOINED, width)
     else:
-        alone = Fraction(width, budget.MAX_SCALE)
+        alone = Fraction(width, sensitivity.MAX_SCALE)
     least = alone * privacy.loss / share
     step = Fraction(1)
     while step > least / 10:

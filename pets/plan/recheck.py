@@ -13,6 +13,7 @@ from math import prod
 
 from pets.check import budget, flow, shared_noise, subject
 from pets.check.labels import Matrix
+from pets.check.sensitivity import MAX_VARIANCE, Beside, Sizes, sensitivity, squared_sensitivity
 from pets.errors import InternalError
 from pets.ids import PartyId
 from pets.plan.cost import join_of, parties_of
@@ -319,7 +320,7 @@ def _gaussian(column: GaussianColumn, parts: int) -> None:
     """As many parts as are surely honest cost no more than the share, and no narrower ones do; each can be drawn."""
     if column.parts != parts:
         raise InternalError("plan.noise", column=column.moment.name, problem="another number of honest parts")
-    if not shared_noise.MIN_VARIANCE <= column.variance <= budget.MAX_VARIANCE or (column.variance * 2**20) % 1:
+    if not shared_noise.MIN_VARIANCE <= column.variance <= MAX_VARIANCE or (column.variance * 2**20) % 1:
         raise InternalError("plan.noise", column=column.moment.name, problem="no variance of a part")
     if shared_noise.gaussian_rho(column.squared, column.variance, parts, column.squared) > column.rho:
         raise InternalError("plan.noise", column=column.moment.name, problem="costs more than its share of rho")
@@ -354,28 +355,25 @@ def _bounds(plan: Plan, moment: Moment, spec: Spec) -> None:
             raise InternalError("plan.noise", column=moment.name, problem="another bound of a factor")
 
 
-def _beside(factor: Factor, read: Read, spec: Spec) -> budget.Beside:
-    return budget.Beside(factor, spec.dataset(read.dataset).max_rows_per_person, cells_of(read, spec))
+def _beside(factor: Factor, read: Read, spec: Spec) -> Beside:
+    return Beside(factor, spec.dataset(read.dataset).max_rows_per_person, cells_of(read, spec))
 
 
 def _covers(plan: Plan, column: Noisy, spec: Spec) -> None:
     """A column is noised for the sensitivity that it has."""
     reads = _reads(plan)
     table_a, table_b = (spec.dataset(reads[role].dataset) for role in "ab")
-    norm = budget.squared_sensitivity if isinstance(column, GaussianColumn) else budget.sensitivity
-    needed = norm(
-        column.moment.a,
-        column.moment.b,
-        column.moment.outer,
+    sizes = Sizes(
         k_a=table_a.max_rows_per_person,
         k_b=table_b.max_rows_per_person,
         g=cells_of(reads["a"], spec),
         h=cells_of(reads["b"], spec),
         b_grouped=bool(reads["b"].dimensions),
-        beside=[
-            _beside(factor, read, spec)
-            for factor, read in zip(column.moment.others, list(reads.values())[2:], strict=True)
-        ],
     )
+    further = [
+        _beside(factor, read, spec) for factor, read in zip(column.moment.others, list(reads.values())[2:], strict=True)
+    ]
+    norm = squared_sensitivity if isinstance(column, GaussianColumn) else sensitivity
+    needed = norm(column.moment.a, column.moment.b, column.moment.outer, sizes, further)
     if (column.squared if isinstance(column, GaussianColumn) else column.sensitivity) != needed:
         raise InternalError("plan.noise", column=column.moment.name, problem="another sensitivity")

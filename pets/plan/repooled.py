@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from math import ceil, isqrt
 from typing import Any, Final
 
-from pets.check import budget, summed
+from pets.check import summed
 from pets.check.labels import Matrix
+from pets.check.sensitivity import Sizes, sensitivity, squared_sensitivity
 from pets.errors import InternalError, PetsError
 from pets.ids import PartyId
 from pets.plan.recheck import cells_of, control_sizes, noise_as_said
@@ -197,8 +198,9 @@ def _covers(read: Read, safe: AddNoise, spec: Spec) -> None:
     """A column is noised for the sensitivity that it has: of a person who is at as many holders as may be."""
     table = spec.dataset(read.dataset)
     k = table.rows_per_person * min(len(read.parties), table.holders_per_person or len(read.parties))
+    sizes = Sizes(k_a=k, k_b=1, g=cells_of(read, spec), h=1, b_grouped=False)
     for column in safe.columns:
-        norm = budget.squared_sensitivity if isinstance(column, GaussianColumn) else budget.sensitivity
-        needed = norm(column.moment.a, Factor(), False, k_a=k, k_b=1, g=cells_of(read, spec), h=1, b_grouped=False)
+        norm = squared_sensitivity if isinstance(column, GaussianColumn) else sensitivity
+        needed = norm(column.moment.a, Factor(), False, sizes)
         if (column.squared if isinstance(column, GaussianColumn) else column.sensitivity) != needed:
             raise InternalError("plan.noise", column=column.moment.name, problem="another sensitivity")
