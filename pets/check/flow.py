@@ -255,7 +255,10 @@ def _of_many(about: Subject, cards: tuple[Card, ...]) -> tuple[Coalition, ...]:
 
     wide = [others | {party} for party in about.three]
     pairs = [set(pair) for pair in combinations(about.three, 2)]
-    larger = [Coalition(ordered(s), not within_model(about, cards, frozenset(s))) for s in (*wide, *pairs)]
+    sets = dict.fromkeys(
+        ordered(each) for each in (*wide, *pairs)
+    )  # some are the same, if the result is for one of them
+    larger = [Coalition(s, not within_model(about, cards, frozenset(s))) for s in sets if len(s) > 1]
     inside = [each for each in larger if not each.beyond_model]
     outside = [each for each in larger if each.beyond_model]
     return (*(Coalition((party,)) for party in about.parties), *inside, *outside)

@@ -270,7 +270,8 @@ def _coalitions_of_many(case: Case) -> Iterator[Coalition]:
     fixed = ({side.holder for side in case.sides.values()} - first) | {case.roles["result"]}
     computers = [case.roles[role] for role in case.three]
     asked = [fixed | {party} for party in computers] + [{one, two} for one, two in combinations(computers, 2)]
-    found = [tuple(party for party in case.parties if party in each) for each in asked]
+    sets = dict.fromkeys(tuple(party for party in case.parties if party in each) for each in asked)
+    found = [each for each in sets if len(each) > 1]
     yield from (Coalition(each) for each in found if _within(case, each))
     yield from (Coalition(each, beyond_model=True) for each in found if not _within(case, each))
 

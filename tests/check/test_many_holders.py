@@ -62,6 +62,11 @@ def test_both_checkers_accept_and_agree(sql: str, to: str) -> None:
         assert both(spec, load_cards()) == (True, True, ()), to
 
 
+def test_no_column_of_the_matrix_stands_twice_where_who_computes_gets_the_result() -> None:
+    columns = review(many(3, 2, to="south")).verdict.matrix.columns
+    assert len({each.parties for each in columns}) == len(columns)
+
+
 @pytest.mark.parametrize("to", ["statistics", "board-02"])
 def test_two_of_many_stand_for_all(to: str) -> None:
     """Whoever is left out of the matrix has the marks of who stands for it: the same holds however many there are."""
