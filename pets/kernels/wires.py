@@ -17,7 +17,7 @@ Source: draft-irtf-cfrg-vdaf-20, 7.3.4 and appendix A.3; Gueron, Krasnov, "Accel
         Intel IFMA extensions", ARITH 2016 (columns of halves).
 """
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -52,49 +52,57 @@ _CONSTANTS: Final = FIELD128.array([1 << 156, 1])
 _SHIFTS: Final = FIELD128.array([1 << 2 * _LIMB, 1 << 4 * _LIMB], scaled=True)
 
 
-class Scratch:
-    """Memory for the sums of one circuit, used for one submission after another."""
+class Scratch(NamedTuple):
+    """Memory for the sums of one circuit, used for one submission after another, and which back end is in use."""
 
-    def __init__(self, calls: int) -> None:
-        self.fast: Final = selected() == IFMA
-        self.random: Final = FIELD128.empty(calls)
-        size = calls if self.fast else 0
-        self.powers: Final = np.empty((size, 3 * LANES), np.uint64)
-        self.per_call: Final = np.empty((size, _CALL_WORDS), np.uint64)
-        self.columns: Final = np.empty((_COLUMNS, LANES), np.uint64)
-        self.mask: Final = np.empty(LANES, np.uint64)
-        self.tail: Final = FIELD128.empty(LANES)
+    fast: bool
+    random: U64Array
+    powers: U64Array
+    per_call: U64Array
+    columns: U64Array
+    mask: U64Array
+    tail: U64Array
+    constants: U64Array
+    shifts: U64Array
 
-    def arrays(self) -> tuple[U64Array, ...]:
-        """What ``add_wires`` takes between weights and `out`."""
-        return (self.powers, self.per_call, self.columns, self.mask, self.tail, _CONSTANTS, _SHIFTS)
+
+def scratch(calls: int) -> Scratch:
+    """Make it. ``random`` has room for the joint randomness of so many calls, scaled: whoever sums writes it."""
+    fast = selected() == IFMA
+    size = calls if fast else 0
+    return Scratch(
+        fast=fast,
+        random=FIELD128.empty(calls),
+        powers=np.empty((size, 3 * LANES), np.uint64),
+        per_call=np.empty((size, _CALL_WORDS), np.uint64),
+        columns=np.empty((_COLUMNS, LANES), np.uint64),
+        mask=np.empty(LANES, np.uint64),
+        tail=FIELD128.empty(LANES),
+        constants=_CONSTANTS,
+        shifts=_SHIFTS,
+    )
 
 
 @kernel
 def add_wires(
-    fast: Number,
     measurements: U64Array,
     first: Number,
     encoded: Number,
     chunk: Number,
     calls: Number,
-    random: U64Array,
     weights: U64Array,
-    powers: U64Array,
-    per_call: U64Array,
-    columns: U64Array,
-    mask: U64Array,
-    tail: U64Array,
-    constants: U64Array,
-    shifts: U64Array,
+    scratch: Scratch,
     out: U64Array,
     place: Number,
 ) -> None:
     """Add to element `place + 2 j` of `out` the even wire at place j of a chunk, and to the next one the odd wire.
 
-    `random` and `weights`: of each call, scaled. Elements `first` to `first + encoded - 1` of `measurements` are plain.
+    `scratch.random` and `weights`: of each call, scaled. Elements `first` to `first + encoded - 1` of `measurements`
+    are plain.
     """
-    if not fast:
+    random, powers, per_call, columns = scratch.random, scratch.powers, scratch.per_call, scratch.columns
+    mask, tail, shifts = scratch.mask, scratch.tail, scratch.shifts
+    if not scratch.fast:
         for call in range(calls):
             weight, r = load(weights, call), load(random, call)
             rising = weight
@@ -106,7 +114,7 @@ def add_wires(
                 store(out, at + 1, add(load(out, at + 1), multiply(element, weight)))
         return
     for call in range(calls):
-        _prepare(load(random, call), load(weights, call), constants, powers, per_call, call)
+        _prepare(load(random, call), load(weights, call), scratch.constants, powers, per_call, call)
     for j in range(0, chunk, LANES):
         count = min(LANES, chunk - j)
         for lane in range(LANES):
@@ -300,12 +308,9 @@ def _added(backend: str, chunk: int, numbers: list[int], r: list[int], weights: 
         raise ValueError(f"no sums of wires by {backend} on this processor")
     before = selected()
     select(backend)
-    scratch = Scratch(len(r))
+    made = scratch(len(r))
     select(before)
-    out = FIELD128.zeros(2 * chunk)
-    given: tuple[Any, ...] = (FIELD128.array(numbers), 0, len(numbers), chunk, len(r))
-    add_wires(
-        *(scratch.fast, *given, FIELD128.array(r, scaled=True), FIELD128.array(weights, scaled=True)),
-        *(*scratch.arrays(), out, 0),
-    )
+    made.random[:] = FIELD128.array(r, scaled=True)
+    out, weighed = FIELD128.zeros(2 * chunk), FIELD128.array(weights, scaled=True)
+    add_wires(FIELD128.array(numbers), 0, len(numbers), chunk, len(r), weighed, made, out, 0)
     return out
