@@ -93,7 +93,7 @@ class Additive:
         return ss.words(shape, _again) if at == shape.seeded else ss.seeds(shape, at, tied)
 
     def address(self, shape: Any, tied: Binding, number: int, at: int) -> Any:
-        return ss.address(shape, tied, number, at)
+        return shape.delivery.address(tied, number, at)
 
     def sealed_parts(
         self, shape: Any, number: int, values: Any, tied: Binding, drawn: prf.Stream, publics: list[bytes]
@@ -127,9 +127,6 @@ class Shamir(Additive):
 
     def kept(self, shape: Any, at: int, tied: Binding) -> Any:
         return sh.words(shape, _again) if at >= shape.degree else sh.seeds(shape, at, tied)
-
-    def address(self, shape: Any, tied: Binding, number: int, at: int) -> Any:
-        return sh.address(shape, tied, number, at)
 
     def sealed_parts(
         self, shape: Any, number: int, values: Any, tied: Binding, drawn: prf.Stream, publics: list[bytes]

@@ -231,13 +231,9 @@ class PoolPlay:
 
     def _address(self, tied: Binding, role: str) -> Address:
         number, shape = self._numbers[role], self._shape
-        if isinstance(shape, secure_sum_shamir.Shape):
-            return secure_sum_shamir.address(shape, tied, number, self._at)
-        if isinstance(shape, secure_sum_held.Shape):
-            return secure_sum_held.address(shape, tied, number, self._at)
         if isinstance(shape, checked_sum.Shape):
             return checked_sum.address(shape, tied, number, self._at)
-        return secure_sum.address(shape, tied, number, self._at)
+        return shape.delivery.address(tied, number, self._at)
 
     def _kept(self, tied: Binding, again: Callable[[int], SealedWords]) -> Kept:
         shape = self._shape

@@ -25,7 +25,7 @@ from pets.kernels import prf, summing
 from pets.protocols import contributions
 from pets.protocols.base import Binding, Role, Send, receive
 from pets.protocols.contributions import Agreement, Present, agree, label_of
-from pets.protocols.inbox import Address, Ring, SealedWords, Seeds, Words
+from pets.protocols.inbox import Ring, SealedWords, Seeds, Words
 from pets.protocols.parts import Delivery, Parts, between, heads_of
 from pets.protocols.upload import role_of
 
@@ -102,11 +102,6 @@ def input_party(shape: Shape, number: int, values: U64, tied: Binding, drawn: pr
         yield Send(role_of(SERVER, at), label_of("Us", number, at), head)
     yield Send(LAST, label_of("Um", number), mark)
     yield Send(LAST, label_of("Uw", number), parts.given[0])
-
-
-def address(shape: Shape, tied: Binding, number: int, server: int) -> Address:
-    """What the part of an input party for a computing party is bound to; ``last`` is behind all servers."""
-    return shape.delivery.address(tied, number, server)
 
 
 def sealed_parts(

@@ -24,7 +24,7 @@ from pets.kernels import prf, summing
 from pets.protocols import contributions
 from pets.protocols.base import Binding, Role, Send, receive
 from pets.protocols.contributions import Agreement, Present, agree, label_of
-from pets.protocols.inbox import Address, Ring, SealedWords, Seeds, Words
+from pets.protocols.inbox import Ring, SealedWords, Seeds, Words
 from pets.protocols.parts import Delivery, Parts, heads_of
 from pets.protocols.upload import FIRST, SECOND
 
@@ -110,11 +110,6 @@ def input_party(shape: Shape, number: int, values: U64, tied: Binding, drawn: pr
     yield Send(SECOND, label_of("Um", number), mark)
     for column, words_ in enumerate(np.split(parts.given[0], shape.moments)):
         yield Send(SECOND, label_of("Uw", number), words_, column)
-
-
-def address(shape: Shape, tied: Binding, number: int, server: int) -> Address:
-    """What the part of an input party for ``first`` (0) or ``second`` (1) is bound to."""
-    return shape.delivery.address(tied, number, server)
 
 
 def sealed_parts(

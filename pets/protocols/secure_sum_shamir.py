@@ -29,7 +29,7 @@ from pets.kernels.mersenne import P
 from pets.protocols import contributions
 from pets.protocols.base import Array, Binding, Hear, Role, Send
 from pets.protocols.contributions import CONFIRMS, LISTS, MARK_BYTES, Agreement, Present, label_of
-from pets.protocols.inbox import Address, Field, SealedWords, Seeds, Words
+from pets.protocols.inbox import Field, SealedWords, Seeds, Words
 from pets.protocols.parts import Delivery, Parts, heads_of
 from pets.protocols.secure_sum import RESULT
 from pets.protocols.upload import role_of
@@ -139,11 +139,6 @@ def input_party(shape: Shape, number: int, values: U64, tied: Binding, drawn: pr
         yield Send(role_of(GIVEN, at), label_of("Um", number, at), head)
     for at, words in enumerate(parts.given):
         yield Send(role_of(GIVEN, at), label_of("Uw", number, at), words)
-
-
-def address(shape: Shape, tied: Binding, number: int, server: int) -> Address:
-    """What the part of an input party for a computing party is bound to."""
-    return shape.delivery.address(tied, number, server)
 
 
 def sealed_parts(

@@ -174,7 +174,7 @@ def judged(shape: ss.Shape, at: int, peer: str, part: bytes, now: int) -> str:
     """The code with which an inbox refuses a part, or "" if it takes it."""
     kept = ss.words(shape, lambda number: np.zeros(3, np.uint64)) if at == 2 else ss.seeds(shape, at, TIED)
     names = ["input1", "input2", "input3"]
-    to = {name: ss.address(shape, TIED, number, at) for number, name in enumerate(names)}
+    to = {name: shape.delivery.address(TIED, number, at) for number, name in enumerate(names)}
     try:
         Inbox(names, to.__getitem__, Secret(PRIVATE[at]), kept.keep, deadline=9).add(peer, part, now=now)
     except PetsError as error:

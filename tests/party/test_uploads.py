@@ -69,7 +69,7 @@ def of(folder: Path, clock: Clock, at: int = 1) -> Uploads:
     expected = Expected(
         run_id=TIED.run_id,
         holders=ROLES,
-        to=lambda role: ss.address(SHAPE, TIED, int(role.removeprefix("input")) - 1, at),
+        to=lambda role: SHAPE.delivery.address(TIED, int(role.removeprefix("input")) - 1, at),
         private=PRIVATE[at],
     )
     return Uploads(
@@ -252,7 +252,7 @@ def test_parts_that_the_network_cut_do_not_count_as_refused(taking: Uploads) -> 
 
 
 def test_a_mark_of_nothing_is_no_mark(taking: Uploads) -> None:
-    to = ss.address(SHAPE, TIED, 0, 1)
+    to = SHAPE.delivery.address(TIED, 0, 1)
     body = sealed_part(to, PUBLIC[1], Secret(bytes(16)), VALUES[0], Secret(bytes(16)))
     with pytest.raises(PeerError, match=r"peer\.repeated"):
         taking.take(BOARDS[0], frames(body))
@@ -375,7 +375,7 @@ def test_hundreds_arrive_side_by_side(tmp_path: Path, clock: Clock) -> None:
         expected = Expected(
             run_id=TIED.run_id,
             holders=parties,
-            to=lambda role, at=at: ss.address(shape, TIED, int(role.removeprefix("input")) - 1, at),  # type: ignore[misc]
+            to=lambda role, at=at: shape.delivery.address(TIED, int(role.removeprefix("input")) - 1, at),  # type: ignore[misc]
             private=PRIVATE[at],
         )
         kept = ss.words if at == 1 else lambda shape, again: ss.seeds(shape, 0, TIED)

@@ -44,7 +44,7 @@ class Server:
         self.stored = {} if stored is None else stored
         last = at == SHAPE.seeded
         self.kept: Seeds | Words = ss.words(SHAPE, self.again) if last else ss.seeds(SHAPE, at, TIED)
-        to = {name: ss.address(SHAPE, TIED, number, at) for number, name in enumerate(HOLDERS)}
+        to = {name: SHAPE.delivery.address(TIED, number, at) for number, name in enumerate(HOLDERS)}
         self.inbox = Inbox(HOLDERS, to.__getitem__, PRIVATE[at], self.kept.keep, deadline=DEADLINE)
 
     def again(self, number: int) -> SealedWords:
@@ -104,7 +104,7 @@ def test_what_is_sealed_is_what_is_sent_on_channels() -> None:
     """The same entropy: heads and words are those of the roles."""
     parts, sent = uploads(), list(ss.input_party(SHAPE, 0, words_of(VALUES[0]), TIED, oracle.stream(1, "input1")))
     for at in range(2):
-        to = ss.address(SHAPE, TIED, 0, at)
+        to = SHAPE.delivery.address(TIED, 0, at)
         head = hpke.opened(PRIVATE[at].expose("test"), parts[0][at][len(to.plain) :], to.info)
         assert head == sent[at].array.tobytes()  # type: ignore[union-attr]
         assert len(parts[0][at]) == to.size
@@ -212,17 +212,17 @@ def test_every_changed_byte_is_noticed_and_the_holder_may_try_again(at: int) -> 
 
 
 def test_what_a_relay_shows_a_signature_over_is_all_but_the_words() -> None:
-    parts, to = uploads()[0], ss.address(SHAPE, TIED, 0, 2)
+    parts, to = uploads()[0], SHAPE.delivery.address(TIED, 0, 2)
     said = to.statement(parts[2])
     assert parts[2].startswith(said[-len(to.plain) - to.sealed_head :])
-    assert said != ss.address(SHAPE, TIED, 0, 1).statement(parts[1])
+    assert said != SHAPE.delivery.address(TIED, 0, 1).statement(parts[1])
     changed = bytearray(parts[2])
     changed[len(to.plain) + 5] ^= 1
     assert to.statement(bytes(changed)) != said
 
 
 def test_a_part_has_the_sizes_of_its_address() -> None:
-    to = ss.address(SHAPE, TIED, 0, 0)
+    to = SHAPE.delivery.address(TIED, 0, 0)
     with pytest.raises(ValueError, match="sizes"):
         inbox.sealed_part(to, PUBLIC[0], Secret(b"x"), None, None)
     with pytest.raises(ValueError, match="sizes"):

@@ -163,7 +163,7 @@ def test_uploads_of_parties_that_are_gone_add_up() -> None:
     for at in range(2):
         again = lambda n: boxes[1].again(names[n], uploads[n][1])  # noqa: E731
         kept = held.seeds(shape, TIED) if at == 0 else held.words(shape, again)
-        to = {each: held.address(shape, TIED, n, at) for n, each in enumerate(names)}
+        to = {each: shape.delivery.address(TIED, n, at) for n, each in enumerate(names)}
         boxes.append(Inbox(names, to.__getitem__, private[at], kept.keep, deadline=9))
         for n, each in enumerate(names):
             assert len(uploads[n][at]) == to[each].size

@@ -355,7 +355,7 @@ def test_uploads_of_parties_that_are_gone_add_up() -> None:
         box: list[Inbox] = []
         again = lambda n, box=box, stored=stored: box[0].again(names[n], stored[n])  # noqa: E731
         kept = sh.seeds(shape, at, TIED) if at < shape.degree else sh.words(shape, again)
-        to = {each: sh.address(shape, TIED, n, at) for n, each in enumerate(names)}
+        to = {each: shape.delivery.address(TIED, n, at) for n, each in enumerate(names)}
         box.append(Inbox(names, to.__getitem__, private[at], kept.keep, deadline=9))
         for n, each in enumerate(names):
             if (n, at) not in {(1, 4), (1, 0)}:

@@ -183,7 +183,7 @@ def test_uploads_are_taken_or_refused_with_their_code(vector: dict[str, Any]) ->
     at, part = shape.servers.index(vector["at"]), bytes.fromhex(vector["upload"])
     assert made.judged(shape, at, vector["peer"], part, vector["now"]) == vector["code"]
     if not vector["code"]:
-        to = ss.address(shape, TIED, 0, at)
+        to = shape.delivery.address(TIED, 0, at)
         sealed = part[len(to.plain) : len(to.plain) + to.sealed_head]
         assert len(hpke.opened(bytes.fromhex(vector["private"]), sealed, to.info)) == (32 if at == 2 else 48)
 
