@@ -23,9 +23,7 @@ Seconds a value are compared, of all of the servers' side; ``ratio`` above 1 mea
 of anyone is exit code 1, and so is a peer that fails; ``--alone`` leaves them out.
 """
 
-import gc
 import os
-import resource
 import statistics
 import sys
 import tempfile
@@ -41,14 +39,11 @@ import numpy as np
 
 from benchmarks.common import Case, arguments, show
 from benchmarks.peers import aggregates
-from benchmarks.processes import started
-from benchmarks.rep3 import _Node, _san, _used
+from benchmarks.processes import connected, peak_mb, started, used
 from pets.ids import PartyId
 from pets.kernels import prf
 from pets.party import gate
-from pets.party.config import Directory, DirectoryParty
 from pets.party.drive import drive
-from pets.party.server import Server, keep_memory
 from pets.party.warm import prepare_sums
 from pets.protocols import secure_sum as ss
 from pets.protocols import secure_sum_shamir as sh
@@ -57,7 +52,6 @@ from pets.protocols.inbox import Inbox
 from pets.secret import Secret
 from pets.spec.cards import Card, load_cards
 from pets.spec.repeated import with_so_many
-from pets.transport.grpc import Address, Credentials, Dialler, GrpcLink
 
 HOLDERS: Final = 1000
 WORDS: Final = 1_000_000
@@ -65,7 +59,6 @@ RUNS: Final = 3
 FEW: Final = 10
 DEADLINE_S: Final = 600
 DIGEST: Final = b"\2" * 32
-MIB: Final = 1024
 IN_MEMORY: Final = "/dev/shm"
 
 
@@ -186,57 +179,45 @@ class Taken:
         self.seconds = self.cpu = 0.0
 
     def add(self, number: int, path: str) -> None:
-        begun, before = time.perf_counter(), _used()
+        begun, before = time.perf_counter(), used()
         with Path(path).open("rb", buffering=0) as part:
             self._inbox.add(f"input{number + 1}", part, now=0)
-        self.cpu += _used() - before
+        self.cpu += used() - before
         self.seconds += time.perf_counter() - begun
 
 
 def _party(way: Additive, pipe: Connection, me: int, folder: str, certificate: bytes, key: bytes, ca: bytes) -> None:
     """One of the processes: a server, and the runs that the parent asks for."""
-    keep_memory()
     prepare_sums()
-    role, credentials = way.parties[me], Credentials(certificate, Secret(key), ca)
-    known = {name: PartyId(name) for name in way.parties}
-    directory = Directory(tuple(DirectoryParty(name=n, organisation=n, san=_san(n)) for n in known), ca=ca)
-    node: Any = _Node()
-    server = Server(node, directory, credentials, "127.0.0.1:0")
-    pipe.send(server.start())
-    ports = pipe.recv()
-    dialler = Dialler(credentials, {known[n]: Address(f"127.0.0.1:{ports[n]}", _san(n)) for n in known})
-    gc.freeze()  # as party servers do
-    private = Secret(os.urandom(32))
-    while (asked := pipe.recv()) is not None:
-        holders, words, run = asked
-        tied = Binding(digest=DIGEST, run_id=run)
-        shape = way.shape(holders, words)
-        taken = Taken(way, shape, me, tied, private) if role != "result" else None
-        held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // MIB
-        pipe.send(prf.public_key(private))
-        while taken is not None and (upload := pipe.recv()) is not None:
-            taken.add(*upload)
-            pipe.send("taken")
-        card = card_of(holders, way)
-        link = GrpcLink(
-            known[role], run, [known[n] for n in known if n != role], dialler, node.exchange, deadline_s=DEADLINE_S
-        )
-        players = known | {name: PartyId(name) for name in card.roles if name not in known}
-        projected = gate.project(card, public(holders, words, way), players, role)
-        passage = gate.Gate(projected, opening=Secret(os.urandom(32)))
-        pipe.send("ready")
-        pipe.recv()
-        before = _used()
-        part = way.role(shape, me, None if taken is None else taken.kept, tied)
-        found = drive(part, passage, link, deadline_s=DEADLINE_S)
-        end, cpu = time.perf_counter(), _used() - before
-        sent = sum(each.size for each in passage.finish())
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // MIB
-        spent = (0.0, 0.0) if taken is None else (taken.seconds, taken.cpu)
-        pipe.send((end, cpu, spent, (held, peak), sent, way.total(found) if role == "result" else None))
-        link.close()
-    server.stop()
-    dialler.close()
+    role = way.parties[me]
+    with connected(pipe, way.parties, certificate, key, ca, deadline_s=DEADLINE_S) as dial:
+        private = Secret(os.urandom(32))
+        while (asked := pipe.recv()) is not None:
+            holders, words, run = asked
+            tied = Binding(digest=DIGEST, run_id=run)
+            shape = way.shape(holders, words)
+            taken = Taken(way, shape, me, tied, private) if role != "result" else None
+            held = peak_mb()
+            pipe.send(prf.public_key(private))
+            while taken is not None and (upload := pipe.recv()) is not None:
+                taken.add(*upload)
+                pipe.send("taken")
+            card = card_of(holders, way)
+            link = dial(role, run, [name for name in way.parties if name != role])
+            players = {name: PartyId(name) for name in (*way.parties, *card.roles)}
+            projected = gate.project(card, public(holders, words, way), players, role)
+            passage = gate.Gate(projected, opening=Secret(os.urandom(32)))
+            pipe.send("ready")
+            pipe.recv()
+            before = used()
+            part = way.role(shape, me, None if taken is None else taken.kept, tied)
+            found = drive(part, passage, link, deadline_s=DEADLINE_S)
+            end, cpu = time.perf_counter(), used() - before
+            sent = sum(each.size for each in passage.finish())
+            peak = peak_mb()
+            spent = (0.0, 0.0) if taken is None else (taken.seconds, taken.cpu)
+            pipe.send((end, cpu, spent, (held, peak), sent, way.total(found) if role == "result" else None))
+            link.close()
 
 
 # -- all input parties, and what is measured --------------------------------------------------------------------------

@@ -5,9 +5,7 @@ other side, too), ``helper.enough`` is ``helper_psi_threshold``: processes with 
 the helper, and a fourth that opens shares. Ids are those of the other modes: in memory or, ``.files``, in a CSV each.
 """
 
-import gc
 import os
-import resource
 import time
 from collections.abc import Iterator
 from fractions import Fraction
@@ -20,22 +18,18 @@ import numpy as np
 
 from benchmarks.common import Case
 from benchmarks.peers.made_up import ids_of, shared_by
-from benchmarks.processes import started
+from benchmarks.processes import connected, peak_mb, started, used
 from benchmarks.psi import _read, _resident_mb, _write, case_of
-from benchmarks.rep3 import _Node, _san, _used
 from pets.check.budget import dummy_slots
 from pets.ids import PartyId
 from pets.kernels import dummy, prf
 from pets.party import gate
-from pets.party.config import Directory, DirectoryParty
 from pets.party.drive import drive
-from pets.party.server import Server, keep_memory
 from pets.party.warm import prepare_kernels
 from pets.protocols import helper_psi, helper_psi_cardinality, helper_psi_threshold
 from pets.protocols.base import Role
 from pets.secret import Secret
 from pets.spec.cards import Card, load_cards
-from pets.transport.grpc import Address, Credentials, Dialler, GrpcLink
 
 PARTIES: Final = ("a", "b", "helper", "result")
 NAMES: Final = {role: PartyId(role) for role in PARTIES}
@@ -112,56 +106,48 @@ def is_right(what: str, shape: Any, found: Any, items: int) -> bool:
 
 def _party(pipe: Connection, me: int, folder: str, certificate: bytes, key: bytes, ca: bytes) -> None:
     """One of the processes: a server, and the runs that the parent asks for."""
-    keep_memory()
     prepare_kernels()
-    role, credentials = PARTIES[me], Credentials(certificate, Secret(key), ca)
-    directory = Directory(tuple(DirectoryParty(name=n, organisation=n, san=_san(n)) for n in PARTIES), ca=ca)
-    node: Any = _Node()
-    server = Server(node, directory, credentials, "127.0.0.1:0")
-    pipe.send(server.start())
-    ports = pipe.recv()
-    dialler = Dialler(credentials, {NAMES[n]: Address(f"127.0.0.1:{ports[n]}", _san(n)) for n in PARTIES})
-    gc.freeze()  # as party servers do
-    ids = np.empty((0, 10), np.uint8)
-    while (asked := pipe.recv()) is not None:
-        what, items, run = asked
-        if role in ("a", "b") and len(ids) != items:
-            ids = np.frombuffer("".join(ids_of(me, items)).encode(), np.uint8).reshape(items, 10)
-        card = load_cards()[MODES[what]]
-        if role not in card.roles:
+    role = PARTIES[me]
+    with connected(pipe, PARTIES, certificate, key, ca, deadline_s=DEADLINE_S) as dial:
+        ids = np.empty((0, 10), np.uint8)
+        while (asked := pipe.recv()) is not None:
+            what, items, run = asked
+            if role in ("a", "b") and len(ids) != items:
+                ids = np.frombuffer("".join(ids_of(me, items)).encode(), np.uint8).reshape(items, 10)
+            card = load_cards()[MODES[what]]
+            if role not in card.roles:
+                pipe.send("ready")
+                pipe.recv()
+                pipe.send((0.0, (0, 0), 0.0, 0, True, {}))
+                continue
+            shape, values = _shape(what, card, items), np.arange(items)
+            link = dial(role, run, [name for name in PARTIES if name != role])
+            passage = gate.Gate(gate.project(card, public(what, items), NAMES, role), opening=Secret(os.urandom(32)))
+            source = Path(folder) / f"in{me}.csv"
+            files = what.endswith("files") and role in ("a", "b")
+            if files:
+                _write(source, ids)
+            held = _resident_mb()
             pipe.send("ready")
             pipe.recv()
-            pipe.send((0.0, (0, 0), 0.0, 0, True, {}))
-            continue
-        shape, values = _shape(what, card, items), np.arange(items)
-        peers = [NAMES[n] for n in PARTIES if n != role]
-        link = GrpcLink(NAMES[role], run, peers, dialler, node.exchange, deadline_s=DEADLINE_S)
-        passage = gate.Gate(gate.project(card, public(what, items), NAMES, role), opening=Secret(os.urandom(32)))
-        source = Path(folder) / f"in{me}.csv"
-        files = what.endswith("files") and role in ("a", "b")
-        if files:
-            _write(source, ids)
-        held = _resident_mb()
-        pipe.send("ready")
-        pipe.recv()
-        before, begun, steps = _used(), time.perf_counter(), dict[str, float]()
-        brought = _read(source) if files else ids
-        steps["read"] = time.perf_counter() - begun
+            before, begun, steps = used(), time.perf_counter(), dict[str, float]()
+            brought = _read(source) if files else ids
+            steps["read"] = time.perf_counter() - begun
 
-        def tick(label: str, size: int, seconds: float, seen: dict[str, float] = steps) -> None:
-            seen[label] = seen.get(label, 0) + seconds
+            def tick(label: str, size: int, seconds: float, seen: dict[str, float] = steps) -> None:
+                seen[label] = seen.get(label, 0) + seconds
 
-        found = drive(_part(what, role, shape, brought, values, run), passage, link, deadline_s=DEADLINE_S, tick=tick)
-        end = time.perf_counter()
-        sent = sum(each.size for each in passage.finish())
-        last = role == ("result" if "result" in card.roles else "a")
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-        right = not last or is_right(what, shape, found, items)
-        told = {f"{role}, until {label}": s for label, s in steps.items()}
-        pipe.send((end, (held, peak), _used() - before, sent, right, told))
-        link.close()
-    server.stop()
-    dialler.close()
+            found = drive(
+                _part(what, role, shape, brought, values, run), passage, link, deadline_s=DEADLINE_S, tick=tick
+            )
+            end = time.perf_counter()
+            sent = sum(each.size for each in passage.finish())
+            last = role == ("result" if "result" in card.roles else "a")
+            peak = peak_mb()
+            right = not last or is_right(what, shape, found, items)
+            told = {f"{role}, until {label}": s for label, s in steps.items()}
+            pipe.send((end, (held, peak), used() - before, sent, right, told))
+            link.close()
 
 
 def measure(asked: list[tuple[str, int]], runs: int) -> Iterator[Case]:

@@ -15,22 +15,18 @@ import time
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from benchmarks.common import DIGITS, Case, arguments, show
-from benchmarks.processes import started
-from benchmarks.rep3 import _Node, _san
+from benchmarks.processes import connected, started
 from pets.ids import PartyId
 from pets.kernels.prf import KeyFamily
-from pets.party.config import Directory, DirectoryParty
 from pets.party.mpyc_local import play
 from pets.party.mpyc_relay import Relay
-from pets.party.server import Server
 from pets.secret import Secret
 from pets.spec.mpyc_program import terms_digest
 from pets.spec.mpyc_source import check_source
 from pets.spec.mpyc_terms import MOST, Input, Output, Terms
-from pets.transport.grpc import Address, Credentials, Dialler, GrpcLink
 
 PARTIES: Final = ("a", "b", "c")
 DEADLINE_S: Final = 600.0
@@ -86,35 +82,26 @@ def terms_of(name: str, rows: int) -> Terms:
 
 def _party(pipe: Connection, me: int, folder: str, certificate: bytes, key: bytes, ca: bytes) -> None:
     """One of the three processes: a server, and the runs that the parent asks for."""
-    credentials = Credentials(certificate, Secret(key), ca)
-    directory = Directory(tuple(DirectoryParty(name=n, organisation=n, san=_san(n)) for n in PARTIES), ca=ca)
-    node: Any = _Node()
-    server = Server(node, directory, credentials, "127.0.0.1:0")
-    pipe.send(server.start())
-    ports = pipe.recv()
     names = tuple(map(PartyId, PARTIES))
-    dialler = Dialler(credentials, {n: Address(f"127.0.0.1:{ports[n]}", _san(n)) for n in names})
-    while (asked := pipe.recv()) is not None:
-        name, rows, run = asked
-        terms = terms_of(name, rows)
-        link = GrpcLink(
-            names[me], run, [n for n in names if n != names[me]], dialler, node.exchange, deadline_s=DEADLINE_S
-        )
-        relay = Relay(
-            terms,
-            names[me],
-            approved=terms_digest(terms),
-            source=SOURCES[name],
-            own={"x": own_numbers(me, rows)},
-            link=link,
-            families=_families(names, me, run),
-            opening=Secret(os.urandom(32)),
-            deadline_s=DEADLINE_S,
-        )
-        told = relay.run()
-        link.close()
-        pipe.send((relay.seconds, list(told["found"]), sum(size for _, size in relay.sent.values())))
-    server.stop()
+    with connected(pipe, PARTIES, certificate, key, ca, deadline_s=DEADLINE_S) as dial:
+        while (asked := pipe.recv()) is not None:
+            name, rows, run = asked
+            terms = terms_of(name, rows)
+            link = dial(names[me], run, [peer for peer in names if peer != names[me]])
+            relay = Relay(
+                terms,
+                names[me],
+                approved=terms_digest(terms),
+                source=SOURCES[name],
+                own={"x": own_numbers(me, rows)},
+                link=link,
+                families=_families(names, me, run),
+                opening=Secret(os.urandom(32)),
+                deadline_s=DEADLINE_S,
+            )
+            told = relay.run()
+            link.close()
+            pipe.send((relay.seconds, list(told["found"]), sum(size for _, size in relay.sent.values())))
 
 
 def _families(names: tuple[PartyId, ...], me: int, run: bytes) -> dict[PartyId, KeyFamily]:

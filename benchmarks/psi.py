@@ -21,7 +21,6 @@ result of anyone, and a peer that fails, is exit code 1.
 
 import argparse
 import dataclasses
-import gc
 import json
 import os
 import resource
@@ -40,20 +39,16 @@ from pyarrow import csv
 from benchmarks.common import DIGITS, Case, arguments, show
 from benchmarks.peers.__main__ import ENVIRONMENT, asked_of
 from benchmarks.peers.made_up import ids_of, shared_by
-from benchmarks.processes import started
-from benchmarks.rep3 import _Node, _san, _used
+from benchmarks.processes import connected, peak_mb, started, used
 from pets.ids import PartyId
 from pets.party import gate
 from pets.party.bfv import Worker, memory_for
-from pets.party.config import Directory, DirectoryParty
 from pets.party.drive import drive
-from pets.party.server import Server, keep_memory
 from pets.party.warm import prepare_bins, prepare_vectors
 from pets.protocols import dh_psi, kkrt_psi, psi_sum, vole_psi, vole_psi_malicious
 from pets.protocols.base import Binding, Role
 from pets.secret import Secret
 from pets.spec.cards import Card, load_cards
-from pets.transport.grpc import Address, Credentials, Dialler, GrpcLink
 
 PARTIES: Final = ("a", "b")
 NAMES: Final = {role: PartyId(role) for role in PARTIES}
@@ -130,7 +125,7 @@ def _resident_mb() -> int:
 def _spent() -> float:
     """Seconds of processor of this process and of those that it started and that have ended."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return _used() + ended.ru_utime + ended.ru_stime
+    return used() + ended.ru_utime + ended.ru_stime
 
 
 def _part(what: str, me: int, ids: Any, run: bytes) -> Role[Any]:
@@ -177,60 +172,50 @@ def _is_right(what: str, found: Any, items: int) -> bool:
 
 def _party(pipe: Connection, me: int, folder: str, certificate: bytes, key: bytes, ca: bytes) -> None:
     """One of the two processes: a server, and the runs that the parent asks for."""
-    keep_memory()
     prepare_vectors()
     prepare_bins()
-    credentials = Credentials(certificate, Secret(key), ca)
-    directory = Directory(tuple(DirectoryParty(name=n, organisation=n, san=_san(n)) for n in PARTIES), ca=ca)
-    node: Any = _Node()
-    server = Server(node, directory, credentials, "127.0.0.1:0")
-    pipe.send(server.start())
-    ports = pipe.recv()
-    dialler = Dialler(credentials, {NAMES[n]: Address(f"127.0.0.1:{ports[n]}", _san(n)) for n in PARTIES})
-    gc.freeze()  # as party servers do
-    ids = np.empty((0, 10), np.uint8)
-    while (asked := pipe.recv()) is not None:
-        what, items, run = asked
-        if len(ids) != items:
-            ids = np.frombuffer("".join(ids_of(me, items)).encode(), np.uint8).reshape(items, 10)
-        card = load_cards()[CARDS[what]]
-        role, players = list(card.roles)[me], dict(zip(card.roles, NAMES.values(), strict=True))
-        link = GrpcLink(players[role], run, [NAMES[PARTIES[1 - me]]], dialler, node.exchange, deadline_s=DEADLINE_S)
-        sequence = gate.project(card, _public(card, items), players, role)
-        passage = gate.Gate(sequence, opening=Secret(os.urandom(32)))
-        source, target = Path(folder) / f"in{me}.csv", Path(folder) / "out.csv"
-        if what in IN_FILES:
-            _write(source, ids)
-        held = _resident_mb()
-        pipe.send("ready")
-        pipe.recv()
-        before, steps = _spent(), dict[str, float]()
-        found = drive(
-            _part(what, me, _read(source) if what in IN_FILES else ids, run),
-            passage,
-            link,
-            deadline_s=DEADLINE_S,
-            tick=lambda label, _, s, seen=steps: seen.update({label: s}),
-        )
-        if what in IN_FILES and not me:
-            _write(target, ids[found.places])
-        end = time.perf_counter()
-        sent = sum(each.size for each in passage.finish())
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-        right = found is None if me else _is_right(what, found, items)
-        pipe.send(
-            (
-                end,
-                (held, peak),
-                _spent() - before,
-                sent,
-                right,
-                {f"{role}, until {label}": s for label, s in steps.items()},
+    with connected(pipe, PARTIES, certificate, key, ca, deadline_s=DEADLINE_S) as dial:
+        ids = np.empty((0, 10), np.uint8)
+        while (asked := pipe.recv()) is not None:
+            what, items, run = asked
+            if len(ids) != items:
+                ids = np.frombuffer("".join(ids_of(me, items)).encode(), np.uint8).reshape(items, 10)
+            card = load_cards()[CARDS[what]]
+            role, players = list(card.roles)[me], dict(zip(card.roles, NAMES.values(), strict=True))
+            link = dial(players[role], run, [PARTIES[1 - me]])
+            sequence = gate.project(card, _public(card, items), players, role)
+            passage = gate.Gate(sequence, opening=Secret(os.urandom(32)))
+            source, target = Path(folder) / f"in{me}.csv", Path(folder) / "out.csv"
+            if what in IN_FILES:
+                _write(source, ids)
+            held = _resident_mb()
+            pipe.send("ready")
+            pipe.recv()
+            before, steps = _spent(), dict[str, float]()
+            found = drive(
+                _part(what, me, _read(source) if what in IN_FILES else ids, run),
+                passage,
+                link,
+                deadline_s=DEADLINE_S,
+                tick=lambda label, _, s, seen=steps: seen.update({label: s}),
             )
-        )
-        link.close()
-    server.stop()
-    dialler.close()
+            if what in IN_FILES and not me:
+                _write(target, ids[found.places])
+            end = time.perf_counter()
+            sent = sum(each.size for each in passage.finish())
+            peak = peak_mb()
+            right = found is None if me else _is_right(what, found, items)
+            pipe.send(
+                (
+                    end,
+                    (held, peak),
+                    _spent() - before,
+                    sent,
+                    right,
+                    {f"{role}, until {label}": s for label, s in steps.items()},
+                )
+            )
+            link.close()
 
 
 def measure(asked: list[tuple[str, int]], runs: int) -> Iterator[Case]:

@@ -8,15 +8,12 @@ numpy on the values in the clear in one process: what secrecy costs. What the la
 numpy's result, or the exit code is 1.
 """
 
-import datetime as dt
-import gc
-import multiprocessing
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
@@ -24,14 +21,12 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.common import Case, arguments, show
+from benchmarks.processes import connected, peak_mb, started, used
 from pets.ids import PartyId
 from pets.kernels import shares
 from pets.kernels.shares import Zeros
 from pets.party import gate
-from pets.party.config import Directory, DirectoryParty
 from pets.party.drive import drive
-from pets.party.identity import Authority, make_credentials
-from pets.party.server import Server, keep_memory
 from pets.party.warm import prepare_kernels
 from pets.protocols.base import Role
 from pets.protocols.rep3 import compare, fixed, order, ratio, rounding, sharing
@@ -39,8 +34,6 @@ from pets.protocols.rep3.sharing import PARTIES, Bits, Context, Words
 from pets.secret import Secret
 from pets.spec.cards import load_cards
 from pets.spec.operations import expanded
-from pets.transport.grpc import Address, Credentials, Dialler, GrpcLink
-from pets.transport.mailbox import Exchange
 
 U64 = npt.NDArray[np.uint64]
 
@@ -202,92 +195,49 @@ def _opened(outputs: list[Any]) -> Columns:
     return found
 
 
-def _san(party: str) -> str:
-    return f"spiffe://benchmark.example/{party}"
-
-
 def _public(operation: Operation, rows: int) -> dict[str, int]:
     return {"n": rows, "bits": operation.bits, **operation.more}
 
 
-class _Node:
-    """Only an exchange: the benchmark opens runs itself."""
-
-    def __init__(self) -> None:
-        self.exchange = Exchange()
-
-
-def _used() -> float:
-    now = resource.getrusage(resource.RUSAGE_SELF)
-    return now.ru_utime + now.ru_stime
-
-
-def _party(pipe: Connection, me: int, certificate: bytes, key: bytes, ca: bytes, keys: tuple[bytes, bytes]) -> None:
+def _party(
+    keys: list[bytes], pipe: Connection, me: int, folder: str, certificate: bytes, key: bytes, ca: bytes
+) -> None:
     """One of the three processes: a server, and the runs that the parent asks for."""
-    keep_memory()
     prepare_kernels()
-    credentials = Credentials(certificate, Secret(key), ca)
-    directory = Directory(tuple(DirectoryParty(name=n, organisation=n, san=_san(n)) for n in PARTIES), ca=ca)
-    node: Any = _Node()
-    server = Server(node, directory, credentials, "127.0.0.1:0")
-    pipe.send(server.start())
-    ports = pipe.recv()
-    dialler = Dialler(credentials, {NAMES[n]: Address(f"127.0.0.1:{ports[n]}", _san(n)) for n in PARTIES})
-    gc.freeze()  # as party servers do
-    drawn: tuple[str, Columns] = ("", [])
-    while (asked := pipe.recv()) is not None:
-        name, rows, run = asked
-        operation = OPERATIONS[name]
-        if drawn[0] != name:
-            pairs = [(column, (me + j) % 3) for column in range(operation.columns) for j in range(2)]
-            drawn = (name, [_component(*pair, rows, operation) for pair in pairs])
-        columns = drawn[1]
-        peers = [NAMES[n] for n in PARTIES if n != PARTIES[me]]
-        link = GrpcLink(NAMES[PARTIES[me]], run, peers, dialler, node.exchange, deadline_s=DEADLINE_S)
-        program = [(operation.card or name, _public(operation, rows))]
-        passage = gate.Gate(
-            gate.project_operations(load_cards()["rep3"], program, NAMES, PARTIES[me]), opening=Secret(os.urandom(32))
-        )
-        ctx = Context(me, Zeros(Secret(keys[0]), Secret(keys[1])))
-        inputs = [Words(columns[2 * i], columns[2 * i + 1]) for i in range(operation.columns)]
-        pipe.send("ready")
-        pipe.recv()
-        before = _used()
-        found = drive(operation.act(ctx, *inputs), passage, link, deadline_s=DEADLINE_S)
-        end = time.perf_counter()
-        passage.finish()
-        pipe.send((end, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, _used() - before))
-        link.close()
-        if pipe.recv() == "show":
-            pipe.send(found)
-    server.stop()
-    dialler.close()
+    with connected(pipe, PARTIES, certificate, key, ca, deadline_s=DEADLINE_S) as dial:
+        drawn: tuple[str, Columns] = ("", [])
+        while (asked := pipe.recv()) is not None:
+            name, rows, run = asked
+            operation = OPERATIONS[name]
+            if drawn[0] != name:
+                pairs = [(column, (me + j) % 3) for column in range(operation.columns) for j in range(2)]
+                drawn = (name, [_component(*pair, rows, operation) for pair in pairs])
+            columns = drawn[1]
+            link = dial(PARTIES[me], run, [name for name in PARTIES if name != PARTIES[me]])
+            program = [(operation.card or name, _public(operation, rows))]
+            passage = gate.Gate(
+                gate.project_operations(load_cards()["rep3"], program, NAMES, PARTIES[me]),
+                opening=Secret(os.urandom(32)),
+            )
+            ctx = Context(me, Zeros(Secret(keys[me]), Secret(keys[(me + 1) % 3])))
+            inputs = [Words(columns[2 * i], columns[2 * i + 1]) for i in range(operation.columns)]
+            pipe.send("ready")
+            pipe.recv()
+            before = used()
+            found = drive(operation.act(ctx, *inputs), passage, link, deadline_s=DEADLINE_S)
+            end = time.perf_counter()
+            passage.finish()
+            pipe.send((end, peak_mb(), used() - before))
+            link.close()
+            if pipe.recv() == "show":
+                pipe.send(found)
 
 
 def measure(sizes: Mapping[str, int]) -> Iterator[Case]:
     """Each operation on its number of rows, ``ROUNDS`` times."""
-    now = dt.datetime.now(dt.UTC)
-    authority = Authority.create("benchmark", now=now)
-    keys = [os.urandom(16) for _ in PARTIES]
-    spawn = multiprocessing.get_context("spawn")
-    pipes, children = [], []
-    for me, name in enumerate(PARTIES):
-        own = make_credentials(authority, PartyId(name), _san(name), now=now)
-        pipe, far = spawn.Pipe()
-        secret = own.key.expose("give it to the child")
-        given = (far, me, own.certificate, secret, own.ca, (keys[me], keys[(me + 1) % 3]))
-        child = spawn.Process(target=_party, args=given, daemon=True)
-        child.start()
-        pipes.append(pipe)
-        children.append(child)
-    ports = {name: pipe.recv() for name, pipe in zip(PARTIES, pipes, strict=True)}
-    for pipe in pipes:
-        pipe.send(ports)
-    for name, size in sizes.items():
-        yield _case(name, OPERATIONS[name], size, pipes)
-    for pipe, child in zip(pipes, children, strict=True):
-        pipe.send(None)
-        child.join(20)
+    with started(partial(_party, [os.urandom(16) for _ in PARTIES]), PARTIES) as pipes:
+        for name, size in sizes.items():
+            yield _case(name, OPERATIONS[name], size, pipes)
 
 
 def _case(name: str, operation: Operation, rows: int, pipes: list[Any]) -> Case:
