@@ -4,7 +4,6 @@ The same object comes from real servers and from a network in memory. ``save`` w
 that ``pets verify`` checks offline, down to computing the table again from the final shares.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -24,7 +23,7 @@ from pets.party import opening, totals
 from pets.party.config import read_directory
 from pets.party.evidence import PartyKeys
 from pets.plan.review import Review, review
-from pets.spec.canonical import canonical, plain
+from pets.spec.canonical import canonical
 from pets.spec.control import effective
 from pets.spec.ir import Plan
 from pets.spec.parse import parse_toml
@@ -330,8 +329,8 @@ def recompute(toml: str) -> Any:
     """
 
     def again(plan_json: bytes, shares: Mapping[PartyId, bytes]) -> bytes:
-        plan = review(parse_toml(toml, file="spec.toml")).settled().plan
-        if canonical(plain(json.loads(plan_json))) != canonical(plan):
+        plan = _plan_of(toml)
+        if plan_json != canonical(plan):
             raise ReceiptError("receipt.other-plan")
         return table_csv(plan, opening.opened(plan, _shares_of(plan, shares)))
 
@@ -345,10 +344,14 @@ def counted(toml: str) -> Any:
     """
 
     def who(plan_json: bytes, shares: Mapping[PartyId, bytes]) -> tuple[PartyId, ...]:
-        plan = review(parse_toml(toml, file="spec.toml")).settled().plan
+        plan = _plan_of(toml)
         return totals.again(plan, _shares_of(plan, shares)).holders
 
     return who
+
+
+def _plan_of(toml: str) -> Plan:
+    return review(parse_toml(toml, file="spec.toml")).settled().plan
 
 
 def _shares_of(plan: Plan, shares: Mapping[PartyId, bytes]) -> dict[PartyId, opening.Share]:

@@ -24,7 +24,7 @@ from pets.spec.model import Dataset, Spec
 from pets.spec.pooled import Pooled
 from pets.spec.protected import protected
 
-_LAST: Final = ((Read, Pool, AddNoise, Open, Derive), (Read, Pool, Protect, Open, Derive))
+_STEPS: Final = ((Read, Pool, AddNoise, Open, Derive), (Read, Pool, Protect, Open, Derive))
 """The steps of a plan."""
 
 _WORD: Final = {"secure_sum_shamir": 60}
@@ -43,7 +43,7 @@ def recheck(plan: Plan, approved: Matrix, spec: Spec, query: Pooled, cards: Mapp
     Raises: InternalError plan.wiring, plan.matrix-differs, plan.noise or plan.sizes: a bug of ours, which no author can
             cause.
     """
-    if tuple(type(step) for step in plan.steps) not in _LAST:
+    if tuple(type(step) for step in plan.steps) not in _STEPS:
         raise InternalError("plan.wiring", field="steps")
     try:
         for what, got, wanted in _checks(plan, spec, query, cards):
