@@ -4,13 +4,13 @@ The counterpart of ``spec/query.py`` and ``spec/sql`` for computations that are 
 """
 
 from dataclasses import dataclass
-from typing import Final
 
 from pets.errors import SpecError
 from pets.ids import PartyId
-from pets.spec.model import Computation, Dataset, PsiOutcome, Spec
+from pets.spec.model import Dataset, PsiOutcome, Spec
 from pets.spec.query import ColumnRef, Predicate
-from pets.spec.sql import bind
+from pets.spec.sql.alone import conditions
+from pets.spec.sql.joint import agree_with_linkage
 from pets.spec.ways import NHS_WORDS, TEXT_WORDS, Way
 
 
@@ -67,13 +67,14 @@ def pairing_of(spec: Spec) -> Pairing:
         if each.several:
             problem = "brings parts of several holders, and an intersection is of two holders"
             raise _field(f"dataset.{each.name}.holders", problem, "name one party that brings it")
-    where = _where(spec, first, second)
+    agree_with_linkage(spec, (first, second))
+    where = dict(conditions(spec, (first.name, second.name)))
     return Pairing(
         outcome=asked.psi,
         asks=first.name,
         other=second.name,
-        where_asks=where[0],
-        where_other=where[1],
+        where_asks=where[first.name],
+        where_other=where[second.name],
         columns=tuple(_column(name, "columns", place, second) for place, name in enumerate(asked.columns or ())),
         both=second.party in spec.release.to and asked.psi == "intersection",
         at_least=asked.at_least or 0,
@@ -115,48 +116,6 @@ def _column(name: str, field: str, place: int, table: Dataset) -> ColumnRef:
         problem = f"{name} is no column of {table.name}"
         raise _field(f"computation.{field}.{place}", problem, f"name columns of {table.name}: {known}")
     return ColumnRef(dataset, column)
-
-
-def _where(spec: Spec, first: Dataset, second: Dataset) -> tuple[Predicate | None, Predicate | None]:
-    """The conditions by table. The text is bound as the WHERE of a query over the two; nothing else may be in it."""
-    text = f'SELECT COUNT(*) AS n FROM "{first.name}" JOIN "{second.name}"'
-    text += f' ON "{first.name}"."{first.key}" = "{second.name}"."{second.key}"'
-    if spec.computation.where is not None:
-        text += f"\nWHERE (\n{spec.computation.where}\n)"
-    try:
-        query = bind(spec.model_copy(update={"computation": Computation(sql=text)}))
-    except SpecError as error:
-        if error.code == "sql.group":  # a condition groups nothing
-            raise _more() from error
-        said = {name: _placed(name, value) for name, value in error.fields.items()}
-        if error.code.startswith("sql."):
-            said.setdefault("path", "computation.where")
-        raise SpecError(error.code, **said) from error
-    if query.group_by or query.having is not None or len(query.outputs) != 1:
-        raise _more()
-    if query.rows is not None:
-        problem = "has a condition on both datasets, which neither holder could apply to its own rows"
-        raise _field("computation.where", problem, f"{_ADVICE}, each on columns of one of the datasets")
-    return query.where(first.name), query.where(second.name)
-
-
-BEFORE: Final = 2
-"""Lines that stand before a condition in the query that it is bound as."""
-
-_ADVICE: Final = "join conditions with AND"
-
-
-def _placed(name: str, value: object) -> object:
-    """What is said of a query, as it is said of its condition alone."""
-    if name == "line" and isinstance(value, int):
-        return max(value - BEFORE, 1)
-    if name == "advice" and str(value).startswith("write one SELECT"):
-        return f"{_ADVICE}, and write nothing else"
-    return value.replace("computation.sql", "computation.where") if isinstance(value, str) else value
-
-
-def _more() -> SpecError:
-    return _field("computation.where", "is more than conditions", f"{_ADVICE}, and write nothing else")
 
 
 def _field(path: str, problem: str, advice: str) -> SpecError:

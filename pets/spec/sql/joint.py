@@ -7,7 +7,7 @@ from sqlglot import exp
 
 from pets.errors import SpecError
 from pets.spec.crossing import all_of
-from pets.spec.model import Spec
+from pets.spec.model import Dataset, Spec
 from pets.spec.predicate import both, on_nulls
 from pets.spec.query import Crossing, Predicate, Query
 from pets.spec.sql.having import Having
@@ -145,13 +145,18 @@ def _keys(sides: tuple[Side, ...], number: int = 1) -> str:
     return " = ".join(f"{side.alias}.{side.dataset.key}" for side in (sides[0], sides[number]))
 
 
-def _linked(sides: tuple[Side, ...]) -> str:
-    """The value of ``linkage.on`` that names the person ids of all tables, as TOML."""
-    keys = {side.dataset.name: side.dataset.key for side in sides}
-    if len(set(keys.values())) == 1:
-        return f'"{sides[0].dataset.key}"'
-    pairs = ", ".join(f'{name} = "{key}"' for name, key in keys.items())
-    return f"{{ {pairs} }}"
+def agree_with_linkage(spec: Spec, tables: Sequence[Dataset]) -> None:
+    """Hold that [linkage] names the person ids of tables that are joined, and that these are of one scheme."""
+    declared, keys = spec.linking.on, {table.name: table.key for table in tables}
+    for name, key in keys.items():
+        if (declared if isinstance(declared, str) else declared.get(name)) != key:
+            pairs = ", ".join(f'{each} = "{own}"' for each, own in keys.items())
+            on = f'"{key}"' if len(set(keys.values())) == 1 else f"{{ {pairs} }}"
+            problem = f"does not name {key}, the person id of {name}"
+            raise SpecError("spec.field", path="linkage.on", problem=problem, advice=f"write on = {on}")
+    if len({table.columns[table.key].scheme for table in tables}) != 1:
+        problem = "joins person ids of different schemes"
+        raise SpecError("spec.field", path="linkage.on", problem=problem, advice="join ids of one scheme")
 
 
 class _Rows:
@@ -168,7 +173,7 @@ class _Rows:
         others: list[exp.Expression] = []
         for number, join in enumerate(joins, 1):
             others += self._others(join, number)
-        self._agrees_with_linkage()
+        agree_with_linkage(self.names.spec, [side.dataset for side in self.names.sides])
         parts, crossing = self.conditions.split(others, "ON")
         if self.outer and parts[0]:
             raise self.tree.refuse("sql.outer-on", parts[0][0][0], self.names.sides[0].alias)
@@ -217,19 +222,6 @@ class _Rows:
             problem, advice = "does not join this table", f"write ON {_keys(self.names.sides, number)}"
             raise self.tree.refuse("sql.join", node, str(refs[0]), problem=problem, advice=advice)
         return True
-
-    def _agrees_with_linkage(self) -> None:
-        """Hold that [linkage] names the columns that the query joins on."""
-        declared = self.names.spec.linking.on
-        for side in self.names.sides:
-            key = declared if isinstance(declared, str) else declared.get(side.dataset.name)
-            if key != side.dataset.key:
-                problem = f"does not name {side.dataset.key}, the person id of {side.dataset.name}"
-                advice = f"write on = {_linked(self.names.sides)}"
-                raise SpecError("spec.field", path="linkage.on", problem=problem, advice=advice)
-        if len({side.dataset.columns[side.dataset.key].scheme for side in self.names.sides}) != 1:
-            problem = "joins person ids of different schemes"
-            raise SpecError("spec.field", path="linkage.on", problem=problem, advice="join ids of one scheme")
 
     def where(self, node: exp.Expression | None) -> tuple[list[Predicate | None], list[Crossing], tuple[str, ...]]:
         """Conditions by table, those on several, and a note if they make a LEFT JOIN an inner one.
