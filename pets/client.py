@@ -45,6 +45,9 @@ from pets.transport.mailbox import ends_all
 END_S: Final = 15.0
 """How long a client whose run is over waits for the parties to say so, and to hand out their receipts."""
 
+AGAIN_S: Final = 2.0
+"""Before the events of a party are asked for again, when they have broken off."""
+
 TELL_S: Final = 1.0
 """How long parties have to tell each other that one of them has ended the run, before the client stops it at all."""
 
@@ -187,6 +190,14 @@ class Draft:
         return f"Draft({self.spec.title!r})"
 
 
+@dataclass(slots=True)
+class _Seen:
+    """How many events of a party's run were taken in, and how long after its start the last step was, in ms."""
+
+    count: int = 0
+    last_ms: int = 0
+
+
 class _Run:
     """One run from the result party's side."""
 
@@ -206,6 +217,8 @@ class _Run:
         self._link: Link | None = None
         self._gathering: Gathering | None = None
         self._stopping = False
+        self._over = threading.Event()
+        """All shares are here, or will not come: events that have broken off are not asked for again."""
         self._cover: SpecDigest | None = None
         self._lock = threading.Lock()
         plan = self._reviewed.plan
@@ -247,10 +260,12 @@ class _Run:
             told = isinstance(error, PetsError) and error.code == "peer.aborted"
             if told or any(self._ends.values()):  # the party that ended it tells the others itself, and says why
                 wait(watchers, TELL_S)
+            self._over.set()
             self._stop_all()
             wait(watchers, END_S)
             raise self._cause(error) from error
         opened_after = time.perf_counter() - self._began
+        self._over.set()
         wait(watchers, END_S)
         self._require_good_ends(parties)
         receipts = self._receipts(parties)
@@ -334,11 +349,31 @@ class _Run:
         return self._network.deadline_s + (0.0 if plan.pool is None else contribute.upload_s(plan))
 
     def _watch(self, party: PartyId) -> None:
-        last = 0
+        """Follow a party's run. While uploads are taken, events that break off are asked for anew: nothing hangs on it.
+
+        What cannot be heard ends nothing: in the end the party is asked for its receipt.
+        """
+        seen = _Seen()
+        while True:
+            try:
+                self._follow(party, seen)
+                return
+            except LinkError:
+                if self._reviewed.plan.pool is None or self._over.wait(AGAIN_S):
+                    raise
+
+    def _follow(self, party: PartyId, seen: "_Seen") -> None:
+        """Take in events of a party's run, without those that were seen before."""
+        number = 0
         for event in self._server(party).watch(self._handle, self._deadline_s):
+            if event.kind != "state":
+                number += 1
+                if number <= seen.count:
+                    continue
+                seen.count = number
             if event.kind == "step":
-                self._steps.append(StepCost(party, event.name, (event.elapsed_ms - last) / 1000, event.moved))
-                last = event.elapsed_ms
+                self._steps.append(StepCost(party, event.name, (event.elapsed_ms - seen.last_ms) / 1000, event.moved))
+                seen.last_ms = event.elapsed_ms
             elif event.kind == "end":
                 if not event.code and party not in self._reviewed.spec.computing:
                     with contextlib.suppress(PetsError):  # it is asked again at the end

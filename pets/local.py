@@ -364,5 +364,7 @@ class _Carrier:
         frames = frame.frames(run_id, frame.UPLOAD, memoryview(part))
         return self.nodes[peer].upload(Caller(san_of(self.party), self.party), handle, frames)
 
-    def link(self, run_id: bytes, peers: Sequence[PartyId], result: PartyId, collector: PartyId) -> Link:
+    def link(
+        self, run_id: bytes, peers: Sequence[PartyId], result: PartyId, collector: PartyId, *, keeps: bool
+    ) -> Link:
         return self.wires.network(run_id, [*self.nodes, result]).link(self.party)

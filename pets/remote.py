@@ -3,11 +3,12 @@
 import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from pets.client import Analyst, Network
 from pets.errors import ConfigError
 from pets.ids import PartyId
-from pets.party import contribute
+from pets.party import contribute, totals
 from pets.party.config import ClientConfig, read_client
 from pets.plan.review import Reviewed
 from pets.transport.grpc import Dialler, ResultLink
@@ -15,6 +16,12 @@ from pets.transport.link import Link
 from pets.transport.remote import Remote
 
 CLIENT_FILE = "client.toml"
+
+AWAY_S: Final = 300.0
+"""How long a party may be out of this client's reach while uploads are taken, before the run is given up here."""
+
+SPARED_AWAY_S: Final = 30.0
+"""The same, where the sums can be opened without some of the parties: without this one, that is."""
 
 
 def connect(directory: str | Path, *, client: str | Path | None = None, deadline_s: float = 600.0) -> Network:
@@ -33,8 +40,11 @@ def network(config: ClientConfig, *, deadline_s: float = 600.0) -> Network:
     dialler = Dialler(config.credentials, config.directory.addresses())
 
     def link(run_id: bytes, senders: Sequence[PartyId], reviewed: Reviewed) -> Link:
-        open_s = 0.0 if reviewed.plan.pool is None else contribute.upload_s(reviewed.plan)
-        return ResultLink(config.name, run_id, senders, dialler, deadline_s + open_s)
+        if reviewed.plan.pool is None:
+            return ResultLink(config.name, run_id, senders, dialler, deadline_s)
+        open_s, spared = contribute.upload_s(reviewed.plan), totals.may_lose(reviewed.plan)
+        away_s = SPARED_AWAY_S if spared else AWAY_S
+        return ResultLink(config.name, run_id, senders, dialler, deadline_s + open_s, away_s=away_s)
 
     servers = {party: Remote(dialler, party) for party in config.directory.addresses()}
     analyst = Analyst(config.name, config.signing_key)

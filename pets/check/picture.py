@@ -61,9 +61,9 @@ _WAYS: Final = {
     ("second", "result"): _Line(((480, 328), (480, 408)), (494, 364), "start"),
     ("first", "result"): _Line(((52, 328), (52, 466), (343, 466)), (66, 488), "start"),
     ("third", "result"): _Line(((908, 328), (908, 466), (617, 466)), (894, 488), "end"),
-    ("holders", "server1"): _Line(((355, 70), (145, 70), (145, 224)), (157, 130), "start"),
+    ("holders", "server1"): _Line(((355, 70), (145, 70), (145, 224)), (157, 112), "start"),
     ("holders", "server2"): _Line(((480, 116), (480, 224)), (494, 144), "start"),
-    ("holders", "server3"): _Line(((605, 70), (815, 70), (815, 224)), (803, 130), "end"),
+    ("holders", "server3"): _Line(((605, 70), (815, 70), (815, 224)), (803, 112), "end"),
     ("server1", "holders"): _Line(((52, 236), (52, 48), (343, 48)), (66, 36), "start"),
     ("server2", "holders"): _Line(((430, 236), (430, 128)), (418, 178), "end"),
     ("server3", "holders"): _Line(((908, 236), (908, 48), (617, 48)), (894, 36), "end"),
@@ -73,9 +73,9 @@ _WAYS: Final = {
     ("server3", "server2"): _Line(((690, 306), (617, 306)), (648, 346), "middle"),
     ("server1", "server3"): _Line(((120, 328), (120, 380), (772, 380), (772, 340)), (132, 420), "start"),
     ("server3", "server1"): _Line(((840, 328), (840, 396), (188, 396), (188, 340)), (828, 420), "end"),
-    ("server2", "result"): _Line(((480, 328), (480, 408)), (494, 412), "start"),
-    ("server1", "result"): _Line(((52, 328), (52, 466), (343, 466)), (66, 488), "start"),
-    ("server3", "result"): _Line(((908, 328), (908, 466), (617, 466)), (894, 488), "end"),
+    ("server2", "result"): _Line(((480, 328), (480, 452)), (494, 436), "start"),
+    ("server1", "result"): _Line(((52, 328), (52, 510), (343, 510)), (66, 532), "start"),
+    ("server3", "result"): _Line(((908, 328), (908, 510), (617, 510)), (894, 532), "end"),
 }
 
 
@@ -83,10 +83,17 @@ _STEP: Final = 150
 """How far the boxes of further tables stand below each other."""
 
 
-def _place(role: str) -> tuple[int, int, int, int]:
+_LOWER: Final = 44
+"""How much lower the result stands under servers, of whom the outer two send to each other below the middle one."""
+
+
+def _place(role: str, lower: int) -> tuple[int, int, int, int]:
     """The box of a role; those of further tables (d1, d2 ...) stand below each other, under all others."""
     further = _further(role)
-    return _BOX[role] if further is None else (690, 560 + _STEP * further, 250, 92)
+    if further is not None:
+        return (690, 560 + _STEP * further, 250, 92)
+    x, y, width, height = _BOX[role]
+    return (x, y + lower, width, height) if role == "result" else (x, y, width, height)
 
 
 def _way(sender: str, receiver: str, tables: int) -> _Line:
@@ -112,10 +119,11 @@ def svg(picture: Picture) -> str:
     """Draw it. Roles that one party shares are one box; arrows are thicker where more is sent."""
     role_of = {party: role for role, party, _ in picture.boxes}
     further = sum(_further(role) is not None for role in role_of.values())
+    lower = _LOWER if "server1" in role_of.values() else 0
     height = (
         530 + _STEP * further
         if further
-        else 530
+        else 530 + lower
         if "result" in role_of.values()
         else 460
         if "server3" in role_of.values()
@@ -132,7 +140,7 @@ def svg(picture: Picture) -> str:
     ]
     most = max((flow.size for flow in picture.flows), default=1)
     parts += [_arrow(flow, _way(role_of[flow.sender], role_of[flow.receiver], further), most) for flow in picture.flows]
-    parts += [_box(role, party, what) for role, party, what in picture.boxes]
+    parts += [_box(_place(role, lower), role, party, what) for role, party, what in picture.boxes]
     return "".join([*parts, "</svg>"])
 
 
@@ -164,9 +172,9 @@ def _arrow(flow: Flow, way: _Line, most: int) -> str:
     )
 
 
-def _box(role: str, party: str, what: str) -> str:
+def _box(place: tuple[int, int, int, int], role: str, party: str, what: str) -> str:
     """A box. A long name has up to three smaller lines, which is room for every name that a party may have."""
-    x, y, width, height = _place(role)
+    x, y, width, height = place
     middle = x + width // 2
     short = len(party) <= _ONE_LINE
     lines = [party] if short else fold(party, _LINE)
@@ -174,8 +182,8 @@ def _box(role: str, party: str, what: str) -> str:
         lines = [party[i : i + _LINE] for i in range(0, len(party), _LINE)]
     kind, top, step = ("name", y + 42, 0) if short else ("name long", y + 50 - 9 * len(lines), 18)
     name = "".join(
-        f'<text x="{middle}" y="{top + step * place}" text-anchor="middle" class="{kind}">{escape(line)}</text>'
-        for place, line in enumerate(lines)
+        f'<text x="{middle}" y="{top + step * number}" text-anchor="middle" class="{kind}">{escape(line)}</text>'
+        for number, line in enumerate(lines)
     )
     return (
         f'<g class="box {role}"><rect x="{x}" y="{y}" width="{width}" height="{height}" rx="10"/>{name}'

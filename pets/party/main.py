@@ -56,7 +56,9 @@ class GrpcCarrier:
     def upload(self, peer: PartyId, handle: RunHandle, run_id: bytes, part: bytes) -> Uploaded:
         return Remote(self.dialler, peer).upload(handle, run_id, part)
 
-    def link(self, run_id: bytes, peers: Sequence[PartyId], result: PartyId, collector: PartyId) -> Link:
+    def link(
+        self, run_id: bytes, peers: Sequence[PartyId], result: PartyId, collector: PartyId, *, keeps: bool
+    ) -> Link:
         return GrpcLink(
             self.me,
             run_id,
@@ -65,6 +67,7 @@ class GrpcCarrier:
             self.exchange,
             collectors={result: collector},
             deadline_s=self.run_s,
+            keeps=keeps,
         )
 
 

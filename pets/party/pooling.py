@@ -282,6 +282,8 @@ class PoolSession(Session):
     """
 
     _play: PoolPlay
+    _keeps = True
+    """Uploads may take days, which no connection need last."""
 
     def __init__(
         self,

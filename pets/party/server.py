@@ -300,10 +300,11 @@ class Server:
         with self._door(context, "Collect") as caller:
             run_id = _run_id(_parse(wire.CollectRequest.FromString, data).run_id)
             outbox = self._node.exchange.outbox(run_id, caller.party)
-            frames = outbox.collect()
-            if not context.add_callback(outbox.gone):
-                outbox.gone()
-            yield from frames
+            collection = outbox.collect()
+            if not context.add_callback(collection.gone):
+                collection.gone()
+            context.send_initial_metadata(())  # so that the caller knows that it is let in
+            yield from collection
 
     # -- between holders and computing parties -------------------------------------------------------------------------
 

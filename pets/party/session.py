@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
 
 from pets.errors import CODES, InternalError, LinkError, PeerError, PetsError, RunError, SourceError
 from pets.ids import PartyId, RunHandle, SpecDigest
@@ -46,10 +46,13 @@ class Carrier(Protocol):
         """Wait until the part of a computing peer is over; raises what it says of any other end."""
         ...
 
-    def link(self, run_id: bytes, peers: Sequence[PartyId], result: PartyId, collector: PartyId) -> Link:
+    def link(
+        self, run_id: bytes, peers: Sequence[PartyId], result: PartyId, collector: PartyId, *, keeps: bool
+    ) -> Link:
         """The network of the run, once its id is known: computing peers, and the endpoint of the result party's client.
 
-        ``result``: the endpoint's name on the network; ``collector``: the party that it belongs to.
+        ``result``: the endpoint's name on the network; ``collector``: the party that it belongs to. ``keeps``: it may
+        come back after a connection that broke off before it has collected anything.
         """
         ...
 
@@ -82,6 +85,9 @@ class Session:
     never hides it. A run is finished here when every computing party's part is over, and aborted here when any party
     ends it before that. A party that only brings rows waits for nobody: its part is over when all of it has arrived.
     """
+
+    _keeps: ClassVar[bool] = False
+    """Whether the run goes on without a connection to the result party's client, which may come back."""
 
     def __init__(
         self,
@@ -350,7 +356,8 @@ class Session:
                 raise LinkError("link.deadline", peer=self.party, seconds=self._run_s, step="the whole run")
 
     def _open_link(self, run_id: bytes) -> Link:
-        link = self._carrier.link(run_id, self._peers, self._roles["result"], self.reviewed.spec.result_party)
+        collector = self.reviewed.spec.result_party
+        link = self._carrier.link(run_id, self._peers, self._roles["result"], collector, keeps=self._keeps)
         link.spare(self._play.spared)
         with self._changed:
             self._link = link

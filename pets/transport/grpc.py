@@ -8,6 +8,7 @@ large HTTP/2 frames and reads help, further channels to one peer do not.
 """
 
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -35,6 +36,12 @@ LINGER_S: Final = 0.05
 """How long a stream with nothing to send waits for more before it ends."""
 
 ABORT_S: Final = 2.0
+
+AGAIN_S: Final = 2.0
+"""Between two attempts at a collection that has broken off."""
+
+_AWAY: Final = frozenset({"link.unreachable", "link.cut", "link.busy"})
+"""What a collection may break off with and yet be asked for again."""
 
 OPTIONS: Final[tuple[tuple[str, int | str], ...]] = (
     ("grpc.http2.max_frame_size", 16_777_215),
@@ -428,6 +435,7 @@ class GrpcLink(_Carried):
 
     ``collectors`` names the endpoints of the run that have no server, each with the caller who may collect for it: what
     is sent to them waits here. ``peers`` are the others. ``deadline_s`` bounds every stream: the run's own limit.
+    ``keeps``: a collection that breaks off before anything was pulled may begin anew.
     """
 
     def __init__(
@@ -440,11 +448,13 @@ class GrpcLink(_Carried):
         *,
         collectors: Mapping[PartyId, PartyId] | None = None,
         deadline_s: float,
+        keeps: bool = False,
     ) -> None:
         super().__init__(me, run_id, peers, dialler, deadline_s)
         self._exchange = exchange
         self._outboxes = {
-            endpoint: Outbox(run_id, caller, lost=self.mailbox.fail) for endpoint, caller in (collectors or {}).items()
+            endpoint: Outbox(run_id, caller, lost=self.mailbox.fail, keeps=keeps)
+            for endpoint, caller in (collectors or {}).items()
         }
 
     def _open(self) -> None:
@@ -479,48 +489,90 @@ class GrpcLink(_Carried):
 
 
 class ResultLink(_Carried):
-    """The network of one run as the result party's client sees it: no server, so it collects what waits for it."""
+    """The network of one run as the result party's client sees it: no server, so it collects what waits for it.
 
-    _calls: list[Any]
-    _pullers: list[threading.Thread]
+    ``away_s``: for so long it asks again where a server cannot be reached and nothing has come from it yet.
+    """
+
+    def __init__(
+        self,
+        me: PartyId,
+        run_id: bytes,
+        peers: Collection[PartyId],
+        dialler: Dialler,
+        deadline_s: float,
+        *,
+        away_s: float = 0.0,
+    ) -> None:
+        self._away_s = away_s
+        self._over = threading.Event()
+        self._calls: list[Any] = []
+        self._pullers: list[threading.Thread] = []
+        super().__init__(me, run_id, peers, dialler, deadline_s)
 
     def _open(self) -> None:
-        self._calls = []
         peers = sorted(self.mailbox.peers)
         self._pullers = [threading.Thread(target=self._pull, args=(peer,), daemon=True) for peer in peers]
         for puller in self._pullers:
             puller.start()
 
     def _pull(self, peer: PartyId) -> None:
+        until = time.monotonic() + self._deadline_s
+        away: float | None = None
+        while True:
+            pulled = _Pulled()
+            try:
+                self._collect(peer, max(1.0, until - time.monotonic()), pulled)
+                return
+            except grpc.RpcError as error:
+                translated = translate(error, peer, step="collection", seconds=self._deadline_s, moved=pulled.moved)
+            except PetsError as error:
+                translated = error
+            now = time.monotonic()
+            away = now if away is None or pulled.admitted else away
+            again = not pulled.moved and translated.code in _AWAY and now < min(until, away + self._away_s)
+            if not again or self._over.wait(AGAIN_S):
+                if not self._ended:
+                    self.mailbox.lose(peer, translated)
+                return
+
+    def _collect(self, peer: PartyId, seconds: float, pulled: "_Pulled") -> None:
+        """Collect what waits at ``peer``. Raises: RpcError, PetsError; ``pulled`` says how far it came."""
         request = wire.CollectRequest(run_id=self.mailbox.run_id).SerializeToString()
-        moved = False
         inlet = Inlet(self.mailbox, peer)
+        call = self._dialler.channel(peer).unary_stream(COLLECT, _raw, _raw)(request, timeout=seconds)
+        with self._lock:
+            self._calls.append(call)
         try:
-            call = self._dialler.channel(peer).unary_stream(COLLECT, _raw, _raw)(request, timeout=self._deadline_s)
-            with self._lock:
-                self._calls.append(call)
+            call.initial_metadata()  # comes when the server has let the call in, or when it is over
+            pulled.admitted = call.is_active()
             for data in call:
-                moved = True
+                pulled.moved = True
                 inlet.put(data)
             inlet.end()
-        except grpc.RpcError as error:
-            if not self._ended:
-                translated = translate(error, peer, step="collection", seconds=self._deadline_s, moved=moved)
-                self.mailbox.lose(peer, translated)
-        except PetsError as error:
-            self.mailbox.lose(peer, error)
+        finally:
+            with self._lock:
+                self._calls.remove(call)
 
     def _failed(self, error: PetsError) -> None:
         super()._failed(error)
+        self._over.set()
         if error.code != "link.closed":
-            for call in tuple(self._calls) if self._opened else ():
+            for call in tuple(self._calls):
                 call.cancel()
 
     def _close(self, error: PetsError | None) -> None:
-        if self._opened and error is None and self.mailbox.error is None:
+        if error is None and self.mailbox.error is None:
             for puller in self._pullers:  # the servers end the streams once everything was pulled
                 puller.join(ABORT_S)
         super()._close(error)
-        if self._opened:
-            for call in self._calls:
-                call.cancel()
+        for call in tuple(self._calls):
+            call.cancel()
+
+
+@dataclass(slots=True)
+class _Pulled:
+    """How far one collection came: whether the server let it in, and whether it brought anything."""
+
+    admitted: bool = False
+    moved: bool = False

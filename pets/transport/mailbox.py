@@ -322,23 +322,35 @@ class Inlet:
 
 
 class Outbox:
-    """What waits here for a peer without a server, until it collects it. Frames are made as they are pulled."""
+    """What waits here for a peer without a server, until it collects it. Frames are made as they are pulled.
 
-    def __init__(self, run_id: bytes, peer: PartyId, *, lost: Callable[[PetsError], object] = lambda _: None) -> None:
+    ``keeps``: a collection that breaks off may begin anew, from the first frame. So what was pulled is kept to the end.
+    """
+
+    def __init__(
+        self,
+        run_id: bytes,
+        peer: PartyId,
+        *,
+        lost: Callable[[PetsError], object] = lambda _: None,
+        keeps: bool = False,
+    ) -> None:
         self.run_id: Final = frame.check_run_id(run_id)
         self.peer: Final = peer
         """The caller who may collect."""
         self._lost = lost
-        self._bodies: deque[tuple[Slot, memoryview]] = deque()
+        self._keeps = keeps
+        self._bodies: list[tuple[Slot, memoryview]] = []
         self._changed = threading.Condition()
-        self._collected = False
-        self._busy = False
+        self._collections = 0
+        self._begun = self._pulled = 0
+        """How many bodies the latest collection has begun, and has pulled whole."""
         self._closed = False
         self._error: PetsError | None = None
 
     @property
     def _pending(self) -> bool:
-        return self._busy or bool(self._bodies)
+        return self._pulled < len(self._bodies)
 
     def put(self, slot: Slot, body: memoryview) -> None:
         with self._changed:
@@ -347,34 +359,57 @@ class Outbox:
             self._bodies.append((slot, body))
             self._changed.notify_all()
 
-    def collect(self) -> Iterator[bytes]:
-        """All frames, as they become ready; ends when the run does. Only one collection per run."""
+    def collect(self) -> "Collection":
+        """All frames, as they become ready; ends when the run does. One for each run, unless it is kept.
+
+        Then it takes the place of the one before, of which the network may not have told yet that it is dead.
+        """
         with self._changed:
-            if self._collected:
+            if self._collections and not self._keeps:
                 raise PeerError("peer.repeated", peer=self.peer, message="collection")
-            self._collected = True
+            self._collections += 1
+            self._begun = self._pulled = 0
+            self._changed.notify_all()
+            return Collection(self, self._collections)
+
+    def frames(self, number: int) -> Iterator[bytes]:
+        """Of the collection of this number."""
         try:
-            while True:
-                with self._changed:
-                    self._busy = False
-                    self._changed.notify_all()
-                    self._changed.wait_for(lambda: self._bodies or self._closed or self._error is not None)
-                    if self._error:
-                        raise self._error
-                    if not self._bodies:
-                        return
-                    self._busy = True
-                    slot, body = self._bodies.popleft()
+            while (found := self._next(number)) is not None:
+                slot, body = found
                 for data in frame.frames(self.run_id, slot, body):
                     if self._error:
                         raise self._error
                     yield data
         finally:
-            self.gone()
+            self.gone(number)
 
-    def gone(self) -> None:
-        """The collection has ended, for whatever reason; in mid-message that ends the run."""
+    def _next(self, number: int) -> tuple[Slot, memoryview] | None:
+        """The body that comes next in a collection, which has pulled all before; None at its end."""
+
+        def ready() -> bool:
+            return self._begun < len(self._bodies) or self._closed or self._error is not None
+
         with self._changed:
+            if number == self._collections:
+                self._pulled = self._begun
+                self._changed.notify_all()
+            self._changed.wait_for(lambda: number != self._collections or ready())
+            if self._error:
+                raise self._error
+            if number != self._collections or self._begun == len(self._bodies):
+                return None
+            self._begun += 1
+            found = self._bodies[self._begun - 1]
+            if not self._keeps:
+                self._bodies[self._begun - 1] = (found[0], memoryview(b""))
+            return found
+
+    def gone(self, number: int) -> None:
+        """A collection has ended, for whatever reason; in mid-message that ends the run, unless it is kept."""
+        with self._changed:
+            if number != self._collections or (self._keeps and not self._closed):
+                return
             cut = self._pending and self._error is None
             if cut:
                 self._error = LinkError("link.cut", peer=self.peer)
@@ -396,6 +431,7 @@ class Outbox:
         with self._changed:
             self._error = self._error or error
             self._bodies.clear()
+            self._begun = self._pulled = 0
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -403,6 +439,21 @@ class Outbox:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+
+class Collection:
+    """One stream of what waits in an ``Outbox``."""
+
+    def __init__(self, outbox: Outbox, number: int) -> None:
+        self._outbox, self._number = outbox, number
+        self._frames = outbox.frames(number)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._frames
+
+    def gone(self) -> None:
+        """Whoever collects has gone, or has all."""
+        self._outbox.gone(self._number)
 
 
 class Exchange:

@@ -123,7 +123,7 @@ class _Carrier:
     def abort(self, peer: PartyId, run_id: bytes, code: str) -> None:
         raise AssertionError("an honest run is not aborted")
 
-    def link(self, run_id: bytes, peers: Any, result: PartyId, collector: PartyId) -> Link:
+    def link(self, run_id: bytes, peers: Any, result: PartyId, collector: PartyId, *, keeps: bool) -> Link:
         return self.run.network(run_id).link(self.party)
 
 

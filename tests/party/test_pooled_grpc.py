@@ -12,7 +12,9 @@ from pets.client import Analyst, Network
 from pets.ids import PartyId
 from pets.party import contribute, holder
 from pets.party.config import directory_toml
+from pets.party.pooling import OPENED
 from pets.plan.review import Reviewed
+from pets.transport import grpc as transport
 from pets.transport.calls import Event
 from pets.transport.grpc import ResultLink
 from pets.transport.link import Link
@@ -26,7 +28,9 @@ FRAMES = parts(3)
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackWorld]:
-    made = LoopbackWorld(tmp_path_factory.mktemp("loopback") / "world", toml_of(3, 2, sql=SQL, minimum=2), FRAMES)
+    made = LoopbackWorld(
+        tmp_path_factory.mktemp("loopback") / "world", toml_of(3, 2, sql=SQL, minimum=2, runs=4), FRAMES
+    )
     made.prepared()
     yield made
     made.close()
@@ -44,7 +48,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def network(world: LoopbackWorld) -> Network:
     def link(run_id: bytes, senders: Sequence[PartyId], reviewed: Reviewed) -> Link:
-        return ResultLink(ANALYST, run_id, senders, world.diallers[ANALYST], 60.0)
+        return ResultLink(ANALYST, run_id, senders, world.diallers[ANALYST], 60.0, away_s=10.0)
 
     servers = {party: world.remote(party, ANALYST) for party in world.servers}
     return Network(
@@ -70,6 +74,28 @@ def _sent(receipt: bytes) -> list[dict[str, int]]:
 
     found: list[dict[str, int]] = claimed(receipt)["predicate"]["sent"]
     return found
+
+
+def test_a_client_whose_connections_break_while_uploads_are_taken_gets_its_table(
+    world: LoopbackWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them, at the moment when the first holder has uploaded: events, final shares, and holders' own."""
+    monkeypatch.setattr(clients, "AGAIN_S", 0.05)
+    monkeypatch.setattr(transport, "AGAIN_S", 0.05)
+    cut = threading.Event()
+
+    def breaks(party: PartyId, event: Event) -> None:
+        if event.kind == "step" and event.name == OPENED and not cut.is_set():
+            cut.set()
+            threading.Thread(target=world.diallers[ANALYST].close).start()
+
+    found = network(world).run(world.toml, progress=breaks)
+    assert cut.is_set()
+    same(found.to_pandas(), FRAMES)
+    assert reasons(found) == {} and set(found.receipts) == set(world.servers)
+    assert verified(world, found, tmp_path)
+    labels = [(step.party, step.step) for step in found.steps]
+    assert len(labels) == len(set(labels)), "no step is counted twice"
 
 
 def test_a_server_that_is_gone_after_its_upload_changes_nothing(world: LoopbackWorld, tmp_path: Path) -> None:

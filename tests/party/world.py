@@ -504,7 +504,9 @@ class _Carrier:
         self.world.hooks.uploaded(self.party, peer)
         return took
 
-    def link(self, run_id: bytes, peers: Sequence[PartyId], result: PartyId, collector: PartyId) -> Link:
+    def link(
+        self, run_id: bytes, peers: Sequence[PartyId], result: PartyId, collector: PartyId, *, keeps: bool
+    ) -> Link:
         self.world.hooks.link(self.party)
         return self.world.network(run_id, result).link(self.party)
 

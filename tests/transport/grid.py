@@ -155,7 +155,9 @@ class Grid:
         self.diallers.append(made)
         return made
 
-    def link(self, party: PartyId, run_id: bytes = RUN, deadline_s: float = DEADLINE_S) -> GrpcLink:
+    def link(
+        self, party: PartyId, run_id: bytes = RUN, deadline_s: float = DEADLINE_S, *, keeps: bool = False
+    ) -> GrpcLink:
         peers = [peer for peer in SERVERS if peer != party]
         return GrpcLink(
             party,
@@ -165,10 +167,11 @@ class Grid:
             self.nodes[party].exchange,
             collectors={PartyId("analyst:result"): ANALYST},
             deadline_s=deadline_s,
+            keeps=keeps,
         )
 
-    def result_link(self, run_id: bytes = RUN, party: PartyId = ANALYST) -> ResultLink:
-        return ResultLink(party, run_id, SERVERS, self.dialler(party), DEADLINE_S)
+    def result_link(self, run_id: bytes = RUN, party: PartyId = ANALYST, *, away_s: float = 0.0) -> ResultLink:
+        return ResultLink(party, run_id, SERVERS, self.dialler(party), DEADLINE_S, away_s=away_s)
 
     def close(self) -> None:
         for dialler in self.diallers:

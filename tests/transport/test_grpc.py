@@ -14,9 +14,10 @@ from pets.errors import LinkError, PeerError, PetsError
 from pets.ids import PartyId
 from pets.party.identity import make_credentials
 from pets.transport import frame
+from pets.transport import grpc as grpc_module
 from pets.transport.calls import server_name
 from pets.transport.frame import CHUNK
-from pets.transport.grpc import COLLECT, DELIVER, Dialler, GrpcLink, _Sender, translate
+from pets.transport.grpc import COLLECT, DELIVER, Dialler, GrpcLink, ResultLink, _Sender, translate
 from pets.transport.link import Slot
 from pets.transport.mailbox import Mailbox
 from pets.transport.remote import Remote
@@ -435,6 +436,78 @@ def test_a_server_that_goes_away_in_mid_run_is_a_typed_error_for_sender_and_coll
         assert sender.value.code in ("link.cut", "link.unreachable")
     finally:
         grid.close()
+
+
+def collecting(link: ResultLink, count: int) -> None:
+    """Wait until so many of its collections are under way."""
+    until = time.monotonic() + 10
+    while len(link._calls) < count:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("cuts", [1, 3])
+def test_a_collector_whose_connections_break_comes_back_where_that_is_kept(
+    grid: Grid, run: bytes, cuts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grpc_module, "AGAIN_S", 0.02)
+    links = {party: grid.link(party, run, keeps=True) for party in (A, B, HELPER)}
+    result = grid.result_link(run, away_s=10)
+    for party, link in links.items():
+        link.open()
+        result.expect(party, M2, 8)
+    result.open()
+    for _ in range(cuts):
+        collecting(result, len(links))
+        before = tuple(result._calls)
+        result._dialler.close()
+        while any(call in result._calls for call in before):
+            time.sleep(0.01)
+    for party, link in links.items():
+        link.send(RESULT, M2, memoryview(party.encode().ljust(8)))
+    assert [bytes(result.receive(party, M2, 10)) for party in links] == [b"a       ", b"b       ", b"helper  "]
+    for link in links.values():
+        link.flush(5)
+        link.close()
+    result.close()
+
+
+def test_a_collector_gives_a_server_up_that_does_not_come_back(run: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grpc_module, "AGAIN_S", 0.02)
+    grid = Grid()
+    try:
+        for party in (A, B, HELPER):
+            grid.link(party, run, keeps=True).open()
+        result = grid.result_link(run, away_s=0.3)
+        result.expect(HELPER, M2, 8)
+        result.open()
+        collecting(result, 3)
+        grid.servers[HELPER].stop(0.0)
+        with pytest.raises(PetsError) as caught:
+            result.receive(HELPER, M2, 10)
+        assert caught.value.code in ("link.cut", "link.unreachable")
+        assert not result._over.is_set() or result.error is not None
+    finally:
+        grid.close()
+
+
+def test_a_collector_does_not_ask_again_once_something_has_come(grid: Grid, run: bytes) -> None:
+    """What was pulled is gone from the server: a second collection would begin in mid-message."""
+    links = {party: grid.link(party, run, keeps=True) for party in (A, B, HELPER)}
+    for link in links.values():
+        link.open()
+    result = grid.result_link(run, away_s=10)
+    result.expect(HELPER, M2, 8)
+    result.expect(HELPER, Slot(3, 0), 8)
+    result.open()
+    links[HELPER].send(RESULT, M2, memoryview(b"helper  "))
+    assert bytes(result.receive(HELPER, M2, 10)) == b"helper  "
+    result._dialler.close()
+    with pytest.raises(PetsError) as caught:
+        result.receive(HELPER, Slot(3, 0), 10)
+    assert caught.value.code == "link.cut"
+    for link in links.values():
+        link.abort("link.cut")
 
 
 # -- ends -------------------------------------------------------------------------------------------------------------

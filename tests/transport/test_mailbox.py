@@ -191,7 +191,7 @@ def test_an_outbox_gives_its_frames_once_and_ends_when_it_is_closed() -> None:
     assert list(outbox.collect()) == sent(b"share") + sent(b"other", Slot(2, 0))
     outbox.flush(0)
     with pytest.raises(PeerError) as caught:
-        next(outbox.collect())
+        outbox.collect()
     assert caught.value.code == "peer.repeated"
 
 
@@ -208,7 +208,7 @@ def test_a_collector_who_leaves_in_mid_message_ends_the_run() -> None:
     lost: list[PetsError] = []
     outbox = Outbox(RUN, ANALYST, lost=lost.append)
     outbox.put(M1, memoryview(bytes(2 * CHUNK)))
-    frames = outbox.collect()
+    frames = iter(outbox.collect())
     next(frames)
     frames.close()  # type: ignore[attr-defined]
     assert [error.code for error in lost] == ["link.cut"]
@@ -219,13 +219,51 @@ def test_a_collector_who_leaves_in_mid_message_ends_the_run() -> None:
 def test_an_outbox_of_a_run_that_failed_gives_nothing_more() -> None:
     outbox = Outbox(RUN, ANALYST)
     outbox.put(M1, memoryview(bytes(2 * CHUNK)))
-    frames = outbox.collect()
+    frames = iter(outbox.collect())
     next(frames)
     outbox.fail(PeerError("peer.aborted", peer=A, reason="run.stopped"))
     with pytest.raises(PeerError):
         next(frames)
     with pytest.raises(PeerError):
         outbox.put(M1, memoryview(b""))
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_a_collector_who_leaves_before_it_has_anything_may_come_back_where_that_is_kept(keeps: bool) -> None:
+    outbox = Outbox(RUN, ANALYST, keeps=keeps)
+    outbox.collect().gone()
+    if not keeps:
+        with pytest.raises(LinkError) as left:
+            outbox.put(M1, memoryview(b"share"))
+        assert left.value.code == "link.cut"
+        return
+    outbox.put(M1, memoryview(b"share"))
+    outbox.close()
+    assert list(outbox.collect()) == sent(b"share")
+    outbox.flush(0)
+
+
+def test_a_later_collection_takes_the_place_of_one_that_is_dead() -> None:
+    """The network may tell of a broken connection long after its other end has called again."""
+    outbox = Outbox(RUN, ANALYST, keeps=True)
+    first = outbox.collect()
+    got: list[bytes] = []
+    dead = threading.Thread(target=lambda: got.extend(first))
+    dead.start()
+    second = outbox.collect()
+    dead.join(10)
+    assert not dead.is_alive() and got == []
+    first.gone()
+    outbox.put(M1, memoryview(bytes(2 * CHUNK)))
+    frames = iter(second)
+    assert next(frames) == sent(bytes(2 * CHUNK))[0]
+    second.gone()
+    with pytest.raises(LinkError) as late:
+        outbox.flush(0)
+    assert late.value.code == "link.deadline"
+    outbox.close()
+    assert list(outbox.collect()) == sent(bytes(2 * CHUNK)), "from the first frame, whatever was pulled"
+    outbox.flush(0)
 
 
 # -- exchange ---------------------------------------------------------------------------------------------------------
