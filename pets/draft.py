@@ -159,12 +159,7 @@ def draft(
             "protocol": STAR if len(used) > 2 else MODE_B if counted is None else MODE_A,
             "leakage": [
                 *(() if counted is None else (_match_count(helpers[0], counted, helper_delta),)),
-                {
-                    "learner": "everyone",
-                    "item": "row_count",
-                    "of": [table.name for table in used],
-                    "as": "declared maximum",
-                },
+                _row_count([table.name for table in used]),
             ],
         },
         "validity": _year(max_runs),
@@ -245,12 +240,7 @@ def _written(body: Mapping[str, Any], protocol: str | None, *, noised: bool) -> 
                 "corrupt": corrupt,
                 **({} if protocol is None else {"protocol": protocol}),
                 "leakage": [
-                    {
-                        "learner": "everyone",
-                        "item": "row_count",
-                        "of": of,
-                        "as": "declared maximum",
-                    },
+                    _row_count(of),
                     *([{"learner": "everyone", "item": "input_validity", "of": of}] if protocol == CHECKED else ()),
                 ],
             },
@@ -360,12 +350,7 @@ def draft_psi(
                 "leakage": [
                     *(_match_count(party, helper_epsilon, helper_delta) for party in helpers if with_helper),
                     *([{"learner": used[0].party, "item": "match_count", "as": "exact"}] if psi == "sum" else ()),
-                    {
-                        "learner": "everyone",
-                        "item": "row_count",
-                        "of": [table.name for table in used],
-                        "as": "declared maximum",
-                    },
+                    _row_count([table.name for table in used]),
                 ],
             },
             "validity": _year(max_runs),
@@ -373,6 +358,10 @@ def draft_psi(
     )
     toml = to_toml(spec)
     return Draft(parse_toml(toml, file="draft"), toml)
+
+
+def _row_count(tables: list[str]) -> dict[str, Any]:
+    return {"learner": "everyone", "item": "row_count", "of": tables, "as": "declared maximum"}
 
 
 def _match_count(helper: PartyId, epsilon: str, delta: str) -> dict[str, Any]:

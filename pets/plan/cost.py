@@ -213,11 +213,8 @@ def forecast(plan: Plan, cards: Mapping[str, Card]) -> Forecast:
         size += sum(8 * sent.count for step in steps for sent in step)
     ring = (*ring_of(plan), parties["result"])
     if isinstance(safe, Protect):
-        control = cards[safe.card]
-        numbers = control.names(dict(safe.public))
-        size += control.cost.bytes.evaluate(numbers)
-        rounds += control.cost.rounds.evaluate(numbers) - 1  # shares are taken over in the place of the last round
-        card, names = joined(card, control), handover.numbers(names, numbers)
+        card, names, more, turns = _taken_over(card, names, safe, cards)
+        size, rounds = size + more, rounds + turns
     own = listed(card, names, parties)
     turn = 0 if join.rows is None else last_before_rows(card)
     on_rows, on_sums = list(steps_on_rows(plan)), list(steps_of_control(plan))
@@ -282,15 +279,22 @@ def _of_pool(plan: Plan, pool: Pool, cards: Mapping[str, Card]) -> Forecast:
     if not isinstance(safe, Protect):
         cells = prod(len(each.levels) for read in plan.reads for each in read.dimensions)
         return Forecast(listed(card, names, parties), size, rounds, len(pool.computing) * cells * len(safe.columns))
-    control = cards[safe.card]
-    numbers = control.names(dict(safe.public))
-    size += control.cost.bytes.evaluate(numbers)
-    rounds += control.cost.rounds.evaluate(numbers) - 1  # shares are taken over in the place of the last round
-    card, names = joined(card, control), handover.numbers(names, numbers)
+    card, names, more, turns = _taken_over(card, names, safe, cards)
+    size, rounds = size + more, rounds + turns
     own = listed(card, names, parties)
     on_sums = list(steps_of_control(plan))
     computed = tuple(_computed(on_sums, (*ring_of(plan), parties["result"]), max(m.round for m in own)))
     return Forecast((*own, *computed), size + sum(m.size for m in computed), rounds + len(on_sums))
+
+
+def _taken_over(
+    card: Card, names: Mapping[str, int], safe: Protect, cards: Mapping[str, Card]
+) -> tuple[Card, dict[str, int], int, int]:
+    """The card that disclosure control takes over, with it; the numbers of both; its bytes and rounds on top."""
+    control = cards[safe.card]
+    numbers = control.names(dict(safe.public))
+    rounds = control.cost.rounds.evaluate(numbers) - 1  # shares are taken over in the place of the last round
+    return joined(card, control), handover.numbers(names, numbers), control.cost.bytes.evaluate(numbers), rounds
 
 
 def ring_of(plan: Plan) -> tuple[PartyId, PartyId, PartyId]:

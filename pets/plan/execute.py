@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from pets.check import executed
 from pets.check.labels import Matrix
-from pets.errors import InternalError
+from pets.plan.wiring import Check, hold, hold_matrix
 from pets.spec.canonical import spec_digest
 from pets.spec.cards import load_cards
 from pets.spec.ir import Execute, Factor, Open, Plan, Read
@@ -72,15 +72,11 @@ def recheck(plan: Plan, approved: Matrix, spec: Spec, asked: Programmed) -> None
 
     Raises: InternalError plan.wiring or plan.matrix-differs: a bug of ours, which no author can cause.
     """
-    for what, got, wanted in _wiring(plan, spec, asked):
-        if got != wanted:
-            raise InternalError("plan.wiring", field=what)
-    found = executed.disclosure(executed.about_plan(plan, spec), load_cards())
-    if differences := found.differences(approved):
-        raise InternalError("plan.matrix-differs", cells="; ".join(differences))
+    hold(_wiring(plan, spec, asked))
+    hold_matrix(executed.disclosure(executed.about_plan(plan, spec), load_cards()), approved)
 
 
-def _wiring(plan: Plan, spec: Spec, asked: Programmed) -> Iterator[tuple[str, object, object]]:
+def _wiring(plan: Plan, spec: Spec, asked: Programmed) -> Iterator[Check]:
     """(what, as it is, as it has to be), read off the specification anew."""
     step, said, card = plan.program, spec.computation, load_cards()[PROGRAM]
     kinds = [type(each).__name__ for each in plan.steps]
@@ -108,7 +104,7 @@ def _wiring(plan: Plan, spec: Spec, asked: Programmed) -> Iterator[tuple[str, ob
         yield "where", read.where, asked.where(read.dataset)
 
 
-def _of_text(step: Execute, spec: Spec) -> Iterator[tuple[str, object, object]]:
+def _of_text(step: Execute, spec: Spec) -> Iterator[Check]:
     """Which text runs, and what it declares."""
     said, terms = spec.computation, step.terms
     if said.program is not None:
@@ -126,7 +122,7 @@ def _of_text(step: Execute, spec: Spec) -> Iterator[tuple[str, object, object]]:
     yield "bits", terms.bits, bits
 
 
-def _of_inputs(plan: Plan, step: Execute, spec: Spec) -> Iterator[tuple[str, object, object]]:
+def _of_inputs(plan: Plan, step: Execute, spec: Spec) -> Iterator[Check]:
     """Whose columns go in, how many numbers of each, in which range."""
     said, reads = spec.computation, {read.out: read for read in plan.reads}
     columns = {name: f"{reads[of].dataset}.{column}" for name, of, column in step.columns}
@@ -144,7 +140,7 @@ def _of_inputs(plan: Plan, step: Execute, spec: Spec) -> Iterator[tuple[str, obj
         yield from _of_read(read, spec.dataset(read.dataset), {c for _, of, c in step.columns if of == read.out})
 
 
-def _of_read(read: Read, table: Dataset, used: set[str]) -> Iterator[tuple[str, object, object]]:
+def _of_read(read: Read, table: Dataset, used: set[str]) -> Iterator[Check]:
     yield "readers", set(read.parties), set(table.parties)
     sizes = (table.max_rows, table.rows_per_person, table.truncate)
     yield "sizes", (read.max_rows, read.rows_per_person, read.truncate), sizes

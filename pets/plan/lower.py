@@ -193,17 +193,35 @@ def _protect(
     h: int,
 ) -> Protect:
     """Disclosure control by the three parties of the join: the two that hold shares of the sums, and the third."""
-    card = load_cards()[CONTROL_CARD]
-    rounded = sum(each.rounded for each in guarded.shown) if control.round_to > 1 else 0
     rows = listed_rows(load_cards()[join.card], join)
     rows *= prod(read.rows_per_person * len(read.parties) for read in reads[1:])
     dominance.check_range(against, moments, rows)
+    parties = (join.role_a, join.helper, join.role_b)
+    return protect(join.out, parties, moments, guarded, control, g, h, statistics, models, against, cut)
+
+
+def protect(
+    of: str,
+    parties: tuple[PartyId, PartyId, PartyId],
+    moments: tuple[Moment, ...],
+    guarded: Protected,
+    control: Control,
+    g: int,
+    h: int = 1,
+    statistics: tuple[ShownOrder, ...] = (),
+    models: tuple[ShownFit, ...] = (),
+    against: Dominance | None = None,
+    cut: Lines = (),
+) -> Protect:
+    """Disclosure control of sums by three parties, of whom the first two hold shares of them."""
+    card = load_cards()[CONTROL_CARD]
+    rounded = sum(each.rounded for each in guarded.shown) if control.round_to > 1 else 0
     return Protect(
         out="protected",
-        of=join.out,
+        of=of,
         card=card.id,
         card_version=card.version,
-        parties=(join.role_a, join.helper, join.role_b),
+        parties=parties,
         moments=moments,
         counts=guarded.counts,
         sets=guarded.sets,

@@ -9,8 +9,9 @@ from math import prod
 
 from pets.check import budget, matched
 from pets.check.labels import Matrix
-from pets.errors import InternalError, SpecError
+from pets.errors import SpecError
 from pets.plan.lower import MAX_DUMMIES
+from pets.plan.wiring import Check, hold, hold_matrix
 from pets.spec.banded import levels_of, reads
 from pets.spec.canonical import spec_digest
 from pets.spec.cards import load_cards
@@ -92,15 +93,11 @@ def recheck(plan: Plan, approved: Matrix, spec: Spec, pairing: Pairing) -> None:
 
     Raises: InternalError plan.wiring or plan.matrix-differs: a bug of ours, which no author can cause.
     """
-    for what, got, wanted in _wiring(plan, spec, pairing):
-        if got != wanted:
-            raise InternalError("plan.wiring", field=what)
-    found = matched.disclosure(matched.about_plan(plan, spec), load_cards())
-    if differences := found.differences(approved):
-        raise InternalError("plan.matrix-differs", cells="; ".join(differences))
+    hold(_wiring(plan, spec, pairing))
+    hold_matrix(matched.disclosure(matched.about_plan(plan, spec), load_cards()), approved)
 
 
-def _wiring(plan: Plan, spec: Spec, pairing: Pairing) -> Iterator[tuple[str, object, object]]:
+def _wiring(plan: Plan, spec: Spec, pairing: Pairing) -> Iterator[Check]:
     """(what, as it is, as it has to be), read off the specification anew."""
     match, cards = plan.match, load_cards()
     yield "steps", [type(step).__name__ for step in plan.steps], ["Read", "Read", "Match", "Open"]
@@ -161,7 +158,7 @@ def _wiring(plan: Plan, spec: Spec, pairing: Pairing) -> Iterator[tuple[str, obj
         yield from _of_read(read, table, spec, pairing, own)
 
 
-def _of_sums(match: Match, spec: Spec, plan: Plan) -> Iterator[tuple[str, object, object]]:
+def _of_sums(match: Match, spec: Spec, plan: Plan) -> Iterator[Check]:
     """What only sums have: groups, noise on each column, what is withheld."""
     asked, control, (asks, of) = spec.computation, effective(spec), plan.reads
     yield "groups", [str(each.column) for each in asks.dimensions], list(asked.by or ())
@@ -192,9 +189,7 @@ def _others(spec: Spec) -> list[str]:
     return [table.name for table in spec.datasets if table.name != spec.computation.asks]
 
 
-def _of_read(
-    read: Read, table: Dataset, spec: Spec, pairing: Pairing, columns: tuple[str, ...]
-) -> Iterator[tuple[str, object, object]]:
+def _of_read(read: Read, table: Dataset, spec: Spec, pairing: Pairing, columns: tuple[str, ...]) -> Iterator[Check]:
     yield (
         "rows",
         (read.max_rows, read.rows_per_person, read.truncate),

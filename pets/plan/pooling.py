@@ -9,18 +9,18 @@ from typing import Final
 
 from pets.check.noised import POOLED, greatest, pooled_columns, pooled_plain
 from pets.errors import LeakError, SpecError
-from pets.plan.lower import CONTROL_CARD, MAX_CELLS, MAX_UNIT, RANGE_BITS, table_of
+from pets.plan.lower import MAX_CELLS, MAX_UNIT, RANGE_BITS, protect, table_of
 from pets.spec import lanes, proofs
 from pets.spec import moments as taken_apart
 from pets.spec.banded import reads
 from pets.spec.canonical import spec_digest
 from pets.spec.cards import load_cards
-from pets.spec.control import Control, effective
+from pets.spec.control import effective
 from pets.spec.ir import AddNoise, Dimension, Moment, Noisy, Open, Plan, Pool, Protect, Read
 from pets.spec.model import Dataset, Spec
 from pets.spec.pooled import Pooled
 from pets.spec.pools import CHECKED, HELD, POOLS, Summing, cast_of, pool_of
-from pets.spec.protected import Protected, protected
+from pets.spec.protected import protected
 
 COMMON: Final = "common"
 EQUAL: Final = "equal"
@@ -49,7 +49,8 @@ def lower(spec: Spec, query: Pooled) -> Plan:
         computing = tuple(party for _, party in pool.computing)
         safe = AddNoise("noised", pool.out, pool.card, pool.card_version, computing, columns)
     else:
-        safe = _protect(pool, moments, guarded, control, cells)
+        three = (pool.party("first"), pool.party("second"), pool.party("third"))
+        safe = protect(pool.out, three, moments, guarded, control, cells)
     opened = Open(out="opened", of=safe.out, to=spec.result_party)
     derive = table_of(spec, query, opened.out, dims, moments, (), ())
     return Plan(spec=spec_digest(spec), steps=(read, pool, safe, opened, derive))
@@ -165,37 +166,3 @@ def _way(moment: Moment, table: Dataset) -> str:
     """From a sum back to the measures in it."""
     names = dict.fromkeys(f"{table.name}.{name}" for name in moment.a.values)
     return f"computation.sql: {moment.name} <- {', '.join(names)}"
-
-
-def _protect(pool: Pool, moments: tuple[Moment, ...], guarded: Protected, control: Control, cells: int) -> Protect:
-    """Disclosure control by the three that hold shares of the sums."""
-    card = load_cards()[CONTROL_CARD]
-    rounded = sum(each.rounded for each in guarded.shown) if control.round_to > 1 else 0
-    numbers = {
-        "g": cells,
-        "h": 1,
-        "v": len(moments),
-        "f": len(guarded.counts),
-        "e": sum(count.may_be_empty for count in guarded.counts),
-        "q": len(guarded.sets),
-        "m": max(map(len, guarded.sets)),
-        "o": len(guarded.shown),
-        "c": rounded,
-        "d": control.round_to,
-    }
-    return Protect(
-        out="protected",
-        of=pool.out,
-        card=card.id,
-        card_version=card.version,
-        parties=(pool.party("first"), pool.party("second"), pool.party("third")),
-        moments=moments,
-        counts=guarded.counts,
-        sets=guarded.sets,
-        shown=guarded.shown,
-        min_count=control.min_count,
-        round_to=control.round_to,
-        rounding=control.rounding,
-        lines=(),
-        public=tuple((name, numbers.get(name, 0)) for name in card.public),
-    )

@@ -17,7 +17,7 @@ from pets.check.sensitivity import MAX_VARIANCE, Beside, Sizes, sensitivity, squ
 from pets.errors import InternalError
 from pets.ids import PartyId
 from pets.plan.cost import join_of, parties_of
-from pets.plan.wiring import check_wiring
+from pets.plan.wiring import check_wiring, hold_matrix
 from pets.spec.banded import levels_of, reads
 from pets.spec.cards import Card
 from pets.spec.ir import (
@@ -48,8 +48,7 @@ def recheck(plan: Plan, approved: Matrix, spec: Spec, cards: Mapping[str, Card])
     join, safe = plan.join, plan.protection
     about = subject_of(plan, spec)
     found = flow.disclosure(about, subject.cards_of(subject.join_card(cards[join.card], about), cards[safe.card]))
-    if differences := found.differences(approved):
-        raise InternalError("plan.matrix-differs", cells="; ".join(differences))
+    hold_matrix(found, approved)
     if isinstance(safe, AddNoise):
         card = cards[safe.card]
         noise_as_said(safe, spec, shared_noise.honest_parts(len(safe.parties), card.adversary.corrupt))

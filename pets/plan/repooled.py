@@ -10,10 +10,10 @@ from typing import Any, Final
 from pets.check import summed
 from pets.check.labels import Matrix
 from pets.check.sensitivity import Sizes, sensitivity, squared_sensitivity
-from pets.errors import InternalError, PetsError
+from pets.errors import InternalError
 from pets.ids import PartyId
 from pets.plan.recheck import cells_of, control_sizes, noise_as_said
-from pets.plan.wiring import Check, control_as_said, meaning, read_as_said, table_as_said
+from pets.plan.wiring import Check, control_as_said, hold, hold_matrix, meaning, read_as_said, table_as_said
 from pets.spec import moments as taken_apart
 from pets.spec import proofs
 from pets.spec.canonical import spec_digest
@@ -45,17 +45,8 @@ def recheck(plan: Plan, approved: Matrix, spec: Spec, query: Pooled, cards: Mapp
     """
     if tuple(type(step) for step in plan.steps) not in _STEPS:
         raise InternalError("plan.wiring", field="steps")
-    try:
-        for what, got, wanted in _checks(plan, spec, query, cards):
-            if got != wanted:
-                raise InternalError("plan.wiring", field=what)
-    except (AttributeError, IndexError, KeyError, StopIteration, TypeError, ValueError, PetsError) as error:
-        if isinstance(error, InternalError):
-            raise
-        raise InternalError("plan.wiring", field=f"a reference ({type(error).__name__})") from error
-    found = summed.disclosure(summed.about_plan(plan, spec), cards)
-    if differences := found.differences(approved):
-        raise InternalError("plan.matrix-differs", cells="; ".join(differences))
+    hold(_checks(plan, spec, query, cards))
+    hold_matrix(summed.disclosure(summed.about_plan(plan, spec), cards), approved)
     if isinstance(safe := plan.protection, AddNoise):
         assert plan.pool is not None
         noise_as_said(safe, spec, plan.pool.parts)

@@ -4,11 +4,12 @@
 and the cards. What the sizes and the noise must be is in ``recheck``.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import prod
 from typing import Any, Final
 
-from pets.errors import InternalError, SpecError
+from pets.check.labels import Matrix
+from pets.errors import InternalError, PetsError
 from pets.ids import PartyId
 from pets.plan.crossed import meant_of, said
 from pets.spec import dominance, rowwise
@@ -54,20 +55,37 @@ _LAST: Final = ((HelperJoin, AddNoise, Open, Derive), (HelperJoin, Protect, Open
 """The steps of a plan behind its reads, of which there are at least two."""
 
 
+def hold(checks: Iterable[Check]) -> None:
+    """Raises: InternalError plan.wiring with the first field that does not follow from the specification.
+
+    Checks that come to no end because a plan's parts do not fit together are refused likewise.
+    """
+    try:
+        for field, got, expected in checks:
+            if got != expected:
+                raise InternalError("plan.wiring", field=field)
+    except InternalError:
+        raise
+    except (AttributeError, IndexError, KeyError, PetsError, StopIteration, TypeError, ValueError) as error:
+        raise InternalError("plan.wiring", field=f"a reference ({type(error).__name__})") from error
+
+
+def hold_matrix(found: Matrix, approved: Matrix) -> None:
+    """Hold the matrix of a plan against the one that approvers saw. Raises: InternalError plan.matrix-differs."""
+    if differences := found.differences(approved):
+        raise InternalError("plan.matrix-differs", cells="; ".join(differences))
+
+
 def check_wiring(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> None:
     """Raises: InternalError plan.wiring with the first field that does not follow from the specification."""
     kinds = tuple(type(step) for step in plan.steps)
     if kinds[-4:] not in _LAST or len(kinds) < 6 or set(kinds[:-4]) != {Read}:
         raise InternalError("plan.wiring", field="steps")
-    try:
-        for field, got, expected in _checks(plan, spec, bind_join(spec), cards):
-            if got != expected:
-                raise InternalError("plan.wiring", field=field)
-    except (AttributeError, IndexError, KeyError, SpecError, StopIteration, TypeError, ValueError) as error:
-        raise InternalError("plan.wiring", field=f"a reference ({type(error).__name__})") from error
+    hold(_checks(plan, spec, cards))
 
 
-def _checks(plan: Plan, spec: Spec, query: Query, cards: Mapping[str, Card]) -> Iterator[Check]:
+def _checks(plan: Plan, spec: Spec, cards: Mapping[str, Card]) -> Iterator[Check]:
+    query = bind_join(spec)
     a, b, *further, join, safe, opened, derive = plan.steps
     assert isinstance(a, Read) and isinstance(b, Read) and isinstance(join, HelperJoin)
     others = tuple(read for read in further if isinstance(read, Read))

@@ -56,20 +56,30 @@ def placed(join: Card, after: Card) -> Card:
     if over is None or after.takes_over is None:
         raise InternalError("internal.bug", where=f"{after.id} does not go on where {join.id} ends")
     roles, names = over.roles, {**over.roles, **over.keys}
+    keys = tuple(
+        Key(names[key.name], tuple(roles.get(role, role) for role in key.holders), key.lifetime) for key in after.keys
+    )
+    return replace(
+        _in_roles(after, roles),
+        keys=keys,
+        messages=tuple(_in_place(message, roles, names) for message in after.messages),
+    )
+
+
+def _in_roles(card: Card, roles: Mapping[str, str]) -> Card:
+    """A card's roles, adversary and what is learned under other names of roles; keys and messages as they are."""
 
     def of(found: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(roles.get(role, role) for role in found)
 
-    who = after.adversary
+    who = card.adversary
     return replace(
-        after,
-        roles={roles.get(role, role): what for role, what in after.roles.items()},
+        card,
+        roles={roles.get(role, role): what for role, what in card.roles.items()},
         adversary=Adversary(who.behaviour, who.corrupt, of(who.among), of(who.with_result), who.forbidden),
-        keys=tuple(Key(names[key.name], of(key.holders), key.lifetime) for key in after.keys),
-        messages=tuple(_in_place(message, roles, names) for message in after.messages),
         learns=tuple(
             Learns(of(each.who), each.item, each.grade, each.beyond_model, _said(each.sentence, roles))
-            for each in after.learns
+            for each in card.learns
         ),
     )
 
@@ -80,22 +90,7 @@ COMPUTERS: Final = {"a": "first", "helper": "second", "b": "third"}
 
 def released_by(join: Card, release: Card) -> Card:
     """The card of noise in the roles of the join whose sums it is added to."""
-    if not set(COMPUTERS.values()) <= set(join.roles):
-        return release
-
-    def of(found: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(COMPUTERS.get(role, role) for role in found)
-
-    who = release.adversary
-    return replace(
-        release,
-        roles={COMPUTERS.get(role, role): what for role, what in release.roles.items()},
-        adversary=Adversary(who.behaviour, who.corrupt, of(who.among), of(who.with_result), who.forbidden),
-        learns=tuple(
-            Learns(of(each.who), each.item, each.grade, each.beyond_model, _said(each.sentence, COMPUTERS))
-            for each in release.learns
-        ),
-    )
+    return _in_roles(release, COMPUTERS) if set(COMPUTERS.values()) <= set(join.roles) else release
 
 
 def numbers(join: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
