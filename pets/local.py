@@ -25,7 +25,8 @@ from pets.party import results
 from pets.party.cast import result_endpoint
 from pets.party.config import Directory, DirectoryApprover, DirectoryParty, directory_toml
 from pets.party.consent import CheckOnce
-from pets.party.node import Outside, PartyNode, Settings
+from pets.party.lifecycle import Outside, Settings
+from pets.party.node import PartyNode
 from pets.party.sources import FileSource, FrameSource, Source
 from pets.party.state import State
 from pets.party.warm import prepare_kernels

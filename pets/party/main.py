@@ -14,7 +14,8 @@ from pets.ids import PartyId, RunHandle
 from pets.party import postgres, sources
 from pets.party.config import STATE_FILE, PartyConfig, read_config
 from pets.party.database import Postgres, PostgresSource
-from pets.party.node import Outside, PartyNode, Settings
+from pets.party.lifecycle import Outside, Settings
+from pets.party.node import PartyNode
 from pets.party.runs import Console
 from pets.party.server import keep_memory, serve
 from pets.party.sources import FileSource

@@ -37,8 +37,7 @@ def one_row(factor: Factor, table: Dataset) -> tuple[int, int]:
     """The least and the greatest value of a factor on one row that counts, in multiples of its unit."""
     low = high = 1
     for name in dict.fromkeys(factor.values):
-        ends = [low * end for end in _power(table.columns[name], factor.values.count(name))]
-        ends += [high * end for end in _power(table.columns[name], factor.values.count(name))]
+        ends = [side * end for side in (low, high) for end in _power(table.columns[name], factor.values.count(name))]
         low, high = min(ends), max(ends)
     return _rounded(low, factor.unit), _rounded(high, factor.unit)
 

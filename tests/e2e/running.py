@@ -21,9 +21,10 @@ from pets.party.accounting import Account, Cap
 from pets.party.config import PartyConfig, read_client, read_config
 from pets.party.identity import Authority
 from pets.party.ledger import Ledger
+from pets.party.lifecycle import Outside, Settings
 from pets.party.log import Log
 from pets.party.main import GrpcCarrier
-from pets.party.node import Outside, PartyNode, Settings
+from pets.party.node import PartyNode
 from pets.party.server import Server
 from pets.party.state import State
 from pets.party.warm import prepare_kernels

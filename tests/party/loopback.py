@@ -9,8 +9,9 @@ from typing import Any
 from pets.ids import PartyId
 from pets.party.config import Directory, DirectoryParty
 from pets.party.identity import Authority, make_credentials
+from pets.party.lifecycle import Outside
 from pets.party.main import GrpcCarrier
-from pets.party.node import Outside, PartyNode
+from pets.party.node import PartyNode
 from pets.party.server import Server
 from pets.transport.grpc import Address, Dialler, ResultLink
 from pets.transport.link import Link
@@ -60,7 +61,7 @@ class LoopbackWorld(PoolWorld):
     def open(self, party: PartyId) -> PartyNode:
         node = super().open(party)
         self.carriers[party], self.exchanges[party] = _Late(), Exchange()
-        node._outside = Outside(
+        node.runs._outside = Outside(
             self.carriers[party],  # type: ignore[arg-type]
             os.urandom,
             self.consoles[party].append,

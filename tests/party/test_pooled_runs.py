@@ -648,8 +648,8 @@ def test_a_budget_that_is_used_up_on_the_way_leaves_the_holder_out(make: Callabl
         if sender == one and not spent.is_set():
             spent.set()
             node = world.nodes[one]
-            charges = node._charges(world.spec)
-            node._ledger.reserve("f" * 32, charges, node._caps(charges))  # type: ignore[arg-type]
+            charges = node.runs.charges(world.spec)
+            node.runs.ledger.reserve("f" * 32, charges, node.runs.caps(charges))  # type: ignore[arg-type]
 
     world.hooks.announcement = spends
     found = world.run(world.toml)

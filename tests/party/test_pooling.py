@@ -346,7 +346,7 @@ def test_runs_that_wait_for_uploads_take_no_place_of_others(make: Callable[..., 
     more = HandRun(run.world, run.reviewed)
     assert run.announced(ONE).run_id != more.announced(ONE).run_id
     node = run.world.nodes[NORTH]
-    node._settings = replace(node._settings, max_open=2)
+    node.runs._settings = replace(node.runs._settings, max_open=2)
     refused(lambda: HandRun(run.world, run.reviewed), "run.busy")
     for each in (run, more):
         for party in (NORTH, SOUTH):

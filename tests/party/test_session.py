@@ -294,7 +294,7 @@ def test_a_role_that_sends_another_type_is_stopped_by_its_own_gate(
 def lie(world: World, party: PartyId, **fields: object) -> None:
     """Let a party be about to run something else than its files say, in all it says and compares."""
     node = world.nodes[party]
-    begin = node._begin
+    begin = node.runs._begin
 
     def other(*given: Any) -> LiveRun:
         run = begin(*given)
@@ -305,7 +305,7 @@ def lie(world: World, party: PartyId, **fields: object) -> None:
         made._own_hello = hello.make(made._own_agreed, bytes.fromhex(own["random"]), keys)  # type: ignore[misc]
         return run
 
-    node._begin = other  # type: ignore[method-assign]
+    node.runs._begin = other  # type: ignore[method-assign]
 
 
 def with_field(name: str, value: object, sender: PartyId = COUNCIL, to: PartyId | None = None) -> Any:
@@ -391,8 +391,8 @@ def test_a_party_that_runs_a_specification_altered_by_one_byte_is_found_at_the_h
     reviewed = world.ready()
     other = reviewed_of(altered(("max_rows = 40", "max_rows = 41")))
     node = world.nodes[party]
-    begin = node._begin
-    node._begin = lambda stored, _, *rest: begin(stored, other, *rest)  # type: ignore[method-assign]
+    begin = node.runs._begin
+    node.runs._begin = lambda stored, _, *rest: begin(stored, other, *rest)  # type: ignore[method-assign]
     assert "run.other-" in fails(world).text
     assert world.transcript == []
     assert all(world.states[each].runs_used(reviewed.digest) == 0 for each in COMPUTING)
@@ -751,7 +751,7 @@ def test_a_party_that_does_not_tell_its_end_leaves_the_run_aborted_everywhere(
 
         def conclude(caller: Caller, asked: RunHandle) -> None:
             if caller.party == party:
-                world.wait_for(lambda: node._runs[asked].session._stopped is not None)
+                world.wait_for(lambda: node.runs._runs[asked].session._stopped is not None)
             honest(caller, asked)
 
         return conclude

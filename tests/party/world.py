@@ -35,8 +35,9 @@ from pets.party.cast import result_endpoint
 from pets.party.config import Directory, DirectoryApprover, DirectoryParty, directory_toml
 from pets.party.joining import to_agree
 from pets.party.ledger import Ledger
+from pets.party.lifecycle import Outside, Settings
 from pets.party.log import Log
-from pets.party.node import Outside, PartyNode, Settings
+from pets.party.node import PartyNode
 from pets.party.sources import FrameSource, Source
 from pets.party.state import Boundary, State
 from pets.party.warm import prepare_kernels, prepare_vectors
@@ -321,7 +322,7 @@ class World:
     def settle(self) -> None:
         """Wait until no run is under way: a run whose client has gone still tells its peers."""
         for node in self.nodes.values():
-            for run in tuple(node._runs.values()):
+            for run in tuple(node.runs._runs.values()):
                 if run.thread is not None:
                     run.thread.join(30)
                     assert not run.thread.is_alive()

@@ -39,7 +39,6 @@ ENTRY = {
     },
     "dh_psi_cardinality/ok": {"digest", "run_id", "a", "b", "messages", "count"},
     "dh_psi_cardinality/step": {"hash_tag", "tag_key", "scalars", "entries", "D1", "D2"},
-    "dh_psi_cardinality/bad": {"step", "change", "at", "code", "text"},
     "vole_psi/ok": {
         "digest",
         "run_id",
@@ -68,9 +67,7 @@ ENTRY = {
         "values",
         "told",
     },
-    "vole_psi_malicious/bad": {"step", "change", "at", "code", "text"},
     "vole_psi/step": {"bases", "choices", "offered", "first_chosen", "first_keys", "last_keys", "pads"},
-    "vole_psi/bad": {"step", "change", "at", "code", "text"},
     "kkrt_psi/step": {
         "entries",
         "bins",
@@ -82,8 +79,6 @@ ENTRY = {
         "row_of_sender",
         "hash",
     },
-    "kkrt_psi/bad": {"step", "change", "at", "code", "text"},
-    "helper_psi/bad": {"step", "change", "at", "code", "text"},
     "helper_psi/ok": {
         "seed",
         "run_id",
@@ -100,41 +95,6 @@ ENTRY = {
         "result",
     },
     "helper_psi/step": {"tag_key", "pad_key", "dummies", "entries"},
-    "helper_psi_cardinality/bad": {"step", "change", "at", "code", "text"},
-    "helper_psi_cardinality/ok": {
-        "seed",
-        "run_id",
-        "digest",
-        "shared",
-        "public",
-        "fixed_ids",
-        "width",
-        "ids_a",
-        "ids_b",
-        "values_b",
-        "noise",
-        "messages",
-        "result",
-    },
-    "helper_psi_cardinality/step": {"tag_key", "dummies", "entries"},
-    "helper_psi_threshold/bad": {"step", "change", "at", "code", "text"},
-    "helper_psi_threshold/ok": {
-        "seed",
-        "run_id",
-        "digest",
-        "shared",
-        "public",
-        "fixed_ids",
-        "width",
-        "ids_a",
-        "ids_b",
-        "values_b",
-        "noise",
-        "messages",
-        "result",
-    },
-    "helper_psi_threshold/step": {"tag_key", "dummies", "entries"},
-    "psi_sum/bad": {"step", "change", "at", "code", "text"},
     "psi_sum/ok": {"digest", "run_id", "public", "a", "b", "control", "messages", "slots", "flooding", "result"},
     "psi_sum/step": {
         "plain",
@@ -149,19 +109,6 @@ ENTRY = {
         "first_opened",
         "sum_of_slots",
         "sum_of_cover",
-    },
-    "psi_sum_shares/ok": {
-        "digest",
-        "run_id",
-        "public",
-        "a",
-        "b",
-        "control",
-        "messages",
-        "slots",
-        "flooding",
-        "result",
-        "zero",
     },
     "disclosure_control/ok": {"case", "parameters", "sums", "tops", "sent", "shown", "enough"},
     "rep3/ok": {"program", "inputs", "sent", "shares"},
@@ -196,6 +143,21 @@ ENTRY["secure_sum/bad_uploads"] = ENTRY["secure_sum/ok_uploads"]
 ENTRY["secure_sum_shamir/ok"] = ENTRY["secure_sum/ok"]
 ENTRY["secure_sum_shamir/bad"] = ENTRY["secure_sum/bad_messages"]
 ENTRY["kkrt_psi/ok"] = ENTRY["vole_psi/ok"]
+ENTRY["psi_sum_shares/ok"] = ENTRY["psi_sum/ok"] | {"zero"}
+for name in ("helper_psi_cardinality", "helper_psi_threshold"):
+    ENTRY[f"{name}/ok"] = ENTRY["helper_psi/ok"]
+    ENTRY[f"{name}/step"] = ENTRY["helper_psi/step"] - {"pad_key"}
+for name in (
+    "dh_psi_cardinality",
+    "vole_psi_malicious",
+    "vole_psi",
+    "kkrt_psi",
+    "helper_psi",
+    "helper_psi_cardinality",
+    "helper_psi_threshold",
+    "psi_sum",
+):
+    ENTRY[f"{name}/bad"] = {"step", "change", "at", "code", "text"}
 MAX_BYTES = 20_000
 
 
