@@ -97,7 +97,7 @@ class HandRun:
         return found
 
     def agreed(self, party: PartyId) -> bool:
-        session = self.world.nodes[party]._runs[self.handle].session
+        session = self.world.nodes[party].runs._runs[self.handle].session
         return getattr(session, "uploading", False) is True
 
     def upload(self, board: PartyId, values: I64, to: Sequence[PartyId] = ()) -> dict[PartyId, bytes]:
@@ -131,7 +131,7 @@ class HandRun:
 
     def ended(self, party: PartyId) -> str:
         """How the run has ended at a party, once it has."""
-        run = self.world.nodes[party]._runs[self.handle]
+        run = self.world.nodes[party].runs._runs[self.handle]
         self.world.wait_for(lambda: run.events.ended)
         last = run.events._events[-1]
         return last.code or last.name

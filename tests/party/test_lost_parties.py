@@ -57,7 +57,7 @@ def uploaded(run: HandRun, *boards: PartyId) -> None:
 
 def crash(run: HandRun, party: PartyId) -> None:
     """A party's run ends, and it tells its peers; nobody meant to stop the others."""
-    run.world.nodes[party]._runs[run.handle].session.stop(LinkError("link.cut", peer=party))
+    run.world.nodes[party].runs._runs[run.handle].session.stop(LinkError("link.cut", peer=party))
     assert run.ended(party) == "link.cut"
 
 

@@ -383,7 +383,7 @@ def test_a_revocation_by_a_party_whose_part_is_over_keeps_the_table_closed(world
 
     def revoke(passing: Passing) -> Iterable[bytes]:
         if passing.head.slot.message == NUMBER["M6"] and passing.head.slot.column == 0:
-            world.wait_for(lambda: world.nodes[BOARD]._runs[handle].session._played)
+            world.wait_for(lambda: world.nodes[BOARD].runs._runs[handle].session._played)
             world.nodes[BOARD].revoke(world.caller(BOARD), world.revocation(reviewed, BOARD))
         return (passing.data,)
 
@@ -601,7 +601,7 @@ class held:  # noqa: N801
         self._future = self._pool.submit(self.world.run, self.toml)
         assert self._there.wait(30)
         for party in COMPUTING:
-            self.world.wait_for(lambda party=party: bool(self.world.nodes[party]._live()))
+            self.world.wait_for(lambda party=party: bool(self.world.nodes[party].runs.live()))
         return self
 
     def release(self) -> None:

@@ -225,7 +225,7 @@ def test_an_upload_after_the_deadline_is_late(make: Callable[..., HandRun], monk
 def test_before_agreement_no_run_is_known_and_no_upload_is_taken(make: Callable[..., HandRun]) -> None:
     run = make()
     run.announced(ONE)
-    session = run.world.nodes[NORTH]._runs[run.handle].session
+    session = run.world.nodes[NORTH].runs._runs[run.handle].session
     assert isinstance(session, PoolSession)
     later = replace_play(session)
     refused(lambda: run.server(NORTH, ONE).announcement(run.handle), "run.unknown")
@@ -246,7 +246,7 @@ def test_a_table_with_two_holders_of_other_kind_takes_no_uploads(world: Any) -> 
     seen: list[str] = []
 
     def look(sender: PartyId, to: PartyId, body: bytes) -> bytes:
-        for handle, run in world.nodes[to]._runs.items():
+        for handle, run in world.nodes[to].runs._runs.items():
             if not seen and not run.events.ended:
                 with pytest.raises(RunError) as caught:
                     world.nodes[to].announcement(world.caller(sender), handle)
@@ -314,7 +314,7 @@ def test_a_server_that_was_restarted_has_ended_the_run_and_its_peers_find_out(
     run = make(options={"durable": True})
     world = run.world
     run.upload(ONE, vector(run, 1))
-    session = world.nodes[NORTH]._runs[run.handle].session
+    session = world.nodes[NORTH].runs._runs[run.handle].session
     assert isinstance(session, PoolSession)
     world.wait_for(lambda: SOUTH in session._known)
     killed = world.nodes[SOUTH]

@@ -46,7 +46,7 @@ def run(world: LoopbackWorld) -> Iterator[LoopbackRun]:
     made = LoopbackRun(world, world.prepared())
     yield made
     for party in (NORTH, SOUTH):
-        if not world.nodes[party]._runs[made.handle].events.ended:
+        if not world.nodes[party].runs._runs[made.handle].events.ended:
             try:
                 world.remote(party, ANALYST).stop(made.handle)
             except PetsError as error:

@@ -462,7 +462,7 @@ def test_a_hello_of_an_earlier_run_opens_nothing(hasty: World) -> None:
 def test_a_hello_of_somebody_who_does_not_compute_does_nothing_to_the_run(world: World, who: PartyId) -> None:
     def intrude(sender: PartyId, to: PartyId, body: bytes) -> bytes:
         if (sender, to) == (COUNCIL, BOARD):
-            world.wait_for(lambda: handle in world.nodes[BOARD]._runs)
+            world.wait_for(lambda: handle in world.nodes[BOARD].runs._runs)
             with pytest.raises(RunError, match=r"run\.unknown"):
                 world.nodes[BOARD].hello(world.caller(who), handle, body)
         return body
@@ -478,7 +478,7 @@ def test_an_early_hello_that_is_none_ends_the_run_and_leaves_no_run_behind(world
     world.ready()
     world.nodes[BOARD].hello(world.caller(COUNCIL), handle, b"rubbish")
     assert "peer.hello" in fails(world, handle=handle).text
-    assert world.nodes[BOARD]._live() == []
+    assert world.nodes[BOARD].runs.live() == []
     assert world.run().receipts
 
 
@@ -491,7 +491,7 @@ def test_an_early_hello_is_as_good_as_a_late_one(world: World) -> None:
     start = world.nodes[BOARD].start
 
     def slow(*given: Any) -> bytes:
-        world.wait_for(lambda: len(world.nodes[BOARD]._hellos._kept) == 2)
+        world.wait_for(lambda: len(world.nodes[BOARD].runs._hellos._kept) == 2)
         return start(*given)
 
     world.nodes[BOARD].start = slow  # type: ignore[method-assign]
@@ -614,7 +614,7 @@ def test_a_stop_before_the_hellos_are_complete_sends_nothing(world: World, party
     def hold(sender: PartyId, to: PartyId, body: bytes) -> bytes:
         if sender == party and first.acquire(blocking=False):
             for each in COMPUTING:
-                world.wait_for(lambda each=each: handle in world.nodes[each]._runs)
+                world.wait_for(lambda each=each: handle in world.nodes[each].runs._runs)
             world.nodes[party].stop(world.caller(party), handle)
             stopped.set()
         elif to == party:  # or it could have all hellos, and go on, before it is stopped
@@ -646,7 +646,7 @@ def test_a_stop_reaches_the_other_parties_when_one_does_not_know_the_run(world: 
     world.ready()
 
     def now(passing: Passing) -> Iterable[bytes]:
-        world.nodes[BOARD]._runs.pop(handle)  # as if its server had been restarted
+        world.nodes[BOARD].runs._runs.pop(handle)  # as if its server had been restarted
         world.client(COUNCIL).stop(handle)
         return (passing.data,)
 
@@ -867,7 +867,7 @@ def test_a_client_that_is_interrupted_while_it_waits_stops_the_run_at_all_partie
 
     def hold(passing: Passing) -> Iterable[bytes]:
         reached.set()
-        world.wait_for(lambda: bool(world.nodes[HELPER]._runs[handle].session._stopped))
+        world.wait_for(lambda: bool(world.nodes[HELPER].runs._runs[handle].session._stopped))
         return (passing.data,)
 
     def link(*given: Any) -> Any:
@@ -1002,4 +1002,4 @@ def test_keys_and_seeds_are_gone_when_a_run_has_ended(world: World) -> None:
     world.run(handle=handle)
     world.settle()
     for party in COMPUTING:
-        assert world.nodes[party]._runs[handle].session._private == {}
+        assert world.nodes[party].runs._runs[handle].session._private == {}
