@@ -14,12 +14,12 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from pets.client import Draft
 from pets.errors import ConfigError, SpecError
 from pets.ids import PartyId
+from pets.network import Draft
 from pets.party.database import PostgresSource
+from pets.party.files import FileSource, FrameSource, Source
 from pets.party.relation import whole
-from pets.party.sources import FileSource, FrameSource, Source
 from pets.spec.joins import MODE_A, MODE_B, STAR
 from pets.spec.model import DESIGN, Spec
 from pets.spec.parse import parse_toml, spec_of

@@ -4,10 +4,9 @@ import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
 
-from pets.client import Analyst, Network
 from pets.errors import ConfigError
 from pets.ids import PartyId
-from pets.party import contribute
+from pets.network import Analyst, Network
 from pets.party.config import ClientConfig, read_client
 from pets.plan.review import Reviewed
 from pets.transport.grpc import Dialler, ResultLink
@@ -33,6 +32,8 @@ def network(config: ClientConfig, *, deadline_s: float = 600.0) -> Network:
     dialler = Dialler(config.credentials, config.directory.addresses())
 
     def link(run_id: bytes, senders: Sequence[PartyId], reviewed: Reviewed) -> Link:
+        from pets.party import contribute
+
         open_s = 0.0 if reviewed.plan.pool is None else contribute.upload_s(reviewed.plan)
         return ResultLink(config.name, run_id, senders, dialler, deadline_s + open_s)
 

@@ -26,18 +26,18 @@ from pets.approve import approvals
 from pets.approve.envelope import SigningKey, keygen
 from pets.approve.policy import Approval, Approver, Limits, Policy
 from pets.check.budget import Loss
-from pets.client import Analyst, Network, Server
 from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.local import LocalServer
+from pets.network import Analyst, Network, Server
 from pets.party import hello, prepare
 from pets.party.accounting import Account, Cap
 from pets.party.cast import result_endpoint
 from pets.party.config import Directory, DirectoryApprover, DirectoryParty, directory_toml
+from pets.party.files import FrameSource, Source
 from pets.party.joining import to_agree
 from pets.party.ledger import Ledger
 from pets.party.log import Log
 from pets.party.node import Outside, PartyNode, Settings
-from pets.party.sources import FrameSource, Source
 from pets.party.state import Boundary, State
 from pets.party.warm import prepare_kernels, prepare_vectors
 from pets.plan.review import Reviewed, review
