@@ -33,6 +33,7 @@ from pets.party import hello, prepare
 from pets.party.accounting import Account, Cap
 from pets.party.cast import result_endpoint
 from pets.party.config import Directory, DirectoryApprover, DirectoryParty, directory_toml
+from pets.party.consent import CheckOnce
 from pets.party.files import FrameSource, Source
 from pets.party.joining import to_agree
 from pets.party.ledger import Ledger
@@ -57,6 +58,8 @@ NUMBER = {message.label: message.number for message in load_cards()[MODE_A].mess
 """Messages of mode A by label: their numbers on the wire."""
 FINAL = {NUMBER["M7a"], NUMBER["M7c"]}
 """The two shares that open the table."""
+CHECK = CheckOnce()
+"""Reading and checking are functions of the text: once for all tests. Each party asks, and judges by its own policy."""
 BOARD, COUNCIL, HELPER, ANALYST, STRANGER = map(PartyId, ("board", "council", "helper", "statistics", "stranger"))
 COMPUTING = (BOARD, COUNCIL, HELPER)
 TODAY = dt.datetime(2027, 1, 15, 9, 0, tzinfo=dt.UTC)
@@ -269,7 +272,7 @@ class World:
         self.now = TODAY
         self.hooks = Hooks()
         self.cap, self.k, self.durable = cap, k, durable
-        self.settings = Settings(deadline_s=deadline_s, run_s=run_s, max_live=max_live)
+        self.settings = Settings(deadline_s=deadline_s, run_s=run_s, max_live=max_live, check=CHECK)
         self.tables = {"stays": STAYS, "homes": HOMES, **(tables or {})}
         self.signing = {party: keygen() for party in (*self.servers, ANALYST, STRANGER)}
         self.people = {
