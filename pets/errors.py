@@ -879,6 +879,11 @@ class InternalError(PetsError):
     prefixes = ("internal.", "plan.")
 
 
+def public_code(error: PetsError) -> str:
+    """What others are told of an error: its code, but of records never which of all things is wrong with them."""
+    return "source.not-ready" if isinstance(error, SourceError) else error.code
+
+
 def catalogue() -> str:
     """All codes as a page for people: ``docs/errors.md``, by the class that carries them."""
     kinds: list[type[PetsError]] = list(PetsError.__subclasses__())

@@ -17,16 +17,16 @@ from pets.approve import approvals
 from pets.approve.envelope import SigningKey, keygen
 from pets.approve.permitting import permitting
 from pets.approve.policy import Approver, Policy
-from pets.client import Analyst, Draft, Network, Progress, read
 from pets.draft import Given, draft, draft_psi
 from pets.errors import ConfigError
 from pets.ids import NAME, PartyId, RunHandle, SpecDigest
+from pets.network import Analyst, Draft, Network, Progress, read
 from pets.party import results
 from pets.party.cast import result_endpoint
 from pets.party.config import Directory, DirectoryApprover, DirectoryParty, directory_toml
 from pets.party.consent import CheckOnce
+from pets.party.files import FileSource, FrameSource, Source
 from pets.party.node import Outside, PartyNode, Settings
-from pets.party.sources import FileSource, FrameSource, Source
 from pets.party.state import State
 from pets.party.warm import prepare_kernels
 from pets.plan.review import Review, Reviewed

@@ -14,10 +14,10 @@ from pets.ids import PartyId, RunHandle
 from pets.party import postgres, sources
 from pets.party.config import STATE_FILE, PartyConfig, read_config
 from pets.party.database import Postgres, PostgresSource
+from pets.party.files import FileSource
 from pets.party.node import Outside, PartyNode, Settings
 from pets.party.runs import Console
 from pets.party.server import keep_memory, serve
-from pets.party.sources import FileSource
 from pets.party.state import State
 from pets.party.warm import prepare_checks, prepare_kernels, prepare_sums, prepare_vectors
 from pets.spec.pools import POOLS

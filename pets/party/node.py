@@ -26,6 +26,7 @@ from pets.errors import (
     PetsError,
     RunError,
     SourceError,
+    public_code,
 )
 from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.party import hello, outlook, pairing, receipts, results, session, sources, uploads
@@ -34,6 +35,7 @@ from pets.party.cast import result_endpoint
 from pets.party.config import Directory
 from pets.party.consent import Check, Consent
 from pets.party.executing import ProgramSession
+from pets.party.files import Source
 from pets.party.freezer import Freezer
 from pets.party.history import Guard, History, about
 from pets.party.holder import Carrier, HolderSession
@@ -103,7 +105,7 @@ class PartyNode:
         signing: SigningKey,
         state: State,
         folder: Path,
-        datasets: Mapping[str, sources.Source],
+        datasets: Mapping[str, Source],
         outside: Outside,
         settings: Settings = Settings(),
     ) -> None:
@@ -520,7 +522,7 @@ class PartyNode:
         except PetsError as error:
             if isinstance(error, SourceError):
                 self._tell(error)
-            code, by = session.public_code(error), str(error.fields.get("by", ""))
+            code, by = public_code(error), str(error.fields.get("by", ""))
             self._aborted(run, error, code)
         except Exception as error:  # whatever it is, the run has ended and says no more than that
             self._outside.console(f"run {run.handle}: {type(error).__name__} in {self.party}")

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ClassVar, Final, Protocol
 
-from pets.errors import CODES, InternalError, LinkError, PeerError, PetsError, RunError, SourceError
+from pets.errors import CODES, InternalError, LinkError, PeerError, PetsError, RunError, public_code
 from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.kernels import prf
 from pets.party import gate, hello
@@ -428,11 +428,6 @@ class Session:
         if time.monotonic() > self._until:
             raise LinkError("link.deadline", peer=self.party, seconds=self._run_s, step="the whole run")
         self._check()
-
-
-def public_code(error: PetsError) -> str:
-    """What others are told of an error: its code, but of records never which of all things is wrong with them."""
-    return "source.not-ready" if isinstance(error, SourceError) else error.code
 
 
 def _passed_on(error: PetsError) -> str:
