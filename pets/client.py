@@ -452,7 +452,8 @@ class _Run:
 
         The others are named in a warning; a receipt of a holder may be missing.
         """
-        known, plan = parties_of(self._network.directory_toml), canonical(self._reviewed.plan)
+        known = parties_of(self._network.directory_toml)
+        files = evidence.Files.of(self._reviewed.spec, canonical(self._reviewed.plan))
         signing = known.signing_keys()
         first: evidence.Receipt | None = None
         for party in self._reviewed.spec.computing:
@@ -470,8 +471,7 @@ class _Run:
                     body,
                     first,
                     party=holder.party,
-                    spec=self._reviewed.spec,
-                    plan=plan,
+                    of=files,
                     keys=evidence.PartyKeys(key, known.approver_keys(holder.party)),
                     approvals={approvals.envelope_digest(each): each for each in holder.approvals},
                 )
