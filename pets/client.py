@@ -24,7 +24,7 @@ from pets.party import contribute, gate, hello, opening, prepare, totals
 from pets.party.cast import roles_of
 from pets.party.config import parties_of
 from pets.party.drive import drive
-from pets.party.evidence import PartyKeys, verify_beside
+from pets.party.evidence import Files, PartyKeys, verify_beside
 from pets.party.joining import to_agree
 from pets.party.receipts import Receipt, verify_receipt
 from pets.plan.review import Review, Reviewed
@@ -353,7 +353,8 @@ class Run:
 
         The others are named in a warning; a receipt of a holder may be missing.
         """
-        known, plan = parties_of(self._network.directory_toml), canonical(self._reviewed.plan)
+        known = parties_of(self._network.directory_toml)
+        files = Files.of(self._reviewed.spec, canonical(self._reviewed.plan))
         signing = known.signing_keys()
         first: Receipt | None = None
         for party in self._reviewed.spec.computing:
@@ -371,8 +372,7 @@ class Run:
                     body,
                     first,
                     party=holder.party,
-                    spec=self._reviewed.spec,
-                    plan=plan,
+                    of=files,
                     keys=PartyKeys(key, known.approver_keys(holder.party)),
                     approvals={approvals.envelope_digest(each): each for each in holder.approvals},
                 )

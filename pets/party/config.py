@@ -128,6 +128,10 @@ class Directory:
 
     def signing_keys(self) -> Mapping[str, bytes]:
         """Public keys that sign receipts, by party name."""
+        return self._signing
+
+    @cached_property
+    def _signing(self) -> Mapping[str, bytes]:
         return {one.name: public_bytes(one.signing_key) for one in self.parties if one.signing_key}
 
 

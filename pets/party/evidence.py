@@ -46,6 +46,20 @@ class PartyKeys:
     approvers: Mapping[str, bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What all receipts of a run have to be about: worked out once, for hundreds of them."""
+
+    spec: Spec
+    digest: SpecDigest
+    plan_sha256: str
+
+    @classmethod
+    def of(cls, spec: Spec, plan: bytes) -> "Files":
+        """``plan``: bytes of plan.json."""
+        return cls(spec, spec_digest(spec), sha256(plan).hexdigest())
+
+
 def verify_evidence(
     folder: Path, *, keys: Mapping[str, PartyKeys], recompute: Recompute, counted: Counted | None = None
 ) -> list[str]:
@@ -61,7 +75,7 @@ def verify_evidence(
             raise ReceiptError("receipt.no-key", party=party)
     plan = _bytes(folder / "plan.json")
     receipts = _receipts(folder, spec, keys)
-    _agree(spec, plan, receipts)
+    _agree(Files.of(spec, plan), receipts)
     took = _contributors(spec, receipts)
     for receipt in receipts.values():
         _dates(spec, receipt)
@@ -90,19 +104,19 @@ def verify_beside(
     first: Receipt,
     *,
     party: PartyId,
-    spec: Spec,
-    plan: bytes,
+    of: Files,
     keys: PartyKeys,
     approvals: Mapping[str, bytes],
 ) -> Receipt:
     """Check the receipt of a holder, who may be anybody of hundreds, before it is put with those of a run.
 
-    One that does not hold would spoil the evidence of all. ``first``: of a computing party; ``plan``: bytes of
-    plan.json; ``approvals``: the envelopes that are here, by digest.
+    One that does not hold would spoil the evidence of all. ``first``: of a computing party; ``approvals``: the
+    envelopes that are here, by digest.
     Raises: ReceiptError, as verifying the folder with it would.
     """
+    spec = of.spec
     receipt = _own(verify_receipt(envelope, {party: keys.signing}, party=party), party, spec)
-    _agree(spec, plan, {PartyId(first.party): first, party: receipt})
+    _agree(of, {PartyId(first.party): first, party: receipt})
     _dates(spec, receipt)
     _charges(spec, receipt)
     if receipt.contributors is not None:
@@ -153,12 +167,12 @@ def _own(receipt: Receipt, party: PartyId, spec: Spec) -> Receipt:
     return receipt
 
 
-def _agree(spec: Spec, plan: bytes, receipts: Mapping[PartyId, Receipt]) -> None:
+def _agree(files: Files, receipts: Mapping[PartyId, Receipt]) -> None:
     """All receipts are about the files of this folder, and about the same run."""
-    digest, plan_sha256 = spec_digest(spec), sha256(plan).hexdigest()
+    digest, plan_sha256 = files.digest, files.plan_sha256
     first = next(iter(receipts.values()))
     commitments: dict[tuple[str, str], tuple[str, str]] = {}
-    several = {dataset.name for dataset in spec.datasets if dataset.several}
+    several = {dataset.name for dataset in files.spec.datasets if dataset.several}
     for party, receipt in receipts.items():
         if receipt.spec != digest:
             fields = {"file": "spec.toml", "got": digest, "party": party, "expected": receipt.spec}

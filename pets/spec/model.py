@@ -6,7 +6,7 @@ numbers (epsilon, delta, bounds of decimals) are strings, parsed to exact fracti
 
 import datetime as dt
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from fractions import Fraction
 from typing import Annotated, Any, Final, Literal, Self, cast
 
@@ -233,9 +233,11 @@ class Dataset(Model):
         return value
 
     @property
-    def parties(self) -> frozenset[PartyId]:
-        """Who brings the table, or a part of it."""
-        return cast("frozenset[PartyId]", frozenset(self.holders or (self.one_party or "",)))
+    def parties(self) -> Set[PartyId]:
+        """Who brings the table, or a part of it, in the order of ``holders``."""
+        if self.holders:
+            return cast("Set[PartyId]", self.holders.keys())
+        return frozenset((PartyId(self.one_party or ""),))
 
     @property
     def party(self) -> PartyId:
@@ -788,8 +790,8 @@ class Spec(Model):
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
-        names = [p.name for p in self.parties]
-        if len(set(names)) != len(names) or len({p.san for p in self.parties}) != len(names):
+        names = {p.name: p for p in self.parties}
+        if len(names) != len(self.parties) or len({p.san for p in self.parties}) != len(self.parties):
             raise ValueError("parties need distinct names and distinct SAN URIs")
         tables = [d.name.lower() for d in self.datasets]
         if len(set(tables)) != len(tables):
@@ -798,10 +800,10 @@ class Spec(Model):
             raise ValueError("max_holders_per_person is of sums over one table: a join finds a person at every holder")
         for dataset in self.datasets:
             for party in sorted(dataset.parties):
-                if party not in names or "input" not in self.party(party).roles:
+                if party not in names or "input" not in names[party].roles:
                     raise ValueError(f'dataset {dataset.name}: its party needs the role "input"')
         for name in self.release.to:
-            if name not in names or "result" not in self.party(name).roles:
+            if name not in names or "result" not in names[name].roles:
                 raise ValueError(f'release.to: {name} needs the role "result"')
         holders: set[str] = {party for d in self.datasets for party in d.parties}
         for name in sorted(holders - set(self.legal)):
