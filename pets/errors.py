@@ -210,6 +210,16 @@ CODES: Final[dict[str, Code]] = {
     "peer.upload-holder": Code(
         "{peer} may not upload under this name", "upload under the own name, as an input party", "PERMISSION_DENIED"
     ),
+    "peer.uploaded": Code(
+        "{peer} says that it takes no part, and its upload was taken before: it counts",
+        "withdraw the upload, as long as uploads are taken",
+        "FAILED_PRECONDITION",
+    ),
+    "peer.declined": Code(
+        "{peer} has said in this run that it takes no part in it",
+        "take part in the next run: who has declined is out of this one",
+        "FAILED_PRECONDITION",
+    ),
     "peer.upload-run": Code(
         "the upload of {peer} is bound to another run or specification",
         "make a new upload for this run: an upload serves one run",

@@ -1,9 +1,10 @@
 """Who took part in sums over one table of many holders, who did not, and what is known of the reasons."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from pets.approve.envelope import claimed
 from pets.ids import PartyId
 
 if TYPE_CHECKING:
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
 
 SENT: Final = ""
 """The reason of a holder that handed in all parts, as it said: none."""
+
+DECLINED: Final = "peer.declined"
+"""What computing parties say of a holder that told them that it takes no part."""
 
 NOT_VALIDATED: Final = (
     "Inputs are not validated: what each holder handed in was added up as it is, and nobody could look at it."
@@ -40,6 +44,10 @@ _TOLD: Final[Mapping[str, str]] = {
 _MOST_NAMED: Final = 8
 
 
+_NO_REASON: Final = ("link.", "run.busy")
+"""How codes begin by which a client has heard nothing of a holder's decision."""
+
+
 def reason(code: str) -> str:
     """Why a holder did not take part, in words, from the code that it, or the network, gave."""
     return _TOLD.get(code, f"refused: {code}")
@@ -47,19 +55,30 @@ def reason(code: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Participation:
-    """Whose numbers are in a table. ``away``: of the other holders, the code of the reason, if one is known."""
+    """Whose numbers are in a table. ``away``: of the other holders, the code of the reason, if one is known.
+
+    ``said``: of those, what a computing party says of them: DECLINED.
+    """
 
     holders: tuple[PartyId, ...]
     counted: tuple[PartyId, ...]
     away: Mapping[PartyId, str]
     minimum: int
     validated: bool = False
+    said: Mapping[PartyId, str] = field(default_factory=dict)
 
     @property
     def missing(self) -> dict[PartyId, str]:
         """Who did not take part, and why, in words."""
         others = (party for party in self.holders if party not in self.counted)
-        return {party: reason(self.away[party]) if party in self.away else "not known why" for party in others}
+        return {party: self._why(party) for party in others}
+
+    def _why(self, party: PartyId) -> str:
+        code = self.away.get(party)
+        if self.said.get(party) == DECLINED:
+            told = code and not code.startswith(_NO_REASON)
+            return f"declined: {_TOLD.get(code, code)}" if code and told else "declined"
+        return "not known why" if code is None else reason(code)
 
     def note(self) -> str:
         """A sentence or two under a table or a picture."""
@@ -76,6 +95,14 @@ class Participation:
 
     def __repr__(self) -> str:
         return f"Participation({len(self.counted)} of {len(self.holders)} holders)"
+
+
+def said_in(receipts: Iterable[bytes]) -> dict[PartyId, str]:
+    """What receipts of computing parties say of holders that do not count: ``Participation.said``."""
+    found: dict[PartyId, str] = {}
+    for receipt in receipts:
+        found |= {PartyId(party): DECLINED for party in claimed(receipt)["predicate"].get("declined", ())}
+    return found
 
 
 def missing_note(missing: Mapping[PartyId, str]) -> str:

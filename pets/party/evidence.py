@@ -33,6 +33,7 @@ from pets.check.budget import Loss, exact, run_loss
 from pets.check.diff import compare
 from pets.errors import ApprovalError, PetsError, ReceiptError
 from pets.ids import PartyId, PlanDigest, RunHandle, SpecDigest
+from pets.party.attendance import Attendance
 from pets.party.log import Head
 from pets.plan.review import review
 from pets.spec.canonical import spec_digest
@@ -49,6 +50,9 @@ Counted = Callable[[bytes, Mapping[PartyId, bytes]], tuple[PartyId, ...]]
 
 LOSES_SERVERS: Final = "secure_sum_shamir"
 """The protocol whose sums survive lost computing parties."""
+
+_OF_HOLDERS: Final = ("contributors", "declined")
+"""What only computing parties of sums over one table of many holders say."""
 
 Instant = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00$")]
 
@@ -136,6 +140,8 @@ class Receipt(Model):
     log: LogHead
     contributors: tuple[PartyName, ...] | None = None
     """Of sums over one table of many holders, at a computing party: the holders whose uploads counted."""
+    declined: tuple[PartyName, ...] = ()
+    """And those that told it that they take no part. Another one may have been told by others."""
 
     @model_validator(mode="after")
     def _once_each(self) -> "Receipt":
@@ -186,11 +192,12 @@ def build_receipt(
     spend: Mapping[str, Loss],
     sent: Sequence[SentMessage],
     log: Head,
-    contributors: Sequence[PartyId] | None = None,
+    contributors: Attendance | None = None,
 ) -> dict[str, object]:
     """The statement of a receipt, ready for ``envelope.sign``. Times as ``State.now`` writes them.
 
-    ``contributors``: at a computing party of sums over one table of many holders, whose uploads counted.
+    ``contributors``: at a computing party of sums over one table of many holders, whose uploads counted, and who
+    declined.
     """
     receipt = Receipt(
         party=party,
@@ -210,9 +217,10 @@ def build_receipt(
         spend=tuple(_spend(name, loss) for name, loss in sorted(spend.items())),
         sent=tuple(sent),
         log=LogHead(seq=log.seq, hash=log.hash.hex()),
-        contributors=None if contributors is None else tuple(contributors),
+        contributors=None if contributors is None else contributors.counted,
+        declined=() if contributors is None else contributors.declined,
     )
-    said = receipt.model_dump(mode="json", exclude={"contributors"} if contributors is None else None)
+    said = receipt.model_dump(mode="json", exclude=set(_OF_HOLDERS) if contributors is None else None)
     return statement(RECEIPT, {"specification": spec, "run": run}, said)
 
 
@@ -272,7 +280,7 @@ def verify_beside(
     _agree(spec, plan, {PartyId(first.party): first, party: receipt})
     _dates(spec, receipt)
     _charges(spec, receipt)
-    if receipt.contributors is not None:
+    if receipt.contributors is not None or receipt.declined:
         raise ReceiptError("receipt.contributors", party=party, problem="a holder does not know who took part")
     if receipt.shares_for(people_of(spec)):
         raise ReceiptError("receipt.statement", party=party, problem="a holder sends the result party nothing")
@@ -390,6 +398,11 @@ def is_pooled(spec: Spec) -> bool:
     return spec.computation.min_contributors is not None
 
 
+def takes_uploads(spec: Spec) -> tuple[PartyId, ...]:
+    """Who takes uploads. Under disclosure control the third of those who compute gets nothing of any."""
+    return spec.computing if spec.release.disclosure_control is None else spec.computing[:2]
+
+
 def may_be_missing(spec: Spec, party: PartyId) -> bool:
     """Whether a run may have ended well without this party: a holder that did not upload, or left before it signed.
 
@@ -403,15 +416,14 @@ def may_be_missing(spec: Spec, party: PartyId) -> bool:
 def _contributors(spec: Spec, receipts: Mapping[PartyId, Receipt]) -> tuple[PartyId, ...] | None:
     """Whose uploads counted, as every computing party signed it that takes uploads; None where no holder uploads.
 
-    Under disclosure control the third of those who compute gets nothing of an upload.
     Raises: ReceiptError receipt.contributors, receipt.differs, receipt.missing if no computing party signed anything.
     """
     if not is_pooled(spec):
         for party, receipt in receipts.items():
-            if receipt.contributors is not None:
+            if receipt.contributors is not None or receipt.declined:
                 raise ReceiptError("receipt.contributors", party=party, problem="nobody uploads in such a run")
         return None
-    takes = spec.computing if spec.release.disclosure_control is None else spec.computing[:2]
+    takes, holders = takes_uploads(spec), spec.holders(spec.datasets[0].name)
     signed = {party: receipt for party, receipt in receipts.items() if party in takes}
     if not signed:
         raise ReceiptError("receipt.missing", party=takes[0])
@@ -422,8 +434,10 @@ def _contributors(spec: Spec, receipts: Mapping[PartyId, Receipt]) -> tuple[Part
             raise ReceiptError("receipt.contributors", party=party, problem=problem)
         if party in signed and receipt.contributors != signed[first].contributors:
             raise ReceiptError("receipt.differs", party=first, other=party, what="who took part")
+        if set(receipt.declined) & set(receipt.contributors or holders) or not set(receipt.declined) <= set(holders):
+            problem = "it says of others than holders who do not count that they have declined"
+            raise ReceiptError("receipt.contributors", party=party, problem=problem)
     took = tuple(map(PartyId, signed[first].contributors or ()))
-    holders = spec.holders(spec.datasets[0].name)
     if tuple(party for party in holders if party in took) != took:
         raise ReceiptError("receipt.contributors", party=first, problem="it names who is no holder, or one twice")
     if len(took) < (least := spec.computation.min_contributors or 0):
@@ -435,12 +449,14 @@ def _contributors(spec: Spec, receipts: Mapping[PartyId, Receipt]) -> tuple[Part
 def _of_holders(spec: Spec, receipts: Mapping[PartyId, Receipt], took: Sequence[PartyId]) -> Iterable[str]:
     """Who took part, and of whom there is no receipt."""
     holders, least = spec.holders(spec.datasets[0].name), spec.computation.min_contributors
+    missed = {party: "it declined" for receipt in receipts.values() for party in receipt.declined}
     yield f"{len(took)} of {len(holders)} holders took part, {least} are the least; who, all signed that took uploads"
     for party in (party for party in spec.servers if party not in receipts):
-        counts = "its numbers are in the table" if party in took else "it did not take part"
+        counts = "its numbers are in the table" if party in took else missed.get(party, "it did not take part")
         yield f"{party}: no receipt is here; {counts if party in holders else 'it was lost on the way'}"
     for party in (party for party in holders if party in receipts and party not in took):
-        yield f"{party}: it uploaded, and is not in the table: its upload was late, or did not reach everybody"
+        why = missed.get(party, "its upload was late, or did not reach everybody")
+        yield f"{party}: it uploaded, and is not in the table: {why}"
 
 
 def _covered(folder: Path, spec: Spec, receipts: Mapping[PartyId, Receipt]) -> list[str]:
