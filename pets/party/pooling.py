@@ -1,9 +1,9 @@
 """One run of sums over one table of many holders at one computing party: uploads first, then lists, then one sum.
 
-When computing parties have agreed on a run, each announces it and takes uploads until all holders have uploaded or said
-that they will not, or its own time is up, by a clock that nobody can set. Who waits no longer tells nobody: it sends its
-list, and the others' lists are waited for as long as they may take uploads. Noise is drawn before anything of an upload
-is looked at.
+When computing parties have agreed on a run, each announces it and takes uploads until all holders have uploaded or
+declined, or its own time is up, by a clock that nobody can set. Who waits no longer tells nobody: it sends its list,
+and the lists of others are waited for as long as they may take uploads. Noise is drawn before anything of an upload is
+looked at.
 
 A run that takes uploads may do so for days. It can be stopped meanwhile, ends when an approval is revoked or runs out,
 and looks now and then whether its peers still know it. A restart of a server ends it: it is never resumed.
@@ -112,8 +112,9 @@ class PoolPlay:
     def begin(self, begun: Begun, may_act: Callable[[], None]) -> None:
         """Take uploads until all are here, or until it is too late. Who gets no part of them goes on, and waits."""
         may_act()
-        self._until = time.monotonic() + contribute.upload_s(self._reviewed.plan)
+        until = time.monotonic() + contribute.upload_s(self._reviewed.plan)
         if self._role not in self._shape.servers:
+            self._until = until
             return
         expected = Expected(
             run_id=begun.tied.run_id,
@@ -122,8 +123,8 @@ class PoolPlay:
             private=self._private,
             minimum=self._shape.minimum,
         )
-        taking = Uploads(self._folder, expected, partial(self._kept, begun.tied), deadline=self._until)
-        self.uploads = taking
+        taking = Uploads(self._folder, expected, partial(self._kept, begun.tied), deadline=until)
+        self.uploads, self._until = taking, until  # in this order: who is told of a run finds that it takes uploads
         self._tick(OPENED, 0, 0.0)
         began = time.perf_counter()
         while not taking.wait(PAUSE_S):

@@ -379,7 +379,7 @@ def test_hundreds_arrive_side_by_side(tmp_path: Path, clock: Clock) -> None:
             holders=parties,
             to=lambda role, at=at: ss.address(shape, TIED, int(role.removeprefix("input")) - 1, at),  # type: ignore[misc]
             private=PRIVATE[at],
-        minimum=SHAPE.minimum,
+            minimum=SHAPE.minimum,
         )
         kept = ss.words if at == 1 else lambda shape, again: ss.seeds(shape, 0, TIED)
         both.append(
