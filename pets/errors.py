@@ -156,10 +156,6 @@ CODES: Final[dict[str, Code]] = {
         "{peer} sent {what} with a number that is not below the prime of its field",
         "compare the versions of both servers",
     ),
-    "peer.public-share": Code(
-        "{peer} told {other} something else than it told this party, or {other} says so against the protocol",
-        "ask both what their servers run, and start a new run",
-    ),
     "peer.proof": Code(
         "what {peer} handed in is not proved to be within its bounds: it is out of them, changed, or of another run",
         "ask {peer} to hold its records and its software against the specification, and start a new run",

@@ -16,12 +16,14 @@ SENT: Final = ""
 DECLINED: Final = "peer.declined"
 """What computing parties say of a holder that told them that it takes no part."""
 
+UNPROVED: Final = "peer.proof"
+"""What they say of one whose numbers are not proved to be in range."""
+
 NOT_VALIDATED: Final = (
     "Inputs are not validated: what each holder handed in was added up as it is, and nobody could look at it."
 )
 VALIDATED: Final = (
-    "Every number that a holder handed in is proved to be within the bounds of the specification; whether it is true "
-    "is not."
+    "Every number in it is proved to be within the bounds of the specification; whether it is true is not."
 )
 
 _TOLD: Final[Mapping[str, str]] = {
@@ -34,6 +36,7 @@ _TOLD: Final[Mapping[str, str]] = {
     "run.crashed": "its server stopped",
     "source.not-ready": "its records are not ready",
     "approval.too-few": "its approvers have not signed",
+    UNPROVED: "left out: its numbers were not proved to be within their bounds",
     "peer.upload-late": "uploads were over when it came",
     "budget.epsilon": "its privacy budget is used up",
     "budget.delta": "its privacy budget is used up",
@@ -57,7 +60,7 @@ def reason(code: str) -> str:
 class Participation:
     """Whose numbers are in a table. ``away``: of the other holders, the code of the reason, if one is known.
 
-    ``said``: of those, what a computing party says of them: DECLINED.
+    ``said``: of those, what a computing party says of them: DECLINED, UNPROVED.
     """
 
     holders: tuple[PartyId, ...]
@@ -74,8 +77,10 @@ class Participation:
         return {party: self._why(party) for party in others}
 
     def _why(self, party: PartyId) -> str:
-        code = self.away.get(party)
-        if self.said.get(party) == DECLINED:
+        code, said = self.away.get(party), self.said.get(party)
+        if said == UNPROVED:
+            return _TOLD[UNPROVED]
+        if said == DECLINED:
             told = code and not code.startswith(_NO_REASON)
             return f"declined: {_TOLD.get(code, code)}" if code and told else "declined"
         return "not known why" if code is None else reason(code)
@@ -101,7 +106,9 @@ def said_in(receipts: Iterable[bytes]) -> dict[PartyId, str]:
     """What receipts of computing parties say of holders that do not count: ``Participation.said``."""
     found: dict[PartyId, str] = {}
     for receipt in receipts:
-        found |= {PartyId(party): DECLINED for party in claimed(receipt)["predicate"].get("declined", ())}
+        said = claimed(receipt)["predicate"]
+        for field_, code in (("declined", DECLINED), ("unproved", UNPROVED)):
+            found |= {PartyId(party): code for party in said.get(field_, ())}
     return found
 
 

@@ -51,7 +51,7 @@ Counted = Callable[[bytes, Mapping[PartyId, bytes]], tuple[PartyId, ...]]
 LOSES_SERVERS: Final = "secure_sum_shamir"
 """The protocol whose sums survive lost computing parties."""
 
-_OF_HOLDERS: Final = ("contributors", "declined")
+_OF_HOLDERS: Final = ("contributors", "declined", "unproved")
 """What only computing parties of sums over one table of many holders say."""
 
 Instant = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00$")]
@@ -142,6 +142,13 @@ class Receipt(Model):
     """Of sums over one table of many holders, at a computing party: the holders whose uploads counted."""
     declined: tuple[PartyName, ...] = ()
     """And those that told it that they take no part. Another one may have been told by others."""
+    unproved: tuple[PartyName, ...] = ()
+    """And those whose numbers were not proved to be within their bounds, as all computing parties found."""
+
+    @property
+    def left_out(self) -> tuple[PartyName, ...]:
+        """All of whom it says why they do not count."""
+        return (*self.declined, *self.unproved)
 
     @model_validator(mode="after")
     def _once_each(self) -> "Receipt":
@@ -219,6 +226,7 @@ def build_receipt(
         log=LogHead(seq=log.seq, hash=log.hash.hex()),
         contributors=None if contributors is None else contributors.counted,
         declined=() if contributors is None else contributors.declined,
+        unproved=() if contributors is None else contributors.unproved,
     )
     said = receipt.model_dump(mode="json", exclude=set(_OF_HOLDERS) if contributors is None else None)
     return statement(RECEIPT, {"specification": spec, "run": run}, said)
@@ -280,7 +288,7 @@ def verify_beside(
     _agree(spec, plan, {PartyId(first.party): first, party: receipt})
     _dates(spec, receipt)
     _charges(spec, receipt)
-    if receipt.contributors is not None or receipt.declined:
+    if receipt.contributors is not None or receipt.left_out:
         raise ReceiptError("receipt.contributors", party=party, problem="a holder does not know who took part")
     if receipt.shares_for(people_of(spec)):
         raise ReceiptError("receipt.statement", party=party, problem="a holder sends the result party nothing")
@@ -420,7 +428,7 @@ def _contributors(spec: Spec, receipts: Mapping[PartyId, Receipt]) -> tuple[Part
     """
     if not is_pooled(spec):
         for party, receipt in receipts.items():
-            if receipt.contributors is not None or receipt.declined:
+            if receipt.contributors is not None or receipt.left_out:
                 raise ReceiptError("receipt.contributors", party=party, problem="nobody uploads in such a run")
         return None
     takes, holders = takes_uploads(spec), spec.holders(spec.datasets[0].name)
@@ -432,10 +440,12 @@ def _contributors(spec: Spec, receipts: Mapping[PartyId, Receipt]) -> tuple[Part
         if (receipt.contributors is None) != (party not in signed):
             problem = "it is missing" if party in signed else "that is not for it to say"
             raise ReceiptError("receipt.contributors", party=party, problem=problem)
-        if party in signed and receipt.contributors != signed[first].contributors:
+        said = (receipt.contributors, receipt.unproved)
+        if party in signed and said != (signed[first].contributors, signed[first].unproved):
             raise ReceiptError("receipt.differs", party=first, other=party, what="who took part")
-        if set(receipt.declined) & set(receipt.contributors or holders) or not set(receipt.declined) <= set(holders):
-            problem = "it says of others than holders who do not count that they have declined"
+        others = set(holders) - set(receipt.contributors or holders)
+        if len(set(receipt.left_out)) != len(receipt.left_out) or not set(receipt.left_out) <= others:
+            problem = "it says of others than holders who do not count why they do not, or twice"
             raise ReceiptError("receipt.contributors", party=party, problem=problem)
     took = tuple(map(PartyId, signed[first].contributors or ()))
     if tuple(party for party in holders if party in took) != took:
@@ -446,10 +456,14 @@ def _contributors(spec: Spec, receipts: Mapping[PartyId, Receipt]) -> tuple[Part
     return took
 
 
+_UNPROVED: Final = "its numbers were not proved to be within their bounds"
+
+
 def _of_holders(spec: Spec, receipts: Mapping[PartyId, Receipt], took: Sequence[PartyId]) -> Iterable[str]:
     """Who took part, and of whom there is no receipt."""
     holders, least = spec.holders(spec.datasets[0].name), spec.computation.min_contributors
     missed = {party: "it declined" for receipt in receipts.values() for party in receipt.declined}
+    missed |= {party: _UNPROVED for receipt in receipts.values() for party in receipt.unproved}
     yield f"{len(took)} of {len(holders)} holders took part, {least} are the least; who, all signed that took uploads"
     for party in (party for party in spec.servers if party not in receipts):
         counts = "its numbers are in the table" if party in took else missed.get(party, "it did not take part")

@@ -185,8 +185,10 @@ class PoolPlay:
             return
         if kept is None or self._noise is None:
             raise InternalError("internal.bug", where="a sum before its uploads")
+        unproved: Present | None = None
         if isinstance(shape, checked_sum.Shape):
-            present = yield from self._proved(shape, begun, kept, self._noise)
+            found = yield from self._proved(shape, begun, kept, self._noise)
+            present, unproved = found.present, found.unproved
         elif isinstance(kept, Proved):
             raise InternalError("internal.bug", where="uploads of another kind")
         elif isinstance(shape, secure_sum_shamir.Shape):
@@ -197,15 +199,16 @@ class PoolPlay:
             present = yield from secure_sum.server(shape, self._at, kept, begun.tied, with_last, self._noise)
         else:
             present = yield from secure_sum.last(shape, kept, begun.tied, tuple(begun.keys.values()), self._noise)
-        self._attend(present[: shape.holders])
+        self._attend(present[: shape.holders], unproved)
 
-    def _attend(self, present: Present) -> None:
-        """Note who counts, and who has said here that it takes no part."""
+    def _attend(self, present: Present, unproved: Present | None = None) -> None:
+        """Note who counts, who has said here that it takes no part, and whose numbers are not proved to be in range."""
         said = frozenset[PartyId]() if self.uploads is None else self.uploads.declined
         declined = tuple(party for party in self._holders if party in said)
-        self._attendance = Attendance(contribute.named(self._reviewed.plan, present), declined)
+        failed = () if unproved is None else contribute.named(self._reviewed.plan, unproved)
+        self._attendance = Attendance(contribute.named(self._reviewed.plan, present), declined, failed)
 
-    def _proved(self, shape: checked_sum.Shape, begun: Begun, kept: Kept, noise: U64) -> Role[Present]:
+    def _proved(self, shape: checked_sum.Shape, begun: Begun, kept: Kept, noise: U64) -> Role[checked_sum.Counted]:
         """Sums of vectors that are proved to be within their bounds."""
         families = tuple(begun.keys.values())
         if not isinstance(kept, Proved):

@@ -64,7 +64,7 @@ def test_the_sum_is_that_of_integers(seed: int) -> None:
     assert found.total == case.oracle()
     assert found.present.tolist() == case.present()
     assert found.took_part == sum(case.present()) >= case.minimum
-    assert all(done.outputs[name].tolist() == case.present() for name in case.shape.servers)
+    assert all(done.outputs[name].present.tolist() == case.present() for name in case.shape.servers)
 
 
 @pytest.mark.long
@@ -225,7 +225,9 @@ def changing(label: str, at: int = 0) -> Any:
     return alter
 
 
-@pytest.mark.parametrize("label", ["Ls1x2", "La1", "Lb2", "Cs2x1", "Ca2", "Cb1", "Ts1", "Ts2", "Tl"])
+@pytest.mark.parametrize(
+    "label", ["Ls1x2", "La1", "Lb2", "Cs2x1", "Ca2", "Cb1", "Vs2x1", "Wa1", "Wb2", "Ws1x2", "Ts1", "Ts2", "Tl"]
+)
 def test_lists_that_differ_end_the_run(label: str) -> None:
     assert refusal(SMALL, alter=changing(label)).code == "peer.lists"
 
@@ -420,7 +422,25 @@ OTHERS = {
     "shared": ("sums",),
     "name": (*(m.label for m in SMALL.card().messages if m.label[:2] in ("Uw", "Fs", "Kb")), "sums"),
 }
-SAMPLE = ("Us1x1", "Us3x2", "Um2", "Uw1", "Uw3", "Kb2", "Ls1x2", "Ca1", "Vs1x2", "Va2", "Vb1", "Ts1", "Fs2", "Fl")
+SAMPLE = (
+    "Us1x1",
+    "Us3x2",
+    "Um2",
+    "Uw1",
+    "Uw3",
+    "Kb2",
+    "Ls1x2",
+    "Ca1",
+    "Vs1x2",
+    "Va2",
+    "Vb1",
+    "Ws2x1",
+    "Wa1",
+    "Wb2",
+    "Ts1",
+    "Fs2",
+    "Fl",
+)
 
 
 @pytest.mark.parametrize("place", SAMPLE)
@@ -460,8 +480,8 @@ MISTAKES: Mapping[str, Sequence[Change]] = {
     ),
     "not verified": (
         (
-            "return (yield from verified(uploads, present, tied, key)), present",
-            "return shape.circuit.prime.zeros(shape.circuit.outputs), present",
+            "found = yield from verified(uploads, present, tied, key)",
+            "found = checked_inputs.Verified(present, shape.circuit.prime.zeros(shape.circuit.outputs))",
             1,
         ),
     ),
