@@ -336,7 +336,7 @@ def limits(review: Checked) -> Section:
             "the last one."
         ),
         "Availability. Any computing party can stop a run, and holders can stay away. Nothing is released then."
-        + _by_one_holder(pool, card),
+        + _by_one_holder(pool),
         "Sabotage. A computing party whose software departs from the protocol can change the result, or say that "
         f"uploads did not arrive, unnoticed. {_by_sabotage(pool, spec)}",
     ]
@@ -357,7 +357,7 @@ def limits(review: Checked) -> Section:
     return Section("limits", "What could still go wrong", "Where does the protection end?", tuple(blocks), within=True)
 
 
-def _by_one_holder(pool: Pool | None, card: Card) -> str:
+def _by_one_holder(pool: Pool | None) -> str:
     """How one holder that sends what no holder's software sends keeps all others from a result."""
     if pool is not None and pool.unproved == "end the run":
         return " One holder whose numbers are not proved ends the run for all; it is named."
