@@ -32,6 +32,9 @@ LONGEST_PAUSE_S: Final = 60.0
 TURN_S: Final = 60.0
 """How long one holder is watched at a time: who takes longer waits for its next turn, and keeps nobody from theirs."""
 
+STOP_S: Final = 1.0
+"""How long calls that are under way when the run is stopped may take to come back."""
+
 AWAY: Final = frozenset({"link.unreachable", "link.cut", "link.deadline", "link.busy", "run.busy"})
 """What an attempt may end with that is worth another one."""
 
@@ -135,6 +138,8 @@ class Gathering:
         work = [threading.Thread(target=self._stop, args=(going[n::THREADS],), daemon=True) for n in range(THREADS)]
         for each in work:
             each.start()
+        with self._changed:
+            self._changed.wait_for(lambda: not self._busy, STOP_S)
 
     @property
     def sent(self) -> int:

@@ -376,6 +376,9 @@ class _Carrier:
         frames = frame.frames(run_id, frame.UPLOAD, memoryview(part))
         return self.nodes[peer].upload(Caller(san_of(self.party), self.party), handle, frames)
 
+    def decline(self, peer: PartyId, handle: RunHandle, digest: SpecDigest) -> None:
+        self.nodes[peer].decline(Caller(san_of(self.party), self.party), handle, digest)
+
     def link(
         self, run_id: bytes, peers: Sequence[PartyId], result: PartyId, collector: PartyId, *, keeps: bool
     ) -> Link:

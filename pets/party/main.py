@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from pets.errors import ConfigError
-from pets.ids import PartyId, RunHandle
+from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.party import postgres, sources
 from pets.party.config import STATE_FILE, PartyConfig, read_config
 from pets.party.database import Postgres, PostgresSource
@@ -55,6 +55,9 @@ class GrpcCarrier:
 
     def upload(self, peer: PartyId, handle: RunHandle, run_id: bytes, part: bytes) -> Uploaded:
         return Remote(self.dialler, peer).upload(handle, run_id, part)
+
+    def decline(self, peer: PartyId, handle: RunHandle, digest: SpecDigest) -> None:
+        Remote(self.dialler, peer).decline(handle, digest)
 
     def link(
         self, run_id: bytes, peers: Sequence[PartyId], result: PartyId, collector: PartyId, *, keeps: bool

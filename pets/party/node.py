@@ -7,7 +7,7 @@ depends on records is sent before: approvals verified, the run counted, the budg
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -29,7 +29,7 @@ from pets.errors import (
     public_code,
 )
 from pets.ids import PartyId, RunHandle, SpecDigest
-from pets.party import hello, outlook, pairing, receipts, results, session, sources, uploads
+from pets.party import hello, leaving, outlook, pairing, receipts, results, session, sources, uploads
 from pets.party.accounting import Account, Cap, account_of, cap_of
 from pets.party.cast import result_endpoint
 from pets.party.config import Directory
@@ -130,6 +130,7 @@ class PartyNode:
         """Held while a run is counted and charged, which waits for the disk; ``_lock`` is for what is in memory."""
         self._runs: dict[RunHandle, LiveRun] = {}
         self._hellos = Hellos()
+        self._leaving = leaving.Leaving(outside.carrier, self._told)
         self._closed = False
         for run in state.recover():
             self._log.append("run.aborted", handle=run.handle, code="run.crashed")
@@ -218,6 +219,9 @@ class PartyNode:
             self._log.append(
                 "run.refused", handle=request.handle, digest=request.digest, caller=caller.san, code=error.code
             )
+            spec = self._consent.known(request.digest)
+            if spec is not None and leaving.refused(spec, self.party, caller.party, error):
+                self._leaving.decline(spec, request.handle, request.digest)
             if isinstance(error, SourceError):
                 self._tell(error)
                 raise SourceError("source.not-ready", party=self.party) from error
@@ -299,6 +303,13 @@ class PartyNode:
         """Take in one part of a holder's upload. Raises: RunError run.no-uploads, and what refuses the part."""
         return self._pool(caller, handle).take(caller.party, frames)
 
+    def decline(self, caller: Caller, handle: RunHandle, digest: SpecDigest) -> None:
+        """A holder takes no part in a run. Raises: RunError run.unknown, run.no-uploads, and what refuses that."""
+        if (pool := self._pool(caller, handle)).reviewed.digest != digest:
+            raise RunError("run.unknown", handle=handle)
+        if pool.decline(caller.party):
+            self._log.append("holder.declined", handle=handle, caller=caller.san)
+
     def close(self) -> None:
         """Stop all runs and the log: the server is shutting down."""
         with self._admitting, self._lock:
@@ -309,6 +320,7 @@ class PartyNode:
         for run in live:
             if run.thread is not None:
                 run.thread.join(self._settings.deadline_s)
+        self._leaving.close(self._settings.deadline_s)
         self._log.append("server.stopped")
         self._state.close()
 
@@ -561,6 +573,13 @@ class PartyNode:
             reason=told if told in CODES else "",
         )
         self._outside.console(f"run {run.handle} ended at {step or 'its start'}: {error.text}")
+        if isinstance(run.session, HolderSession) and leaving.ended(self.party, error):
+            self._leaving.decline(run.session.reviewed.spec, run.handle, run.digest)
+
+    def _told(self, handle: RunHandle, told: Sequence[PartyId]) -> None:
+        """Computing parties know that this holder is not in a run."""
+        self._log.append("run.declined", handle=handle, told=list(told))
+        self._outside.console(f"not in run {handle}; told {', '.join(told) or 'nobody, whom it could not reach'}")
 
     def _receipt(
         self,

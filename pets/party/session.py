@@ -15,6 +15,7 @@ from pets.errors import CODES, InternalError, LinkError, PeerError, PetsError, R
 from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.kernels import prf
 from pets.party import gate, hello
+from pets.party.attendance import Attendance
 from pets.party.cast import pairs_of, peers_of, role_of, roles_of
 from pets.party.drive import Tick, drive, let_in
 from pets.party.play import U64, Begun, Entropy, Play
@@ -71,8 +72,8 @@ class Outcome:
     """What the digests in ``sent`` are hidden by: for this party's own log, to prove later what it sent."""
     found: U64 | None = None
     """Identifiers, in words, that an intersection tells this party besides the one who asks."""
-    contributors: tuple[PartyId, ...] | None = None
-    """At a computing party, the holders whose uploads are in a sum."""
+    contributors: Attendance | None = None
+    """At a computing party, the holders whose uploads are in a sum, and the others."""
 
 
 class Session:

@@ -224,6 +224,7 @@ class Hooks:
     """Of a holder's part on its way to a computing party."""
     uploaded: Callable[[PartyId, PartyId], None] = lambda sender, to: None
     """Of the answer to it on its way back."""
+    decline: Callable[[PartyId, PartyId], None] = lambda sender, to: None
     entropy: Callable[[int], bytes] = os.urandom
     at: Callable[[PartyId, Boundary], None] = lambda party, boundary: None
     taps: list[Tap] = field(default_factory=list)
@@ -506,6 +507,10 @@ class _Carrier:
         took = self.world.nodes[peer].upload(self.world.caller(self.party), handle, frames)
         self.world.hooks.uploaded(self.party, peer)
         return took
+
+    def decline(self, peer: PartyId, handle: RunHandle, digest: SpecDigest) -> None:
+        self.world.hooks.decline(self.party, peer)
+        self.world.nodes[peer].decline(self.world.caller(self.party), handle, digest)
 
     def link(
         self, run_id: bytes, peers: Sequence[PartyId], result: PartyId, collector: PartyId, *, keeps: bool
