@@ -16,7 +16,7 @@ from pets.approve.policy import Policy
 from pets.errors import LinkError, ReceiptError, RunError, SourceError
 from pets.ids import PartyId, RunHandle
 from pets.party import contribute, holder, leaving
-from pets.party.evidence import RECEIPT
+from pets.party.receipts import RECEIPT
 from pets.result import Result
 from tests.party.by_hand import HandRun
 from tests.party.loopback import LoopbackRun, LoopbackWorld
