@@ -27,8 +27,9 @@ from pets.ids import PartyId
 from pets.kernels import rows as kernel
 from pets.kernels.prf import Stream
 from pets.party.database import Postgres, PostgresSource
+from pets.party.files import FileSource, Source
 from pets.party.snapshot import take
-from pets.party.sources import FileSource, Report, Snapshot, Source, read
+from pets.party.sources import Report, Snapshot, read
 from pets.party.warm import prepare_kernels
 from pets.secret import Secret
 from pets.spec import ir

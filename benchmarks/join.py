@@ -48,10 +48,10 @@ import pyarrow.parquet as pq
 
 from benchmarks.common import Case, arguments, show
 from pets.approve import approvals
-from pets.client import Network
 from pets.demo.deploy import Deployment, Process, deploy, servers
 from pets.ids import PartyId, SpecDigest
 from pets.kernels.digits import ten_digits
+from pets.network import Network
 from pets.party.config import read_client
 from pets.plan.review import Reviewed, review
 from pets.remote import connect, network

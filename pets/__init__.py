@@ -13,9 +13,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from pets.client import Draft, Network
     from pets.errors import PetsError
     from pets.local import local_network
+    from pets.network import Draft, Network
     from pets.plan.review import review
     from pets.programs import run_program
     from pets.remote import connect
@@ -39,8 +39,8 @@ __all__ = [
 ]
 
 _HOMES: Final = {
-    "Draft": "pets.client",
-    "Network": "pets.client",
+    "Draft": "pets.network",
+    "Network": "pets.network",
     "PetsError": "pets.errors",
     "Result": "pets.result",
     "connect": "pets.remote",

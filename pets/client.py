@@ -1,8 +1,7 @@
 """The result party's side of a run: start it everywhere, receive the final shares, open, and keep the evidence.
 
-``Network`` is what a notebook holds, whether the parties are servers (``connect``) or objects in this process
-(``local_network``). The result party needs no server: this client says hello under its own certificate, collects the
-final shares of the two parties that hold them, and opens nothing before all are in.
+The result party needs no server: this client says hello under its own certificate, collects the final shares of the two
+parties that hold them, and opens nothing before all are in. ``pets.network`` starts it.
 """
 
 import contextlib
@@ -10,37 +9,35 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from pets.approve import approvals
-from pets.approve.envelope import SigningKey, claimed
+from pets.approve.envelope import claimed
 from pets.errors import ApprovalError, LinkError, PeerError, PetsError, ReceiptError, RunError
-from pets.gathering import Gathering, Holder, failing
+from pets.gathering import Gathering, Holder, apart
 from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.participation import SENT, missing_note, reason
 from pets.party import contribute, gate, hello, opening, prepare, totals
 from pets.party.cast import roles_of
 from pets.party.config import parties_of
 from pets.party.drive import drive
-from pets.party.evidence import PartyKeys, verify_beside
+from pets.party.evidence import Files, PartyKeys, verify_beside
 from pets.party.joining import to_agree
 from pets.party.receipts import Receipt, verify_receipt
-from pets.party.session import public_code
-from pets.plan.review import Review, Reviewed, review
+from pets.plan.review import Review, Reviewed
 from pets.result import Result, StepCost
 from pets.spec.canonical import canonical, spec_digest
 from pets.spec.ir import Pool
-from pets.spec.model import Spec
-from pets.spec.parse import parse_toml, read_text
-from pets.spec.write import to_toml
-from pets.transport.calls import Description, Event, Evidence, SnapshotEntry, Standing, StartRequest, Submitted
+from pets.spec.parse import parse_toml
+from pets.transport.calls import Event, StartRequest
 from pets.transport.link import Link
 from pets.transport.mailbox import ends_all
+
+if TYPE_CHECKING:
+    from pets.network import Network, Progress, Server
 
 END_S: Final = 15.0
 """How long a client whose run is over waits for the parties to say so, and to hand out their receipts."""
@@ -54,141 +51,6 @@ TELL_S: Final = 1.0
 _TOLD: Final = ("", "peer.aborted", "run.ended")
 """Ends of a party that are no cause: a good one, and those that follow from another's."""
 
-Progress = Callable[[PartyId, Event], None]
-"""Called with each event of each party's run, from that party's own thread."""
-
-LinkFactory = Callable[[bytes, Sequence[PartyId], Reviewed], Link]
-"""Gives the result party's end of the network of a run: its id, the parties that send final shares, what is run."""
-
-
-class Server(Protocol):
-    """One party as its callers see it; ``pets.transport.remote.Remote`` and its twin in memory."""
-
-    def describe(self) -> Description: ...
-    def submit(self, toml: bytes, envelope: bytes) -> Submitted: ...
-    def approve(self, envelope: bytes) -> Standing: ...
-    def revoke(self, envelope: bytes) -> Standing: ...
-    def pending(self) -> tuple[Standing, ...]: ...
-    def evidence(self, digest: SpecDigest) -> Evidence: ...
-    def snapshot(self, digest: SpecDigest) -> tuple[SnapshotEntry, ...]: ...
-    def start(self, request: StartRequest) -> bytes: ...
-    def watch(self, handle: RunHandle, deadline_s: float) -> Iterator[Event]: ...
-    def stop(self, handle: RunHandle) -> None: ...
-    def receipt(self, handle: RunHandle) -> bytes: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Analyst:
-    """Who runs: the name that submissions carry, and the key that signs them."""
-
-    party: PartyId
-    key: SigningKey
-
-
-class Network:
-    """The parties of a directory, as one result party reaches them."""
-
-    def __init__(
-        self,
-        servers: Mapping[PartyId, Server],
-        analyst: Analyst,
-        link: LinkFactory,
-        *,
-        directory_toml: str,
-        deadline_s: float = 600.0,
-    ) -> None:
-        self.servers = dict(servers)
-        self.analyst = analyst
-        self.link = link
-        self.directory_toml = directory_toml
-        self.deadline_s = deadline_s
-
-    def submit(self, spec: "Spec | Draft | str | Path") -> SpecDigest:
-        """Send a specification to every party that computes or brings rows; each checks it alone. Returns its digest.
-
-        Of sums over one table, holders whom it does not reach, or who refuse it, are named in a warning: it can be
-        sent again, and a run does without them as long as the others are enough.
-        Raises: the first refusal, with ``at`` naming the party.
-        """
-        toml, found = read(spec)
-        reviewed = found.settled()
-        author = reviewed.spec.purpose.author
-        envelope = approvals.submit(digest=reviewed.digest, author=author, key=self.analyst.key)
-
-        def send(party: PartyId) -> None:
-            got = self.server(party).submit(toml.encode(), envelope)
-            if (got.digest, got.plan_digest) != (reviewed.digest, reviewed.plan_digest):
-                raise RunError("run.other-plan", peer=party)
-
-        pool = reviewed.plan.pool
-        for party in reviewed.spec.servers if pool is None else reviewed.spec.computing:
-            send(party)
-        if pool is not None:
-            errors = failing(send, pool.holders)
-            if errors and len(pool.holders) - len(errors) < pool.minimum:
-                raise next(iter(errors.values()))
-            if errors:
-                missing = {party: reason(public_code(error)) for party, error in errors.items()}
-                said = f"{len(errors)} holders did not take the specification; submit it again when they can."
-                warnings.warn(f"{said}{missing_note(missing)}", stacklevel=2)
-        return reviewed.digest
-
-    def run(
-        self, spec: "Spec | Draft | str | Path", *, progress: Progress | None = None, handle: RunHandle | None = None
-    ) -> Result:
-        """Run an approved specification once and return the released table with its evidence.
-
-        ``handle``: what ``stop`` knows the run by, 32 hex digits never used before; a fresh one if it is left out.
-
-        Learned: the noised sums; nothing from one share alone.
-        Raises:  what refused or ended the run; nothing is opened then. Never retried by itself.
-        """
-        toml, found = read(spec)
-        return _Run(self, found, toml, progress or _silent, handle or RunHandle(os.urandom(16).hex())).play()
-
-    def stop(self, handle: RunHandle) -> None:
-        """Stop a run at every party, whatever becomes of it at the others.
-
-        Raises: if it could be stopped nowhere, what the first party said: that it does not know it, or that it is over.
-        """
-        asked = [_apart(server.stop, handle) for server in self.servers.values()]
-        errors = [error for each in asked if (error := each.exception()) is not None]
-        if len(errors) == len(asked) and errors:
-            raise errors[0]
-
-    def server(self, party: PartyId) -> Server:
-        """The server of a party. Raises: LinkError link.unreachable if the directory has none."""
-        if party not in self.servers:
-            raise LinkError("link.unreachable", peer=party)
-        return self.servers[party]
-
-
-@dataclass(frozen=True)
-class Draft:
-    """A specification with its text, as ``draft`` makes it and a person goes on writing it."""
-
-    spec: Spec
-    toml: str
-
-    def check(self) -> Review:
-        """Check it as every party would, but for their own policies. Once: what is here does not change."""
-        return self._review
-
-    @cached_property
-    def _review(self) -> Review:
-        return review(self.spec)
-
-    def save(self, path: str | Path) -> Path:
-        """Write the text to a file."""
-        Path(path).write_text(self.toml, encoding="utf-8")
-        return Path(path)
-
-    def _repr_html_(self) -> str:
-        return self.check()._repr_html_()
-
-    def __repr__(self) -> str:
-        return f"Draft({self.spec.title!r})"
-
 
 @dataclass(slots=True)
 class _Seen:
@@ -198,15 +60,17 @@ class _Seen:
     last_ms: int = 0
 
 
-class _Run:
+class Run:
     """One run from the result party's side."""
 
-    def __init__(self, network: Network, found: Review, toml: str, progress: Progress, handle: RunHandle) -> None:
+    def __init__(
+        self, network: "Network", found: Review, toml: str, progress: "Progress | None", handle: RunHandle
+    ) -> None:
         self._network = network
         self._found = found
         self._reviewed: Reviewed = found.settled()
         self._toml = toml
-        self._progress = progress
+        self._progress: Progress = progress or _silent
         self._handle = handle
         self._began = time.perf_counter()
         self._steps: list[StepCost] = []
@@ -252,7 +116,7 @@ class _Run:
         watchers: list[Future[None]] = []
         try:
             run_id = self._start(parties, envelopes)
-            watchers += [_apart(self._watch, party) for party in parties]
+            watchers += [apart(self._watch, party) for party in parties]
             if pool is not None:
                 self._gathering = self._gather(pool, self._request, within)
             shares = self._receive(run_id)
@@ -296,7 +160,7 @@ class _Run:
         own = hello.make(to_agree(self._reviewed, shape, self._cover), os.urandom(16), {})
         self._request = StartRequest(self._handle, self._reviewed.digest, own.body, envelopes)
         for party in parties:
-            self._starts[party] = _apart(self._server(party).start, self._request)
+            self._starts[party] = apart(self._server(party).start, self._request)
         bodies = []
         for party in parties:
             body = self._starts[party].result()
@@ -432,7 +296,7 @@ class _Run:
             wait([start])
             self._server(party).stop(self._handle)  # raises where it never started or has ended, which is as well
 
-        wait([_apart(stop, party, start) for party, start in self._starts.items()], END_S)
+        wait([apart(stop, party, start) for party, start in self._starts.items()], END_S)
         if self._gathering is not None:
             self._gathering.stop()
 
@@ -489,7 +353,8 @@ class _Run:
 
         The others are named in a warning; a receipt of a holder may be missing.
         """
-        known, plan = parties_of(self._network.directory_toml), canonical(self._reviewed.plan)
+        known = parties_of(self._network.directory_toml)
+        files = Files.of(self._reviewed.spec, canonical(self._reviewed.plan))
         signing = known.signing_keys()
         first: Receipt | None = None
         for party in self._reviewed.spec.computing:
@@ -507,8 +372,7 @@ class _Run:
                     body,
                     first,
                     party=holder.party,
-                    spec=self._reviewed.spec,
-                    plan=plan,
+                    of=files,
                     keys=PartyKeys(key, known.approver_keys(holder.party)),
                     approvals={approvals.envelope_digest(each): each for each in holder.approvals},
                 )
@@ -522,7 +386,7 @@ class _Run:
             warnings.warn(said, stacklevel=2)
         return found
 
-    def _server(self, party: PartyId) -> Server:
+    def _server(self, party: PartyId) -> "Server":
         return self._network.server(party)
 
 
@@ -550,35 +414,9 @@ def agreed_cover(digest: SpecDigest, evidence: Mapping[PartyId, Mapping[str, byt
     return None
 
 
-def read(spec: "Spec | Draft | str | Path") -> tuple[str, Review]:
-    """The text of a specification and its review. A string with a line break is text, else the name of a file."""
-    if isinstance(spec, Draft):
-        return spec.toml, spec.check()
-    if isinstance(spec, Spec):
-        return to_toml(spec), review(spec)
-    if isinstance(spec, str) and "\n" in spec:
-        return spec, review(parse_toml(spec))
-    text = read_text(Path(spec))
-    return text, review(parse_toml(text, file=str(spec)))
-
-
 def _named_in(receipts: Iterable[bytes]) -> set[str]:
     """Digests of the approvals that receipts name: what belongs into the folder of evidence."""
     return {str(each["sha256"]) for receipt in receipts for each in claimed(receipt)["predicate"]["approvals"]}
-
-
-def _apart(act: Callable[..., Any], *args: Any) -> Future[Any]:
-    """Call in a thread of its own that does not keep the process from ending."""
-    future: Future[Any] = Future()
-
-    def call() -> None:
-        try:
-            future.set_result(act(*args))
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=call, daemon=True).start()
-    return future
 
 
 def _silent(party: PartyId, event: Event) -> None:

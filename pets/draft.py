@@ -14,12 +14,12 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from pets.client import Draft
 from pets.errors import ConfigError, SpecError
 from pets.ids import PartyId
+from pets.network import Draft
 from pets.party.database import PostgresSource
+from pets.party.files import FileSource, FrameSource, Source
 from pets.party.relation import whole
-from pets.party.sources import FileSource, FrameSource, Source
 from pets.spec.joins import MODE_A, MODE_B, STAR
 from pets.spec.model import DESIGN, Spec
 from pets.spec.parse import parse_toml, spec_of
@@ -505,15 +505,19 @@ def column_of(values: pd.Series, table: str, name: str, *, in_group: bool = Fals
         return _measure(present, bool(values.isna().any()))
     if pd.api.types.is_datetime64_any_dtype(values) or (len(present) and isinstance(present.iloc[0], dt.date)):
         return {"role": "filter only", "type": "date"}
-    levels = sorted({_text(value) for value in present})
+    # Of one type, equal values have one text; among objects, True and 1 are equal and have not.
+    several = present if present.dtype == object else present.unique()
+    levels = {_text(value) for value in several}
     if len(levels) > (MAX_GROUPED if in_group else MAX_LEVELS):
         if in_group:
             raise ConfigError("config.local", problem=f"{table}.{name} has {len(levels)} levels to group by")
         return {"role": "filter only", "type": "text"}
-    return {"role": "dimension", "type": "category", "levels": levels or ["(none)"]}
+    return {"role": "dimension", "type": "category", "levels": sorted(levels) or ["(none)"]}
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
     if isinstance(value, bool | np.bool_):
         return "true" if value else "false"
     if isinstance(value, float | np.floating) and float(value).is_integer():

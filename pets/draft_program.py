@@ -12,10 +12,10 @@ from typing import Any
 
 import pandas as pd
 
-from pets.client import Draft
 from pets.draft import ANALYST, Given, column_of, frame_of, legal_of, party_of
 from pets.errors import ConfigError
 from pets.ids import PartyId
+from pets.network import Draft
 from pets.programs import ProgramResult, known_of, run_program, source_of
 from pets.spec.model import DESIGN
 from pets.spec.parse import parse_toml, spec_of

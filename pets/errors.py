@@ -156,10 +156,6 @@ CODES: Final[dict[str, Code]] = {
         "{peer} sent {what} with a number that is not below the prime of its field",
         "compare the versions of both servers",
     ),
-    "peer.public-share": Code(
-        "{peer} told {other} something else than it told this party, or {other} says so against the protocol",
-        "ask both what their servers run, and start a new run",
-    ),
     "peer.proof": Code(
         "what {peer} handed in is not proved to be within its bounds: it is out of them, changed, or of another run",
         "ask {peer} to hold its records and its software against the specification, and start a new run",
@@ -209,6 +205,16 @@ CODES: Final[dict[str, Code]] = {
     ),
     "peer.upload-holder": Code(
         "{peer} may not upload under this name", "upload under the own name, as an input party", "PERMISSION_DENIED"
+    ),
+    "peer.uploaded": Code(
+        "{peer} says that it takes no part, and its upload was taken before: it counts",
+        "withdraw the upload, as long as uploads are taken",
+        "FAILED_PRECONDITION",
+    ),
+    "peer.declined": Code(
+        "{peer} has said in this run that it takes no part in it",
+        "take part in the next run: who has declined is out of this one",
+        "FAILED_PRECONDITION",
     ),
     "peer.upload-run": Code(
         "the upload of {peer} is bound to another run or specification",
@@ -877,6 +883,11 @@ class InternalError(PetsError):
     """Ours; no input, file or peer can cause it."""
 
     prefixes = ("internal.", "plan.")
+
+
+def public_code(error: PetsError) -> str:
+    """What others are told of an error: its code, but of records never which of all things is wrong with them."""
+    return "source.not-ready" if isinstance(error, SourceError) else error.code
 
 
 def catalogue() -> str:

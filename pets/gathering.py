@@ -9,19 +9,18 @@ import heapq
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pets.approve import approvals
-from pets.errors import CODES, LinkError, PetsError
+from pets.errors import CODES, LinkError, PetsError, public_code
 from pets.ids import PartyId
 from pets.participation import SENT
-from pets.party.session import public_code
 from pets.transport.calls import Event, StartRequest
 
 if TYPE_CHECKING:
-    from pets.client import Server
+    from pets.network import Server
 
 THREADS: Final = 32
 """Holders that are dealt with at one time."""
@@ -33,8 +32,25 @@ LONGEST_PAUSE_S: Final = 60.0
 TURN_S: Final = 60.0
 """How long one holder is watched at a time: who takes longer waits for its next turn, and keeps nobody from theirs."""
 
+STOP_S: Final = 1.0
+"""How long calls that are under way when the run is stopped may take to come back."""
+
 AWAY: Final = frozenset({"link.unreachable", "link.cut", "link.deadline", "link.busy", "run.busy"})
 """What an attempt may end with that is worth another one."""
+
+
+def apart(act: Callable[..., Any], *args: Any) -> Future[Any]:
+    """Call in a thread of its own that does not keep the process from ending."""
+    future: Future[Any] = Future()
+
+    def call() -> None:
+        try:
+            future.set_result(act(*args))
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=call, daemon=True).start()
+    return future
 
 
 def failing(act: Callable[[PartyId], None], parties: Sequence[PartyId]) -> dict[PartyId, PetsError]:
@@ -122,6 +138,8 @@ class Gathering:
         work = [threading.Thread(target=self._stop, args=(going[n::THREADS],), daemon=True) for n in range(THREADS)]
         for each in work:
             each.start()
+        with self._changed:
+            self._changed.wait_for(lambda: not self._busy, STOP_S)
 
     @property
     def sent(self) -> int:

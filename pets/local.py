@@ -16,18 +16,18 @@ from typing import Any, Final
 from pets.approve import approvals
 from pets.approve.envelope import SigningKey, keygen
 from pets.approve.permitting import permitting
-from pets.approve.policy import Approver, Policy
-from pets.client import Analyst, Draft, Network, Progress, read
+from pets.approve.policy import Approval, Approver, Policy
 from pets.draft import Given, draft, draft_psi
 from pets.errors import ConfigError
 from pets.ids import NAME, PartyId, RunHandle, SpecDigest
+from pets.network import Analyst, Draft, Network, Progress, read
 from pets.party import results
 from pets.party.cast import result_endpoint
 from pets.party.config import Directory, DirectoryApprover, DirectoryParty, directory_toml
 from pets.party.consent import CheckOnce
+from pets.party.files import FileSource, FrameSource, Source
 from pets.party.lifecycle import Outside, Settings
 from pets.party.node import PartyNode
-from pets.party.sources import FileSource, FrameSource, Source
 from pets.party.state import State
 from pets.party.warm import prepare_kernels
 from pets.plan.review import Review, Reviewed
@@ -201,7 +201,10 @@ class World:
         deadline_s: float,
     ) -> None:
         self._found: Reviewed = found.settled()
+        self._names = {party.name: party.san for party in self._found.spec.parties}
         self._keys = {party: keygen() for party in tables}
+        self._permitting: dict[tuple[str, ...], Policy] = {}
+        """By what a party brings: hundreds of holders of one table are asked the same."""
         signing = {party: keygen() for party in tables}
         asks = self._found.spec.result_party
         known = [self._entry(party, signing[party], self._keys[party]) for party in tables if party != asks]
@@ -209,7 +212,7 @@ class World:
         directory = Directory(tuple(known))
         self.directory_toml = directory_toml(known)
         self.nodes: dict[PartyId, PartyNode] = {}
-        check = CheckOnce()
+        check, talking = CheckOnce(), _talking(self._found)
         for party, datasets in tables.items():
             self.nodes[party] = PartyNode(
                 party,
@@ -219,7 +222,7 @@ class World:
                 state=State(":memory:"),
                 folder=folder / party,
                 datasets=datasets,
-                outside=Outside(wires.carrier(party, self.nodes), os.urandom, console=_Console()),
+                outside=Outside(wires.carrier(party, self.nodes, talking), os.urandom, console=_Console()),
                 settings=Settings(deadline_s=deadline_s, design=True, check=check),
             )
         caller = Caller(self._san(asks), asks)
@@ -255,13 +258,16 @@ class World:
         )
 
     def _san(self, party: PartyId) -> str:
-        names = {p.name: p.san for p in self._found.spec.parties}
-        return names.get(party, san_of(party))
+        return self._names.get(party, san_of(party))
 
     def _policy(self, party: PartyId) -> Policy:
         name = APPROVER.format(party=party)
         approver = Approver(name=name, role="demo", key=self._keys[party].text, organisation=party)
-        return permitting(self._found.spec, party, [approver])
+        brings = tuple(dataset.name for dataset in self._found.spec.datasets if party in dataset.parties)
+        if brings not in self._permitting:
+            self._permitting[brings] = permitting(self._found.spec, party, [approver])
+        approval = Approval(k=1, approvers=(approver,))
+        return self._permitting[brings].model_copy(update={"party": party, "approval": approval})
 
 
 class _Console:
@@ -335,10 +341,15 @@ class _Wires:
 
     def result_link(self, run_id: bytes, senders: Sequence[PartyId], reviewed: Reviewed) -> Link:
         endpoint = result_endpoint(reviewed)
-        return self.network(run_id, [*reviewed.spec.servers, endpoint]).link(endpoint)
+        return self.network(run_id, [*_talking(reviewed), endpoint]).link(endpoint)
 
-    def carrier(self, party: PartyId, nodes: Mapping[PartyId, PartyNode]) -> "_Carrier":
-        return _Carrier(self, party, nodes)
+    def carrier(self, party: PartyId, nodes: Mapping[PartyId, PartyNode], talking: Sequence[PartyId]) -> "_Carrier":
+        return _Carrier(self, party, nodes, talking)
+
+
+def _talking(reviewed: Reviewed) -> tuple[PartyId, ...]:
+    """Servers that send each other frames in a run: holders that upload, of whom there may be hundreds, do not."""
+    return reviewed.spec.servers if reviewed.plan.pool is None else reviewed.spec.computing
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,6 +359,7 @@ class _Carrier:
     wires: _Wires
     party: PartyId
     nodes: Mapping[PartyId, PartyNode]
+    talking: Sequence[PartyId]
 
     def hello(self, peer: PartyId, handle: RunHandle, body: bytes) -> None:
         self.nodes[peer].hello(Caller(san_of(self.party), self.party), handle, body)
@@ -365,7 +377,10 @@ class _Carrier:
         frames = frame.frames(run_id, frame.UPLOAD, memoryview(part))
         return self.nodes[peer].upload(Caller(san_of(self.party), self.party), handle, frames)
 
+    def decline(self, peer: PartyId, handle: RunHandle, digest: SpecDigest) -> None:
+        self.nodes[peer].decline(Caller(san_of(self.party), self.party), handle, digest)
+
     def link(
         self, run_id: bytes, peers: Sequence[PartyId], result: PartyId, collector: PartyId, *, keeps: bool
     ) -> Link:
-        return self.wires.network(run_id, [*self.nodes, result]).link(self.party)
+        return self.wires.network(run_id, [*self.talking, result]).link(self.party)

@@ -1,9 +1,10 @@
 """Who took part in sums over one table of many holders, who did not, and what is known of the reasons."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from pets.approve.envelope import claimed
 from pets.ids import PartyId
 
 if TYPE_CHECKING:
@@ -12,12 +13,17 @@ if TYPE_CHECKING:
 SENT: Final = ""
 """The reason of a holder that handed in all parts, as it said: none."""
 
+DECLINED: Final = "peer.declined"
+"""What computing parties say of a holder that told them that it takes no part."""
+
+UNPROVED: Final = "peer.proof"
+"""What they say of one whose numbers are not proved to be in range."""
+
 NOT_VALIDATED: Final = (
     "Inputs are not validated: what each holder handed in was added up as it is, and nobody could look at it."
 )
 VALIDATED: Final = (
-    "Every number that a holder handed in is proved to be within the bounds of the specification; whether it is true "
-    "is not."
+    "Every number in it is proved to be within the bounds of the specification; whether it is true is not."
 )
 
 _TOLD: Final[Mapping[str, str]] = {
@@ -30,6 +36,7 @@ _TOLD: Final[Mapping[str, str]] = {
     "run.crashed": "its server stopped",
     "source.not-ready": "its records are not ready",
     "approval.too-few": "its approvers have not signed",
+    UNPROVED: "left out: its numbers were not proved to be within their bounds",
     "peer.upload-late": "uploads were over when it came",
     "budget.epsilon": "its privacy budget is used up",
     "budget.delta": "its privacy budget is used up",
@@ -40,6 +47,10 @@ _TOLD: Final[Mapping[str, str]] = {
 _MOST_NAMED: Final = 8
 
 
+_NO_REASON: Final = ("link.", "run.busy")
+"""How codes begin by which a client has heard nothing of a holder's decision."""
+
+
 def reason(code: str) -> str:
     """Why a holder did not take part, in words, from the code that it, or the network, gave."""
     return _TOLD.get(code, f"refused: {code}")
@@ -47,19 +58,32 @@ def reason(code: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Participation:
-    """Whose numbers are in a table. ``away``: of the other holders, the code of the reason, if one is known."""
+    """Whose numbers are in a table. ``away``: of the other holders, the code of the reason, if one is known.
+
+    ``said``: of those, what a computing party says of them: DECLINED, UNPROVED.
+    """
 
     holders: tuple[PartyId, ...]
     counted: tuple[PartyId, ...]
     away: Mapping[PartyId, str]
     minimum: int
     validated: bool = False
+    said: Mapping[PartyId, str] = field(default_factory=dict)
 
     @property
     def missing(self) -> dict[PartyId, str]:
         """Who did not take part, and why, in words."""
         others = (party for party in self.holders if party not in self.counted)
-        return {party: reason(self.away[party]) if party in self.away else "not known why" for party in others}
+        return {party: self._why(party) for party in others}
+
+    def _why(self, party: PartyId) -> str:
+        code, said = self.away.get(party), self.said.get(party)
+        if said == UNPROVED:
+            return _TOLD[UNPROVED]
+        if said == DECLINED:
+            told = code and not code.startswith(_NO_REASON)
+            return f"declined: {_TOLD.get(code, code)}" if code and told else "declined"
+        return "not known why" if code is None else reason(code)
 
     def note(self) -> str:
         """A sentence or two under a table or a picture."""
@@ -76,6 +100,16 @@ class Participation:
 
     def __repr__(self) -> str:
         return f"Participation({len(self.counted)} of {len(self.holders)} holders)"
+
+
+def said_in(receipts: Iterable[bytes]) -> dict[PartyId, str]:
+    """What receipts of computing parties say of holders that do not count: ``Participation.said``."""
+    found: dict[PartyId, str] = {}
+    for receipt in receipts:
+        said = claimed(receipt)["predicate"]
+        for field_, code in (("declined", DECLINED), ("unproved", UNPROVED)):
+            found |= {PartyId(party): code for party in said.get(field_, ())}
+    return found
 
 
 def missing_note(missing: Mapping[PartyId, str]) -> str:

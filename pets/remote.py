@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from pets.client import Analyst, Network
 from pets.errors import ConfigError
 from pets.ids import PartyId
-from pets.party import contribute, totals
+from pets.network import Analyst, Network
 from pets.party.config import ClientConfig, read_client
 from pets.plan.review import Reviewed
 from pets.transport.grpc import Dialler, ResultLink
@@ -42,6 +41,8 @@ def network(config: ClientConfig, *, deadline_s: float = 600.0) -> Network:
     def link(run_id: bytes, senders: Sequence[PartyId], reviewed: Reviewed) -> Link:
         if reviewed.plan.pool is None:
             return ResultLink(config.name, run_id, senders, dialler, deadline_s)
+        from pets.party import contribute, totals
+
         open_s, spared = contribute.upload_s(reviewed.plan), totals.may_lose(reviewed.plan)
         away_s = SPARED_AWAY_S if spared else AWAY_S
         return ResultLink(config.name, run_id, senders, dialler, deadline_s + open_s, away_s=away_s)

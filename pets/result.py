@@ -18,7 +18,7 @@ from pets.errors import ReceiptError
 from pets.ids import WITHHELD, PartyId
 from pets.logistic import Model, model
 from pets.noise_law import LEVEL
-from pets.participation import Participation
+from pets.participation import Participation, said_in
 from pets.party import opening, totals
 from pets.party.config import read_directory
 from pets.party.evidence import PartyKeys
@@ -94,7 +94,8 @@ class Result:
         if (pool := self.plan.pool) is None:
             return None
         counted = totals.again(self.plan, self.shares).holders
-        return Participation(pool.holders, counted, self.away, pool.minimum, totals.validated(self.plan))
+        said = said_in(self.receipts.values())
+        return Participation(pool.holders, counted, self.away, pool.minimum, totals.validated(self.plan), said)
 
     def to_pandas(self) -> "pd.DataFrame":
         """The table: grouping columns, and for each statistic its value and the bounds ``_low`` and ``_high``."""

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pets.client import Network, read
 from pets.errors import BudgetError, PetsError, RunError
 from pets.gathering import failing
 from pets.ids import PartyId, SpecDigest
+from pets.network import Network, read
 from pets.outputs import is_free
 from pets.party import outlook
 from pets.result import Result, evidence_folder

@@ -69,6 +69,7 @@ def pooled_toml(
     minimum: int | None = None,
     minutes: int = 60,
     partial: str | None = None,
+    unproved: str | None = None,
     per_person: int = 1,
     truncate: bool = False,
     rows: int = 1000,
@@ -110,6 +111,7 @@ def pooled_toml(
     for name in names:
         lines.append(f"[legal.{name}]\n{LEGAL}")
     more = "" if partial is None else f'partial_uploads = "{partial}"\n'
+    more += "" if unproved is None else f'unproved_uploads = "{unproved}"\n'
     lines.append(
         f'[computation]\nsql = """\n{sql}\n"""\nmin_contributors = {holders if minimum is None else minimum}\n'
         f"upload_minutes = {minutes}\n{more}"

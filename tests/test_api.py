@@ -26,7 +26,7 @@ SIGNATURES = {
     "Result.to_csv": "(self) -> bytes",
     "Result.to_pandas": "(self) -> pandas.DataFrame",
     "connect": "(directory: str | pathlib.Path, *, client: str | pathlib.Path | None = None, deadline_s: float = 600.0)"
-    " -> pets.client.Network",
+    " -> pets.network.Network",
     "ledger": "(config: str | pathlib.Path = 'party.toml', *, since: datetime.date | None = None,"
     " now: datetime.datetime | None = None) -> pets.spend.Spend",
     "local_network": "(parties: Mapping[str, Mapping[str, Any]], *, deadline_s: float = 300.0) -> 'LocalNetwork'",
@@ -62,7 +62,7 @@ def _plain(signature: str) -> str:
         "pets.spec.model.",
         "pets.plan.review.",
         "pets.result.",
-        "pets.client.",
+        "pets.network.",
         "pets.ids.",
         "pathlib.",
         "collections.abc.",

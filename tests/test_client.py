@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from pets.client import Draft, Network, read
 from pets.errors import ApprovalError, LeakError, LinkError, PeerError, PetsError, RunError, SpecError
 from pets.ids import PartyId, PlanDigest, RunHandle
 from pets.local import LocalNetwork, LocalServer, World, local_network
+from pets.network import Draft, Network, read
 from pets.spec.parse import parse_toml
 from pets.transport.calls import Event, StartRequest, Submitted
 

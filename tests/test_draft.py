@@ -15,7 +15,7 @@ from pets.draft import Given, draft
 from pets.errors import ConfigError
 from pets.ids import PartyId
 from pets.local import LocalNetwork
-from pets.party.sources import FileSource, FrameSource
+from pets.party.files import FileSource, FrameSource
 from pets.spec.model import DESIGN, Column, Dataset
 from pets.spec.parse import parse_toml
 

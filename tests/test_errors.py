@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,17 +22,18 @@ def kinds() -> list[type[PetsError]]:
     return found
 
 
-def sources() -> Iterator[tuple[str, ast.Module]]:
-    for path in sorted((ROOT / "pets").rglob("*.py")):
-        if path.name != "errors.py":
-            yield str(path.relative_to(ROOT)), ast.parse(path.read_text())
+@cache
+def sources() -> tuple[tuple[str, tuple[ast.AST, ...]], ...]:
+    """Every module but the table's own, and all nodes of it."""
+    files = [path for path in sorted((ROOT / "pets").rglob("*.py")) if path.name != "errors.py"]
+    return tuple((str(path.relative_to(ROOT)), tuple(ast.walk(ast.parse(path.read_text())))) for path in files)
 
 
 def calls() -> Iterator[tuple[str, ast.Call, type[PetsError]]]:
     """Every place that makes an error with a code written out."""
     by_name = {kind.__name__: kind for kind in kinds()}
-    for file, tree in sources():
-        for node in ast.walk(tree):
+    for file, nodes in sources():
+        for node in nodes:
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or node.func.id not in by_name:
                 continue
             if node.args and isinstance(node.args[0], ast.Constant):
@@ -49,11 +51,11 @@ def test_every_raised_code_is_in_the_table_and_belongs_to_its_class() -> None:
 
 def test_every_code_of_the_table_is_raised_somewhere() -> None:
     used: set[str] = set()
-    for _, tree in sources():
-        compared = {id(part) for node in ast.walk(tree) if isinstance(node, ast.Compare) for part in ast.walk(node)}
+    for _, nodes in sources():
+        compared = {id(part) for node in nodes if isinstance(node, ast.Compare) for part in ast.walk(node)}
         used |= {
             node.value
-            for node in ast.walk(tree)
+            for node in nodes
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in compared
         }
     assert not sorted(set(CODES) - used)

@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from pets.client import Draft
 from pets.errors import ConfigError, LeakError, PetsError, ReceiptError, RunError
 from pets.local import LocalNetwork, local_network
+from pets.network import Draft
 from pets.party import pairing
 from pets.party.evidence import verify_evidence
 from pets.plan.review import review

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from pets.check.labels import Mark
-from pets.client import Draft
 from pets.errors import LeakError
 from pets.local import LocalNetwork, local_network
+from pets.network import Draft
 from pets.party.evidence import verify_evidence
 from pets.plan.review import review
 from pets.result import evidence_keys, recompute

@@ -14,6 +14,7 @@ import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Final, Generic, Literal, NoReturn, Self, TypeVar
@@ -186,6 +187,11 @@ class _Statement(Model, Generic[P]):
     predicate: P
 
 
+@lru_cache(maxsize=16)  # pydantic keeps such a class only as long as somebody uses it, and making one takes a while
+def _statement_of(predicate: type[P]) -> type[_Statement[P]]:
+    return _Statement[predicate]  # type: ignore[valid-type]
+
+
 def read(signed: Signed, kind: str, predicate: type[P]) -> tuple[dict[str, str], P]:
     """The digests that a verified statement of one kind is about, by name, and its predicate, both strictly.
 
@@ -194,7 +200,7 @@ def read(signed: Signed, kind: str, predicate: type[P]) -> tuple[dict[str, str],
     if signed.kind != kind:
         raise ApprovalError("approval.statement", problem=f"it is no statement of type {kind}")
     try:
-        body = _Statement[predicate].model_validate_json(signed.payload)  # type: ignore[valid-type]
+        body = _statement_of(predicate).model_validate_json(signed.payload)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         path = ".".join(str(part) for part in first["loc"]) or "statement"

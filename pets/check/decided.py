@@ -411,6 +411,9 @@ DECIDED: Final[dict[tuple[type[model.Model], str], Decision]] = {
     (model.Computation, "partial_uploads"): same_if(
         lambda said, spec: said or "leave out", "what becomes of a holder whose upload is not everywhere"
     ),
+    (model.Computation, "unproved_uploads"): same_if(
+        lambda said, spec: said or "leave out", "what becomes of a holder whose numbers are not proved to be in range"
+    ),
     (model.Computation, "min_result"): ordered(
         lambda n: -(n or 0), "less is told where few persons are in both", "more is told where few persons are in both"
     ),

@@ -22,8 +22,8 @@ SCHEMA_ID: Final = f"urn:pets:report:{FORMAT}"
 
 def to_json(review: Checked) -> dict[str, object]:
     """What ``pets check --json`` prints. It fulfils ``json_schema``; same review, same value."""
-    verdict, what = review.verdict, report(review)
-    found = found_declared(review)
+    verdict, found = review.verdict, found_declared(review)
+    what = report(review, found)
     validity = review.spec.validity
     return {
         "report": FORMAT,

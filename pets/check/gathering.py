@@ -29,7 +29,7 @@ from pets.spec.term import Call, arguments, calls
 BROUGHT: Final = frozenset({"values", "proved"})
 """Heads of what a holder brings."""
 
-PROOFS: Final = frozenset({"verifying", "verifier"})
+PROOFS: Final = frozenset({"verifying", "verifier", "verified"})
 
 ABOUT_UPLOADS: Final = frozenset({"handed", "marked", "heard", "confirmed", "present"}) | PROOFS
 """Heads of messages that are no numbers: secrets of streams, whose uploads are there, and whether they are valid."""
@@ -197,25 +197,28 @@ def _agreed(about: Gathering) -> None:
 
 
 def _verified(about: Gathering) -> None:
-    """Rule G11: a proof is looked at once, by a key that no holder has, and before sums are sent."""
+    """Rule G11: a proof is looked at once, by a key that no holder has; all say what they saw; then sums go."""
     sent = [message for message in about.card.messages if any(call.head in PROOFS for call in calls(message.meaning))]
     proved = [m for m in about.card.messages if any(call.head == "proved" for call in calls(m.meaning))]
     if not sent and not proved:
         return
     looks = _rounds(about, "verifier")
-    keys = _rounds(about, "verifying")
+    keys, said = _rounds(about, "verifying"), _rounds(about, "verified")
     computing = set(about.computing)
-    if len(looks) + len(keys) != len(sent) or not {party for ends in (*looks, *keys) for party in ends} <= computing:
+    told = {party for ends in (*looks, *keys, *said) for party in ends}
+    if len(looks) + len(keys) + len(said) != len(sent) or not told <= computing:
         raise ValueError("look at a proof more than once, or tell it to others than who computes")
     sums = [m.round for m in about.card.messages if m.sender in about.computing and _is_sum(m)]
     keyed = {sender for sender, _ in keys}
     if (
         looks.keys() != set(permutations(computing, 2))
+        or said.keys() != looks.keys()
         or len(keyed) != 1
         or {receiver for _, receiver in keys} != computing - keyed
         or max(m.round for m in about.card.messages if m.sender not in computing) >= min(keys.values())
         or max(keys.values()) >= min(looks.values())
-        or max(looks.values()) >= min(sums)
+        or max(looks.values()) >= min(said.values())
+        or max(said.values()) >= min(sums)
     ):
         raise ValueError("open sums of what has not been verified by all who compute")
 

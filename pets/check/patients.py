@@ -32,8 +32,8 @@ from pets.check.lint import (
 def section_251(g: Ground) -> Found:
     """Wherever it is cited; in the purpose too, if every party that states a ground is in Scotland."""
     texts = [(f"{g.place}.{path}", text) for path, text in _texts(g.legal.model_dump(), "")]
-    grounds = [Ground(g.spec, party, legal) for party, legal in g.spec.legal.items()]
-    if grounds[0].party == g.party and all(other.within("Scotland") for other in grounds):
+    first = next(iter(g.spec.legal))
+    if first == g.party and all(Ground(g.spec, *other).within("Scotland") for other in g.spec.legal.items()):
         texts += [(f"purpose.{path}", text) for path, text in _texts(g.spec.purpose.model_dump(), "")]
     for place, text in texts:
         if cites_section_251(text):

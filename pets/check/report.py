@@ -36,14 +36,17 @@ from pets.spec.query import BOTH, Aggregate
 # -- the whole -------------------------------------------------------------------------------------------------------
 
 
-def report(review: Checked) -> Report:
-    """Compose the report of a review, whether it was accepted or refused."""
+def report(review: Checked, found: Declared | None = None) -> Report:
+    """Compose the report of a review, whether it was accepted or refused.
+
+    ``found``: what ``found_declared`` says, of who has asked it already.
+    """
     spec, verdict = review.spec, review.verdict
     accepted = verdict.accepted and review.plan is not None
     middle = []
     if verdict.matrix.columns:
         middle.append(learned.matrix(review))
-        found = found_declared(review)
+        found = found or found_declared(review)
         if found is not None:
             middle.append(learned.leakage(found))
         middle.append(learned.limits(review))

@@ -76,6 +76,13 @@ def left(pool: Pool) -> str:
     return "The run ends, and nothing is opened. One holder whose network fails can end every run."
 
 
+def unproved(pool: Pool) -> str:
+    """What becomes of a holder whose numbers are not proved to be in range."""
+    if pool.unproved == "leave out":
+        return f"It is left out and named; with fewer than {pool.minimum:,} left nothing is opened."
+    return "The run ends, nothing is opened, and it is named. One such holder can end every run."
+
+
 # -- safe settings ----------------------------------------------------------------------------------------------------
 
 
@@ -128,10 +135,14 @@ def _uploads(review: Checked, pool: Pool) -> tuple[tuple[str, str], ...]:
             f"{holders_in_words(pool, spec)}, each once a run: totals of its own rows, in parts that are sealed to one "
             "computing party each and tell it nothing. No row leaves. Then its server may go offline",
         ),
-        ("Until when", f"{minutes(pool.minutes)} after computing parties have begun, or as soon as all have uploaded"),
+        (
+            "Until when",
+            f"{minutes(pool.minutes)} after computing parties have begun, or as soon as all have uploaded or declined",
+        ),
         ("How many must count", f"{how_many(pool)}. With fewer nothing is opened"),
         ("Whoever is late", LATE),
         ("Whose upload is not everywhere", left(pool)),
+        *((("Whose numbers are not proved", unproved(pool)),) if pool.unproved else ()),
         (
             "Who learns who took part",
             "computing parties, and whoever reads the result: it says who, and how many",
@@ -188,6 +199,7 @@ _INSIDE: Final = {
     "marked": "the number of this upload, at random",
     "heard": "whose uploads have arrived",
     "confirmed": "a digest of all lists of uploads",
+    "verified": "a digest of all parts of checks",
     "present": "who takes part, a bit each",
     "values": "a holder's totals, masked: random numbers to the receiver",
     "share": "one share of every sum, with noise: random alone, the noised sums together",
@@ -324,7 +336,7 @@ def limits(review: Checked) -> Section:
             "the last one."
         ),
         "Availability. Any computing party can stop a run, and holders can stay away. Nothing is released then."
-        + _by_one_holder(pool, card),
+        + _by_one_holder(pool),
         "Sabotage. A computing party whose software departs from the protocol can change the result, or say that "
         f"uploads did not arrive, unnoticed. {_by_sabotage(pool, spec)}",
     ]
@@ -345,10 +357,10 @@ def limits(review: Checked) -> Section:
     return Section("limits", "What could still go wrong", "Where does the protection end?", tuple(blocks), within=True)
 
 
-def _by_one_holder(pool: Pool | None, card: Card) -> str:
+def _by_one_holder(pool: Pool | None) -> str:
     """How one holder that sends what no holder's software sends keeps all others from a result."""
-    if pool is not None and card.validity is not None:
-        return " One holder whose upload is not valid ends the run for all; it is named."
+    if pool is not None and pool.unproved == "end the run":
+        return " One holder whose numbers are not proved ends the run for all; it is named."
     if pool is not None and POOLS[pool.card].threshold:
         return " One holder whose parts do not fit together ends the run for all, and nobody can tell which it was."
     return ""

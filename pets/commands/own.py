@@ -10,7 +10,7 @@ from pets.errors import ConfigError, RunError
 from pets.ids import SpecDigest
 
 if TYPE_CHECKING:
-    from pets.client import Server
+    from pets.network import Server
     from pets.party.config import ClientConfig
     from pets.plan.review import Review
     from pets.secret import Secret

@@ -18,10 +18,10 @@ from pets.ids import PartyId, RunHandle
 from pets.outputs import is_free
 
 if TYPE_CHECKING:
-    from pets.client import Network
     from pets.demo.deploy import Deployment, Process
     from pets.demo.trial import Trial
-    from pets.party.sources import FileSource
+    from pets.network import Network
+    from pets.party.files import FileSource
     from pets.plan.review import Reviewed
     from pets.result import Result
     from pets.spec.model import Dataset, Spec
@@ -119,8 +119,8 @@ def ask(
     The rows of FILE that are in both come out as they are, in the order of FILE. Exit code 2: refused, or approvals
     are missing; it says whose.
     """
-    from pets.client import read
     from pets.demo.deploy import launch, listens
+    from pets.network import read
 
     _free(to)
     text, found = read(spec)
@@ -436,8 +436,9 @@ def _source(file: Path, config: Path, dataset: "Dataset") -> "FileSource":
     Raises: SourceError source.unreadable, source.column.
     """
     from pets.party.config import read_config
+    from pets.party.files import FileSource
     from pets.party.relation import files_of, relation
-    from pets.party.sources import FileSource, engine
+    from pets.party.sources import engine
 
     known = read_config(config, now=dt.datetime.now(dt.UTC)).datasets.get(dataset.name)
     source = FileSource(file.absolute(), None, {} if known is None else known.columns)

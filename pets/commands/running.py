@@ -48,8 +48,8 @@ def run(
     client: Client = None,
 ) -> int:
     """Run an approved specification once; the table goes to --out, the evidence into a folder beside it."""
-    from pets.client import read
     from pets.commands.progress import RunBars, expected_steps, holders
+    from pets.network import read
     from pets.remote import connect
     from pets.result import evidence_folder
 

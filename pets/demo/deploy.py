@@ -23,13 +23,13 @@ from pets.approve import approvals
 from pets.approve.envelope import SigningKey, keygen
 from pets.approve.permitting import permitting
 from pets.approve.policy import Approver, policy_toml
-from pets.client import Server
 from pets.errors import ConfigError, LinkError
 from pets.ids import PartyId
+from pets.network import Server
 from pets.party.config import DirectoryApprover, DirectoryParty, directory_toml, read_client
+from pets.party.files import FileSource
 from pets.party.folder import SIGNING_KEY, init_client, init_party
 from pets.party.identity import Authority, private_folder
-from pets.party.sources import FileSource
 from pets.plan.review import Reviewed
 from pets.remote import network
 from pets.spec.model import Spec

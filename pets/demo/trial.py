@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 from pets.draft import Given, draft_psi
 from pets.errors import ConfigError
 from pets.ids import PartyId
+from pets.party.files import FileSource, FrameSource
 from pets.party.order import persons_of
-from pets.party.sources import FileSource, FrameSource
 from pets.spec.model import Linkage, Spec
 from pets.spec.parse import spec_of
 from pets.spec.write import to_toml

@@ -21,6 +21,7 @@ _KEPT: Final = 4096
 """Answers that are kept: specifications cost the same in every run."""
 
 
+@lru_cache(_KEPT)
 def accounted_epsilon(sensitivity: int, epsilon: Fraction) -> float:
     """What OpenDP says that a column costs whose noise has ratio exp(-epsilon / sensitivity).
 
@@ -48,6 +49,7 @@ def accounted_total(epsilons: Sequence[Fraction]) -> float:
     return float(whole.map(1))
 
 
+@lru_cache(_KEPT)
 def accounted_rho(squared: Fraction | int, variance: Fraction) -> float:
     """What OpenDP says that discrete Gaussian noise N_Z(0, variance) on every cell costs, as rho of zCDP.
 

@@ -234,6 +234,20 @@ class Prio3:
         self._check(len(shares), (shares, self.verifier_bytes))
         return self._encodes(shares, self.circuit.verifier)
 
+    def blinds_hold(self, public: U8Array, shares: Sequence[U8Array]) -> U8Array:
+        """Which submissions told all parties the hash of each party's share as that party found it: 1, else 0.
+
+        Where one does not, ``verify_next`` fails at some parties and at others not; this is the same for all who have
+        been told the same, so that they leave out the same submissions.
+
+        Shapes:  public (n, public_bytes); shares as for ``verifier_message``; result (n,) uint8.
+        """
+        rows, joint = len(public), self.message_bytes
+        self._check(rows, (public, self.public_bytes), *((share, self.verifier_bytes) for share in shares))
+        parts = [share[:, self.verifier_bytes - joint :] for share in shares]
+        good: U8Array = (np.concatenate(parts, axis=1) == public).all(axis=1).astype(np.uint8)
+        return good
+
     def verify_next(self, pending: Pending, messages: U8Array) -> U8Array:
         """Which submissions are verified: their joint randomness was what all parties computed. Shapes: (n,) uint8.
 

@@ -21,8 +21,8 @@ from pets.approve.policy import Limits as PolicyLimits
 from pets.errors import ConfigError, LinkError
 from pets.ids import PartyId
 from pets.party.database import Postgres, PostgresSource, Tls
+from pets.party.files import FileSource
 from pets.party.identity import check_listen, check_mode, issued_by, load_credentials, private_folder
-from pets.party.sources import FileSource
 from pets.spec.model import Model, Name, PartyName, San, Text, frozen
 from pets.spec.write import tables
 from pets.transport.grpc import Address, Credentials
@@ -128,6 +128,10 @@ class Directory:
 
     def signing_keys(self) -> Mapping[str, bytes]:
         """Public keys that sign receipts, by party name."""
+        return self._signing
+
+    @cached_property
+    def _signing(self) -> Mapping[str, bytes]:
         return {one.name: public_bytes(one.signing_key) for one in self.parties if one.signing_key}
 
 

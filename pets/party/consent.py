@@ -39,6 +39,9 @@ HELD: Final = "held"
 _OVER: Final = ("revoked", "used up", "spec-expired")
 """How one stands that will not run again, whatever the history says."""
 
+MOST_REFUSED: Final = 64
+"""Specifications that were refused and are known still, so that a run of one can be declined."""
+
 MOST_COVERS: Final = 4
 """Covering specifications that are named for one: any of them will do, and each brings its text."""
 
@@ -138,6 +141,8 @@ class Consent:
     check: Check = field(default_factory=Check)
     _reviews: dict[SpecDigest, Review] = field(default_factory=dict)
     _facts: dict[SpecDigest, Facts] = field(default_factory=dict)
+    _refused: dict[SpecDigest, Spec] = field(default_factory=dict)
+    """Of the latest that were refused: who is in them. Their texts are not kept."""
 
     def submit(self, caller: Caller, toml: bytes, envelope: bytes) -> Submitted:
         """Check a specification alone and keep it for this party's approvers.
@@ -156,6 +161,9 @@ class Consent:
         except PetsError as error:
             rules = sorted({f.rule for f in found.verdict.errors})
             self.log.append("spec.refused", digest=found.digest, caller=caller.san, code=error.code, rules=rules)
+            while len(self._refused) >= MOST_REFUSED:
+                del self._refused[next(iter(self._refused))]
+            self._refused[found.digest] = spec
             raise
         account.second_opinion(reviewed.plan, spec)
         self._reviews[reviewed.digest] = checked
@@ -246,6 +254,13 @@ class Consent:
     def stored(self, digest: SpecDigest) -> StoredSpec:
         """A specification as it was submitted. Raises: RunError run.no-spec."""
         return self.state.spec(digest)
+
+    def known(self, digest: SpecDigest) -> Spec | None:
+        """A specification that is held here, or was refused not long ago; None of any other."""
+        try:
+            return self.review(digest).spec
+        except PetsError:
+            return self._refused.get(digest)
 
     def review(self, digest: SpecDigest) -> Review:
         """The review of a specification that is held here; made once in the life of this process."""

@@ -102,6 +102,7 @@ def shape_of(plan: Plan) -> Shape:
             computing=computing,
             minimum=pool.minimum,
             agreement=agreement,
+            unproved=checked_sum.Unproved(pool.unproved),
         )
     if pool.card == secure_sum.PROTOCOL:
         return secure_sum.Shape(

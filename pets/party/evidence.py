@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from pets import __version__
 from pets.approve.approvals import describe_envelope, verify_peer_approval
@@ -28,7 +28,7 @@ from pets.plan.review import review
 from pets.spec.canonical import spec_digest
 from pets.spec.model import Spec
 from pets.spec.parse import read_spec
-from pets.spec.pooled import is_pooled
+from pets.spec.pooled import is_pooled, takes_uploads
 from pets.spec.pools import SHAMIR
 
 Recompute = Callable[[bytes, Mapping[PartyId, bytes]], bytes]
@@ -46,6 +46,20 @@ class PartyKeys:
     approvers: Mapping[str, bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What all receipts of a run have to be about: worked out once, for hundreds of them."""
+
+    spec: Spec
+    digest: SpecDigest
+    plan_sha256: str
+
+    @classmethod
+    def of(cls, spec: Spec, plan: bytes) -> "Files":
+        """``plan``: bytes of plan.json."""
+        return cls(spec, spec_digest(spec), sha256(plan).hexdigest())
+
+
 def verify_evidence(
     folder: Path, *, keys: Mapping[str, PartyKeys], recompute: Recompute, counted: Counted | None = None
 ) -> list[str]:
@@ -61,7 +75,7 @@ def verify_evidence(
             raise ReceiptError("receipt.no-key", party=party)
     plan = _bytes(folder / "plan.json")
     receipts = _receipts(folder, spec, keys)
-    _agree(spec, plan, receipts)
+    _agree(Files.of(spec, plan), receipts)
     took = _contributors(spec, receipts)
     for receipt in receipts.values():
         _dates(spec, receipt)
@@ -90,22 +104,22 @@ def verify_beside(
     first: Receipt,
     *,
     party: PartyId,
-    spec: Spec,
-    plan: bytes,
+    of: Files,
     keys: PartyKeys,
     approvals: Mapping[str, bytes],
 ) -> Receipt:
     """Check the receipt of a holder, who may be anybody of hundreds, before it is put with those of a run.
 
-    One that does not hold would spoil the evidence of all. ``first``: of a computing party; ``plan``: bytes of
-    plan.json; ``approvals``: the envelopes that are here, by digest.
+    One that does not hold would spoil the evidence of all. ``first``: of a computing party; ``approvals``: the
+    envelopes that are here, by digest.
     Raises: ReceiptError, as verifying the folder with it would.
     """
+    spec = of.spec
     receipt = _own(verify_receipt(envelope, {party: keys.signing}, party=party), party, spec)
-    _agree(spec, plan, {PartyId(first.party): first, party: receipt})
+    _agree(of, {PartyId(first.party): first, party: receipt})
     _dates(spec, receipt)
     _charges(spec, receipt)
-    if receipt.contributors is not None:
+    if receipt.contributors is not None or receipt.left_out:
         raise ReceiptError("receipt.contributors", party=party, problem="a holder does not know who took part")
     if receipt.shares_for(people_of(spec)):
         raise ReceiptError("receipt.statement", party=party, problem="a holder sends the result party nothing")
@@ -153,12 +167,12 @@ def _own(receipt: Receipt, party: PartyId, spec: Spec) -> Receipt:
     return receipt
 
 
-def _agree(spec: Spec, plan: bytes, receipts: Mapping[PartyId, Receipt]) -> None:
+def _agree(files: Files, receipts: Mapping[PartyId, Receipt]) -> None:
     """All receipts are about the files of this folder, and about the same run."""
-    digest, plan_sha256 = spec_digest(spec), sha256(plan).hexdigest()
+    digest, plan_sha256 = files.digest, files.plan_sha256
     first = next(iter(receipts.values()))
     commitments: dict[tuple[str, str], tuple[str, str]] = {}
-    several = {dataset.name for dataset in spec.datasets if dataset.several}
+    several = {dataset.name for dataset in files.spec.datasets if dataset.several}
     for party, receipt in receipts.items():
         if receipt.spec != digest:
             fields = {"file": "spec.toml", "got": digest, "party": party, "expected": receipt.spec}
@@ -189,15 +203,14 @@ def may_be_missing(spec: Spec, party: PartyId) -> bool:
 def _contributors(spec: Spec, receipts: Mapping[PartyId, Receipt]) -> tuple[PartyId, ...] | None:
     """Whose uploads counted, as every computing party signed it that takes uploads; None where no holder uploads.
 
-    Under disclosure control the third of those who compute gets nothing of an upload.
     Raises: ReceiptError receipt.contributors, receipt.differs, receipt.missing if no computing party signed anything.
     """
     if not is_pooled(spec):
         for party, receipt in receipts.items():
-            if receipt.contributors is not None:
+            if receipt.contributors is not None or receipt.left_out:
                 raise ReceiptError("receipt.contributors", party=party, problem="nobody uploads in such a run")
         return None
-    takes = spec.computing if spec.release.disclosure_control is None else spec.computing[:2]
+    takes, holders = takes_uploads(spec), spec.holders(spec.datasets[0].name)
     signed = {party: receipt for party, receipt in receipts.items() if party in takes}
     if not signed:
         raise ReceiptError("receipt.missing", party=takes[0])
@@ -206,10 +219,14 @@ def _contributors(spec: Spec, receipts: Mapping[PartyId, Receipt]) -> tuple[Part
         if (receipt.contributors is None) != (party not in signed):
             problem = "it is missing" if party in signed else "that is not for it to say"
             raise ReceiptError("receipt.contributors", party=party, problem=problem)
-        if party in signed and receipt.contributors != signed[first].contributors:
+        said = (receipt.contributors, receipt.unproved)
+        if party in signed and said != (signed[first].contributors, signed[first].unproved):
             raise ReceiptError("receipt.differs", party=first, other=party, what="who took part")
+        others = set(holders) - set(receipt.contributors or holders)
+        if len(set(receipt.left_out)) != len(receipt.left_out) or not set(receipt.left_out) <= others:
+            problem = "it says of others than holders who do not count why they do not, or twice"
+            raise ReceiptError("receipt.contributors", party=party, problem=problem)
     took = tuple(map(PartyId, signed[first].contributors or ()))
-    holders = spec.holders(spec.datasets[0].name)
     if tuple(party for party in holders if party in took) != took:
         raise ReceiptError("receipt.contributors", party=first, problem="it names who is no holder, or one twice")
     if len(took) < (least := spec.computation.min_contributors or 0):
@@ -218,15 +235,21 @@ def _contributors(spec: Spec, receipts: Mapping[PartyId, Receipt]) -> tuple[Part
     return took
 
 
+_UNPROVED: Final = "its numbers were not proved to be within their bounds"
+
+
 def _of_holders(spec: Spec, receipts: Mapping[PartyId, Receipt], took: Sequence[PartyId]) -> Iterable[str]:
     """Who took part, and of whom there is no receipt."""
     holders, least = spec.holders(spec.datasets[0].name), spec.computation.min_contributors
+    missed = {party: "it declined" for receipt in receipts.values() for party in receipt.declined}
+    missed |= {party: _UNPROVED for receipt in receipts.values() for party in receipt.unproved}
     yield f"{len(took)} of {len(holders)} holders took part, {least} are the least; who, all signed that took uploads"
     for party in (party for party in spec.servers if party not in receipts):
-        counts = "its numbers are in the table" if party in took else "it did not take part"
+        counts = "its numbers are in the table" if party in took else missed.get(party, "it did not take part")
         yield f"{party}: no receipt is here; {counts if party in holders else 'it was lost on the way'}"
     for party in (party for party in holders if party in receipts and party not in took):
-        yield f"{party}: it uploaded, and is not in the table: its upload was late, or did not reach everybody"
+        why = missed.get(party, "its upload was late, or did not reach everybody")
+        yield f"{party}: it uploaded, and is not in the table: {why}"
 
 
 def _covered(folder: Path, spec: Spec, receipts: Mapping[PartyId, Receipt]) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from pets.errors import InternalError, PeerError
 from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.party import execution, gate, hello
+from pets.party.attendance import Attendance
 from pets.party.drive import Tick
 from pets.party.joining import to_agree
 from pets.party.mpyc_relay import Relay
@@ -34,7 +35,7 @@ class ProgramPlay:
 
     upload = b""
     found: U64 | None = None
-    contributors: tuple[PartyId, ...] | None = None
+    contributors: Attendance | None = None
     spared: frozenset[PartyId] = frozenset()
 
     def __init__(self, reviewed: Reviewed, party: PartyId, bring: Callable[[Read], Table]) -> None:

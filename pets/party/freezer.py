@@ -10,6 +10,7 @@ from pets.errors import SourceError
 from pets.ids import PartyId
 from pets.party import snapshot, sources
 from pets.party.database import PostgresSource
+from pets.party.files import FileSource, Source
 from pets.party.log import Log
 from pets.party.play import Entropy
 from pets.party.runs import Console
@@ -26,7 +27,7 @@ class Freezer:
     """The datasets that a party holds, and the snapshots of them in its ``folder``."""
 
     party: PartyId
-    datasets: Mapping[str, sources.Source]
+    datasets: Mapping[str, Source]
     folder: Path
     state: State
     log: Log
@@ -135,13 +136,13 @@ def asked_of(plan: Plan | None, dataset: str) -> Predicate | None:
     return several[0] if len(several) == 1 else AnyOf(several)
 
 
-def _version(source: sources.Source) -> str:
+def _version(source: Source) -> str:
     """A digest of the file that records come from, for the differencing guard; "" for a frame in memory or no file.
 
     Releases with noise need none: only what is exact can be told apart from what was exact before. A database computes
     its own, in the transaction that the rows are read in; where it may not, no two snapshots count as of one version.
     """
-    if not isinstance(source, sources.FileSource):
+    if not isinstance(source, FileSource):
         return ""
     try:
         return sources.sha256_file(source.path)

@@ -57,6 +57,10 @@ class Collector(Protocol):
         """Hand in one part: it is on disk there when this returns. Raises: PeerError peer.repeated if it was before."""
         ...
 
+    def decline(self, peer: PartyId, handle: RunHandle, digest: SpecDigest) -> None:
+        """Say that there will be no part. Raises: PeerError peer.uploaded if there was one before."""
+        ...
+
 
 class Carrier(SessionCarrier, Collector, Protocol):
     """How a party's sessions reach the others, whatever their part in a run is."""

@@ -9,6 +9,7 @@ from pets.errors import InternalError
 from pets.ids import PartyId, SpecDigest
 from pets.kernels import prf
 from pets.party import hello, pairing, prepare
+from pets.party.attendance import Attendance
 from pets.party.cast import pairs_of, role_of, roles_of
 from pets.party.drive import Tick
 from pets.party.play import Begun, Entropy
@@ -65,7 +66,7 @@ class JoinPlay:
         self._noise: prepare.U64 | None = None
         self._brought: Brought | None = None
         self.found: prepare.U64 | None = None
-        self.contributors: tuple[PartyId, ...] | None = None
+        self.contributors: Attendance | None = None
 
     def agreed(self, cover: SpecDigest | None) -> hello.Agreed:
         return to_agree(self._reviewed, self._shape, cover)

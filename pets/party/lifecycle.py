@@ -6,7 +6,7 @@ log written. Every decision is made by a pure function of the promise; here they
 
 import contextlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -16,9 +16,9 @@ from pets.approve import approvals
 from pets.approve.envelope import SigningKey, sign
 from pets.check.budget import Loss, run_loss, total
 from pets.check.releases import Entry
-from pets.errors import CODES, ApprovalError, BudgetError, InternalError, PetsError, RunError, SourceError
+from pets.errors import CODES, ApprovalError, BudgetError, InternalError, PetsError, RunError, SourceError, public_code
 from pets.ids import PartyId, RunHandle, SpecDigest
-from pets.party import hello, pairing, receipts, results, session, sources, uploads
+from pets.party import hello, leaving, pairing, receipts, results, session, sources, uploads
 from pets.party.accounting import Account, Cap, account_of, cap_of
 from pets.party.cast import result_endpoint
 from pets.party.consent import Check, Consent
@@ -106,6 +106,7 @@ class Runs:
         """Held while a run is counted and charged, which waits for the disk; ``_lock`` is for what is in memory."""
         self._runs: dict[RunHandle, LiveRun] = {}
         self._hellos = Hellos()
+        self._leaving = leaving.Leaving(outside.carrier, self._told)
         self._closed = False
         for run in state.recover():
             log.append("run.aborted", handle=run.handle, code="run.crashed")
@@ -158,6 +159,7 @@ class Runs:
         for run in live:
             if run.thread is not None:
                 run.thread.join(self._settings.deadline_s)
+        self._leaving.close(self._settings.deadline_s)
 
     # -- starting and ending a run ------------------------------------------------------------------------------------
 
@@ -172,6 +174,9 @@ class Runs:
             self._log.append(
                 "run.refused", handle=request.handle, digest=request.digest, caller=caller.san, code=error.code
             )
+            spec = self._consent.known(request.digest)
+            if spec is not None and leaving.refused(spec, self.party, caller.party, error):
+                self._leaving.decline(spec, request.handle, request.digest)
             if isinstance(error, SourceError):
                 self.tell(error)
                 raise SourceError("source.not-ready", party=self.party) from error
@@ -385,7 +390,7 @@ class Runs:
         except PetsError as error:
             if isinstance(error, SourceError):
                 self.tell(error)
-            code, by = session.public_code(error), str(error.fields.get("by", ""))
+            code, by = public_code(error), str(error.fields.get("by", ""))
             self._aborted(run, error, code)
         except Exception as error:  # whatever it is, the run has ended and says no more than that
             self._outside.console(f"run {run.handle}: {type(error).__name__} in {self.party}")
@@ -424,6 +429,13 @@ class Runs:
             reason=told if told in CODES else "",
         )
         self._outside.console(f"run {run.handle} ended at {step or 'its start'}: {error.text}")
+        if isinstance(run.session, HolderSession) and leaving.ended(self.party, error):
+            self._leaving.decline(run.session.reviewed.spec, run.handle, run.digest)
+
+    def _told(self, handle: RunHandle, told: Sequence[PartyId]) -> None:
+        """Computing parties know that this holder is not in a run."""
+        self._log.append("run.declined", handle=handle, told=list(told))
+        self._outside.console(f"not in run {handle}; told {', '.join(told) or 'nobody, whom it could not reach'}")
 
     def _receipt(
         self,

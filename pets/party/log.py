@@ -38,6 +38,8 @@ ENTRIES: Final[Mapping[str, frozenset[str]]] = {
     "run.finished": frozenset({"handle", "run", "receipt", "opening"}),
     "run.aborted": frozenset({"handle", "code", "peer", "step", "refused", "reason"}),
     "run.stopped": frozenset({"handle", "caller"}),
+    "run.declined": frozenset({"handle", "told"}),
+    "holder.declined": frozenset({"handle", "caller"}),
     "budget.reserved": frozenset({"handle", "charges"}),
     "budget.refused": frozenset({"handle", "dataset", "code"}),
     "budget.settled": frozenset({"handle"}),

@@ -10,15 +10,15 @@ from pathlib import Path
 from types import MappingProxyType
 
 from pets.errors import ConfigError
-from pets.ids import PartyId, RunHandle
+from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.party import postgres, sources
 from pets.party.config import STATE_FILE, PartyConfig, read_config
 from pets.party.database import Postgres, PostgresSource
+from pets.party.files import FileSource
 from pets.party.lifecycle import Outside, Settings
 from pets.party.node import PartyNode
 from pets.party.runs import Console
 from pets.party.server import keep_memory, serve
-from pets.party.sources import FileSource
 from pets.party.state import State
 from pets.party.warm import prepare_checks, prepare_kernels, prepare_sums, prepare_vectors
 from pets.spec.pools import POOLS
@@ -56,6 +56,9 @@ class GrpcCarrier:
 
     def upload(self, peer: PartyId, handle: RunHandle, run_id: bytes, part: bytes) -> Uploaded:
         return Remote(self.dialler, peer).upload(handle, run_id, part)
+
+    def decline(self, peer: PartyId, handle: RunHandle, digest: SpecDigest) -> None:
+        Remote(self.dialler, peer).decline(handle, digest)
 
     def link(
         self, run_id: bytes, peers: Sequence[PartyId], result: PartyId, collector: PartyId, *, keeps: bool

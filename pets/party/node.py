@@ -14,9 +14,10 @@ from pets.approve.envelope import SigningKey
 from pets.approve.policy import Policy
 from pets.errors import ApprovalError, RunError, SourceError
 from pets.ids import PartyId, RunHandle, SpecDigest
-from pets.party import outlook, session, sources
+from pets.party import outlook, session
 from pets.party.config import Directory
 from pets.party.consent import Consent
+from pets.party.files import Source
 from pets.party.freezer import Freezer
 from pets.party.history import Guard, History
 from pets.party.holder import HolderSession
@@ -52,7 +53,7 @@ class PartyNode:
         signing: SigningKey,
         state: State,
         folder: Path,
-        datasets: Mapping[str, sources.Source],
+        datasets: Mapping[str, Source],
         outside: Outside,
         settings: Settings | None = None,
     ) -> None:
@@ -218,6 +219,13 @@ class PartyNode:
     def upload(self, caller: Caller, handle: RunHandle, frames: Iterator[bytes]) -> Uploaded:
         """Take in one part of a holder's upload. Raises: RunError run.no-uploads, and what refuses the part."""
         return self._pool(caller, handle).take(caller.party, frames)
+
+    def decline(self, caller: Caller, handle: RunHandle, digest: SpecDigest) -> None:
+        """A holder takes no part in a run. Raises: RunError run.unknown, run.no-uploads, and what refuses that."""
+        if (pool := self._pool(caller, handle)).reviewed.digest != digest:
+            raise RunError("run.unknown", handle=handle)
+        if pool.decline(caller.party):
+            self._log.append("holder.declined", handle=handle, caller=caller.san)
 
     def close(self) -> None:
         """Stop all runs and the log: the server is shutting down."""

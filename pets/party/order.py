@@ -15,9 +15,10 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from pets.party.files import FileSource
 from pets.party.relation import Relation, files_of, relation
 from pets.party.snapshot import Taking
-from pets.party.sources import FileSource, engine, original, parameter, quoted, translated
+from pets.party.sources import engine, original, parameter, quoted, translated
 from pets.spec.model import Dataset, Linkage
 from pets.spec.predicate import columns_of, emit_where
 from pets.spec.query import Predicate

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from pets.ids import PartyId, SpecDigest
 from pets.kernels import prf
 from pets.party import hello
+from pets.party.attendance import Attendance
 from pets.party.drive import Tick
 from pets.protocols.base import Binding, Role
 
@@ -48,8 +49,8 @@ class Play(Protocol):
         ...
 
     @property
-    def contributors(self) -> tuple[PartyId, ...] | None:
-        """The holders whose uploads are in a sum, once the role has ended; None where none are taken."""
+    def contributors(self) -> Attendance | None:
+        """Which holders' uploads are in a sum, and which not, once the role has ended; None where none are taken."""
         ...
 
     def agreed(self, cover: SpecDigest | None) -> hello.Agreed:

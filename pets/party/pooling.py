@@ -1,8 +1,9 @@
 """One run of sums over one table of many holders at one computing party: uploads first, then lists, then one sum.
 
-When computing parties have agreed on a run, each announces it and takes uploads until all are here or its own time is
-up, by a clock that nobody can set. Who has all tells nobody: it sends its list, and the others' lists are waited for as
-long as they may take uploads. Noise is drawn before anything of an upload is looked at.
+When computing parties have agreed on a run, each announces it and takes uploads until all holders have uploaded or
+declined, or its own time is up, by a clock that nobody can set. Who waits no longer tells nobody: it sends its list,
+and the lists of others are waited for as long as they may take uploads. Noise is drawn before anything of an upload is
+looked at.
 
 A run that takes uploads may do so for days. It can be stopped meanwhile, ends when an approval is revoked or runs out,
 and looks now and then whether its peers still know it. A restart of a server ends it: it is never resumed.
@@ -22,6 +23,7 @@ from pets.errors import InternalError, PeerError, PetsError, RunError
 from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.kernels import prf
 from pets.party import announcement, contribute, hello, prepare, warm
+from pets.party.attendance import Attendance
 from pets.party.cast import role_of
 from pets.party.drive import Tick
 from pets.party.joining import to_agree, together
@@ -75,7 +77,6 @@ class PoolPlay:
     """A ``pets.party.play.Play``. ``folder``: where parts are stored, for this run alone."""
 
     found: U64 | None = None
-    contributors: tuple[PartyId, ...] | None = None
 
     def __init__(self, reviewed: Reviewed, party: PartyId, entropy: Entropy, folder: Path) -> None:
         plan = reviewed.plan
@@ -95,6 +96,7 @@ class PoolPlay:
         self.over = False
         self.took: frozenset[PartyId] = frozenset()
         """Once the run is over: of whom there was an upload."""
+        self._attendance: Attendance | None = None
 
     @property
     def upload(self) -> bytes:
@@ -110,23 +112,29 @@ class PoolPlay:
     def begin(self, begun: Begun, may_act: Callable[[], None]) -> None:
         """Take uploads until all are here, or until it is too late. Who gets no part of them goes on, and waits."""
         may_act()
-        self._until = time.monotonic() + contribute.upload_s(self._reviewed.plan)
+        until = time.monotonic() + contribute.upload_s(self._reviewed.plan)
         if self._role not in self._shape.servers:
+            self._until = until
             return
         expected = Expected(
             run_id=begun.tied.run_id,
             holders=self._holders,
             to=lambda role: self._address(begun.tied, role),
             private=self._private,
+            minimum=self._shape.minimum,
         )
-        taking = Uploads(self._folder, expected, partial(self._kept, begun.tied), deadline=self._until)
-        self.uploads = taking
+        taking = Uploads(self._folder, expected, partial(self._kept, begun.tied), deadline=until)
+        self.uploads, self._until = taking, until  # in this order: who is told of a run finds that it takes uploads
         self._tick(OPENED, 0, 0.0)
         began = time.perf_counter()
         while not taking.wait(PAUSE_S):
             may_act()
         taking.finish()
         self._tick(CLOSED, sum(taking.sizes.values()), time.perf_counter() - began)
+
+    @property
+    def contributors(self) -> Attendance | None:
+        return self._attendance
 
     @property
     def left(self) -> float | None:
@@ -173,12 +181,14 @@ class PoolPlay:
         if isinstance(shape, secure_sum_held.Shape):
             present = yield from self._held(shape, begun, kept)
             if kept is not None:  # the third hears nothing of uploads
-                self.contributors = contribute.named(self._reviewed.plan, present)
+                self._attend(present)
             return
         if kept is None or self._noise is None:
             raise InternalError("internal.bug", where="a sum before its uploads")
+        unproved: Present | None = None
         if isinstance(shape, checked_sum.Shape):
-            present = yield from self._proved(shape, begun, kept, self._noise)
+            found = yield from self._proved(shape, begun, kept, self._noise)
+            present, unproved = found.present, found.unproved
         elif isinstance(kept, Proved):
             raise InternalError("internal.bug", where="uploads of another kind")
         elif isinstance(shape, secure_sum_shamir.Shape):
@@ -189,9 +199,16 @@ class PoolPlay:
             present = yield from secure_sum.server(shape, self._at, kept, begun.tied, with_last, self._noise)
         else:
             present = yield from secure_sum.last(shape, kept, begun.tied, tuple(begun.keys.values()), self._noise)
-        self.contributors = contribute.named(self._reviewed.plan, present[: shape.holders])
+        self._attend(present[: shape.holders], unproved)
 
-    def _proved(self, shape: checked_sum.Shape, begun: Begun, kept: Kept, noise: U64) -> Role[Present]:
+    def _attend(self, present: Present, unproved: Present | None = None) -> None:
+        """Note who counts, who has said here that it takes no part, and whose numbers are not proved to be in range."""
+        said = frozenset[PartyId]() if self.uploads is None else self.uploads.declined
+        declined = tuple(party for party in self._holders if party in said)
+        failed = () if unproved is None else contribute.named(self._reviewed.plan, unproved)
+        self._attendance = Attendance(contribute.named(self._reviewed.plan, present), declined, failed)
+
+    def _proved(self, shape: checked_sum.Shape, begun: Begun, kept: Kept, noise: U64) -> Role[checked_sum.Counted]:
         """Sums of vectors that are proved to be within their bounds."""
         families = tuple(begun.keys.values())
         if not isinstance(kept, Proved):
@@ -333,6 +350,18 @@ class PoolSession(Session):
                 raise PeerError("peer.upload-late", peer=peer)
             raise self._unknown() if self._play.left is None else RunError("run.no-uploads", handle=self.handle)
         return taking.take(peer, frames)
+
+    def decline(self, peer: PartyId) -> bool:
+        """Note that a holder takes no part. Returns: whether that is new.
+
+        Raises: RunError run.unknown before agreement, run.no-uploads; PeerError peer.upload-late when the run is over;
+                as ``Uploads`` does.
+        """
+        if (taking := self._play.uploads) is None:
+            if self._play.over:
+                raise PeerError("peer.upload-late", peer=peer)
+            raise self._unknown() if self._play.left is None else RunError("run.no-uploads", handle=self.handle)
+        return taking.decline(peer)
 
     def _unknown(self) -> RunError:
         return RunError("run.unknown", handle=self.handle)

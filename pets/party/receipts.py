@@ -19,10 +19,14 @@ from pets.approve.policy import KeyText
 from pets.check.budget import Loss
 from pets.errors import ApprovalError, PetsError, ReceiptError
 from pets.ids import PartyId, PlanDigest, RunHandle, SpecDigest
+from pets.party.attendance import Attendance
 from pets.party.log import Head
 from pets.spec.model import Model, Name, PartyName, Spec, Text
 
 RECEIPT: Final = "urn:pets:receipt:1"
+
+_OF_HOLDERS: Final = ("contributors", "declined", "unproved")
+"""What only computing parties of sums over one table of many holders say."""
 
 Instant = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00$")]
 
@@ -115,6 +119,15 @@ class Receipt(Model):
     log: LogHead
     contributors: tuple[PartyName, ...] | None = None
     """Of sums over one table of many holders, at a computing party: the holders whose uploads counted."""
+    declined: tuple[PartyName, ...] = ()
+    """And those that told it that they take no part. Another one may have been told by others."""
+    unproved: tuple[PartyName, ...] = ()
+    """And those whose numbers were not proved to be within their bounds, as all computing parties found."""
+
+    @property
+    def left_out(self) -> tuple[PartyName, ...]:
+        """All of whom it says why they do not count."""
+        return (*self.declined, *self.unproved)
 
     @model_validator(mode="after")
     def _once_each(self) -> "Receipt":
@@ -154,11 +167,12 @@ def build_receipt(
     spend: Mapping[str, Loss],
     sent: Sequence[SentMessage],
     log: Head,
-    contributors: Sequence[PartyId] | None = None,
+    contributors: Attendance | None = None,
 ) -> dict[str, object]:
     """The statement of a receipt, ready for ``envelope.sign``. Times as ``State.now`` writes them.
 
-    ``contributors``: at a computing party of sums over one table of many holders, whose uploads counted.
+    ``contributors``: at a computing party of sums over one table of many holders, whose uploads counted, and who
+    declined.
     """
     receipt = Receipt(
         party=party,
@@ -178,9 +192,11 @@ def build_receipt(
         spend=tuple(Spend.of(name, loss) for name, loss in sorted(spend.items())),
         sent=tuple(sent),
         log=LogHead(seq=log.seq, hash=log.hash.hex()),
-        contributors=None if contributors is None else tuple(contributors),
+        contributors=None if contributors is None else contributors.counted,
+        declined=() if contributors is None else contributors.declined,
+        unproved=() if contributors is None else contributors.unproved,
     )
-    said = receipt.model_dump(mode="json", exclude={"contributors"} if contributors is None else None)
+    said = receipt.model_dump(mode="json", exclude=set(_OF_HOLDERS) if contributors is None else None)
     return statement(RECEIPT, {"specification": spec, "run": run}, said)
 
 

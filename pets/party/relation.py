@@ -19,19 +19,9 @@ import pyarrow.parquet as pq
 from pets.errors import SourceError
 from pets.party import postgres
 from pets.party.database import PostgresSource
+from pets.party.files import FileSource, FrameSource, Source, is_pattern
 from pets.party.pushdown import Held, Selection, selection
-from pets.party.sources import (
-    FileSource,
-    FrameSource,
-    Kind,
-    Source,
-    engine,
-    is_pattern,
-    quoted,
-    reason,
-    translated,
-    unreadable,
-)
+from pets.party.sources import Kind, engine, quoted, reason, translated, unreadable
 from pets.spec.model import Dataset
 from pets.spec.query import Predicate
 

@@ -312,8 +312,13 @@ class Server:
         def announcement(caller: Caller, asked: wire.Handle) -> wire.AnnouncementBody:
             return wire.AnnouncementBody(body=self._node.announcement(caller, _handle(asked.handle)))
 
+        def decline(caller: Caller, asked: wire.Leaving) -> wire.Empty:
+            self._node.decline(caller, _handle(asked.handle), _digest(asked.digest))
+            return wire.Empty()
+
         return {
             "Announcement": self._unary("Announcement", wire.Handle.FromString, announcement),
+            "Decline": self._unary("Decline", wire.Leaving.FromString, decline),
             "Upload": grpc.stream_unary_rpc_method_handler(self._upload),
         }
 

@@ -122,6 +122,14 @@ class Node(Protocol):
         """
         ...
 
+    def decline(self, caller: Caller, handle: RunHandle, digest: SpecDigest) -> None:
+        """A holder takes no part in a run of this specification: nobody waits for its upload.
+
+        Raises: PeerError peer.uploaded, peer.upload-twice, peer.upload-late, peer.upload-holder; RunError run.unknown
+                before the run has agreed: say it again later; run.no-uploads.
+        """
+        ...
+
     def close(self) -> None:
         """End all runs and flush all state: the server is shutting down. Called once."""
         ...

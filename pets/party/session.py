@@ -11,10 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ClassVar, Final, Protocol
 
-from pets.errors import CODES, InternalError, LinkError, PeerError, PetsError, RunError, SourceError
+from pets.errors import CODES, InternalError, LinkError, PeerError, PetsError, RunError, public_code
 from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.kernels import prf
 from pets.party import gate, hello
+from pets.party.attendance import Attendance
 from pets.party.cast import pairs_of, peers_of, role_of, roles_of
 from pets.party.drive import Tick, drive, let_in
 from pets.party.play import U64, Begun, Entropy, Play
@@ -71,8 +72,8 @@ class Outcome:
     """What the digests in ``sent`` are hidden by: for this party's own log, to prove later what it sent."""
     found: U64 | None = None
     """Identifiers, in words, that an intersection tells this party besides the one who asks."""
-    contributors: tuple[PartyId, ...] | None = None
-    """At a computing party, the holders whose uploads are in a sum."""
+    contributors: Attendance | None = None
+    """At a computing party, the holders whose uploads are in a sum, and the others."""
 
 
 class Session:
@@ -428,11 +429,6 @@ class Session:
         if time.monotonic() > self._until:
             raise LinkError("link.deadline", peer=self.party, seconds=self._run_s, step="the whole run")
         self._check()
-
-
-def public_code(error: PetsError) -> str:
-    """What others are told of an error: its code, but of records never which of all things is wrong with them."""
-    return "source.not-ready" if isinstance(error, SourceError) else error.code
 
 
 def _passed_on(error: PetsError) -> str:

@@ -21,19 +21,10 @@ from typing import Any, Final
 import pyarrow as pa
 
 from pets.errors import SourceError
+from pets.party.files import Source, is_pattern
 from pets.party.fit import Fault, Fit, alias, fit
 from pets.party.relation import Relation, files_of, relation
-from pets.party.sources import (
-    MEMORY,
-    Report,
-    Snapshot,
-    Source,
-    engine,
-    is_pattern,
-    quoted,
-    sha256_file,
-    translated,
-)
+from pets.party.sources import MEMORY, Report, Snapshot, engine, quoted, sha256_file, translated
 from pets.spec.canonical import canonical
 from pets.spec.model import Dataset, Linkage
 from pets.spec.query import Predicate

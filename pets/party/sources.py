@@ -30,7 +30,6 @@ import pyarrow.parquet as pq
 
 from pets.errors import SourceError
 from pets.kernels.digits import ten_digits
-from pets.party.database import PostgresSource
 from pets.spec import ir
 from pets.spec.banded import Banded, reads
 from pets.spec.model import Column, Dataset
@@ -51,50 +50,8 @@ MAX_ID_BYTES: Final = 64
 # -- where records lie ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class FileSource:
-    """A CSV or Parquet file. ``columns`` gives the file's name of a column where the specification has another."""
-
-    path: Path
-    format: Literal["csv", "parquet"] | None = None
-    columns: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def label(self) -> str:
-        return self.path.name
-
-    @property
-    def kind(self) -> Literal["csv", "parquet"] | None:
-        """The format that is stated, or that the name ends in; None if neither says."""
-        if self.format is not None:
-            return self.format
-        return {".csv": "csv", ".parquet": "parquet", ".pq": "parquet"}.get(self.path.suffix.lower())  # type: ignore[return-value]
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class FrameSource:
-    """A data frame in memory: pandas, or anything that speaks the Arrow stream interface (polars, pyarrow)."""
-
-    frame: Any
-    columns: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def label(self) -> str:
-        return "data frame"
-
-    def __repr__(self) -> str:
-        return f"FrameSource({type(self.frame).__name__})"
-
-
-Source = FileSource | FrameSource | PostgresSource
-
 Kind = Literal["text", "integer", "decimal", "numeral", "float", "boolean", "date", "timestamp", "blob", "other"]
 """What the values of a source's column are; a numeral is a number of any size and precision, as text."""
-
-
-def is_pattern(path: Path) -> bool:
-    """True if DuckDB could take the path for more than one file."""
-    return any(mark in str(path) for mark in "*?[")
 
 
 def quoted(identifier: str) -> str:

@@ -6,6 +6,9 @@ opened and added (``pets.protocols.inbox``), and only then acknowledged; whateve
 harms nobody else. A holder has one file at most, so all of them take no more than the parts of all holders. Each part
 that is refused as a whole has cost a flush to disk, so a holder has ``MOST_REFUSED`` of them in a run.
 
+A holder may decline instead, once and for the whole run. Nothing of it is taken then, and nobody waits for it; one
+whose upload was taken, or is on its way, cannot decline, so what a party lists does not hang on what came first where.
+
 Files are for the case that a part is to be taken off the sum again. They do not outlive the run: ``close`` deletes
 them, and a server that starts deletes what a crash has left (``clear``), because such a run is never resumed.
 """
@@ -54,6 +57,8 @@ class Expected:
     holders: Mapping[PartyId, str]
     to: Callable[[str], Address]
     private: Secret[bytes]
+    minimum: int
+    """Holders without whom there is no sum."""
 
 
 class Uploads:
@@ -81,6 +86,7 @@ class Uploads:
         self._opening = threading.Lock()
         self._under_way: set[PartyId] = set()
         self._taken: set[PartyId] = set()
+        self._declined: set[PartyId] = set()
         self._refused: Counter[PartyId] = Counter()
         self._closed = self._ended = self._woken = False
         self.sizes: Final[dict[PartyId, int]] = {}
@@ -106,6 +112,11 @@ class Uploads:
         return frozenset(self._taken)
 
     @property
+    def declined(self) -> frozenset[PartyId]:
+        """Who has said not to take part."""
+        return frozenset(self._declined)
+
+    @property
     def taken(self) -> int:
         """Of how many holders there is an upload."""
         return len(self._taken)
@@ -114,12 +125,10 @@ class Uploads:
         """Take in one part, frame by frame; it is on disk and in the sum when this returns.
 
         Raises: PeerError peer.upload-holder, peer.upload-late, peer.upload-run, peer.upload-twice, peer.upload-refused,
-                peer.repeated, peer.bad-length, peer.upload-sealed, peer.upload-range, and those of frames; LinkError
-                link.cut; RunError run.no-room. Nothing of the part is kept then.
+                peer.declined, peer.repeated, peer.bad-length, peer.upload-sealed, peer.upload-range, and those of
+                frames; LinkError link.cut; RunError run.no-room. Nothing of the part is kept then.
         """
-        role = self._expected.holders.get(peer)
-        if role is None:
-            raise PeerError("peer.upload-holder", peer=peer)
+        role = self._role(peer)
         if peer in self.takers:  # however late it asks again: its answer may have been lost
             raise PeerError("peer.repeated", peer=peer, message="its upload")
         to = self._expected.to(role)
@@ -145,12 +154,37 @@ class Uploads:
                 self._changed.notify_all()
         return Uploaded(digest)
 
+    def decline(self, peer: PartyId) -> bool:
+        """Note that a holder takes no part. It may say so again. Returns: whether that is new.
+
+        Raises: PeerError peer.upload-holder, peer.upload-late, peer.uploaded if its upload was taken, peer.upload-twice
+                if one is on its way.
+        """
+        self._role(peer)
+        with self._changed:
+            if peer in self._declined:
+                return False
+            if peer in self._taken:
+                raise PeerError("peer.uploaded", peer=peer)
+            if peer in self._under_way:
+                raise PeerError("peer.upload-twice", peer=peer)
+            self._require_open(peer)
+            self._declined.add(peer)
+            self._changed.notify_all()
+            return True
+
     def wait(self, seconds: float) -> bool:
-        """Wait at most so long. Returns: whether no more uploads are to be taken: all are here, or it is too late."""
+        """Wait at most so long. Returns: whether no more uploads are to be taken: of all holders there is an upload or
+        a word that there will be none, or it is too late.
+
+        Raises: RunError run.contributors as soon as so many have declined that too few are left.
+        """
         with self._changed:
             until = min(seconds, max(0.0, self._deadline - self._clock()))
-            self._changed.wait_for(lambda: self._woken or self._complete(), until)
+            self._changed.wait_for(lambda: self._woken or self._complete() or not self._enough(), until)
             self._woken = False
+            if not self._enough():
+                raise RunError("run.contributors", took=len(self._taken), minimum=self._expected.minimum)
             return self._complete() or self._clock() >= self._deadline
 
     def wake(self) -> None:
@@ -183,6 +217,8 @@ class Uploads:
             self._require_open(peer)
             if peer in self._taken:
                 raise PeerError("peer.repeated", peer=peer, message="its upload")
+            if peer in self._declined:
+                raise PeerError("peer.declined", peer=peer)
             if peer in self._under_way:
                 raise PeerError("peer.upload-twice", peer=peer)
             if self._refused[peer] >= MOST_REFUSED:
@@ -244,8 +280,18 @@ class Uploads:
             part.close()
             raise
 
+    def _role(self, peer: PartyId) -> str:
+        """The role of a holder. Raises: PeerError peer.upload-holder if it is none."""
+        role = self._expected.holders.get(peer)
+        if role is None:
+            raise PeerError("peer.upload-holder", peer=peer)
+        return role
+
     def _complete(self) -> bool:
-        return self._closed or len(self._taken) == len(self._roles)
+        return self._closed or len(self._taken) + len(self._declined) == len(self._roles)
+
+    def _enough(self) -> bool:
+        return len(self._roles) - len(self._declined) >= self._expected.minimum
 
 
 def clear(folder: Path) -> None:

@@ -102,6 +102,7 @@ def _pool(spec: Spec, read: Read, moments: tuple[Moment, ...], columns: tuple[No
         minimum=asked.min_contributors,
         minutes=asked.upload_minutes,
         agreement=EQUAL if asked.partial_uploads == "end the run" else COMMON,
+        unproved=(asked.unproved_uploads or "leave out") if way.checked else "",
         public=_public(spec, protocol, len(read.parties), cells, ranges, lanes.words(cells, found, way.bits)),
     )
 

@@ -117,10 +117,12 @@ def _cast(
 
 
 def _terms(pool: Pool, spec: Spec) -> Iterator[Check]:
-    """How long uploads are taken, how many have to count, and what becomes of those that only some have."""
+    """How long uploads are taken, how many have to count, and what becomes of others than these."""
     asked = spec.computation
     yield "uploads", (pool.minimum, pool.minutes), (asked.min_contributors, asked.upload_minutes)
     yield "agreement", pool.agreement, "equal" if asked.partial_uploads == "end the run" else "common"
+    proved = pool.card == "checked_sum"
+    yield "not proved", pool.unproved, (asked.unproved_uploads or "leave out") if proved else ""
 
 
 def _numbers(moment: Moment, table: Dataset) -> Iterator[Check]:

@@ -2,7 +2,8 @@
 
 Each input party splits its measurement by Prio3: the computing party ``last`` gets words (a share of the measurement
 and of its proof), ``server1``, ... get seeds. Before any sum, computing parties exchange a share of a verifier for each
-upload, and all of them find the same uploads valid; one that is not ends the run, and its sender is named.
+upload, and all of them find the same uploads valid, which they confirm. What becomes of one that is not, a protocol of
+sums decides (``checked_sum``).
 
 Who takes uploads ahead of the run opens them with ``inbox.Inbox`` into ``Uploads``; ``heard`` fills these from input
 parties who are there.
@@ -17,7 +18,7 @@ Source: draft-irtf-cfrg-vdaf-20, sections 7 and 9; protocols.md 8.1.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -29,7 +30,7 @@ from pets.kernels import prf, prio3, xof
 from pets.kernels.circuits import Circuit, Count, Histogram, Measurements, SumVec
 from pets.kernels.jit import U8Array, U64Array
 from pets.protocols.base import Array, Binding, Hear, Role, Send, receive
-from pets.protocols.contributions import Present, label_of
+from pets.protocols.contributions import Present, label_of, packed, prefixed
 from pets.protocols.inbox import INPUT, Ring, SealedWords
 from pets.protocols.parts import between
 from pets.protocols.upload import role_of
@@ -43,6 +44,9 @@ LAST: Final = "last"
 MARK_BYTES: Final = prio3.NONCE_BYTES
 DIGEST_BYTES: Final = 32
 KEY_BYTES: Final = xof.SEED_BYTES
+
+CONFIRMS: Final = "W"
+"""Label of digests of all verifiers that a party has seen."""
 
 
 def circuit_of(*, length: int, greatest: int, chunk: int, one_cell: bool) -> Circuit:
@@ -287,17 +291,31 @@ def heard(shape: Shape, party: int) -> Role[Uploads]:
 # -- computing parties -------------------------------------------------------------------------------------------------
 
 
-def verified(uploads: Uploads, present: Present, tied: Binding, key: Secret[bytes]) -> Role[U64Array]:
-    """Verify the uploads of those who count together with the other computing parties; the sum of their outputs.
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What computing parties find together. ``valid``: by number of the input party, the same at all of them.
 
-    Shapes:  present (holders,) bool, the same at all computing parties, who have agreed on it; result (outputs)
-             elements: this party's share of the sum.
+    ``outputs``: this party's share of the sum of those that are valid, as many elements as outputs.
+    """
+
+    valid: Present
+    outputs: U64Array
+
+
+def verified(uploads: Uploads, present: Present, tied: Binding, key: Secret[bytes]) -> Role[Verified]:
+    """Verify the uploads of those who count together with the other computing parties; the sum of the valid ones.
+
+    Every party finds the same from what it has sent and was sent. That it was the same for all is confirmed before
+    this returns: who shows two parties other verifiers lets nobody go on with a set of its own.
+
+    Shapes:  present (holders,) bool, the same at all computing parties, who have agreed on it.
     Sizes:   V to each other computing party and from it: a row of ``verifier_bytes`` for each input party, zeros where
-             one does not count. One round. The uploads are dropped, whatever comes of it.
-    Learned: that each upload is valid, or which is not.
-    Trust:   semi-honest computing parties for the check; for privacy, one that follows the protocol.
-    Raises:  PeerError peer.public-share, peer.share-encoding or peer.proof, with who is at fault; RunError
-             run.test-point, by chance. Then nothing may be sent of any upload.
+             one does not count. Then W, 32 bytes. Two rounds. The uploads are dropped, whatever comes of it.
+    Learned: which uploads are valid; of those that are not, a linear function of what was handed in.
+    Trust:   semi-honest computing parties for the check; for privacy, one that follows the protocol. One that does not
+             can have any upload found not valid.
+    Raises:  PeerError peer.share-encoding, with the computing party at fault, peer.lists if others have seen other
+             verifiers than this party; RunError run.test-point, by chance. Then nothing may be sent of any upload.
     """
     shape, prio = uploads.shape, uploads.shape.prio
     numbers = np.flatnonzero(present).tolist()
@@ -317,21 +335,34 @@ def verified(uploads: Uploads, present: Present, tied: Binding, key: Secret[byte
         rows[other] = yield from receive(other, "V" + back)
     if pending.refused.any():  # every party finds the same, and has sent zeros for it
         raise RunError("run.test-point")
-    sent = []
+    found, sent = np.ones(len(numbers), np.bool_), []
     for role in shape.roles:
         row = np.ascontiguousarray(rows[role][numbers])
         sent.append(np.ascontiguousarray(row[:, : prio.verifier_bytes]))
-        for number, good in zip(numbers, (row[:, -DIGEST_BYTES:] == own[numbers, -DIGEST_BYTES:]).all(1), strict=True):
-            if not good:
-                raise PeerError("peer.public-share", peer=role_of(INPUT, number), other=role)
+        found &= (row[:, -DIGEST_BYTES:] == own[numbers, -DIGEST_BYTES:]).all(1)
         if not prio.encodes_verifiers(sent[-1]).all():
             raise PeerError("peer.share-encoding", peer=role, what="its part of a check")
     message, holds = prio.verifier_message(contexts, sent)
-    good = holds & prio.verify_next(pending, message)
-    if not good.all():
-        names_ = ", ".join(role_of(INPUT, number) for number, one in zip(numbers, good, strict=True) if not one)
-        raise PeerError("peer.proof", peer=names_)
-    return prio.aggregate(pending.outputs)
+    found &= (holds & prio.blinds_hold(publics, sent) & prio.verify_next(pending, message)).astype(np.bool_)
+    valid = np.zeros(shape.holders, np.bool_)
+    valid[numbers] = found
+    confirms = _confirmation(tied, rows, valid)
+    for other, (there, _) in names.items():
+        yield Send(other, CONFIRMS + there, confirms)
+    for other, (_, back) in names.items():
+        if (yield from receive(other, CONFIRMS + back)).tobytes() != confirms.tobytes():
+            problem = "they have seen other parts of checks than we have"
+            raise PeerError("peer.lists", label=CONFIRMS + back, problem=problem)
+    return Verified(valid, prio.aggregate(np.ascontiguousarray(pending.outputs[found])))
+
+
+def _confirmation(tied: Binding, rows: Mapping[str, Array], valid: Present) -> U8Array:
+    """A digest of all verifiers of a run, by role in the order of names, and of what they say: (1, 32) uint8."""
+    digest = hashlib.sha256(b"pets/1 verified" + tied.run_id + tied.digest)
+    for role in sorted(rows):
+        digest.update(prefixed(role.encode()) + prefixed(rows[role].tobytes()))
+    digest.update(prefixed(packed(valid).tobytes()))
+    return np.frombuffer(digest.digest(), np.uint8).reshape(1, DIGEST_BYTES)
 
 
 def _digests(contexts: U8Array, marks: U8Array, publics: U8Array) -> U8Array:

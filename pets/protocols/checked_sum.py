@@ -1,9 +1,12 @@
 """checked_sum: the sum of the vectors of many input parties, each proved to be within its bounds before it is added.
 
 As ``secure_sum``, with another split: ``checked_inputs`` makes and verifies uploads. After the deadline computing
-parties agree on whose uploads count, and verify these; if one is not valid the run ends and its sender is named. Else
-each sends the result party a share of the sum, with its noise and a share of zero. All of that is modulo the prime of
-the circuit, so sums are of whole numbers, exact as long as they and the noise stay below half of it.
+parties agree on whose uploads count, and verify these. One that is not valid is left out, as long as enough others are
+left, or ends the run, as the specification says; its sender is named. Then each sends the result party a share of the
+sum, with its noise and a share of zero. All of that is modulo the prime of the circuit, so sums are of whole numbers,
+exact as long as they and the noise stay below half of it.
+
+A party sends one share in a run, of a set that all have confirmed: whose uploads are there, and then whose are valid.
 protocols/checked_sum/card.toml has the messages, protocols/checked_sum/README.md the argument.
 
 Source: draft-irtf-cfrg-vdaf-20, section 7.2; protocols.md 8.1 and 0.9; docs/adr/0041-checked-inputs.md.
@@ -11,6 +14,7 @@ Source: draft-irtf-cfrg-vdaf-20, section 7.2; protocols.md 8.1 and 0.9; docs/adr
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 import numpy as np
@@ -41,6 +45,15 @@ from pets.secret import Secret, same
 
 RESULT: Final = "result"
 
+
+class Unproved(StrEnum):
+    """What is done where an upload is not valid."""
+
+    LEAVE_OUT = "leave out"
+    """Its sender does not count."""
+    END = "end the run"
+
+
 _ZERO: Final = 0x100
 """What the XOF is used for besides the draft's purposes: shares of zero."""
 
@@ -51,6 +64,7 @@ class Shape(checked_inputs.Shape):
 
     minimum: int
     agreement: Agreement = Agreement.COMMON
+    unproved: Unproved = Unproved.LEAVE_OUT
 
     def __post_init__(self) -> None:
         checked_inputs.Shape.__post_init__(self)
@@ -130,6 +144,14 @@ def heard_uploads(shape: Shape, server: int) -> Role[Uploads]:
 # -- computing parties -------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Whose vectors are in the sum, and whose uploads were there and not valid. Shapes: (holders,) bool."""
+
+    present: Present
+    unproved: Present
+
+
 def final_share(
     shape: checked_inputs.Shape,
     total: U64Array,
@@ -158,46 +180,56 @@ def final_share(
 
 def server(
     shape: Shape, number: int, uploads: Uploads, tied: Binding, with_last: prf.KeyFamily, noise: U64Array
-) -> Role[Present]:
+) -> Role[Counted]:
     """Play computing party ``number`` of those with seeds: agree on whose uploads count, verify them, send a share.
 
     Shapes:  noise (outputs,) uint64, signed modulo 2^64: this party's own, drawn before, of full strength.
-    Sizes:   Kb in; L, C and V to each other computing party and from it; Ts and Fs to result.
-    Learned: of whom the others have uploads, and that what all who count handed in is valid, or whose is not.
+    Sizes:   Kb in; L, C, V and W to each other computing party and from it; Ts and Fs to result.
+    Learned: of whom the others have uploads, and whose are valid.
     Trust:   semi-honest computing parties for validity; for privacy, one that follows the protocol.
-    Raises:  PeerError peer.lists, peer.proof, peer.public-share, peer.share-encoding, or peer.check if the key to
-             verify by is not that of last and the first server; RunError run.contributors, run.test-point. Then no
-             share is sent.
+    Raises:  PeerError peer.lists, peer.share-encoding, peer.proof with who is at fault, if an upload that is not valid
+             ends the run or too few are left without it, or peer.check if the key to verify by is not that of last and
+             the first server; RunError run.contributors, run.test-point. Then no share is sent.
     """
     key = Secret((yield from receive(LAST, label_of("Kb", number))).tobytes())
     if number == 0 and not same(key, verify_key(with_last)):
         raise PeerError("peer.check", label=label_of("Kb", number))
-    total, present = yield from _checked(shape, number, uploads, tied, key)
-    yield Send(RESULT, label_of("Ts", number), contributions.packed(present))
+    total, counted = yield from _checked(shape, number, uploads, tied, key)
+    yield Send(RESULT, label_of("Ts", number), contributions.packed(counted.present))
     yield Send(RESULT, label_of("Fs", number), final_share(shape, total, noise, tied, plus=[with_last]))
-    return present
+    return counted
 
 
 def last(
     shape: Shape, uploads: Uploads, tied: Binding, with_servers: Sequence[prf.KeyFamily], noise: U64Array
-) -> Role[Present]:
+) -> Role[Counted]:
     """Play the computing party that has the words: as ``server``; it hands out the key that uploads are verified by."""
     key = verify_key(with_servers[0])
     for number in range(shape.seeded):
         data = np.frombuffer(key.expose("hand it to a computing party"), np.uint8).reshape(1, KEY_BYTES)
         yield Send(role_of(SERVER, number), label_of("Kb", number), data)
-    total, present = yield from _checked(shape, shape.seeded, uploads, tied, key)
-    yield Send(RESULT, "Tl", contributions.packed(present))
+    total, counted = yield from _checked(shape, shape.seeded, uploads, tied, key)
+    yield Send(RESULT, "Tl", contributions.packed(counted.present))
     yield Send(RESULT, "Fl", final_share(shape, total, noise, tied, minus=with_servers))
-    return present
+    return counted
 
 
 def _checked(
     shape: Shape, me: int, uploads: Uploads, tied: Binding, key: Secret[bytes]
-) -> Role[tuple[U64Array, Present]]:
+) -> Role[tuple[U64Array, Counted]]:
+    """This party's share of the sum, and of whom.
+
+    Raises: PeerError peer.proof if an upload that is not valid ends the run, or leaves fewer than ``minimum``.
+    """
     others = between(shape.servers, me)
     present = yield from agree(shape.servers[me], others, uploads.marks, tied, shape.agreement, minimum=shape.minimum)
-    return (yield from verified(uploads, present, tied, key)), present
+    found = yield from verified(uploads, present, tied, key)
+    unproved = present & ~found.valid
+    enough = np.count_nonzero(found.valid) >= shape.minimum
+    if unproved.any() and (shape.unproved is Unproved.END or not enough):
+        who = ", ".join(role_of(INPUT, number) for number in np.flatnonzero(unproved).tolist())
+        raise PeerError("peer.proof", peer=who)
+    return found.outputs, Counted(found.valid, unproved)
 
 
 # -- the result party --------------------------------------------------------------------------------------------------

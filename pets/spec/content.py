@@ -163,7 +163,7 @@ def kind(term: Term, sent: Mapping[str, str]) -> str:
             return "words" if kind(inner, sent) == "words" else ""
         case Call("over", (_, inner)):
             return kind(inner, sent)
-        case Call("handed" | "marked" | "heard" | "confirmed" | "present" | "verifying" | "verifier", _):
+        case Call("handed" | "marked" | "heard" | "confirmed" | "present" | "verifying" | "verifier" | "verified", _):
             return "tags"
         case Call("curve", (inner, *_)) | Call("dealt", (inner,)):
             return "residues" if kind(inner, sent) == "words" else ""

@@ -728,7 +728,8 @@ class Pool:
     on one number that lanes have room for. ``parts``: of noise, how many computing parties' parts are the whole of it.
     ``minimum``: holders without whom nothing is opened. ``minutes``: how long uploads are taken, once computing parties
     have agreed on a run. ``agreement``: where not all computing parties have a holder's upload, it is left out
-    ("common"), or the run ends ("equal"). ``public``: the parameters of the card.
+    ("common"), or the run ends ("equal"). ``unproved``: where a holder's numbers are not proved to be in range, it is
+    left out, or the run ends; "" where nothing is proved. ``public``: the parameters of the card.
     """
 
     out: str
@@ -744,6 +745,7 @@ class Pool:
     minimum: int
     minutes: int
     agreement: Literal["common", "equal"]
+    unproved: Literal["leave out", "end the run", ""]
     public: tuple[tuple[str, int], ...]
 
     def parameter(self, name: str) -> int:

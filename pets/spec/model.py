@@ -6,7 +6,7 @@ numbers (epsilon, delta, bounds of decimals) are strings, parsed to exact fracti
 
 import datetime as dt
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from fractions import Fraction
 from typing import Annotated, Any, Final, Literal, Self, cast
 
@@ -233,9 +233,11 @@ class Dataset(Model):
         return value
 
     @property
-    def parties(self) -> frozenset[PartyId]:
-        """Who brings the table, or a part of it."""
-        return cast("frozenset[PartyId]", frozenset(self.holders or (self.one_party or "",)))
+    def parties(self) -> Set[PartyId]:
+        """Who brings the table, or a part of it, in the order of ``holders``."""
+        if self.holders:
+            return cast("Set[PartyId]", self.holders.keys())
+        return frozenset((PartyId(self.one_party or ""),))
 
     @property
     def party(self) -> PartyId:
@@ -424,6 +426,8 @@ PROGRAM_FIELDS: Final = (
 )
 """Fields of a computation that only a program for MPyC has."""
 
+OF_UPLOADS: Final = "min_contributors, upload_minutes, partial_uploads and unproved_uploads"
+
 
 class Computation(Model):
     """What is computed: a query over tables, or which persons, or how many, two have in common, or sums over these; or
@@ -457,6 +461,9 @@ class Computation(Model):
     partial_uploads: Literal["leave out", "end the run"] | None = None
     """Of the same: what becomes of a holder whose upload only some computing parties have; it is left out if not said.
     """
+    unproved_uploads: Literal["leave out", "end the run"] | None = None
+    """Of the same, where ranges are proved: what becomes of a holder whose numbers are not proved to be within them; it
+    is left out if not said."""
     program: InputName | None = None
     """A program that comes with every installation (``pets program list``)."""
     source: Annotated[str, Field(min_length=1, max_length=65_536)] | None = None
@@ -473,6 +480,11 @@ class Computation(Model):
     bits: Annotated[int, Field(ge=8, le=160)] | None = None
     """Of a program of one's own: of the numbers that it computes with; 64 if it is left out."""
     budget: ProgramBudget | None = None
+
+    @property
+    def of_uploads(self) -> tuple[object, ...]:
+        """What only a query over one table of many holders says."""
+        return self.min_contributors, self.upload_minutes, self.partial_uploads, self.unproved_uploads
 
     @property
     def query(self) -> str:
@@ -520,8 +532,8 @@ class Computation(Model):
             return self
         if self.sql is not None:
             raise ValueError("write sql or psi, not both")
-        if any(each is not None for each in (self.min_contributors, self.upload_minutes, self.partial_uploads)):
-            raise ValueError("min_contributors, upload_minutes and partial_uploads belong to sql over one table")
+        if any(each is not None for each in self.of_uploads):
+            raise ValueError(f"{OF_UPLOADS} belong to sql over one table")
         if self.asks is None:
             raise ValueError("psi needs asks: the dataset whose persons are looked for")
         if self.columns is not None and (self.psi not in ("intersection", "sum") or not self.columns):
@@ -788,8 +800,8 @@ class Spec(Model):
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
-        names = [p.name for p in self.parties]
-        if len(set(names)) != len(names) or len({p.san for p in self.parties}) != len(names):
+        names = {p.name: p for p in self.parties}
+        if len(names) != len(self.parties) or len({p.san for p in self.parties}) != len(self.parties):
             raise ValueError("parties need distinct names and distinct SAN URIs")
         tables = [d.name.lower() for d in self.datasets]
         if len(set(tables)) != len(tables):
@@ -798,10 +810,10 @@ class Spec(Model):
             raise ValueError("max_holders_per_person is of sums over one table: a join finds a person at every holder")
         for dataset in self.datasets:
             for party in sorted(dataset.parties):
-                if party not in names or "input" not in self.party(party).roles:
+                if party not in names or "input" not in names[party].roles:
                     raise ValueError(f'dataset {dataset.name}: its party needs the role "input"')
         for name in self.release.to:
-            if name not in names or "result" not in self.party(name).roles:
+            if name not in names or "result" not in names[name].roles:
                 raise ValueError(f'release.to: {name} needs the role "result"')
         holders: set[str] = {party for d in self.datasets for party in d.parties}
         for name in sorted(holders - set(self.legal)):
@@ -816,9 +828,10 @@ class Spec(Model):
                     raise ValueError(f"security.leakage: no dataset {of}")
         self._control_names(holders)
         asked = self.computation
-        uploads = (asked.min_contributors, asked.upload_minutes, asked.partial_uploads)
-        if len(self.datasets) != 1 and any(each is not None for each in uploads):
-            raise ValueError("computation: min_contributors, upload_minutes and partial_uploads belong to one table")
+        if len(self.datasets) != 1 and any(each is not None for each in asked.of_uploads):
+            raise ValueError(f"computation: {OF_UPLOADS} belong to one table")
+        if asked.unproved_uploads is not None and self.security.protocol != "checked_sum":
+            raise ValueError("computation: unproved_uploads belongs to checked_sum, by which ranges are proved")
         return self
 
     def _control_names(self, holders: set[str]) -> None:

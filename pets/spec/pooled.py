@@ -7,6 +7,7 @@ and only their total leaves the computing parties. So there is nothing to link, 
 from dataclasses import dataclass
 from typing import Literal
 
+from pets.ids import PartyId
 from pets.spec.model import Spec
 from pets.spec.query import Aggregate, ColumnRef, Output, Predicate, Query
 
@@ -67,3 +68,8 @@ Statement = Query | Pooled
 def is_pooled(spec: Spec) -> bool:
     """True if the specification asks for sums over one table: it has no other, and no intersection has just one."""
     return spec.computation.sql is not None and len(spec.datasets) == 1
+
+
+def takes_uploads(spec: Spec) -> tuple[PartyId, ...]:
+    """Who takes uploads. Under disclosure control the third of those who compute gets nothing of any."""
+    return spec.computing if spec.release.disclosure_control is None else spec.computing[:2]

@@ -133,6 +133,7 @@ HEADS: Final[Mapping[str, tuple[str, ...]]] = {
     "truncated": ("term",),
     "verifying": ("role",),
     "verifier": ("role",),
+    "verified": ("role",),
 }
 """Every head with the kinds of its arguments; ``*``: any number of that kind, none included."""
 

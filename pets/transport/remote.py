@@ -132,6 +132,11 @@ class Remote:
         )
         return Uploaded(got.sha256)
 
+    def decline(self, handle: RunHandle, digest: SpecDigest) -> None:
+        """Say that this holder takes no part in a run. PeerError peer.uploaded if its upload was taken before."""
+        request = wire.Leaving(handle=handle, digest=digest)
+        self._dialler.call(self.party, "Uploads/Decline", request, wire.Empty.FromString, CALL_S)
+
     def abort(self, run_id: bytes, code: str) -> None:
         request = wire.AbortRequest(run_id=run_id, code=code)
         self._dialler.call(self.party, "Exchange/Abort", request, wire.Empty.FromString, CALL_S)

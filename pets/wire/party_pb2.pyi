@@ -197,3 +197,11 @@ class Uploaded(_message.Message):
     SHA256_FIELD_NUMBER: _ClassVar[int]
     sha256: str
     def __init__(self, sha256: _Optional[str] = ...) -> None: ...
+
+class Leaving(_message.Message):
+    __slots__ = ("handle", "digest")
+    HANDLE_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    handle: str
+    digest: str
+    def __init__(self, handle: _Optional[str] = ..., digest: _Optional[str] = ...) -> None: ...

@@ -13,10 +13,10 @@ import pytest
 
 from pets.approve import approvals
 from pets.check.budget import Loss
-from pets.client import Network
 from pets.demo import deploy as deploying
 from pets.demo.deploy import Deployment, Process, deploy, start, wait_ready
 from pets.ids import PartyId
+from pets.network import Network
 from pets.party.accounting import Account, Cap
 from pets.party.config import PartyConfig, read_client, read_config
 from pets.party.identity import Authority

@@ -8,9 +8,9 @@ from typer.testing import CliRunner
 
 from pets.approve import approvals
 from pets.cli import app
-from pets.client import Network
 from pets.demo.deploy import Deployment, deploy, servers
 from pets.errors import LeakError, PetsError
+from pets.network import Network
 from pets.party.config import read_client
 from pets.remote import network
 from pets.spec.parse import parse_toml

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from pets.approve import approvals
-from pets.client import Network
 from pets.demo.deploy import Deployment, deploy, servers
 from pets.ids import PartyId
+from pets.network import Network
 from pets.party.config import read_client
 from pets.party.warm import prepare_kernels
 from pets.plan.review import review

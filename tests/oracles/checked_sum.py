@@ -36,6 +36,7 @@ class Case:
     minimum: int = 2
     agreement: Agreement = Agreement.COMMON
     missing: frozenset[tuple[int, int]] = field(default_factory=frozenset)
+    unproved: cs.Unproved = cs.Unproved.END
 
     def public(self) -> dict[str, int]:
         return proofs.public(
@@ -50,7 +51,9 @@ class Case:
     def shape(self) -> cs.Shape:
         public = self.public()
         circuit = circuit_of(length=public["l"], greatest=public["u"], chunk=public["c"], one_cell=bool(public["x"]))
-        return cs.Shape(circuit, public["h"], public["m"], minimum=self.minimum, agreement=self.agreement)
+        return cs.Shape(
+            circuit, public["h"], public["m"], minimum=self.minimum, agreement=self.agreement, unproved=self.unproved
+        )
 
     def present(self) -> list[bool]:
         lost = {holder for holder, _ in self.missing}
@@ -201,6 +204,17 @@ class Run:
         _, _, share = prio.begin(self.key, party, public, shares[party])
         return share + hashlib.sha256(b"pets/1 public share" + prio.context + mark + public).digest()
 
+    @cached_property
+    def verified(self) -> bytes:
+        """What a computing party says that it has seen of verifiers, of whom all are valid."""
+        numbers = range(len(self.case.values))
+        text = b"pets/1 verified" + RUN_ID + DIGEST
+        for role in sorted([*self.servers, "last"]):
+            for part in (role.encode(), b"".join(self.verifier(number, role) for number in numbers)):
+                text += len(part).to_bytes(4, "big") + part
+        valid = (2 ** len(numbers) - 1).to_bytes(self.names["bits"], "little")
+        return hashlib.sha256(text + len(valid).to_bytes(4, "big") + valid).digest()
+
     def masks(self, key: str) -> list[int]:
         """The elements that a seed stands for: of the measurement, then of the proof."""
         holder, server = (int(each) - 1 for each in key[1:].split("x"))
@@ -301,6 +315,8 @@ class CheckedReading(Reading):
                 return Tags((run.key,))
             case Call("verifier", ("input",)) if self.sender in parties:
                 return Tags(tuple(run.verifier(number, self.sender) for number in range(len(inputs))))
+            case Call("verified", ("input",)):
+                return Tags((run.verified,))
             case Call("heard", ("input",)):
                 return Tags(tuple(run.marks))
             case Call("confirmed", ("input",)):

@@ -15,8 +15,9 @@ import pandas as pd
 from pets import derive
 from pets.kernels.prf import Stream
 from pets.party import gate, prepare, sources
+from pets.party.files import FrameSource
 from pets.party.snapshot import take
-from pets.party.sources import FrameSource, Snapshot, Table
+from pets.party.sources import Snapshot, Table
 from pets.plan.cost import join_of, parties_of
 from pets.plan.lower import lower
 from pets.protocols import control, star_join

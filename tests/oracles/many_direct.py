@@ -10,8 +10,8 @@ import pandas as pd
 
 from pets import derive
 from pets.party import opening, prepare, sources
+from pets.party.files import FrameSource
 from pets.party.snapshot import take
-from pets.party.sources import FrameSource
 from pets.plan.lower import lower
 from pets.protocols import control, shared_join
 from pets.protocols.base import Role

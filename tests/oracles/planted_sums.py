@@ -279,6 +279,9 @@ LEAKS: Final = (
     Leak(CHECKED, "proofs are not looked at", without("Vs", "Va", "Vb")),
     Leak(CHECKED, "last is told no verifiers", without("Va")),
     Leak(CHECKED, "sums with the verifiers", in_round("Fs", 5)),
+    Leak(CHECKED, "last is not told what the others saw", without("Wa")),
+    Leak(CHECKED, "sums before all have said what they saw", in_round("Fs", 6)),
+    Leak(CHECKED, "what was seen is said with the verifiers", in_round("Wb", 5)),
     Leak(CHECKED, "no digests", without("Cs", "Ca", "Cb")),
 )
 

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pets.ids import PartyId, RunHandle
+from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.kernels.prf import Stream
 from pets.party import announcement, contribute, gate, hello, totals
 from pets.party.announcement import Announced
@@ -19,6 +19,7 @@ from pets.plan.review import Reviewed
 from pets.protocols import secure_sum_shamir
 from pets.protocols.base import Binding
 from pets.secret import Secret
+from pets.spec.pooled import takes_uploads
 from pets.transport import frame
 from pets.transport.calls import Uploaded
 from pets.transport.link import Link
@@ -33,6 +34,7 @@ class Reached(Protocol):
 
     def announcement(self, handle: RunHandle) -> bytes: ...
     def upload(self, handle: RunHandle, run_id: bytes, part: bytes) -> Uploaded: ...
+    def decline(self, handle: RunHandle, digest: SpecDigest) -> None: ...
 
 
 class InMemory:
@@ -46,6 +48,9 @@ class InMemory:
 
     def upload(self, handle: RunHandle, run_id: bytes, part: bytes) -> Uploaded:
         return self.frames(handle, frame.frames(run_id, frame.UPLOAD, memoryview(part)))
+
+    def decline(self, handle: RunHandle, digest: SpecDigest) -> None:
+        self.world.nodes[self.party].decline(self.caller, handle, digest)
 
     def frames(self, handle: RunHandle, frames: Iterator[bytes]) -> Uploaded:
         return self.world.nodes[self.party].upload(self.caller, handle, frames)
@@ -108,6 +113,11 @@ class HandRun:
             if not to or party in to:
                 self.server(party, board).upload(self.handle, run.run_id, body)
         return parts
+
+    def decline(self, board: PartyId, to: Sequence[PartyId] = ()) -> None:
+        """Play a holder that takes no part."""
+        for party in to or takes_uploads(self.reviewed.spec):
+            self.server(party, board).decline(self.handle, self.reviewed.digest)
 
     def spare(self) -> None:
         """Let the result party do without any of the computing parties."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pets import client
+from pets import network
 from pets.party import consent, session
 from pets.party.log import Log
 from pets.plan.review import Review, review
@@ -29,7 +29,7 @@ def _review(spec: Spec) -> Review:
 @pytest.fixture
 def make_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., World]]:
     monkeypatch.setattr(consent, "review", _review)
-    monkeypatch.setattr(client, "review", _review)
+    monkeypatch.setattr(network, "review", _review)
     monkeypatch.setattr(session, "TELL_S", 0.2)
     made: list[World] = []
 

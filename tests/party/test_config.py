@@ -8,10 +8,10 @@ from pets.errors import ConfigError, LinkError
 from pets.ids import PartyId
 from pets.party.config import DirectoryParty, PartyConfig, directory_toml, own_policy, read_config, read_directory
 from pets.party.database import PostgresSource
+from pets.party.files import FileSource
 from pets.party.folder import init_party
 from pets.party.identity import Authority, make_credentials
 from pets.party.main import alone, databases_of
-from pets.party.sources import FileSource
 
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 BOARD, COUNCIL = "spiffe://consortium.example/board", "spiffe://consortium.example/council"

@@ -12,8 +12,8 @@ from pets.check.releases import Entry, release_of
 from pets.errors import ApprovalError, LeakError, PetsError
 from pets.ids import PartyId, RunHandle
 from pets.party import freezer
+from pets.party.files import FileSource, FrameSource
 from pets.party.history import History
-from pets.party.sources import FileSource, FrameSource
 from pets.party.state import State
 from pets.plan.review import Reviewed
 from tests.party.world import (

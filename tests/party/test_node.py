@@ -28,8 +28,8 @@ from pets.errors import (
 )
 from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.party import sources
+from pets.party.files import FileSource
 from pets.party.receipts import verify_receipt
-from pets.party.sources import FileSource
 from pets.party.state import RunState, State
 from pets.plan.review import Reviewed, review
 from pets.spec.parse import parse_toml

@@ -10,8 +10,8 @@ import pytest
 
 from pets.errors import SourceError
 from pets.local import local_network
+from pets.party.files import FileSource
 from pets.party.order import in_order, persons_of
-from pets.party.sources import FileSource
 from pets.spec.model import Dataset, Linkage
 from pets.spec.pairing import pairing_of
 from pets.spec.query import Predicate

@@ -8,8 +8,8 @@ import pytest
 
 from pets import client as clients
 from pets import gathering
-from pets.client import Analyst, Network
 from pets.ids import PartyId
+from pets.network import Analyst, Network
 from pets.party import contribute, holder
 from pets.party.config import directory_toml
 from pets.party.pooling import OPENED

@@ -341,8 +341,13 @@ def test_a_holder_whose_approvers_have_not_signed_is_left_out(make: Callable[...
     world.prepared(without=(pending,))
     found = world.run(world.toml)
     same(found.to_pandas(), without(frames, pending))
-    assert reasons(found) == {pending: "its approvers have not signed"}
+    assert reasons(found) == {pending: "declined: its approvers have not signed"}
     assert world.ends(pending) == ["approval.too-few"] and world.spent(pending, "visits") == "0"
+
+
+def unheard(sender: PartyId, to: PartyId) -> None:
+    """Nobody hears who declines, so that a run goes on to the end of uploads."""
+    raise LinkError("link.unreachable", peer=to)
 
 
 def broken(frame: pd.DataFrame, **columns: Any) -> pd.DataFrame:
@@ -374,7 +379,7 @@ def test_faulty_records_leave_out_their_holder_alone_and_nobody_hears_which_faul
     world.prepared()
     found = world.run(world.toml)
     same(found.to_pandas(), without(frames, bad))
-    assert reasons(found) == {bad: "its records are not ready"}
+    assert reasons(found) == {bad: "declined: its records are not ready"}
     assert any(code in line for line in world.consoles[bad]), world.consoles[bad]
     assert world.spent(bad, "visits") == "0"
     assert not any(code in line for party in world.servers if party != bad for line in world.consoles[party])
@@ -400,7 +405,7 @@ def test_a_sum_out_of_its_range_is_that_holder_s_own_matter(
     monkeypatch.setattr(contribute, "moments", wrong)
     found = world.run(world.toml)
     same(found.to_pandas(), without(frames, bad))
-    assert reasons(found) == {bad: "its records are not ready"}
+    assert reasons(found) == {bad: "declined: its records are not ready"}
     assert world.spent(bad, "visits") == "0", "it was found before anything was charged"
     assert not any("1000000" in line for line in world.consoles[bad])
 
@@ -410,6 +415,7 @@ def test_too_few_holders_are_told_in_words_and_nothing_is_opened(make: Callable[
     frames = parts(4)
     world = make(frames, toml_of(4, 2, sql=SQL, minimum=4))
     world.prepared(without=world.boards[2:])
+    world.hooks.decline = unheard
     with pytest.raises(RunError) as caught:
         world.run(world.toml)
     error = caught.value
@@ -494,7 +500,7 @@ def test_a_part_that_is_not_right_is_refused_and_harms_nobody_else(
     found = world.run(world.toml)
     same(found.to_pandas(), without(frames, bad))
     (why,) = reasons(found).values()
-    assert why.startswith("refused: peer.")
+    assert why.startswith("declined: peer.")
 
 
 def forged(world: PoolWorld, own: bytes, how: str) -> bytes:
@@ -653,7 +659,7 @@ def test_a_budget_that_is_used_up_on_the_way_leaves_the_holder_out(make: Callabl
 
     world.hooks.announcement = spends
     found = world.run(world.toml)
-    assert reasons(found) == {one: "its privacy budget is used up"}
+    assert reasons(found) == {one: "declined: its privacy budget is used up"}
     same(found.to_pandas(), without(frames, one))
 
 
@@ -669,7 +675,7 @@ def test_evidence_that_names_other_contributors_or_lacks_a_computing_party_is_re
     world.prepared(without=world.boards[2:])
     found = world.run(world.toml)
     lines = verified(world, found, tmp_path)
-    assert f"{world.boards[2]}: no receipt is here; it did not take part" in lines
+    assert f"{world.boards[2]}: no receipt is here; it declined" in lines
     folder = tmp_path / "table.evidence"
     (folder / "receipts" / f"{world.boards[0]}.json").unlink()
     check: dict[str, Any] = {

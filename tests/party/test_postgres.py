@@ -22,10 +22,11 @@ from pets.errors import SourceError
 from pets.ids import PartyId, SpecDigest
 from pets.party import postgres, relation
 from pets.party.database import Postgres, PostgresSource, is_local
+from pets.party.files import FrameSource, Source
 from pets.party.freezer import Freezer
 from pets.party.log import Log
 from pets.party.snapshot import take
-from pets.party.sources import FrameSource, Snapshot, Source
+from pets.party.sources import Snapshot
 from pets.party.state import State
 from pets.spec.model import Column, Dataset, Linkage
 from tests.party.cluster import PASSWORD, Cluster

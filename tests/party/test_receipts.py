@@ -48,5 +48,6 @@ def test_a_signed_statement_that_is_no_receipt_is_refused(change: Callable[[dict
 def test_a_receipt_has_no_field_for_anything_computed_from_records() -> None:
     assert set(Receipt.model_fields) == {
         *("party", "spec", "run", "handle", "plan", "cards", "software", "started", "ended", "outcome"),
-        *("submitted_by", "cover", "approvals", "commitments", "spend", "sent", "log", "contributors"),
+        *("submitted_by", "cover", "approvals", "commitments", "spend", "sent", "log", "contributors", "declined"),
+        "unproved",
     }

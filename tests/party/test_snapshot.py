@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pets.errors import SourceError
+from pets.party.files import FileSource, FrameSource, Source
 from pets.party.snapshot import commitment, schema_digest, take
-from pets.party.sources import FileSource, FrameSource, Snapshot, Source
+from pets.party.sources import Snapshot
 from pets.spec.model import Column, Dataset, Linkage
 
 NOW = dt.datetime(2026, 12, 1, tzinfo=dt.UTC)

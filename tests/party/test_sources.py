@@ -19,8 +19,9 @@ import pytest
 
 from pets.errors import SourceError
 from pets.ids import PartyId
+from pets.party.files import FileSource, FrameSource, Source
 from pets.party.snapshot import take
-from pets.party.sources import FileSource, FrameSource, Snapshot, Source, Table, engine, parameter, read, warm
+from pets.party.sources import Snapshot, Table, engine, parameter, read, warm
 from pets.spec import ir
 from pets.spec.model import Column, Dataset, Linkage
 from pets.spec.query import All, AnyOf, ColumnRef, Compare, In, IsNull, Not, Predicate

@@ -3,7 +3,8 @@
 import os
 import stat
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -71,6 +72,7 @@ def of(folder: Path, clock: Clock, at: int = 1) -> Uploads:
         holders=ROLES,
         to=lambda role: SHAPE.delivery.address(TIED, int(role.removeprefix("input")) - 1, at),
         private=PRIVATE[at],
+        minimum=SHAPE.minimum,
     )
     return Uploads(
         folder,
@@ -377,6 +379,7 @@ def test_hundreds_arrive_side_by_side(tmp_path: Path, clock: Clock) -> None:
             holders=parties,
             to=lambda role, at=at: shape.delivery.address(TIED, int(role.removeprefix("input")) - 1, at),  # type: ignore[misc]
             private=PRIVATE[at],
+            minimum=SHAPE.minimum,
         )
         kept = ss.words if at == 1 else lambda shape, again: ss.seeds(shape, 0, TIED)
         both.append(
@@ -413,3 +416,75 @@ def test_what_a_crash_has_left_is_deleted(tmp_path: Path, clock: Clock) -> None:
     uploads.clear(tmp_path / "uploads")
     assert not (tmp_path / "uploads").exists()
     uploads.clear(tmp_path / "uploads")
+
+
+# -- who declines -----------------------------------------------------------------------------------------------------
+
+
+def refuses(act: Callable[[], object], code: str) -> None:
+    with pytest.raises(PetsError) as caught:
+        act()
+    assert caught.value.code == code
+
+
+def test_nobody_waits_for_who_declined(taking: Uploads) -> None:
+    for number in (0, 2):
+        taking.take(BOARDS[number], frames(part(number)))
+    assert not taking.wait(0.0)
+    assert taking.decline(BOARDS[1]) and taking.wait(0.0)
+    assert not taking.decline(BOARDS[1]), "it may say so twice"
+    assert taking.declined == {BOARDS[1]} and taking.takers == {BOARDS[0], BOARDS[2]}
+
+
+def test_who_declined_cannot_upload_and_who_uploaded_cannot_decline(taking: Uploads) -> None:
+    taking.decline(BOARDS[1])
+    refuses(lambda: taking.take(BOARDS[1], frames(part(1))), "peer.declined")
+    taking.take(BOARDS[0], frames(part(0)))
+    refuses(lambda: taking.decline(BOARDS[0]), "peer.uploaded")
+    assert stored(taking) == ["input1"] and taking.takers == {BOARDS[0]} and taking.declined == {BOARDS[1]}
+
+
+def test_who_is_no_holder_cannot_decline(taking: Uploads) -> None:
+    refuses(lambda: taking.decline(PartyId("analyst")), "peer.upload-holder")
+    assert taking.declined == frozenset()
+
+
+def test_whose_part_is_on_its_way_cannot_decline_until_it_has_failed(taking: Uploads) -> None:
+    """Both at one time: what was first decides, and the other hears so."""
+    first, *others = frames(part(0))
+
+    def slow() -> Iterator[bytes]:
+        yield first
+        refuses(lambda: taking.decline(BOARDS[0]), "peer.upload-twice")
+        raise LinkError("link.cut", peer=BOARDS[0])
+
+    with pytest.raises(LinkError):
+        taking.take(BOARDS[0], slow())
+    assert others and taking.decline(BOARDS[0])
+
+
+def test_a_decline_wakes_who_waits(taking: Uploads) -> None:
+    for number in (0, 1):
+        taking.take(BOARDS[number], frames(part(number)))
+    threading.Timer(0.1, taking.decline, (BOARDS[2],)).start()
+    began = time.monotonic()
+    assert taking.wait(30.0) and time.monotonic() - began < 5
+
+
+def test_too_few_are_left_and_nobody_waits_for_the_end(taking: Uploads) -> None:
+    taking.take(BOARDS[0], frames(part(0)))
+    taking.decline(BOARDS[1])
+    assert not taking.wait(0.0), "two are the least, and two are left"
+    taking.decline(BOARDS[2])
+    with pytest.raises(RunError) as caught:
+        taking.wait(30.0)
+    assert (caught.value.code, caught.value.fields) == ("run.contributors", {"took": 1, "minimum": 2})
+
+
+def test_when_uploads_are_over_nobody_declines(taking: Uploads, clock: Clock) -> None:
+    clock.now = 200.0
+    refuses(lambda: taking.decline(BOARDS[0]), "peer.upload-late")
+    clock.now = 100.0
+    taking.finish()
+    refuses(lambda: taking.decline(BOARDS[0]), "peer.upload-late")
+    assert taking.declined == frozenset()

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pets import client
+from pets import network
 from pets.errors import PetsError
 from pets.ids import PartyId, RunHandle
 from pets.party import consent, session
@@ -33,7 +33,7 @@ def deployed(folder: Path, toml: str, tables: Mapping[str, Any] | None = None, *
     """Servers that run ``toml`` as often as asked."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(consent, "review", _review)
-        patch.setattr(client, "review", _review)
+        patch.setattr(network, "review", _review)
         patch.setattr(session, "TELL_S", 0.2)
         made = World(folder, tables, **{"cap": "100000000", "deadline_s": 60.0, **options})
         made.ready(toml)

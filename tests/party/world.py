@@ -26,19 +26,20 @@ from pets.approve import approvals
 from pets.approve.envelope import SigningKey, keygen
 from pets.approve.policy import Approval, Approver, Limits, Policy
 from pets.check.budget import Loss
-from pets.client import Analyst, Network, Server
 from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.local import LocalServer
+from pets.network import Analyst, Network, Server
 from pets.party import hello, prepare
 from pets.party.accounting import Account, Cap
 from pets.party.cast import result_endpoint
 from pets.party.config import Directory, DirectoryApprover, DirectoryParty, directory_toml
+from pets.party.consent import CheckOnce
+from pets.party.files import FrameSource, Source
 from pets.party.joining import to_agree
 from pets.party.ledger import Ledger
 from pets.party.lifecycle import Outside, Settings
 from pets.party.log import Log
 from pets.party.node import PartyNode
-from pets.party.sources import FrameSource, Source
 from pets.party.state import Boundary, State
 from pets.party.warm import prepare_kernels, prepare_vectors
 from pets.plan.review import Reviewed, review
@@ -58,6 +59,8 @@ NUMBER = {message.label: message.number for message in load_cards()[MODE_A].mess
 """Messages of mode A by label: their numbers on the wire."""
 FINAL = {NUMBER["M7a"], NUMBER["M7c"]}
 """The two shares that open the table."""
+CHECK = CheckOnce()
+"""Reading and checking are functions of the text: once for all tests. Each party asks, and judges by its own policy."""
 BOARD, COUNCIL, HELPER, ANALYST, STRANGER = map(PartyId, ("board", "council", "helper", "statistics", "stranger"))
 COMPUTING = (BOARD, COUNCIL, HELPER)
 TODAY = dt.datetime(2027, 1, 15, 9, 0, tzinfo=dt.UTC)
@@ -222,6 +225,7 @@ class Hooks:
     """Of a holder's part on its way to a computing party."""
     uploaded: Callable[[PartyId, PartyId], None] = lambda sender, to: None
     """Of the answer to it on its way back."""
+    decline: Callable[[PartyId, PartyId], None] = lambda sender, to: None
     entropy: Callable[[int], bytes] = os.urandom
     at: Callable[[PartyId, Boundary], None] = lambda party, boundary: None
     taps: list[Tap] = field(default_factory=list)
@@ -270,7 +274,7 @@ class World:
         self.now = TODAY
         self.hooks = Hooks()
         self.cap, self.k, self.durable = cap, k, durable
-        self.settings = Settings(deadline_s=deadline_s, run_s=run_s, max_live=max_live)
+        self.settings = Settings(deadline_s=deadline_s, run_s=run_s, max_live=max_live, check=CHECK)
         self.tables = {"stays": STAYS, "homes": HOMES, **(tables or {})}
         self.signing = {party: keygen() for party in (*self.servers, ANALYST, STRANGER)}
         self.people = {
@@ -504,6 +508,10 @@ class _Carrier:
         took = self.world.nodes[peer].upload(self.world.caller(self.party), handle, frames)
         self.world.hooks.uploaded(self.party, peer)
         return took
+
+    def decline(self, peer: PartyId, handle: RunHandle, digest: SpecDigest) -> None:
+        self.world.hooks.decline(self.party, peer)
+        self.world.nodes[peer].decline(self.world.caller(self.party), handle, digest)
 
     def link(
         self, run_id: bytes, peers: Sequence[PartyId], result: PartyId, collector: PartyId, *, keeps: bool

@@ -64,7 +64,7 @@ def test_the_sum_is_that_of_integers(seed: int) -> None:
     assert found.total == case.oracle()
     assert found.present.tolist() == case.present()
     assert found.took_part == sum(case.present()) >= case.minimum
-    assert all(done.outputs[name].tolist() == case.present() for name in case.shape.servers)
+    assert all(done.outputs[name].present.tolist() == case.present() for name in case.shape.servers)
 
 
 @pytest.mark.long
@@ -179,6 +179,98 @@ def test_a_false_vector_ends_the_run_with_its_name_and_nothing_is_opened(name: s
     assert not [label for label in sent if label[0] in "FT"]
 
 
+# -- what is not valid is left out ------------------------------------------------------------------------------------
+
+
+def left_out(case: Case) -> Case:
+    return replace(case, unproved=cs.Unproved.LEAVE_OUT)
+
+
+def rest_of(case: Case, number: int) -> tuple[int, ...]:
+    """What the others' vectors and all noise add up to."""
+    rows = [row for n, row in enumerate(case.values) if n != number] + case.noise
+    return tuple(sum(column) for column in zip(*rows, strict=True))
+
+
+@pytest.mark.parametrize("name", FALSE)
+@pytest.mark.parametrize("number", [0, 2])
+def test_a_false_vector_is_left_out_and_named_by_all(name: str, number: int) -> None:
+    case, numbers = FALSE[name]
+    done = play(cheating(left_out(case), number, encoded(case, numbers)))
+    found, others = done.outputs["result"], [n != number for n in range(3)]
+    assert (found.total, found.present.tolist()) == (rest_of(case, number), others)
+    for who in case.shape.servers:
+        counted = done.outputs[who]
+        assert counted.present.tolist() == others
+        assert counted.unproved.tolist() == [not other for other in others]
+
+
+@pytest.mark.parametrize("name", FALSE)
+def test_where_too_few_are_left_nothing_is_opened(name: str) -> None:
+    case, numbers = FALSE[name]
+    sent: list[str] = []
+    with pytest.raises(PeerError) as caught:
+        play(
+            cheating(replace(left_out(case), minimum=3), 1, encoded(case, numbers)),
+            alter=lambda key, array: (sent.append(key[2]), array)[1],
+        )
+    assert (caught.value.code, caught.value.fields["peer"]) == ("peer.proof", "input2")
+    assert not [label for label in sent if label[0] in "FT"]
+
+
+THREE = replace(left_out(CELLS), noise=[*CELLS.noise, [0] * 4])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("to", ["server1", "server2", "last"])
+def test_whatever_is_wrong_with_an_upload_all_leave_out_the_same(kind: str, to: str) -> None:
+    """Each byte of what one of three computing parties is handed: a lie of its sender, or of that party about it.
+
+    A hash that was told wrongly is found by some parties and not by others, if each looks at its own share alone.
+    """
+    case = left_out({"vector": SMALL, "count": replace(COUNT, noise=[*COUNT.noise, [0]]), "cells": THREE}[kind])
+    label = {"server1": "Us2x1", "server2": "Us2x2", "last": "Um2"}[to]
+    size = case.shape.last_head if to == "last" else case.shape.server_head
+    for at in range(checked_inputs.MARK_BYTES, size, 1 if kind == "count" else 8):
+        done = play(roles(case), alter=changing(label, at))
+        found = done.outputs["result"]
+        assert (found.total, found.present.tolist()) == (rest_of(case, 1), [True, False, True]), at
+        assert all(done.outputs[who].unproved.tolist() == [False, True, False] for who in case.shape.servers)
+
+
+def test_hashes_that_are_told_wrongly_to_all_alike_are_found_by_all() -> None:
+    """Each party replaces the hash of its own share by the right one: it would find nothing wrong by that alone."""
+    first = checked_inputs.MARK_BYTES
+    for share in range(3):
+
+        def alter(key: Key, array: Array, share: int = share) -> Array:
+            return changing(key[2], first + 32 * share)(key, array) if key[2] in ("Us2x1", "Us2x2", "Um2") else array
+
+        done = play(roles(THREE), alter=alter)
+        assert done.outputs["result"].total == rest_of(CELLS, 1)
+        assert all(done.outputs[who].unproved.tolist() == [False, True, False] for who in THREE.shape.servers)
+
+
+@pytest.mark.parametrize("label", ["Vs2x1", "Va2", "Vb1"])
+def test_who_shows_two_parties_other_verifiers_lets_neither_send_a_share(label: str) -> None:
+    """One of the two would leave out an input party, the other would not. They hear it from each other."""
+    failed: dict[str, PetsError] = {}
+    sent: list[str] = []
+
+    def kept(who: str, role: Role[Any]) -> Role[Any]:
+        try:
+            return (yield from role)
+        except PetsError as refused:
+            failed[who] = refused
+            return None
+
+    parts = {who: kept(who, role) for who, role in roles(THREE).items() if who != "result"}
+    at = 2 * THREE.shape.verifier_bytes - 40
+    play(parts, lost=parts, alter=lambda key, array: (sent.append(key[2]), changing(label, at)(key, array))[1])
+    assert {who: error.code for who, error in failed.items()} == dict.fromkeys(THREE.shape.servers, "peer.lists")
+    assert not [each for each in sent if each[0] in "FT"]
+
+
 def test_who_encodes_rightly_is_not_taken_for_a_cheat() -> None:
     """What the test above does, with what is valid."""
     found = play(cheating(CELLS, 1, encoded(CELLS, [0, 0, 1, 0]))).outputs["result"]
@@ -225,7 +317,9 @@ def changing(label: str, at: int = 0) -> Any:
     return alter
 
 
-@pytest.mark.parametrize("label", ["Ls1x2", "La1", "Lb2", "Cs2x1", "Ca2", "Cb1", "Ts1", "Ts2", "Tl"])
+@pytest.mark.parametrize(
+    "label", ["Ls1x2", "La1", "Lb2", "Cs2x1", "Ca2", "Cb1", "Vs2x1", "Wa1", "Wb2", "Ws1x2", "Ts1", "Ts2", "Tl"]
+)
 def test_lists_that_differ_end_the_run(label: str) -> None:
     assert refusal(SMALL, alter=changing(label)).code == "peer.lists"
 
@@ -420,7 +514,25 @@ OTHERS = {
     "shared": ("sums",),
     "name": (*(m.label for m in SMALL.card().messages if m.label[:2] in ("Uw", "Fs", "Kb")), "sums"),
 }
-SAMPLE = ("Us1x1", "Us3x2", "Um2", "Uw1", "Uw3", "Kb2", "Ls1x2", "Ca1", "Vs1x2", "Va2", "Vb1", "Ts1", "Fs2", "Fl")
+SAMPLE = (
+    "Us1x1",
+    "Us3x2",
+    "Um2",
+    "Uw1",
+    "Uw3",
+    "Kb2",
+    "Ls1x2",
+    "Ca1",
+    "Vs1x2",
+    "Va2",
+    "Vb1",
+    "Ws2x1",
+    "Wa1",
+    "Wb2",
+    "Ts1",
+    "Fs2",
+    "Fl",
+)
 
 
 @pytest.mark.parametrize("place", SAMPLE)
@@ -460,8 +572,8 @@ MISTAKES: Mapping[str, Sequence[Change]] = {
     ),
     "not verified": (
         (
-            "return (yield from verified(uploads, present, tied, key)), present",
-            "return shape.circuit.prime.zeros(shape.circuit.outputs), present",
+            "found = yield from verified(uploads, present, tied, key)",
+            "found = checked_inputs.Verified(present, shape.circuit.prime.zeros(shape.circuit.outputs))",
             1,
         ),
     ),

@@ -33,7 +33,7 @@ def roles(vector: dict[str, Any]) -> dict[str, Role[Any]]:
     tied = Binding(digest=bytes.fromhex(vector["digest"]), run_id=bytes.fromhex(vector["run_id"]))
     public = vector["public"]
     circuit = circuit_of(length=public["l"], greatest=public["u"], chunk=public["c"], one_cell=bool(public["x"]))
-    shape = cs.Shape(circuit, public["h"], public["m"], minimum=vector["minimum"])
+    shape = cs.Shape(circuit, public["h"], public["m"], minimum=vector["minimum"], unproved=cs.Unproved.END)
     missing = {(holder, at) for holder, at in vector["missing"]}
     parts: dict[str, Role[Any]] = {"result": cs.result(shape)}
     for n in range(shape.holders):
@@ -73,6 +73,6 @@ def test_ok_runs_send_these_messages_and_come_to_this(name: str) -> None:
 
 def test_bad_messages_fail_with_their_code() -> None:
     listed = entries("bad_messages")
-    assert {each["code"] for each in listed} >= {"peer.proof", "peer.public-share", "peer.lists", "peer.check"}
+    assert {each["code"] for each in listed} >= {"peer.proof", "peer.lists", "peer.check"}
     for vector in listed:
         assert made.changed(vector["run"], vector["message"]) == vector["code"]

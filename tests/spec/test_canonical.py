@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import pytest
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,6 +48,8 @@ LEGAL_KEYS = [
 ]
 
 LEAF = st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(st.characters(codec="utf-8"))
+ASCII = st.text(st.characters(max_codepoint=127))
+LEAF_ASCII = st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | ASCII
 VALUE = st.recursive(
     LEAF, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner)
 )
@@ -217,3 +220,13 @@ def test_a_field_cannot_pass_for_the_name_of_a_class() -> None:
 
     with pytest.raises(TypeError, match="node"):
         canonical(Liar("Compare"))
+
+
+@given(VALUE)
+def test_the_canonical_form_is_what_the_library_of_the_standard_writes(value: object) -> None:
+    assert canonical(value) == rfc8785.dumps(value)  # type: ignore[arg-type]
+
+
+@given(st.recursive(LEAF_ASCII, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(ASCII, inner)))
+def test_the_short_way_for_ascii_writes_the_same(value: object) -> None:
+    assert canonical(value) == rfc8785.dumps(value)  # type: ignore[arg-type]

@@ -1,0 +1,126 @@
+"""How a holder of a table of many says that it takes no part in a run, so that nobody waits for its upload.
+
+A holder that has refused a run, or whose part has ended before its upload was made, tells each computing party that
+takes uploads: over its own channel, whose certificate names it, and with nothing but the run. No reason goes along: any
+would say something of records, of budgets or of other business. The client that started it was told the code, as ever.
+
+Who could not be reached is told later, as long as uploads may be taken. Nobody has to be told: what is missing at the
+end of uploads is left out. So nothing here is written down to be done after a restart.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from pets.errors import LinkError, PetsError
+from pets.ids import PartyId, RunHandle, SpecDigest
+from pets.party import contribute
+from pets.spec.model import Spec
+from pets.spec.pooled import is_pooled, takes_uploads
+
+MOST: Final = 64
+"""Runs of which a party tells others at one time that it is not in them: who starts it at will is not echoed."""
+
+FIRST_PAUSE_S: Final = 0.5
+LONGEST_PAUSE_S: Final = 30.0
+"""Between two rounds; each pause is twice as long as the one before."""
+
+UNKNOWN_S: Final = 60.0
+"""How long a run may be unknown to a computing party, which takes uploads a moment after it was started."""
+
+AGAIN: Final = frozenset({"link.unreachable", "link.cut", "link.deadline", "link.busy", "peer.upload-twice"})
+"""Answers that are worth another attempt."""
+
+UNDECIDED: Final = frozenset({"run.busy", "run.handle-used", "run.not-yours"})
+"""Refusals to start that decide nothing: it may be started later, it was started before, or a stranger has asked."""
+
+ENDED: Final = frozenset({"peer.aborted", "peer.declined", "peer.upload-late"})
+"""Ends of a holder's part after which there is nobody to tell."""
+
+
+class Carrier(Protocol):
+    """How a holder reaches computing parties."""
+
+    def decline(self, peer: PartyId, handle: RunHandle, digest: SpecDigest) -> None:
+        """Say that this party takes no part. Raises: PeerError peer.uploaded if its upload was taken before."""
+        ...
+
+
+def refused(spec: Spec, party: PartyId, caller: PartyId, error: PetsError) -> bool:
+    """Whether ``party`` has decided by refusing to start that it is not in the run of a holder's specification."""
+    holds = is_pooled(spec) and party in spec.holders(spec.datasets[0].name)
+    asked = caller == spec.result_party
+    return holds and asked and error.code not in UNDECIDED and not isinstance(error, LinkError)
+
+
+def ended(party: PartyId, error: PetsError) -> bool:
+    """Whether a holder's part has ended of its own accord: a run that others have ended is over for them too."""
+    stopped = error.code == "run.stopped" and error.fields.get("by") != party
+    return error.code not in ENDED and not stopped
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    handle: RunHandle
+    digest: SpecDigest
+    seconds: float
+
+
+class Leaving:
+    """Tells computing parties, in threads of its own. ``said``: called with a run and those who know, at the end."""
+
+    def __init__(self, carrier: Carrier, said: Callable[[RunHandle, Sequence[PartyId]], None]) -> None:
+        self._carrier, self._said = carrier, said
+        self._changed = threading.Condition()
+        self._going: dict[RunHandle, threading.Thread] = {}
+        self._closed = False
+
+    def decline(self, spec: Spec, handle: RunHandle, digest: SpecDigest) -> None:
+        """Tell all who take uploads of a run that this party is not in it; does not wait, and raises nothing."""
+        what = _Told(handle, digest, contribute.MINUTE_S * (spec.computation.upload_minutes or 0))
+        thread = threading.Thread(target=self._tell, args=(what, takes_uploads(spec)), daemon=True, name="declining")
+        with self._changed:
+            if self._closed or handle in self._going or len(self._going) >= MOST:
+                return
+            self._going[handle] = thread
+        thread.start()
+
+    def close(self, wait_s: float) -> None:
+        """Try nobody again, and wait for what is under way."""
+        with self._changed:
+            self._closed = True
+            going = tuple(self._going.values())
+            self._changed.notify_all()
+        until = time.monotonic() + wait_s
+        for thread in going:
+            thread.join(max(0.0, until - time.monotonic()))
+
+    def _tell(self, what: _Told, peers: Sequence[PartyId]) -> None:
+        told, left, pause, began = list[PartyId](), list(peers), FIRST_PAUSE_S, time.monotonic()
+        try:
+            while left:
+                since = time.monotonic() - began
+                for peer in tuple(left):
+                    answer = self._attempt(what, peer)
+                    if answer not in AGAIN and not (answer == "run.unknown" and since < UNKNOWN_S):
+                        left.remove(peer)
+                    if not answer:
+                        told.append(peer)
+                with self._changed:
+                    if not left or since + pause > what.seconds or self._changed.wait_for(lambda: self._closed, pause):
+                        break
+                pause = min(2 * pause, LONGEST_PAUSE_S)
+        finally:
+            with self._changed:
+                del self._going[what.handle]
+            self._said(what.handle, [peer for peer in peers if peer in told])
+
+    def _attempt(self, what: _Told, peer: PartyId) -> str:
+        """Returns: the code of a refusal or a failure, "" if the peer was told."""
+        try:
+            self._carrier.decline(peer, what.handle, what.digest)
+        except PetsError as error:
+            return error.code
+        return ""
