@@ -326,10 +326,10 @@ def test_a_server_that_was_restarted_has_ended_the_run_and_its_peers_find_out(
     assert run.ended(NORTH) == "peer.aborted"
     assert left(run, NORTH) == []
     refused(lambda: run.server(SOUTH, TWO).announcement(run.handle), "run.unknown")
-    for each in killed._runs.values():
+    for each in killed.runs._runs.values():
         each.session.stop(RunError("run.stopped", by="a test"))
-    killed._runs[run.handle].session.run  # noqa: B018
-    world.wait_for(lambda: killed._runs[run.handle].events.ended)
+    killed.runs._runs[run.handle].session.run  # noqa: B018
+    world.wait_for(lambda: killed.runs._runs[run.handle].events.ended)
 
 
 def test_closing_a_server_ends_its_runs_and_leaves_nothing(make: Callable[..., HandRun]) -> None:
