@@ -6,7 +6,7 @@ log written. Every decision is made by a pure function of the promise; here they
 
 import contextlib
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -283,46 +283,42 @@ class Runs:
         if self._guard.holds(reviewed.asked, spec):
             versions, today = self._freezer.versions(frozen), self._state.today()
             run.about = Entry(request.digest, about(spec, reviewed.asked), versions, today)
-        if self._only_brings(reviewed):
-            run.session = HolderSession(
-                reviewed,
-                self.party,
-                request.handle,
-                collector=self._outside.carrier,
-                bring=bring,
-                result_hello=request.hello,
-                entropy=self._outside.entropy,
-                run_s=self._settings.run_s,
-                tick=run.events.step,
-                cover=None if approved.covering is None else approved.signed,
-                check=lambda: self._still(approved),
-                agreed=lambda run_id: self._agreed(run, stored, reviewed, approved, run_id),
-            )
-            return run
-        common: dict[str, Any] = {
-            "carrier": self._outside.carrier,
+        run.session = self._session(run, stored, reviewed, request, frozen, approved, bring)
+        return run
+
+    def _session(
+        self,
+        run: LiveRun,
+        stored: StoredSpec,
+        reviewed: Reviewed,
+        request: StartRequest,
+        frozen: Mapping[str, StoredSnapshot],
+        approved: approvals.Approved,
+        bring: Callable[[Read], sources.Table],
+    ) -> session.Session | HolderSession:
+        """The session of one run: of its kind of plan, and of this party's part in it."""
+        carrier, entropy, who = self._outside.carrier, self._outside.entropy, (reviewed, self.party, request.handle)
+        given: dict[str, Any] = {
             "result_hello": request.hello,
-            "entropy": self._outside.entropy,
-            "deadline_s": self._settings.deadline_s,
+            "entropy": entropy,
             "run_s": self._settings.run_s,
             "tick": run.events.step,
             "cover": None if approved.covering is None else approved.signed,
-            "sets": {name: entry.commitment for name, entry in frozen.items()},
             "check": lambda: self._still(approved),
             "agreed": lambda run_id: self._agreed(run, stored, reviewed, approved, run_id),
         }
+        if self._only_brings(reviewed):
+            return HolderSession(*who, collector=carrier, bring=bring, **given)
+        given |= {
+            "carrier": carrier,
+            "deadline_s": self._settings.deadline_s,
+            "sets": {name: entry.commitment for name, entry in frozen.items()},
+        }
         if reviewed.plan.pool is not None:
-            folder, collector = self._uploads / request.handle, self._outside.carrier
-            run.session = PoolSession(
-                reviewed, self.party, request.handle, collector=collector, folder=folder, **common
-            )
-            return run
+            return PoolSession(*who, collector=carrier, folder=self._uploads / request.handle, **given)
         if reviewed.plan.program is not None:
-            run.session = ProgramSession(reviewed, self.party, request.handle, bring=bring, **common)
-            return run
-        play = JoinPlay(reviewed, self.party, bring, self._outside.entropy)
-        run.session = session.Session(reviewed, self.party, request.handle, play=play, **common)
-        return run
+            return ProgramSession(*who, bring=bring, **given)
+        return session.Session(*who, play=JoinPlay(reviewed, self.party, bring, entropy), **given)
 
     def _agreed(
         self,
