@@ -6,6 +6,7 @@ depends on records is sent before: approvals verified, the run counted, the budg
 """
 
 import contextlib
+import datetime as dt
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -43,7 +44,7 @@ from pets.party.log import Log
 from pets.party.play import Entropy
 from pets.party.pooling import PoolSession, prepare_kernels
 from pets.party.runs import Console, Hellos, LiveRun
-from pets.party.state import RunEvent, State, StoredSnapshot, StoredSpec
+from pets.party.state import RunEvent, RunState, State, StoredSnapshot, StoredSpec
 from pets.plan.review import Reviewed
 from pets.spec.ir import Read
 from pets.spec.model import Dataset, Spec
@@ -167,6 +168,7 @@ class PartyNode:
             runs = [run for run in self._runs.values() if standing.digest in run.digests]
         for run in runs:
             run.session.withdraw(ApprovalError("approval.revoked", approver="an approver", party=self.party))
+        self._take_back({run.handle: run.digest for run in runs if _has_sent(run)} | self._sent(standing.digest))
         return standing
 
     def pending(self, caller: Caller) -> tuple[Standing, ...]:
@@ -239,7 +241,9 @@ class PartyNode:
         run = self._run(caller, handle)
         if isinstance(run.session, HolderSession) and caller.party not in (self.party, *run.ends):
             raise RunError("run.not-yours", party=caller.party)
-        if run.events.ended:
+        if caller.party == self.party and _has_sent(run):
+            self._take_back({handle: run.digest})
+        elif run.events.ended:
             run.session.withdraw(session.stopped(caller.party))
             raise RunError("run.order", handle=handle, state=self._state.run(handle).state.value, event="be stopped")
         self._log.append("run.stopped", handle=handle, caller=caller.san)
@@ -307,6 +311,13 @@ class PartyNode:
             raise RunError("run.unknown", handle=handle)
         if pool.decline(caller.party):
             self._log.append("holder.declined", handle=handle, caller=caller.san)
+
+    def withdraw(self, caller: Caller, handle: RunHandle, digest: SpecDigest) -> None:
+        """A holder takes its upload back. Raises: as ``decline``; PeerError peer.withdraw-late."""
+        if (pool := self._pool(caller, handle)).reviewed.digest != digest:
+            raise RunError("run.unknown", handle=handle)
+        if pool.give_back(caller.party):
+            self._log.append("holder.withdrew", handle=handle, caller=caller.san)
 
     def close(self) -> None:
         """Stop all runs and the log: the server is shutting down."""
@@ -572,12 +583,27 @@ class PartyNode:
         )
         self._outside.console(f"run {run.handle} ended at {step or 'its start'}: {error.text}")
         if isinstance(run.session, HolderSession) and leaving.ended(self.party, error):
-            self._leaving.decline(run.session.reviewed.spec, run.handle, run.digest)
+            leave = self._leaving.take_back if run.session.told else self._leaving.decline
+            leave(run.session.reviewed.spec, run.handle, run.digest)
 
-    def _told(self, handle: RunHandle, told: Sequence[PartyId]) -> None:
-        """Computing parties know that this holder is not in a run."""
-        self._log.append("run.declined", handle=handle, told=list(told))
-        self._outside.console(f"not in run {handle}; told {', '.join(told) or 'nobody, whom it could not reach'}")
+    def _told(self, handle: RunHandle, told: Sequence[PartyId], missed: Sequence[PartyId], *, back: bool) -> None:
+        """Computing parties know that this holder is not in a run, or they do not, because it was too late."""
+        self._log.append("run.withdrawn" if back else "run.declined", handle=handle, told=list(told))
+        self._outside.console(leaving.line(handle, told, missed, back=back))
+
+    def _sent(self, digest: SpecDigest) -> dict[RunHandle, SpecDigest]:
+        """Runs of a specification for which this holder has uploaded and may withdraw still, by the journal."""
+        spec = self._consent.known(digest)
+        if spec is None or not evidence.is_pooled(spec):
+            return {}
+        since = (self._state.clock() - dt.timedelta(seconds=leaving.open_s(spec) + self._settings.run_s)).isoformat()
+        runs = self._state.runs(digest)
+        return {run.handle: digest for run in runs if run.state is RunState.SENT and run.started >= since}
+
+    def _take_back(self, runs: Mapping[RunHandle, SpecDigest]) -> None:
+        for handle, digest in runs.items():
+            if (spec := self._consent.known(digest)) is not None:
+                self._leaving.take_back(spec, handle, digest)
 
     def _receipt(
         self,
@@ -700,6 +726,11 @@ class PartyNode:
         self._outside.console(f"{error.text}\n  {error.hint}")
         for line in error.local:
             self._outside.console(f"  {line}")
+
+
+def _has_sent(run: LiveRun) -> bool:
+    """Whether all parts of a holder's upload are where they belong."""
+    return isinstance(run.session, HolderSession) and run.session.sent
 
 
 def _logged(loss: Loss) -> list[str]:
