@@ -211,6 +211,11 @@ CODES: Final[dict[str, Code]] = {
         "withdraw the upload, as long as uploads are taken",
         "FAILED_PRECONDITION",
     ),
+    "peer.withdraw-late": Code(
+        "{peer} wants its upload back, and uploads are over: it counts, if every computing party has it",
+        "end the run for all while it is not over (pets stop, at a computing party too): nothing is opened then",
+        "DEADLINE_EXCEEDED",
+    ),
     "peer.declined": Code(
         "{peer} has said in this run that it takes no part in it",
         "take part in the next run: who has declined is out of this one",

@@ -380,6 +380,9 @@ class _Carrier:
     def decline(self, peer: PartyId, handle: RunHandle, digest: SpecDigest) -> None:
         self.nodes[peer].decline(Caller(san_of(self.party), self.party), handle, digest)
 
+    def take_back(self, peer: PartyId, handle: RunHandle, digest: SpecDigest) -> None:
+        self.nodes[peer].withdraw(Caller(san_of(self.party), self.party), handle, digest)
+
     def link(
         self, run_id: bytes, peers: Sequence[PartyId], result: PartyId, collector: PartyId, *, keeps: bool
     ) -> Link:

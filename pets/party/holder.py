@@ -61,6 +61,10 @@ class Collector(Protocol):
         """Say that there will be no part. Raises: PeerError peer.uploaded if there was one before."""
         ...
 
+    def take_back(self, peer: PartyId, handle: RunHandle, digest: SpecDigest) -> None:
+        """Have a part taken off again that may be there. Raises: PeerError peer.withdraw-late when uploads are over."""
+        ...
+
 
 class Carrier(SessionCarrier, Collector, Protocol):
     """How a party's sessions reach the others, whatever their part in a run is."""
@@ -125,6 +129,11 @@ class HolderSession:
     @property
     def step(self) -> str:
         return self._step
+
+    @property
+    def sent(self) -> bool:
+        """All parts are there."""
+        return self._over
 
     def refused(self, error: PetsError) -> str:
         """A holder takes no message in."""

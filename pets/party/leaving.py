@@ -1,8 +1,11 @@
-"""How a holder of a table of many says that it takes no part in a run, so that nobody waits for its upload.
+"""How a holder of a table of many says that it takes no part in a run, or no more, so that nobody waits for its upload.
 
 A holder that has refused a run, or whose part has ended before its upload was made, tells each computing party that
 takes uploads: over its own channel, whose certificate names it, and with nothing but the run. No reason goes along: any
 would say something of records, of budgets or of other business. The client that started it was told the code, as ever.
+
+A holder whose upload may have left, and whose approval is revoked, takes it back the same way, as long as uploads are
+taken. What it was charged stays charged: a computing party that says it took the upload off may still have it.
 
 Who could not be reached is told later, as long as uploads may be taken. Nobody has to be told: what is missing at the
 end of uploads is left out. So nothing here is written down to be done after a restart.
@@ -10,7 +13,7 @@ end of uploads is left out. So nothing here is written down to be done after a r
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -47,6 +50,15 @@ class Carrier(Protocol):
         """Say that this party takes no part. Raises: PeerError peer.uploaded if its upload was taken before."""
         ...
 
+    def take_back(self, peer: PartyId, handle: RunHandle, digest: SpecDigest) -> None:
+        """Have an upload taken off again. Raises: PeerError peer.withdraw-late when uploads are over."""
+        ...
+
+
+def open_s(spec: Spec) -> float:
+    """How long uploads are taken: seconds."""
+    return contribute.MINUTE_S * (spec.computation.upload_minutes or 0)
+
 
 def refused(spec: Spec, party: PartyId, caller: PartyId, error: PetsError) -> bool:
     """Whether ``party`` has decided by refusing to start that it is not in the run of a holder's specification."""
@@ -61,30 +73,61 @@ def ended(party: PartyId, error: PetsError) -> bool:
     return error.code not in ENDED and not stopped
 
 
+def line(handle: RunHandle, told: Sequence[PartyId], missed: Sequence[PartyId], *, back: bool) -> str:
+    """What the console says of it."""
+    who, others = ", ".join(told), ", ".join(missed)
+    if not back:
+        return f"not in run {handle}; told {who or 'nobody, whom it could not reach'}"
+    if not missed:
+        return f"out of run {handle}: {who} say that they have taken its upload off again"
+    if told:
+        return (
+            f"out of run {handle} unless it goes on without {who}, who took its upload off; {others} did not any more"
+        )
+    return f"still in run {handle}: {others} take its upload off no more; pets stop ends the run for all"
+
+
 @dataclass(frozen=True, slots=True)
 class _Told:
     handle: RunHandle
     digest: SpecDigest
     seconds: float
+    back: bool
+    """An upload that may have left is to come back."""
+
+
+class Said(Protocol):
+    """Called at the end with a run, those who know, and all others. ``back``: of an upload that was to come back."""
+
+    def __call__(
+        self, handle: RunHandle, told: Sequence[PartyId], missed: Sequence[PartyId], *, back: bool
+    ) -> None: ...
 
 
 class Leaving:
-    """Tells computing parties, in threads of its own. ``said``: called with a run and those who know, at the end."""
+    """Tells computing parties, in threads of its own."""
 
-    def __init__(self, carrier: Carrier, said: Callable[[RunHandle, Sequence[PartyId]], None]) -> None:
+    def __init__(self, carrier: Carrier, said: Said) -> None:
         self._carrier, self._said = carrier, said
         self._changed = threading.Condition()
-        self._going: dict[RunHandle, threading.Thread] = {}
+        self._going: dict[tuple[RunHandle, bool], threading.Thread] = {}
         self._closed = False
 
     def decline(self, spec: Spec, handle: RunHandle, digest: SpecDigest) -> None:
         """Tell all who take uploads of a run that this party is not in it; does not wait, and raises nothing."""
-        what = _Told(handle, digest, contribute.MINUTE_S * (spec.computation.upload_minutes or 0))
+        self._begin(spec, handle, digest, back=False)
+
+    def take_back(self, spec: Spec, handle: RunHandle, digest: SpecDigest) -> None:
+        """Have an upload that may have left taken off again, as ``decline`` does."""
+        self._begin(spec, handle, digest, back=True)
+
+    def _begin(self, spec: Spec, handle: RunHandle, digest: SpecDigest, *, back: bool) -> None:
+        what = _Told(handle, digest, open_s(spec), back)
         thread = threading.Thread(target=self._tell, args=(what, takes_uploads(spec)), daemon=True, name="declining")
         with self._changed:
-            if self._closed or handle in self._going or len(self._going) >= MOST:
+            if self._closed or (handle, back) in self._going or len(self._going) >= MOST:
                 return
-            self._going[handle] = thread
+            self._going[handle, back] = thread
         thread.start()
 
     def close(self, wait_s: float) -> None:
@@ -114,13 +157,14 @@ class Leaving:
                 pause = min(2 * pause, LONGEST_PAUSE_S)
         finally:
             with self._changed:
-                del self._going[what.handle]
-            self._said(what.handle, [peer for peer in peers if peer in told])
+                del self._going[what.handle, what.back]
+            missed = [peer for peer in peers if peer not in told]
+            self._said(what.handle, [peer for peer in peers if peer in told], missed, back=what.back)
 
     def _attempt(self, what: _Told, peer: PartyId) -> str:
         """Returns: the code of a refusal or a failure, "" if the peer was told."""
         try:
-            self._carrier.decline(peer, what.handle, what.digest)
+            (self._carrier.take_back if what.back else self._carrier.decline)(peer, what.handle, what.digest)
         except PetsError as error:
             return error.code
         return ""

@@ -5,6 +5,7 @@ log written. Every decision is made by a pure function of the promise; here they
 """
 
 import contextlib
+import datetime as dt
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,10 +33,11 @@ from pets.party.log import Log
 from pets.party.play import Entropy
 from pets.party.pooling import PoolSession, prepare_kernels
 from pets.party.runs import Console, Hellos, LiveRun
-from pets.party.state import RunEvent, State, StoredSnapshot, StoredSpec
+from pets.party.state import RunEvent, RunState, State, StoredSnapshot, StoredSpec
 from pets.plan.review import Reviewed
 from pets.spec.ir import Read
 from pets.spec.model import Spec
+from pets.spec.pooled import is_pooled
 from pets.transport.calls import Caller, StartRequest
 from pets.transport.mailbox import Exchange
 
@@ -148,6 +150,21 @@ class Runs:
         if caller.party not in run.session.peers:
             raise RunError("run.unknown", handle=handle)
         self._take_hello(run, caller.party, body)
+
+    def sent(self, digest: SpecDigest) -> dict[RunHandle, SpecDigest]:
+        """Runs of a specification for which this holder has uploaded and may withdraw still, by the journal."""
+        spec = self._consent.known(digest)
+        if spec is None or not is_pooled(spec):
+            return {}
+        since = (self._state.clock() - dt.timedelta(seconds=leaving.open_s(spec) + self._settings.run_s)).isoformat()
+        runs = self._state.runs(digest)
+        return {run.handle: digest for run in runs if run.state is RunState.SENT and run.started >= since}
+
+    def take_back(self, runs: Mapping[RunHandle, SpecDigest]) -> None:
+        """Tell those who took this holder's uploads in these runs that it withdraws them; does not wait."""
+        for handle, digest in runs.items():
+            if (spec := self._consent.known(digest)) is not None:
+                self._leaving.take_back(spec, handle, digest)
 
     def close(self) -> None:
         """Stop all runs and start no more."""
@@ -426,12 +443,13 @@ class Runs:
         )
         self._outside.console(f"run {run.handle} ended at {step or 'its start'}: {error.text}")
         if isinstance(run.session, HolderSession) and leaving.ended(self.party, error):
-            self._leaving.decline(run.session.reviewed.spec, run.handle, run.digest)
+            leave = self._leaving.take_back if run.session.told else self._leaving.decline
+            leave(run.session.reviewed.spec, run.handle, run.digest)
 
-    def _told(self, handle: RunHandle, told: Sequence[PartyId]) -> None:
-        """Computing parties know that this holder is not in a run."""
-        self._log.append("run.declined", handle=handle, told=list(told))
-        self._outside.console(f"not in run {handle}; told {', '.join(told) or 'nobody, whom it could not reach'}")
+    def _told(self, handle: RunHandle, told: Sequence[PartyId], missed: Sequence[PartyId], *, back: bool) -> None:
+        """Computing parties know that this holder is not in a run, or they do not, because it was too late."""
+        self._log.append("run.withdrawn" if back else "run.declined", handle=handle, told=list(told))
+        self._outside.console(leaving.line(handle, told, missed, back=back))
 
     def _receipt(
         self,

@@ -60,6 +60,9 @@ class GrpcCarrier:
     def decline(self, peer: PartyId, handle: RunHandle, digest: SpecDigest) -> None:
         Remote(self.dialler, peer).decline(handle, digest)
 
+    def take_back(self, peer: PartyId, handle: RunHandle, digest: SpecDigest) -> None:
+        Remote(self.dialler, peer).withdraw(handle, digest)
+
     def link(
         self, run_id: bytes, peers: Sequence[PartyId], result: PartyId, collector: PartyId, *, keeps: bool
     ) -> Link:

@@ -109,8 +109,10 @@ class PartyNode:
     def revoke(self, caller: Caller, envelope: bytes) -> Standing:
         """Verify and keep a revocation; runs under way of that specification end before their next message."""
         standing = self._consent.take_envelope(caller, envelope, approvals.REVOCATION)
-        for run in self.runs.of(standing.digest):
+        runs = self.runs.of(standing.digest)
+        for run in runs:
             run.session.withdraw(ApprovalError("approval.revoked", approver="an approver", party=self.party))
+        self.runs.take_back({run.handle: run.digest for run in runs if run.sent} | self.runs.sent(standing.digest))
         return standing
 
     def pending(self, caller: Caller) -> tuple[Standing, ...]:
@@ -168,7 +170,9 @@ class PartyNode:
         run = self.runs.find(caller, handle)
         if isinstance(run.session, HolderSession) and caller.party not in (self.party, *run.ends):
             raise RunError("run.not-yours", party=caller.party)
-        if run.events.ended:
+        if caller.party == self.party and run.sent:
+            self.runs.take_back({handle: run.digest})
+        elif run.events.ended:
             run.session.withdraw(session.stopped(caller.party))
             raise RunError("run.order", handle=handle, state=self._state.run(handle).state.value, event="be stopped")
         self._log.append("run.stopped", handle=handle, caller=caller.san)
@@ -226,6 +230,13 @@ class PartyNode:
             raise RunError("run.unknown", handle=handle)
         if pool.decline(caller.party):
             self._log.append("holder.declined", handle=handle, caller=caller.san)
+
+    def withdraw(self, caller: Caller, handle: RunHandle, digest: SpecDigest) -> None:
+        """A holder takes its upload back. Raises: as ``decline``; PeerError peer.withdraw-late."""
+        if (pool := self._pool(caller, handle)).reviewed.digest != digest:
+            raise RunError("run.unknown", handle=handle)
+        if pool.give_back(caller.party):
+            self._log.append("holder.withdrew", handle=handle, caller=caller.san)
 
     def close(self) -> None:
         """Stop all runs and the log: the server is shutting down."""

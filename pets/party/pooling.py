@@ -363,6 +363,25 @@ class PoolSession(Session):
             raise self._unknown() if self._play.left is None else RunError("run.no-uploads", handle=self.handle)
         return taking.decline(peer)
 
+    def give_back(self, peer: PartyId) -> bool:
+        """Take a holder's upload off again. Returns: whether that is new. Raises: as ``decline``, peer.withdraw-late.
+
+        If that fails half-way, what is left of the sum is worth nothing: the run ends.
+        """
+        if (taking := self._play.uploads) is None:
+            if self._play.over:
+                raise PeerError("peer.withdraw-late", peer=peer)
+            raise self._unknown() if self._play.left is None else RunError("run.no-uploads", handle=self.handle)
+        try:
+            return taking.withdraw(peer)
+        except PeerError as error:
+            if error.code == "peer.upload-sealed":
+                self.stop(error)
+            raise
+        except Exception as error:
+            self.stop(InternalError("internal.bug", where=self.party))
+            raise RunError("run.no-room", problem="an upload that was stored cannot be read") from error
+
     def _unknown(self) -> RunError:
         return RunError("run.unknown", handle=self.handle)
 

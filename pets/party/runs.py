@@ -94,6 +94,11 @@ class LiveRun:
         """The specifications that it uses up a run of."""
         return frozenset(count.digest for count in self.counts)
 
+    @property
+    def sent(self) -> bool:
+        """Whether this party is a holder, all of whose upload is where it belongs."""
+        return isinstance(self.session, HolderSession) and self.session.sent
+
     def __repr__(self) -> str:
         return f"LiveRun({self.handle})"
 

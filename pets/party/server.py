@@ -316,9 +316,14 @@ class Server:
             self._node.decline(caller, _handle(asked.handle), _digest(asked.digest))
             return wire.Empty()
 
+        def withdraw(caller: Caller, asked: wire.Leaving) -> wire.Empty:
+            self._node.withdraw(caller, _handle(asked.handle), _digest(asked.digest))
+            return wire.Empty()
+
         return {
             "Announcement": self._unary("Announcement", wire.Handle.FromString, announcement),
             "Decline": self._unary("Decline", wire.Leaving.FromString, decline),
+            "Withdraw": self._unary("Withdraw", wire.Leaving.FromString, withdraw),
             "Upload": grpc.stream_unary_rpc_method_handler(self._upload),
         }
 

@@ -130,6 +130,13 @@ class Node(Protocol):
         """
         ...
 
+    def withdraw(self, caller: Caller, handle: RunHandle, digest: SpecDigest) -> None:
+        """A holder takes its upload back, and no part in the run; it may not have uploaded.
+
+        Raises: PeerError peer.withdraw-late, peer.upload-twice, peer.upload-holder; RunError as ``decline``.
+        """
+        ...
+
     def close(self) -> None:
         """End all runs and flush all state: the server is shutting down. Called once."""
         ...

@@ -8,6 +8,7 @@ that is refused as a whole has cost a flush to disk, so a holder has ``MOST_REFU
 
 A holder may decline instead, once and for the whole run. Nothing of it is taken then, and nobody waits for it; one
 whose upload was taken, or is on its way, cannot decline, so what a party lists does not hang on what came first where.
+It may withdraw as long as uploads are taken: its upload is taken off the sum, its file is deleted, and it has declined.
 
 Files are for the case that a part is to be taken off the sum again. They do not outlive the run: ``close`` deletes
 them, and a server that starts deletes what a crash has left (``clear``), because such a run is never resumed.
@@ -173,6 +174,35 @@ class Uploads:
             self._changed.notify_all()
             return True
 
+    def withdraw(self, peer: PartyId) -> bool:
+        """Take a holder's upload off, if there is one: it has declined from then on. Returns: whether that is new.
+
+        Raises: PeerError peer.upload-holder, peer.withdraw-late, peer.upload-twice if an upload is on its way; what
+                reading the upload again raises: then what is kept is spoilt, and the run has to end.
+        """
+        role = self._role(peer)
+        with self._changed:
+            if peer in self._declined:
+                return False
+            if peer in self._under_way:
+                raise PeerError("peer.upload-twice", peer=peer)
+            self._under_way.add(peer)
+        try:
+            with self._opening:
+                if not self.open:
+                    raise PeerError("peer.withdraw-late", peer=peer)
+                if peer in self._taken:
+                    self.kept.take_off(self._roles.index(role))
+                    (self._folder / role).unlink(missing_ok=True)
+                with self._changed:
+                    self._taken.discard(peer)
+                    self.sizes.pop(peer, None)
+                    self._declined.add(peer)
+                    self._changed.notify_all()
+        finally:
+            self._over(peer)
+        return True
+
     def wait(self, seconds: float) -> bool:
         """Wait at most so long. Returns: whether no more uploads are to be taken: of all holders there is an upload or
         a word that there will be none, or it is too late.
@@ -227,11 +257,15 @@ class Uploads:
         try:
             yield
         finally:
-            with self._changed:
-                self._under_way.discard(peer)
-                last = self._ended and not self._under_way
-            if last:
-                clear(self._folder)
+            self._over(peer)
+
+    def _over(self, peer: PartyId) -> None:
+        """Nothing of a holder is under way any more. Files of a run that has ended meanwhile are deleted."""
+        with self._changed:
+            self._under_way.discard(peer)
+            last = self._ended and not self._under_way
+        if last:
+            clear(self._folder)
 
     @contextmanager
     def _counted(self, peer: PartyId) -> Iterator[None]:

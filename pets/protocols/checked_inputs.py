@@ -254,6 +254,11 @@ class Uploads:
             words.add_to(opened, Ring())
         self.keep(number, said, opened)
 
+    def take_off(self, number: int) -> None:
+        """Undo ``keep``, before parties have said of whom they have uploads."""
+        del self._publics[number], self._shares[number]
+        self.marks[number] = 0
+
     def rows(self, numbers: Sequence[int]) -> tuple[U8Array, U8Array, U8Array]:
         """Marks, public shares and shares of these input parties."""
         if missing := [number for number in numbers if number not in self._shares]:

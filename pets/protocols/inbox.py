@@ -284,6 +284,16 @@ class Seeds:
         if len(self._waiting) == summing.BATCH:
             self._add_waiting()
 
+    def take_off(self, number: int) -> None:
+        """Undo ``keep``, before parties have said of whom they have uploads."""
+        keys = self._keys.pop(number)
+        if any(each is keys for each in self._waiting):
+            self._waiting = [each for each in self._waiting if each is not keys]
+        else:
+            for key, total in zip(keys, self._columns, strict=True):
+                self._arithmetic.sub_streams([key], total)
+        self.marks[number] = 0
+
     def total(self, present: Present) -> U64:
         """The sum of the shares of those who count: (words,) uint64. What has been added of others is taken off."""
         self._add_waiting()
@@ -331,16 +341,23 @@ class Words:
             raise PeerError("peer.upload-range", peer=role_of(INPUT, number), place=error.place) from error
         self.marks[number] = mark
 
+    def take_off(self, number: int) -> None:
+        """Undo ``keep``, with the words read once more.
+
+        Raises: PeerError peer.upload-sealed if they do not open any more; the sum may be spoilt then.
+        """
+        words = self._again(number)
+        if isinstance(words, SealedWords):
+            with closing(words):  # as many as do not count would be open at once
+                words.take_off(self._sum, self._arithmetic)
+        else:
+            self._arithmetic.sub(self._sum, words)
+        self.marks[number] = 0
+
     def total(self, present: Present) -> U64:
         """The sum of the shares of those who count: (words,) uint64. What has been added of others is taken off."""
         for number in np.flatnonzero(np.any(self.marks != 0, axis=1) & ~present):
-            words = self._again(int(number))
-            if isinstance(words, SealedWords):
-                with closing(words):  # as many as do not count would be open at once
-                    words.take_off(self._sum, self._arithmetic)
-            else:
-                self._arithmetic.sub(self._sum, words)
-            self.marks[number] = 0
+            self.take_off(int(number))
         return self._sum.copy()
 
 

@@ -5,6 +5,7 @@ import pytest
 from pets.check.diff import compare
 from pets.check.differencing import Terms, judge
 from pets.check.releases import Entry, release_of
+from pets.errors import SpecError
 from pets.spec.canonical import spec_digest
 from pets.spec.model import Spec
 from pets.spec.sql import bind
@@ -27,6 +28,18 @@ CHANGES: dict[str, tuple[dict[str, object], str]] = {
     "a condition on groups": ({"sql": SQL + "\nHAVING COUNT(*) > 9"}, "narrower"),
     "no groups": ({"sql": "SELECT COUNT(*) AS n FROM visits"}, "incomparable"),
 }
+
+
+@pytest.mark.parametrize(("said", "relation"), [("leave out", "equal"), ("end the run", "incomparable")])
+def test_what_becomes_of_who_has_not_proved_its_numbers_is_approved(said: str, relation: str) -> None:
+    found = compare(pooled(5, 3, protocol="checked_sum"), pooled(5, 3, protocol="checked_sum", unproved=said))
+    assert found.relation == relation, found.text
+
+
+@pytest.mark.parametrize("protocol", [None, "secure_sum_shamir"])
+def test_it_is_not_said_where_nothing_is_proved(protocol: str | None) -> None:
+    with pytest.raises(SpecError, match="unproved_uploads belongs to checked_sum"):
+        pooled(5, 3, protocol=protocol, unproved="leave out")
 
 
 @pytest.mark.parametrize("name", CHANGES)

@@ -71,9 +71,18 @@ def test_a_reader_sees_what_departing_from_the_protocol_gives(
 
 def test_a_reader_sees_that_one_holder_can_end_a_run_for_all() -> None:
     one = "One holder whose"
-    assert f"{one} upload is not valid ends the run for all; it is named." in report(4, 2, protocol="checked_sum")
+    strict = report(4, 2, protocol="checked_sum", unproved="end the run")
+    assert f"{one} numbers are not proved ends the run for all; it is named." in strict
+    assert one not in report(4, 2, protocol="checked_sum")
     assert f"{one} parts do not fit together ends the run for all" in report(4, 3, protocol=SHAMIR)
     assert one not in report(4, 3)
+
+
+def test_a_reader_sees_what_becomes_of_who_has_not_proved_its_numbers() -> None:
+    key = "Whose numbers are not proved"
+    assert "with fewer than 2 left nothing is opened" in report(4, 2, protocol="checked_sum", minimum=2)
+    assert "One such holder can end every run." in report(4, 2, protocol="checked_sum", unproved="end the run")
+    assert key in report(4, 2, protocol="checked_sum") and key not in report(4, 2)
 
 
 def test_noise_is_said_to_cover_a_person_at_every_holder() -> None:

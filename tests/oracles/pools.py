@@ -160,6 +160,7 @@ def plan_of(spec: Spec, where: object = None) -> Plan:
         minimum=spec.computation.min_contributors or 2,
         minutes=60,
         agreement="common",
+        unproved="leave out" if protocol == CHECKED else "",
         public=tuple((name, numbers[name]) for name in card.public),
     )
     safe: AddNoise | Protect

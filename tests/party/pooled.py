@@ -79,6 +79,7 @@ def plan(
         minimum=2,
         minutes=1,
         agreement="common",
+        unproved="",
         public=(("h", count), ("m", computing), ("l", layout.words), *([("t", t)] if shamir else [])),
     )
     return Plan(DIGEST, (read, replace(pool, **changes)))

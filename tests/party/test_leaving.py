@@ -40,6 +40,11 @@ class Offices:
     asked: Counter[PartyId] = field(default_factory=Counter)
     said: list[tuple[RunHandle, Sequence[PartyId]]] = field(default_factory=list)
     hold: threading.Event | None = None
+    backs: list[PartyId] = field(default_factory=list)
+
+    def take_back(self, peer: PartyId, handle: RunHandle, digest: SpecDigest) -> None:
+        self.backs.append(peer)
+        self.decline(peer, handle, digest)
 
     def decline(self, peer: PartyId, handle: RunHandle, digest: SpecDigest) -> None:
         assert digest == DIGEST
@@ -70,7 +75,7 @@ def offices() -> Offices:
 
 @pytest.fixture
 def leaves(offices: Offices) -> Iterator[Leaving]:
-    made = Leaving(offices, lambda handle, told: offices.said.append((handle, told)))
+    made = Leaving(offices, lambda handle, told, missed, back: offices.said.append((handle, told)))
     yield made
     made.close(5.0)
 
@@ -137,7 +142,7 @@ def test_who_starts_runs_at_will_is_not_echoed_at_will(
 
 
 def test_a_server_that_shuts_down_tries_nobody_again(offices: Offices) -> None:
-    made = Leaving(offices, lambda handle, told: offices.said.append((handle, told)))
+    made = Leaving(offices, lambda handle, told, missed, back: offices.said.append((handle, told)))
     offices.answers = {NORTH: ["link.unreachable"]}
     made.decline(SPEC, HANDLE, DIGEST)
     until(lambda: offices.asked[NORTH] > 1)

@@ -513,6 +513,10 @@ class _Carrier:
         self.world.hooks.decline(self.party, peer)
         self.world.nodes[peer].decline(self.world.caller(self.party), handle, digest)
 
+    def take_back(self, peer: PartyId, handle: RunHandle, digest: SpecDigest) -> None:
+        self.world.hooks.decline(self.party, peer)
+        self.world.nodes[peer].withdraw(self.world.caller(self.party), handle, digest)
+
     def link(
         self, run_id: bytes, peers: Sequence[PartyId], result: PartyId, collector: PartyId, *, keeps: bool
     ) -> Link:
