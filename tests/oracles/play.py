@@ -82,6 +82,18 @@ def _can_move(name: str, wish: Receive | None, waiting: Mapping[Key, Array], gon
     return isinstance(wish, Hear) and wish.from_ in gone
 
 
+def watched(role: Role[Any], look: Callable[[Send | Receive], object]) -> Role[Any]:
+    """A role, each of whose acts is looked at before it is performed."""
+    answer = None
+    while True:
+        try:
+            act = role.send(answer)
+        except StopIteration as end:
+            return end.value
+        look(act)
+        answer = yield act
+
+
 def words(seed: int, *shape: int) -> Array:
     """Reproducible words for tests."""
     return np.random.default_rng(seed).integers(0, 2**64, shape, dtype=np.uint64)

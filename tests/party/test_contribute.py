@@ -13,7 +13,7 @@ from pets.kernels import prf, sealed
 from pets.party import contribute
 from pets.protocols.base import Binding
 from pets.protocols.inbox import Inbox
-from pets.protocols.secure_sum import address, seeds, words
+from pets.protocols.secure_sum import seeds, words
 from pets.secret import Secret
 from tests.party import pooled
 
@@ -97,7 +97,7 @@ def test_parts_add_up_to_the_vector_and_open_at_their_readers_only() -> None:
     inboxes = {
         party: Inbox(
             [f"input{n}" for n in range(1, 5)],
-            lambda holder, at=at: address(shape, TIED, int(holder[5:]) - 1, at),  # type: ignore[misc]
+            lambda holder, at=at: shape.delivery.address(TIED, int(holder[5:]) - 1, at),  # type: ignore[misc]
             private[party],
             kept[party].keep,
             deadline=10,

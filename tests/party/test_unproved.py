@@ -13,11 +13,11 @@ import pytest
 from pets import client as clients
 from pets import gathering
 from pets.approve.envelope import claimed, sign, statement
-from pets.client import Network
 from pets.errors import ReceiptError, RunError
 from pets.ids import PartyId
+from pets.network import Network
 from pets.party import contribute, holder
-from pets.party.evidence import RECEIPT
+from pets.party.receipts import RECEIPT
 from pets.protocols import checked_sum
 from tests.party.loopback import LoopbackWorld
 from tests.party.pool_world import PoolWorld, parts, toml_of

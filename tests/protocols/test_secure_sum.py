@@ -10,12 +10,12 @@ from pets.ids import PartyId
 from pets.party.gate import Gate, project
 from pets.protocols import contributions
 from pets.protocols import secure_sum as ss
-from pets.protocols.base import Binding, Send
+from pets.protocols.base import Binding, Receive, Send
 from pets.protocols.contributions import Agreement
 from pets.secret import Secret
 from tests.oracles import secure_sum as oracle
 from tests.oracles.gated import gated
-from tests.oracles.play import Array, Key, Transcript, play, words
+from tests.oracles.play import Array, Key, Transcript, play, watched, words
 from tests.oracles.secure_sum import TIED, Case, computing, random_case, roles, stopping
 
 SMALL = Case([[5, -1, 7], [2, 2, 2], [100, 0, -50]], [[1, 0, 0], [0, -1, 0], [0, 0, 3]])
@@ -349,18 +349,11 @@ def test_a_role_does_not_ask_for_a_message_twice(label: str) -> None:
     """Each wish is made once: what comes a second time under its name has no reader."""
     asked: list[str] = []
 
-    def watched(role: oracle.Role[object]) -> oracle.Role[object]:
-        answer = None
-        while True:
-            try:
-                act = role.send(answer)
-            except StopIteration as end:
-                return end.value
-            if not isinstance(act, Send):
-                asked.append(act.label)
-            answer = yield act
+    def look(act: Send | Receive) -> None:
+        if not isinstance(act, Send):
+            asked.append(act.label)
 
-    play({name: watched(role) for name, role in roles(SMALL).items()})
+    play({name: watched(role, look) for name, role in roles(SMALL).items()})
     assert asked.count(label) == 1 and len(asked) == len(set(asked))
 
 
@@ -390,23 +383,11 @@ def test_a_computing_party_returns_who_counts_and_sends_one_sum() -> None:
 
 
 def _sent_by(at: int) -> list[Send]:
-    acts: list[Send] = []
-
-    def watched() -> oracle.Role[object]:
-        role, answer = computing(SMALL, at, 1), None
-        while True:
-            try:
-                act = role.send(answer)
-            except StopIteration as end:
-                return end.value
-            if isinstance(act, Send):
-                acts.append(act)
-            answer = yield act
-
+    acts: list[Send | Receive] = []
     parts = roles(SMALL)
-    parts[SMALL.shape.servers[at]] = watched()
+    parts[SMALL.shape.servers[at]] = watched(computing(SMALL, at, 1), acts.append)
     play(parts)
-    return acts
+    return [act for act in acts if isinstance(act, Send)]
 
 
 def test_what_has_been_sent_is_not_changed_after() -> None:
@@ -414,16 +395,9 @@ def test_what_has_been_sent_is_not_changed_after() -> None:
     case = replace(SMALL, missing=frozenset({(1, 0), (0, 2)}), values=[*SMALL.values, [1, 1, 1]])
     kept: list[tuple[np.ndarray, bytes]] = []
 
-    def watched(role: oracle.Role[object]) -> oracle.Role[object]:
-        answer = None
-        while True:
-            try:
-                act = role.send(answer)
-            except StopIteration as end:
-                return end.value
-            if isinstance(act, Send):
-                kept.append((act.array, act.array.tobytes()))
-            answer = yield act
+    def look(act: Send | Receive) -> None:
+        if isinstance(act, Send):
+            kept.append((act.array, act.array.tobytes()))
 
-    play({name: watched(role) for name, role in roles(case).items()}, lost=[f"input{n + 1}" for n in range(4)])
+    play({name: watched(role, look) for name, role in roles(case).items()}, lost=[f"input{n + 1}" for n in range(4)])
     assert len(kept) > 20 and all(array.tobytes() == before for array, before in kept)

@@ -274,9 +274,9 @@ def kinds_of(call: Call) -> tuple[str, ...]:
 
 
 def compared(
-    card: Card, place: str, others: Mapping[str, Sequence[str]], message: Callable[[Card], bytes], sent: bytes
+    card: Card, place: str, others: Mapping[str, Sequence[str]], message: Callable[[Card], Any], sent: Any
 ) -> tuple[set[tuple[str, str]], int]:
-    """Edits of one term by which ``message`` of the card makes what was sent, and how many make other bytes."""
+    """Edits of one term by which ``message`` of the card makes what was sent, and how many make something else."""
     alike, differ = set(), 0
     for term in edits(terms_of(card)[place], others):
         try:
