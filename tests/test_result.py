@@ -121,24 +121,29 @@ def test_evidence_with_one_byte_changed_does_not_verify(name: str, folder: Path)
     body = bytearray(file.read_bytes())
     body[len(body) // 2] ^= 1
     file.write_bytes(bytes(body))
-    with pytest.raises((ReceiptError, ValueError)):
+    with pytest.raises(ReceiptError):
         verify(folder)
 
 
 def test_the_table_is_computed_again_from_shares_alone(result: Result) -> None:
     again = recompute(result.toml)
-    plan = json.dumps(json.loads(_plan_json(result))).encode()
+    plan = _plan_json(result)
     shares = {party: share.astype("<u8").tobytes() for party, share in result.shares.items()}
     assert again(plan, shares) == result.to_csv() == table_csv(result.plan, result.opened)
     short = {party: body[:-8] for party, body in shares.items()}
     with pytest.raises(ReceiptError) as caught:
         again(plan, short)
     assert caught.value.code == "receipt.share-size"
-    other = json.loads(plan)
-    other["format"] = 2
-    with pytest.raises(ReceiptError) as caught:
-        again(json.dumps(other).encode(), shares)
-    assert caught.value.code == "receipt.other-plan"
+    for other in (
+        plan.replace(b'"format":1', b'"format":2'),
+        json.dumps(json.loads(plan)).encode(),
+        b"{",
+        b"[" * 10**5,
+    ):
+        assert other != plan
+        with pytest.raises(ReceiptError) as caught:
+            again(other, shares)
+        assert caught.value.code == "receipt.other-plan"
 
 
 def _plan_json(result: Result) -> bytes:
