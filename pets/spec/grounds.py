@@ -116,5 +116,3 @@ def folded(legal: Mapping[str, Mapping[str, Any]], name: str) -> tuple[dict[str,
         for party, stated in legal.items()
     }
     return (common, own) if common else ({}, dict(legal))
-
-

@@ -8,7 +8,6 @@ from typing import Any, Final
 from pets.spec import grounds
 from pets.spec.model import Spec
 
-
 FEW: Final = 12
 """Parties up to which each has tables of its own; of more each has a line."""
 
