@@ -1,4 +1,5 @@
-"""The command as people give it: an operator, an approver, an analyst, an auditor. Every call is a process of its own.
+"""The command as people give it: an operator, an approver, an analyst, an auditor. Every call is a process of its own,
+and the first of each command a new interpreter.
 
 The consortium below is set up as its operators would: folders by ``pets party init``, policies and directories written
 by hand, three servers, mutual TLS on loopback.
@@ -30,6 +31,7 @@ from pets.party.state import State
 from pets.spec.parse import parse_toml
 from pets.spec.query import Compare
 from pets.spec.sql import bind
+from tests import forked
 
 SPEC = demo_folder() / "ae_by_tenure.spec.toml"
 SANS = {
@@ -80,18 +82,22 @@ tenure = ["any use"]
 }
 
 
+GIVEN: set[str] = set()
+"""Commands that were given before, by their names."""
+
+
 def pets(*words: object, code: int = 0, said: str = "", columns: int = 200) -> subprocess.CompletedProcess[str]:
     """Give a command; it must end with ``code``."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pets.cli", *map(str, words)],
-        input=said,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        cwd=Path(__file__).parents[1],
-        env=os.environ | {"COLUMNS": str(columns)},
-        check=False,
-    )
+    texts, root, env = [*map(str, words)], Path(__file__).parents[1], os.environ | {"COLUMNS": str(columns)}
+    name = " ".join(texts[: 2 if texts[0] in ("party", "psi") else 1])
+    if name in GIVEN:
+        done = forked.run_module("pets.cli", texts, given=said, env=env, cwd=root, seconds=200)
+    else:
+        GIVEN.add(name)
+        command = [sys.executable, "-m", "pets.cli", *texts]
+        done = subprocess.run(
+            command, input=said, capture_output=True, text=True, timeout=200, cwd=root, env=env, check=False
+        )
     assert done.returncode == code, f"pets {words[0]} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr, done.stderr
     return done

@@ -25,7 +25,7 @@ def slow_twin(unsorted: join.U8Array, ordered: join.U8Array) -> list[int]:
 
 
 def in_order(tags: join.U8Array) -> join.U8Array:
-    return np.frombuffer(b"".join(sorted(map(bytes, tags))), np.uint8).reshape(tags.shape)
+    return np.frombuffer(b"".join(sorted(map(bytes, tags))), np.uint8).reshape(tags.shape).copy()
 
 
 @pytest.mark.parametrize("width", [3, 5, 7, 8, 9, 10, 11, 12, 13, 16])
