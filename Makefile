@@ -52,7 +52,7 @@ test: $(VENV)/test $(ACRO)/done postgres
 	@$(BIN)/ruff format --check .
 	@$(BIN)/python -m pets.party.warm all & warm=$$!; $(BIN)/mypy; types=$$?; \
 		$(BIN)/python -m compileall -q -x 'test_\w+\.py' pets tests benchmarks; wait $$warm && exit $$types
-	@$(BIN)/python -m pytest -m "not long" --numprocesses 3 --dist loadscope
+	@$(BIN)/python -m pytest -m "not long" --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
 ## make test-long   the long suites: fuzz, statistics, large sizes
 test-long: $(VENV)/test $(ACRO)/done postgres

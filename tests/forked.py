@@ -1,4 +1,4 @@
-"""Commands in processes of their own that find libraries loaded: each is forked from one that has done nothing else.
+"""``pets`` in processes of their own that find libraries loaded: each is forked from one that has done nothing else.
 
 Most of a short command is loading modules, and a test may give fifty. What is loaded ahead is what ``pets`` loads when
 it asks a server something or checks a specification; ``pets.cli`` itself, which looks at its terminal, is loaded anew.
@@ -21,31 +21,46 @@ from typing import Any, Final
 AHEAD: Final = ("typer", "rich.table", "pets.check.document", "pets.party.evidence", "pets.party.folder", "pets.remote")
 """None of these starts a thread, which a fork would lose, nor keeps a stream."""
 
+MODULE: Final = "pets.cli"
+GROUPS: Final = ("party", "program", "psi")
+"""Commands that have commands."""
+
+ROOT: Final = Path(__file__).parents[1]
 STANDARD: Final = ("stdin", "stdout", "stderr")
+
+_given: set[str] = set()
 
 
 @cache
 def _parent() -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tests.forked"]
-    root = Path(__file__).parents[1]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root)
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
 
 
-def run_module(
-    module: str, words: Sequence[str], *, given: str, env: Mapping[str, str], cwd: Path, seconds: int
-) -> subprocess.CompletedProcess[str]:
-    """``python -m module words`` with text as its standard input; killed after so many seconds."""
+def pets(*words: str, said: str = "", columns: int = 80, seconds: int = 200) -> subprocess.CompletedProcess[str]:
+    """Give a command, with what is typed; killed after so many seconds. The first of a name is a new interpreter."""
+    env = os.environ | {"COLUMNS": str(columns)}
+    name = " ".join(words[: 2 if words[0] in GROUPS else 1])
+    if name in _given:
+        return _forked(words, said, env, seconds)
+    _given.add(name)
+    command = [sys.executable, "-m", MODULE, *words]
+    return subprocess.run(
+        command, input=said, capture_output=True, text=True, timeout=seconds, cwd=ROOT, env=env, check=False
+    )
+
+
+def _forked(words: Sequence[str], said: str, env: Mapping[str, str], seconds: int) -> subprocess.CompletedProcess[str]:
     parent = _parent()
     assert parent.stdin is not None and parent.stdout is not None
     with tempfile.TemporaryDirectory() as folder:
         files = {name: str(Path(folder) / name) for name in STANDARD}
-        Path(files["stdin"]).write_text(given)
-        asked = {"module": module, "words": list(words), "env": dict(env), "cwd": str(cwd), "seconds": seconds, **files}
-        parent.stdin.write(json.dumps(asked) + "\n")
+        Path(files["stdin"]).write_text(said)
+        parent.stdin.write(json.dumps({"words": words, "env": dict(env), "seconds": seconds, **files}) + "\n")
         parent.stdin.flush()
         code = int(parent.stdout.readline())
         out, err = (Path(files[name]).read_text() for name in STANDARD[1:])
-    return subprocess.CompletedProcess([module, *words], code, out, err)
+    return subprocess.CompletedProcess([MODULE, *words], code, out, err)
 
 
 def _child(asked: dict[str, Any]) -> int:
@@ -55,10 +70,9 @@ def _child(asked: dict[str, Any]) -> int:
         os.dup2(os.open(asked[name], os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT, 0o600), number)
     os.environ.clear()
     os.environ.update(asked["env"])
-    os.chdir(asked["cwd"])
-    sys.argv = [asked["module"], *asked["words"]]
+    sys.argv = [MODULE, *asked["words"]]
     try:
-        runpy.run_module(asked["module"], run_name="__main__", alter_sys=True)
+        runpy.run_module(MODULE, run_name="__main__", alter_sys=True)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:

@@ -6,7 +6,6 @@ by hand, three servers, mutual TLS on loopback.
 """
 
 import json
-import os
 import re
 import select
 import shutil
@@ -82,22 +81,9 @@ tenure = ["any use"]
 }
 
 
-GIVEN: set[str] = set()
-"""Commands that were given before, by their names."""
-
-
 def pets(*words: object, code: int = 0, said: str = "", columns: int = 200) -> subprocess.CompletedProcess[str]:
     """Give a command; it must end with ``code``."""
-    texts, root, env = [*map(str, words)], Path(__file__).parents[1], os.environ | {"COLUMNS": str(columns)}
-    name = " ".join(texts[: 2 if texts[0] in ("party", "psi") else 1])
-    if name in GIVEN:
-        done = forked.run_module("pets.cli", texts, given=said, env=env, cwd=root, seconds=200)
-    else:
-        GIVEN.add(name)
-        command = [sys.executable, "-m", "pets.cli", *texts]
-        done = subprocess.run(
-            command, input=said, capture_output=True, text=True, timeout=200, cwd=root, env=env, check=False
-        )
+    done = forked.pets(*map(str, words), said=said, columns=columns)
     assert done.returncode == code, f"pets {words[0]} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr, done.stderr
     return done
