@@ -4,6 +4,7 @@ Most of a short command is loading modules, and a test may give fifty. What is l
 it asks a server something or checks a specification; ``pets.cli`` itself, which looks at its terminal, is loaded anew.
 """
 
+import atexit
 import contextlib
 import importlib
 import json
@@ -34,7 +35,9 @@ _given: set[str] = set()
 @cache
 def _parent() -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tests.forked"]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    parent = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    atexit.register(parent.communicate)  # that it is asked nothing more ends it
+    return parent
 
 
 def pets(*words: str, said: str = "", columns: int = 80, seconds: int = 200) -> subprocess.CompletedProcess[str]:
