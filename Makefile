@@ -8,6 +8,9 @@ FLOWER := .venv-flower
 ACRO := .venv-acro
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --constraint constraints.txt
 
+# A test that starts a new interpreter, as hundreds do, finds modules compiled, whatever the caller's environment says.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-long lint types wire bench-join bench-many bench-star bench-rep3 bench-peers bench-psi bench-check bench-tpch bench-freeze bench-aggregate bench-concurrent postgres clean help
 
 help:
@@ -42,12 +45,14 @@ $(ACRO)/done: tests/acro/requirements.txt
 demo: $(VENV)/base
 	@$(BIN)/pets demo
 
+# Kernels are compiled beside the check of types, once: workers that start together would all compile the same.
 ## make test        style, types, and all tests; under ten minutes on two cores
 test: $(VENV)/test $(ACRO)/done postgres
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
-	@$(BIN)/python -m pytest -m "not long" --numprocesses 3 --dist loadscope
+	@$(BIN)/python -m pets.party.warm all & warm=$$!; $(BIN)/mypy; types=$$?; \
+		$(BIN)/python -m compileall -q -x 'test_\w+\.py' pets tests benchmarks; wait $$warm && exit $$types
+	@$(BIN)/python -m pytest -m "not long" --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
 ## make test-long   the long suites: fuzz, statistics, large sizes
 test-long: $(VENV)/test $(ACRO)/done postgres

@@ -3,6 +3,7 @@
 Exit codes: 0 done, 2 refused (the reason is printed), 1 usage, an unreadable file, or anything that ended badly.
 """
 
+import gc
 import sys
 from typing import Annotated
 
@@ -63,6 +64,7 @@ def _options(version: Version = False) -> None:
 
 def main() -> None:
     """Entry point of the console script."""
+    gc.set_threshold(50_000)  # most of a short command is loading modules, of which nothing is garbage
     try:
         code = app(standalone_mode=False, prog_name="pets")
     except PetsError as error:

@@ -108,8 +108,12 @@ def pooled_toml(
         f"[dataset.holders]\n{''.join(f'{name} = {rows + place}{chr(10)}' for place, name in enumerate(names))}"
         f"[dataset.columns]\n{columns}"
     )
-    for name in names:
-        lines.append(f"[legal.{name}]\n{LEGAL}")
+    if holders > 100:
+        lines.append(f"[ground.boards]\n{LEGAL}\n[legal]")
+        lines += [f'{name} = {{ ground = "boards" }}' for name in names]
+        lines.append("")
+    else:
+        lines += [f"[legal.{name}]\n{LEGAL}" for name in names]
     more = "" if partial is None else f'partial_uploads = "{partial}"\n'
     more += "" if unproved is None else f'unproved_uploads = "{unproved}"\n'
     lines.append(

@@ -4,7 +4,6 @@ import itertools
 import json
 import random
 import subprocess
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -26,6 +25,7 @@ from pets.spec.control import Control, control_of
 from pets.spec.query import Aggregate, Statistic
 from pets.spec.sql import bind
 from pets.spec.write import to_toml
+from tests import forked
 from tests.check.releases import TERMS, spec_of
 from tests.oracles import control as reference
 from tests.oracles.control import Row
@@ -497,14 +497,7 @@ def write(table: Released, folder: Path) -> Path:
 
 
 def command(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "pets.cli", "audit", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return forked.pets("audit", *map(str, arguments), seconds=60)
 
 
 def test_what_an_output_checker_sees(tmp_path: Path) -> None:

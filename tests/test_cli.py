@@ -1,11 +1,11 @@
-"""The command as people give it: an operator, an approver, an analyst, an auditor. Every call is a process of its own.
+"""The command as people give it: an operator, an approver, an analyst, an auditor. Every call is a process of its own,
+and the first of each command a new interpreter.
 
 The consortium below is set up as its operators would: folders by ``pets party init``, policies and directories written
 by hand, three servers, mutual TLS on loopback.
 """
 
 import json
-import os
 import re
 import select
 import shutil
@@ -30,6 +30,7 @@ from pets.party.state import State
 from pets.spec.parse import parse_toml
 from pets.spec.query import Compare
 from pets.spec.sql import bind
+from tests import forked
 
 SPEC = demo_folder() / "ae_by_tenure.spec.toml"
 SANS = {
@@ -82,16 +83,7 @@ tenure = ["any use"]
 
 def pets(*words: object, code: int = 0, said: str = "", columns: int = 200) -> subprocess.CompletedProcess[str]:
     """Give a command; it must end with ``code``."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pets.cli", *map(str, words)],
-        input=said,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        cwd=Path(__file__).parents[1],
-        env=os.environ | {"COLUMNS": str(columns)},
-        check=False,
-    )
+    done = forked.pets(*map(str, words), said=said, columns=columns)
     assert done.returncode == code, f"pets {words[0]} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr, done.stderr
     return done

@@ -27,6 +27,7 @@ from pets.party.state import State
 from pets.plan.review import review
 from pets.remote import connect
 from pets.spec.parse import parse_toml
+from tests import forked
 
 ROOT = Path(__file__).parents[1]
 WIDTH = 100
@@ -218,15 +219,7 @@ class Two:
 
 
 def pets(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "pets.cli", *words],
-        capture_output=True,
-        text=True,
-        timeout=110,
-        cwd=ROOT,
-        env=os.environ | {"COLUMNS": str(WIDTH)},
-        check=False,
-    )
+    return forked.pets(*words, columns=WIDTH, seconds=110)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pets.check import each_holder
 from pets.check.blocks import MANY
 from pets.check.checked import FEW
 from pets.spec.model import Party, Spec
@@ -41,6 +42,10 @@ def legal_as_fields(spec: Spec) -> Iterator[tuple[str, Any]]:
     groups: dict[str, list[str]] = {}
     for name, legal in spec.legal.items():
         groups.setdefault(repr(legal), []).append(name)
+    if len(groups) > MANY and each_holder.very_many(spec):
+        every = each_holder.holders(spec)
+        yield from each_holder.as_fields(spec, every, f"{every[0]} ... {every[-1]}")
+        groups = {name: [name] for name in spec.legal if name not in every}
     for names in groups.values():
         told = spec.legal[names[0]].model_dump(mode="json", exclude_none=True)
         if len(names) > FEW:
@@ -54,7 +59,14 @@ def holders_as_fields(dataset: Mapping[str, Any]) -> Mapping[str, Any]:
     holders = dataset.get("holders") or {}
     if len(holders) <= FEW:
         return dataset
-    return {**dataset, "holders": ", ".join(f"{name} = {rows}" for name, rows in holders.items())}
+    return {**dataset, "holders": _first([f"{name} = {rows}" for name, rows in holders.items()])}
+
+
+def _first(values: Sequence[str]) -> str:
+    """All of some dozens; of more the first ones, and where the others are."""
+    more = len(values) - MANY
+    rest = f" and {more:,} more (under {each_holder.SECTION})" if more > 0 else ""
+    return ", ".join(values[:MANY] if more > 0 else values) + rest
 
 
 def _named(names: Sequence[str]) -> str:
@@ -66,8 +78,10 @@ def _once(path: str, values: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str,
     for name in values[0]:
         found = [value.get(name) for value in values]
         if name == "name":  # all of them, however many: whose approval is asked
-            yield f"{path}.{name}", ", ".join(map(str, found))
+            yield f"{path}.{name}", _first([*map(str, found)])
             continue
+        if len(found) > MANY and name in ("organisation", "san"):  # which the table of all holders has
+            found = [_first([*map(str, found)])] if any(each != found[0] for each in found) else found[:1]
         yield f"{path}.{name}", found[0] if all(each == found[0] for each in found) else found
 
 

@@ -57,13 +57,17 @@ class Cases:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A table; its first column names the row. ``numbers``: columns set to the right; ``code``: in the type of code."""
+    """A table; its first column names the row. ``numbers``: columns set to the right; ``code``: in the type of code.
+
+    ``folded``: a page shows its caption, and its rows to whoever asks for them; printed it is open, if browsers can.
+    """
 
     caption: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     numbers: frozenset[int] = frozenset()
     code: frozenset[int] = frozenset()
+    folded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

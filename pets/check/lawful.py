@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from textwrap import wrap
 from typing import Final
 
-from pets.check import legal
+from pets.check import each_holder, legal
 from pets.check.blocks import Block, Cases, Text
 from pets.check.labels import Finding, Verdict
 
@@ -24,7 +24,10 @@ def standing() -> str:
 def said(verdict: Verdict) -> tuple[Block, ...]:
     """The part of the report on what the legal rules say, whatever its severity."""
     found = tuple(f for f in verdict.findings if f.rule in legal.RULES)
-    return (Text(standing()), *([Cases("What the legal rules say of it", found, "warn")] if found else []))
+    return (
+        Text(standing()),
+        *([Cases("What the legal rules say of it", each_holder.few(found), "warn")] if found else []),
+    )
 
 
 def counted(found: Iterable[Finding]) -> str:

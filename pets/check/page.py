@@ -197,13 +197,14 @@ def _grid(grid: Grid, name: str) -> str:
         for i, text in enumerate(grid.head)
     )
     rows = "".join(f'<tr role="row">{"".join(cell(i, t) for i, t in enumerate(row))}</tr>' for row in grid.rows)
-    return _wide(
+    table = _wide(
         name,
         f'<table role="table"{" class=long" if len(grid.rows) > _PAGE else ""}>'
         f'<caption id="{name}">{escape(grid.caption)}</caption>'
         f'<thead role="rowgroup"><tr role="row">{head}</tr></thead><tbody role="rowgroup">{rows}</tbody></table>',
         " grid",
     )
+    return f"<details><summary>{escape(grid.caption)}</summary>{table}</details>" if grid.folded else table
 
 
 def _breakable(text: str) -> str:

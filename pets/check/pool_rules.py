@@ -101,8 +101,8 @@ def computing(asked: Asked) -> Found:
     if (way := asked.way) is None:
         return
     found = len(asked.spec.computing)
-    if found < way.least or (way.most and found > way.most):
-        many = f"exactly {way.least}" if way.least == way.most else f"{way.least} or more"
+    if not way.least <= found <= way.most:
+        many = f"exactly {way.least}" if way.least == way.most else f"{way.least} to {way.most}"
         yield (
             "party",
             f"{asked.protocol} needs {many} computing parties that hold no part of {asked.table.name}, found {found}",

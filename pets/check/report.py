@@ -4,9 +4,9 @@
 taken from what was checked: specification, matrix, cards, plan and forecast. Same input, same bytes.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-from pets.check import computed, execution, intersected, lawful, learned, legal, rules, uploaded
+from pets.check import computed, each_holder, execution, intersected, lawful, learned, legal, rules, uploaded
 from pets.check.alike import alike, cut, holders_as_fields, legal_as_fields, parties_as_fields
 from pets.check.blocks import (
     MANY,
@@ -60,6 +60,7 @@ def report(review: Checked, found: Declared | None = None) -> Report:
         _outputs(review),
         _dates(review),
         _every_field(fields),
+        *each_holder.section(spec),
     )
     return Report(
         title=spec.title,
@@ -126,7 +127,7 @@ def _findings(verdict: Verdict) -> tuple[Cases, ...]:
     for severity, (title, tone) in tones.items():
         shown = (f for f in verdict.findings if f.severity == severity)
         if told := tuple(f for f in shown if severity == "error" or f.rule not in legal.RULES):
-            out.append(Cases(title, told, tone))
+            out.append(Cases(title, each_holder.few(told), tone))
     return tuple(out)
 
 
@@ -150,6 +151,8 @@ def _projects(review: Checked) -> Section:
     alike: dict[tuple[str, ...], list[str]] = {}
     for party, text in texts.items():
         alike.setdefault((*text, "" if _shared(spec) else party), []).append(party)
+    if len(alike) > MANY and each_holder.very_many(spec):
+        alike = _together(texts, each_holder.holders(spec))
     columns = tuple(several(parties) for parties in alike.values())
     rows = [
         (label, *said)
@@ -173,6 +176,13 @@ def _projects(review: Checked) -> Section:
             *lawful.said(review.verdict),
         ),
     )
+
+
+def _together(texts: Mapping[str, list[str]], holders: Sequence[str]) -> dict[tuple[str, ...], list[str]]:
+    """The grounds of very many holders in one column: of each field what all state, or how much it differs."""
+    fields = zip(*(texts[party] for party in holders), strict=True)
+    said = tuple(each_holder.together(dict(zip(holders, values, strict=True))) for values in fields)
+    return {(*said, ""): list(holders)} | {(*texts[p], p): [p] for p in texts if p not in holders}
 
 
 def _shared(spec: Spec) -> bool:

@@ -229,7 +229,7 @@ table.long,.long tbody,.points.list{break-inside:auto}
 #projects,#matrix,#fields{break-before:page}
 h2,h3,caption,figcaption,.question,thead{break-after:avoid}thead{display:table-header-group}
 p,li,dd{orphans:3;widows:3}
-.wide{overflow:visible}.flow{min-width:0;max-height:105mm}
+details::details-content{content-visibility:visible;block-size:auto}.wide{overflow:visible}.flow{min-width:0;max-height:105mm}
 .grid th,.grid td{padding:.25rem .5rem .25rem 0}table{font-size:8.8pt}
 #fields table{font-size:8pt}#fields td,#fields th{padding:.1rem .6rem .1rem 0}
 .matrix{min-width:0;font-size:8pt}.matrix thead tr:first-child td{width:40mm}

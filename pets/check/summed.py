@@ -379,8 +379,7 @@ def clear(spec: Spec, cards: Mapping[str, Card]) -> bool:
         return False
     way, computing = POOLS[protocol], len(spec.computing)
     return (
-        computing >= way.least
-        and (way.most == 0 or computing <= way.most)
+        way.least <= computing <= way.most
         and spec.security.corrupt <= way.withstands(computing)
         and way.controlled == (effective(spec) is not None)
     )

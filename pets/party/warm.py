@@ -168,6 +168,13 @@ def prepare_checks() -> str:
     return wires.selected()
 
 
+def prepare_all() -> None:
+    """Compile what any protocol takes: for a new machine on which all of them will run, as in tests."""
+    prepare_vectors()
+    prepare_bins()
+    prepare_checks()
+
+
 def _choose(module: ModuleType) -> None:
     """Select the best back end of a module that passes its self-test; the last one is taken without."""
     *others, last = module.features()
@@ -435,4 +442,6 @@ def _play(roles: dict[str, Role[Any]]) -> None:
 
 
 if __name__ == "__main__":
+    if "all" in sys.argv:
+        prepare_all()
     print(f"kernels ready: AES by {prepare_kernels()}")

@@ -35,6 +35,11 @@ DESIGN = "design"
 MAX_ROWS = 2**31
 MAX_LEVELS = 200_000
 
+MAX_HOLDERS: Final = 1000
+"""Parties that bring parts of one table: up to so many are measured and tested (benchmarks/check.py)."""
+
+MAX_PARTIES: Final = 1100
+
 _DECIMAL = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
 _QUANTITY = re.compile(r"([0-9]{1,9}(\.[0-9]{1,18})?)|(2\^-[0-9]{1,3})|([0-9]{1,9}/[0-9]{1,9})")
 """Digits are 0 to 9: those of other scripts are numbers to Python too, and nobody who approves can read them."""
@@ -294,6 +299,10 @@ class Dataset(Model):
     def _one_key(self) -> Self:
         if self.holders is not None and not self.holders:
             raise ValueError("holders names nobody")
+        if self.holders is not None and len(self.holders) > MAX_HOLDERS:
+            raise ValueError(
+                f"holders names {len(self.holders):,} parties, and at most {MAX_HOLDERS:,} may bring parts of one table"
+            )
         if self.holders_per_person is not None and (
             self.holders is None or self.holders_per_person > len(self.holders)
         ):
@@ -740,7 +749,7 @@ class Spec(Model):
     pets: Literal[1]
     title: Text
     purpose: Purpose
-    parties: tuple[Party, ...] = Field(alias="party", min_length=2)
+    parties: tuple[Party, ...] = Field(alias="party", min_length=2, max_length=MAX_PARTIES)
     datasets: tuple[Dataset, ...] = Field(alias="dataset", min_length=1)
     legal: dict[PartyName, Legal]
     linkage: Linkage | None = Field(default=None, validate_default=True)

@@ -11,7 +11,8 @@ import difflib
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -20,14 +21,18 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from pets.errors import SpecError
+from pets.spec import grounds
 from pets.spec.canonical import canonical
 from pets.spec.hidden import HIDDEN, shown
 from pets.spec.model import Dataset, Spec, frozen
 from pets.spec.schema import json_schema
 
-MAX_TOML: Final = 256 * 1024
-MAX_JSON: Final = 4 * MAX_TOML
-"""Bytes. The canonical form writes every default out, so it may be longer than the text it came from."""
+MAX_TOML: Final = 512 * 1024
+"""Bytes: a thousand holders, each with long names, an agreement and an assessment of its own, take some 460 KiB."""
+
+MAX_JSON: Final = 8 * MAX_TOML
+"""Bytes. The canonical form writes every default out, and every party's ground, so it may be much longer than the text
+it came from."""
 
 MAX_TOLD: Final = 100
 """Problems that are told of one text: whoever made more has made one mistake many times over."""
@@ -51,6 +56,7 @@ _ADVICE: Final[Mapping[str, tuple[str, str]]] = {
     "tuple_type": ("must be a list", "put it in square brackets"),
     "dict_type": ("must be a table", "write it as { key = value } or under a [header]"),
     "model_type": ("must be a table", "write it as { key = value } or under a [header]"),
+    "too_long": ("has too many entries", "take some out"),
     "too_short": ("has too few entries", "add what is missing"),
     "string_too_short": ("must not be empty", "fill it in"),
     "string_too_long": ("is too long", "shorten it"),
@@ -71,6 +77,7 @@ _AGREE: Final[Mapping[str, str]] = {
     "security.leakage: no ": "write a name that the specification declares",
     "holders says it of each": "take it out: with holders there is neither party nor max_rows",
     "holders names nobody": "name at least two parties, each with the greatest number of its rows",
+    "may bring parts of one table": "name fewer: several of them may report through one",
 }
 """By a part of the model's own complaint: what to change. The path is in front of it where two keys do not agree."""
 
@@ -114,7 +121,7 @@ def parse_toml(text: str, *, file: str = "<text>") -> Spec:
         raise SpecError("spec.toml", file=file, problem="it has a key of more than 32 parts")
     try:
         data = tomllib.loads(text)
-        return spec_of(data)
+        return _spec_of(data, grounds.expanded)
     except RecursionError as error:
         raise SpecError("spec.toml", file=file, problem="it is nested too deep") from error
     except ValueError as error:  # TOMLDecodeError, and numbers with too many digits
@@ -144,13 +151,20 @@ def spec_from_json(body: bytes) -> Spec:
 
 
 def spec_of(data: dict[str, Any]) -> Spec:
-    """The specification that values say, as TOML or JSON gives them. Raises: SpecError ``spec.field``."""
+    """The specification that values say, as JSON gives them. Raises: SpecError ``spec.field``."""
+    return _spec_of(data, lambda data, most: data)
+
+
+def _spec_of(data: dict[str, Any], expand: Callable[[dict[str, Any], int], dict[str, Any]]) -> Spec:
     problems = [*islice(_forbidden(data, ()), MAX_TOLD)]
     if not problems:
+        whole = expand(data, MAX_JSON)
         try:
-            return Spec.model_validate(frozen(data), by_alias=True, by_name=False)
+            return Spec.model_validate(frozen(whole), by_alias=True, by_name=False)
         except ValidationError as error:
-            problems = _problems(error, data)
+            problems = _problems(error, whole)
+        if whole is not data:
+            problems = grounds.written(problems, data)
     (path, problem, advice), *others = problems
     rest = tuple(f"{_dotted(p, data)}: {what}" for p, what, _ in others)
     raise SpecError("spec.field", path=_dotted(path, data), problem=problem, advice=advice, others=rest)
@@ -256,9 +270,13 @@ def _instead(key: str, path: Path_) -> str:
     return f"did you mean {near[0]}? otherwise remove it" if near else "remove it"
 
 
+_schema = lru_cache(1)(json_schema)
+"""Made once: of a text with very many mistakes it is asked a hundred times."""
+
+
 def _keys_at(path: Path_) -> list[str]:
     """Keys that the schema has at a path."""
-    schema = json_schema()
+    schema = _schema()
     definitions, node = schema["$defs"], schema
     for step in path:
         node = (

@@ -19,18 +19,22 @@ FIELD_BITS: Final = 60
 """Bits of a word that lanes may take: of the ring, and of the field of 2^61 - 1, with the sign."""
 
 
+MOST_COMPUTING: Final = 16
+"""Computing parties of any of them: what coalitions of more could put together takes too long to check."""
+
+
 @dataclass(frozen=True, slots=True)
 class Summing:
     """What a protocol can do.
 
-    ``least``, ``most``: computing parties; ``most`` is 0 where there is no limit. ``bits``: of a word, for lanes;
+    ``least``, ``most``: computing parties. ``bits``: of a word, for lanes;
     ``packed``: several numbers share a word, else each has its own.
     ``controlled``: its sums go on to disclosure control, else they get noise. ``checked``: holders prove ranges.
     ``threshold``: it withstands fewer than half, as many as the specification says; else all but one.
     """
 
     least: int
-    most: int = 0
+    most: int = MOST_COMPUTING
     bits: int = RING_BITS
     packed: bool = True
     controlled: bool = False

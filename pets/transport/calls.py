@@ -9,8 +9,8 @@ from typing import Final
 
 from pets.ids import PartyId, PlanDigest, RunHandle, SpecDigest
 
-MAX_TEXT: Final = 256 * 1024
-"""Greatest size of a specification's text."""
+MAX_TEXT: Final = 512 * 1024
+"""Greatest size of a specification's text: as much as is parsed (pets/spec/parse.py)."""
 
 MAX_ENVELOPE: Final = 1024 * 1024
 """Greatest size of a signed envelope."""

@@ -87,7 +87,7 @@ def test_they_agree_on_ten_thousand_random_plans(block: int) -> None:
         agree(seed)
 
 
-@pytest.mark.parametrize("file", corpus.PASS, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", thinned(corpus.PASS, one_in=3), ids=lambda file: file.stem)
 def test_they_agree_on_every_accepted_specification(file: corpus.Path) -> None:
     spec = corpus.parse_toml(file.read_text())
     query = bind(spec)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from fractions import Fraction
+from functools import cache
 from html import escape, unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -33,8 +34,14 @@ WARN = [HERE / "should_warn" / "weak_epsilon.toml"]
 FAIL = [HERE / "should_fail" / f"{name}.toml" for name in ("two_corrupt", "edge_distinct", "no_helper")]
 
 
+@cache
 def of(file: Path) -> Review:
     return review(parse_toml(file.read_text()))
+
+
+@cache
+def page_of(file: Path) -> str:
+    return html(of(file))
 
 
 def short(file: Path) -> str:
@@ -71,7 +78,7 @@ class Page(HTMLParser):
 
 @pytest.mark.parametrize("file", [*PASS, *WARN, *FAIL], ids=short)
 def test_the_page_stands_alone_and_runs_nothing(file: Path) -> None:
-    text = html(of(file))
+    text = page_of(file)
     page = Page(text)
     assert page.open == []
     assert not page.all("script", "img", "link", "iframe", "object", "form", "base", "use", "image")
@@ -91,7 +98,7 @@ def test_the_page_stands_alone_and_runs_nothing(file: Path) -> None:
 @pytest.mark.parametrize("file", [*PASS, *WARN, *FAIL], ids=short)
 def test_whoever_cannot_see_finds_their_way(file: Path) -> None:
     """Language, landmarks, a way past them, headings in order, names (WCAG 1.3.1, 2.4.1, 2.4.6, 3.1.1)."""
-    page = Page(html(of(file)))
+    page = Page(page_of(file))
     assert page.all("html") == [{"lang": "en-GB"}]
     assert all(len(page.all(tag)) == 1 for tag in ("header", "nav", "main", "footer", "h1"))
     first = page.all("a")[0]
@@ -108,7 +115,7 @@ def test_whoever_cannot_see_finds_their_way(file: Path) -> None:
 @pytest.mark.parametrize("file", [*PASS, *WARN, *FAIL], ids=short)
 def test_tables_say_what_each_cell_is_about(file: Path) -> None:
     """A caption, and heads with their scope; what may scroll can be reached by keyboard (1.3.1, 2.1.1)."""
-    text = html(of(file))
+    text = page_of(file)
     page = Page(text)
     assert len(page.all("caption")) == len(page.all("table")) > 0
     assert all(head.get("scope") in ("row", "col", "rowgroup", "colgroup") for head in page.all("th"))
@@ -138,8 +145,7 @@ def test_what_looks_different_reads_different(spec: Spec) -> None:
 @pytest.mark.parametrize("file", PASS, ids=short)
 def test_the_picture_is_told_in_words(file: Path) -> None:
     """Title and description of the picture, and the same as a list where it is too small to read (1.1.1)."""
-    what = of(file)
-    text = html(what)
+    what, text = of(file), page_of(file)
     picture = next(b for s in report(what).sections for b in s.blocks if isinstance(b, Picture))
     described = re.search(
         r'<svg [^>]*role="img" aria-labelledby="flow-t flow-d".*?<desc id="flow-d">(.*?)</desc>', text
@@ -160,10 +166,9 @@ def leaves(value: object) -> list[str]:
 
 @pytest.mark.parametrize("file", [*PASS, *WARN, *FAIL], ids=short)
 def test_every_leaf_of_the_specification_is_on_the_page(file: Path) -> None:
-    spec = parse_toml(file.read_text())
-    found = review(spec)
-    shown = " ".join(unescape(re.sub(r"<wbr>|<[^>]*>", "", html(found).replace("<wbr>", ""))).split())
-    written = spec.model_dump(mode="json", by_alias=True)
+    found = of(file)
+    shown = " ".join(unescape(re.sub(r"<wbr>|<[^>]*>", "", page_of(file).replace("<wbr>", ""))).split())
+    written = found.spec.model_dump(mode="json", by_alias=True)
     for path, count in report(found).omitted:  # a long list says how many of its values are left out
         *way, last = re.findall(r"[^.\[\]]+", path)
         place = written

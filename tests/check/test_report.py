@@ -4,6 +4,7 @@ import copy
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ FAIL = sorted((HERE / "should_fail").glob("*.toml"))[::7]
 """One in seven of the corpus, which the checker itself runs whole: these tests take a second a file."""
 
 
+@cache
 def of(file: Path) -> Review | None:
     """The review of a file of the corpus, or None of what is no specification."""
     try:

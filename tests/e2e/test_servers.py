@@ -375,24 +375,26 @@ def test_hostile_helpers_end_their_run_and_nothing_else(running: Running) -> Non
     """Every case is a run of its own against the same two servers, which serve an honest run afterwards."""
     cases = list(HOSTILE.items())
     now: list[Callable[[Bent, memoryview], None]] = []
+    hostile = titled("Hostile", ("max_runs = 3", f"max_runs = {len(cases)}"))
     with running.hostile(HELPER, lambda link, dialler: Bent(link, dialler, now[0])):  # type: ignore[arg-type, return-value]
         before = psutil.Process(running.processes[BOARD].child.pid).memory_info().rss
+        running.ready(hostile)
         for bend, codes in cases[:-1]:
-            check_hostile(running, bend, codes, now)
+            check_hostile(running, hostile, bend, codes, now)
         grown = psutil.Process(running.processes[BOARD].child.pid).memory_info().rss - before
         assert grown < 400 << 20
-        check_hostile(running, *cases[-1], now)  # closes the connections of this hostile helper
+        check_hostile(running, hostile, *cases[-1], now)  # closes the connections of this hostile helper
     assert running.alive(BOARD, COUNCIL, HELPER)
     toml = titled("After the hostile ones")
     running.ready(toml)
     assert running.net().run(toml).receipts.keys() == set(COMPUTING)
 
 
-def check_hostile(running: Running, bend: Callable[[Bent, memoryview], None], codes: set[str], now: list[Any]) -> None:
-    name = bend.__name__
-    toml, handle = titled(f"Hostile: {name}"), fresh()
+def check_hostile(
+    running: Running, toml: str, bend: Callable[[Bent, memoryview], None], codes: set[str], now: list[Any]
+) -> None:
+    name, handle = bend.__name__, fresh()
     now[:] = [bend]
-    running.ready(toml)
     with pytest.raises(PetsError):
         running.net(deadline_s=30.0).run(toml, handle=handle)
     eventually(lambda: bool(running.ends(BOARD, handle)))

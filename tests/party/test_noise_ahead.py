@@ -9,10 +9,11 @@ import pytest
 from pets.party import prepare, session
 from pets.party.warm import prepare_kernels
 from pets.plan.review import Reviewed
+from tests.check.corpus import PASS
 from tests.party import sessions
-from tests.party.test_traffic import EXAMPLES, shrunk
+from tests.party.test_traffic import shrunk
 
-EXAMPLE = EXAMPLES[0]
+EXAMPLE = next(file for file in PASS if file.name == "ae_by_tenure.toml")
 
 
 @pytest.fixture(scope="module", autouse=True)

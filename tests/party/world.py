@@ -42,13 +42,12 @@ from pets.party.log import Log
 from pets.party.node import PartyNode
 from pets.party.state import Boundary, State
 from pets.party.warm import prepare_kernels, prepare_vectors
-from pets.plan.review import Reviewed, review
+from pets.plan.review import Reviewed
 from pets.protocols.helper_join import Shape
 from pets.result import Result
 from pets.spec.cards import load_cards
 from pets.spec.ir import AddNoise
 from pets.spec.joins import MODE_A
-from pets.spec.parse import parse_toml
 from pets.spec.ways import WAYS
 from pets.transport import frame
 from pets.transport.calls import Caller, StartRequest, Uploaded
@@ -202,7 +201,7 @@ HOMES = homes(("IDENTITY-ann", "own"), ("IDENTITY-bob", "rent"), ("IDENTITY-dan"
 
 @cache
 def reviewed_of(toml: str) -> Reviewed:
-    return review(parse_toml(toml)).settled()
+    return CHECK.review(CHECK.read(toml)).settled()
 
 
 def without_noise(monkeypatch: pytest.MonkeyPatch) -> None:
