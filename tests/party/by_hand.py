@@ -35,6 +35,7 @@ class Reached(Protocol):
     def announcement(self, handle: RunHandle) -> bytes: ...
     def upload(self, handle: RunHandle, run_id: bytes, part: bytes) -> Uploaded: ...
     def decline(self, handle: RunHandle, digest: SpecDigest) -> None: ...
+    def withdraw(self, handle: RunHandle, digest: SpecDigest) -> None: ...
 
 
 class InMemory:
@@ -51,6 +52,9 @@ class InMemory:
 
     def decline(self, handle: RunHandle, digest: SpecDigest) -> None:
         self.world.nodes[self.party].decline(self.caller, handle, digest)
+
+    def withdraw(self, handle: RunHandle, digest: SpecDigest) -> None:
+        self.world.nodes[self.party].withdraw(self.caller, handle, digest)
 
     def frames(self, handle: RunHandle, frames: Iterator[bytes]) -> Uploaded:
         return self.world.nodes[self.party].upload(self.caller, handle, frames)
@@ -118,6 +122,11 @@ class HandRun:
         """Play a holder that takes no part."""
         for party in to or takes_uploads(self.reviewed.spec):
             self.server(party, board).decline(self.handle, self.reviewed.digest)
+
+    def withdraw(self, board: PartyId, to: Sequence[PartyId] = ()) -> None:
+        """Play a holder that takes its upload back."""
+        for party in to or takes_uploads(self.reviewed.spec):
+            self.server(party, board).withdraw(self.handle, self.reviewed.digest)
 
     def spare(self) -> None:
         """Let the result party do without any of the computing parties."""

@@ -114,6 +114,7 @@ def test_only_a_holder_declines_and_only_for_itself_in_this_run(by_hand: Callabl
     assert run.result(run.announced_once.run_id).sums[0, 0] == 6
 
 
+@pytest.mark.long
 def test_who_has_uploaded_cannot_take_it_back_by_declining(by_hand: Callable[..., HandRun]) -> None:
     run = by_hand()
     run.upload(TWO, vector(run, 2))
@@ -125,6 +126,7 @@ def test_who_has_uploaded_cannot_take_it_back_by_declining(by_hand: Callable[...
     refused(lambda: run.decline(TWO, to=(NORTH,)), "peer.upload-late")
 
 
+@pytest.mark.long
 def test_who_declines_here_and_uploads_there_does_not_count_and_holds_nobody_up(
     by_hand: Callable[..., HandRun],
 ) -> None:
@@ -139,6 +141,7 @@ def test_who_declines_here_and_uploads_there_does_not_count_and_holds_nobody_up(
     assert [run.ended(party) for party in (NORTH, SOUTH)] == ["finished"] * 2
 
 
+@pytest.mark.long
 def test_who_declines_is_held_against_the_lists_where_all_have_to_be_equal(by_hand: Callable[..., HandRun]) -> None:
     run = by_hand(partial="end the run")
     run.announced(ONE)
@@ -148,6 +151,7 @@ def test_who_declines_is_held_against_the_lists_where_all_have_to_be_equal(by_ha
     assert run.result(run.announced_once.run_id).sums[0, 0] == 5, "all have uploads of the same two"
 
 
+@pytest.mark.long
 def test_a_decline_that_reaches_one_computing_party_lets_the_other_wait_for_its_end(
     by_hand: Callable[..., HandRun], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,6 +168,7 @@ def test_a_decline_that_reaches_one_computing_party_lets_the_other_wait_for_its_
     assert [receipt["declined"] for receipt in receipts] == [[TWO], []]
 
 
+@pytest.mark.long
 def test_polynomials_wait_for_nobody_who_declined(by_hand: Callable[..., HandRun]) -> None:
     run = by_hand(3, 3, protocol="secure_sum_shamir")
     run.announced(ONE)
@@ -173,6 +178,7 @@ def test_polynomials_wait_for_nobody_who_declined(by_hand: Callable[..., HandRun
     assert run.result(run.announced_once.run_id).holders == (ONE, THREE)
 
 
+@pytest.mark.long
 def test_the_third_under_disclosure_control_is_told_nothing_and_ends_with_the_others(
     by_hand: Callable[..., HandRun],
 ) -> None:
@@ -184,6 +190,7 @@ def test_the_third_under_disclosure_control_is_told_nothing_and_ends_with_the_ot
     assert run.ended(WEST) == "peer.aborted"
 
 
+@pytest.mark.long
 def test_before_agreement_a_decline_is_to_come_again(by_hand: Callable[..., HandRun]) -> None:
     run = by_hand()
     run.announced(ONE)
@@ -250,6 +257,7 @@ def test_faulty_records_and_a_sum_out_of_range_tell_computing_parties_the_same(
         assert len(entries) == 2 and all(set(body) == {"handle", "caller"} for body in entries)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("exact")
 def test_a_holder_that_refused_the_specification_declines_its_run(
     make: Callable[..., PoolWorld], monkeypatch: pytest.MonkeyPatch
@@ -271,6 +279,7 @@ def test_a_holder_that_refused_the_specification_declines_its_run(
     assert reasons(found) == {one: "declined: run.no-spec"}
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("exact")
 def test_a_holder_whose_people_stop_it_before_its_upload_declines(make: Callable[..., PoolWorld]) -> None:
     frames = parts(3)
@@ -288,6 +297,7 @@ def test_a_holder_whose_people_stop_it_before_its_upload_declines(make: Callable
     assert world.ends(one) == ["run.stopped"]
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("exact")
 def test_too_many_decline_and_the_client_hears_at_once_of_whom(make: Callable[..., PoolWorld]) -> None:
     world = make(parts(3), toml_of(3, 2, sql=SQL, minimum=2))
@@ -300,6 +310,7 @@ def test_too_many_decline_and_the_client_hears_at_once_of_whom(make: Callable[..
     world.wait_for(lambda: bool(world.ends(ONE)))
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("exact")
 def test_a_decline_is_told_again_where_the_connection_breaks(make: Callable[..., PoolWorld]) -> None:
     world = make(parts(3), toml_of(3, 2, sql=SQL, minimum=2))
@@ -316,6 +327,7 @@ def test_a_decline_is_told_again_where_the_connection_breaks(make: Callable[...,
     assert tries.count(SOUTH) >= 3 and NORTH in tries
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("exact")
 def test_a_receipt_that_says_of_who_counts_that_it_declined_is_refused(
     make: Callable[..., PoolWorld], tmp_path: Path
@@ -355,6 +367,7 @@ def loopback(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackWorld
     made.close()
 
 
+@pytest.mark.long
 def test_a_decline_over_the_network(loopback: LoopbackWorld) -> None:
     run = LoopbackRun(loopback, loopback.prepared())
     run.announced(ONE)

@@ -94,6 +94,20 @@ def test_all_who_take_uploads_are_told_once(offices: Offices, leaves: Leaving) -
     assert offices.asked == {NORTH: 1, SOUTH: 1, WEST: 1}
 
 
+def test_an_upload_is_taken_back_from_all_who_take_uploads(offices: Offices, leaves: Leaving) -> None:
+    leaves.take_back(SPEC, HANDLE, DIGEST)
+    until(lambda: bool(offices.said))
+    assert sorted(offices.backs) == [NORTH, SOUTH, WEST] and offices.said == [(HANDLE, [NORTH, SOUTH, WEST])]
+
+
+def test_the_console_says_whether_an_upload_is_back() -> None:
+    assert "not in run" in leaving.line(HANDLE, [NORTH], [SOUTH], back=False)
+    assert "say that they have taken its upload off" in leaving.line(HANDLE, [NORTH, SOUTH], [], back=True)
+    some = leaving.line(HANDLE, [NORTH], [SOUTH], back=True)
+    assert "unless it goes on without north" in some and "south did not" in some
+    assert "still in run" in leaving.line(HANDLE, [], [NORTH, SOUTH], back=True)
+
+
 def test_the_third_under_disclosure_control_takes_none_and_is_not_told(offices: Offices, leaves: Leaving) -> None:
     spec = parse_toml(pooled_toml(4, 3, sql="SELECT ward, COUNT(*) AS n FROM visits GROUP BY ward", protection=CONTROL))
     leaves.decline(spec, HANDLE, DIGEST)

@@ -98,7 +98,7 @@ def test_it_is_left_out_named_and_signed_for(make: Callable[..., PoolWorld], tmp
 
 
 @pytest.mark.usefixtures("exact")
-@pytest.mark.parametrize(("unproved", "minimum"), [("end the run", 2), (None, 4)])
+@pytest.mark.parametrize(("unproved", "minimum"), [("end the run", 2), pytest.param(None, 4, marks=pytest.mark.long)])
 def test_the_run_ends_where_it_is_to_or_too_few_are_left(
     make: Callable[..., PoolWorld], unproved: str | None, minimum: int
 ) -> None:

@@ -488,3 +488,65 @@ def test_when_uploads_are_over_nobody_declines(taking: Uploads, clock: Clock) ->
     taking.finish()
     refuses(lambda: taking.decline(BOARDS[0]), "peer.upload-late")
     assert taking.declined == frozenset()
+
+
+# -- who withdraws ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("at", range(2))
+def test_an_upload_that_is_withdrawn_is_off_the_sum_and_off_the_disk(tmp_path: Path, clock: Clock, at: int) -> None:
+    both = [of(tmp_path / str(each), clock, each) for each in range(2)]
+    for number, board in enumerate(BOARDS):
+        for each, taking in enumerate(both):
+            taking.take(board, frames(part(number, each)))
+    kept = [taking.kept for taking in both]
+    for taking in both if at else reversed(both):  # type: ignore[union-attr]
+        assert taking.withdraw(BOARDS[1]) and not taking.withdraw(BOARDS[1])
+        assert stored(taking) == ["input1", "input3"]
+        assert (taking.takers, taking.declined) == ({BOARDS[0], BOARDS[2]}, {BOARDS[1]})
+        assert set(taking.sizes) == {BOARDS[0], BOARDS[2]}
+        assert taking.wait(0.0), "nobody waits for it"
+        refuses(lambda taking=taking: taking.take(BOARDS[1], frames(part(1))), "peer.declined")  # type: ignore[misc]
+    total = sum(each.total(np.array([True, False, True])) for each in kept)
+    assert np.array_equal(np.asarray(total), VALUES[0] + VALUES[2])
+
+
+def test_who_has_not_uploaded_withdraws_as_if_it_declined(taking: Uploads) -> None:
+    assert taking.withdraw(BOARDS[1]) and taking.declined == {BOARDS[1]}
+    refuses(lambda: taking.take(BOARDS[1], frames(part(1))), "peer.declined")
+    refuses(lambda: taking.withdraw(PartyId("analyst")), "peer.upload-holder")
+
+
+@pytest.mark.parametrize("how", ["closed", "deadline"])
+def test_when_uploads_are_over_nothing_is_taken_off(taking: Uploads, clock: Clock, how: str) -> None:
+    for number, board in enumerate(BOARDS):
+        taking.take(board, frames(part(number)))
+    if how == "closed":
+        taking.finish()
+    else:
+        clock.now = 200.0
+    refuses(lambda: taking.withdraw(BOARDS[1]), "peer.withdraw-late")
+    assert taking.takers == set(BOARDS) and stored(taking) == ["input1", "input2", "input3"]
+    words = taking.finish().total(np.ones(3, np.bool_))
+    taken = [ss.split(SHAPE, n, VALUES[n], TIED, oracle.stream(1, f"input{n + 1}")).given[0] for n in range(3)]
+    assert np.array_equal(words, sum(taken[1:], taken[0]))
+
+
+def test_whose_part_is_on_its_way_cannot_withdraw_it_yet(taking: Uploads) -> None:
+    first, *_ = frames(part(0))
+
+    def slow() -> Iterator[bytes]:
+        yield first
+        refuses(lambda: taking.withdraw(BOARDS[0]), "peer.upload-twice")
+        raise LinkError("link.cut", peer=BOARDS[0])
+
+    with pytest.raises(LinkError):
+        taking.take(BOARDS[0], slow())
+
+
+def test_too_few_are_left_when_one_withdraws(taking: Uploads) -> None:
+    taking.take(BOARDS[0], frames(part(0)))
+    taking.decline(BOARDS[1])
+    taking.withdraw(BOARDS[0])
+    with pytest.raises(RunError, match=r"run\.contributors"):
+        taking.wait(0.0)

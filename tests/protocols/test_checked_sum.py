@@ -384,6 +384,18 @@ def test_uploads_of_parties_that_are_gone_add_up(case: Case) -> None:
 
 
 @EVERY
+def test_an_upload_that_is_taken_off_again_is_not_verified(case: Case) -> None:
+    parties = Parties(case)
+    for number in range(3):
+        for at, part in enumerate(parties.upload(number)):
+            parties.take(at, number, part)
+    for kept in parties.kept:
+        kept.take_off(1)
+    found = play(parties.roles()).outputs["result"]
+    assert (found.total, found.present.tolist()) == (rest_of(case, 1), [True, False, True])
+
+
+@EVERY
 def test_uploads_are_refused_as_they_arrive(case: Case) -> None:
     """Twice, for another run or party, changed: with the name of who sent them, and the run goes on without them."""
     parties = Parties(case)

@@ -100,6 +100,41 @@ def test_a_holder_whom_one_lacks_is_taken_off_from_where_uploads_are_stored() ->
     assert found.present.tolist() == [True, False, True]
 
 
+@pytest.mark.parametrize("batch", [1, 2, 32])
+@pytest.mark.parametrize("number", range(3))
+def test_an_upload_that_is_taken_off_again_leaves_no_trace(
+    monkeypatch: pytest.MonkeyPatch, batch: int, number: int
+) -> None:
+    """Whether its stream has been added already or waits to be."""
+    monkeypatch.setattr("pets.kernels.summing.BATCH", batch)
+    servers = all_in()
+    for server in servers:
+        server.kept.take_off(number)
+        assert not server.kept.marks[number].any()
+    found = result_of(servers)
+    assert found.present.tolist() == [n != number for n in range(3)]
+    assert (
+        found.total.tolist()
+        == words_of(
+            [sum(column) for column in zip(*(v for n, v in enumerate(VALUES) if n != number), strict=True)]
+        ).tolist()
+    )
+
+
+def test_one_that_only_some_have_taken_off_does_not_count() -> None:
+    servers = all_in()
+    servers[1].kept.take_off(2)
+    found = result_of(servers)
+    assert found.present.tolist() == [True, True, False]
+    assert found.total.tolist() == words_of([a + b for a, b in zip(*VALUES[:2], strict=True)]).tolist()
+
+
+def test_who_has_taken_its_upload_back_may_not_send_another() -> None:
+    servers = all_in()
+    servers[0].kept.take_off(0)
+    refused("peer.repeated", servers[0], uploads(seed=2)[0][0])
+
+
 def test_what_is_sealed_is_what_is_sent_on_channels() -> None:
     """The same entropy: heads and words are those of the roles."""
     parts, sent = uploads(), list(ss.input_party(SHAPE, 0, words_of(VALUES[0]), TIED, oracle.stream(1, "input1")))

@@ -1,0 +1,306 @@
+"""Uploads that are taken back: by hand and by a revocation, in memory and over real servers, in time and too late."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pets import client as clients
+from pets import gathering
+from pets.approve.envelope import claimed
+from pets.errors import LinkError, RunError
+from pets.ids import PartyId, RunHandle
+from pets.party import contribute, holder, leaving
+from pets.party.state import State
+from pets.result import Result
+from tests.party.by_hand import HandRun
+from tests.party.loopback import LoopbackRun, LoopbackWorld
+from tests.party.pool_world import PoolWorld, parts, toml_of
+from tests.party.test_declining import reasons, same_counts
+from tests.party.test_pooled_runs import exact, verified, without  # noqa: F401
+from tests.party.test_pooling import NORTH, ONE, SOUTH, SQL, SURE, THREE, TWO, left, refused, vector
+from tests.party.world import ANALYST, STRANGER, reviewed_of
+
+HANDLE = RunHandle("7e" * 16)
+KINDS = {
+    "secure_sum": (2, {}),
+    "secure_sum_shamir": (3, {"protocol": "secure_sum_shamir"}),
+    "checked_sum": (2, {"protocol": "checked_sum"}),
+}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contribute, "MINUTE_S", 40.0)
+    monkeypatch.setattr(clients, "END_S", 1.0)
+    for module, first, longest in ((holder, 0.01, 0.05), (gathering, 0.02, 0.1), (leaving, 0.01, 0.05)):
+        monkeypatch.setattr(module, "FIRST_PAUSE_S", first)
+        monkeypatch.setattr(module, "LONGEST_PAUSE_S", longest)
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Callable[..., PoolWorld]]:
+    made: list[PoolWorld] = []
+
+    def of(toml: str, holders: int = 3, **options: Any) -> PoolWorld:
+        made.append(PoolWorld(tmp_path / f"world{len(made)}", toml, parts(holders), **options))
+        made[-1].prepared()
+        return made[-1]
+
+    yield of
+    for world in made:
+        world.close()
+
+
+@pytest.fixture
+def by_hand(make: Callable[..., PoolWorld]) -> Callable[..., HandRun]:
+    def of(computing: int = 2, **spec: Any) -> HandRun:
+        toml = toml_of(3, computing, sql=SQL, **{"protection": SURE, "minimum": 2} | spec)
+        return HandRun(make(toml), reviewed_of(toml))
+
+    return of
+
+
+# -- by hand ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["secure_sum", pytest.param("secure_sum_shamir", marks=pytest.mark.long)])
+def test_what_is_taken_back_is_in_no_sum(by_hand: Callable[..., HandRun], kind: str) -> None:
+    computing, spec = KINDS[kind]
+    run = by_hand(computing, **spec)
+    run.upload(TWO, vector(run, 1000))
+    run.withdraw(TWO)
+    assert all(left(run, party) == [] for party in run.reviewed.spec.computing)
+    run.withdraw(TWO)
+    refused(lambda: run.upload(TWO, vector(run, 2)), "peer.declined")
+    for number, board in ((1, ONE), (4, THREE)):
+        run.upload(board, vector(run, number))
+    found = run.result(run.announced_once.run_id)
+    assert found.sums[0, 0] == 5 and found.holders == (ONE, THREE)
+    for party in run.reviewed.spec.computing:
+        assert run.ended(party) == "finished"
+        receipt = claimed(run.world.states[party].run(run.handle).receipt or b"")["predicate"]
+        assert receipt["contributors"] == [ONE, THREE] and receipt["declined"] == [TWO]
+        kinds = run.world.kinds(party)
+        assert kinds.count("holder.withdrew") == 1 and "holder.declined" not in kinds
+
+
+@pytest.mark.long
+def test_what_one_computing_party_has_given_back_counts_nowhere(by_hand: Callable[..., HandRun]) -> None:
+    run = by_hand()
+    run.upload(TWO, vector(run, 1000))
+    run.withdraw(TWO, to=(NORTH,))
+    for number, board in ((1, ONE), (4, THREE)):
+        run.upload(board, vector(run, number))
+    assert run.result(run.announced_once.run_id).sums[0, 0] == 5
+
+
+def test_too_late_is_said_and_changes_nothing(by_hand: Callable[..., HandRun]) -> None:
+    run = by_hand()
+    for number, board in enumerate((ONE, TWO, THREE), 1):
+        run.upload(board, vector(run, number))
+    error = refused(lambda: run.withdraw(TWO), "peer.withdraw-late")
+    assert "pets stop" in error.hint
+    assert run.result(run.announced_once.run_id).sums[0, 0] == 6
+    run.ended(NORTH)
+    refused(lambda: run.withdraw(TWO), "peer.withdraw-late")
+
+
+@pytest.mark.long
+def test_nobody_takes_back_the_upload_of_another(by_hand: Callable[..., HandRun]) -> None:
+    run = by_hand()
+    run.upload(TWO, vector(run, 2))
+    for who, code in ((SOUTH, "peer.upload-holder"), (ANALYST, "peer.upload-holder"), (STRANGER, "run.unknown")):
+        refused(lambda who=who: run.withdraw(who, to=(NORTH,)), code)  # type: ignore[misc]
+    server, digest = run.server(NORTH, TWO), run.reviewed.digest
+    refused(lambda: server.withdraw(run.handle, type(digest)("0f" * 32)), "run.unknown")
+    run.withdraw(ONE)
+    assert len(left(run, NORTH)) == 1, "it has withdrawn itself alone"
+
+
+@pytest.mark.long
+def test_a_stored_upload_that_cannot_be_read_again_ends_the_run(by_hand: Callable[..., HandRun]) -> None:
+    """What is left of the sum of who has the words is worth nothing then."""
+    run = by_hand()
+    run.upload(TWO, vector(run, 2))
+    (path,) = left(run, SOUTH)
+    body = path.read_bytes()
+    path.write_bytes(body[:-1] + bytes([body[-1] ^ 1]))
+    refused(lambda: run.withdraw(TWO, to=(SOUTH,)), "peer.upload-sealed")
+    assert run.ended(SOUTH) == "peer.upload-sealed" and run.ended(NORTH) == "peer.aborted"
+
+
+# -- whole runs -------------------------------------------------------------------------------------------------------
+
+
+class Revoking:
+    """A run in which one board revokes when its upload is everywhere, before another one has uploaded."""
+
+    def __init__(self, world: PoolWorld, one: PartyId = TWO) -> None:
+        self.world, self.one, self.go_on = world, one, threading.Event()
+        self.arrived: list[PartyId] = []
+        world.hooks.announcement = self.waits
+        world.hooks.uploaded = self.uploaded
+
+    def waits(self, sender: PartyId, to: PartyId) -> None:
+        if sender == THREE:
+            self.go_on.wait(20)
+
+    def uploaded(self, sender: PartyId, to: PartyId) -> None:
+        if sender == self.one:
+            self.arrived.append(to)
+
+    def revoke(self) -> None:
+        world, reviewed = self.world, reviewed_of(self.world.toml)
+        world.wait_for(lambda: world.ends(self.one) == ["sent"])
+        world.nodes[self.one].revoke(world.caller(self.one), world.revocation(reviewed, self.one))
+
+    def run(self, act: Callable[[], None] | None = None) -> Result:
+        def then() -> None:
+            try:
+                (act or self.revoke)()
+                self.world.wait_for(lambda: "run.withdrawn" in self.world.kinds(self.one))
+            finally:
+                self.go_on.set()
+
+        thread = threading.Thread(target=then)
+        thread.start()
+        try:
+            return self.world.run(self.world.toml, handle=HANDLE)
+        finally:
+            thread.join()
+
+
+@pytest.mark.usefixtures("exact")
+@pytest.mark.parametrize(
+    "kind", ["secure_sum", *(pytest.param(kind, marks=pytest.mark.long) for kind in list(KINDS)[1:])]
+)
+def test_a_revocation_takes_an_upload_back(make: Callable[..., PoolWorld], tmp_path: Path, kind: str) -> None:
+    computing, spec = KINDS[kind]
+    world = make(toml_of(4, computing, sql=SQL, **{"minimum": 3} | spec), 4)
+    run = Revoking(world)
+    found = run.run()
+    same_counts(found, without(parts(4), TWO))
+    assert found.participation is not None and TWO not in found.participation.counted
+    assert reasons(found) == {TWO: "declined"}
+    assert world.spent(TWO, "visits") == world.spent(ONE, "visits"), "what left counts as spent"
+    told = [body["told"] for entry, body in world.log(TWO) if entry == "run.withdrawn"]
+    assert told == [list(world.spec.computing)]
+    assert any("say that they have taken its upload off again" in line for line in world.consoles[TWO])
+    line = f"{TWO}: it uploaded, and is not in the table: it declined"
+    assert line in verified(world, found, tmp_path / "evidence")
+
+
+@pytest.mark.long
+def test_where_all_have_to_count_a_revocation_ends_the_run_at_once(make: Callable[..., PoolWorld]) -> None:
+    """Without noise all holders have to: the two who take uploads end it, and so it ends for the third."""
+    control = "[release.disclosure_control]\nmin_count = 10\n"
+    world = make(toml_of(3, 3, sql=SQL, protection=control, minimum=3, runs=1))
+    with pytest.raises(RunError) as caught:
+        Revoking(world).run()
+    assert caught.value.code == "run.contributors"
+    told = [body["told"] for entry, body in world.log(TWO) if entry == "run.withdrawn"]
+    assert told and set(told[0]) <= {NORTH, SOUTH} and told[0]
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("exact")
+def test_a_server_that_was_restarted_takes_its_upload_back_by_its_journal(make: Callable[..., PoolWorld]) -> None:
+    world = make(toml_of(3, 2, sql=SQL, minimum=2), durable=True)
+    run = Revoking(world)
+
+    def restarts() -> None:
+        world.wait_for(lambda: world.ends(TWO) == ["sent"])
+        world.nodes[TWO].close()
+        world.open(TWO)
+        run.revoke()
+
+    found = run.run(restarts)
+    assert found.participation is not None and found.participation.counted == (ONE, THREE)
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("exact")
+def test_its_own_people_stop_a_run_that_has_their_upload(make: Callable[..., PoolWorld]) -> None:
+    world = make(toml_of(3, 2, sql=SQL, minimum=2))
+    run = Revoking(world)
+
+    def stops() -> None:
+        world.wait_for(lambda: world.ends(TWO) == ["sent"])
+        world.nodes[TWO].stop(world.caller(TWO), HANDLE)
+
+    found = run.run(stops)
+    assert found.participation is not None and found.participation.counted == (ONE, THREE)
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("exact")
+def test_a_stop_while_parts_are_on_their_way_takes_back_what_has_arrived(make: Callable[..., PoolWorld]) -> None:
+    world = make(toml_of(3, 2, sql=SQL, minimum=2))
+    run = Revoking(world)
+
+    def breaks(sender: PartyId, to: PartyId, part: bytes) -> bytes:
+        if (sender, to) == (TWO, SOUTH):
+            raise LinkError("link.cut", peer=to)
+        return part
+
+    world.hooks.upload = breaks
+
+    def stops() -> None:
+        world.wait_for(lambda: NORTH in run.arrived)
+        world.nodes[TWO].stop(world.caller(TWO), HANDLE)
+
+    found = run.run(stops)
+    assert found.participation is not None and found.participation.counted == (ONE, THREE)
+    assert world.ends(TWO) == ["run.stopped"] and "run.declined" not in world.kinds(TWO)
+    assert world.spent(TWO, "visits") == "4", "a part had left"
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("exact")
+def test_a_revocation_that_is_too_late_says_so_on_the_console(make: Callable[..., PoolWorld]) -> None:
+    world = make(toml_of(3, 2, sql=SQL, minimum=2))
+    found = world.run(world.toml)
+    reviewed = reviewed_of(world.toml)
+    world.nodes[TWO].revoke(world.caller(TWO), world.revocation(reviewed, TWO))
+    world.wait_for(lambda: "run.withdrawn" in world.kinds(TWO))
+    assert [body["told"] for kind, body in world.log(TWO) if kind == "run.withdrawn"] == [[]]
+    assert any("still in run" in line and "pets stop" in line for line in world.consoles[TWO])
+    assert reasons(found) == {}
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("exact")
+def test_a_run_of_long_ago_is_left_alone_by_a_revocation(make: Callable[..., PoolWorld]) -> None:
+    world = make(toml_of(3, 2, sql=SQL, minimum=2))
+    world.run(world.toml)
+    node, state = world.nodes[TWO], world.states[TWO]
+    assert isinstance(state, State)
+    digest = reviewed_of(world.toml).digest
+    assert set(node._sent(digest)) == {run.handle for run in state.runs(digest)}
+    world.now = world.now.replace(month=world.now.month + 1)
+    assert node._sent(digest) == {}
+
+
+# -- over real servers ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.long
+def test_an_upload_is_taken_back_over_the_network(tmp_path: Path) -> None:
+    toml = toml_of(3, 2, sql=SQL, protection=SURE, minimum=2)
+    world = LoopbackWorld(tmp_path / "loopback", toml, parts(3))
+    try:
+        run = LoopbackRun(world, world.prepared())
+        run.upload(TWO, vector(run, 1000))
+        refused(lambda: run.withdraw(STRANGER, to=(NORTH,)), "link.stranger")
+        run.withdraw(TWO)
+        for number, board in ((1, ONE), (4, THREE)):
+            run.upload(board, vector(run, number))
+        refused(lambda: run.withdraw(ONE), "peer.withdraw-late")
+        found = run.result(run.announced_once.run_id)
+        assert found.sums[0, 0] == 5 and found.holders == (ONE, THREE)
+        assert [run.ended(party) for party in (NORTH, SOUTH)] == ["finished"] * 2
+    finally:
+        world.close()
