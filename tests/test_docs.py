@@ -222,6 +222,7 @@ parts = [
 """What a page takes as given."""
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("page", sorted({block.page for block in blocks("python")}))
 def test_code_runs(page: str, tmp_path: Path) -> None:
     code = "\n".join([GIVEN.get(page, ""), *(block.text for block in blocks("python") if block.page == page)])
@@ -231,7 +232,7 @@ def test_code_runs(page: str, tmp_path: Path) -> None:
         env={"PYTHONPATH": str(ROOT), "PATH": "", "HOME": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=250,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import FIRST
+
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "ARCHITECTURE.md").read_text()
 
@@ -206,6 +208,10 @@ def test_every_home_is_lived_in() -> None:
         if not any(name == library and (file == place or file.startswith(place)) for name, file in used)
     ]
     assert not empty
+
+
+def test_files_of_tests_that_are_begun_first_are_there() -> None:
+    assert all((ROOT / file).is_file() for file in FIRST)
 
 
 @pytest.mark.parametrize("library", ["pandas", "matplotlib", "mpyc", "opendp", "rich", "tenseal", "typer"])

@@ -10,6 +10,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+pytestmark = pytest.mark.timeout(400)  # the third takes most of a minute, where nothing else runs
+
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
@@ -17,7 +19,7 @@ NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 @cache
 def executed(file: Path) -> Any:
     notebook = nbformat.read(file, as_version=4)
-    client = NotebookClient(notebook, timeout=100, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}})
+    client = NotebookClient(notebook, timeout=200, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}})
     return client.execute()
 
 

@@ -89,9 +89,7 @@ def test_they_agree_on_ten_thousand_random_plans(block: int) -> None:
 
 @pytest.mark.parametrize("file", thinned(corpus.PASS, one_in=3), ids=lambda file: file.stem)
 def test_they_agree_on_every_accepted_specification(file: corpus.Path) -> None:
-    spec = corpus.parse_toml(file.read_text())
-    query = bind(spec)
-    plan = lower(spec, query)
+    spec, query, plan = of_corpus(file.stem)
     first, second = flow.judge(spec, query, load_cards()), knowledge.judge(plan, spec, load_cards())
     assert second.findings == ()
     assert first.matrix.differences(second.matrix) == ()
@@ -100,9 +98,7 @@ def test_they_agree_on_every_accepted_specification(file: corpus.Path) -> None:
 @pytest.mark.parametrize("edit", planted.LEAKS, ids=lambda edit: edit.name)
 def test_each_checker_finds_each_planted_leak(edit: planted.Planted) -> None:
     """On the demonstration's kind of query, which has products, plain sums, and groups on both sides."""
-    spec = corpus.parse_toml((corpus.HERE / "should_pass" / "ae_by_tenure.toml").read_text())
-    query = bind(spec)
-    plan = lower(spec, query)
+    spec, query, plan = of_corpus("ae_by_tenure")
     assert edit.leaks(knowledge.case_of(plan, spec, load_cards()))
     assert "leak.undeclared" in {f.rule for f in flow.judge(spec, query, card_with(edit)).errors}
     assert "leak.undeclared" in {f.rule for f in knowledge.judge(plan, spec, card_with(edit)).errors}
@@ -110,10 +106,9 @@ def test_each_checker_finds_each_planted_leak(edit: planted.Planted) -> None:
 
 @pytest.mark.parametrize("edit", planted.HARMLESS, ids=lambda edit: edit.name)
 def test_what_tells_nobody_anything_is_not_refused(edit: planted.Planted) -> None:
-    agree_on = corpus.parse_toml((corpus.HERE / "should_pass" / "ae_by_tenure.toml").read_text())
-    query = bind(agree_on)
-    first = flow.judge(agree_on, query, card_with(edit))
-    second = knowledge.judge(lower(agree_on, query), agree_on, card_with(edit))
+    spec, query, plan = of_corpus("ae_by_tenure")
+    first = flow.judge(spec, query, card_with(edit))
+    second = knowledge.judge(plan, spec, card_with(edit))
     assert first.accepted and second.accepted
     assert first.matrix.differences(second.matrix) == ()
 
@@ -143,6 +138,11 @@ def swept_by(card: Card) -> Planned:
     }
     used = {"v_c": "condition_across_tables", "v_k": "groups_on_both_sides"}
     name = used.get(next(iter(only)), "ae_by_tenure") if len(only) == 1 else "ae_by_tenure"
+    return of_corpus(name)
+
+
+@cache
+def of_corpus(name: str) -> Planned:
     spec = corpus.parse_toml((corpus.HERE / "should_pass" / f"{name}.toml").read_text())
     query = bind(spec)
     return spec, query, lower(spec, query)

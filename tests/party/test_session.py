@@ -437,8 +437,8 @@ def test_a_hello_that_comes_twice_ends_the_run(world: World) -> None:
     assert world.transcript == []
 
 
-def test_a_hello_of_an_earlier_run_opens_nothing(hasty: World) -> None:
-    earlier: list[bytes] = []
+def test_a_hello_of_an_earlier_run_opens_nothing(make_world: Make) -> None:
+    hasty, earlier = make_world(deadline_s=2.0), list[bytes]()  # the first run has to be through by then
 
     def replay(sender: PartyId, to: PartyId, body: bytes) -> bytes:
         if (sender, to) != (COUNCIL, BOARD):
