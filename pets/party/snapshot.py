@@ -25,6 +25,8 @@ from pets.party.fit import Fault, Fit, alias, fit
 from pets.party.relation import Relation, files_of, relation
 from pets.party.sources import (
     MEMORY,
+    SMALL,
+    FrameSource,
     Report,
     Snapshot,
     Source,
@@ -98,7 +100,7 @@ def take(
         raise SourceError("source.unwritable", dataset=dataset.name, local=(local,)) from None
     try:
         with (
-            engine(*files_of(source), draft, scratch=scratch, memory=memory) as connection,
+            engine(*files_of(source), draft, scratch=scratch, memory=memory, threads=_threads(source)) as connection,
             relation(connection, dataset, source, where) as found,
         ):
             report, width = Taking(connection, found, dataset, linkage).write(draft)
@@ -114,6 +116,12 @@ def take(
         draft.unlink(missing_ok=True)
         shutil.rmtree(scratch, ignore_errors=True)
     return Snapshot(dataset.name, file, sha256, committed, schema, now, width, report, version)
+
+
+def _threads(source: Source) -> int | None:
+    """One for a small frame, of which one process may freeze hundreds; as many as there are for all else."""
+    frame = source.frame if isinstance(source, FrameSource) else None
+    return 1 if isinstance(frame, Sized) and len(frame) <= SMALL else None  # a stream has no length
 
 
 def _settle(draft: Path, file: Path) -> None:
