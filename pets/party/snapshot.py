@@ -15,6 +15,7 @@ import os
 import secrets
 import shutil
 import tempfile
+from collections.abc import Sized
 from pathlib import Path
 from typing import Any, Final
 
