@@ -25,7 +25,7 @@ from pets.party.cast import result_endpoint
 from pets.party.config import Directory, DirectoryApprover, DirectoryParty, directory_toml
 from pets.party.consent import CheckOnce
 from pets.party.node import Outside, PartyNode, Settings
-from pets.party.sources import FileSource, FrameSource, Source
+from pets.party.sources import FileSource, FrameSource, Shared, Source
 from pets.party.state import State
 from pets.party.warm import prepare_kernels
 from pets.plan.review import Review, Reviewed
@@ -211,6 +211,7 @@ class World:
         self.directory_toml = directory_toml(known)
         self.nodes: dict[PartyId, PartyNode] = {}
         check, talking = CheckOnce(), _talking(self._found)
+        self._engine = Shared(folder)
         for party, datasets in tables.items():
             self.nodes[party] = PartyNode(
                 party,
@@ -221,16 +222,16 @@ class World:
                 folder=folder / party,
                 datasets=datasets,
                 outside=Outside(wires.carrier(party, self.nodes, talking), os.urandom, console=_Console()),
-                settings=Settings(deadline_s=deadline_s, design=True, check=check),
+                settings=Settings(deadline_s=deadline_s, design=True, check=check, engine=self._engine),
             )
         caller = Caller(self._san(asks), asks)
         self.servers = {party: LocalServer(node, caller) for party, node in self.nodes.items()}
 
     def approve(self) -> None:
         """Sign for every party, as its approvers would after reading the report."""
-        validity = self._found.spec.validity
+        validity, servers = self._found.spec.validity, frozenset(self._found.spec.servers)
         for party, key in self._keys.items():
-            if party not in self._found.spec.servers:
+            if party not in servers:
                 continue
             envelope = approvals.approve(
                 digest=self._found.digest,
@@ -247,6 +248,7 @@ class World:
     def close(self) -> None:
         for node in self.nodes.values():
             node.close()
+        self._engine.close()
 
     def _entry(self, party: PartyId, signing: SigningKey, approver: SigningKey | None) -> DirectoryParty:
         name = APPROVER.format(party=party)

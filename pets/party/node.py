@@ -79,6 +79,8 @@ class Settings:
     """Runs under way at one time of sums over a table of many holders: most of their time they wait for uploads."""
     design: bool = False
     check: Check = field(default_factory=Check)
+    engine: sources.Shared | None = None
+    """What parties of one process freeze their small frames with; a server opens one of its own each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,9 @@ class PartyNode:
         self._consent = Consent(
             party, directory, policy, state, self._log, self._guard, settings.design, settings.check
         )
-        self._freezer = Freezer(party, dict(datasets), folder, state, self._log, outside.entropy, outside.console)
+        self._freezer = Freezer(
+            party, dict(datasets), folder, state, self._log, outside.entropy, outside.console, settings.engine
+        )
         self._lock = threading.RLock()
         self._admitting = threading.RLock()
         """Held while a run is counted and charged, which waits for the disk; ``_lock`` is for what is in memory."""

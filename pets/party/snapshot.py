@@ -29,6 +29,7 @@ from pets.party.sources import (
     SMALL,
     FrameSource,
     Report,
+    Shared,
     Snapshot,
     Source,
     engine,
@@ -76,12 +77,14 @@ def take(
     where: Predicate | None = None,
     exact: bool = False,
     memory: str = MEMORY,
+    shared: Shared | None = None,
 ) -> Snapshot:
     """Validate a source against its declaration and write it, sorted, to ``folder`` (mode 0600).
 
     ``where``: what the specification asks of the rows; a database leaves out what it can tell is not asked for. A run
     applies it all the same.
     ``exact``: ask the source for its version too, for releases without noise.
+    ``shared``: the engine for small frames, where parties share one; ``folder`` is below its own.
 
     Dropped: rows without an identifier; they are counted in the report.
     Learned: nothing leaves here but ``commitment``; the same records under another salt have another one.
@@ -101,7 +104,11 @@ def take(
         raise SourceError("source.unwritable", dataset=dataset.name, local=(local,)) from None
     try:
         with (
-            engine(*files_of(source), draft, scratch=scratch, memory=memory, threads=_threads(source)) as connection,
+            shared.cursor()
+            if shared is not None and _small(source)
+            else engine(
+                *files_of(source), draft, scratch=scratch, memory=memory, threads=1 if _small(source) else None
+            ) as connection,
             relation(connection, dataset, source, where) as found,
         ):
             report, width = Taking(connection, found, dataset, linkage).write(draft)
@@ -119,10 +126,10 @@ def take(
     return Snapshot(dataset.name, file, sha256, committed, schema, now, width, report, version)
 
 
-def _threads(source: Source) -> int | None:
-    """One for a small frame, of which one process may freeze hundreds; as many as there are for all else."""
+def _small(source: Source) -> bool:
+    """True of a small frame, for which one thread is enough; a stream has no length."""
     frame = source.frame if isinstance(source, FrameSource) else None
-    return 1 if isinstance(frame, Sized) and len(frame) <= SMALL else None  # a stream has no length
+    return isinstance(frame, Sized) and len(frame) <= SMALL
 
 
 def _settle(draft: Path, file: Path) -> None:

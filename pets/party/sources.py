@@ -150,6 +150,29 @@ def engine(
         connection.close()
 
 
+class Shared:
+    """One engine for many parties in one process, whom nothing keeps apart: opening it takes longer than a small frame.
+
+    It reads and writes below ``folder`` and nothing else, in one thread. What one user makes in it is temporary, and
+    no other one's. A party's server never has one.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._open = _locked("allowed_directories", [f"{folder}/"], scratch=None, memory=MEMORY, threads=1)
+
+    @contextmanager
+    def cursor(self) -> Iterator[Any]:
+        """A connection of its own to the engine."""
+        connection = self._open.cursor()
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def close(self) -> None:
+        self._open.close()
+
+
 @lru_cache(maxsize=8)
 def warm(folder: Path) -> Any:
     """The engine that reads the snapshots of ``folder``. Opened once: that costs more than reading a million rows."""
