@@ -28,6 +28,7 @@ from pets.party.consent import CheckOnce
 from pets.party.files import FileSource, FrameSource, Source
 from pets.party.lifecycle import Outside, Settings
 from pets.party.node import PartyNode
+from pets.party.sources import Shared
 from pets.party.state import State
 from pets.party.warm import prepare_kernels
 from pets.plan.review import Review, Reviewed
@@ -213,6 +214,7 @@ class World:
         self.directory_toml = directory_toml(known)
         self.nodes: dict[PartyId, PartyNode] = {}
         check, talking = CheckOnce(), _talking(self._found)
+        self._engine = Shared(folder)
         for party, datasets in tables.items():
             self.nodes[party] = PartyNode(
                 party,
@@ -223,16 +225,16 @@ class World:
                 folder=folder / party,
                 datasets=datasets,
                 outside=Outside(wires.carrier(party, self.nodes, talking), os.urandom, console=_Console()),
-                settings=Settings(deadline_s=deadline_s, design=True, check=check),
+                settings=Settings(deadline_s=deadline_s, design=True, check=check, engine=self._engine),
             )
         caller = Caller(self._san(asks), asks)
         self.servers = {party: LocalServer(node, caller) for party, node in self.nodes.items()}
 
     def approve(self) -> None:
         """Sign for every party, as its approvers would after reading the report."""
-        validity = self._found.spec.validity
+        validity, servers = self._found.spec.validity, frozenset(self._found.spec.servers)
         for party, key in self._keys.items():
-            if party not in self._found.spec.servers:
+            if party not in servers:
                 continue
             envelope = approvals.approve(
                 digest=self._found.digest,
@@ -249,6 +251,7 @@ class World:
     def close(self) -> None:
         for node in self.nodes.values():
             node.close()
+        self._engine.close()
 
     def _entry(self, party: PartyId, signing: SigningKey, approver: SigningKey | None) -> DirectoryParty:
         name = APPROVER.format(party=party)

@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 import pets
 from pets.cli import app
 from pets.commands.tables import price
-from pets.errors import ConfigError
+from pets.errors import ConfigError, SpecError
 from pets.local import LocalNetwork
+from pets.spec.parse import MAX_TOML
 from tests.party.pool_world import without_noise
 
 SQL = "SELECT ward, COUNT(*) AS n, AVG(minutes) AS minutes FROM visits GROUP BY ward"
@@ -113,6 +114,44 @@ def test_a_draft_says_what_it_lacks() -> None:
 
 def test_a_network_of_many_is_printed_shortly() -> None:
     assert repr(network(tables(40, rows=1))).endswith("; and 30 more)")
+
+
+def test_a_thousand_and_one_holders_are_refused_with_a_text_that_says_so() -> None:
+    (one,) = tables(1, rows=1).values()
+    many = {f"board-{number:04}": one for number in range(1001)}
+    with pytest.raises(SpecError, match="holders names 1,001 parties, and at most 1,000 may bring parts of one table"):
+        network(many).draft(SQL, min_contributors=900)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.usefixtures("exact")
+def test_a_thousand_holders_from_the_specification_to_a_table_that_is_verified(tmp_path: Path) -> None:
+    """Drafted, checked, submitted, approved, frozen, uploaded, opened, saved, verified: measured 50 s of processor."""
+    parts = tables(1000, rows=12)
+    net = network(parts, computing=3)
+    began = time.process_time()
+    draft = net.draft(SQL, epsilon="4", min_contributors=900, upload_minutes=10)
+    assert draft.check().accepted and time.process_time() - began < 5, "two checkers, a thousand holders"
+    assert len(draft.toml.encode()) < MAX_TOML // 2
+    result = net.run(draft)
+    assert result.participation is not None and len(result.participation.counted) == 1000
+    found = result.to_pandas().set_index("ward")
+    by = pooled(parts).groupby("ward").minutes
+    for ward in ("medical", "surgical"):
+        assert (found.n[ward], found.minutes[ward]) == (by.size()[ward], pytest.approx(by.mean()[ward]))
+    folder = result.save(tmp_path / "table.csv")
+    assert len(list((folder / "receipts").glob("*.json"))) == 1003
+    began = time.process_time()
+    done = CliRunner().invoke(app, ["verify", str(folder)])
+    assert done.exit_code == 0, done.output
+    assert time.process_time() - began < 20, "signatures of a thousand are tried with the key that they name"
+    told = " ".join(done.output.split())
+    assert "1000 of 1000 holders took part, 900 are the least" in told
+    assert "1,000 holders: each one's receipt, approvals, frozen part and charge" in told and "board-500:" not in told
+    assert (
+        "board-500: receipt is signed by its server" in CliRunner().invoke(app, ["verify", str(folder), "--all"]).output
+    )
 
 
 @pytest.mark.long

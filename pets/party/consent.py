@@ -333,10 +333,11 @@ class Consent:
         claimed: dict[str, list[bytes]] = {}
         for body in brought:
             claimed.setdefault(approvals.claim_of(body).party, []).append(body)
+        pooled = reviewed.plan.pool is not None
         for party in reviewed.spec.parties:
             if party.name == self.party or set(party.roles) == {"result"}:
                 continue
-            if reviewed.plan.pool is not None and "computing" not in party.roles:
+            if pooled and "computing" not in party.roles:
                 continue
             keys = self.directory.approver_keys(PartyId(party.name))
             approvals.verify_peer_approval(

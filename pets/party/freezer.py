@@ -33,6 +33,7 @@ class Freezer:
     log: Log
     entropy: Entropy
     console: Console
+    shared: sources.Shared | None = None
     _one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
 
     def freeze_all(
@@ -80,6 +81,7 @@ class Freezer:
                 now=self.state.clock(),
                 where=asked_of(reviewed.plan, dataset.name),
                 exact=exact,
+                shared=self.shared,
             )
         except SourceError as error:
             self.log.append("snapshot.refused", digest=digest, dataset=dataset.name, code=error.code)

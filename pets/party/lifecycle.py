@@ -59,6 +59,8 @@ class Settings:
     """Runs under way at one time of sums over a table of many holders: most of their time they wait for uploads."""
     design: bool = False
     check: Check = field(default_factory=Check)
+    engine: sources.Shared | None = None
+    """What parties of one process freeze their small frames with; a server opens one of its own each time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,9 @@ class PartyNode:
         history = History(state)
         guard = Guard(policy, history)
         self._consent = Consent(party, directory, policy, state, self._log, guard, settings.design, settings.check)
-        self._freezer = Freezer(party, dict(datasets), folder, state, self._log, outside.entropy, outside.console)
+        self._freezer = Freezer(
+            party, dict(datasets), folder, state, self._log, outside.entropy, outside.console, settings.engine
+        )
         self.runs: Final = Runs(
             party,
             signing=signing,

@@ -15,16 +15,17 @@ import os
 import secrets
 import shutil
 import tempfile
+from collections.abc import Sized
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
 
 from pets.errors import SourceError
-from pets.party.files import Source, is_pattern
+from pets.party.files import FrameSource, Source, is_pattern
 from pets.party.fit import Fault, Fit, alias, fit
 from pets.party.relation import Relation, files_of, relation
-from pets.party.sources import MEMORY, Report, Snapshot, engine, quoted, sha256_file, translated
+from pets.party.sources import MEMORY, SMALL, Report, Shared, Snapshot, engine, quoted, sha256_file, translated
 from pets.spec.canonical import canonical
 from pets.spec.model import Dataset, Linkage
 from pets.spec.query import Predicate
@@ -64,12 +65,14 @@ def take(
     where: Predicate | None = None,
     exact: bool = False,
     memory: str = MEMORY,
+    shared: Shared | None = None,
 ) -> Snapshot:
     """Validate a source against its declaration and write it, sorted, to ``folder`` (mode 0600).
 
     ``where``: what the specification asks of the rows; a database leaves out what it can tell is not asked for. A run
     applies it all the same.
     ``exact``: ask the source for its version too, for releases without noise.
+    ``shared``: the engine for small frames, where parties share one; ``folder`` is below its own.
 
     Dropped: rows without an identifier; they are counted in the report.
     Learned: nothing leaves here but ``commitment``; the same records under another salt have another one.
@@ -89,7 +92,11 @@ def take(
         raise SourceError("source.unwritable", dataset=dataset.name, local=(local,)) from None
     try:
         with (
-            engine(*files_of(source), draft, scratch=scratch, memory=memory) as connection,
+            shared.cursor()
+            if shared is not None and _small(source)
+            else engine(
+                *files_of(source), draft, scratch=scratch, memory=memory, threads=1 if _small(source) else None
+            ) as connection,
             relation(connection, dataset, source, where) as found,
         ):
             report, width = Taking(connection, found, dataset, linkage).write(draft)
@@ -105,6 +112,12 @@ def take(
         draft.unlink(missing_ok=True)
         shutil.rmtree(scratch, ignore_errors=True)
     return Snapshot(dataset.name, file, sha256, committed, schema, now, width, report, version)
+
+
+def _small(source: Source) -> bool:
+    """True of a small frame, for which one thread is enough; a stream has no length."""
+    frame = source.frame if isinstance(source, FrameSource) else None
+    return isinstance(frame, Sized) and len(frame) <= SMALL
 
 
 def _settle(draft: Path, file: Path) -> None:

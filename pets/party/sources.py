@@ -62,7 +62,11 @@ def quoted(identifier: str) -> str:
 # -- the engine -------------------------------------------------------------------------------------------------------
 
 
-def _locked(setting: str, paths: list[str], *, scratch: Path | None, memory: str) -> Any:
+SMALL: Final = 50_000
+"""Rows of a frame up to which one thread is faster than several, which have to be started first."""
+
+
+def _locked(setting: str, paths: list[str], *, scratch: Path | None, memory: str, threads: int | None = None) -> Any:
     connection = duckdb.connect(
         ":memory:",
         config={
@@ -71,6 +75,7 @@ def _locked(setting: str, paths: list[str], *, scratch: Path | None, memory: str
             "python_enable_replacements": "false",
             "temp_directory": "" if scratch is None else str(scratch),
             "memory_limit": memory,
+            **({} if threads is None else {"threads": str(threads)}),
         },
     )
     # The names of allowed files are the one thing that SET takes as a literal only.
@@ -86,13 +91,43 @@ def _locked(setting: str, paths: list[str], *, scratch: Path | None, memory: str
 
 
 @contextmanager
-def engine(*files: Path, scratch: Path | None = None, memory: str = MEMORY) -> Iterator[Any]:
-    """Open DuckDB for ``files`` and nothing else; ``scratch`` is a private folder it may spill to."""
-    connection = _locked("allowed_paths", [str(path) for path in files], scratch=scratch, memory=memory)
+def engine(
+    *files: Path, scratch: Path | None = None, memory: str = MEMORY, threads: int | None = None
+) -> Iterator[Any]:
+    """Open DuckDB for ``files`` and nothing else; ``scratch`` is a private folder it may spill to.
+
+    ``threads``: as many as the machine has processors, if it is left out.
+    """
+    connection = _locked(
+        "allowed_paths", [str(path) for path in files], scratch=scratch, memory=memory, threads=threads
+    )
     try:
         yield connection
     finally:
         connection.close()
+
+
+class Shared:
+    """One engine for many parties in one process, whom nothing keeps apart: opening it takes longer than a small frame.
+
+    It reads and writes below ``folder`` and nothing else, in one thread. What one user makes in it is temporary, and
+    no other one's. A party's server never has one.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._open = _locked("allowed_directories", [f"{folder}/"], scratch=None, memory=MEMORY, threads=1)
+
+    @contextmanager
+    def cursor(self) -> Iterator[Any]:
+        """A connection of its own to the engine."""
+        connection = self._open.cursor()
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def close(self) -> None:
+        self._open.close()
 
 
 @lru_cache(maxsize=8)

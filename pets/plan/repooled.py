@@ -146,7 +146,7 @@ def _sizes(
     word, apart = _WORD.get(pool.card, 64), pool.card in ("checked_sum", "secure_sum_held")
     noise = 0
     for column in safe.columns if isinstance(safe, AddNoise) else ():
-        noise = max(noise, computing * _widest(column))
+        noise = max(noise, _widest(column, computing))
     yield "noise", (pool.noise, pool.parts), (noise, 1)
     yield "ranges", (len(pool.ranges), len(pool.lanes)), (len(pool.moments),) * 2
     words = 0
@@ -169,11 +169,11 @@ def _sizes(
     yield "parameters", pool.public, tuple((name, numbers[name]) for name in cards[pool.card].public)
 
 
-def _widest(column: Noisy) -> int:
-    """How large a party's noise may become: once in 2^90 draws it is more."""
+def _widest(column: Noisy, computing: int) -> int:
+    """How large the noise of all computing parties may become: once in 2^90 draws of one of them it is more."""
     if isinstance(column, GaussianColumn):
-        return _ROOTS * (isqrt(ceil(column.variance)) + 1)
-    return -(-_TAIL * column.sensitivity // column.epsilon)
+        return computing * _ROOTS * (isqrt(ceil(column.variance)) + 1)
+    return -(-computing * _TAIL * column.sensitivity // column.epsilon)
 
 
 def _ends(factor: Factor, table: Dataset) -> list[int]:

@@ -4,10 +4,12 @@ import datetime as dt
 import hashlib
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -17,7 +19,7 @@ import pytest
 from pets.errors import SourceError
 from pets.party.files import FileSource, FrameSource, Source
 from pets.party.snapshot import commitment, schema_digest, take
-from pets.party.sources import Snapshot
+from pets.party.sources import Shared, Snapshot
 from pets.spec.model import Column, Dataset, Linkage
 
 NOW = dt.datetime(2026, 12, 1, tzinfo=dt.UTC)
@@ -441,3 +443,28 @@ def test_a_folder_that_reads_as_a_pattern_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError) as caught:
         take(FrameSource(pd.DataFrame({"id": ["a"]})), dataset(), linkage(), tmp_path / "a[1]", salt=SALT, now=NOW)
     assert caught.value.code == "source.unwritable"
+
+
+def test_parties_that_share_an_engine_write_what_each_would_alone(tmp_path: Path) -> None:
+    """Side by side, with tables of the same names in it; and the engine touches nothing outside of its folder."""
+    frames = {name: pd.DataFrame({"id": [f"{name}{row}" for row in range(40)]}) for name in ("a", "b", "c", "d")}
+    shared = Shared(tmp_path)
+
+    def frozen(name: str, engine: Shared | None, folder: str) -> Snapshot:
+        source, about = FrameSource(frames[name]), dataset(id=TEXT_ID)
+        return take(source, about, linkage(), tmp_path / folder / name, salt=SALT, now=NOW, shared=engine)
+
+    with ThreadPoolExecutor(4) as side_by_side:
+        found = list(side_by_side.map(lambda name: frozen(name, shared, "shared"), [*frames] * 5))
+    alone = {name: frozen(name, None, "alone") for name in frames}
+    assert [each.sha256 for each in found] == [alone[name].sha256 for name in frames] * 5
+    with pytest.raises(SourceError, match=r"source\.unreadable"):
+        take(FrameSource(frames["a"]), dataset(id=TEXT_ID), linkage(), tmp_path.parent / "x", salt=SALT, now=NOW,
+             shared=shared)  # fmt: skip
+    with shared.cursor() as one, shared.cursor() as other:
+        one.execute("CREATE TEMP TABLE mine AS SELECT 1")
+        with pytest.raises(duckdb.CatalogException):
+            other.execute("SELECT * FROM mine")
+        with pytest.raises(duckdb.InvalidInputException):
+            other.execute("SET threads = 2")
+    shared.close()

@@ -8,11 +8,12 @@ import pytest
 from pets.check import pools
 from pets.errors import InternalError
 from pets.plan import pooling, repooled
+from pets.plan.review import review
 from pets.spec.cards import load_cards
 from pets.spec.ir import Plan
 from pets.spec.sql import bind_pooled
 from tests.plan.test_recheck import changes
-from tests.pooled import CONTROL, pooled
+from tests.pooled import CONTROL, NOISE, pooled
 
 PARTS = 6
 
@@ -52,3 +53,9 @@ def test_a_plan_changed_in_one_field_is_refused(name: str, part: int) -> None:
             continue
         missed.append(where)
     assert not missed
+
+
+@pytest.mark.parametrize("epsilon", ["100", "7", "1/7", "0.3"])
+def test_a_loss_that_does_not_divide_the_width_of_noise_is_no_error_of_ours(epsilon: str) -> None:
+    """Noise of several parties was rounded up for each of them here, and once in the plan: an internal error."""
+    assert review(pooled(3, 3, protection=NOISE.replace('"4"', f'"{epsilon}"'))).plan is not None
