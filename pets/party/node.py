@@ -219,7 +219,7 @@ class PartyNode:
             self._log.append(
                 "run.refused", handle=request.handle, digest=request.digest, caller=caller.san, code=error.code
             )
-            spec = self._consent.known(request.digest)
+            spec = None if self._state.knows_run(request.handle) else self._consent.known(request.digest)
             if spec is not None and leaving.refused(spec, self.party, caller.party, error):
                 self._leaving.decline(spec, request.handle, request.digest)
             if isinstance(error, SourceError):
@@ -242,8 +242,8 @@ class PartyNode:
         if isinstance(run.session, HolderSession) and caller.party not in (self.party, *run.ends):
             raise RunError("run.not-yours", party=caller.party)
         if caller.party == self.party and _has_sent(run):
-            self._take_back({handle: run.digest})
-        elif run.events.ended:
+            self._take_back({handle: run.digest})  # which may be too late; the run is over here either way
+        if run.events.ended:
             run.session.withdraw(session.stopped(caller.party))
             raise RunError("run.order", handle=handle, state=self._state.run(handle).state.value, event="be stopped")
         self._log.append("run.stopped", handle=handle, caller=caller.san)
