@@ -161,9 +161,7 @@ class Consent:
         except PetsError as error:
             rules = sorted({f.rule for f in found.verdict.errors})
             self.log.append("spec.refused", digest=found.digest, caller=caller.san, code=error.code, rules=rules)
-            while len(self._refused) >= MOST_REFUSED:
-                del self._refused[next(iter(self._refused))]
-            self._refused[found.digest] = spec
+            self._remember_refused(found.digest, spec, envelope)
             raise
         account.second_opinion(reviewed.plan, spec)
         self._reviews[reviewed.digest] = checked
@@ -188,6 +186,14 @@ class Consent:
                 found_within = compare_facts(self._held(own.signed).facts, self._held(stored.digest).facts)
                 self.log.append("spec.covered", digest=stored.digest, cover=own.signed, relation=found_within.relation)
         return Submitted(reviewed.digest, reviewed.plan_digest, self.check.report(found))
+
+    def _remember_refused(self, digest: SpecDigest, spec: Spec, envelope: bytes) -> None:
+        """Know who is in a specification that was refused, if who submitted it is its author."""
+        with contextlib.suppress(PetsError):
+            approvals.verify_submission(envelope, digest=digest, spec=spec, keys=self._authors(spec))
+            while len(self._refused) >= MOST_REFUSED:
+                del self._refused[next(iter(self._refused))]
+            self._refused[digest] = spec
 
     def take_envelope(self, caller: Caller, envelope: bytes, kind: str) -> Standing:
         """Verify an approval or a revocation (``kind``), keep it, and say how the specification stands now.

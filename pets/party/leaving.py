@@ -139,6 +139,8 @@ class Leaving:
         until = time.monotonic() + wait_s
         for thread in going:
             thread.join(max(0.0, until - time.monotonic()))
+        with self._changed:
+            self._going.clear()  # who comes back later has nobody to tell it to
 
     def _tell(self, what: _Told, peers: Sequence[PartyId]) -> None:
         told, left, pause, began = list[PartyId](), list(peers), FIRST_PAUSE_S, time.monotonic()
@@ -157,9 +159,10 @@ class Leaving:
                 pause = min(2 * pause, LONGEST_PAUSE_S)
         finally:
             with self._changed:
-                del self._going[what.handle, what.back]
+                known = self._going.pop((what.handle, what.back), None) is not None
             missed = [peer for peer in peers if peer not in told]
-            self._said(what.handle, [peer for peer in peers if peer in told], missed, back=what.back)
+            if known:
+                self._said(what.handle, [peer for peer in peers if peer in told], missed, back=what.back)
 
     def _attempt(self, what: _Told, peer: PartyId) -> str:
         """Returns: the code of a refusal or a failure, "" if the peer was told."""

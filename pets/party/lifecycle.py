@@ -191,7 +191,7 @@ class Runs:
             self._log.append(
                 "run.refused", handle=request.handle, digest=request.digest, caller=caller.san, code=error.code
             )
-            spec = self._consent.known(request.digest)
+            spec = None if self._state.knows_run(request.handle) else self._consent.known(request.digest)
             if spec is not None and leaving.refused(spec, self.party, caller.party, error):
                 self._leaving.decline(spec, request.handle, request.digest)
             if isinstance(error, SourceError):

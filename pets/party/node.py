@@ -171,8 +171,8 @@ class PartyNode:
         if isinstance(run.session, HolderSession) and caller.party not in (self.party, *run.ends):
             raise RunError("run.not-yours", party=caller.party)
         if caller.party == self.party and run.sent:
-            self.runs.take_back({handle: run.digest})
-        elif run.events.ended:
+            self.runs.take_back({handle: run.digest})  # which may be too late; the run is over here either way
+        if run.events.ended:
             run.session.withdraw(session.stopped(caller.party))
             raise RunError("run.order", handle=handle, state=self._state.run(handle).state.value, event="be stopped")
         self._log.append("run.stopped", handle=handle, caller=caller.san)

@@ -447,6 +447,11 @@ class State:
             raise RunError("run.unknown", handle=handle)
         return _run(row)
 
+    def knows_run(self, handle: RunHandle) -> bool:
+        """Whether a run was ever started under this handle."""
+        with self.reading() as db:
+            return db.execute("SELECT 1 FROM runs WHERE handle = ?", (handle,)).fetchone() is not None
+
     def runs(self, digest: SpecDigest | None = None) -> tuple[StoredRun, ...]:
         """Runs in the order of their start, of one specification or all."""
         text = f"SELECT {_RUN} FROM runs WHERE digest = coalesce(?, digest) ORDER BY rowid"

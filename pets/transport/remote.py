@@ -140,7 +140,7 @@ class Remote:
     def withdraw(self, handle: RunHandle, digest: SpecDigest) -> None:
         """Take this holder's upload back, and no part. PeerError peer.withdraw-late if uploads are over."""
         request = wire.Leaving(handle=handle, digest=digest)
-        self._dialler.call(self.party, "Uploads/Withdraw", request, wire.Empty.FromString, UPLOAD_S)
+        self._dialler.call(self.party, "Uploads/Withdraw", request, wire.Empty.FromString, CHECK_S)
 
     def abort(self, run_id: bytes, code: str) -> None:
         request = wire.AbortRequest(run_id=run_id, code=code)

@@ -13,9 +13,10 @@ from pets import client as clients
 from pets import gathering, participation
 from pets.approve.envelope import claimed, sign, statement
 from pets.approve.policy import Policy
-from pets.errors import LinkError, ReceiptError, RunError, SourceError
+from pets.errors import LinkError, PetsError, ReceiptError, RunError, SourceError
 from pets.ids import PartyId, RunHandle
-from pets.party import contribute, holder, leaving
+from pets.party import contribute, hello, holder, leaving
+from pets.party.joining import to_agree
 from pets.party.receipts import RECEIPT
 from pets.result import Result
 from tests.party.by_hand import HandRun
@@ -295,6 +296,28 @@ def test_a_holder_whose_people_stop_it_before_its_upload_declines(make: Callable
     found = world.run(world.toml, handle=handle)
     assert reasons(found) == {one: "declined: run.stopped"}
     assert world.ends(one) == ["run.stopped"]
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("exact")
+def test_a_run_that_is_started_twice_is_not_declined(make: Callable[..., PoolWorld]) -> None:
+    """The second start is refused because the first one has used up the last run: its upload is on the way."""
+    world = make(parts(3), toml_of(3, 2, sql=SQL, minimum=2, runs=1))
+    reviewed = world.prepared()
+    codes: list[str] = []
+
+    def again(sender: PartyId, to: PartyId, part: bytes) -> bytes:
+        node, live = world.nodes[sender], next(iter(world.nodes[sender].runs._runs.values()))
+        request = world.request(reviewed, hello.make(to_agree(reviewed, None), bytes(16), {}).body, live.handle)
+        with pytest.raises(PetsError) as caught:
+            node.start(world.caller(ANALYST), request)
+        codes.append(caught.value.code)
+        return part
+
+    world.hooks.upload = again
+    found = world.run(world.toml)
+    assert reasons(found) == {} and set(codes) == {"budget.runs"}
+    assert not any("run.declined" in world.kinds(board) for board in world.boards)
 
 
 @pytest.mark.long

@@ -166,6 +166,18 @@ def test_a_server_that_shuts_down_tries_nobody_again(offices: Offices) -> None:
     assert len(offices.said) == 1
 
 
+def test_who_comes_back_after_the_server_has_closed_says_nothing(offices: Offices) -> None:
+    offices.hold = threading.Event()
+    made = Leaving(offices, lambda handle, told, missed, back: offices.said.append((handle, told)))
+    made.decline(SPEC, HANDLE, DIGEST)
+    until(lambda: offices.asked[NORTH] == 1)
+    thread = next(iter(made._going.values()))
+    made.close(0.0)
+    offices.hold.set()
+    thread.join(5)
+    assert not thread.is_alive() and offices.said == []
+
+
 @pytest.mark.parametrize(
     "error",
     [

@@ -229,7 +229,7 @@ def test_its_own_people_stop_a_run_that_has_their_upload(make: Callable[..., Poo
 
     def stops() -> None:
         world.wait_for(lambda: world.ends(TWO) == ["sent"])
-        world.nodes[TWO].stop(world.caller(TWO), HANDLE)
+        refused(lambda: world.nodes[TWO].stop(world.caller(TWO), HANDLE), "run.order")
 
     found = run.run(stops)
     assert found.participation is not None and found.participation.counted == (ONE, THREE)
