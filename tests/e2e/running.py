@@ -229,8 +229,8 @@ class _Hostile:
     def abort(self, *given: Any) -> None:
         self._honest.abort(*given)
 
-    def link(self, *given: Any) -> Link:
-        made: Link = self._wrap(self._honest.link(*given), self._dialler)
+    def link(self, *given: Any, keeps: bool) -> Link:
+        made: Link = self._wrap(self._honest.link(*given, keeps=keeps), self._dialler)
         return made
 
 
