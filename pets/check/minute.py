@@ -26,6 +26,7 @@ from pets.check.checked import (
 )
 from pets.check.computed import described
 from pets.check.labels import Coalition, Mark, Row
+from pets.check.uploaded import how_many
 from pets.spec.banded import Values
 from pets.spec.model import Spec
 from pets.spec.query import Aggregate
@@ -57,14 +58,14 @@ def _whole(review: Checked) -> Iterator[tuple[str, str]]:
         yield "Until when, how often?", validity(review.spec)
         yield "At what cost in privacy?", intersected.price(review)
         yield SIGN, _SIGN.format(grouped(review.digest))
-        yield REFUSE, _REFUSE.format(listed(_signers(review.spec)))
+        yield REFUSE, _REFUSE.format("", listed(_signers(review.spec)))
         return
     if review.program is not None:
         yield from execution.minute(review)
         yield "Until when, how often?", validity(review.spec)
         yield "At what cost in privacy?", execution.price(review)
         yield SIGN, _SIGN.format(grouped(review.digest))
-        yield REFUSE, _REFUSE.format(listed(_signers(review.spec)))
+        yield REFUSE, _REFUSE.format("", listed(_signers(review.spec)))
         return
     spec, join = review.spec, join_of(review)
     yield "What is computed?", _computed(review)
@@ -88,7 +89,7 @@ def _whole(review: Checked) -> Iterator[tuple[str, str]]:
     yield "Until when, how often?", validity(spec)
     yield "At what cost in privacy?", _price(review)
     yield SIGN, _SIGN.format(grouped(review.digest))
-    yield REFUSE, _REFUSE.format(several(_signers(spec)) if _many(review) else listed(_signers(spec)))
+    yield REFUSE, _REFUSE.format("" if pool is None else " of yours", _needed(review))
 
 
 def _how(review: Checked) -> str:
@@ -104,6 +105,14 @@ def _how(review: Checked) -> str:
 def _signers(spec: Spec) -> tuple[str, ...]:
     """Parties without whose approval no run starts: all but those that only receive the result."""
     return tuple(p.name for p in spec.parties if set(p.roles) != {"result"})
+
+
+def _needed(review: Checked) -> str:
+    """Whose approvals a run of SQL needs. Of sums over one table, holders who do not approve are missing in them."""
+    spec, pool = review.spec, pool_of(review)
+    if pool is not None:
+        return f"{listed(spec.computing)}, and of the holders {how_many(pool)},"
+    return several(_signers(spec)) if _many(review) else listed(_signers(spec))
 
 
 def _nothing(review: Checked) -> str:
@@ -154,7 +163,7 @@ _SIGN: Final = (
     "may run under it; any other needs a new signature."
 )
 _REFUSE: Final = (
-    "Then no records are used, unless an older text you signed covers it. A run needs {} to approve. You "
+    "Then no records{} are used, unless an older text you signed covers it. A run needs {} to approve. You "
     "may also allow fewer runs or less time, or withdraw later."
 )
 

@@ -34,6 +34,14 @@ def test_a_reader_sees_who_uploads_until_when_and_how_many_must_count() -> None:
     assert "The run ends, and nothing is opened. One holder" in report(5, 3, partial="end the run")
 
 
+def test_a_holder_reads_that_a_run_may_do_without_it() -> None:
+    refused = "Then no records of yours are used, unless an older text you signed covers it."
+    assert f"{refused} A run needs north, south and west, and of the holders 4 of 5 at least, to approve." in report(
+        5, 3, minimum=4
+    )
+    assert "A run needs north and south, and of the holders all 5, to approve." in report(5, 2)
+
+
 def test_a_reader_sees_that_inputs_are_not_validated_or_within_which_bounds() -> None:
     assert "Inputs are not validated: a holder that reports wrong numbers changes the result unseen" in report(3, 2)
     told = report(3, 2, protocol="checked_sum", rows=100)
