@@ -89,6 +89,7 @@ def test_own_files_from_report_to_receipts(own: SimpleNamespace, tmp_path: Path)
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.long
 def test_the_exact_demonstration_withholds_small_groups_and_says_so(tmp_path: Path) -> None:
     out, spec = tmp_path / "made", tmp_path / "smaller.toml"
     smaller = (demo_folder() / EXACT).read_text().replace("250_000", "70_000").replace("200_000", "40_000")

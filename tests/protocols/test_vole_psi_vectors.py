@@ -25,6 +25,7 @@ def entries(name: str) -> list[dict[str, Any]]:
     return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))["entries"]  # type: ignore[no-any-return]
 
 
+@pytest.mark.long
 def test_the_generator_writes_these_files_and_no_others() -> None:
     written = made.files()
     assert sorted(written) == sorted(FOLDER.glob("*.json"))
