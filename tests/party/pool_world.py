@@ -9,11 +9,13 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 
+from pets import client as clients
+from pets import gathering
 from pets.approve.permitting import permitting
 from pets.approve.policy import Approver, Policy
 from pets.ids import PartyId
 from pets.kernels import prf
-from pets.party import pooling
+from pets.party import contribute, holder, leaving, pooling
 from pets.plan.review import Reviewed
 from pets.secret import Secret
 from pets.spec.ir import Plan
@@ -26,6 +28,15 @@ LASTS = (("not_after = 2026-12-31", "not_after = 2027-12-31"),)
 """The clock of a world stands in January 2027."""
 
 WARDS = ("medical", "surgical", "other")
+
+
+def hasten(monkeypatch: pytest.MonkeyPatch, *, minute_s: float = 20.0) -> None:
+    """Make the pauses of clients and holders short. ``minute_s``: of uploads; long enough where everybody comes."""
+    monkeypatch.setattr(contribute, "MINUTE_S", minute_s)
+    monkeypatch.setattr(clients, "END_S", 1.0)
+    for module, first, longest in ((holder, 0.01, 0.05), (gathering, 0.02, 0.1), (leaving, 0.01, 0.05)):
+        monkeypatch.setattr(module, "FIRST_PAUSE_S", first)
+        monkeypatch.setattr(module, "LONGEST_PAUSE_S", longest)
 
 
 def toml_of(holders: int = 4, computing: int = 2, *, edits: Sequence[tuple[str, str]] = (), **options: Any) -> str:

@@ -9,19 +9,18 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from pets import client as clients
-from pets import gathering, participation
+from pets import participation
 from pets.approve.envelope import claimed, sign, statement
 from pets.approve.policy import Policy
 from pets.errors import LinkError, PetsError, ReceiptError, RunError, SourceError
 from pets.ids import PartyId, RunHandle
-from pets.party import contribute, hello, holder, leaving
+from pets.party import contribute, hello
 from pets.party.joining import to_agree
 from pets.party.receipts import RECEIPT
 from pets.result import Result
 from tests.party.by_hand import HandRun
 from tests.party.loopback import LoopbackRun, LoopbackWorld
-from tests.party.pool_world import PoolWorld, parts, toml_of
+from tests.party.pool_world import PoolWorld, hasten, parts, toml_of
 from tests.party.test_pooled_runs import broken, exact, same, verified, without  # noqa: F401
 from tests.party.test_pooling import NORTH, ONE, SOUTH, SQL, SURE, THREE, TWO, left, refused, vector
 from tests.party.world import ANALYST, STRANGER, reviewed_of
@@ -33,11 +32,7 @@ OPEN_S = 40.0
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contribute, "MINUTE_S", OPEN_S)
-    monkeypatch.setattr(clients, "END_S", 1.0)
-    for module, first, longest in ((holder, 0.01, 0.05), (gathering, 0.02, 0.1), (leaving, 0.01, 0.05)):
-        monkeypatch.setattr(module, "FIRST_PAUSE_S", first)
-        monkeypatch.setattr(module, "LONGEST_PAUSE_S", longest)
+    hasten(monkeypatch, minute_s=OPEN_S)
 
 
 @pytest.fixture

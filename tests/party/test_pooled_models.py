@@ -9,11 +9,9 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 
-from pets import client as clients
-from pets import gathering, result
-from pets.party import contribute, holder
+from pets import result
 from pets.party.evidence import PartyKeys, verify_evidence
-from tests.party.pool_world import PoolWorld, parts, pooled, toml_of, without_noise
+from tests.party.pool_world import PoolWorld, hasten, parts, pooled, toml_of, without_noise
 
 SQL = "SELECT LOGISTIC_REGRESSION(died, age) AS fit FROM visits WHERE minutes > 50"
 GAUSSIAN = """[release.differential_privacy]
@@ -25,11 +23,7 @@ neighbours = "one person's rows added or removed"
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contribute, "MINUTE_S", 20.0)
-    monkeypatch.setattr(clients, "END_S", 1.0)
-    for module, first, longest in ((holder, 0.01, 0.05), (gathering, 0.02, 0.1)):
-        monkeypatch.setattr(module, "FIRST_PAUSE_S", first)
-        monkeypatch.setattr(module, "LONGEST_PAUSE_S", longest)
+    hasten(monkeypatch)
 
 
 @pytest.fixture

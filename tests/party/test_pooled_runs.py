@@ -14,18 +14,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pets import client as clients
-from pets import gathering, participation, result, schedule
+from pets import participation, result, schedule
 from pets.approve.envelope import claimed, sign, statement
 from pets.errors import LinkError, ReceiptError, RunError
 from pets.ids import PartyId, RunHandle
-from pets.party import contribute, holder
+from pets.party import contribute
 from pets.party.evidence import PartyKeys, verify_evidence
 from pets.party.receipts import RECEIPT
 from pets.result import Result
 from pets.spec.ir import GaussianColumn
 from pets.transport.calls import Event
-from tests.party.pool_world import PoolWorld, parts, pooled, toml_of, without_noise
+from tests.party.pool_world import PoolWorld, hasten, parts, pooled, toml_of, without_noise
 
 Frames = Mapping[PartyId, pd.DataFrame]
 SQL = """SELECT ward, COUNT(*) AS n, COUNT(age) AS ages, SUM(minutes) AS total, AVG(age) AS age, VAR(minutes) AS spread
@@ -36,11 +35,7 @@ CONTROL = "[release.disclosure_control]\nmin_count = 10\n"
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses are short. A minute of uploads is shorter, but long enough where everybody comes."""
-    monkeypatch.setattr(contribute, "MINUTE_S", 20.0)
-    monkeypatch.setattr(clients, "END_S", 1.0)
-    for module, first, longest in ((holder, 0.01, 0.05), (gathering, 0.02, 0.1)):
-        monkeypatch.setattr(module, "FIRST_PAUSE_S", first)
-        monkeypatch.setattr(module, "LONGEST_PAUSE_S", longest)
+    hasten(monkeypatch)
 
 
 @pytest.fixture

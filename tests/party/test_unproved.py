@@ -10,17 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pets import client as clients
-from pets import gathering
 from pets.approve.envelope import claimed, sign, statement
 from pets.errors import ReceiptError, RunError
 from pets.ids import PartyId
 from pets.network import Network
-from pets.party import contribute, holder
+from pets.party import contribute
 from pets.party.receipts import RECEIPT
 from pets.protocols import checked_sum
 from tests.party.loopback import LoopbackWorld
-from tests.party.pool_world import PoolWorld, parts, toml_of
+from tests.party.pool_world import PoolWorld, hasten, parts, toml_of
 from tests.party.test_pooled_grpc import network as over_network
 from tests.party.test_pooled_runs import exact, verified, without  # noqa: F401
 from tests.party.test_pooling import NORTH, SOUTH, SQL
@@ -31,11 +29,7 @@ WHY = "left out: its numbers were not proved to be within their bounds"
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contribute, "MINUTE_S", 20.0)
-    monkeypatch.setattr(clients, "END_S", 1.0)
-    for module, first, longest in ((holder, 0.01, 0.05), (gathering, 0.02, 0.1)):
-        monkeypatch.setattr(module, "FIRST_PAUSE_S", first)
-        monkeypatch.setattr(module, "LONGEST_PAUSE_S", longest)
+    hasten(monkeypatch)
 
 
 @pytest.fixture(autouse=True)

@@ -7,17 +7,14 @@ from typing import Any
 
 import pytest
 
-from pets import client as clients
-from pets import gathering
 from pets.approve.envelope import claimed
 from pets.errors import LinkError, RunError
 from pets.ids import PartyId, RunHandle
-from pets.party import contribute, holder, leaving
 from pets.party.state import State
 from pets.result import Result
 from tests.party.by_hand import HandRun
 from tests.party.loopback import LoopbackRun, LoopbackWorld
-from tests.party.pool_world import PoolWorld, parts, toml_of
+from tests.party.pool_world import PoolWorld, hasten, parts, toml_of
 from tests.party.test_declining import reasons, same_counts
 from tests.party.test_pooled_runs import exact, verified, without  # noqa: F401
 from tests.party.test_pooling import NORTH, ONE, SOUTH, SQL, SURE, THREE, TWO, left, refused, vector
@@ -33,11 +30,7 @@ KINDS = {
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contribute, "MINUTE_S", 40.0)
-    monkeypatch.setattr(clients, "END_S", 1.0)
-    for module, first, longest in ((holder, 0.01, 0.05), (gathering, 0.02, 0.1), (leaving, 0.01, 0.05)):
-        monkeypatch.setattr(module, "FIRST_PAUSE_S", first)
-        monkeypatch.setattr(module, "LONGEST_PAUSE_S", longest)
+    hasten(monkeypatch, minute_s=40.0)
 
 
 @pytest.fixture

@@ -156,6 +156,15 @@ FALSE: dict[str, tuple[Case, list[int]]] = {
 }
 
 
+def kept(who: str, role: Role[Any], failed: dict[str, PetsError]) -> Role[Any]:
+    """Play a role, and keep what it is refused with."""
+    try:
+        return (yield from role)
+    except PetsError as refused:
+        failed[who] = refused
+        return None
+
+
 @pytest.mark.parametrize("name", FALSE)
 @pytest.mark.parametrize("number", [0, 2])
 def test_a_false_vector_ends_the_run_with_its_name_and_nothing_is_opened(name: str, number: int) -> None:
@@ -163,15 +172,7 @@ def test_a_false_vector_ends_the_run_with_its_name_and_nothing_is_opened(name: s
     case, numbers = FALSE[name]
     failed: dict[str, PetsError] = {}
     sent: list[str] = []
-
-    def kept(who: str, role: Role[Any]) -> Role[Any]:
-        try:
-            return (yield from role)
-        except PetsError as refused:
-            failed[who] = refused
-            return None
-
-    parts = {who: kept(who, role) for who, role in cheating(case, number, encoded(case, numbers)).items()}
+    parts = {who: kept(who, role, failed) for who, role in cheating(case, number, encoded(case, numbers)).items()}
     del parts["result"]
     play(parts, alter=lambda key, array: (sent.append(key[2]), array)[1])
     assert set(failed) == set(case.shape.servers)
@@ -256,15 +257,7 @@ def test_who_shows_two_parties_other_verifiers_lets_neither_send_a_share(label: 
     """One of the two would leave out an input party, the other would not. They hear it from each other."""
     failed: dict[str, PetsError] = {}
     sent: list[str] = []
-
-    def kept(who: str, role: Role[Any]) -> Role[Any]:
-        try:
-            return (yield from role)
-        except PetsError as refused:
-            failed[who] = refused
-            return None
-
-    parts = {who: kept(who, role) for who, role in roles(THREE).items() if who != "result"}
+    parts = {who: kept(who, role, failed) for who, role in roles(THREE).items() if who != "result"}
     at = 2 * THREE.shape.verifier_bytes - 40
     play(parts, lost=parts, alter=lambda key, array: (sent.append(key[2]), changing(label, at)(key, array))[1])
     assert {who: error.code for who, error in failed.items()} == dict.fromkeys(THREE.shape.servers, "peer.lists")
