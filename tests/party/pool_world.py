@@ -1,6 +1,7 @@
 """A deployment in memory of holders of one table, and of those who add it up: a ``World`` of visits of boards."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +128,19 @@ class PoolWorld(World):
 
 
 __all__ = ["ANALYST", "PoolWorld", "parts", "pooled", "toml_of", "visits", "without_noise"]
+
+
+@contextmanager
+def worlds(folder: Path) -> Iterator[Callable[..., PoolWorld]]:
+    """Makes worlds below ``folder`` from frames and a specification, and closes all of them at the end."""
+    made: list[PoolWorld] = []
+
+    def of(frames: Mapping[PartyId, pd.DataFrame], toml: str, **options: Any) -> PoolWorld:
+        made.append(PoolWorld(folder / f"world{len(made)}", toml, frames, **options))
+        return made[-1]
+
+    try:
+        yield of
+    finally:
+        for world in made:
+            world.close()

@@ -20,7 +20,7 @@ from pets.party.receipts import RECEIPT
 from pets.result import Result
 from tests.party.by_hand import HandRun
 from tests.party.loopback import LoopbackRun, LoopbackWorld
-from tests.party.pool_world import PoolWorld, hasten, parts, toml_of
+from tests.party.pool_world import PoolWorld, hasten, parts, toml_of, worlds
 from tests.party.test_pooled_runs import broken, exact, same, verified, without  # noqa: F401
 from tests.party.test_pooling import NORTH, ONE, SOUTH, SQL, SURE, THREE, TWO, left, refused, vector
 from tests.party.world import ANALYST, STRANGER, reviewed_of
@@ -37,15 +37,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Callable[..., PoolWorld]]:
-    made: list[PoolWorld] = []
-
-    def of(frames: Mapping[PartyId, pd.DataFrame], toml: str, **options: Any) -> PoolWorld:
-        made.append(PoolWorld(tmp_path / f"world{len(made)}", toml, frames, **options))
-        return made[-1]
-
-    yield of
-    for world in made:
-        world.close()
+    with worlds(tmp_path) as made:
+        yield made
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pets.party.state import State
 from pets.result import Result
 from tests.party.by_hand import HandRun
 from tests.party.loopback import LoopbackRun, LoopbackWorld
-from tests.party.pool_world import PoolWorld, hasten, parts, toml_of
+from tests.party.pool_world import PoolWorld, hasten, parts, toml_of, worlds
 from tests.party.test_declining import reasons, same_counts
 from tests.party.test_pooled_runs import exact, verified, without  # noqa: F401
 from tests.party.test_pooling import NORTH, ONE, SOUTH, SQL, SURE, THREE, TWO, left, refused, vector
@@ -35,16 +35,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Callable[..., PoolWorld]]:
-    made: list[PoolWorld] = []
+    with worlds(tmp_path) as made:
 
-    def of(toml: str, holders: int = 3, **options: Any) -> PoolWorld:
-        made.append(PoolWorld(tmp_path / f"world{len(made)}", toml, parts(holders), **options))
-        made[-1].prepared()
-        return made[-1]
+        def of(toml: str, holders: int = 3, **options: Any) -> PoolWorld:
+            world = made(parts(holders), toml, **options)
+            world.prepared()
+            return world
 
-    yield of
-    for world in made:
-        world.close()
+        yield of
 
 
 @pytest.fixture
