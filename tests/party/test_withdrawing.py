@@ -270,9 +270,9 @@ def test_a_run_of_long_ago_is_left_alone_by_a_revocation(make: Callable[..., Poo
     node, state = world.nodes[TWO], world.states[TWO]
     assert isinstance(state, State)
     digest = reviewed_of(world.toml).digest
-    assert set(node._sent(digest)) == {run.handle for run in state.runs(digest)}
+    assert set(node.runs.sent(digest)) == {run.handle for run in state.runs(digest)}
     world.now = world.now.replace(month=world.now.month + 1)
-    assert node._sent(digest) == {}
+    assert node.runs.sent(digest) == {}
 
 
 # -- over real servers ------------------------------------------------------------------------------------------------
