@@ -1,11 +1,13 @@
 """The ``pets`` command. It only reads arguments and prints; what it does is in the modules that it calls.
 
-Exit codes: 0 done, 2 refused (the reason is printed), 1 usage, an unreadable file, or anything that ended badly.
+Exit codes: 0 done, 2 refused (the reason is printed), 1 usage, an unreadable file, or anything that ended badly, 130
+stopped by a signal.
 """
 
 import gc
+import signal
 import sys
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -23,6 +25,8 @@ from pets.commands import (
 )
 from pets.commands.say import complain
 from pets.errors import PetsError
+
+_STOPPED: Final = 130
 
 app = typer.Typer(
     help="Joint statistics between organisations that may not pool their records.",
@@ -62,22 +66,34 @@ def _options(version: Version = False) -> None:
     pass
 
 
+def _end_in_order() -> None:
+    """End a command as Ctrl-C does when it is told to end or its terminal goes away: parties stop a run, too.
+
+    A signal that whoever started the command had it ignore (``nohup``) stays ignored.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+
+
 def main() -> None:
     """Entry point of the console script."""
+    _end_in_order()
     gc.set_threshold(50_000)  # most of a short command is loading modules, of which nothing is garbage
     try:
         code = app(standalone_mode=False, prog_name="pets")
     except PetsError as error:
         sys.exit(complain(error))
     except typer.Abort:
-        sys.stderr.write("pets: stopped\n")
-        sys.exit(130)
+        code = _STOPPED
     except Exception as error:
         click_error = getattr(error, "format_message", None)
         if click_error is None:
             raise
         sys.stderr.write(_usage(error, click_error()))
         sys.exit(1)
+    if code == _STOPPED:  # which is how typer tells of an interrupt
+        sys.stderr.write("pets: stopped\n")
     sys.exit(code or 0)
 
 

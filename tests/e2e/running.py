@@ -85,9 +85,13 @@ class Running:
             policy.write_text(policy.read_text().replace("[limits]\n", "[limits]\nmin_count = 1\n"))
             file.write_text(text.replace("run_s = 600", limits))
         self.processes: dict[PartyId, Process] = {party: start(self.deployment, party) for party in COMPUTING}
-        prepare_kernels()
-        for process in self.processes.values():
-            wait_ready(process, self.deployment)
+        try:
+            prepare_kernels()
+            for process in self.processes.values():
+                wait_ready(process, self.deployment)
+        except BaseException:  # a test that takes too long too: nothing else would end them
+            self.close()
+            raise
 
     def write_records(self, extra: str = "") -> None:
         rows = [f"{pid},{'old' if i % 2 else 'young'},{SECRET},2026-05-01" for i, pid in enumerate(PEOPLE)]

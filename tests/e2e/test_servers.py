@@ -150,8 +150,11 @@ def test_a_stop_by_any_party_opens_nothing(running: Running, party: PartyId) -> 
     assert "finished" not in [*ends[HELPER], *ends[BOARD]]
 
 
-def test_ctrl_c_at_the_client_stops_the_run_at_all_parties(running: Running, tmp_path: Path) -> None:
-    toml = titled("Interrupted", ("max_rows = 40", "max_rows = 2_000_000"))
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_client_that_is_told_to_end_stops_the_run_at_all_parties(
+    running: Running, tmp_path: Path, number: signal.Signals
+) -> None:
+    toml = titled(f"Ended by {number.name}", ("max_rows = 40", "max_rows = 2_000_000"))
     running.ready(toml)
     spec, out = tmp_path / "spec.toml", tmp_path / "result.csv"
     spec.write_text(toml)
@@ -162,16 +165,21 @@ def test_ctrl_c_at_the_client_stops_the_run_at_all_parties(running: Running, tmp
     def agreed(party: PartyId) -> str | None:
         return next((b["handle"] for k, b in running.log(party)[seen[party] :] if k == "run.agreed"), None)
 
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    ours = signal.signal(number, signal.default_int_handler)  # a child ignores what we ignore, in the background say
+    try:
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    finally:
+        signal.signal(number, ours)
     try:
         eventually(lambda: agreed(BOARD) is not None or child.poll() is not None, 60)
         handle = agreed(BOARD)
-        child.send_signal(signal.SIGINT)
-        child.communicate(timeout=30)
+        child.send_signal(number)
+        _, told = child.communicate(timeout=30)
     finally:
         child.kill()
         child.wait(10)
-    assert child.returncode not in (0, None)
+    assert child.returncode == 130
+    assert told.endswith(b"pets: stopped\n")
     assert handle is not None
     assert not out.exists()
     for party in COMPUTING:
