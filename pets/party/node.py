@@ -172,13 +172,14 @@ class PartyNode:
         run = self.runs.find(caller, handle)
         if isinstance(run.session, HolderSession) and caller.party not in (self.party, *run.ends):
             raise RunError("run.not-yours", party=caller.party)
-        if caller.party == self.party and run.sent:
-            self.runs.take_back({handle: run.digest})  # which may be too late; the run is over here either way
-        if run.events.ended:
-            run.session.withdraw(session.stopped(caller.party))
-            raise RunError("run.order", handle=handle, state=self._state.run(handle).state.value, event="be stopped")
-        self._log.append("run.stopped", handle=handle, caller=caller.san)
+        ended = run.events.ended
+        if not ended:
+            self._log.append("run.stopped", handle=handle, caller=caller.san)
         run.session.withdraw(session.stopped(caller.party))
+        if caller.party == self.party and run.sent:  # after that: what was on its way is there now, or comes back
+            self.runs.take_back({handle: run.digest})  # which may be too late; the run is over here either way
+        if ended:
+            raise RunError("run.order", handle=handle, state=self._state.run(handle).state.value, event="be stopped")
 
     def receipt(self, caller: Caller, handle: RunHandle) -> bytes:
         """The signed receipt of a run that ended here: for the result party, who passes it on, and this party itself.
