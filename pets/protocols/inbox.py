@@ -102,7 +102,10 @@ class SealedWords:
         self._holder, self._key, self._part, self._at = holder, key, part, at
 
     def add_to(self, total: U64, arithmetic: "Arithmetic") -> None:
-        """Add them. Raises: PeerError peer.upload-sealed if they do not open; ``total`` is as before then."""
+        """Add them.
+
+        Raises: PeerError peer.upload-sealed if they do not open: ``total`` is as before then; SpoiltError if it is not.
+        """
         self._part.seek(self._at)
         try:
             sealed.add_opened(self._key, self._part, total, add=arithmetic.add, sub=arithmetic.sub)
