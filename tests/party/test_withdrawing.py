@@ -212,6 +212,21 @@ def test_a_server_that_was_restarted_takes_its_upload_back_by_its_journal(make: 
     assert found.participation is not None and found.participation.counted == (ONE, THREE)
 
 
+def test_a_revocation_after_a_crash_takes_back_what_may_have_left(make: Callable[..., PoolWorld]) -> None:
+    """Killed after its last part and before its journal says so, its upload counted, whatever it revoked after."""
+    world = make(toml_of(3, 2, sql=SQL, minimum=2))
+    digest, before, agreed = reviewed_of(world.toml).digest, RunHandle("1b" * 16), HANDLE
+    for party in (TWO, NORTH):
+        state = world.states[party]
+        assert isinstance(state, State)
+        for handle in (before, agreed):
+            state.start_run(handle, digest)
+        state.agree_run(agreed, "ab" * 32)
+        state.recover()
+    assert world.nodes[TWO].runs.sent(digest) == {agreed: digest}
+    assert world.nodes[NORTH].runs.sent(digest) == {}, "it has no upload"
+
+
 @pytest.mark.long
 @pytest.mark.usefixtures("exact")
 def test_its_own_people_stop_a_run_that_has_their_upload(make: Callable[..., PoolWorld]) -> None:
