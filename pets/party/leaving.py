@@ -44,6 +44,10 @@ ENDED: Final = frozenset({"peer.aborted", "peer.declined", "peer.upload-late"})
 """Ends of a holder's part after which there is nobody to tell."""
 
 
+UNTOLD: Final = ENDED | {"run.stopped", "run.crashed"}
+"""Ends that may leave an upload which nobody was told to take off: of a stop the journal does not say by whom."""
+
+
 class Carrier(Protocol):
     """How a holder reaches computing parties."""
 

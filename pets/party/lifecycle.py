@@ -156,7 +156,8 @@ class Runs:
     def sent(self, digest: SpecDigest) -> dict[RunHandle, SpecDigest]:
         """Runs of a specification for which this holder has uploaded and may withdraw still, by the journal.
 
-        Of a run that a crash has ended once it had agreed, parts may have left: all of them, for one.
+        Of a run that a crash has ended once it had agreed, or that others said to be over, parts may have left: all of
+        them, for one.
         """
         spec = self._consent.known(digest)
         if spec is None or not is_pooled(spec) or self.party not in spec.holders(spec.datasets[0].name):
@@ -164,7 +165,7 @@ class Runs:
         since = (self._state.clock() - dt.timedelta(seconds=leaving.open_s(spec) + self._settings.run_s)).isoformat()
 
         def left(run: StoredRun) -> bool:
-            return run.state is RunState.SENT or (run.code == "run.crashed" and run.run_id is not None)
+            return run.state is RunState.SENT or (run.code in leaving.UNTOLD and run.run_id is not None)
 
         return {run.handle: digest for run in self._state.runs(digest) if left(run) and run.started >= since}
 
