@@ -236,6 +236,11 @@ CODES: Final[dict[str, Code]] = {
         "ask them what their software is",
         "INVALID_ARGUMENT",
     ),
+    "peer.upload-seed": Code(
+        "the seed in the upload of {peer} is all zeros, of which no keys are made",
+        "ask them what their software is",
+        "INVALID_ARGUMENT",
+    ),
     "peer.upload-twice": Code(
         "an upload of {peer} is on its way already", "wait for its answer, and upload once", "ABORTED"
     ),

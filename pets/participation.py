@@ -23,7 +23,8 @@ NOT_VALIDATED: Final = (
     "Inputs are not validated: what each holder handed in was added up as it is, and nobody could look at it."
 )
 VALIDATED: Final = (
-    "Every number in it is proved to be within the bounds of the specification; whether it is true is not."
+    "Every number in it is proved to be within the widest range of the specification, if all computing parties follow "
+    "the protocol; whether it is true is not."
 )
 
 _TOLD: Final[Mapping[str, str]] = {

@@ -428,7 +428,7 @@ def minute(review: Checked, pool: Pool) -> Iterator[tuple[str, str]]:
     )
 
 
-_BOUNDS: Final = "Wrong numbers of a holder are noticed if they are out of bounds"
+_BOUNDS: Final = "Wrong numbers of a holder are noticed if they are outside of the widest range of all numbers"
 
 
 def _checked(review: Checked, pool: Pool) -> bool:

@@ -84,13 +84,17 @@ Combine = Callable[[U64Array, U64Array], None]
 """Changes the first vector in place by the second."""
 
 
+class SpoiltError(RuntimeError):
+    """A total that has a part of some words in it, which nobody can take off again."""
+
+
 def add_opened(key: Secret[bytes], sealed: BinaryIO, total: U64Array, *, add: Combine, sub: Combine) -> None:
     """Open words and ``add`` them to ``total``, a chunk at a time: no second vector is in memory.
 
     Shapes:  total (n,) uint64, contiguous. ``sub`` undoes ``add``. ``sealed``: read from where it is to its end, and
              from there again if what has been added has to be taken off.
-    Raises:  ValueError if ``sealed`` is not ``seal_words`` of n words under this key, and what ``add`` raises:
-             ``total`` is as before then. RuntimeError if ``sealed`` changed meanwhile: ``total`` is spoilt.
+    Raises:  ValueError if ``sealed`` is not ``seal_words`` of n words under this key, and what ``add`` and reading
+             raise: ``total`` is as before then. SpoiltError if what was added could not be read once more.
     """
     begin, done = sealed.tell(), 0
     try:
@@ -98,11 +102,11 @@ def add_opened(key: Secret[bytes], sealed: BinaryIO, total: U64Array, *, add: Co
             add(total[start:stop], chunk)
             done = stop
     except Exception:
-        sealed.seek(begin)
         try:
+            sealed.seek(begin)
             _take_off(key, sealed, total, done, sub)
-        except ValueError as error:
-            raise RuntimeError("sealed words changed while they were read") from error
+        except Exception as error:
+            raise SpoiltError("sealed words changed, or cannot be read again") from error
         raise
 
 

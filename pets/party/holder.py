@@ -188,6 +188,8 @@ class HolderSession:
         self._step = UPLOAD
         sent = self._all(lambda part: self._upload(announced.run_id, part), parts)
         with self._changed:
+            if self._stopped is not None:  # while the last parts were on their way: they are to come back
+                raise self._stopped
             self._over = True
         return Outcome(announced.run_id, tuple(sent), self._opening)
 

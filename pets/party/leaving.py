@@ -24,7 +24,8 @@ from pets.spec.model import Spec
 from pets.spec.pooled import is_pooled, takes_uploads
 
 MOST: Final = 64
-"""Runs of which a party tells others at one time that it is not in them: who starts it at will is not echoed."""
+"""Runs of which a party tells others at one time that it declines: who starts it at will is not echoed. An upload that
+is to come back is of a run that it was in, and is never kept waiting by these."""
 
 FIRST_PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 30.0
@@ -41,6 +42,10 @@ UNDECIDED: Final = frozenset({"run.busy", "run.handle-used", "run.not-yours"})
 
 ENDED: Final = frozenset({"peer.aborted", "peer.declined", "peer.upload-late"})
 """Ends of a holder's part after which there is nobody to tell."""
+
+
+UNTOLD: Final = ENDED | {"run.stopped", "run.crashed"}
+"""Ends that may leave an upload which nobody was told to take off: of a stop the journal does not say by whom."""
 
 
 class Carrier(Protocol):
@@ -125,7 +130,8 @@ class Leaving:
         what = _Told(handle, digest, open_s(spec), back)
         thread = threading.Thread(target=self._tell, args=(what, takes_uploads(spec)), daemon=True, name="declining")
         with self._changed:
-            if self._closed or (handle, back) in self._going or len(self._going) >= MOST:
+            declines = sum(not taken_back for _, taken_back in self._going)
+            if self._closed or (handle, back) in self._going or (declines >= MOST and not back):
                 return
             self._going[handle, back] = thread
         thread.start()

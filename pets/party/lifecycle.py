@@ -33,7 +33,7 @@ from pets.party.log import Log
 from pets.party.play import Entropy
 from pets.party.pooling import PoolSession, prepare_kernels
 from pets.party.runs import Console, Hellos, LiveRun
-from pets.party.state import RunEvent, RunState, State, StoredSnapshot, StoredSpec
+from pets.party.state import RunEvent, RunState, State, StoredRun, StoredSnapshot, StoredSpec
 from pets.plan.review import Reviewed
 from pets.spec.ir import Read
 from pets.spec.model import Spec
@@ -154,13 +154,20 @@ class Runs:
         self._take_hello(run, caller.party, body)
 
     def sent(self, digest: SpecDigest) -> dict[RunHandle, SpecDigest]:
-        """Runs of a specification for which this holder has uploaded and may withdraw still, by the journal."""
+        """Runs of a specification for which this holder has uploaded and may withdraw still, by the journal.
+
+        Of a run that a crash has ended once it had agreed, or that others said to be over, parts may have left: all of
+        them, for one.
+        """
         spec = self._consent.known(digest)
-        if spec is None or not is_pooled(spec):
+        if spec is None or not is_pooled(spec) or self.party not in spec.holders(spec.datasets[0].name):
             return {}
         since = (self._state.clock() - dt.timedelta(seconds=leaving.open_s(spec) + self._settings.run_s)).isoformat()
-        runs = self._state.runs(digest)
-        return {run.handle: digest for run in runs if run.state is RunState.SENT and run.started >= since}
+
+        def left(run: StoredRun) -> bool:
+            return run.state is RunState.SENT or (run.code in leaving.UNTOLD and run.run_id is not None)
+
+        return {run.handle: digest for run in self._state.runs(digest) if left(run) and run.started >= since}
 
     def take_back(self, runs: Mapping[RunHandle, SpecDigest]) -> None:
         """Tell those who took this holder's uploads in these runs that it withdraws them; does not wait."""

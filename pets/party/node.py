@@ -111,10 +111,9 @@ class PartyNode:
     def revoke(self, caller: Caller, envelope: bytes) -> Standing:
         """Verify and keep a revocation; runs under way of that specification end before their next message."""
         standing = self._consent.take_envelope(caller, envelope, approvals.REVOCATION)
-        runs = self.runs.of(standing.digest)
-        for run in runs:
-            run.session.withdraw(ApprovalError("approval.revoked", approver="an approver", party=self.party))
-        self.runs.take_back({run.handle: run.digest for run in runs if run.sent} | self.runs.sent(standing.digest))
+        revoked = ApprovalError("approval.revoked", approver="an approver", party=self.party)
+        left = {run.handle: run.digest for run in self.runs.of(standing.digest) if run.withdraw(revoked)}
+        self.runs.take_back(left | self.runs.sent(standing.digest))
         return standing
 
     def pending(self, caller: Caller) -> tuple[Standing, ...]:
@@ -172,13 +171,13 @@ class PartyNode:
         run = self.runs.find(caller, handle)
         if isinstance(run.session, HolderSession) and caller.party not in (self.party, *run.ends):
             raise RunError("run.not-yours", party=caller.party)
-        if caller.party == self.party and run.sent:
+        ended = run.events.ended
+        if not ended:
+            self._log.append("run.stopped", handle=handle, caller=caller.san)
+        if run.withdraw(session.stopped(caller.party)) and caller.party == self.party:
             self.runs.take_back({handle: run.digest})  # which may be too late; the run is over here either way
-        if run.events.ended:
-            run.session.withdraw(session.stopped(caller.party))
+        if ended:
             raise RunError("run.order", handle=handle, state=self._state.run(handle).state.value, event="be stopped")
-        self._log.append("run.stopped", handle=handle, caller=caller.san)
-        run.session.withdraw(session.stopped(caller.party))
 
     def receipt(self, caller: Caller, handle: RunHandle) -> bytes:
         """The signed receipt of a run that ended here: for the result party, who passes it on, and this party itself.

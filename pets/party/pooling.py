@@ -22,6 +22,7 @@ import numpy as np
 from pets.errors import InternalError, PeerError, PetsError, RunError
 from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.kernels import prf
+from pets.kernels.sealed import SpoiltError
 from pets.party import announcement, contribute, hello, prepare, warm
 from pets.party.attendance import Attendance
 from pets.party.cast import role_of
@@ -342,14 +343,21 @@ class PoolSession(Session):
         )
 
     def take(self, peer: PartyId, frames: Iterator[bytes]) -> Uploaded:
-        """Take in one part of a holder's upload. Raises: RunError run.unknown before agreement; as ``Uploads`` does."""
+        """Take in one part of a holder's upload. Raises: RunError run.unknown before agreement; as ``Uploads`` does.
+
+        If reading a part fails half-way, and again, the sum is worth nothing: the run ends.
+        """
         if (taking := self._play.uploads) is None:
             if peer in self._play.took:
                 raise PeerError("peer.repeated", peer=peer, message="its upload")
             if self._play.over:
                 raise PeerError("peer.upload-late", peer=peer)
             raise self._unknown() if self._play.left is None else RunError("run.no-uploads", handle=self.handle)
-        return taking.take(peer, frames)
+        try:
+            return taking.take(peer, frames)
+        except SpoiltError as error:
+            self.stop(InternalError("internal.bug", where=self.party))
+            raise _unread() from error
 
     def decline(self, peer: PartyId) -> bool:
         """Note that a holder takes no part. Returns: whether that is new.
@@ -380,7 +388,7 @@ class PoolSession(Session):
             raise
         except Exception as error:
             self.stop(InternalError("internal.bug", where=self.party))
-            raise RunError("run.no-room", problem="an upload that was stored cannot be read") from error
+            raise _unread() from error
 
     def _unknown(self) -> RunError:
         return RunError("run.unknown", handle=self.handle)
@@ -417,3 +425,7 @@ class PoolSession(Session):
                 self.peer_ended(peer, "run.crashed")
             return
         self._known.add(peer)
+
+
+def _unread() -> RunError:
+    return RunError("run.no-room", problem="an upload that was stored cannot be read")

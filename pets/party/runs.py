@@ -9,7 +9,7 @@ from typing import Final
 from pets.approve.approvals import Count
 from pets.check.budget import Loss
 from pets.check.releases import Entry
-from pets.errors import PeerError
+from pets.errors import PeerError, PetsError
 from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.party.accounting import Account
 from pets.party.holder import HolderSession
@@ -94,10 +94,15 @@ class LiveRun:
         """The specifications that it uses up a run of."""
         return frozenset(count.digest for count in self.counts)
 
-    @property
-    def sent(self) -> bool:
-        """Whether this party is a holder, all of whose upload is where it belongs."""
-        return isinstance(self.session, HolderSession) and self.session.sent
+    def withdraw(self, error: PetsError) -> bool:
+        """End it. Returns: whether this party is a holder whose upload may be left now, and who tells nobody by itself.
+
+        That is so once all of it is where it belongs, or others have said that the run is over, who may have lied.
+        """
+        holder = self.session if isinstance(self.session, HolderSession) else None
+        left = holder is not None and holder.told and self.events.ended
+        self.session.withdraw(error)
+        return left or (holder is not None and holder.sent)
 
     def __repr__(self) -> str:
         return f"LiveRun({self.handle})"

@@ -129,6 +129,9 @@ def _result(plan: Plan) -> Role[Totals]:
         return Totals(np.concatenate([shown, enough.astype(np.int64)]), contribute.named(plan, held), 0)
     if isinstance(shape, checked_sum.Shape):
         proved = yield from checked_sum.result(shape)
+        # All that counts is proved to be from 0 to the greatest: other sums are those of who computed otherwise.
+        if not all(-pool.noise <= each <= proved.took_part * shape.greatest + pool.noise for each in proved.total):
+            raise PeerError("peer.check", label="F")
         # Each holder has handed in its numbers less the least that they may be.
         taken_off = np.repeat(np.array(contribute.least_of(plan), object), contribute.cells_of(plan))
         whole = np.array(proved.total, object) + proved.took_part * taken_off

@@ -126,8 +126,9 @@ class Uploads:
         """Take in one part, frame by frame; it is on disk and in the sum when this returns.
 
         Raises: PeerError peer.upload-holder, peer.upload-late, peer.upload-run, peer.upload-twice, peer.upload-refused,
-                peer.declined, peer.repeated, peer.bad-length, peer.upload-sealed, peer.upload-range, and those of
-                frames; LinkError link.cut; RunError run.no-room. Nothing of the part is kept then.
+                peer.declined, peer.repeated, peer.bad-length, peer.upload-sealed, peer.upload-range, peer.upload-seed,
+                and those of frames; LinkError link.cut; RunError run.no-room. Nothing of the part is kept then.
+                SpoiltError if it was added in part and cannot be read again: then the run has to end.
         """
         role = self._role(peer)
         if peer in self.takers:  # however late it asks again: its answer may have been lost

@@ -102,7 +102,10 @@ class SealedWords:
         self._holder, self._key, self._part, self._at = holder, key, part, at
 
     def add_to(self, total: U64, arithmetic: "Arithmetic") -> None:
-        """Add them. Raises: PeerError peer.upload-sealed if they do not open; ``total`` is as before then."""
+        """Add them.
+
+        Raises: PeerError peer.upload-sealed if they do not open: ``total`` is as before then; SpoiltError if it is not.
+        """
         self._part.seek(self._at)
         try:
             sealed.add_opened(self._key, self._part, total, add=arithmetic.add, sub=arithmetic.sub)
@@ -152,8 +155,9 @@ class Inbox:
 
         ``part``: bytes, or a file that has been stored: it is read a chunk at a time, and must not change meanwhile.
         ``now``: when it arrived, in the same count as the deadline, which is the first moment that is too late.
-        Raises:  PeerError peer.upload-late, peer.upload-holder, peer.upload-run, peer.bad-length, peer.repeated or
-                 peer.upload-sealed; nothing of the part is kept then, and the holder may send another.
+        Raises:  PeerError peer.upload-late, peer.upload-holder, peer.upload-run, peer.bad-length, peer.repeated,
+                 peer.upload-sealed, and what ``keep`` raises; nothing of the part is kept then, and the holder may send
+                 another.
         """
         if now >= self._deadline:
             raise PeerError("peer.upload-late", peer=peer)
@@ -276,10 +280,16 @@ class Seeds:
         self.marks: U8 = np.zeros((holders, MARK_BYTES), np.uint8)
 
     def keep(self, number: int, head: Secret[bytes], words: SealedWords | None = None) -> None:
-        """Take the head of a part: the mark, then the seed."""
+        """Take the head of a part: the mark, then the seed.
+
+        Raises: PeerError peer.repeated, peer.upload-seed; nothing is kept then.
+        """
         both = head.expose("mark and seed")
-        self.marks[number] = _marked(self.marks, number, both[:MARK_BYTES])
-        self._keys[number] = self._keys_of(number, Secret(both[MARK_BYTES:]))
+        mark, seed = _marked(self.marks, number, both[:MARK_BYTES]), both[MARK_BYTES:]
+        if not any(seed):
+            raise PeerError("peer.upload-seed", peer=role_of(INPUT, number))
+        self._keys[number] = self._keys_of(number, Secret(seed))
+        self.marks[number] = mark
         self._waiting.append(self._keys[number])
         if len(self._waiting) == summing.BATCH:
             self._add_waiting()

@@ -47,6 +47,7 @@ def test_a_reader_sees_that_inputs_are_not_validated_or_within_which_bounds() ->
     told = report(3, 2, protocol="checked_sum", rows=100)
     assert "Each number is proved to be from its least value to 61,200 above that, by Prio3, if all computing" in told
     assert "Inputs are not validated" not in told
+    assert "Wrong numbers of a holder are noticed if they are outside of the widest range of all numbers." in told
 
 
 @pytest.mark.parametrize(

@@ -195,5 +195,5 @@ def test_a_file_that_changes_while_it_is_read_is_no_refusal_but_an_end() -> None
             self.getbuffer()[5] ^= 1
             return super().seek(at, whence)
 
-    with pytest.raises(RuntimeError, match="changed"):
+    with pytest.raises(sealed.SpoiltError, match="changed"):
         sealed.add_opened(KEY, Changing(bytes(made)), np.zeros(2 * CHUNK, np.uint64), add=added, sub=taken_off)

@@ -335,6 +335,21 @@ def test_stopping_while_a_part_is_on_its_way_sends_no_other_attempt() -> None:
     assert all(len(parts) == 1 for parts in offices.arrived.values())
 
 
+def test_a_revocation_while_the_last_parts_are_on_their_way_is_not_forgotten() -> None:
+    """All arrive, and none of them is refused: the holder hears that its part has ended, so that it takes them back."""
+    both = threading.Barrier(2, timeout=5)
+
+    def revokes(peer: PartyId, part: bytes) -> None:
+        both.wait()
+        found.session.withdraw(RunError("run.stopped", by="an approver"))
+
+    offices = Offices(pooled.plan(), takes=revokes)
+    found = made(offices)
+    with pytest.raises(RunError, match=r"run\.stopped"):
+        found.session.run()
+    assert set(offices.arrived) == {NORTH, SOUTH} and found.session.told and not found.session.sent
+
+
 def test_two_runs_of_the_same_rows_share_no_byte_of_words() -> None:
     found = []
     for _ in range(2):

@@ -155,6 +155,21 @@ def test_who_starts_runs_at_will_is_not_echoed_at_will(
     until(lambda: len(offices.said) == 4)
 
 
+def test_declines_keep_no_upload_from_coming_back(
+    offices: Offices, leaves: Leaving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leaving, "MOST", 1)
+    offices.hold = threading.Event()
+    leaves.decline(SPEC, RunHandle(f"{0:032x}"), DIGEST)
+    until(lambda: offices.asked[NORTH] == 1)
+    leaves.take_back(SPEC, HANDLE, DIGEST)
+    leaves.decline(SPEC, RunHandle(f"{1:032x}"), DIGEST)
+    until(lambda: offices.backs == [NORTH])
+    offices.hold.set()
+    until(lambda: len(offices.said) == 2)
+    assert offices.backs == [NORTH, SOUTH, WEST]
+
+
 def test_a_server_that_shuts_down_tries_nobody_again(offices: Offices) -> None:
     made = Leaving(offices, lambda handle, told, missed, back: offices.said.append((handle, told)))
     offices.answers = {NORTH: ["link.unreachable"]}

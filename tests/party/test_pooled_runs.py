@@ -130,7 +130,8 @@ def test_a_table_is_that_of_all_rows_and_its_evidence_holds(
     told = found.participation
     assert told is not None and told.counted == world.boards and reasons(found) == {}
     proved = options.get("protocol") == "checked_sum"
-    said = "Every number in it is proved" if proved else "Inputs are not validated"
+    within = "Every number in it is proved to be within the widest range of the specification, if all computing parties"
+    said = within if proved else "Inputs are not validated"
     assert f"4 of 4 holders took part; at least 4 had to. {said}" in found.note()
     assert set(found.receipts) == set(world.servers)
     lines = verified(world, found, tmp_path)

@@ -13,8 +13,10 @@ import pytest
 from pets.errors import PeerError, PetsError, RunError
 from pets.ids import PartyId, RunHandle
 from pets.kernels import noise
+from pets.kernels.sealed import SpoiltError
 from pets.party import contribute, pooling, uploads
 from pets.party.pooling import PoolPlay, PoolSession
+from pets.protocols import inbox
 from pets.protocols.base import Send
 from pets.transport import frame
 from tests.party.by_hand import HandRun, announced, sealed
@@ -107,6 +109,19 @@ def test_a_run_goes_on_as_soon_as_all_uploads_are_here(make: Callable[..., HandR
     for party in run.reviewed.spec.computing:
         assert left(run, party) == []
         assert run.world.kinds(party).count("budget.reserved") == 0, "who computes brings nothing and pays nothing"
+
+
+def test_a_sum_that_is_spoilt_ends_the_run(make: Callable[..., HandRun], monkeypatch: pytest.MonkeyPatch) -> None:
+    def spoils(*given: object, **more: object) -> None:
+        raise SpoiltError
+
+    run = make()
+    run.upload(ONE, vector(run, 1))
+    with monkeypatch.context() as patch:
+        patch.setattr(inbox.Inbox, "add", spoils)
+        with pytest.raises(RunError, match=r"run\.no-room"):
+            run.upload(TWO, vector(run, 2), to=(SOUTH,))
+    assert (run.ended(SOUTH), run.ended(NORTH)) == ("internal.bug", "peer.aborted")
 
 
 def test_who_is_missing_at_the_deadline_is_left_out(

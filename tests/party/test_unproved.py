@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from pets.approve.envelope import claimed, sign, statement
-from pets.errors import ReceiptError, RunError
+from pets.errors import PeerError, ReceiptError, RunError
 from pets.ids import PartyId
+from pets.kernels.prime import FIELD128
 from pets.network import Network
 from pets.party import contribute
 from pets.party.receipts import RECEIPT
@@ -102,6 +103,19 @@ def test_the_run_ends_where_it_is_to_or_too_few_are_left(
     assert caught.value.fields["reason"] == "peer.proof"
     assert "peer.proof" in {*world.codes(NORTH), *world.codes(SOUTH)}
     assert all(sent.to in world.spec.computing for sent in world.transcript), "no share of a sum was sent"
+
+
+@pytest.mark.parametrize("more", [1 << 40, 1 << 70])
+@pytest.mark.usefixtures("exact")
+def test_a_sum_that_no_numbers_within_bounds_add_up_to_is_refused(make: Callable[..., PoolWorld], more: int) -> None:
+    world = make(minimum=3)
+    found = world.run(world.toml)
+    share = found.shares[SOUTH].copy()
+    last = int.from_bytes(share[-16:].tobytes(), "little")
+    share[-16:] = np.frombuffer(((last + more) % FIELD128.modulus).to_bytes(16, "little"), np.uint8)
+    object.__setattr__(found, "shares", {**found.shares, SOUTH: share})
+    with pytest.raises(PeerError, match=r"peer\.check"):
+        _ = found.opened
 
 
 @pytest.mark.usefixtures("exact")

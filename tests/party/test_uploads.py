@@ -13,7 +13,7 @@ import pytest
 
 from pets.errors import LinkError, PeerError, PetsError, RunError
 from pets.ids import PartyId
-from pets.kernels import prf
+from pets.kernels import prf, sealed
 from pets.party import uploads
 from pets.party.uploads import Expected, Uploads
 from pets.protocols import secure_sum as ss
@@ -353,6 +353,41 @@ def test_a_disk_that_is_full_is_told_and_the_part_may_come_again(
     assert caught.value.code == "run.no-room"
     assert stored(taking) == []
     taking.take(BOARDS[0], frames(part(0)))
+
+
+def test_a_part_that_is_added_in_part_and_not_read_again_is_no_matter_of_its_holder_alone(
+    taking: Uploads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk fails at the third chunk and from then on. It was told as a disk that is full, and the run went on."""
+    read: list[int] = []
+
+    def fails(source: object, target: memoryview) -> None:
+        read.append(len(target))
+        if len(read) > 2:
+            raise OSError(5, os.strerror(5))
+        fill(source, target)  # type: ignore[arg-type]
+
+    fill = sealed._fill
+    monkeypatch.setattr(sealed, "_fill", fails)
+    with pytest.raises(sealed.SpoiltError):
+        taking.take(BOARDS[0], frames(part(0)))
+    assert stored(taking) == [] and not taking.takers
+
+
+def test_a_disk_that_fails_once_leaves_the_sum_as_it_was(taking: Uploads, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+
+    def fails(source: object, target: memoryview) -> None:
+        read.append(len(target))
+        if len(read) == 3:
+            raise OSError(5, os.strerror(5))
+        fill(source, target)  # type: ignore[arg-type]
+
+    fill = sealed._fill
+    monkeypatch.setattr(sealed, "_fill", fails)
+    with pytest.raises(RunError, match=r"run\.no-room"):
+        taking.take(BOARDS[0], frames(part(0)))
+    assert isinstance(taking.kept, Words) and not taking.kept._sum.any()
 
 
 def test_a_stream_that_breaks_leaves_nothing(taking: Uploads) -> None:

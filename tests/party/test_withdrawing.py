@@ -212,6 +212,49 @@ def test_a_server_that_was_restarted_takes_its_upload_back_by_its_journal(make: 
     assert found.participation is not None and found.participation.counted == (ONE, THREE)
 
 
+@pytest.mark.usefixtures("exact")
+@pytest.mark.parametrize("restarts", [False, pytest.param(True, marks=pytest.mark.long)])
+def test_an_upload_comes_back_that_one_computing_party_said_was_for_nothing(
+    make: Callable[..., PoolWorld], restarts: bool
+) -> None:
+    """It tells the holder that the run is over, when it has the upload, and goes on: a revocation has to reach it."""
+    world = make(toml_of(3, 2, sql=SQL, minimum=2), durable=True)
+    run, node = Revoking(world), world.nodes[TWO]
+
+    def lies(sender: PartyId, to: PartyId, part: bytes) -> bytes:
+        if (sender, to) == (TWO, SOUTH):
+            world.wait_for(lambda: NORTH in run.arrived)
+            node.abort(world.caller(NORTH), node.runs._runs[HANDLE].run_id, "run.stopped")
+        return part
+
+    def revokes() -> None:
+        world.wait_for(lambda: world.ends(TWO) == ["peer.aborted"])
+        assert run.arrived == [NORTH, SOUTH] and "run.withdrawn" not in world.kinds(TWO)
+        if restarts:
+            node.close()
+            world.open(TWO)
+        world.nodes[TWO].revoke(world.caller(TWO), world.revocation(reviewed_of(world.toml), TWO))
+
+    world.hooks.upload = lies
+    found = run.run(revokes)
+    assert found.participation is not None and found.participation.counted == (ONE, THREE)
+
+
+def test_a_revocation_after_a_crash_takes_back_what_may_have_left(make: Callable[..., PoolWorld]) -> None:
+    """Killed after its last part and before its journal says so, its upload counted, whatever it revoked after."""
+    world = make(toml_of(3, 2, sql=SQL, minimum=2))
+    digest, before, agreed = reviewed_of(world.toml).digest, RunHandle("1b" * 16), HANDLE
+    for party in (TWO, NORTH):
+        state = world.states[party]
+        assert isinstance(state, State)
+        for handle in (before, agreed):
+            state.start_run(handle, digest)
+        state.agree_run(agreed, "ab" * 32)
+        state.recover()
+    assert world.nodes[TWO].runs.sent(digest) == {agreed: digest}
+    assert world.nodes[NORTH].runs.sent(digest) == {}, "it has no upload"
+
+
 @pytest.mark.long
 @pytest.mark.usefixtures("exact")
 def test_its_own_people_stop_a_run_that_has_their_upload(make: Callable[..., PoolWorld]) -> None:

@@ -246,6 +246,21 @@ def test_every_changed_byte_is_noticed_and_the_holder_may_try_again(at: int) -> 
     assert server.kept.marks[0].any()
 
 
+def test_a_seed_of_zeros_is_refused_and_its_holder_counts_nowhere() -> None:
+    """It gave no keys, and the mark was noted before: who was refused counted, and the sum was of random words."""
+    parts, servers = uploads(), [Server(at) for at in range(3)]
+    to = SHAPE.delivery.address(TIED, 0, 0)
+    refused("peer.upload-seed", servers[0], inbox.sealed_part(to, PUBLIC[0], Secret(b"m" * 16 + bytes(32)), None, None))
+    assert not servers[0].kept.marks.any() and not servers[0].stored
+    for at, server in enumerate(servers):
+        for number in range(3):
+            if (number, at) != (0, 0):
+                server.take(number, parts[number][at])
+    done = result_of(servers)
+    assert done.present.tolist() == [False, True, True]
+    servers[0].take(0, parts[0][0])  # it may try again, as long as there is time
+
+
 def test_what_a_relay_shows_a_signature_over_is_all_but_the_words() -> None:
     parts, to = uploads()[0], SHAPE.delivery.address(TIED, 0, 2)
     said = to.statement(parts[2])
