@@ -105,7 +105,8 @@ class Runtime(mpyc_import.runtime.Runtime):  # type: ignore[misc]
     async def output(self, x: Any, receivers: Any = None, threshold: int | None = None, raw: bool = False) -> Any:
         """Open numbers to receivers: each gets a share of as many parties as it takes.
 
-        Programs do not get here (`Facade`): whoever calls is MPyC, which opens masked numbers, or `release`.
+        Programs do not get here (`Facade`): whoever calls is MPyC, which opens masked numbers, or `release`. With
+        another ``threshold`` than this runtime's, 2t, what it opens are products whose shares nobody has shared anew.
         """
         several = isinstance(x, list)
         x = list(x) if several else [x]
@@ -119,6 +120,8 @@ class Runtime(mpyc_import.runtime.Runtime):  # type: ignore[misc]
         if issubclass(kind, self.SecureObject):
             x = await self.gather(x)
         own = _numbers(x)
+        if needed > self.threshold:
+            own = self._spread(own, field)
         body: bytes | None = None
         for peer in told:
             if 0 < (peer - self.pid) % parties <= needed:
@@ -165,6 +168,15 @@ class Runtime(mpyc_import.runtime.Runtime):  # type: ignore[misc]
         shares = await self._read(senders, arrived, field, len(own))
         y = _made(thresha.recombine(field, [(p + 1, s) for p, s in zip(senders, shares, strict=True)]), field, shape)
         return y if several else y[0]
+
+    def _spread(self, own: list[int], field: Any) -> list[int]:
+        """Shares of products with a sharing of zero of degree 2t on top: opened, they tell nothing but the products.
+
+        A product of two polynomials shows its factors by its roots. MPyC 0.11 opens it as it is, but in small fields.
+        """
+        prfs, uci = self.prfs(field.order), self._prss_uci()
+        zero = thresha.pseudorandom_share_zero(field, len(self.parties), self.pid, prfs, uci, len(own))
+        return [int((field(value) + each).value) for value, each in zip(own, zero, strict=True)]
 
     def _encode(self, values: list[Any], field: Any, count: int) -> bytes:
         return codec.encode_array(map(int, values), order=int(field.order), count=count)
