@@ -5,7 +5,8 @@ For the process of a program alone (party/mpyc_worker.py).
 Of MPyC's runtime, four methods talk to peers. `transfer` is refused; `_distribute`, `output` and `_reshare` are written
 anew here: the same protocols (Shamir's sharing; BGW with the resharing of Gennaro, Rabin and Rabin, PODC 1998), but
 each array is encoded and read by `mpyc_codec`, with the number of elements that this party expects at that point. Every
-other protocol of MPyC is built on these, and on shared randomness without messages (Cramer, Damgard, Ishai, TCC 2005).
+other protocol of MPyC is built on these, and on shared randomness without messages (Cramer, Damgard, Ishai, TCC 2005);
+those whose masks are too narrow are in `mpyc_masks`.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from pets.errors import InternalError, PeerError, RunError
 from pets.party import mpyc_codec as codec
 from pets.party import mpyc_import
 from pets.party.mpyc_import import asyncoro, finfields, sectypes, thresha
+from pets.party.mpyc_masks import Masked
 from pets.party.mpyc_process import KEY_BYTES, subsets
 
 VERSION: Final = "0.11"
@@ -41,7 +43,7 @@ def _protocol(function: Callable[..., Any]) -> Callable[..., Any]:
     return asyncoro.mpc_coro(function)  # type: ignore[no-any-return]
 
 
-class Runtime(mpyc_import.runtime.Runtime):  # type: ignore[misc]
+class Runtime(Masked):
     """The runtime of one program at one party. ``keys``: those of `subsets` in which this party is."""
 
     def __init__(

@@ -10,6 +10,8 @@ import secrets
 from collections.abc import Sequence
 from contextlib import ExitStack
 
+import pytest
+
 from pets.party.mpyc_import import finfields
 from pets.party.mpyc_local import _Steps
 from pets.party.mpyc_process import Orders, ProgramProcess, Record, Subset
@@ -72,6 +74,15 @@ async def main():
     return order, found
 
 
+def opened(order: int, frames: dict[int, dict[tuple[int, int], list[int]]]) -> list[int]:
+    """Every number that is opened of a sharing of degree 1: each party tells the next its share."""
+    found = []
+    for sent in frames.values():
+        if set(sent) == {(0, 1), (1, 2), (2, 0)}:
+            found += [(2 * one - two) % order for one, two in zip(sent[0, 1], sent[1, 2], strict=True)]
+    return found
+
+
 def polynomials(order: int, frames: dict[int, dict[tuple[int, int], list[int]]]) -> list[tuple[int, int, int]]:
     """Of every number that is opened of a sharing of degree 2: the polynomial, lowest coefficient first."""
     found = []
@@ -98,3 +109,22 @@ def test_a_product_is_opened_on_a_polynomial_that_is_not_that_of_its_factors() -
     found = polynomials(order, frames)
     assert len(found) == MANY
     assert not all(square(b * b - 4 * a * c, order) for a, b, c in found)
+
+
+BIG = "other * 2.0**60 * 0.7"
+PRODUCT = int(X * 0.3 * 2**64) * int(X * 0.7 * 2**124)
+
+WIDE: dict[str, tuple[str, int, int, int]] = {
+    "a scaled vector": (f"y = mpc.scalar_mul(x * 0.3, [{BIG}])[0] * 2.0**-60", 128, 64, PRODUCT),
+    "products of two vectors": (f"y = mpc.schur_prod([x * 0.3], [{BIG}])[0] * 2.0**-60", 128, 64, PRODUCT),
+    "a product of a list": (f"y = mpc.prod([x * 0.3, {BIG}]) * 2.0**-60", 128, 64, PRODUCT),
+    "a product of matrices": (f"y = mpc.matrix_prod([[x * 0.3]], [[{BIG}]])[0][0] * 2.0**-60", 128, 64, PRODUCT),
+}
+"""What makes ``y``, of numbers of how many bits, places after the point, and what would be seen of it."""
+
+
+@pytest.mark.parametrize("what", WIDE)
+def test_a_mask_covers_all_of_a_number(what: str) -> None:
+    body, bits, fraction, number = WIDE[what]
+    found = opened(*heard(body, bits, fraction))
+    assert found and all(abs(each - number) > number >> 10 for each in found)
