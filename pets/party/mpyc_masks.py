@@ -3,9 +3,17 @@
 A mask hides a number that is `sec_param` bits narrower. The rest of each protocol is as in the runtime of MPyC.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from pets.party import mpyc_import
+from pets.party.mpyc_import import asyncoro
+
+
+def protocol(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a coroutine one of MPyC's. A return annotation would be taken for the type that it declares at run time."""
+    function.__annotations__.pop("return", None)
+    return asyncoro.mpc_coro(function)  # type: ignore[no-any-return]
 
 
 class Masked(mpyc_import.runtime.Runtime):  # type: ignore[misc]
@@ -18,3 +26,35 @@ class Masked(mpyc_import.runtime.Runtime):  # type: ignore[misc]
         if f is not None and l is not None and not isinstance(first, self.SecureObject):
             l += f  # noqa: E741
         return super().trunc(x, f=f, l=l)
+
+    def mod(self, a: Any, b: Any) -> Any:
+        """The remainder by a public number, also by one that is none of MPyC's: MPyC's operators alone make it one."""
+        return super().mod(a, type(a)(b) if isinstance(b, int) else b)
+
+    @protocol
+    async def _mod(self, a: Any, b: int) -> Any:
+        """The remainder of a by a public ``b``, in units of the last place. MPyC covers a with a mask of b's width.
+
+        Opened is a less or more a multiple of b and a remainder, both of chance. Which of the two remainders is the
+        smaller one is a comparison with the bits of that of chance.
+        """
+        stype = type(a)
+        await self.returnType(stype)
+        field, places, width = stype.field, stype.frac_length, stype.bit_length
+        drawn = await self.gather(self.random._randbelow(stype, b, bits=True))
+        bits = [(bit >> places if places else bit).value for bit in drawn]
+        low = sum(bit << at for at, bit in enumerate(bits))
+        high = self._random(field, (1 << (width + self.options.sec_param)) // b + 1).value
+        a = await self.gather(a)
+        c = await self.output(a + ((1 << width) - (1 << width) % b + b * high - low))
+        rest = c.value % b or b
+        sign = (await self.random_bits(field, 1, signed=True))[0].value
+        above, apart = 0, []
+        for at in reversed(range(len(bits))):
+            bit = (b - rest) >> at & 1
+            apart.append(field(sign + bits[at] - bit + 3 * above))
+            above += 1 - bits[at] if bit else bits[at]
+        apart.append(field(sign + 1 + 3 * above))
+        same = await self.is_zero_public(stype(self.prod(apart)))
+        below = field(1 - sign if same else 1 + sign) / 2
+        return (rest + low - below * b) << places

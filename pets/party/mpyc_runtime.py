@@ -13,7 +13,7 @@ import argparse
 import asyncio
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -22,7 +22,7 @@ from pets.errors import InternalError, PeerError, RunError
 from pets.party import mpyc_codec as codec
 from pets.party import mpyc_import
 from pets.party.mpyc_import import asyncoro, finfields, sectypes, thresha
-from pets.party.mpyc_masks import Masked
+from pets.party.mpyc_masks import Masked, protocol
 from pets.party.mpyc_process import KEY_BYTES, subsets
 
 VERSION: Final = "0.11"
@@ -35,12 +35,6 @@ class Wire(Protocol):
     def send(self, counter: int, payload: bytes) -> None: ...
 
     def receive(self, counter: int) -> "bytes | asyncio.Future[bytes]": ...
-
-
-def _protocol(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a coroutine one of MPyC's. A return annotation would be taken for the type that it declares at run time."""
-    function.__annotations__.pop("return", None)
-    return asyncoro.mpc_coro(function)  # type: ignore[no-any-return]
 
 
 class Runtime(Masked):
@@ -77,7 +71,7 @@ class Runtime(Masked):
 
     # -- what talks to peers -------------------------------------------------------------------------------------------
 
-    @_protocol
+    @protocol
     async def _distribute(self, x: list[Any], senders: list[int]) -> Any:
         """Share each number that a sender brings: Shamir's sharing of it, a share to each party."""
         if x == []:
@@ -103,7 +97,7 @@ class Runtime(Masked):
                     self._send_message(peer, self._encode(share, field, count))
         return [_made(row, field, shape) for row in await self._read(senders, arrived, field, count)]
 
-    @_protocol
+    @protocol
     async def output(self, x: Any, receivers: Any = None, threshold: int | None = None, raw: bool = False) -> Any:
         """Open numbers to receivers: each gets a share of as many parties as it takes.
 
@@ -140,7 +134,7 @@ class Runtime(Masked):
             y = [convert(each) for each in y]
         return y if several else y[0]
 
-    @_protocol
+    @protocol
     async def _reshare(self, x: Any) -> Any:
         """Bring a sharing of degree 2t down to degree t, with fresh coefficients: 2t + 1 parties share their shares."""
         several = isinstance(x, list)
