@@ -3,11 +3,12 @@
 A mask hides a number that is `sec_param` bits narrower. The rest of each protocol is as in the runtime of MPyC.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 from pets.party import mpyc_import
-from pets.party.mpyc_import import asyncoro
+from pets.party.mpyc_import import asyncoro, thresha
 
 
 def protocol(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -58,3 +59,26 @@ class Masked(mpyc_import.runtime.Runtime):  # type: ignore[misc]
         same = await self.is_zero_public(stype(self.prod(apart)))
         below = field(1 - sign if same else 1 + sign) / 2
         return (rest + low - below * b) << places
+
+    @protocol
+    async def _convert(self, x: list[Any], t_type: Any) -> Any:
+        """Numbers of one type as numbers of another. MPyC covers them with a mask of the narrower type's width.
+
+        Opened is a number under one mask, of which everybody has shares in both fields.
+        """
+        s_type, count = type(x[0]), len(x)
+        await self.returnType((t_type, not s_type.frac_length), count)
+        width, more = s_type.bit_length, t_type.frac_length - s_type.frac_length
+        parties = len(self.parties)
+        bound = (1 << (self.options.sec_param + width)) // math.comb(parties, self.threshold) + 1
+        prfs, uci = self.prfs(bound), self._prss_uci()
+        here, there = (
+            thresha.pseudorandom_share(kind.field, parties, self.pid, prfs, uci, count) for kind in (s_type, t_type)
+        )
+        x = await self.gather(x)
+        if more < 0:
+            x = await self.trunc(x, f=-more, l=width)
+        offset = 1 << (width - 1)
+        opened = await self.output([number + offset + mask for number, mask in zip(x, here, strict=True)])
+        y = [t_type.field(each.value - offset) - mask for each, mask in zip(opened, there, strict=True)]
+        return [each << more for each in y] if more > 0 else y

@@ -119,6 +119,7 @@ WIDE: dict[str, tuple[str, int, int, int]] = {
     "products of two vectors": (f"y = mpc.schur_prod([x * 0.3], [{BIG}])[0] * 2.0**-60", 128, 64, PRODUCT),
     "a product of a list": (f"y = mpc.prod([x * 0.3, {BIG}]) * 2.0**-60", 128, 64, PRODUCT),
     "a product of matrices": (f"y = mpc.matrix_prod([[x * 0.3]], [[{BIG}]])[0][0] * 2.0**-60", 128, 64, PRODUCT),
+    "a narrower type": ("y = mpc.convert(x * 2**100, mpc.SecInt())", 128, 0, X << 100),
     "a remainder": ("y = (x * 2**100) % 3 + mpc.mod(x * 2**100, 3)", 128, 0, 2**128 + (X << 100)),
 }
 """What makes ``y``, of numbers of how many bits, places after the point, and what would be seen of it."""
