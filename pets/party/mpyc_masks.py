@@ -3,10 +3,12 @@
 A mask hides a number that is `sec_param` bits narrower. The rest of each protocol is as in the runtime of MPyC.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
 
+from pets.errors import RunError
 from pets.party import mpyc_import
 from pets.party.mpyc_import import asyncoro, thresha
 
@@ -15,6 +17,22 @@ def protocol(function: Callable[..., Any]) -> Callable[..., Any]:
     """Make a coroutine one of MPyC's. A return annotation would be taken for the type that it declares at run time."""
     function.__annotations__.pop("return", None)
     return asyncoro.mpc_coro(function)  # type: ignore[no-any-return]
+
+
+def by_public_numbers(kind: Any) -> None:
+    """Refuse remainders by secret numbers: MPyC takes a party's share of the divisor for the divisor, each its own."""
+    for name in ("__mod__", "__divmod__"):
+        setattr(kind, name, _public(getattr(kind, name)))
+
+
+def _public(operator: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    @functools.wraps(operator)
+    def checked(number: Any, by: Any) -> Any:
+        if isinstance(by, asyncoro.SecureObject):
+            raise RunError("run.program", problem="takes a remainder or a whole quotient by a secret number")
+        return operator(number, by)
+
+    return checked
 
 
 class Masked(mpyc_import.runtime.Runtime):  # type: ignore[misc]

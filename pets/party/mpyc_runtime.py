@@ -22,7 +22,7 @@ from pets.errors import InternalError, PeerError, RunError
 from pets.party import mpyc_codec as codec
 from pets.party import mpyc_import
 from pets.party.mpyc_import import asyncoro, finfields, sectypes, thresha
-from pets.party.mpyc_masks import Masked, protocol
+from pets.party.mpyc_masks import Masked, by_public_numbers, protocol
 from pets.party.mpyc_process import KEY_BYTES, subsets
 
 VERSION: Final = "0.11"
@@ -222,6 +222,7 @@ def install(runtime: Runtime) -> None:
     for module in mpyc_import.MODULES:
         module.runtime = runtime
     mpyc_import.runtime.pickle = codec.Pickle
+    by_public_numbers(sectypes.SecureNumber)
     asyncoro._hop = hop
 
 

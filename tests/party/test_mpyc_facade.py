@@ -63,6 +63,9 @@ REFUSED: dict[str, Any] = {
     "the width of a mask by name": lambda mpc: mpc.abs(mpc.SecInt()(1), l=3),
     "bits of a width": lambda mpc: mpc.to_bits(mpc.SecInt()(1), "3"),
     "a secret modulus": lambda mpc: mpc.mod(mpc.SecInt()(1), mpc.SecInt()(2)),
+    "a remainder by a secret number": lambda mpc: mpc.SecInt()(7) % mpc.SecInt()(2),
+    "a quotient by a secret number": lambda mpc: mpc.SecInt()(7) // mpc.SecInt()(2),
+    "both by a secret number": lambda mpc: divmod(mpc.SecInt()(7), mpc.SecInt()(2)),
     "too many arguments": lambda mpc: mpc.sorted([mpc.SecInt()(1)], None, True),
 }
 
