@@ -4,7 +4,7 @@
 
 * Limits of memory, processor time and file size; no dump of memory if it crashes; it ends with its parent.
 * Linux, seccomp: no sockets, no other programs or processes, no signal to one, no look into one,
-  nothing shared with one.
+  nothing shared with one; no file cut off, no mode, owner, time or attribute of one changed, which Landlock lets pass.
 * Linux from 5.13 on, Landlock: no file can be opened, the party's keys among them, but the source of randomness.
 
 A kernel that lacks one of the last two is no reason not to run by itself: what is in force is told, and goes into the
@@ -52,12 +52,17 @@ _REFUSED: Final = {
     # socket, connect, accept, sendto, bind, listen, socketpair; clone, fork, vfork, execve, kill; ptrace, unshare;
     # process_vm_readv, process_vm_writev, bpf, execveat, io_uring_setup, clone3, pidfd_getfd; in the second row
     # tkill, tgkill, rt_sigqueueinfo, rt_tgsigqueueinfo, pidfd_send_signal, prlimit64; shmget, shmat, msgget, semget;
-    # add_key, request_key, keyctl
+    # add_key, request_key, keyctl; in the third truncate, fchmod, fchmodat, fchmodat2, fchown, fchownat, utimensat,
+    # setxattr, lsetxattr, fsetxattr, setxattrat, removexattr, lremovexattr, fremovexattr, removexattrat, file_setattr,
+    # chroot, mq_unlink; setpriority, sched_setaffinity, sched_setscheduler, sched_setparam, sched_setattr, ioprio_set;
+    # on x86-64 alone chmod, chown, lchown, utime, utimes, futimesat
     "x86_64": (
         0xC000003E,
         (
             *(41, 42, 43, 44, 49, 50, 53, 56, 57, 58, 59, 62, 101, 272, 310, 311, 321, 322, 425, 435, 438),
             *(200, 234, 129, 297, 424, 302, 29, 30, 68, 64, 248, 249, 250),
+            *(76, 91, 268, 452, 93, 260, 280, 188, 189, 190, 463, 197, 198, 199, 466, 469, 161, 241),
+            *(141, 203, 144, 142, 314, 251, 90, 92, 94, 132, 235, 261),
         ),
     ),
     "aarch64": (
@@ -65,6 +70,8 @@ _REFUSED: Final = {
         (
             *(198, 203, 202, 206, 200, 201, 199, 220, 221, 129, 117, 97, 270, 271, 280, 281, 425, 435, 438),
             *(130, 131, 138, 240, 424, 261, 194, 196, 186, 190, 217, 218, 219),
+            *(45, 52, 53, 452, 55, 54, 88, 5, 6, 7, 463, 14, 15, 16, 466, 469, 51, 181),
+            *(140, 122, 119, 118, 274, 30),
         ),
     ),
 }

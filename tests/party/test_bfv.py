@@ -172,6 +172,7 @@ number = {"x86_64": (234, 29), "aarch64": (131, 194)}[platform.machine()]
 def called(*asked):
     if system.syscall(*asked) < 0:
         raise OSError(ctypes.get_errno(), "refused")
+kept = open(sys.argv[1], "rb")
 found = confine(memory=1 << 29, cpu_s=20)
 def refused(act):
     try:
@@ -187,6 +188,14 @@ acts = {
     "tgkill": lambda: called(number[0], os.getppid(), os.getppid(), 0),
     "shared": lambda: called(number[1], 0, 4096, 0o1600),
     "limits": lambda: resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE),
+    "priority": lambda: os.setpriority(os.PRIO_PROCESS, os.getppid(), 5),
+    "affinity": lambda: os.sched_setaffinity(os.getppid(), os.sched_getaffinity(os.getppid())),
+    "truncate": lambda: os.truncate(kept.name, 0),
+    "chmod": lambda: os.chmod(kept.name, 0o644),
+    "fchmod": lambda: os.chmod(kept.fileno(), 0o644),
+    "chown": lambda: os.chown(kept.name, os.getuid(), os.getgid()),
+    "times": lambda: os.utime(kept.name, (0, 0)),
+    "attribute": lambda: os.setxattr(kept.name, "user.pets", b"1"),
     "file": lambda: open("/etc/hostname"),
     "write": lambda: open("/tmp/psisum_written", "w"),
     "memory": lambda: bytearray(1 << 30),
@@ -197,11 +206,16 @@ print(*[f"{name}={refused(acts[name])}" for name in names])
 """
 
 
-def test_what_is_given_up_is_refused() -> None:
-    told = subprocess.run([sys.executable, "-c", INSIDE], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+def test_what_is_given_up_is_refused(tmp_path: Path) -> None:
+    kept = tmp_path / "key"
+    kept.write_text("of the server")
+    told = subprocess.run(
+        [sys.executable, "-c", INSIDE, str(kept)], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert kept.read_text() == "of the server"
     found = dict(each.split("=") for each in told.split())
     assert found.pop("randomness") == "allowed" and found.pop("memory") == "MemoryError"
-    assert set(found) >= {"socket", "program", "fork", "kill", "tgkill", "shared", "limits"} and set(
+    assert set(found) >= {"socket", "program", "fork", "kill", "tgkill", "shared", "limits", "truncate"} and set(
         found.values()
     ) == {"PermissionError"}
 
