@@ -126,6 +126,13 @@ def test_a_program_of_ones_own_says_what_it_takes() -> None:
     assert "total = 6; 3 rounds" in repr(result)
 
 
+def test_a_program_on_numbers_of_one_holder_ends() -> None:
+    """Who brings them is sent nothing at first, and is not waited for."""
+    source = HEAD + "    ((x,),) = mpc.inputs('x', secint)\n    mpc.release('total', x)\n"
+    result = run_program(source, inputs={"a": {"x": [7]}, "b": {}, "c": {}}, outputs={"total": 1}, deadline_s=20)
+    assert result.outputs == {"total": (7,)} and result.rounds == 3
+
+
 WRONG = {
     "an output that nobody declared": ("    mpc.release('other', secint(1))\n", "other"),
     "an output of another shape": ("    mpc.release('total', [secint(1), secint(2)])\n", "1 numbers"),
