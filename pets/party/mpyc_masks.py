@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pets.errors import RunError
-from pets.party import mpyc_import
+from pets.party.mpyc_fixed import Fixed
 from pets.party.mpyc_import import asyncoro, thresha
 
 
@@ -35,7 +35,7 @@ def _public(operator: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     return checked
 
 
-class Masked(mpyc_import.runtime.Runtime):  # type: ignore[misc]
+class Masked(Fixed):
     """A runtime of MPyC whose masks are as wide as what they cover asks for."""
 
     def trunc(self, x: Any, f: int | None = None, l: int | None = None) -> Any:  # noqa: E741 - MPyC's name
