@@ -161,6 +161,10 @@ WRONG = {
     "an output that nobody declared": ("    mpc.release('other', secint(1))\n", "other"),
     "an output of another shape": ("    mpc.release('total', [secint(1), secint(2)])\n", "1 numbers"),
     "an end without its output": ("    mpc.inputs('x', secint)\n", "ends without total"),
+    "a division by 0": (
+        "    ((a,), (b,), (c,)) = mpc.inputs('x', secint)\n    mpc.release('total', a / (a + b - c))\n",
+        "a secret whole number that is 0",
+    ),
     "an error of its own": ("    x = 1 // 0\n", "line 6 of the program: ZeroDivisionError"),
 }
 

@@ -46,6 +46,20 @@ class Masked(Fixed):
             l += f  # noqa: E741
         return super().trunc(x, f=f, l=l)
 
+    @protocol
+    async def reciprocal(self, a: Any) -> Any:
+        """The inverse in the field. MPyC draws again as long as the masked number is 0: of a 0, for ever.
+
+        That it is 0 is seen by everybody, here too. Raises: RunError run.program; a mask is 0 once in 2^50 or less.
+        """
+        stype = type(a)
+        await self.returnType(stype)
+        mask = self._random(stype.field)
+        masked = await self.output(await self.gather(a) * mask, threshold=2 * self.threshold)
+        if not masked:
+            raise RunError("run.program", problem="divides by a secret whole number that is 0, as everybody now sees")
+        return (mask << stype.frac_length) / masked
+
     def mod(self, a: Any, b: Any) -> Any:
         """The remainder by a public number, also by one that is none of MPyC's: MPyC's operators alone make it one."""
         return super().mod(a, type(a)(b) if isinstance(b, int) else b)
