@@ -76,6 +76,13 @@ _REFUSED: Final = {
     ),
 }
 
+_COMMANDS: Final = {
+    # fcntl: F_SETOWN, F_SETSIG, F_SETOWN_EX; ioctl: FIOSETOWN, SIOCSPGRP: a signal to a process when a pipe has data
+    "x86_64": ((72, (8, 10, 15)), (16, (0x8901, 0x8902))),
+    "aarch64": ((25, (8, 10, 15)), (29, (0x8901, 0x8902))),
+}
+"""Calls of which some commands are refused, by their second argument."""
+
 
 def confine(*, memory: int, cpu_s: int) -> frozenset[str]:
     """Give up everything that computing does not need; say what is in force.
@@ -138,6 +145,12 @@ def _close_network(system: ctypes.CDLL) -> bool:
     steps += [(_ABOVE, 0, 1, _FOREIGN), (_RETURN, 0, 0, _KILL)]
     for number in refused:
         steps += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _REFUSE)]
+    for number, commands in _COMMANDS[platform.machine()]:
+        inside = [(_LOAD, 0, 0, 24)]  # the low half of the second argument: both architectures are little-endian
+        for command in commands:
+            inside += [(_EQUAL, 0, 1, command), (_RETURN, 0, 0, _REFUSE)]
+        inside += [(_RETURN, 0, 0, _ALLOW)]
+        steps += [(_EQUAL, 0, len(inside), number), *inside]
     steps += [(_RETURN, 0, 0, _ALLOW)]
     code = b"".join(struct.pack("<HBBI", *step) for step in steps)
     program = _Program(len(steps), code)
