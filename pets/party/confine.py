@@ -55,7 +55,9 @@ _REFUSED: Final = {
     # add_key, request_key, keyctl; in the third truncate, fchmod, fchmodat, fchmodat2, fchown, fchownat, utimensat,
     # setxattr, lsetxattr, fsetxattr, setxattrat, removexattr, lremovexattr, fremovexattr, removexattrat, file_setattr,
     # chroot, mq_unlink; setpriority, sched_setaffinity, sched_setscheduler, sched_setparam, sched_setattr, ioprio_set;
-    # on x86-64 alone chmod, chown, lchown, utime, utimes, futimesat
+    # on x86-64 alone chmod, chown, lchown, utime, utimes, futimesat; last perf_event_open, which samples the stack and
+    # registers of another, kcmp, get_robust_list, migrate_pages, move_pages, process_madvise, process_mrelease,
+    # pidfd_open, userfaultfd
     "x86_64": (
         0xC000003E,
         (
@@ -63,6 +65,7 @@ _REFUSED: Final = {
             *(200, 234, 129, 297, 424, 302, 29, 30, 68, 64, 248, 249, 250),
             *(76, 91, 268, 452, 93, 260, 280, 188, 189, 190, 463, 197, 198, 199, 466, 469, 161, 241),
             *(141, 203, 144, 142, 314, 251, 90, 92, 94, 132, 235, 261),
+            *(298, 312, 274, 256, 279, 440, 448, 434, 323),
         ),
     ),
     "aarch64": (
@@ -72,6 +75,7 @@ _REFUSED: Final = {
             *(130, 131, 138, 240, 424, 261, 194, 196, 186, 190, 217, 218, 219),
             *(45, 52, 53, 452, 55, 54, 88, 5, 6, 7, 463, 14, 15, 16, 466, 469, 51, 181),
             *(140, 122, 119, 118, 274, 30),
+            *(241, 272, 100, 238, 239, 440, 448, 434, 282),
         ),
     ),
 }
