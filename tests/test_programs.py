@@ -126,10 +126,45 @@ def test_a_program_of_ones_own_says_what_it_takes() -> None:
     assert "total = 6; 3 rounds" in repr(result)
 
 
+def test_a_program_on_numbers_of_one_holder_ends() -> None:
+    """Who brings them is sent nothing at first, and is not waited for."""
+    source = HEAD + "    ((x,),) = mpc.inputs('x', secint)\n    mpc.release('total', x)\n"
+    result = run_program(source, inputs={"a": {"x": [7]}, "b": {}, "c": {}}, outputs={"total": 1}, deadline_s=20)
+    assert result.outputs == {"total": (7,)} and result.rounds == 3
+
+
+MIXED = """
+from mpyc.runtime import mpc
+
+
+async def main():
+    (a,), (b,), (c,) = mpc.inputs("x", mpc.SecFxp(96, 48))
+    rows = mpc.sorted([[a, a * 0.3], [b, b * 0.3], [c, c * 0.3]], key=lambda row: row[1])
+    p, q = mpc.if_else(a < b, [a, a * 0.3], [b, b * 0.3])
+    r, s = mpc.vector_add([a, a * 0.3], [b, b])
+    t, u = mpc.scalar_mul(a, [a, a * 0.3])
+    v, w = mpc.schur_prod([a, a * 0.3], [b * 0.3, b * 0.3])
+    found = [rows[1][1] * rows[2][1], q * q, s * s, u * u, v, w]
+    found.append(mpc.matrix_prod([[a, a * 0.3]], [[b * 0.3], [b * 0.3]])[0][0])
+    mpc.release("total", [mpc.convert(each * 1000, mpc.SecInt()) for each in found])
+"""
+
+
+def test_a_list_may_have_whole_numbers_and_others() -> None:
+    """What is known of the first is not taken to hold for all."""
+    result = run_program(MIXED, inputs=ONE, outputs={"total": 7})
+    exact = (540, 90, 5290, 90, 600, 180, 780)
+    assert all(abs(found - expected) <= 1 for found, expected in zip(result.outputs["total"], exact, strict=True))
+
+
 WRONG = {
     "an output that nobody declared": ("    mpc.release('other', secint(1))\n", "other"),
     "an output of another shape": ("    mpc.release('total', [secint(1), secint(2)])\n", "1 numbers"),
     "an end without its output": ("    mpc.inputs('x', secint)\n", "ends without total"),
+    "a division by 0": (
+        "    ((a,), (b,), (c,)) = mpc.inputs('x', secint)\n    mpc.release('total', a / (a + b - c))\n",
+        "a secret whole number that is 0",
+    ),
     "an error of its own": ("    x = 1 // 0\n", "line 6 of the program: ZeroDivisionError"),
 }
 

@@ -182,7 +182,7 @@ def knowledge(told: About, card: Card, learned: tuple[Fact, ...], coalition: fro
         if fact.learner <= coalition:
             raise_to((fact.item,), fact.grade.mark)
     inputs = [item for each in told.brought for item in each.items(each.told)]
-    if all(marks.get(item) is Mark.VISIBLE for item in inputs):  # then the program can be run on them
+    if inputs and all(marks.get(item) is Mark.VISIBLE for item in inputs):  # then the program can be run on them
         raise_to(told.released, Mark.PROGRAM)
     if any(marks.get(item) is Mark.PROGRAM for item in told.released):
         for each in told.brought:

@@ -161,6 +161,7 @@ def limits(review: Checked) -> Section:
         "What the outputs tell. They are exact; an output may be one holder's number, or one person's.",
         "Numbers that outgrow the program's own types. One that is k bits too long is hidden up to "
         f"2^(k - {SECURITY}) in the place of 2^-{SECURITY}; nobody can see that it is.",
+        "A whole number that the program divides by and that is 0: all who compute see that it is, and the run ends.",
         "Changed software. A party that departs from the protocol can spoil what comes out, and could learn more.",
         "Truth of the records. A party that brings wrong or made-up rows is not noticed.",
         "Repetition. Two runs over rows that differ in one person tell about that person. Runs are counted, and each "

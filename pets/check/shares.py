@@ -41,7 +41,7 @@ class Ring:
     among: tuple[int, ...]
     out: tuple[int, ...]
     brought: Mapping[Item, PartyId]
-    """Columns that go in, and who holds them."""
+    """Columns that go in, and who holds them: one or more."""
     deciding: Mapping[Item, PartyId]
     """Columns that only decide which rows go in."""
     kept: Mapping[Item, PartyId]
@@ -55,7 +55,7 @@ class Ring:
 
 
 def ring_of(plan: Plan, spec: Spec, card: Card) -> Ring:
-    """Raises: ValueError if a stream of the card is none that a rule is about."""
+    """Raises: ValueError if a stream of the card is none that a rule is about, or no column goes in."""
     step = plan.program
     if step is None:
         raise ValueError("no program")
@@ -76,6 +76,8 @@ def ring_of(plan: Plan, spec: Spec, card: Card) -> Ring:
         for item, holder, name in _columns(read, spec):
             group = brought if name in inside else deciding if name in looked else kept
             group[item] = holder
+    if not brought:  # whoever has all of nothing would have what the program gives
+        raise ValueError("a program of no column")
     to = next(each.to for each in plan.steps if isinstance(each, Open))
     return Ring(
         tuple(PartyId(party.name) for party in spec.parties),

@@ -4,7 +4,7 @@
 
 * Limits of memory, processor time and file size; no dump of memory if it crashes; it ends with its parent.
 * Linux, seccomp: no sockets, no other programs or processes, no signal to one, no look into one,
-  nothing shared with one.
+  nothing shared with one; no file cut off, no mode, owner, time or attribute of one changed, which Landlock lets pass.
 * Linux from 5.13 on, Landlock: no file can be opened, the party's keys among them, but the source of randomness.
 
 A kernel that lacks one of the last two is no reason not to run by itself: what is in force is told, and goes into the
@@ -52,12 +52,20 @@ _REFUSED: Final = {
     # socket, connect, accept, sendto, bind, listen, socketpair; clone, fork, vfork, execve, kill; ptrace, unshare;
     # process_vm_readv, process_vm_writev, bpf, execveat, io_uring_setup, clone3, pidfd_getfd; in the second row
     # tkill, tgkill, rt_sigqueueinfo, rt_tgsigqueueinfo, pidfd_send_signal, prlimit64; shmget, shmat, msgget, semget;
-    # add_key, request_key, keyctl
+    # add_key, request_key, keyctl; in the third truncate, fchmod, fchmodat, fchmodat2, fchown, fchownat, utimensat,
+    # setxattr, lsetxattr, fsetxattr, setxattrat, removexattr, lremovexattr, fremovexattr, removexattrat, file_setattr,
+    # chroot, mq_unlink; setpriority, sched_setaffinity, sched_setscheduler, sched_setparam, sched_setattr, ioprio_set;
+    # on x86-64 alone chmod, chown, lchown, utime, utimes, futimesat; last perf_event_open, which samples the stack and
+    # registers of another, kcmp, get_robust_list, migrate_pages, move_pages, process_madvise, process_mrelease,
+    # pidfd_open, userfaultfd
     "x86_64": (
         0xC000003E,
         (
             *(41, 42, 43, 44, 49, 50, 53, 56, 57, 58, 59, 62, 101, 272, 310, 311, 321, 322, 425, 435, 438),
             *(200, 234, 129, 297, 424, 302, 29, 30, 68, 64, 248, 249, 250),
+            *(76, 91, 268, 452, 93, 260, 280, 188, 189, 190, 463, 197, 198, 199, 466, 469, 161, 241),
+            *(141, 203, 144, 142, 314, 251, 90, 92, 94, 132, 235, 261),
+            *(298, 312, 274, 256, 279, 440, 448, 434, 323),
         ),
     ),
     "aarch64": (
@@ -65,9 +73,19 @@ _REFUSED: Final = {
         (
             *(198, 203, 202, 206, 200, 201, 199, 220, 221, 129, 117, 97, 270, 271, 280, 281, 425, 435, 438),
             *(130, 131, 138, 240, 424, 261, 194, 196, 186, 190, 217, 218, 219),
+            *(45, 52, 53, 452, 55, 54, 88, 5, 6, 7, 463, 14, 15, 16, 466, 469, 51, 181),
+            *(140, 122, 119, 118, 274, 30),
+            *(241, 272, 100, 238, 239, 440, 448, 434, 282),
         ),
     ),
 }
+
+_COMMANDS: Final = {
+    # fcntl: F_SETOWN, F_SETSIG, F_SETOWN_EX; ioctl: FIOSETOWN, SIOCSPGRP: a signal to a process when a pipe has data
+    "x86_64": ((72, (8, 10, 15)), (16, (0x8901, 0x8902))),
+    "aarch64": ((25, (8, 10, 15)), (29, (0x8901, 0x8902))),
+}
+"""Calls of which some commands are refused, by their second argument."""
 
 
 def confine(*, memory: int, cpu_s: int) -> frozenset[str]:
@@ -131,6 +149,12 @@ def _close_network(system: ctypes.CDLL) -> bool:
     steps += [(_ABOVE, 0, 1, _FOREIGN), (_RETURN, 0, 0, _KILL)]
     for number in refused:
         steps += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _REFUSE)]
+    for number, commands in _COMMANDS[platform.machine()]:
+        inside = [(_LOAD, 0, 0, 24)]  # the low half of the second argument: both architectures are little-endian
+        for command in commands:
+            inside += [(_EQUAL, 0, 1, command), (_RETURN, 0, 0, _REFUSE)]
+        inside += [(_RETURN, 0, 0, _ALLOW)]
+        steps += [(_EQUAL, 0, len(inside), number), *inside]
     steps += [(_RETURN, 0, 0, _ALLOW)]
     code = b"".join(struct.pack("<HBBI", *step) for step in steps)
     program = _Program(len(steps), code)

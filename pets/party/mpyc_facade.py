@@ -2,7 +2,8 @@
 
 It holds no record in the clear, its own party's neither: numbers come in as shares (``inputs``) and go out by name to
 those whom the terms name (``release``), and what is opened is not given back. So what it sends, and when, depends on
-public numbers alone. Types are never narrower than the terms say: a mask covers a number of its type's width.
+public numbers alone, but where a whole number is divided by a secret 0, which ends the run. Types are never narrower
+than the terms say: a mask covers a number of its type's width.
 """
 
 import asyncio

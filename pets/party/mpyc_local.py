@@ -79,6 +79,8 @@ class _Steps:
     def __init__(self, terms: Terms, processes: Sequence[ProgramProcess]) -> None:
         self._terms, self._processes = terms, processes
         self._given = [0] * len(processes)
+        self._waits = [False] * len(processes)
+        """Whether it has said that it waits, and was given nothing since: it says so once."""
         self._done = [False] * len(processes)
         self._told: list[dict[str, list[int]]] = [{} for _ in processes]
 
@@ -91,6 +93,7 @@ class _Steps:
             rounds += 1
             for sender, record in waiting:
                 self._given[record.peer] += 1
+                self._waits[record.peer] = False
                 self._processes[record.peer].put_frame(sender, record.number, record.body)
             waiting = self._until_all_wait()
         parties = self._terms.parties
@@ -110,7 +113,7 @@ class _Steps:
 
     def _until_waiting(self, at: int) -> list[Record]:
         frames: list[Record] = []
-        while not self._done[at]:
+        while not self._done[at] and not self._waits[at]:
             record = self._processes[at].records.get()
             if isinstance(record, PetsError):
                 raise record
@@ -121,6 +124,6 @@ class _Steps:
                 self._told[at][name] = values
             elif record.kind == DONE:
                 self._done[at] = True
-            elif record.kind == IDLE and record.number == self._given[at]:
-                break
+            elif record.kind == IDLE:
+                self._waits[at] = record.number == self._given[at]
         return frames

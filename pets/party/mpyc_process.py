@@ -159,6 +159,11 @@ def read_numbers(body: bytes) -> tuple[str, list[int]]:
     return name, values
 
 
+def output_bytes(output: Output) -> int:
+    """Bytes of an output at most, with the order of its field."""
+    return 1 + len(output.name) + (output.count + 1) * (2 + MAX_INT_BYTES)
+
+
 class ProgramProcess:
     """A program's process. Everything that it raises is RunError run.program, or PeerError peer.program of a peer.
 
@@ -174,6 +179,7 @@ class ProgramProcess:
             peer: [0, 0] for peer in range(len(orders.terms.parties)) if peer != orders.me
         }
         """By peer, frames and bytes of payload that the program has sent."""
+        self._put, self._taken, self._room = 0, -1, sum(output_bytes(each) for each in orders.terms.outputs)
         self._late = False
         self._lock = threading.Lock()
         self._begun = threading.Event()
@@ -207,6 +213,8 @@ class ProgramProcess:
         """Hand a peer's frame to the program. Any thread may. A process that has ended takes nothing, without a fault:
         why it ended is among its records."""
         self._begun.wait(_START_S)
+        with self._lock:
+            self._put += 1
         self._write(b"".join((HEAD.pack(FRAME, peer, counter, len(payload)), payload)))
 
     def outputs(self, told: Mapping[str, list[int]]) -> dict[str, tuple[int, ...]]:
@@ -256,6 +264,9 @@ class ProgramProcess:
             self._begin()
             while True:
                 record = self._record()
+                if record.kind == IDLE and record.number == self._taken:
+                    continue  # told before: whoever reads may be slow
+                self._taken = record.number if record.kind == IDLE else self._taken
                 self.records.put(record)
                 if record.kind == DONE:
                     return
@@ -285,6 +296,10 @@ class ProgramProcess:
         body = self._exactly(size)
         if kind == FRAME:
             self._count(peer, size)
+        if kind == OUTPUT:
+            self._room -= size
+        if self._room < 0 or (kind == IDLE and not self._taken <= number <= self._put):
+            raise RunError("run.program", problem="says more than it was asked for")
         if kind == FAILED:
             said = body.decode(errors="replace")
             if peer in self.sent:

@@ -5,14 +5,15 @@ For the process of a program alone (party/mpyc_worker.py).
 Of MPyC's runtime, four methods talk to peers. `transfer` is refused; `_distribute`, `output` and `_reshare` are written
 anew here: the same protocols (Shamir's sharing; BGW with the resharing of Gennaro, Rabin and Rabin, PODC 1998), but
 each array is encoded and read by `mpyc_codec`, with the number of elements that this party expects at that point. Every
-other protocol of MPyC is built on these, and on shared randomness without messages (Cramer, Damgard, Ishai, TCC 2005).
+other protocol of MPyC is built on these, and on shared randomness without messages (Cramer, Damgard, Ishai, TCC 2005);
+those whose masks are too narrow are in `mpyc_masks`.
 """
 
 import argparse
 import asyncio
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -21,6 +22,7 @@ from pets.errors import InternalError, PeerError, RunError
 from pets.party import mpyc_codec as codec
 from pets.party import mpyc_import
 from pets.party.mpyc_import import asyncoro, finfields, sectypes, thresha
+from pets.party.mpyc_masks import Masked, by_public_numbers, protocol
 from pets.party.mpyc_process import KEY_BYTES, subsets
 
 VERSION: Final = "0.11"
@@ -35,13 +37,7 @@ class Wire(Protocol):
     def receive(self, counter: int) -> "bytes | asyncio.Future[bytes]": ...
 
 
-def _protocol(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a coroutine one of MPyC's. A return annotation would be taken for the type that it declares at run time."""
-    function.__annotations__.pop("return", None)
-    return asyncoro.mpc_coro(function)  # type: ignore[no-any-return]
-
-
-class Runtime(mpyc_import.runtime.Runtime):  # type: ignore[misc]
+class Runtime(Masked):
     """The runtime of one program at one party. ``keys``: those of `subsets` in which this party is."""
 
     def __init__(
@@ -75,7 +71,7 @@ class Runtime(mpyc_import.runtime.Runtime):  # type: ignore[misc]
 
     # -- what talks to peers -------------------------------------------------------------------------------------------
 
-    @_protocol
+    @protocol
     async def _distribute(self, x: list[Any], senders: list[int]) -> Any:
         """Share each number that a sender brings: Shamir's sharing of it, a share to each party."""
         if x == []:
@@ -101,11 +97,12 @@ class Runtime(mpyc_import.runtime.Runtime):  # type: ignore[misc]
                     self._send_message(peer, self._encode(share, field, count))
         return [_made(row, field, shape) for row in await self._read(senders, arrived, field, count)]
 
-    @_protocol
+    @protocol
     async def output(self, x: Any, receivers: Any = None, threshold: int | None = None, raw: bool = False) -> Any:
         """Open numbers to receivers: each gets a share of as many parties as it takes.
 
-        Programs do not get here (`Facade`): whoever calls is MPyC, which opens masked numbers, or `release`.
+        Programs do not get here (`Facade`): whoever calls is MPyC, which opens masked numbers, or `release`. With
+        another ``threshold`` than this runtime's, 2t, what it opens are products whose shares nobody has shared anew.
         """
         several = isinstance(x, list)
         x = list(x) if several else [x]
@@ -119,6 +116,8 @@ class Runtime(mpyc_import.runtime.Runtime):  # type: ignore[misc]
         if issubclass(kind, self.SecureObject):
             x = await self.gather(x)
         own = _numbers(x)
+        if needed > self.threshold:
+            own = self._spread(own, field)
         body: bytes | None = None
         for peer in told:
             if 0 < (peer - self.pid) % parties <= needed:
@@ -135,7 +134,7 @@ class Runtime(mpyc_import.runtime.Runtime):  # type: ignore[misc]
             y = [convert(each) for each in y]
         return y if several else y[0]
 
-    @_protocol
+    @protocol
     async def _reshare(self, x: Any) -> Any:
         """Bring a sharing of degree 2t down to degree t, with fresh coefficients: 2t + 1 parties share their shares."""
         several = isinstance(x, list)
@@ -165,6 +164,15 @@ class Runtime(mpyc_import.runtime.Runtime):  # type: ignore[misc]
         shares = await self._read(senders, arrived, field, len(own))
         y = _made(thresha.recombine(field, [(p + 1, s) for p, s in zip(senders, shares, strict=True)]), field, shape)
         return y if several else y[0]
+
+    def _spread(self, own: list[int], field: Any) -> list[int]:
+        """Shares of products with a sharing of zero of degree 2t on top: opened, they tell nothing but the products.
+
+        A product of two polynomials shows its factors by its roots. MPyC 0.11 opens it as it is, but in small fields.
+        """
+        prfs, uci = self.prfs(field.order), self._prss_uci()
+        zero = thresha.pseudorandom_share_zero(field, len(self.parties), self.pid, prfs, uci, len(own))
+        return [int((field(value) + each).value) for value, each in zip(own, zero, strict=True)]
 
     def _encode(self, values: list[Any], field: Any, count: int) -> bytes:
         return codec.encode_array(map(int, values), order=int(field.order), count=count)
@@ -214,6 +222,7 @@ def install(runtime: Runtime) -> None:
     for module in mpyc_import.MODULES:
         module.runtime = runtime
     mpyc_import.runtime.pickle = codec.Pickle
+    by_public_numbers(sectypes.SecureNumber)
     asyncoro._hop = hop
 
 

@@ -37,7 +37,8 @@ def expanded(data: dict[str, Any], most: int) -> dict[str, Any]:
     if (problem := next(_problems(grounds, legal), None)) is not None:
         (*path, last), said, advice = problem
         raise SpecError("spec.field", path=".".join(map(str, (*path, last))), problem=said, advice=advice)
-    assert isinstance(grounds, dict) and isinstance(legal, dict)
+    if not grounds or not isinstance(legal, dict):  # an empty table: what legal lacks is told of the format
+        return {key: value for key, value in data.items() if key != GROUNDS}
     sizes = {name: len(json.dumps(ground, default=str)) for name, ground in grounds.items()}
     if sum(sizes[own[GROUNDS]] for own in _tables(legal) if GROUNDS in own) > most:
         raise SpecError("spec.too-large", file="legal with all grounds written out", limit=most)

@@ -15,12 +15,13 @@ from pets.check.differencing import Terms, judge
 from pets.check.labels import Mark
 from pets.check.releases import Entry as Entry_
 from pets.check.releases import release_of_program
-from pets.errors import InternalError
+from pets.errors import InternalError, SpecError
 from pets.plan import execute
 from pets.plan.review import Review, agree, review
 from pets.spec.canonical import spec_json
 from pets.spec.cards import Card, load_cards
 from pets.spec.formula import parse_formula
+from pets.spec.ir import Execute
 from pets.spec.joins import PROGRAM
 from pets.spec.parse import parse_toml
 from pets.spec.programmed import programmed_of
@@ -276,6 +277,26 @@ def test_the_recheck_finds_every_step_that_was_changed() -> None:
     for each in wrong:
         with pytest.raises(InternalError, match=r"plan\.(wiring|matrix-differs)"):
             execute.recheck(each, approved, spec, asked)
+
+
+def test_a_program_of_no_column_is_none() -> None:
+    """Nobody has all of nothing, and with it what the program gives: no specification and no checker lets it pass."""
+    text = text_of(next(each for each in WARNED if "program_of_ones_own" in each["file"]))
+    spec, cards = parse_toml(text), load_cards()
+    asked = programmed_of(spec)
+    start = text.index("inputs = {")
+    with pytest.raises(SpecError, match="inputs"):
+        parse_toml(text[:start] + "inputs = {}" + text[text.index("}", start) + 1 :])
+    with pytest.raises(SpecError, match="are none"):
+        replace(asked.terms, inputs=())
+    *reads, step, opened = execute.lower(spec, asked).steps
+    assert isinstance(step, Execute)
+    bare = replace(execute.lower(spec, asked), steps=(*reads, replace(step, columns=()), opened))
+    with pytest.raises(InternalError, match="no column"):
+        shares.judge(bare, spec, cards)
+    told = executed.about(spec, replace(asked, columns=()))
+    known = executed.knowledge(told, cards[PROGRAM], (), frozenset({told.parties[0]}))
+    assert known[told.released[0]] is Mark.HELD
 
 
 def test_the_order_in_which_inputs_are_written_means_nothing() -> None:

@@ -165,13 +165,14 @@ def test_a_worker_says_what_it_has_given_up(workers: tuple[Worker, Worker]) -> N
 
 
 INSIDE = """
-import ctypes, os, platform, resource, socket, subprocess, sys
+import ctypes, fcntl, os, platform, resource, socket, subprocess, sys
 from pets.party.confine import confine
 system = ctypes.CDLL(None, use_errno=True)
-number = {"x86_64": (234, 29), "aarch64": (131, 194)}[platform.machine()]
+number = {"x86_64": (234, 29, 298), "aarch64": (131, 194, 241)}[platform.machine()]
 def called(*asked):
     if system.syscall(*asked) < 0:
         raise OSError(ctypes.get_errno(), "refused")
+kept = open(sys.argv[1], "rb")
 found = confine(memory=1 << 29, cpu_s=20)
 def refused(act):
     try:
@@ -185,23 +186,42 @@ acts = {
     "fork": os.fork,
     "kill": lambda: os.kill(os.getppid(), 0),
     "tgkill": lambda: called(number[0], os.getppid(), os.getppid(), 0),
+    "signal of a pipe": lambda: fcntl.fcntl(0, fcntl.F_SETOWN, os.getppid()),
+    "number of that signal": lambda: fcntl.fcntl(0, 10, 9),
+    "pipe of another": lambda: fcntl.ioctl(0, 0x8901, os.getppid().to_bytes(4, "little")),
     "shared": lambda: called(number[1], 0, 4096, 0o1600),
+    "samples": lambda: called(number[2], bytes([1] + 3 * [0] + [112] + 107 * [0]), os.getppid(), -1, -1, 0),
     "limits": lambda: resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE),
+    "priority": lambda: os.setpriority(os.PRIO_PROCESS, os.getppid(), 5),
+    "affinity": lambda: os.sched_setaffinity(os.getppid(), os.sched_getaffinity(os.getppid())),
+    "truncate": lambda: os.truncate(kept.name, 0),
+    "chmod": lambda: os.chmod(kept.name, 0o644),
+    "fchmod": lambda: os.chmod(kept.fileno(), 0o644),
+    "chown": lambda: os.chown(kept.name, os.getuid(), os.getgid()),
+    "times": lambda: os.utime(kept.name, (0, 0)),
+    "attribute": lambda: os.setxattr(kept.name, "user.pets", b"1"),
     "file": lambda: open("/etc/hostname"),
     "write": lambda: open("/tmp/psisum_written", "w"),
     "memory": lambda: bytearray(1 << 30),
     "randomness": lambda: open("/dev/urandom", "rb").read(8),
+    "flags of a pipe": lambda: fcntl.fcntl(0, fcntl.F_GETFL),
 }
 names = list(acts) if "no files" in found else [name for name in acts if name not in ("file", "write")]
-print(*[f"{name}={refused(acts[name])}" for name in names])
+print(*[f"{name}={refused(acts[name])}" for name in names], sep=";")
 """
 
 
-def test_what_is_given_up_is_refused() -> None:
-    told = subprocess.run([sys.executable, "-c", INSIDE], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    found = dict(each.split("=") for each in told.split())
-    assert found.pop("randomness") == "allowed" and found.pop("memory") == "MemoryError"
-    assert set(found) >= {"socket", "program", "fork", "kill", "tgkill", "shared", "limits"} and set(
+def test_what_is_given_up_is_refused(tmp_path: Path) -> None:
+    kept = tmp_path / "key"
+    kept.write_text("of the server")
+    told = subprocess.run(
+        [sys.executable, "-c", INSIDE, str(kept)], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert kept.read_text() == "of the server"
+    found = dict(each.split("=") for each in told.strip().split(";"))
+    assert {found.pop("randomness"), found.pop("flags of a pipe")} == {"allowed"}
+    assert found.pop("memory") == "MemoryError"
+    assert set(found) >= {"socket", "program", "fork", "kill", "tgkill", "shared", "limits", "truncate"} and set(
         found.values()
     ) == {"PermissionError"}
 

@@ -1,5 +1,6 @@
 """What a program sees of MPyC, and what it does not: in this process, with nobody at the other end."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -62,6 +63,9 @@ REFUSED: dict[str, Any] = {
     "the width of a mask by name": lambda mpc: mpc.abs(mpc.SecInt()(1), l=3),
     "bits of a width": lambda mpc: mpc.to_bits(mpc.SecInt()(1), "3"),
     "a secret modulus": lambda mpc: mpc.mod(mpc.SecInt()(1), mpc.SecInt()(2)),
+    "a remainder by a secret number": lambda mpc: mpc.SecInt()(7) % mpc.SecInt()(2),
+    "a quotient by a secret number": lambda mpc: mpc.SecInt()(7) // mpc.SecInt()(2),
+    "both by a secret number": lambda mpc: divmod(mpc.SecInt()(7), mpc.SecInt()(2)),
     "too many arguments": lambda mpc: mpc.sorted([mpc.SecInt()(1)], None, True),
 }
 
@@ -108,6 +112,24 @@ def test_the_threshold_and_the_keys_are_fixed(runtime: Any) -> None:
         runtime.threshold = 0
     assert (runtime.threshold, runtime.options.sec_param, runtime.options.no_prss) == (1, 43, False)
     assert set(runtime._prss_keys) == {(0, 1), (0, 2)}
+
+
+@pytest.mark.parametrize(("threshold", "same"), [(None, True), (1, True), (2, False)])
+def test_products_are_opened_with_a_sharing_of_zero(runtime: Any, threshold: int | None, same: bool) -> None:
+    wire = runtime.parties[1].protocol
+    wire.sent.clear()
+    field = runtime.SecInt(32).field
+    runtime._loop.run_until_complete(_opened(runtime, [field(7)] * 2, threshold))
+    ((_, *body),) = wire.sent
+    width = len(body) // 2
+    shares = [int.from_bytes(bytes(each), "little") for each in (body[:width], body[width:])]
+    assert (shares == [7, 7], shares[0] == shares[1]) == (same, same)
+
+
+async def _opened(runtime: Any, x: list[Any], threshold: int | None) -> None:
+    runtime.output(x, receivers=[1], threshold=threshold)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
 
 
 def test_pickle_is_gone_from_mpyc(runtime: Any) -> None:

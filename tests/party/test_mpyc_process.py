@@ -143,6 +143,9 @@ RECORDS = {
     "a frame to nobody": HEAD.pack(mpyc_process.FRAME, 7, 0, 0),
     "a frame without end": HEAD.pack(mpyc_process.FRAME, 1, 0, 2**31),
     "an end with a body": HEAD.pack(DONE, 255, 0, 5),
+    "outputs without end": 20 * (HEAD.pack(mpyc_process.OUTPUT, 255, 0, 381) + pack_numbers("other", 125 * [0])),
+    "that it took what nobody gave": HEAD.pack(mpyc_process.IDLE, 255, 1, 0),
+    "that it took less than before": HEAD.pack(mpyc_process.IDLE, 255, 0, 0) + HEAD.pack(mpyc_process.IDLE, 255, -1, 0),
     "half a record": b"\1\1",
 }
 
@@ -157,6 +160,17 @@ def test_a_process_that_was_taken_over_is_not_believed(said: str, monkeypatch: p
     monkeypatch.setattr(subprocess, "Popen", lambda command, **named: popen([sys.executable, "-c", line], **named))
     with ProgramProcess(orders(), deadline_s=30) as process:
         assert ended(process).code == "run.program"
+        assert process.records.empty()
+
+
+def test_a_process_that_waits_is_heard_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    idle, done = HEAD.pack(mpyc_process.IDLE, 255, 0, 0), HEAD.pack(DONE, 255, 0, 0)
+    line = f"import sys; sys.stdout.buffer.write(b'\\x07' + 1000 * {idle!r} + {done!r}); sys.stdout.flush()"
+    popen = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda command, **named: popen([sys.executable, "-c", line], **named))
+    with ProgramProcess(orders(), deadline_s=30) as process:
+        kinds = [process.records.get(timeout=30).kind for _ in range(2)]  # type: ignore[union-attr]
+        assert kinds == [mpyc_process.IDLE, DONE] and process.records.empty()
 
 
 def test_a_process_that_says_too_much_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:

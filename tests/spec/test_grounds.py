@@ -49,6 +49,8 @@ def test_two_ways_to_write_it_are_one_specification_with_one_digest() -> None:
         (short(name="practices"), "legal.board-1.ground", "is not the name of a ground"),
         (short().replace('ground = "boards"', "ground = 1"), "legal.board-1.ground", "is not the name of a ground"),
         (short(own=f'{OWN}, notice = "https://x"'), "legal.board-1.notice", "is said by ground.boards as well"),
+        ("pets = 1\nground = {}\n", "title", "is missing"),
+        ("pets = 1\nlegal = 5\nground = {}\n", "title", "is missing"),
         (short(ground='ground = "others"'), "ground.boards.ground", "is in a ground, which rests on no other"),
         (short(ground='[ground.more]\nlaw = "x"'), "ground.more", "is named by no party"),
         (WHOLE + '\n[ground.more]\nlaw = "x"\n', "ground.more", "is named by no party"),
