@@ -355,8 +355,8 @@ class State:
         self.at(Boundary.SNAPSHOT_RECORDED)
 
     def snapshot(self, digest: SpecDigest, dataset: str) -> StoredSnapshot | None:
-        """The latest snapshot of a dataset for a specification."""
-        text = "SELECT * FROM snapshots WHERE digest = ? AND dataset = ? ORDER BY taken DESC, rowid DESC LIMIT 1"
+        """The latest snapshot of a dataset for a specification: the last one taken, whatever the clock said then."""
+        text = "SELECT * FROM snapshots WHERE digest = ? AND dataset = ? ORDER BY rowid DESC LIMIT 1"
         with self.reading() as db:
             row = db.execute(text, (digest, dataset)).fetchone()
         return StoredSnapshot(*row) if row else None

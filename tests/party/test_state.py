@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -202,6 +203,16 @@ def test_the_latest_snapshot_is_found_and_its_salt_does_not_print() -> None:
         state.add_snapshot(later)
         assert state.snapshot(DIGEST, "t") == later
         assert "ssss" not in repr(later) and "1111" in repr(later)
+
+
+def test_a_clock_that_is_put_back_brings_no_older_snapshot_back() -> None:
+    """A holder takes out rows and freezes again, after a clock that was ahead was set right."""
+    with filled() as state:
+        ahead = replace(SNAPSHOT, taken="2028-03-01T09:00:00.000000+00:00", commitment="aa" * 32)
+        right = replace(SNAPSHOT, taken="2027-02-01T09:00:00.000000+00:00", commitment="bb" * 32)
+        state.add_snapshot(ahead)
+        state.add_snapshot(right)
+        assert state.snapshot(DIGEST, "t") == right
 
 
 def test_the_journal_follows_its_table() -> None:
