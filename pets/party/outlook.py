@@ -71,6 +71,8 @@ def read(files: Mapping[str, bytes], *, party: PartyId) -> Said:
         outlook = Outlook.model_validate(frozen(_days(json.loads(files[FILE]))))
         if outlook.left < 0 or (outlook.affordable is not None and outlook.affordable < 0):
             raise ValueError("there are no fewer than none")
+        if outlook.due is None and REFUSAL not in files:
+            raise ValueError("what would run today is due on some day")
     except (KeyError, ValueError, TypeError, RecursionError):
         raise PeerError("peer.answer", peer=party, problem="no outlook, or one that cannot be read") from None
     return Said(outlook, refusal.unpack(files[REFUSAL], at=party) if REFUSAL in files else None)

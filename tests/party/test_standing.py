@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from pets.cli import main
 from pets.errors import BudgetError, PeerError
 from pets.party import outlook
 from pets.party.receipts import verify_receipt
+from pets.party.state import StoredSpec
 from pets.schedule import Ended, Scheduled, found_beside, look, run_due
 from tests.party.world import BOARD, COMPUTING, COUNCIL, HELPER, MONTHLY, SPEC, World, altered
 
@@ -204,6 +206,25 @@ def test_one_that_cannot_run_does_not_keep_the_others_from_it(world: World, tmp_
     assert [each.error and each.error.code for each in ended] == ["spec.field", None]
 
 
+def test_a_party_that_says_never_and_refuses_nothing_does_not_keep_the_others_from_it(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = altered(("not_after = 2027-10-31", "not_after = 2027-08-31"), base=REFRESHED)
+    reviewed = world.ready(REFRESHED)
+    world.ready(other)
+    honest = outlook.files
+
+    def files(consent: Any, state: Any, ledger: Any, stored: StoredSpec, **given: Any) -> list[tuple[str, bytes]]:
+        if (consent.party, stored.digest) != (HELPER, reviewed.digest):
+            return honest(consent, state, ledger, stored, **given)
+        return [(outlook.FILE, b'{"today": "2027-01-15", "left": 1}')]
+
+    monkeypatch.setattr(outlook, "files", files)
+    paths = [written(tmp_path), written(tmp_path, other, "other")]
+    ended = list(run_due(world.client(), paths, tmp_path / "out"))
+    assert [each.error and each.error.code for each in ended] == ["peer.answer", None]
+
+
 def test_nothing_is_replaced_and_nothing_is_spent_for_a_table_without_a_place(world: World, tmp_path: Path) -> None:
     world.ready(REFRESHED)
     path, out = written(tmp_path), tmp_path / "out"
@@ -285,6 +306,7 @@ def test_the_command_lists_and_starts(
         b'{"today": "2027-01-15", "left": 1.5}',
         b'{"today": "2027-01-15", "more": 1}',
         b'{"today": "2027-01-15", "affordable": -1}',
+        b'{"today": "2027-01-15", "left": 1}',
         b"[" * 100_000,
     ],
 )
