@@ -1,6 +1,7 @@
 """Standing approvals: one signature, a run in each period, and none that a party would not start."""
 
 import datetime as dt
+import errno
 import json
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from pets.errors import BudgetError, PeerError
 from pets.party import outlook
 from pets.party.receipts import verify_receipt
 from pets.party.state import StoredSpec
+from pets.result import Result
 from pets.schedule import Ended, Scheduled, found_beside, look, run_due
 from tests.party.world import BOARD, COMPUTING, COUNCIL, HELPER, MONTHLY, SPEC, World, altered
 
@@ -223,6 +225,26 @@ def test_a_party_that_says_never_and_refuses_nothing_does_not_keep_the_others_fr
     paths = [written(tmp_path), written(tmp_path, other, "other")]
     ended = list(run_due(world.client(), paths, tmp_path / "out"))
     assert [each.error and each.error.code for each in ended] == ["peer.answer", None]
+
+
+def test_a_disk_that_is_full_when_a_run_is_over_is_told_and_the_others_run(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = altered(("not_after = 2027-10-31", "not_after = 2027-08-31"), base=REFRESHED)
+    world.ready(REFRESHED)
+    world.ready(other)
+    honest = Result.save
+
+    def save(self: Result, out: str | Path) -> Path:
+        if Path(out).name.startswith("waiting"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return honest(self, out)
+
+    monkeypatch.setattr(Result, "save", save)
+    first, second = run_due(world.client(), [written(tmp_path), written(tmp_path, other, "other")], tmp_path / "out")
+    assert first.error is not None and first.error.code == "config.output"
+    assert first.error.fields["problem"] == "its run is over, and it could not be written: no space left on device"
+    assert second.error is None and second.file is not None and second.file.is_file()
 
 
 def test_nothing_is_replaced_and_nothing_is_spent_for_a_table_without_a_place(world: World, tmp_path: Path) -> None:
