@@ -9,7 +9,7 @@ that day for good, however late the run ends. Charges of later days count too: a
 
 import datetime as dt
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -93,10 +93,18 @@ class Book:
             rows = db.execute("SELECT DISTINCT run FROM charges WHERE state = 'reserved' ORDER BY run")
             return tuple(RunHandle(run) for (run,) in rows)
 
-    def check(self, charges: Mapping[Account, Loss], caps: Mapping[Account, Cap]) -> None:
-        """Say early that a run cannot be paid for; only ``reserve`` decides. Raises: BudgetError, as it does."""
+    def check(
+        self,
+        charges: Mapping[Account, Loss],
+        caps: Mapping[Account, Cap],
+        beside: Sequence[Mapping[Account, Loss]] = (),
+    ) -> None:
+        """Say early that a run cannot be paid for; only ``reserve`` decides. Raises: BudgetError, as it does.
+
+        ``beside``: what other runs, each for itself, are about to be charged.
+        """
         with self._records.reading() as db:
-            _require(db, charges, caps)
+            _require(db, charges, caps, beside)
 
     def fit(self, charges: Mapping[Account, Loss], caps: Mapping[Account, Cap]) -> int | None:
         """How many more runs that cost so much fit into this period; None if they cost nothing."""
@@ -155,12 +163,18 @@ class Ledger(Book):
         self._state.at(Boundary.AFTER_SETTLE)
 
 
-def _require(db: sqlite3.Connection, charges: Mapping[Account, Loss], caps: Mapping[Account, Cap]) -> None:
+def _require(
+    db: sqlite3.Connection,
+    charges: Mapping[Account, Loss],
+    caps: Mapping[Account, Cap],
+    beside: Sequence[Mapping[Account, Loss]] = (),
+) -> None:
     for account, asked in sorted(charges.items()):
         if account not in caps:
             raise BudgetError("budget.no-cap", dataset=account.dataset)
         cap = caps[account]
-        require(account, _spent(db, account, cap), cap.counted([(asked, 1)]), cap)
+        others = cap.counted((other[account], 1) for other in beside if account in other)
+        require(account, _spent(db, account, cap) + others, cap.counted([(asked, 1)]), cap)
 
 
 def _spent(db: sqlite3.Connection, account: Account, cap: Cap) -> Loss:

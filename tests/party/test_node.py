@@ -641,6 +641,18 @@ def test_of_two_runs_with_budget_for_one_the_second_is_told_to_wait(make_world: 
         world.run()
 
 
+def test_of_two_runs_with_a_cap_in_rho_that_holds_both_neither_waits(make_world: Make) -> None:
+    """Each costs epsilon 1.5, which is rho 1.125. One of epsilon 3 would be rho 4.5, but that is not what is asked."""
+    world = make_world(
+        limits={"max_epsilon_per_dataset": None, "max_rho_per_dataset": "2.5", "rho_at_delta": "2^-30"},
+    )
+    world.ready()
+    with held(world) as first:
+        assert world.run().receipts
+        first.release()
+        assert first.result().receipts
+
+
 def test_clients_who_race_for_the_last_run_never_get_two_and_never_lose_it(world: World) -> None:
     toml = altered(("max_runs = 3", "max_runs = 1"))
     reviewed = world.ready(toml)
