@@ -54,16 +54,13 @@ class Book:
             return _spent(db, account, cap)
 
     def balance(self, account: Account, cap: Cap) -> Balance:
-        """How an account stands in the period of a cap."""
+        """How an account stands in the period of a cap, in one look: a run that ends meanwhile is in it once."""
         with self._records.reading() as db:
-            parts = {state: list(_losses(db, account, cap.since, state)) for state in ("settled", "reserved")}
-        return Balance(
-            account,
-            cap,
-            cap.counted(parts["settled"]),
-            cap.counted(parts["reserved"]),
-            sum(times for part in parts.values() for _, times in part),
+            found = list(_losses(db, account, cap.since))
+        settled, reserved = (
+            cap.counted((loss, times) for loss, times, over in found if over is ended) for ended in (True, False)
         )
+        return Balance(account, cap, settled, reserved, sum(times for _, times, _ in found))
 
     def accounts(self) -> tuple[Account, ...]:
         """All accounts that were ever charged."""
@@ -178,16 +175,17 @@ def _require(
 
 
 def _spent(db: sqlite3.Connection, account: Account, cap: Cap) -> Loss:
-    return cap.counted(_losses(db, account, cap.since))
+    return cap.counted((loss, times) for loss, times, _ in _losses(db, account, cap.since))
 
 
-def _losses(
-    db: sqlite3.Connection, account: Account, since: dt.date, state: str | None = None
-) -> Iterator[tuple[Loss, int]]:
-    """Runs of one specification cost the same, so there are few rows to add however many runs there were."""
+def _losses(db: sqlite3.Connection, account: Account, since: dt.date) -> Iterator[tuple[Loss, int, bool]]:
+    """What runs were charged, how many of them so much, and whether these are settled.
+
+    Runs of one specification cost the same, so there are few rows to add however many runs there were.
+    """
     text = (
-        "SELECT epsilon, delta, rho, count(*) FROM charges WHERE dataset = ? AND unit = ? AND day >= ?"
-        " AND state = coalesce(?, state) GROUP BY epsilon, delta, rho"
+        "SELECT epsilon, delta, rho, count(*), state FROM charges WHERE dataset = ? AND unit = ? AND day >= ?"
+        " GROUP BY epsilon, delta, rho, state"
     )
-    for epsilon, delta, rho, runs in db.execute(text, (*account, since.isoformat(), state)).fetchall():
-        yield Loss(Fraction(epsilon), Fraction(delta), Fraction(rho)), runs
+    for epsilon, delta, rho, runs, state in db.execute(text, (*account, since.isoformat())).fetchall():
+        yield Loss(Fraction(epsilon), Fraction(delta), Fraction(rho)), runs, state == "settled"
