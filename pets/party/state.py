@@ -21,7 +21,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, Literal, Self
 
-from pets.approve.approvals import Count
+from pets.approve.approvals import REVOCATION, Count
 from pets.errors import BudgetError, ConfigError, RunError
 from pets.ids import PlanDigest, RunHandle, SpecDigest
 from pets.party.flushing import Flusher
@@ -342,6 +342,13 @@ class State:
         with self.reading() as db:
             rows = db.execute("SELECT body FROM envelopes WHERE digest = ? ORDER BY rowid", (digest,))
             return tuple(body for (body,) in rows)
+
+    def withdrawn_by(self, digest: SpecDigest) -> str | None:
+        """Who withdrew a specification first, an approver when that came; None if nobody did."""
+        text = "SELECT approver FROM envelopes WHERE digest = ? AND kind = ? ORDER BY rowid LIMIT 1"
+        with self.reading() as db:
+            row = db.execute(text, (digest, REVOCATION)).fetchone()
+        return str(row[0]) if row else None
 
     # -- snapshots ----------------------------------------------------------------------------------------------------
 
