@@ -1,7 +1,8 @@
 """What a party says of the next run of a specification before anybody starts it: when it is due, what is against it.
 
-It is for the parties of the specification, who would be told the same by starting a run. What the history of releases
-holds against it is not in it, but that something does.
+It is for who may start a run, and would be told the same by doing so. A refusal for budget tells what other runs have
+spent, which is no business of the other parties. What the history of releases holds against it is not in it, but that
+something does.
 """
 
 import datetime as dt

@@ -19,7 +19,7 @@ from pets.party.receipts import verify_receipt
 from pets.party.state import StoredSpec
 from pets.result import Result
 from pets.schedule import Ended, Scheduled, found_beside, look, run_due
-from tests.party.world import BOARD, COMPUTING, COUNCIL, HELPER, MONTHLY, SPEC, World, altered
+from tests.party.world import ANALYST, BOARD, COMPUTING, COUNCIL, HELPER, MONTHLY, SPEC, World, altered
 
 REFRESHED = altered(
     ("max_rows = 40\n", 'max_rows = 40\nrefresh = "monthly"\n'), ("max_runs = 3", "max_runs = 4"), base=MONTHLY
@@ -280,6 +280,21 @@ def test_a_party_says_no_more_than_a_start_would(make_world: Callable[..., World
         world.run(REFRESHED)
     assert said.refused is not None and said.refused.text == caught.value.text
     assert said.outlook.affordable == 0
+
+
+def test_what_a_budget_has_left_is_told_to_who_may_start_a_run_and_to_no_other_party(
+    make_world: Callable[..., World],
+) -> None:
+    world = make_world(cap="2")
+    reviewed = world.ready(REFRESHED)
+    world.run(REFRESHED)
+    world.now = day(2, 1)
+    told = {}
+    for caller in (ANALYST, BOARD, COUNCIL, HELPER):
+        files = dict(world.nodes[BOARD].evidence(world.caller(caller), reviewed.digest).files)
+        told[caller] = {outlook.FILE, outlook.REFUSAL} & set(files)
+        assert "spec.toml" in files
+    assert told[ANALYST] == told[BOARD] == {outlook.FILE, outlook.REFUSAL} and not told[COUNCIL] | told[HELPER]
 
 
 @pytest.mark.parametrize("code", [0, 2])
