@@ -469,7 +469,7 @@ class Runs:
             cards=reviewed.cards,
             software=__version__,
             started=started,
-            ended=self._state.now(),
+            ended=max(started, self._state.now()),  # a clock may be put back meanwhile
             outcome=receipts.outcome_of(reviewed.spec, self.party),
             author_key=self._consent.stored(reviewed.digest).author_key,
             approved=approved,

@@ -14,10 +14,12 @@ from pets import remote
 from pets.approve.approvals import envelope_digest
 from pets.cli import main
 from pets.errors import BudgetError, PeerError
+from pets.ids import PartyId
 from pets.party import outlook
+from pets.party.evidence import PartyKeys, verify_evidence
 from pets.party.receipts import verify_receipt
-from pets.party.state import StoredSpec
-from pets.result import Result
+from pets.party.state import Boundary, StoredSpec
+from pets.result import Result, recompute
 from pets.schedule import Ended, Scheduled, found_beside, look, run_due
 from tests.party.world import ANALYST, BOARD, COMPUTING, COUNCIL, HELPER, MONTHLY, SPEC, World, altered
 
@@ -90,6 +92,23 @@ def test_a_clock_that_is_put_back_makes_no_run_due(world: World) -> None:
     world.now = day(2, 1)
     with pytest.raises(BudgetError, match=r"budget\.not-due"):
         world.run(MONTHLY)
+
+
+def test_a_clock_that_is_put_back_during_a_run_spoils_no_evidence(world: World, tmp_path: Path) -> None:
+    world.ready()
+    world.now = day(1, 15)
+
+    def put_back(party: PartyId, boundary: Boundary) -> None:
+        if boundary is Boundary.AFTER_SETTLE:
+            world.now = day(1, 15, 8)
+
+    world.hooks.at = put_back
+    folder = world.run().save(tmp_path / "out" / "result.csv")
+    keys = {
+        party: PartyKeys(world.signing[party].public, {name: key.public for name, key in world.people[party].items()})
+        for party in COMPUTING
+    }
+    assert verify_evidence(folder, keys=keys, recompute=recompute(SPEC))
 
 
 def test_the_list_says_when_each_runs_next_and_for_how_many_there_is_budget(
