@@ -103,7 +103,7 @@ class Run:
         held = {party: dict(self._server(party).evidence(self._reviewed.digest).files) for party in parties}
         self._cover = agreed_cover(self._reviewed.digest, held)
         within = f"covering/{self._cover}/" if self._cover else ""
-        covering = held[parties[0]][f"{within}spec.toml"].decode() if within else ""
+        covering = held[parties[0]][f"{within}spec.toml"].decode(errors="replace") if within else ""
         if within and spec_digest(parse_toml(covering)) != self._cover:
             raise RunError("run.other-spec", peer=parties[0])
         envelopes = tuple(
