@@ -227,6 +227,9 @@ class State:
         except OSError as error:
             problem = error.strerror or "it cannot be opened"
             raise ConfigError("config.state", file=self._name, problem=problem, advice="check the folder") from None
+        except sqlite3.OperationalError as error:  # it is held, or cannot be written: nothing is known against it
+            advice = "end what else holds it, and see whose it is and what lies beside it, and whether the disk is full"
+            raise ConfigError("config.state", file=self._name, problem=f"SQLite says: {error}", advice=advice) from None
         except sqlite3.Error:
             advice = "keep the file, restore a copy and compare its log with the heads in receipts"
             raise ConfigError("config.state", file=self._name, problem="it is damaged", advice=advice) from None
