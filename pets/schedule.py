@@ -146,6 +146,8 @@ def _look(network: Network, path: Path) -> Scheduled:
         spec = reviewed.spec
         if spec.validity.schedule is None:
             raise RunError("run.no-schedule", file=path.name)
+        if network.analyst.party != spec.result_party:  # parties would not say
+            raise RunError("run.not-yours", party=network.analyst.party)
         pool = reviewed.plan.pool
         asked = spec.servers if pool is None else spec.computing
         said = [_ask(network, party, reviewed.digest) for party in asked]
