@@ -103,7 +103,7 @@ class Run:
         held = {party: dict(self._server(party).evidence(self._reviewed.digest).files) for party in parties}
         self._cover = agreed_cover(self._reviewed.digest, held)
         within = f"covering/{self._cover}/" if self._cover else ""
-        covering = held[parties[0]][f"{within}spec.toml"].decode() if within else ""
+        covering = held[parties[0]][f"{within}spec.toml"].decode(errors="replace") if within else ""
         if within and spec_digest(parse_toml(covering)) != self._cover:
             raise RunError("run.other-spec", peer=parties[0])
         envelopes = tuple(
@@ -415,8 +415,15 @@ def agreed_cover(digest: SpecDigest, evidence: Mapping[PartyId, Mapping[str, byt
 
 
 def _named_in(receipts: Iterable[bytes]) -> set[str]:
-    """Digests of the approvals that receipts name: what belongs into the folder of evidence."""
-    return {str(each["sha256"]) for receipt in receipts for each in claimed(receipt)["predicate"]["approvals"]}
+    """Digests of the approvals that receipts name: what belongs into the folder of evidence.
+
+    One that cannot be read names none, and is no reason to lose the table: ``pets verify`` says whose it is.
+    """
+    found: set[str] = set()
+    for receipt in receipts:
+        with contextlib.suppress(ApprovalError, KeyError, TypeError):
+            found |= {str(each["sha256"]) for each in claimed(receipt)["predicate"]["approvals"]}
+    return found
 
 
 def _silent(party: PartyId, event: Event) -> None:

@@ -1,10 +1,12 @@
 """Who took part in sums over one table of many holders, who did not, and what is known of the reasons."""
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from pets.approve.envelope import claimed
+from pets.errors import ApprovalError
 from pets.ids import PartyId
 
 if TYPE_CHECKING:
@@ -104,12 +106,16 @@ class Participation:
 
 
 def said_in(receipts: Iterable[bytes]) -> dict[PartyId, str]:
-    """What receipts of computing parties say of holders that do not count: ``Participation.said``."""
+    """What receipts of computing parties say of holders that do not count: ``Participation.said``.
+
+    One that cannot be read says nothing.
+    """
     found: dict[PartyId, str] = {}
     for receipt in receipts:
-        said = claimed(receipt)["predicate"]
-        for field_, code in (("declined", DECLINED), ("unproved", UNPROVED)):
-            found |= {PartyId(party): code for party in said.get(field_, ())}
+        with contextlib.suppress(ApprovalError, KeyError, TypeError, AttributeError):
+            said = claimed(receipt)["predicate"]
+            for field_, code in (("declined", DECLINED), ("unproved", UNPROVED)):
+                found |= {PartyId(party): code for party in said.get(field_, ())}
     return found
 
 

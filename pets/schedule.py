@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pets.errors import BudgetError, PetsError, RunError
+from pets.errors import BudgetError, ConfigError, PetsError, RunError
 from pets.gathering import failing
 from pets.ids import PartyId, SpecDigest
 from pets.network import Network, read
@@ -123,7 +123,12 @@ def run_due(
             if error.code != "budget.not-due":  # another one of us was faster
                 yield Ended(scheduled, None, error)
             continue
-        result.save(to)
+        try:
+            result.save(to)
+        except OSError as failed:
+            problem = f"its run is over, and it could not be written: {(failed.strerror or 'unknown').lower()}"
+            yield Ended(scheduled, None, ConfigError("config.output", file=to.name, problem=problem))
+            continue
         yield Ended(scheduled, to)
 
 
@@ -141,6 +146,8 @@ def _look(network: Network, path: Path) -> Scheduled:
         spec = reviewed.spec
         if spec.validity.schedule is None:
             raise RunError("run.no-schedule", file=path.name)
+        if network.analyst.party != spec.result_party:  # parties would not say
+            raise RunError("run.not-yours", party=network.analyst.party)
         pool = reviewed.plan.pool
         asked = spec.servers if pool is None else spec.computing
         said = [_ask(network, party, reviewed.digest) for party in asked]

@@ -30,7 +30,10 @@ _A: Final = {"day": "a day", "month": "a month", "quarter": "a quarter", "year":
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """The ledger of a party on one day. ``charges``: from the day that was asked for on, in order."""
+    """The ledger of a party on one day. ``charges``: from the day that was asked for on, in order.
+
+    ``earlier``: those of the same period before that day, which a picture begins with.
+    """
 
     party: PartyId
     today: dt.date
@@ -39,6 +42,7 @@ class Spend:
     charges: tuple[Charge, ...]
     titles: dict[RunHandle, str]
     since: dt.date | None
+    earlier: tuple[Charge, ...] = ()
 
     def rows(self) -> Iterator[dict[str, object]]:
         """The table: a row for each account and quantity of its cap, under ``COLUMNS``. Exact quantities as text."""
@@ -143,15 +147,19 @@ class Spend:
         mine = [charge for charge in self.charges if charge.account == balance.account]
         first = self.since or self._first(mine)
         line = next(line for line in balance.lines() if line.quantity == name)
-        steps = tuple(
-            Step(charge.day, float(getattr(cap.counted([(charge.loss, 1)]), name)), charge.settled)
-            for charge in mine
-            if charge.day >= first
+        before, steps = (
+            tuple(
+                Step(charge.day, float(getattr(cap.counted([(charge.loss, 1)]), name)), charge.settled)
+                for charge in charges
+                if charge.account == balance.account
+            )
+            for charges in (self.earlier, [charge for charge in mine if charge.day >= first])
         )
         last = max(first, self.today, (cap.returns or self.today + dt.timedelta(days=30)) - dt.timedelta(days=1))
         return Stair(
             head=str(balance.account),
             unit=f"{name} spent" + ("" if self.limits.period == "none" else f"\nin the {self.limits.period}"),
+            before=before,
             steps=steps,
             returns=tuple(self._returns(first)),
             cap=float(line.cap),
@@ -204,15 +212,17 @@ def spend_of(
     """The ledger in a state file. ``accounts``: those that are listed even if they were never charged."""
     book, cap = Book(records), cap_of(limits, today)
     every = sorted({*accounts, *book.accounts()})
-    charges = book.charges(since or dt.date.min)
+    charges = book.charges(limits.since(since) if since is not None else dt.date.min)
+    asked = tuple(charge for charge in charges if since is None or charge.day >= since)
     return Spend(
         party=party,
         today=today,
         limits=limits,
         balances=tuple(book.balance(account, cap) for account in every),
-        charges=charges,
-        titles=_titles(records, {charge.run for charge in charges}),
+        charges=asked,
+        titles=_titles(records, {charge.run for charge in asked}),
         since=since,
+        earlier=charges[: len(charges) - len(asked)],
     )
 
 

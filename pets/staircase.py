@@ -51,11 +51,13 @@ class Step:
 class Stair:
     """One account: its steps in order, from ``first`` to ``today``; the days from which on all is new; its cap.
 
+    ``before``: steps of the period of ``first`` before that day, on which the line begins.
     ``unit``: what is added up. ``cap_said``, ``spent_said``: in words, beside the lines.
     """
 
     head: str
     unit: str
+    before: tuple[Step, ...]
     steps: tuple[Step, ...]
     returns: tuple[dt.date, ...]
     cap: float
@@ -103,7 +105,8 @@ class _Path:
 
 
 def _path(stair: Stair) -> _Path:
-    days, spent, unsettled = [_number(stair.first)], [0.0], [0.0]
+    days, spent = [_number(stair.first)], [sum(step.amount for step in stair.before)]
+    unsettled = [sum(step.amount for step in stair.before if not step.settled)]
 
     def corner(day: dt.date, whole: float, still: float) -> None:
         for height, rest in ((spent[-1], unsettled[-1]), (whole, still)):

@@ -8,10 +8,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from pets.approve.envelope import keygen, sign, statement
 from pets.errors import ApprovalError, LeakError, LinkError, PeerError, PetsError, RunError, SpecError
 from pets.ids import PartyId, PlanDigest, RunHandle
 from pets.local import LocalNetwork, LocalServer, World, local_network
 from pets.network import Draft, Network, read
+from pets.participation import said_in
 from pets.spec.parse import parse_toml
 from pets.transport.calls import Event, StartRequest, Submitted
 
@@ -128,6 +130,23 @@ def test_a_progress_bar_that_fails_does_not_cost_the_result(stage: Stage) -> Non
     with pytest.warns(UserWarning, match="progress is shown no more"):
         result = stage.ready().network.run(stage.draft, progress=broken)
     assert len(result.to_pandas()) == 3
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"rubbish", b'{"payload": "e30=", "payloadType": "application/vnd.in-toto+json"}']
+)
+def test_a_receipt_that_cannot_be_read_is_no_reason_to_lose_the_table(stage: Stage, body: bytes) -> None:
+    stage.ready().between[PARTIES[2]].instead["receipt"] = lambda handle: body
+    result = stage.network.run(stage.draft)
+    assert len(result.to_pandas()) == 3 and result.receipts[PARTIES[2]] == body
+    assert said_in([body]) == {}
+
+
+@pytest.mark.parametrize("predicate", [{}, {"approvals": None}, {"approvals": [{}]}])
+def test_a_receipt_that_names_no_approval_is_no_reason_either(stage: Stage, predicate: dict[str, object]) -> None:
+    body = sign(statement("urn:pets:receipt:1", {}, predicate), keygen())
+    stage.ready().between[PARTIES[2]].instead["receipt"] = lambda handle: body
+    assert len(stage.network.run(stage.draft).to_pandas()) == 3
 
 
 def test_a_missing_receipt_is_said_and_the_table_kept(stage: Stage) -> None:

@@ -161,6 +161,16 @@ def test_the_picture_climbs_with_each_charge_and_falls_where_the_budget_returns(
     assert figure.axes[-1].get_xlabel() == "day on which budget was reserved (UTC)"
 
 
+@pytest.mark.parametrize(("since", "begins"), [(dt.date(2027, 5, 1), 3.0), (dt.date(2027, 1, 1), 0.0)])
+def test_a_picture_that_begins_within_a_period_begins_with_what_was_spent_in_it(
+    state: State, since: dt.date, begins: float
+) -> None:
+    found = seen(state, since)
+    corners = heights(found.plot())
+    assert corners[0] == (since, begins) and corners[-1] == (TODAY, 4.0)
+    assert all(charge.day >= since for charge in found.charges)
+
+
 def test_what_is_reserved_and_never_settled_is_hatched_and_nothing_else_is(state: State) -> None:
     hatched = [any(each.get_hatch() for each in axis.collections) for axis in seen(state).plot().axes]
     assert hatched == [True, False]

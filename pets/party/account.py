@@ -16,7 +16,7 @@ from pets.check.labels import Finding
 from pets.errors import InternalError
 from pets.kernels import accountant
 from pets.party.accounting import cap_of
-from pets.spec.ir import AddNoise, GaussianColumn, NoisedColumn, Plan
+from pets.spec.ir import AddNoise, GaussianColumn, Match, NoisedColumn, Plan
 from pets.spec.model import Spec
 
 ROUNDING: Final = 2**-40
@@ -28,27 +28,36 @@ def second_opinion(plan: Plan, spec: Spec) -> None:
 
     Raises: InternalError plan.noise if it finds that a column, or the release, costs more than it says.
     """
-    if plan.match is not None or plan.program is not None:
+    if plan.program is not None:
         return  # nothing in it has noise
-    columns = plan.protection.columns if isinstance(plan.protection, AddNoise) else ()
     privacy = spec.release.differential_privacy
     declared = privacy.loss if privacy else Fraction(0)
     said: dict[str, tuple[float, Fraction]] = {}
-    for c in columns:
-        said[c.moment.name] = (_rho(c), c.rho) if isinstance(c, GaussianColumn) else (_epsilon(c), c.epsilon)
+    columns = plan.protection.columns if plan.match is None and isinstance(plan.protection, AddNoise) else ()
+    pure = [(c.moment.name, c.sensitivity, c.epsilon) for c in columns if isinstance(c, NoisedColumn)]
+    for name, sensitivity, epsilon in pure if plan.match is None else _matched(plan.match):
+        said[name] = (accountant.accounted_epsilon(sensitivity, epsilon), epsilon)
     if privacy is not None and privacy.gaussian:
+        said |= {c.moment.name: (_rho(c), c.rho) for c in columns if isinstance(c, GaussianColumn)}
         said["all"] = (sum(found for found, _ in said.values()), declared)
     else:
-        pure = [c.epsilon for c in columns if isinstance(c, NoisedColumn)]
-        said["all"] = (accountant.accounted_total(pure), declared)
+        said["all"] = (accountant.accounted_total([epsilon for _, epsilon in said.values()]), declared)
     for name, (found, claimed) in said.items():
         if found > float(claimed) * (1 + ROUNDING):
             stated = "epsilon" if privacy is None else privacy.stated_in
             raise InternalError("plan.noise", column=name, problem=f"OpenDP accounts for {stated} {found}")
 
 
-def _epsilon(column: NoisedColumn) -> float:
-    return accountant.accounted_epsilon(column.sensitivity, column.epsilon)
+def _matched(match: Match) -> Iterator[tuple[str, int, Fraction]]:
+    """The numbers of an intersection that have noise, as party/pairing.py draws it: name, sensitivity, epsilon.
+
+    One person more or less changes a number of persons by one.
+    """
+    if match.outcome == "sum":
+        for name, (sensitivity, epsilon) in zip(match.columns, match.noised, strict=bool(match.noised)):
+            yield name, sensitivity, epsilon
+    elif match.epsilon:
+        yield match.outcome, 1, match.epsilon
 
 
 def _rho(column: GaussianColumn) -> float:

@@ -223,6 +223,7 @@ class Consent:
         need = self.policy.approval.k
         overruled: tuple[str, ...] = ()
         try:
+            self._refuse_withdrawn(stored.digest)
             own = approvals.verify_approvals(
                 self.state.envelopes(stored.digest),
                 digest=stored.digest,
@@ -365,7 +366,9 @@ class Consent:
 
         Raises: ApprovalError with the reason; of the old one whatever would keep it from running today.
         """
+        self._refuse_withdrawn(stored.digest)
         if old is not None:
+            self._refuse_withdrawn(old)
             self.reviewed(self.stored(old))
             now = self.state.today()
             return cover.verify_cover(
@@ -381,6 +384,14 @@ class Consent:
             author_key=stored.author_key,
             now=self.state.today(),
         )
+
+    def _refuse_withdrawn(self, digest: SpecDigest) -> None:
+        """Raise ApprovalError approval.revoked for what was withdrawn here, whoever is an approver by now.
+
+        Of approvals today's policy says whether they count. A revocation counted when it came, and is for good.
+        """
+        if (revoker := self.state.withdrawn_by(digest)) is not None:
+            raise ApprovalError("approval.revoked", approver=revoker, party=self.party)
 
     def covers(self, stored: StoredSpec, reviewed: Reviewed) -> tuple[approvals.Approved, ...]:
         """The specifications whose approvals let this one run here today, those with runs left first.

@@ -154,6 +154,8 @@ def _receipts(folder: Path, spec: Spec, keys: Mapping[str, PartyKeys]) -> dict[P
                 continue
             raise ReceiptError("receipt.missing", party=party)
         found[party] = _own(verify_receipt(_bytes(path), signing, party=party), party, spec)
+    if not found:
+        raise ReceiptError("receipt.missing", party=spec.computing[0])
     return found
 
 

@@ -21,7 +21,8 @@ class Flusher:
     """Flushes the write-ahead file of a database. Safe for threads."""
 
     def __init__(self, database: Path) -> None:
-        self._path: Final = database.with_name(f"{database.name}-wal")
+        true = database.resolve()  # where the file of a link is: SQLite puts its own beside that one
+        self._path: Final = true.with_name(f"{true.name}-wal")
         self._changed = threading.Condition()
         self._file: int | None = None
         self._committed = self._flushed = 0

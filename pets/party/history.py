@@ -21,13 +21,18 @@ from pets.spec.pairing import Pairing
 from pets.spec.pooled import Statement
 from pets.spec.programmed import Programmed
 
+_Known = tuple[tuple[int, int], tuple[Entry, ...]]
+"""How many entries there were and the place of the last one, and what they say."""
+
+_NOTHING: Final[_Known] = ((0, 0), ())
+
 
 class History:
     """The releases in a party's state file."""
 
     def __init__(self, state: State) -> None:
         self._state: Final = state
-        self._known: tuple[tuple[int, int], tuple[Entry, ...]] = ((0, 0), ())
+        self._known: _Known = _NOTHING
 
     def remember(self, handle: RunHandle, entry: Entry) -> None:
         """Keep what a run is about. On disk when it returns."""
@@ -43,6 +48,7 @@ class History:
         """Take out a run that ended while no result could come about without this party."""
         with self._state.transaction() as db:
             db.execute("DELETE FROM history WHERE handle = ?", (handle,))
+            self._known = _NOTHING  # the next entry may take the place of this one, and the mark would be the same
 
     def entries(self) -> tuple[Entry, ...]:
         """All of it, in order; runs that say the same are one."""

@@ -9,7 +9,7 @@ that day for good, however late the run ends. Charges of later days count too: a
 
 import datetime as dt
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -54,16 +54,13 @@ class Book:
             return _spent(db, account, cap)
 
     def balance(self, account: Account, cap: Cap) -> Balance:
-        """How an account stands in the period of a cap."""
+        """How an account stands in the period of a cap, in one look: a run that ends meanwhile is in it once."""
         with self._records.reading() as db:
-            parts = {state: list(_losses(db, account, cap.since, state)) for state in ("settled", "reserved")}
-        return Balance(
-            account,
-            cap,
-            cap.counted(parts["settled"]),
-            cap.counted(parts["reserved"]),
-            sum(times for part in parts.values() for _, times in part),
+            found = list(_losses(db, account, cap.since))
+        settled, reserved = (
+            cap.counted((loss, times) for loss, times, over in found if over is ended) for ended in (True, False)
         )
+        return Balance(account, cap, settled, reserved, sum(times for _, times, _ in found))
 
     def accounts(self) -> tuple[Account, ...]:
         """All accounts that were ever charged."""
@@ -93,10 +90,18 @@ class Book:
             rows = db.execute("SELECT DISTINCT run FROM charges WHERE state = 'reserved' ORDER BY run")
             return tuple(RunHandle(run) for (run,) in rows)
 
-    def check(self, charges: Mapping[Account, Loss], caps: Mapping[Account, Cap]) -> None:
-        """Say early that a run cannot be paid for; only ``reserve`` decides. Raises: BudgetError, as it does."""
+    def check(
+        self,
+        charges: Mapping[Account, Loss],
+        caps: Mapping[Account, Cap],
+        beside: Sequence[Mapping[Account, Loss]] = (),
+    ) -> None:
+        """Say early that a run cannot be paid for; only ``reserve`` decides. Raises: BudgetError, as it does.
+
+        ``beside``: what other runs, each for itself, are about to be charged.
+        """
         with self._records.reading() as db:
-            _require(db, charges, caps)
+            _require(db, charges, caps, beside)
 
     def fit(self, charges: Mapping[Account, Loss], caps: Mapping[Account, Cap]) -> int | None:
         """How many more runs that cost so much fit into this period; None if they cost nothing."""
@@ -155,25 +160,32 @@ class Ledger(Book):
         self._state.at(Boundary.AFTER_SETTLE)
 
 
-def _require(db: sqlite3.Connection, charges: Mapping[Account, Loss], caps: Mapping[Account, Cap]) -> None:
+def _require(
+    db: sqlite3.Connection,
+    charges: Mapping[Account, Loss],
+    caps: Mapping[Account, Cap],
+    beside: Sequence[Mapping[Account, Loss]] = (),
+) -> None:
     for account, asked in sorted(charges.items()):
         if account not in caps:
             raise BudgetError("budget.no-cap", dataset=account.dataset)
         cap = caps[account]
-        require(account, _spent(db, account, cap), cap.counted([(asked, 1)]), cap)
+        others = cap.counted((other[account], 1) for other in beside if account in other)
+        require(account, _spent(db, account, cap) + others, cap.counted([(asked, 1)]), cap)
 
 
 def _spent(db: sqlite3.Connection, account: Account, cap: Cap) -> Loss:
-    return cap.counted(_losses(db, account, cap.since))
+    return cap.counted((loss, times) for loss, times, _ in _losses(db, account, cap.since))
 
 
-def _losses(
-    db: sqlite3.Connection, account: Account, since: dt.date, state: str | None = None
-) -> Iterator[tuple[Loss, int]]:
-    """Runs of one specification cost the same, so there are few rows to add however many runs there were."""
+def _losses(db: sqlite3.Connection, account: Account, since: dt.date) -> Iterator[tuple[Loss, int, bool]]:
+    """What runs were charged, how many of them so much, and whether these are settled.
+
+    Runs of one specification cost the same, so there are few rows to add however many runs there were.
+    """
     text = (
-        "SELECT epsilon, delta, rho, count(*) FROM charges WHERE dataset = ? AND unit = ? AND day >= ?"
-        " AND state = coalesce(?, state) GROUP BY epsilon, delta, rho"
+        "SELECT epsilon, delta, rho, count(*), state FROM charges WHERE dataset = ? AND unit = ? AND day >= ?"
+        " GROUP BY epsilon, delta, rho, state"
     )
-    for epsilon, delta, rho, runs in db.execute(text, (*account, since.isoformat(), state)).fetchall():
-        yield Loss(Fraction(epsilon), Fraction(delta), Fraction(rho)), runs
+    for epsilon, delta, rho, runs, state in db.execute(text, (*account, since.isoformat())).fetchall():
+        yield Loss(Fraction(epsilon), Fraction(delta), Fraction(rho)), runs, state == "settled"

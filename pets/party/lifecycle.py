@@ -15,7 +15,7 @@ from typing import Any, Final
 from pets import __version__
 from pets.approve import approvals
 from pets.approve.envelope import SigningKey, sign
-from pets.check.budget import Loss, run_loss, total
+from pets.check.budget import Loss, run_loss
 from pets.check.releases import Entry
 from pets.errors import CODES, ApprovalError, BudgetError, InternalError, PetsError, RunError, SourceError, public_code
 from pets.ids import PartyId, RunHandle, SpecDigest
@@ -263,12 +263,8 @@ class Runs:
                 if waiting and (count.turn is not None or self._state.runs_used(count.digest) + waiting >= count.most):
                     raise busy
             self.ledger.check(run.charges, self.caps(run.charges))
-            together = {
-                name: total([loss, *(other.charges[name] for other in before if name in other.charges)])
-                for name, loss in run.charges.items()
-            }
             try:
-                self.ledger.check(together, self.caps(together))
+                self.ledger.check(run.charges, self.caps(run.charges), [other.charges for other in before])
             except BudgetError as error:
                 raise busy from error
             self._state.start_run(run.handle, run.digest)
@@ -480,7 +476,7 @@ class Runs:
             cards=reviewed.cards,
             software=__version__,
             started=started,
-            ended=self._state.now(),
+            ended=max(started, self._state.now()),  # a clock may be put back meanwhile
             outcome=receipts.outcome_of(reviewed.spec, self.party),
             author_key=self._consent.stored(reviewed.digest).author_key,
             approved=approved,

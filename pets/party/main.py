@@ -81,6 +81,7 @@ class GrpcCarrier:
 def open_node(config: PartyConfig, *, console: Console) -> PartyNode:
     """The node of a configuration, on its state folder. ``close`` it to flush the log."""
     snapshots = config.state / SNAPSHOTS
+    state = state_of(config.state)
     snapshots.mkdir(mode=0o700, exist_ok=True)
     exchange = Exchange()
     dialler = Dialler(config.credentials, config.directory.addresses())
@@ -89,7 +90,7 @@ def open_node(config: PartyConfig, *, console: Console) -> PartyNode:
         directory=config.directory,
         policy=config.policy,
         signing=config.signing_key,
-        state=State(config.state / STATE_FILE),
+        state=State(state),
         folder=snapshots,
         datasets=config.datasets,
         outside=Outside(
@@ -102,6 +103,21 @@ def open_node(config: PartyConfig, *, console: Console) -> PartyNode:
             max_open=config.limits.uploads,
         ),
     )
+
+
+def state_of(folder: Path) -> Path:
+    """The state file in a folder: the first start makes it.
+
+    Raises: ConfigError config.state if it is gone, or empty, where snapshots show that there was one: a new one has
+            nothing spent, no run counted and no release remembered.
+    """
+    file, snapshots = folder / STATE_FILE, folder / SNAPSHOTS
+    if not (file.exists() and file.stat().st_size) and snapshots.is_dir() and any(snapshots.iterdir()):
+        advice = "restore a copy and compare its log with the heads in receipts; to begin anew, empty the folder"
+        raise ConfigError(
+            "config.state", file=file.name, problem="it is gone, and its snapshots are here", advice=advice
+        )
+    return file
 
 
 def serve_party(

@@ -124,8 +124,8 @@ class PartyNode:
     def evidence(self, caller: Caller, digest: SpecDigest) -> Evidence:
         """The specification, its submission and all approvals here: what other parties and approvers verify alone.
 
-        With it come how it stands here, when it would run next, and the text and approvals of specifications that cover
-        it.
+        With it come how it stands here, and the text and approvals of specifications that cover it. Who may start it is
+        also told when it would run next, and what would refuse it.
         """
         stored = self._consent.stored(digest)
         spec = self._consent.review(digest).spec
@@ -134,10 +134,11 @@ class PartyNode:
         envelopes = self._state.envelopes(digest)
         files += [(f"approvals/{number:02d}.json", body) for number, body in enumerate(envelopes, 1)]
         files += self._consent.covering_files(digest)
-        charges = self.runs.charges(spec)
-        files += outlook.files(
-            self._consent, self._state, self.runs.ledger, stored, charges=charges, caps=self.runs.caps(charges)
-        )
+        if caller.party in (self.party, spec.result_party):
+            charges = self.runs.charges(spec)
+            files += outlook.files(
+                self._consent, self._state, self.runs.ledger, stored, charges=charges, caps=self.runs.caps(charges)
+            )
         return Evidence(tuple(files))
 
     def snapshot(self, caller: Caller, digest: SpecDigest) -> tuple[SnapshotEntry, ...]:

@@ -1,7 +1,8 @@
 """What a party says of the next run of a specification before anybody starts it: when it is due, what is against it.
 
-It is for the parties of the specification, who would be told the same by starting a run. What the history of releases
-holds against it is not in it, but that something does.
+It is for who may start a run, and would be told the same by doing so. A refusal for budget tells what other runs have
+spent, which is no business of the other parties. What the history of releases holds against it is not in it, but that
+something does.
 """
 
 import datetime as dt
@@ -71,6 +72,8 @@ def read(files: Mapping[str, bytes], *, party: PartyId) -> Said:
         outlook = Outlook.model_validate(frozen(_days(json.loads(files[FILE]))))
         if outlook.left < 0 or (outlook.affordable is not None and outlook.affordable < 0):
             raise ValueError("there are no fewer than none")
+        if outlook.due is None and REFUSAL not in files:
+            raise ValueError("what would run today is due on some day")
     except (KeyError, ValueError, TypeError, RecursionError):
         raise PeerError("peer.answer", peer=party, problem="no outlook, or one that cannot be read") from None
     return Said(outlook, refusal.unpack(files[REFUSAL], at=party) if REFUSAL in files else None)

@@ -21,7 +21,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, Literal, Self
 
-from pets.approve.approvals import Count
+from pets.approve.approvals import REVOCATION, Count
 from pets.errors import BudgetError, ConfigError, RunError
 from pets.ids import PlanDigest, RunHandle, SpecDigest
 from pets.party.flushing import Flusher
@@ -227,6 +227,9 @@ class State:
         except OSError as error:
             problem = error.strerror or "it cannot be opened"
             raise ConfigError("config.state", file=self._name, problem=problem, advice="check the folder") from None
+        except sqlite3.OperationalError as error:  # it is held, or cannot be written: nothing is known against it
+            advice = "end what else holds it, and see whose it is and what lies beside it, and whether the disk is full"
+            raise ConfigError("config.state", file=self._name, problem=f"SQLite says: {error}", advice=advice) from None
         except sqlite3.Error:
             advice = "keep the file, restore a copy and compare its log with the heads in receipts"
             raise ConfigError("config.state", file=self._name, problem="it is damaged", advice=advice) from None
@@ -343,6 +346,13 @@ class State:
             rows = db.execute("SELECT body FROM envelopes WHERE digest = ? ORDER BY rowid", (digest,))
             return tuple(body for (body,) in rows)
 
+    def withdrawn_by(self, digest: SpecDigest) -> str | None:
+        """Who withdrew a specification first, an approver when that came; None if nobody did."""
+        text = "SELECT approver FROM envelopes WHERE digest = ? AND kind = ? ORDER BY rowid LIMIT 1"
+        with self.reading() as db:
+            row = db.execute(text, (digest, REVOCATION)).fetchone()
+        return str(row[0]) if row else None
+
     # -- snapshots ----------------------------------------------------------------------------------------------------
 
     def add_snapshot(self, snapshot: StoredSnapshot) -> None:
@@ -355,8 +365,8 @@ class State:
         self.at(Boundary.SNAPSHOT_RECORDED)
 
     def snapshot(self, digest: SpecDigest, dataset: str) -> StoredSnapshot | None:
-        """The latest snapshot of a dataset for a specification."""
-        text = "SELECT * FROM snapshots WHERE digest = ? AND dataset = ? ORDER BY taken DESC, rowid DESC LIMIT 1"
+        """The latest snapshot of a dataset for a specification: the last one taken, whatever the clock said then."""
+        text = "SELECT * FROM snapshots WHERE digest = ? AND dataset = ? ORDER BY rowid DESC LIMIT 1"
         with self.reading() as db:
             row = db.execute(text, (digest, dataset)).fetchone()
         return StoredSnapshot(*row) if row else None

@@ -12,7 +12,9 @@ from pets.spec.ir import AddNoise, GaussianColumn
 from pets.spec.parse import read_spec
 from tests.thinned import thinned
 
-PASSING = sorted((Path(__file__).parents[1] / "check" / "should_pass").glob("*.toml"))
+CHECK = Path(__file__).parents[1] / "check"
+PASSING = sorted((CHECK / "should_pass").glob("*.toml"))
+INTERSECTIONS = CHECK / "intersections" / "should_pass"
 
 
 @pytest.mark.parametrize("path", thinned(PASSING, one_in=3), ids=lambda path: path.stem)
@@ -29,6 +31,24 @@ def test_a_column_that_takes_more_than_its_share_is_noticed() -> None:
         replace(step, columns=(greedy, *step.columns[1:])) if isinstance(step, AddNoise) else step
         for step in found.plan.steps
     )
+    with pytest.raises(InternalError, match=r"all: OpenDP accounts for epsilon"):
+        second_opinion(replace(found.plan, steps=steps), found.spec)
+
+
+def test_opendp_agrees_with_every_intersection_of_the_corpus() -> None:
+    for path in sorted(INTERSECTIONS.glob("*.toml")):
+        found = review(read_spec(path)).require()
+        second_opinion(found.plan, found.spec)
+
+
+@pytest.mark.parametrize("name", ["number_with_noise", "sums_of_two_columns_with_noise"])
+def test_an_intersection_whose_noise_costs_more_than_it_says_is_noticed(name: str) -> None:
+    found = review(read_spec(INTERSECTIONS / f"{name}.toml")).require()
+    match = found.plan.match
+    assert match is not None
+    noised = tuple((sensitivity, epsilon * 2) for sensitivity, epsilon in match.noised)
+    greedy = replace(match, epsilon=match.epsilon * 2, noised=noised)
+    steps = tuple(greedy if step is match else step for step in found.plan.steps)
     with pytest.raises(InternalError, match=r"all: OpenDP accounts for epsilon"):
         second_opinion(replace(found.plan, steps=steps), found.spec)
 

@@ -6,12 +6,21 @@ import pytest
 from pets.approve.envelope import keygen
 from pets.errors import ConfigError, LinkError
 from pets.ids import PartyId
-from pets.party.config import DirectoryParty, PartyConfig, directory_toml, own_policy, read_config, read_directory
+from pets.party.config import (
+    STATE_FILE,
+    DirectoryParty,
+    PartyConfig,
+    directory_toml,
+    own_policy,
+    read_config,
+    read_directory,
+)
 from pets.party.database import PostgresSource
 from pets.party.files import FileSource
 from pets.party.folder import init_party
 from pets.party.identity import Authority, make_credentials
-from pets.party.main import alone, databases_of
+from pets.party.main import SNAPSHOTS, alone, databases_of, state_of
+from pets.party.state import State
 
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 BOARD, COUNCIL = "spiffe://consortium.example/board", "spiffe://consortium.example/council"
@@ -275,3 +284,21 @@ def test_a_state_folder_has_one_server_at_a_time(tmp_path: Path) -> None:
         pass
     with alone(tmp_path):
         pass
+
+
+@pytest.mark.parametrize("damage", ["gone", "empty", "a link to nothing"])
+def test_a_state_file_that_is_gone_is_not_made_anew_beside_its_snapshots(tmp_path: Path, damage: str) -> None:
+    """A new one would have nothing spent."""
+    file = tmp_path / STATE_FILE
+    (tmp_path / SNAPSHOTS).mkdir()
+    assert state_of(tmp_path) == file, "the first start"
+    State(file).close()
+    (tmp_path / SNAPSHOTS / "frozen.parquet").touch()
+    assert state_of(tmp_path) == file
+    file.unlink()
+    if damage == "empty":
+        file.touch()
+    elif damage == "a link to nothing":
+        file.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError, match=r"config\.state: state file party\.sqlite: it is gone"):
+        state_of(tmp_path)

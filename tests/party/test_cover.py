@@ -629,7 +629,10 @@ def test_a_stray_cover_is_found(world: World, tmp_path: Path) -> None:
         )
 
 
-def test_a_server_that_names_a_cover_and_hands_over_another_text_is_not_believed(world: World) -> None:
+@pytest.mark.parametrize(("text", "code"), [(WIDER.encode(), r"run\.other-spec"), (b"\xff", r"spec\.")])
+def test_a_server_that_names_a_cover_and_hands_over_another_text_is_not_believed(
+    world: World, text: bytes, code: str
+) -> None:
     world.ready()
     world.submit(NARROWER)
     original = world.nodes[BOARD].evidence
@@ -637,12 +640,12 @@ def test_a_server_that_names_a_cover_and_hands_over_another_text_is_not_believed
     def lying(caller, digest):  # type: ignore[no-untyped-def]
         found = original(caller, digest)
         swapped = tuple(
-            (name, WIDER.encode() if name.startswith("covering/") and name.endswith(".toml") else body)
+            (name, text if name.startswith("covering/") and name.endswith(".toml") else body)
             for name, body in found.files
         )
         return type(found)(swapped)
 
     world.nodes[BOARD].evidence = lying  # type: ignore[method-assign]
-    with pytest.raises(RunError, match=r"run\.other-spec"):
+    with pytest.raises(PetsError, match=code):
         world.run(NARROWER)
     assert world.transcript == []

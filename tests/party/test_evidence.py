@@ -20,6 +20,7 @@ from pets.ids import PartyId, PlanDigest, RunHandle
 from pets.party.evidence import PartyKeys, verify_evidence
 from pets.party.log import Head
 from pets.party.receipts import SentMessage, build_receipt
+from pets.spec.parse import parse_toml
 from tests.approve.consortium import AUTHOR, DAY, DIGEST, SPEC, SPEC_TOML
 
 PARTIES = [PartyId("board"), PartyId("council"), PartyId("helper")]
@@ -381,3 +382,14 @@ def test_keys_of_another_consortium_verify_nothing(folder: Path) -> None:
     with pytest.raises(ReceiptError) as caught:
         verify_evidence(folder, keys=keys, recompute=recompute)
     assert caught.value.code == "receipt.signature"
+
+
+def test_a_folder_without_any_receipt_is_refused_also_where_each_of_them_may_be_missing(tmp_path: Path) -> None:
+    """Of sums on polynomials any computing party may have been lost, but not all of them."""
+    text = (Path(__file__).parents[1] / "check/pools/should_pass/polynomials_of_a_low_degree.toml").read_text()
+    (tmp_path / "spec.toml").write_text(text)
+    (tmp_path / "plan.json").write_bytes(PLAN)
+    spec = parse_toml(text)
+    keys = {party: PartyKeys(keygen().public, {}) for party in spec.servers}
+    with pytest.raises(ReceiptError, match=rf"receipt\.missing: no receipt of {spec.computing[0]}"):
+        verify_evidence(tmp_path, keys=keys, recompute=recompute)

@@ -35,6 +35,22 @@ def test_each_commit_is_flushed_before_it_returns(tmp_path: Path, flushed: list[
     assert flushed.count(str(tmp_path)) == 1, "the name of the file, once"
 
 
+@pytest.mark.parametrize("left", [False, True])
+def test_of_a_file_that_is_a_link_what_is_flushed_is_beside_the_file(
+    tmp_path: Path, flushed: list[str], left: bool
+) -> None:
+    """SQLite writes beside the file itself. What an earlier life left beside the link is flushed in no place of it."""
+    link = tmp_path / "state.db"
+    (tmp_path / "other").mkdir()
+    link.symlink_to(tmp_path / "other" / "moved.db")
+    if left:
+        (tmp_path / "state.db-wal").touch()
+    with State(link) as state:
+        before = len(flushed)
+        state.use_once("nonce", b"1")
+        assert flushed[before:] == [f"{tmp_path}/other/moved.db-wal"]
+
+
 def test_what_is_read_needs_no_flush(tmp_path: Path, flushed: list[str]) -> None:
     with State(tmp_path / "state.db") as state:
         before = len(flushed)

@@ -73,6 +73,18 @@ def test_every_run_that_released_is_in_the_history_of_those_who_brought_records(
     assert len(entries(world, BOARD)) == 1
 
 
+def test_an_entry_in_the_place_of_one_that_was_forgotten_is_seen() -> None:
+    """Another run is remembered in the moment in which the last one is forgotten: as many entries, another one."""
+    first = exact_of(reviewed_of(SPEC))
+    with State(":memory:") as state:
+        history = History(state)
+        history.remember(RunHandle("first"), first)
+        assert [each.digest for each in history.entries()] == [first.digest]
+        history.forget(RunHandle("first"))
+        history.remember(RunHandle("second"), replace(first, digest="f" * 64))
+        assert [each.digest for each in history.entries()] == ["f" * 64]
+
+
 @pytest.mark.parametrize("lost", ["M4", "M7a", pytest.param("M7c", marks=pytest.mark.long)])
 def test_a_run_that_ended_while_a_party_was_needed_is_forgotten_and_one_after_is_not(
     make_world: Make, lost: str

@@ -2,11 +2,15 @@
 
 import datetime as dt
 import json
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +20,8 @@ from pets.check.budget import Loss
 from pets.errors import BudgetError
 from pets.ids import RunHandle
 from pets.party.accounting import Account, Cap
-from pets.party.ledger import Ledger
+from pets.party.ledger import Book, Ledger
+from pets.party.records import Reader
 from pets.party.state import State
 from tests.party.ledger_race import ROOM
 
@@ -76,6 +81,29 @@ def test_what_is_reserved_counts_as_spent_and_settling_gives_nothing_back() -> N
         assert ledger.spent(T, ALL) == loss("1/3", "1/8") and ledger.unsettled() == ("r1",)
         ledger.settle(RunHandle("r1"))
         assert ledger.spent(T, ALL) == loss("1/3", "1/8") and ledger.unsettled() == ()
+
+
+def test_a_run_that_is_settled_while_somebody_looks_is_in_the_balance_once(tmp_path: Path) -> None:
+    """Who looks has a connection of its own, as ``pets ledger`` has: after each statement it sees what is new."""
+    with State(tmp_path / "state.db") as state, Reader(tmp_path / "state.db") as reader:
+        ledger = Ledger(state)
+        ledger.reserve(RunHandle("r1"), {T: loss("1/3")}, {T: cap("1")})
+        meanwhile = iter([lambda: ledger.settle(RunHandle("r1"))])
+
+        class Slow:
+            def execute(self, *asked: Any) -> sqlite3.Cursor:
+                found = db.execute(*asked)
+                next(meanwhile, lambda: None)()
+                return found
+
+        class Looking:
+            @contextmanager
+            def reading(self) -> Iterator[sqlite3.Connection]:
+                yield cast("sqlite3.Connection", Slow())
+
+        with reader.reading() as db:
+            found = Book(Looking()).balance(T, cap("1"))
+        assert found.settled + found.reserved == loss("1/3") and found.runs == 1
 
 
 def test_the_cap_itself_can_be_spent_and_not_a_hair_more() -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from pets.approve import approvals
 from pets.approve.envelope import keygen
+from pets.approve.policy import Policy
 from pets.errors import (
     ApprovalError,
     BudgetError,
@@ -352,6 +353,37 @@ def test_a_revoked_specification_starts_nothing_at_any_party(world: World) -> No
     nothing_happened(world, reviewed)
 
 
+@pytest.mark.parametrize("old", [True, False])
+def test_a_revocation_holds_when_its_approver_has_left(
+    make_world: Make, monkeypatch: pytest.MonkeyPatch, old: bool
+) -> None:
+    """A server is started again under a policy without the one who withdrew; what it would cover stays refused, too."""
+    world = make_world(durable=True)
+    reviewed = world.ready()
+    shorter = altered(("not_after = 2027-10-31", "not_after = 2027-08-31"))
+    covered = world.submit(shorter)
+    revoked = reviewed if old else covered
+    world.nodes[BOARD].revoke(world.caller(BOARD), world.revocation(revoked, BOARD))
+    usual = World.policy
+
+    def policy(self: World, party: PartyId) -> Policy:
+        asked = usual(self, party)
+        there = tuple(each for each in asked.approval.approvers if not each.name.startswith("Bob"))
+        return asked.model_copy(update={"approval": asked.approval.model_copy(update={"approvers": there})})
+
+    monkeypatch.setattr(World, "policy", policy)
+    world.nodes[BOARD].close()
+    world.open(BOARD)
+    states = {each.digest: each.state for each in world.nodes[BOARD].pending(world.caller(BOARD))}
+    assert states[revoked.digest] == "revoked"
+    for toml in (SPEC, shorter) if old else (shorter,):
+        with pytest.raises(ApprovalError):
+            world.run(toml)
+    assert world.transcript == []
+    if not old:
+        assert world.run().receipts
+
+
 def test_a_revocation_by_a_stranger_does_nothing(world: World) -> None:
     reviewed = world.ready()
     with pytest.raises(ApprovalError):
@@ -639,6 +671,18 @@ def test_of_two_runs_with_budget_for_one_the_second_is_told_to_wait(make_world: 
     assert world.spent(BOARD, "stays") == "3/2"
     with pytest.raises(BudgetError, match=r"budget\.epsilon"):
         world.run()
+
+
+def test_of_two_runs_with_a_cap_in_rho_that_holds_both_neither_waits(make_world: Make) -> None:
+    """Each costs epsilon 1.5, which is rho 1.125. One of epsilon 3 would be rho 4.5, but that is not what is asked."""
+    world = make_world(
+        limits={"max_epsilon_per_dataset": None, "max_rho_per_dataset": "2.5", "rho_at_delta": "2^-30"},
+    )
+    world.ready()
+    with held(world) as first:
+        assert world.run().receipts
+        first.release()
+        assert first.result().receipts
 
 
 def test_clients_who_race_for_the_last_run_never_get_two_and_never_lose_it(world: World) -> None:

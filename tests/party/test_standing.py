@@ -1,10 +1,12 @@
 """Standing approvals: one signature, a run in each period, and none that a party would not start."""
 
 import datetime as dt
+import errno
 import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,10 +14,14 @@ from pets import remote
 from pets.approve.approvals import envelope_digest
 from pets.cli import main
 from pets.errors import BudgetError, PeerError
+from pets.ids import PartyId
 from pets.party import outlook
+from pets.party.evidence import PartyKeys, verify_evidence
 from pets.party.receipts import verify_receipt
+from pets.party.state import Boundary, StoredSpec
+from pets.result import Result, recompute
 from pets.schedule import Ended, Scheduled, found_beside, look, run_due
-from tests.party.world import BOARD, COMPUTING, COUNCIL, HELPER, MONTHLY, SPEC, World, altered
+from tests.party.world import ANALYST, BOARD, COMPUTING, COUNCIL, HELPER, MONTHLY, SPEC, World, altered
 
 REFRESHED = altered(
     ("max_rows = 40\n", 'max_rows = 40\nrefresh = "monthly"\n'), ("max_runs = 3", "max_runs = 4"), base=MONTHLY
@@ -86,6 +92,23 @@ def test_a_clock_that_is_put_back_makes_no_run_due(world: World) -> None:
     world.now = day(2, 1)
     with pytest.raises(BudgetError, match=r"budget\.not-due"):
         world.run(MONTHLY)
+
+
+def test_a_clock_that_is_put_back_during_a_run_spoils_no_evidence(world: World, tmp_path: Path) -> None:
+    world.ready()
+    world.now = day(1, 15)
+
+    def put_back(party: PartyId, boundary: Boundary) -> None:
+        if boundary is Boundary.AFTER_SETTLE:
+            world.now = day(1, 15, 8)
+
+    world.hooks.at = put_back
+    folder = world.run().save(tmp_path / "out" / "result.csv")
+    keys = {
+        party: PartyKeys(world.signing[party].public, {name: key.public for name, key in world.people[party].items()})
+        for party in COMPUTING
+    }
+    assert verify_evidence(folder, keys=keys, recompute=recompute(SPEC))
 
 
 def test_the_list_says_when_each_runs_next_and_for_how_many_there_is_budget(
@@ -204,6 +227,45 @@ def test_one_that_cannot_run_does_not_keep_the_others_from_it(world: World, tmp_
     assert [each.error and each.error.code for each in ended] == ["spec.field", None]
 
 
+def test_a_party_that_says_never_and_refuses_nothing_does_not_keep_the_others_from_it(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = altered(("not_after = 2027-10-31", "not_after = 2027-08-31"), base=REFRESHED)
+    reviewed = world.ready(REFRESHED)
+    world.ready(other)
+    honest = outlook.files
+
+    def files(consent: Any, state: Any, ledger: Any, stored: StoredSpec, **given: Any) -> list[tuple[str, bytes]]:
+        if (consent.party, stored.digest) != (HELPER, reviewed.digest):
+            return honest(consent, state, ledger, stored, **given)
+        return [(outlook.FILE, b'{"today": "2027-01-15", "left": 1}')]
+
+    monkeypatch.setattr(outlook, "files", files)
+    paths = [written(tmp_path), written(tmp_path, other, "other")]
+    ended = list(run_due(world.client(), paths, tmp_path / "out"))
+    assert [each.error and each.error.code for each in ended] == ["peer.answer", None]
+
+
+def test_a_disk_that_is_full_when_a_run_is_over_is_told_and_the_others_run(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = altered(("not_after = 2027-10-31", "not_after = 2027-08-31"), base=REFRESHED)
+    world.ready(REFRESHED)
+    world.ready(other)
+    honest = Result.save
+
+    def save(self: Result, out: str | Path) -> Path:
+        if Path(out).name.startswith("waiting"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return honest(self, out)
+
+    monkeypatch.setattr(Result, "save", save)
+    first, second = run_due(world.client(), [written(tmp_path), written(tmp_path, other, "other")], tmp_path / "out")
+    assert first.error is not None and first.error.code == "config.output"
+    assert first.error.fields["problem"] == "its run is over, and it could not be written: no space left on device"
+    assert second.error is None and second.file is not None and second.file.is_file()
+
+
 def test_nothing_is_replaced_and_nothing_is_spent_for_a_table_without_a_place(world: World, tmp_path: Path) -> None:
     world.ready(REFRESHED)
     path, out = written(tmp_path), tmp_path / "out"
@@ -237,6 +299,27 @@ def test_a_party_says_no_more_than_a_start_would(make_world: Callable[..., World
         world.run(REFRESHED)
     assert said.refused is not None and said.refused.text == caught.value.text
     assert said.outlook.affordable == 0
+
+
+def test_what_a_budget_has_left_is_told_to_who_may_start_a_run_and_to_no_other_party(
+    make_world: Callable[..., World],
+) -> None:
+    world = make_world(cap="2")
+    reviewed = world.ready(REFRESHED)
+    world.run(REFRESHED)
+    world.now = day(2, 1)
+    told = {}
+    for caller in (ANALYST, BOARD, COUNCIL, HELPER):
+        files = dict(world.nodes[BOARD].evidence(world.caller(caller), reviewed.digest).files)
+        told[caller] = {outlook.FILE, outlook.REFUSAL} & set(files)
+        assert "spec.toml" in files
+    assert told[ANALYST] == told[BOARD] == {outlook.FILE, outlook.REFUSAL} and not told[COUNCIL] | told[HELPER]
+
+
+def test_who_may_not_start_a_run_is_told_so_and_no_party_is_blamed(world: World, tmp_path: Path) -> None:
+    world.ready(REFRESHED)
+    (found,) = look(world.client(COUNCIL), [written(tmp_path)])
+    assert found.refused is not None and found.refused.code == "run.not-yours"
 
 
 @pytest.mark.parametrize("code", [0, 2])
@@ -285,6 +368,7 @@ def test_the_command_lists_and_starts(
         b'{"today": "2027-01-15", "left": 1.5}',
         b'{"today": "2027-01-15", "more": 1}',
         b'{"today": "2027-01-15", "affordable": -1}',
+        b'{"today": "2027-01-15", "left": 1}',
         b"[" * 100_000,
     ],
 )

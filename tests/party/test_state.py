@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from pets.approve.approvals import Count
 from pets.check.budget import Loss
 from pets.errors import BudgetError, ConfigError, RunError
 from pets.ids import RunHandle, SpecDigest
+from pets.party import state as state_module
 from pets.party.history import History
 from pets.party.ledger import Book, Ledger
 from pets.party.log import Log
@@ -202,6 +204,35 @@ def test_the_latest_snapshot_is_found_and_its_salt_does_not_print() -> None:
         state.add_snapshot(later)
         assert state.snapshot(DIGEST, "t") == later
         assert "ssss" not in repr(later) and "1111" in repr(later)
+
+
+def test_a_file_that_another_process_holds_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is told to restore a copy, which has forgotten what was spent, of a file that is well."""
+    State(tmp_path / "state.db").close()
+    monkeypatch.setattr(state_module, "BUSY_MS", 50)
+    other = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(
+        ConfigError, match=r"config\.state: state file state\.db: SQLite says: database is locked"
+    ) as held:
+        State(tmp_path / "state.db")
+    assert "restore" not in held.value.hint
+    other.close()
+    (tmp_path / "state.db").write_bytes(b"no database at all" * 1000)
+    with pytest.raises(ConfigError, match="it is damaged"):
+        State(tmp_path / "state.db")
+
+
+def test_a_clock_that_is_put_back_brings_no_older_snapshot_back() -> None:
+    """A holder takes out rows and freezes again, after a clock that was ahead was set right."""
+    with filled() as state:
+        ahead = replace(SNAPSHOT, taken="2028-03-01T09:00:00.000000+00:00", commitment="aa" * 32)
+        right = replace(SNAPSHOT, taken="2027-02-01T09:00:00.000000+00:00", commitment="bb" * 32)
+        state.add_snapshot(ahead)
+        state.add_snapshot(right)
+        assert state.snapshot(DIGEST, "t") == right
 
 
 def test_the_journal_follows_its_table() -> None:
