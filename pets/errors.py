@@ -562,13 +562,17 @@ CODES: Final[dict[str, Code]] = {
     "run.two-specs": Code("{count} specifications begin with {digest}", "write more digits of the digest"),
     # -- log: this party's own record was touched ---------------------------------------------------------------------
     "log.entry": Code(
-        "log entry {seq} is bad: {problem}", "keep the file, restore a copy and compare the heads in receipts"
+        "log entry {seq} is bad: {problem}",
+        "keep the file, restore a copy and hold it against receipts (pets party log)",
     ),
     "log.head": Code(
         "the log does not continue the head that was signed: entry {seq} {problem}",
-        "keep the file and compare it with the copies that other parties hold",
+        "keep the file; restore a later copy, or lower the limits in policy.toml by what is gone, before you serve",
     ),
-    "log.file": Code("the log cannot be read: {problem}", "keep the file and restore a copy"),
+    "log.file": Code(
+        "the log cannot be read: {problem}",
+        "keep the file, restore a copy and hold it against receipts (pets party log)",
+    ),
     # -- config: policy and keys --------------------------------------------------------------------------------------
     "config.file": Code(
         "file {file}: {problem}", "check the path, or name the file by --config, --directory or --client"
@@ -604,6 +608,14 @@ CODES: Final[dict[str, Code]] = {
     "receipt.unreadable": Code("{file} cannot be read: {problem}", "fetch the evidence of the run again"),
     "receipt.none": Code(
         "{file} is no receipt: {problem}", "name the folder of evidence, or a file of its folder receipts"
+    ),
+    "receipt.none-own": Code(
+        "no receipt of {party} is among those given, {count} in all",
+        "ask those who received tables of {party} for their folders of evidence",
+    ),
+    "receipt.own": Code(
+        "{file}, in the name of {party}, does not count: {problem}",
+        "ask who sent it for the file as {party} signed it, or leave it out",
     ),
     "receipt.signature": Code("receipt of {party}: {problem}", "fetch the receipt from {party} again"),
     "receipt.statement": Code("receipt of {party} is not a receipt: {problem}", "fetch the receipt from {party} again"),

@@ -370,6 +370,11 @@ def test_from_submission_to_receipt_and_revocation(consortium: Consortium, tmp_p
     told = pets("verify", tmp_path / "narrower.evidence", "--directory", c.directory).stdout
     assert f"is narrower, compared with {c.digest}" in told.replace("\n", " ")
 
+    evidence = (tmp_path / "table.evidence", tmp_path / "narrower.evidence")
+    for party in SERVERS:
+        told = pets("party", "log", *evidence, "--config", c.config(party)).stdout
+        assert told.count("is contained") == 2 and "the log contains every head" in told
+
     forged = tmp_path / "forged"
     shutil.copytree(tmp_path / "table.evidence", forged)
     (forged / "result.csv").write_text((forged / "result.csv").read_text().replace("owner", "ovner"))

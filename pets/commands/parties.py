@@ -1,4 +1,4 @@
-"""For operators: set up a party, serve it, freeze its records."""
+"""For operators: set up a party, serve it, freeze its records, hold its log against receipts."""
 
 import datetime as dt
 from pathlib import Path
@@ -88,6 +88,36 @@ def snapshot(digest: Digest, config: Config = Path("party.toml")) -> int:
         out.print(f"{entry.dataset}: frozen as {entry.commitment} at {entry.taken}", markup=False)
     if not taken:
         out.print(f"{client.name} brings no records to it", markup=False)
+    return DONE
+
+
+@app.command("log", short_help="Hold the log against receipts that others have.")
+def log(
+    receipts: Annotated[
+        list[Path],
+        typer.Argument(metavar="RECEIPT", help="Receipts of this party, or folders of evidence that have them."),
+    ],
+    config: Config = Path("party.toml"),
+) -> int:
+    """Hold this party's log against its receipts that others have; exit code 2 if it was changed, or its end is gone.
+
+    For a state file that was restored, before it is served from. It reads the file beside party.toml, beside a server
+    that runs, too, and changes nothing; run it on the server's machine, as its account. Receipts say nothing of what
+    came after them: ask everyone who receives tables for the newest.
+    """
+    from pets.party.heads import compare
+
+    held = compare(config, receipts)
+    out.print(f"{held.party}: the log is a whole chain of {held.head.seq} entries", markup=False)
+    out.print(f"its head is {held.head.hash.hex()}", markup=False)
+    for each in held.found:
+        out.print("[green]ok[/] " if each.problem is None else "[red]gone[/] ", end="")
+        out.print(each.told(), markup=False)
+    if held.others:
+        out.print(f"receipts of other parties, passed over: {held.others}", markup=False)
+    last = held.require()
+    out.print(f"of what came after entry {last} these receipts say nothing", markup=False)
+    out.print("[bold green]the log contains every head that these receipts name[/]")
     return DONE
 
 

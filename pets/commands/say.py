@@ -22,7 +22,6 @@ _WRONG: Final = (
     "receipt.unreadable",
     "config.",
     "link.",
-    "log.",
     "internal.",
     "plan.",
 )

@@ -338,23 +338,24 @@ def own_policy(path: Path) -> Policy | None:
 
 @dataclass(frozen=True)
 class Books:
-    """Where a party's ledger lies, and what it is held against."""
+    """Where a party's ledger and log lie, and what they are held against."""
 
     party: PartyId
     state: Path
+    signing_key: Path
     limits: PolicyLimits
     datasets: tuple[str, ...]
 
 
 def own_books(path: Path) -> Books:
-    """What ``party.toml`` and the policy that it names say of the ledger; no key and no certificate is opened.
+    """What ``party.toml`` and the policy that it names say of ledger and log; no key and no certificate is opened.
 
     Raises: ConfigError config.toml, config.file, or config.policy with the path of what is wrong.
     """
     file = _load(path, _PartyFile)
     policy = parse_policy(_text(path.parent / file.policy), file=Path(file.policy).name)
-    state = path.parent / file.state / STATE_FILE
-    return Books(PartyId(file.name), state, policy.limits, tuple(sorted(file.datasets)))
+    state, key = path.parent / file.state / STATE_FILE, path.parent / file.signing_key
+    return Books(PartyId(file.name), state, key, policy.limits, tuple(sorted(file.datasets)))
 
 
 def read_directory(path: Path, *, ca: Path | None = None) -> Directory:

@@ -3,16 +3,17 @@
 Kinds of entry and their fields are a closed list (``ENTRIES``): names, digests, dates, public sizes and codes. Nothing
 computed from records can be logged, because no field is there for it. A chain shows that what is in it was not changed;
 it cannot show what was never appended, or that its end was cut off. For that, heads are signed into receipts, and
-``verify(at=...)`` holds the log against one.
+``Chain.hold`` holds the log against them (``pets party log``).
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
 from pets.errors import InternalError, LogError
+from pets.party.records import Records
 from pets.party.state import Boundary, State
 from pets.spec.canonical import canonical
 
@@ -77,10 +78,58 @@ def entry_hash(seq: int, time: str, kind: str, body: bytes, previous: bytes) -> 
     return digest.digest()
 
 
-class Log:
+class Chain:
+    """The log in a state file, to look at."""
+
+    def __init__(self, records: Records) -> None:
+        self._records: Final = records
+
+    def head(self) -> Head:
+        """The last entry's number and hash, for a receipt."""
+        with self._records.reading() as db:
+            return _head(db)
+
+    def entries(self) -> Iterator[Entry]:
+        """All entries in order, unverified."""
+        with self._records.reading() as db:
+            for row in db.execute(f"SELECT {_COLUMNS} FROM log ORDER BY seq"):
+                yield Entry(*row)
+
+    def verify(self, at: Head | None = None) -> Head:
+        """Recompute the whole chain, and hold it against a head that was signed earlier.
+
+        Raises: LogError ``log.head`` if the log does not contain ``at``, or as ``hold`` does.
+        """
+        head, absent = self.hold(() if at is None else (at,))
+        for signed, problem in absent.items():
+            raise LogError("log.head", seq=signed.seq, problem=problem)
+        return head
+
+    def hold(self, heads: Iterable[Head]) -> tuple[Head, Mapping[Head, str]]:
+        """Recompute the whole chain, and look for heads that were signed earlier.
+
+        Returns: its own head, and of each head that it does not contain what is wrong there.
+        Raises:  LogError ``log.entry`` that names the first bad entry; ``log.file`` if the entries are good and the
+                 file around them is not.
+        """
+        signed = tuple(heads)
+        with self._records.reading() as db:
+            head, hashes = _chain(db, {each.seq for each in signed})
+            try:
+                problem = db.execute("PRAGMA integrity_check('log')").fetchone()[0]
+            except sqlite3.Error as error:
+                problem = str(error)
+        if problem != "ok":
+            raise LogError("log.file", problem="its pages are damaged, though every entry is as it was written")
+        absent = [each for each in signed if hashes.get(each.seq) != each.hash]
+        return head, {each: "has another hash" if each.seq in hashes else "is missing" for each in absent}
+
+
+class Log(Chain):
     """The log in a party's state file."""
 
     def __init__(self, state: State) -> None:
+        super().__init__(state)
         self._state: Final = state
 
     def append(self, kind: str, **body: object) -> Head:
@@ -100,48 +149,6 @@ class Log:
         self._state.at(Boundary.LOG_FLUSHED)
         return Head(seq, hashed)
 
-    def head(self) -> Head:
-        """The last entry's number and hash, for a receipt."""
-        with self._state.reading() as db:
-            return _head(db)
-
-    def entries(self) -> Iterator[Entry]:
-        """All entries in order, unverified."""
-        with self._state.reading() as db:
-            for row in db.execute(f"SELECT {_COLUMNS} FROM log ORDER BY seq"):
-                yield Entry(*row)
-
-    def verify(self, at: Head | None = None) -> Head:
-        """Recompute the whole chain, and hold it against a head that was signed earlier.
-
-        Raises: LogError ``log.entry`` that names the first bad entry; ``log.head`` if the log does not contain ``at``;
-                ``log.file`` if the entries are good and the file around them is not.
-        """
-        with self._state.reading() as db:
-            head = self._chain(db, at)
-            try:
-                problem = db.execute("PRAGMA integrity_check('log')").fetchone()[0]
-            except sqlite3.Error as error:
-                problem = str(error)
-        if problem != "ok":
-            raise LogError("log.file", problem="its pages are damaged, though every entry is as it was written")
-        return head
-
-    def _chain(self, db: sqlite3.Connection, at: Head | None) -> Head:
-        head, found = Head(0, GENESIS), at is None or at == Head(0, GENESIS)
-        try:
-            for row in db.execute(f"SELECT {_COLUMNS} FROM log ORDER BY seq"):
-                head = _next(head, row)
-                if at is not None and head.seq == at.seq:
-                    if head.hash != at.hash:
-                        raise LogError("log.head", seq=at.seq, problem="has another hash")
-                    found = True
-        except (sqlite3.Error, OverflowError):
-            raise LogError("log.entry", seq=_unreadable(db, head.seq), problem="it cannot be read") from None
-        if not found and at is not None:
-            raise LogError("log.head", seq=at.seq, problem="is missing")
-        return head
-
 
 _COLUMNS: Final = "seq, time, kind, body, previous, hash"
 
@@ -149,6 +156,20 @@ _COLUMNS: Final = "seq, time, kind, body, previous, hash"
 def _head(db: sqlite3.Connection) -> Head:
     row = db.execute("SELECT seq, hash FROM log ORDER BY seq DESC LIMIT 1").fetchone()
     return Head(*row) if row else Head(0, GENESIS)
+
+
+def _chain(db: sqlite3.Connection, numbers: Collection[int]) -> tuple[Head, dict[int, bytes]]:
+    """The head of a chain that is whole, and of its entries with these numbers the hashes. An empty log ends at 0."""
+    head = Head(0, GENESIS)
+    hashes = {head.seq: head.hash}
+    try:
+        for row in db.execute(f"SELECT {_COLUMNS} FROM log ORDER BY seq"):
+            head = _next(head, row)
+            if head.seq in numbers:
+                hashes[head.seq] = head.hash
+    except (sqlite3.Error, OverflowError):
+        raise LogError("log.entry", seq=_unreadable(db, head.seq), problem="it cannot be read") from None
+    return head, hashes
 
 
 def _next(head: Head, row: tuple[object, ...]) -> Head:

@@ -113,7 +113,7 @@ def state_of(folder: Path) -> Path:
     """
     file, snapshots = folder / STATE_FILE, folder / SNAPSHOTS
     if not (file.exists() and file.stat().st_size) and snapshots.is_dir() and any(snapshots.iterdir()):
-        advice = "restore a copy and compare its log with the heads in receipts; to begin anew, empty the folder"
+        advice = "restore a copy and hold its log against receipts (pets party log); to begin anew, empty the folder"
         raise ConfigError(
             "config.state", file=file.name, problem="it is gone, and its snapshots are here", advice=advice
         )

@@ -39,7 +39,7 @@ class Reader:
             advice = "start the server once: it makes the file, and its own account can read it"
             raise ConfigError("config.state", file=path.name, problem="it cannot be opened", advice=advice) from None
         except sqlite3.Error:
-            advice = "keep the file, restore a copy and compare its log with the heads in receipts"
+            advice = "keep the file, restore a copy and hold its log against receipts (pets party log)"
             raise ConfigError("config.state", file=path.name, problem="it is damaged", advice=advice) from None
         if version != len(MIGRATIONS):
             self._db.close()

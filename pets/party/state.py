@@ -231,7 +231,7 @@ class State:
             advice = "end what else holds it, and see whose it is and what lies beside it, and whether the disk is full"
             raise ConfigError("config.state", file=self._name, problem=f"SQLite says: {error}", advice=advice) from None
         except sqlite3.Error:
-            advice = "keep the file, restore a copy and compare its log with the heads in receipts"
+            advice = "keep the file, restore a copy and hold its log against receipts (pets party log)"
             raise ConfigError("config.state", file=self._name, problem="it is damaged", advice=advice) from None
 
     def _prepare(self) -> None:
