@@ -114,6 +114,7 @@ class Runs:
         self._closed = False
         for run in state.recover():
             log.append("run.aborted", handle=run.handle, code="run.crashed")
+        freezer.clear()
 
     @property
     def exchange(self) -> Exchange:
@@ -222,22 +223,25 @@ class Runs:
         self._state.check_count(*approved.counts)  # before records are read for it
         self.ledger.check(charges, self.caps(charges))
         frozen = self._freeze(reviewed, approved)
-        run = self._begin(stored, reviewed, request, frozen, charges, approved)
-        self._unsuspected(run, reviewed, approved)
-        self._admit(run)
-        try:
-            self._log.append(
-                "run.started", handle=request.handle, digest=request.digest, caller=caller.san, **_covered(approved)
-            )
-            self._outside.console(f"started run {request.handle}: {reviewed.spec.title}, for {caller.party}")
-            run.thread = threading.Thread(
-                target=self._play, args=(run, reviewed, approved, frozen), daemon=True, name=f"run {request.handle}"
-            )
-            run.thread.start()
-        except BaseException:
-            self._state.abort_run(request.handle, "internal.bug")
-            run.events.end("internal.bug")
-            raise
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._freezer.drop, frozen)
+            run = self._begin(stored, reviewed, request, frozen, charges, approved)
+            self._unsuspected(run, reviewed, approved)
+            self._admit(run)
+            try:
+                self._log.append(
+                    "run.started", handle=request.handle, digest=request.digest, caller=caller.san, **_covered(approved)
+                )
+                self._outside.console(f"started run {request.handle}: {reviewed.spec.title}, for {caller.party}")
+                run.thread = threading.Thread(
+                    target=self._play, args=(run, reviewed, approved, frozen), daemon=True, name=f"run {request.handle}"
+                )
+                run.thread.start()
+            except BaseException:
+                self._state.abort_run(request.handle, "internal.bug")
+                run.events.end("internal.bug")
+                raise
+            undo.pop_all()  # from here on they are the run's
         for peer, body in self._hellos.take(request.handle):
             if peer in run.session.peers:
                 with contextlib.suppress(PetsError):  # the run ends of it, as of one that comes later
@@ -301,7 +305,7 @@ class Runs:
         parties = frozenset(PartyId(p.name) for p in spec.parties)
         run = LiveRun(request.handle, request.digest, parties, charges, approved.counts)
         run.ends = frozenset((*spec.computing, spec.result_party))
-        run.pooled = reviewed.plan.pool is not None
+        run.pooled, run.frozen = reviewed.plan.pool is not None, frozen
         if self._guard.holds(reviewed.asked, spec):
             versions, today = self._freezer.versions(frozen), self._state.today()
             run.about = Entry(request.digest, about(spec, reviewed.asked), versions, today)
@@ -362,7 +366,7 @@ class Runs:
         still = self._consent.approved_here(stored, reviewed, old)
         with self._admitting:
             self._unsuspected(run, reviewed, still)
-            self._state.count_run(*approved.counts)
+            self._state.count_run(*approved.counts, keep=run.frozen.values())
             self._reserve(run.handle, run.charges)
             if run.about is not None:
                 self._history.remember(run.handle, run.about)
@@ -414,7 +418,11 @@ class Runs:
             self._outside.console(f"run {run.handle}: {type(error).__name__} in {self.party}")
             self._aborted(run, InternalError("internal.bug", where=self.party), code)
         finally:
-            run.events.end(code, by)
+            try:
+                if not run.charged:
+                    self._freezer.drop(frozen)
+            finally:
+                run.events.end(code, by)
 
     def _keep_found(self, run: LiveRun, reviewed: Reviewed, outcome: session.Outcome) -> None:
         """Write down which of this party's persons an intersection tells it, for its own people and nobody else."""
