@@ -155,20 +155,34 @@ class Runs:
         self._take_hello(run, caller.party, body)
 
     def sent(self, digest: SpecDigest) -> dict[RunHandle, SpecDigest]:
-        """Runs of a specification for which this holder has uploaded and may withdraw still, by the journal.
+        """Runs of a specification or under its approvals whose uploads this holder may take back still; their own ones.
+
+        By the journal, so also of runs before a restart.
+        """
+        return {run.handle: run.digest for run in self._state.runs(digest) if self._may_come_back(run)}
+
+    def left(self, handle: RunHandle) -> StoredRun | None:
+        """A run that is in the journal only, as after a restart, if this holder may take its upload back still."""
+        with self._lock:
+            known = handle in self._runs
+        if known or not self._state.knows_run(handle):
+            return None
+        run = self._state.run(handle)
+        return run if self._may_come_back(run) else None
+
+    def _may_come_back(self, run: StoredRun) -> bool:
+        """Whether this holder has uploaded in a run, and uploads may be taken still.
 
         Of a run that a crash has ended once it had agreed, or that others said to be over, parts may have left: all of
         them, for one.
         """
-        spec = self._consent.known(digest)
+        if run.state is not RunState.SENT and (run.code not in leaving.UNTOLD or run.run_id is None):
+            return False
+        spec = self._consent.known(run.digest)
         if spec is None or not is_pooled(spec) or self.party not in spec.holders(spec.datasets[0].name):
-            return {}
-        since = (self._state.clock() - dt.timedelta(seconds=leaving.open_s(spec) + self._settings.run_s)).isoformat()
-
-        def left(run: StoredRun) -> bool:
-            return run.state is RunState.SENT or (run.code in leaving.UNTOLD and run.run_id is not None)
-
-        return {run.handle: digest for run in self._state.runs(digest) if left(run) and run.started >= since}
+            return False
+        since = self._state.clock() - dt.timedelta(seconds=leaving.open_s(spec) + self._settings.run_s)
+        return run.started >= since.isoformat()
 
     def take_back(self, runs: Mapping[RunHandle, SpecDigest]) -> None:
         """Tell those who took this holder's uploads in these runs that it withdraws them; does not wait."""
@@ -227,7 +241,7 @@ class Runs:
             undo.callback(self._freezer.drop, frozen)
             run = self._begin(stored, reviewed, request, frozen, charges, approved)
             self._unsuspected(run, reviewed, approved)
-            self._admit(run)
+            self._admit(run, None if approved.covering is None else approved.signed)
             try:
                 self._log.append(
                     "run.started", handle=request.handle, digest=request.digest, caller=caller.san, **_covered(approved)
@@ -248,7 +262,7 @@ class Runs:
                     self._take_hello(run, peer, body)
         return run.session.hello_body
 
-    def _admit(self, run: LiveRun) -> None:
+    def _admit(self, run: LiveRun, cover: SpecDigest | None) -> None:
         """Enter a run into the journal, if it could be counted and paid for beside those that are about to be.
 
         Two clients that start the last approved run at once would otherwise each use it up at other parties.
@@ -271,7 +285,7 @@ class Runs:
                 self.ledger.check(run.charges, self.caps(run.charges), [other.charges for other in before])
             except BudgetError as error:
                 raise busy from error
-            self._state.start_run(run.handle, run.digest)
+            self._state.start_run(run.handle, run.digest, cover)
             with self._lock:
                 self._forget_old()
                 self._runs[run.handle] = run

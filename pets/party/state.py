@@ -86,6 +86,14 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     ), '');
     """,
     "ALTER TABLE snapshots ADD COLUMN kept INTEGER NOT NULL DEFAULT 1;",
+    """
+    ALTER TABLE runs ADD COLUMN cover TEXT REFERENCES specs;
+    UPDATE runs SET cover = logged.cover FROM (
+        SELECT json_extract(CAST(body AS TEXT), '$.handle') AS handle,
+            json_extract(CAST(body AS TEXT), '$.cover') AS cover
+        FROM log WHERE kind = 'run.started'
+    ) AS logged WHERE logged.handle = runs.handle AND logged.cover IN (SELECT digest FROM specs);
+    """,
 )
 """Schema changes in order; PRAGMA user_version counts those that were made. A released one is never edited."""
 
@@ -196,6 +204,8 @@ class StoredRun:
     ended: str | None
     code: str | None
     receipt: bytes | None
+    cover: SpecDigest | None = None
+    """The specification whose approvals it runs under, if they are not those of its own."""
 
 
 def utc_now() -> dt.datetime:
@@ -433,15 +443,15 @@ class State:
             row = db.execute("SELECT last FROM run_counts WHERE digest = ?", (digest,)).fetchone()
         return dt.date.fromisoformat(row[0]) if row and row[0] else None
 
-    def start_run(self, handle: RunHandle, digest: SpecDigest) -> None:
+    def start_run(self, handle: RunHandle, digest: SpecDigest, cover: SpecDigest | None = None) -> None:
         """Enter a run into the journal. Raises RunError ``run.handle-used``: a handle names one run, for ever."""
         with self.transaction() as db:
             if db.execute("SELECT 1 FROM runs WHERE handle = ?", (handle,)).fetchone():
                 raise RunError("run.handle-used", handle=handle)
             if db.execute("SELECT 1 FROM specs WHERE digest = ?", (digest,)).fetchone() is None:
                 raise RunError("run.no-spec", digest=digest)
-            row = (handle, digest, RunState.STARTED, self.now())
-            db.execute("INSERT INTO runs (handle, digest, state, started) VALUES (?, ?, ?, ?)", row)
+            row = (handle, digest, RunState.STARTED, self.now(), cover)
+            db.execute("INSERT INTO runs (handle, digest, state, started, cover) VALUES (?, ?, ?, ?, ?)", row)
 
     def agree_run(self, handle: RunHandle, run_id: str) -> None:
         """Note the run id of a run. Raises RunError ``run.reused`` for a run id that was seen before."""
@@ -484,8 +494,8 @@ class State:
             return db.execute("SELECT 1 FROM runs WHERE handle = ?", (handle,)).fetchone() is not None
 
     def runs(self, digest: SpecDigest | None = None) -> tuple[StoredRun, ...]:
-        """Runs in the order of their start, of one specification or all."""
-        text = f"SELECT {_RUN} FROM runs WHERE digest = coalesce(?, digest) ORDER BY rowid"
+        """Runs in the order of their start: all, or those of one specification and those under its approvals."""
+        text = f"SELECT {_RUN} FROM runs WHERE ?1 IS NULL OR digest = ?1 OR cover = ?1 ORDER BY rowid"
         with self.reading() as db:
             return tuple(_run(row) for row in db.execute(text, (digest,)))
 
@@ -508,7 +518,7 @@ class State:
 
 _SPEC: Final = "digest, plan, toml, canonical, submission, author, author_key, received"
 _ONE: Final = "digest = ? AND dataset = ? AND taken = ?"
-_RUN: Final = "handle, digest, run_id, state, started, ended, code, receipt"
+_RUN: Final = "handle, digest, run_id, state, started, ended, code, receipt, cover"
 
 
 def _one(snapshot: StoredSnapshot) -> tuple[str, str, str]:
@@ -519,9 +529,9 @@ def _snapshot(row: tuple[Any, ...]) -> StoredSnapshot:
     return StoredSnapshot(*(*row[:-1], bool(row[-1])))
 
 
-def _run(row: tuple[RunHandle, SpecDigest, str | None, str, str, str | None, str | None, bytes | None]) -> StoredRun:
-    handle, digest, run_id, state, started, ended, code, receipt = row
-    return StoredRun(handle, digest, run_id, RunState(state), started, ended, code, receipt)
+def _run(row: tuple[Any, ...]) -> StoredRun:
+    handle, digest, run_id, state, *rest = row
+    return StoredRun(handle, digest, run_id, RunState(state), *rest)
 
 
 def _counted(db: sqlite3.Connection, count: Count) -> tuple[int, dt.date | None]:

@@ -1,6 +1,7 @@
 """State: what a method said is done survives kill -9, and what it did not say is gone as a whole."""
 
 import datetime as dt
+import json
 import signal
 import sqlite3
 import subprocess
@@ -428,6 +429,25 @@ def test_what_was_frozen_before_snapshots_could_be_dropped_is_kept(tmp_path: Pat
     with State(path) as state:
         assert state.snapshots() == (SNAPSHOT,)
         assert not state.drop_snapshot(SNAPSHOT) and state.snapshot(DIGEST, "t") == SNAPSHOT
+
+
+def test_a_file_of_the_version_before_learns_from_its_log_which_runs_were_covered(tmp_path: Path) -> None:
+    path, logged = tmp_path / "state.db", "INSERT INTO log VALUES (?, '2027-01-02', 'run.started', ?, x'00', x'00')"
+    with sqlite3.connect(path) as old:
+        for script in MIGRATIONS[:4]:
+            old.executescript(script)
+        old.executescript(BEFORE[: BEFORE.index("INSERT INTO charges")] + "PRAGMA user_version = 4;")
+        for number, cover in enumerate(("bb", "dd", None)):  # one that is not held can be no cover
+            old.execute(
+                "INSERT INTO runs (handle, digest, state, started) VALUES (?, 'aa', 'sent', '')", (f"r{number}",)
+            )
+            body = {"handle": f"r{number}", "digest": "aa"} | ({} if cover is None else {"cover": cover})
+            old.execute(logged, (number + 1, json.dumps(body).encode()))
+    old.close()
+    with State(path) as state:
+        assert [(run.handle, run.cover) for run in state.runs()] == [("r0", "bb"), ("r1", None), ("r2", None)]
+        assert [run.handle for run in state.runs(SpecDigest("bb"))] == ["r0"]
+        assert len(state.runs(SpecDigest("aa"))) == 3
 
 
 def test_a_reader_sees_what_a_server_writes_and_writes_nothing(tmp_path: Path) -> None:
