@@ -3,6 +3,7 @@
 import datetime as dt
 import threading
 from collections.abc import Collection, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,11 +44,43 @@ class Freezer:
 
         The latest there is, unless the refresh rule of the dataset asks for a new one: each run, or once the period of
         the latest is over. ``again``: of all that are not frozen, because this party's own people ask.
+        What is taken for one run alone is not kept until that run is counted: see ``drop``.
         Raises: SourceError; rows and counts are in its ``local``, for this party's own console.
         """
         datasets = reviewed.spec.datasets
         own = [d.part(self.party) for d in datasets if self.party in d.parties and (only is None or d.name in only)]
-        return {dataset.name: self._freeze(reviewed, dataset, again=again) for dataset in own}
+        frozen: dict[str, StoredSnapshot] = {}
+        with ExitStack() as undo:
+            undo.callback(self.drop, frozen)
+            for dataset in own:
+                frozen[dataset.name] = self._freeze(reviewed, dataset, again=again)
+            undo.pop_all()
+        return frozen
+
+    def drop(self, frozen: Mapping[str, StoredSnapshot]) -> None:
+        """Delete again what was taken for one run alone, which is over; what is kept, because it was counted, stays.
+
+        Otherwise who may start a run could fill the disk, with starts at one party alone. No other run reads such a
+        snapshot. The row goes first: a crash leaves a file that no row names, for ``clear``.
+        """
+        for stored in frozen.values():
+            if stored.kept or not self.state.drop_snapshot(stored):
+                continue
+            try:
+                (self.folder / stored.file).unlink(missing_ok=True)
+            except OSError as error:
+                self.console(f"{stored.file} is needed no more and cannot be deleted: {error.strerror}")
+            self.log.append(
+                "snapshot.dropped", digest=stored.digest, dataset=stored.dataset, commitment=stored.commitment
+            )
+
+    def clear(self) -> None:
+        """At start: delete what a crash has left of runs that were never counted, and files that no row names."""
+        self.drop({stored.file: stored for stored in self.state.snapshots()})
+        try:
+            snapshot.clear(self.folder, {stored.file for stored in self.state.snapshots()})
+        except OSError as error:
+            self.console(f"snapshots that nobody needs cannot be deleted: {error.strerror}")
 
     def versions(self, frozen: Mapping[str, StoredSnapshot]) -> dict[str, str]:
         """Of each dataset that was frozen, a digest that changes with its records, where one is known."""
@@ -105,6 +138,7 @@ class Freezer:
             salt=salt,
             width=taken.width,
             version=version,
+            kept=again or dataset.refresh != "each run",
         )
         self.state.add_snapshot(stored)
         self.log.append("snapshot.taken", digest=digest, dataset=dataset.name, commitment=taken.commitment)

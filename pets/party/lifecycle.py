@@ -114,6 +114,7 @@ class Runs:
         self._closed = False
         for run in state.recover():
             log.append("run.aborted", handle=run.handle, code="run.crashed")
+        freezer.clear()
 
     @property
     def exchange(self) -> Exchange:
@@ -154,20 +155,34 @@ class Runs:
         self._take_hello(run, caller.party, body)
 
     def sent(self, digest: SpecDigest) -> dict[RunHandle, SpecDigest]:
-        """Runs of a specification for which this holder has uploaded and may withdraw still, by the journal.
+        """Runs of a specification or under its approvals whose uploads this holder may take back still; their own ones.
+
+        By the journal, so also of runs before a restart.
+        """
+        return {run.handle: run.digest for run in self._state.runs(digest) if self._may_come_back(run)}
+
+    def left(self, handle: RunHandle) -> StoredRun | None:
+        """A run that is in the journal only, as after a restart, if this holder may take its upload back still."""
+        with self._lock:
+            known = handle in self._runs
+        if known or not self._state.knows_run(handle):
+            return None
+        run = self._state.run(handle)
+        return run if self._may_come_back(run) else None
+
+    def _may_come_back(self, run: StoredRun) -> bool:
+        """Whether this holder has uploaded in a run, and uploads may be taken still.
 
         Of a run that a crash has ended once it had agreed, or that others said to be over, parts may have left: all of
         them, for one.
         """
-        spec = self._consent.known(digest)
+        if run.state is not RunState.SENT and (run.code not in leaving.UNTOLD or run.run_id is None):
+            return False
+        spec = self._consent.known(run.digest)
         if spec is None or not is_pooled(spec) or self.party not in spec.holders(spec.datasets[0].name):
-            return {}
-        since = (self._state.clock() - dt.timedelta(seconds=leaving.open_s(spec) + self._settings.run_s)).isoformat()
-
-        def left(run: StoredRun) -> bool:
-            return run.state is RunState.SENT or (run.code in leaving.UNTOLD and run.run_id is not None)
-
-        return {run.handle: digest for run in self._state.runs(digest) if left(run) and run.started >= since}
+            return False
+        since = self._state.clock() - dt.timedelta(seconds=leaving.open_s(spec) + self._settings.run_s)
+        return run.started >= since.isoformat()
 
     def take_back(self, runs: Mapping[RunHandle, SpecDigest]) -> None:
         """Tell those who took this holder's uploads in these runs that it withdraws them; does not wait."""
@@ -222,29 +237,32 @@ class Runs:
         self._state.check_count(*approved.counts)  # before records are read for it
         self.ledger.check(charges, self.caps(charges))
         frozen = self._freeze(reviewed, approved)
-        run = self._begin(stored, reviewed, request, frozen, charges, approved)
-        self._unsuspected(run, reviewed, approved)
-        self._admit(run)
-        try:
-            self._log.append(
-                "run.started", handle=request.handle, digest=request.digest, caller=caller.san, **_covered(approved)
-            )
-            self._outside.console(f"started run {request.handle}: {reviewed.spec.title}, for {caller.party}")
-            run.thread = threading.Thread(
-                target=self._play, args=(run, reviewed, approved, frozen), daemon=True, name=f"run {request.handle}"
-            )
-            run.thread.start()
-        except BaseException:
-            self._state.abort_run(request.handle, "internal.bug")
-            run.events.end("internal.bug")
-            raise
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._freezer.drop, frozen)
+            run = self._begin(stored, reviewed, request, frozen, charges, approved)
+            self._unsuspected(run, reviewed, approved)
+            self._admit(run, None if approved.covering is None else approved.signed)
+            try:
+                self._log.append(
+                    "run.started", handle=request.handle, digest=request.digest, caller=caller.san, **_covered(approved)
+                )
+                self._outside.console(f"started run {request.handle}: {reviewed.spec.title}, for {caller.party}")
+                run.thread = threading.Thread(
+                    target=self._play, args=(run, reviewed, approved, frozen), daemon=True, name=f"run {request.handle}"
+                )
+                run.thread.start()
+            except BaseException:
+                self._state.abort_run(request.handle, "internal.bug")
+                run.events.end("internal.bug")
+                raise
+            undo.pop_all()  # from here on they are the run's
         for peer, body in self._hellos.take(request.handle):
             if peer in run.session.peers:
                 with contextlib.suppress(PetsError):  # the run ends of it, as of one that comes later
                     self._take_hello(run, peer, body)
         return run.session.hello_body
 
-    def _admit(self, run: LiveRun) -> None:
+    def _admit(self, run: LiveRun, cover: SpecDigest | None) -> None:
         """Enter a run into the journal, if it could be counted and paid for beside those that are about to be.
 
         Two clients that start the last approved run at once would otherwise each use it up at other parties.
@@ -267,7 +285,7 @@ class Runs:
                 self.ledger.check(run.charges, self.caps(run.charges), [other.charges for other in before])
             except BudgetError as error:
                 raise busy from error
-            self._state.start_run(run.handle, run.digest)
+            self._state.start_run(run.handle, run.digest, cover)
             with self._lock:
                 self._forget_old()
                 self._runs[run.handle] = run
@@ -301,7 +319,7 @@ class Runs:
         parties = frozenset(PartyId(p.name) for p in spec.parties)
         run = LiveRun(request.handle, request.digest, parties, charges, approved.counts)
         run.ends = frozenset((*spec.computing, spec.result_party))
-        run.pooled = reviewed.plan.pool is not None
+        run.pooled, run.frozen = reviewed.plan.pool is not None, frozen
         if self._guard.holds(reviewed.asked, spec):
             versions, today = self._freezer.versions(frozen), self._state.today()
             run.about = Entry(request.digest, about(spec, reviewed.asked), versions, today)
@@ -362,7 +380,7 @@ class Runs:
         still = self._consent.approved_here(stored, reviewed, old)
         with self._admitting:
             self._unsuspected(run, reviewed, still)
-            self._state.count_run(*approved.counts)
+            self._state.count_run(*approved.counts, keep=run.frozen.values())
             self._reserve(run.handle, run.charges)
             if run.about is not None:
                 self._history.remember(run.handle, run.about)
@@ -414,7 +432,11 @@ class Runs:
             self._outside.console(f"run {run.handle}: {type(error).__name__} in {self.party}")
             self._aborted(run, InternalError("internal.bug", where=self.party), code)
         finally:
-            run.events.end(code, by)
+            try:
+                if not run.charged:
+                    self._freezer.drop(frozen)
+            finally:
+                run.events.end(code, by)
 
     def _keep_found(self, run: LiveRun, reviewed: Reviewed, outcome: session.Outcome) -> None:
         """Write down which of this party's persons an intersection tells it, for its own people and nobody else."""

@@ -30,6 +30,7 @@ ENTRIES: Final[Mapping[str, frozenset[str]]] = {
     "approval.refused": frozenset({"digest", "caller", "code"}),
     "approval.revoked": frozenset({"digest", "approver", "envelope"}),
     "snapshot.taken": frozenset({"digest", "dataset", "commitment"}),
+    "snapshot.dropped": frozenset({"digest", "dataset", "commitment"}),
     "snapshot.refused": frozenset({"digest", "dataset", "code"}),
     "run.started": frozenset({"handle", "digest", "caller", "number", "cover", "envelopes"}),
     "run.refused": frozenset({"handle", "digest", "caller", "code"}),

@@ -169,6 +169,9 @@ class PartyNode:
         Raises: RunError run.order if it has ended here. If its end was good, the peers are told all the same;
                 run.not-yours to one holder of many at another: it would choose whose numbers are in a sum.
         """
+        if caller.party == self.party and (left := self.runs.left(handle)) is not None:
+            self.runs.take_back({handle: left.digest})
+            raise RunError("run.order", handle=handle, state=left.state.value, event="be stopped")
         run = self.runs.find(caller, handle)
         if isinstance(run.session, HolderSession) and caller.party not in (self.party, *run.ends):
             raise RunError("run.not-yours", party=caller.party)

@@ -14,6 +14,7 @@ from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.party.accounting import Account
 from pets.party.holder import HolderSession
 from pets.party.session import Session
+from pets.party.state import StoredSnapshot
 from pets.transport.calls import Event
 
 Console = Callable[[str], None]
@@ -78,6 +79,8 @@ class LiveRun:
     """The specifications that it uses up a run of: its own, and one whose approvals cover it."""
     events: Events = field(default_factory=Events)
     session: Session | HolderSession = field(init=False)
+    frozen: Mapping[str, StoredSnapshot] = field(default_factory=dict)
+    """What this party brings to it."""
     thread: threading.Thread | None = None
     run_id: bytes = b""
     about: Entry | None = None

@@ -12,10 +12,11 @@ counts of what is wrong go to the holder's console (``SourceError.local``); ever
 import datetime as dt
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Sized
+from collections.abc import Collection, Sized
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +36,9 @@ SHOWN: Final = 5
 """How many bad rows the console names."""
 
 _MASK: Final = 62  # faults that one word of flags holds
+
+_OURS: Final = re.compile(r"\.[0-9a-f]{16}\.parquet|\.scratch-.+|[^.].*-[0-9a-f]{16}\.parquet", re.DOTALL)
+"""Names of what ``take`` makes in its folder: drafts, places for its engine, snapshots."""
 
 
 def schema_digest(dataset: Dataset, linkage: Linkage) -> str:
@@ -112,6 +116,20 @@ def take(
         draft.unlink(missing_ok=True)
         shutil.rmtree(scratch, ignore_errors=True)
     return Snapshot(dataset.name, file, sha256, committed, schema, now, width, report, version)
+
+
+def clear(folder: Path, named: Collection[str]) -> None:
+    """Delete what a crash has left in a folder in which nothing is being taken: all that is not ``named``.
+
+    Files of other names than ``take`` gives are left alone. Raises: OSError
+    """
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if not _OURS.fullmatch(path.name) or path.name in named:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _small(source: Source) -> bool:

@@ -13,13 +13,13 @@ import datetime as dt
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from pets.approve.approvals import REVOCATION, Count
 from pets.errors import BudgetError, ConfigError, RunError
@@ -85,6 +85,15 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         ), '')
     ), '');
     """,
+    "ALTER TABLE snapshots ADD COLUMN kept INTEGER NOT NULL DEFAULT 1;",
+    """
+    ALTER TABLE runs ADD COLUMN cover TEXT REFERENCES specs;
+    UPDATE runs SET cover = logged.cover FROM (
+        SELECT json_extract(CAST(body AS TEXT), '$.handle') AS handle,
+            json_extract(CAST(body AS TEXT), '$.cover') AS cover
+        FROM log WHERE kind = 'run.started'
+    ) AS logged WHERE logged.handle = runs.handle AND logged.cover IN (SELECT digest FROM specs);
+    """,
 )
 """Schema changes in order; PRAGMA user_version counts those that were made. A released one is never edited."""
 
@@ -100,6 +109,8 @@ class Boundary(StrEnum):
     RUN_COUNT_FLUSHED = "C06 run count flushed"
     SNAPSHOT_TAKEN = "C07 dataset committed"
     SNAPSHOT_RECORDED = "C08 commitment logged"
+    SNAPSHOT_UNWANTED = "C07 before the row of a snapshot is gone"
+    SNAPSHOT_DROPPED = "C08 before its file is gone"
     BEFORE_RESERVE = "C09 before reserve commits"
     AFTER_RESERVE = "C10 after reserve commits"
     MARK_WRITTEN = "C11 mark written"
@@ -174,6 +185,8 @@ class StoredSnapshot:
     """Bytes of an id in the file."""
     version: str = ""
     """Digest of the source that it was taken from: equal ones have the same records, whatever was asked of them."""
+    kept: bool = True
+    """False of one that was taken for a single run, as long as that run is not counted: it goes with the run."""
 
     def __repr__(self) -> str:
         return f"StoredSnapshot({self.dataset}, {self.commitment})"
@@ -191,6 +204,8 @@ class StoredRun:
     ended: str | None
     code: str | None
     receipt: bytes | None
+    cover: SpecDigest | None = None
+    """The specification whose approvals it runs under, if they are not those of its own."""
 
 
 def utc_now() -> dt.datetime:
@@ -361,7 +376,7 @@ class State:
         s = snapshot
         row = (s.digest, s.dataset, s.taken, s.file, s.sha256, s.commitment, s.schema, s.salt, s.width, s.version)
         with self.transaction() as db:
-            db.execute("INSERT INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+            db.execute("INSERT INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*row, s.kept))
         self.at(Boundary.SNAPSHOT_RECORDED)
 
     def snapshot(self, digest: SpecDigest, dataset: str) -> StoredSnapshot | None:
@@ -369,12 +384,26 @@ class State:
         text = "SELECT * FROM snapshots WHERE digest = ? AND dataset = ? ORDER BY rowid DESC LIMIT 1"
         with self.reading() as db:
             row = db.execute(text, (digest, dataset)).fetchone()
-        return StoredSnapshot(*row) if row else None
+        return _snapshot(row) if row else None
+
+    def drop_snapshot(self, snapshot: StoredSnapshot) -> bool:
+        """Forget a snapshot whose run was not counted. False if it is kept: then its file stays, too."""
+        self.at(Boundary.SNAPSHOT_UNWANTED)
+        with self.transaction() as db:
+            done = db.execute(f"DELETE FROM snapshots WHERE {_ONE} AND NOT kept", _one(snapshot))
+            dropped = done.rowcount == 1
+        self.at(Boundary.SNAPSHOT_DROPPED)
+        return dropped
+
+    def snapshots(self) -> tuple[StoredSnapshot, ...]:
+        """All snapshots, in the order in which they were taken."""
+        with self.reading() as db:
+            return tuple(_snapshot(row) for row in db.execute("SELECT * FROM snapshots ORDER BY rowid"))
 
     # -- runs ---------------------------------------------------------------------------------------------------------
 
-    def count_run(self, *counts: Count) -> int:
-        """Use up one run of each specification: of all or of none.
+    def count_run(self, *counts: Count, keep: Iterable[StoredSnapshot] = ()) -> int:
+        """Use up one run of each specification, and keep the snapshots that it reads: all of that or nothing.
 
         On disk when it returns, so a crash after it cannot give a run back.
         Returns: the number of this run of the first one, from 1.
@@ -389,6 +418,8 @@ class State:
                 db.execute("INSERT OR REPLACE INTO run_counts (digest, used, last) VALUES (?, ?, ?)", row)
                 numbers.append(used + 1)
                 self.at(Boundary.RUN_COUNT_RAISED)
+            for snapshot in keep:
+                db.execute(f"UPDATE snapshots SET kept = 1 WHERE {_ONE}", _one(snapshot))
         self.at(Boundary.RUN_COUNT_FLUSHED)
         return numbers[0]
 
@@ -412,15 +443,15 @@ class State:
             row = db.execute("SELECT last FROM run_counts WHERE digest = ?", (digest,)).fetchone()
         return dt.date.fromisoformat(row[0]) if row and row[0] else None
 
-    def start_run(self, handle: RunHandle, digest: SpecDigest) -> None:
+    def start_run(self, handle: RunHandle, digest: SpecDigest, cover: SpecDigest | None = None) -> None:
         """Enter a run into the journal. Raises RunError ``run.handle-used``: a handle names one run, for ever."""
         with self.transaction() as db:
             if db.execute("SELECT 1 FROM runs WHERE handle = ?", (handle,)).fetchone():
                 raise RunError("run.handle-used", handle=handle)
             if db.execute("SELECT 1 FROM specs WHERE digest = ?", (digest,)).fetchone() is None:
                 raise RunError("run.no-spec", digest=digest)
-            row = (handle, digest, RunState.STARTED, self.now())
-            db.execute("INSERT INTO runs (handle, digest, state, started) VALUES (?, ?, ?, ?)", row)
+            row = (handle, digest, RunState.STARTED, self.now(), cover)
+            db.execute("INSERT INTO runs (handle, digest, state, started, cover) VALUES (?, ?, ?, ?, ?)", row)
 
     def agree_run(self, handle: RunHandle, run_id: str) -> None:
         """Note the run id of a run. Raises RunError ``run.reused`` for a run id that was seen before."""
@@ -463,8 +494,8 @@ class State:
             return db.execute("SELECT 1 FROM runs WHERE handle = ?", (handle,)).fetchone() is not None
 
     def runs(self, digest: SpecDigest | None = None) -> tuple[StoredRun, ...]:
-        """Runs in the order of their start, of one specification or all."""
-        text = f"SELECT {_RUN} FROM runs WHERE digest = coalesce(?, digest) ORDER BY rowid"
+        """Runs in the order of their start: all, or those of one specification and those under its approvals."""
+        text = f"SELECT {_RUN} FROM runs WHERE ?1 IS NULL OR digest = ?1 OR cover = ?1 ORDER BY rowid"
         with self.reading() as db:
             return tuple(_run(row) for row in db.execute(text, (digest,)))
 
@@ -486,12 +517,21 @@ class State:
 
 
 _SPEC: Final = "digest, plan, toml, canonical, submission, author, author_key, received"
-_RUN: Final = "handle, digest, run_id, state, started, ended, code, receipt"
+_ONE: Final = "digest = ? AND dataset = ? AND taken = ?"
+_RUN: Final = "handle, digest, run_id, state, started, ended, code, receipt, cover"
 
 
-def _run(row: tuple[RunHandle, SpecDigest, str | None, str, str, str | None, str | None, bytes | None]) -> StoredRun:
-    handle, digest, run_id, state, started, ended, code, receipt = row
-    return StoredRun(handle, digest, run_id, RunState(state), started, ended, code, receipt)
+def _one(snapshot: StoredSnapshot) -> tuple[str, str, str]:
+    return snapshot.digest, snapshot.dataset, snapshot.taken
+
+
+def _snapshot(row: tuple[Any, ...]) -> StoredSnapshot:
+    return StoredSnapshot(*(*row[:-1], bool(row[-1])))
+
+
+def _run(row: tuple[Any, ...]) -> StoredRun:
+    handle, digest, run_id, state, *rest = row
+    return StoredRun(handle, digest, run_id, RunState(state), *rest)
 
 
 def _counted(db: sqlite3.Connection, count: Count) -> tuple[int, dt.date | None]:

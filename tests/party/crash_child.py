@@ -34,6 +34,8 @@ ENTRY = Entry(
     dt.date(2027, 1, 1),
 )
 SNAPSHOT = StoredSnapshot(DIGEST, "t", "2027-01-01", "t.parquet", "aa" * 32, "bb" * 32, "cc" * 32, bytes(32), 10)
+PASSING = replace(SNAPSHOT, dataset="u", file="u.parquet", kept=False)
+"""Taken for one run alone."""
 
 
 def act(state: State, action: str) -> None:
@@ -45,6 +47,12 @@ def act(state: State, action: str) -> None:
             state.add_envelope(DIGEST, "approval", "Ann", b"signed")
         case "snapshot":
             state.add_snapshot(SNAPSHOT)
+        case "passing":
+            state.add_snapshot(PASSING)
+        case "drop":
+            state.drop_snapshot(PASSING)
+        case "keep":
+            state.count_run(Count(DIGEST, 5), keep=[PASSING])
         case "count":
             state.count_run(Count(DIGEST, 5))
         case "covering":

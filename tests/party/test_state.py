@@ -1,6 +1,7 @@
 """State: what a method said is done survives kill -9, and what it did not say is gone as a whole."""
 
 import datetime as dt
+import json
 import signal
 import sqlite3
 import subprocess
@@ -23,7 +24,7 @@ from pets.party.ledger import Book, Ledger
 from pets.party.log import Log
 from pets.party.records import Reader
 from pets.party.state import MIGRATIONS, NEXT, Boundary, RunEvent, RunState, State, StoredSnapshot
-from tests.party.crash_child import ACCOUNT, ASKED, CAP, COVERING, DIGEST, ENTRY, SNAPSHOT, SPEC, act
+from tests.party.crash_child import ACCOUNT, ASKED, CAP, COVERING, DIGEST, ENTRY, PASSING, SNAPSHOT, SPEC, act
 
 ROOT = Path(__file__).parents[2]
 OTHER = SpecDigest("ef" * 32)
@@ -64,6 +65,10 @@ def remembered(state: State) -> int:
     return History(state).entries().count(ENTRY)
 
 
+def dropped(state: State) -> int:
+    return int(state.snapshot(DIGEST, "u") is None)
+
+
 def marked(state: State) -> int:
     with state.reading() as db:
         return int(db.execute("SELECT count(*) FROM spent").fetchone()[0])
@@ -76,6 +81,8 @@ CRASHES: list[tuple[Boundary, list[str], str, Callable[[State], int], int]] = [
     (Boundary.APPROVAL_RECORDED, ["spec"], "envelope", lambda state: len(state.envelopes(DIGEST)), 1),
     (Boundary.SNAPSHOT_TAKEN, ["spec"], "snapshot", lambda state: int(state.snapshot(DIGEST, "t") is not None), 0),
     (Boundary.SNAPSHOT_RECORDED, ["spec"], "snapshot", lambda state: int(state.snapshot(DIGEST, "t") is not None), 1),
+    (Boundary.SNAPSHOT_UNWANTED, ["spec", "passing"], "drop", dropped, 0),
+    (Boundary.SNAPSHOT_DROPPED, ["spec", "passing"], "drop", dropped, 1),
     (Boundary.RUN_COUNT_RAISED, ["spec"], "count", counted, 0),
     (Boundary.RUN_COUNT_FLUSHED, ["spec"], "count", counted, 1),
     (Boundary.BEFORE_RESERVE, [], "reserve", reserved, 0),
@@ -119,6 +126,21 @@ def test_a_run_that_counts_twice_is_counted_twice_or_not_at_all(tmp_path: Path, 
     killed_at(path, boundary, "count both")
     with State(path) as state:
         assert (state.runs_used(DIGEST), state.runs_used(COVERING.digest)) == (used, used)
+
+
+@pytest.mark.parametrize(("boundary", "used"), [(Boundary.RUN_COUNT_RAISED, 0), (Boundary.RUN_COUNT_FLUSHED, 1)])
+def test_a_run_is_counted_and_its_snapshot_kept_or_neither(tmp_path: Path, boundary: Boundary, used: int) -> None:
+    path = tmp_path / "state.db"
+    with State(path) as state:
+        act(state, "spec")
+        act(state, "passing")
+        assert state.snapshots() == (PASSING,)
+    killed_at(path, boundary, "keep")
+    with State(path) as state:
+        (found,) = state.snapshots()
+        assert (state.runs_used(DIGEST), found.kept) == (used, bool(used))
+        assert state.drop_snapshot(PASSING) != found.kept
+        assert len(state.snapshots()) == used, "what a counted run read stays"
 
 
 def test_a_run_that_one_of_two_counts_refuses_counts_nowhere() -> None:
@@ -391,6 +413,41 @@ def test_a_file_of_the_version_before_keeps_its_charges_and_knows_when_each_ran_
             days = [state.last_run(SpecDigest(digest)) for digest in ("aa", "bb", "cc")]
             assert days == [dt.date(2027, 2, 3), dt.date(2027, 2, 3), None]
             assert [state.runs_used(SpecDigest(digest)) for digest in ("aa", "bb", "cc")] == [2, 1, 0]
+
+
+def test_what_was_frozen_before_snapshots_could_be_dropped_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    with sqlite3.connect(path) as old:
+        for script in MIGRATIONS[:3]:
+            old.executescript(script)
+        row = "INSERT INTO specs VALUES (?, 'p', x'00', x'00', x'00', 'Alex', x'00', '2027-01-01')"
+        old.execute(row, (SNAPSHOT.digest,))
+        fields = [getattr(SNAPSHOT, name) for name in SNAPSHOT.__slots__ if name != "kept"]
+        old.execute("INSERT INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", fields)
+        old.execute("PRAGMA user_version = 3")
+    old.close()
+    with State(path) as state:
+        assert state.snapshots() == (SNAPSHOT,)
+        assert not state.drop_snapshot(SNAPSHOT) and state.snapshot(DIGEST, "t") == SNAPSHOT
+
+
+def test_a_file_of_the_version_before_learns_from_its_log_which_runs_were_covered(tmp_path: Path) -> None:
+    path, logged = tmp_path / "state.db", "INSERT INTO log VALUES (?, '2027-01-02', 'run.started', ?, x'00', x'00')"
+    with sqlite3.connect(path) as old:
+        for script in MIGRATIONS[:4]:
+            old.executescript(script)
+        old.executescript(BEFORE[: BEFORE.index("INSERT INTO charges")] + "PRAGMA user_version = 4;")
+        for number, cover in enumerate(("bb", "dd", None)):  # one that is not held can be no cover
+            old.execute(
+                "INSERT INTO runs (handle, digest, state, started) VALUES (?, 'aa', 'sent', '')", (f"r{number}",)
+            )
+            body = {"handle": f"r{number}", "digest": "aa"} | ({} if cover is None else {"cover": cover})
+            old.execute(logged, (number + 1, json.dumps(body).encode()))
+    old.close()
+    with State(path) as state:
+        assert [(run.handle, run.cover) for run in state.runs()] == [("r0", "bb"), ("r1", None), ("r2", None)]
+        assert [run.handle for run in state.runs(SpecDigest("bb"))] == ["r0"]
+        assert len(state.runs(SpecDigest("aa"))) == 3
 
 
 def test_a_reader_sees_what_a_server_writes_and_writes_nothing(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from tests.party.test_pooling import NORTH, ONE, SOUTH, SQL, SURE, THREE, TWO, l
 from tests.party.world import ANALYST, STRANGER, reviewed_of
 
 HANDLE = RunHandle("7e" * 16)
+SURER = SURE.replace('"100"', '"50"')
+"""Less of the budget: what has approvals with SURE needs none of its own."""
 KINDS = {
     "secure_sum": (2, {}),
     "secure_sum_shamir": (3, {"protocol": "secure_sum_shamir"}),
@@ -212,6 +214,45 @@ def test_a_server_that_was_restarted_takes_its_upload_back_by_its_journal(make: 
     assert found.participation is not None and found.participation.counted == (ONE, THREE)
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+def test_revoking_what_covers_a_run_takes_its_upload_back(make: Callable[..., PoolWorld], restarts: bool) -> None:
+    """The journal has the run under the specification that it is of, which nobody has signed."""
+    world = make(toml_of(3, 2, sql=SQL, minimum=2, protection=SURE), durable=True)
+    signed, world.toml = reviewed_of(world.toml), toml_of(3, 2, sql=SQL, minimum=2, protection=SURER)
+    world.submit(world.toml)
+    run = Revoking(world)
+
+    def revokes() -> None:
+        world.wait_for(lambda: world.ends(TWO) == ["sent"])
+        if restarts:
+            world.nodes[TWO].close()
+            world.open(TWO)
+        world.nodes[TWO].revoke(world.caller(TWO), world.revocation(signed, TWO))
+
+    found = run.run(revokes)
+    assert found.participation is not None and found.participation.counted == (ONE, THREE)
+    state = world.states[TWO]
+    (journalled,) = state.runs(signed.digest)
+    assert (journalled.digest, journalled.cover) == (reviewed_of(world.toml).digest, signed.digest)
+
+
+@pytest.mark.usefixtures("exact")
+def test_its_own_people_stop_a_run_from_before_a_restart(make: Callable[..., PoolWorld]) -> None:
+    world = make(toml_of(3, 2, sql=SQL, minimum=2), durable=True)
+
+    def stops() -> None:
+        world.wait_for(lambda: world.ends(TWO) == ["sent"])
+        world.nodes[TWO].close()
+        node = world.open(TWO)
+        refused(lambda: node.stop(world.caller(ONE), HANDLE), "run.unknown")
+        refused(lambda: node.stop(world.caller(TWO), RunHandle("0f" * 16)), "run.unknown")
+        assert "run.withdrawn" not in world.kinds(TWO)
+        assert "is sent" in refused(lambda: node.stop(world.caller(TWO), HANDLE), "run.order").text
+
+    found = Revoking(world).run(stops)
+    assert found.participation is not None and found.participation.counted == (ONE, THREE)
+
+
 @pytest.mark.usefixtures("exact")
 @pytest.mark.parametrize("restarts", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_an_upload_comes_back_that_one_computing_party_said_was_for_nothing(
@@ -253,6 +294,8 @@ def test_a_revocation_after_a_crash_takes_back_what_may_have_left(make: Callable
         state.recover()
     assert world.nodes[TWO].runs.sent(digest) == {agreed: digest}
     assert world.nodes[NORTH].runs.sent(digest) == {}, "it has no upload"
+    assert world.nodes[TWO].runs.left(before) is None
+    assert world.nodes[TWO].runs.left(agreed) is not None and world.nodes[NORTH].runs.left(agreed) is None
 
 
 @pytest.mark.long
