@@ -18,7 +18,7 @@ from typing import Final, Protocol, TypeVar
 from pets.errors import InternalError, LinkError, PeerError, PetsError, RunError
 from pets.ids import PartyId, RunHandle, SpecDigest
 from pets.kernels import prf
-from pets.party import announcement, contribute, gate, hello
+from pets.party import announcement, contribute, gate, hello, leaving
 from pets.party.drive import Tick
 from pets.party.joining import to_agree
 from pets.party.play import Entropy
@@ -116,7 +116,7 @@ class HolderSession:
         self._uploading_s: Final = contribute.upload_s(reviewed.plan) + run_s
         self._changed = threading.Condition()
         self._stopped: PetsError | None = None
-        self._over = False
+        self._over = self._failed = False
         self.told = False
         """A part may have left, so a result may come about without anything more from this party."""
         self._step = ""
@@ -158,18 +158,40 @@ class HolderSession:
                 self._stopped = error
             self._changed.notify_all()
 
-    withdraw = stop
+    def withdraw(self, error: PetsError) -> bool:
+        """``stop``, and what this party decides comes before what others have said: it has its parts taken back.
+
+        Returns: whether parts may be left of which nobody is told when this session ends, or was told when it did. That
+                 is so once all are where they belong, or others have said that the run is over, who may have lied.
+        """
+        with self._changed:
+            own = self._stopped is not None and leaving.ended(self.party, self._stopped)
+            if self._over or self._failed:
+                return self.sent or (self.told and not own)
+            if self._stopped is None or (not own and leaving.ended(self.party, error)):
+                self._stopped = error
+            self._changed.notify_all()
+            return False
 
     def run(self) -> Outcome:
         """Read, wait for the announcement, be charged, upload. Raises what ended it, first of all."""
         try:
             return self._run()
         except PetsError as met:
-            self.stop(met)
-            cause = self._stopped or met
+            cause = self._fail(met)
             if cause is met:
                 raise
             raise cause from met
+        except BaseException:
+            self._fail(InternalError("internal.bug", where=self.party))
+            raise
+
+    def _fail(self, error: PetsError) -> PetsError:
+        """The end, and no good one. Returns: what ended it, which nothing changes any more."""
+        with self._changed:
+            self._stopped, self._failed = self._stopped or error, True
+            self._changed.notify_all()
+            return self._stopped
 
     def _run(self) -> Outcome:
         plan = self.reviewed.plan

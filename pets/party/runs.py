@@ -98,14 +98,11 @@ class LiveRun:
         return frozenset(count.digest for count in self.counts)
 
     def withdraw(self, error: PetsError) -> bool:
-        """End it. Returns: whether this party is a holder whose upload may be left now, and who tells nobody by itself.
-
-        That is so once all of it is where it belongs, or others have said that the run is over, who may have lied.
-        """
-        holder = self.session if isinstance(self.session, HolderSession) else None
-        left = holder is not None and holder.told and self.events.ended
+        """End it. Returns: whether this party is a holder whose upload may be left, and is not taken back by that."""
+        if isinstance(self.session, HolderSession):
+            return self.session.withdraw(error)
         self.session.withdraw(error)
-        return left or (holder is not None and holder.sent)
+        return False
 
     def __repr__(self) -> str:
         return f"LiveRun({self.handle})"

@@ -350,6 +350,22 @@ def test_a_revocation_while_the_last_parts_are_on_their_way_is_not_forgotten() -
     assert set(offices.arrived) == {NORTH, SOUTH} and found.session.told and not found.session.sent
 
 
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [
+        (PeerError("peer.aborted", peer=NORTH, reason="run.stopped"), True),
+        (RunError("run.stopped", by=ME), False),
+    ],
+)
+def test_a_part_whose_end_nobody_is_told_of_may_be_left(said: PetsError, left: bool) -> None:
+    """As soon as the session has failed: what it has left is seen before its run is over for those who watch."""
+    offices = Offices(pooled.plan(), takes=lambda peer, part: found.session.stop(said))
+    found = made(offices)
+    with pytest.raises(PetsError):
+        found.session.run()
+    assert found.session.withdraw(RunError("run.stopped", by=ME)) is left
+
+
 def test_two_runs_of_the_same_rows_share_no_byte_of_words() -> None:
     found = []
     for _ in range(2):

@@ -281,6 +281,27 @@ def test_an_upload_comes_back_that_one_computing_party_said_was_for_nothing(
     assert found.participation is not None and found.participation.counted == (ONE, THREE)
 
 
+@pytest.mark.usefixtures("exact")
+def test_an_upload_comes_back_that_is_on_its_way_when_the_run_is_said_to_be_over(
+    make: Callable[..., PoolWorld],
+) -> None:
+    """The revocation comes when the holder has heard so, and before its part has ended."""
+    world = make(toml_of(3, 2, sql=SQL, minimum=2))
+    run, node = Revoking(world), world.nodes[TWO]
+
+    def lies(sender: PartyId, to: PartyId, part: bytes) -> bytes:
+        if (sender, to) == (TWO, SOUTH):
+            world.wait_for(lambda: NORTH in run.arrived)
+            node.abort(world.caller(NORTH), node.runs._runs[HANDLE].run_id, "run.stopped")
+            node.revoke(world.caller(TWO), world.revocation(reviewed_of(world.toml), TWO))
+        return part
+
+    world.hooks.upload = lies
+    found = run.run(lambda: None)
+    assert found.participation is not None and found.participation.counted == (ONE, THREE)
+    assert world.ends(TWO) == ["approval.revoked"]
+
+
 def test_a_revocation_after_a_crash_takes_back_what_may_have_left(make: Callable[..., PoolWorld]) -> None:
     """Killed after its last part and before its journal says so, its upload counted, whatever it revoked after."""
     world = make(toml_of(3, 2, sql=SQL, minimum=2))
