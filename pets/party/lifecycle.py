@@ -163,9 +163,7 @@ class Runs:
 
     def left(self, handle: RunHandle) -> StoredRun | None:
         """A run that is in the journal only, as after a restart, if this holder may take its upload back still."""
-        with self._lock:
-            known = handle in self._runs
-        if known or not self._state.knows_run(handle):
+        if not self._state.knows_run(handle):
             return None
         run = self._state.run(handle)
         return run if self._may_come_back(run) else None
@@ -174,9 +172,11 @@ class Runs:
         """Whether this holder has uploaded in a run, and uploads may be taken still.
 
         Of a run that a crash has ended once it had agreed, or that others said to be over, parts may have left: all of
-        them, for one.
+        them, for one. Runs that are in memory are not among them: of these ``LiveRun.withdraw`` knows whether.
         """
-        if run.state is not RunState.SENT and (run.code not in leaving.UNTOLD or run.run_id is None):
+        with self._lock:
+            here = run.handle in self._runs
+        if here or (run.state is not RunState.SENT and (run.code not in leaving.UNTOLD or run.run_id is None)):
             return False
         spec = self._consent.known(run.digest)
         if spec is None or not is_pooled(spec) or self.party not in spec.holders(spec.datasets[0].name):

@@ -302,6 +302,27 @@ def test_an_upload_comes_back_that_is_on_its_way_when_the_run_is_said_to_be_over
     assert world.ends(TWO) == ["approval.revoked"]
 
 
+@pytest.mark.usefixtures("exact")
+def test_who_never_uploaded_takes_nothing_back(make: Callable[..., PoolWorld], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its journal has the run as one that had agreed and that others ended; it knows better as long as it runs."""
+    hasten(monkeypatch, minute_s=4.0)
+    world = make(toml_of(3, 2, sql=SQL, minimum=2))
+    node = world.nodes[TWO]
+    agrees = node.runs._agreed
+
+    def agreed(run: Any, *given: Any) -> None:
+        agrees(run, *given)
+        node.abort(world.caller(NORTH), run.run_id, "run.stopped")
+
+    monkeypatch.setattr(node.runs, "_agreed", agreed)
+    found = world.run(world.toml, handle=HANDLE)
+    assert found.participation is not None and found.participation.counted == (ONE, THREE)
+    assert world.ends(TWO) == ["peer.aborted"]
+    node.revoke(world.caller(TWO), world.revocation(reviewed_of(world.toml), TWO))
+    node.runs.close()
+    assert "run.withdrawn" not in world.kinds(TWO)
+
+
 def test_a_revocation_after_a_crash_takes_back_what_may_have_left(make: Callable[..., PoolWorld]) -> None:
     """Killed after its last part and before its journal says so, its upload counted, whatever it revoked after."""
     world = make(toml_of(3, 2, sql=SQL, minimum=2))
