@@ -7,6 +7,8 @@ stopped by a signal.
 import gc
 import signal
 import sys
+import time
+from types import FrameType
 from typing import Annotated, Final
 
 import typer
@@ -27,6 +29,9 @@ from pets.commands.say import complain
 from pets.errors import PetsError
 
 _STOPPED: Final = 130
+
+_ONCE_S: Final = 5.0
+"""For so long a command that was told to end is not told again."""
 
 app = typer.Typer(
     help="Joint statistics between organisations that may not pool their records.",
@@ -69,11 +74,20 @@ def _options(version: Version = False) -> None:
 def _end_in_order() -> None:
     """End a command as Ctrl-C does when it is told to end or its terminal goes away: parties stop a run, too.
 
-    A signal that whoever started the command had it ignore (``nohup``) stays ignored.
+    A terminal that is closed says so twice, by its shell and by the system: the second must not end what the first has
+    begun. A signal that whoever started the command had it ignore (``nohup``) stays ignored.
     """
+    began = float("-inf")
+
+    def end(number: int, frame: FrameType | None) -> None:
+        nonlocal began
+        if time.monotonic() - began >= _ONCE_S:
+            began = time.monotonic()
+            raise KeyboardInterrupt
+
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, signal.default_int_handler)
+            signal.signal(number, end)
 
 
 def main() -> None:

@@ -240,6 +240,22 @@ def test_what_check_prints_fulfils_the_schema_of_reports(tmp_path: Path) -> None
         jsonschema.validate(json.loads(pets("check", spec, "--json", code=code).stdout), report)
 
 
+def test_a_command_that_is_told_twice_to_end_ends_in_order() -> None:
+    """A shell whose terminal is closed passes the signal on, and the system sends another as soon as it has gone."""
+    code = (
+        "import os, signal, sys, time; from pets import cli\n"
+        "@cli.app.command('waits')\ndef waits() -> None:\n"
+        "    try: os.kill(os.getpid(), signal.SIGHUP); time.sleep(9)\n"
+        "    finally:\n"
+        "        for number in (signal.SIGHUP, signal.SIGTERM): os.kill(os.getpid(), number); time.sleep(0.01)\n"
+        "        print('told all parties')\n"
+        "for number in (signal.SIGHUP, signal.SIGTERM): signal.signal(number, signal.SIG_DFL)\n"
+        "sys.argv = ['pets', 'waits']; cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"told all parties\n", b"pets: stopped\n")
+
+
 # -- keys -------------------------------------------------------------------------------------------------------------
 
 
