@@ -28,6 +28,7 @@ from typing import Any, Final
 
 from pets.errors import LinkError, PeerError, RunError
 from pets.ids import PartyId
+from pets.kernels.sealed import SpoiltError
 from pets.protocols import checked_inputs
 from pets.protocols.inbox import Address, Inbox, SealedWords, Seeds, Words
 from pets.secret import Secret
@@ -89,7 +90,7 @@ class Uploads:
         self._taken: set[PartyId] = set()
         self._declined: set[PartyId] = set()
         self._refused: Counter[PartyId] = Counter()
-        self._closed = self._ended = self._woken = False
+        self._closed = self._ended = self._woken = self._spoilt = False
         self.sizes: Final[dict[PartyId, int]] = {}
         """Bytes of each part that was taken."""
         try:
@@ -140,7 +141,7 @@ class Uploads:
                 digest = self._stored(peer, path, to, frames)
                 with path.open("rb", buffering=0) as part, self._opening:
                     self._require_open(peer)
-                    with self._counted(peer):
+                    with self._counted(peer), self._spoils(SpoiltError):
                         self._inbox.add(role, part, now=_nanoseconds(self._clock()))
             except BaseException as error:
                 path.unlink(missing_ok=True)
@@ -193,7 +194,8 @@ class Uploads:
                 if not self.open:
                     raise PeerError("peer.withdraw-late", peer=peer)
                 if peer in self._taken:
-                    self.kept.take_off(self._roles.index(role))
+                    with self._spoils(Exception):
+                        self.kept.take_off(self._roles.index(role))
                     (self._folder / role).unlink(missing_ok=True)
                 with self._changed:
                     self._taken.discard(peer)
@@ -225,10 +227,15 @@ class Uploads:
             self._changed.notify_all()
 
     def finish(self) -> Kept:
-        """Take no more. Returns: what is kept of all that were taken. Parts that are on their way are refused."""
+        """Take no more. Returns: what is kept of all that were taken. Parts that are on their way are refused.
+
+        Raises: SpoiltError if a part was added or taken off by half: whoever did so ends the run, and may be slower.
+        """
         with self._changed:
             self._closed = True
         with self._opening:  # a part that is just being added is in
+            if self._spoilt:
+                raise SpoiltError("an upload was added or taken off by half")
             return self.kept
 
     def close(self) -> None:
@@ -276,6 +283,15 @@ class Uploads:
         except PeerError as error:
             if error.code != "peer.upload-late":
                 self._refused[peer] += 1
+            raise
+
+    @contextmanager
+    def _spoils(self, kind: type[Exception]) -> Iterator[None]:
+        """What is kept is worth nothing after such an error. For who holds ``_opening``."""
+        try:
+            yield
+        except kind:
+            self._spoilt = True
             raise
 
     def _require_open(self, peer: PartyId) -> None:

@@ -372,6 +372,8 @@ def test_a_part_that_is_added_in_part_and_not_read_again_is_no_matter_of_its_hol
     with pytest.raises(sealed.SpoiltError):
         taking.take(BOARDS[0], frames(part(0)))
     assert stored(taking) == [] and not taking.takers
+    with pytest.raises(sealed.SpoiltError):
+        taking.finish()  # whose time is up while the run is not yet told to end
 
 
 def test_a_disk_that_fails_once_leaves_the_sum_as_it_was(taking: Uploads, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -544,6 +546,15 @@ def test_an_upload_that_is_withdrawn_is_off_the_sum_and_off_the_disk(tmp_path: P
         refuses(lambda taking=taking: taking.take(BOARDS[1], frames(part(1))), "peer.declined")  # type: ignore[misc]
     total = sum(each.total(np.array([True, False, True])) for each in kept)
     assert np.array_equal(np.asarray(total), VALUES[0] + VALUES[2])
+
+
+def test_of_an_upload_that_is_off_by_half_there_is_no_sum(taking: Uploads) -> None:
+    taking.take(BOARDS[0], frames(part(0)))
+    (path,) = taking._folder.iterdir()
+    path.write_bytes(_changed(part(0), 150))
+    refuses(lambda: taking.withdraw(BOARDS[0]), "peer.upload-sealed")
+    with pytest.raises(sealed.SpoiltError):
+        taking.finish()
 
 
 def test_who_has_not_uploaded_withdraws_as_if_it_declined(taking: Uploads) -> None:
