@@ -285,6 +285,10 @@ CODES: Final[dict[str, Code]] = {
     "run.stopped": Code("{by} stopped the run; nothing was opened", "ask them why, and start a new run", "ABORTED"),
     "run.ended": Code("{party} ended the run: {reason}", "look at the console and log of {party}", "ABORTED"),
     "run.not-yours": Code("{party} has no part in this", "ask a party of the specification", "PERMISSION_DENIED"),
+    "run.other-result": Code(
+        "{file} is for {result} to run, and you are {party}",
+        "leave it to them and put the file elsewhere, or name another client.toml by --client",
+    ),
     "run.busy": Code("{party} has as many runs under way as it takes", "wait and start again", "RESOURCE_EXHAUSTED"),
     "run.no-receipt": Code("run {handle} has no receipt yet", "wait for its end", "NOT_FOUND"),
     "run.plan-changed": Code(

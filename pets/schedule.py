@@ -147,7 +147,7 @@ def _look(network: Network, path: Path) -> Scheduled:
         if spec.validity.schedule is None:
             raise RunError("run.no-schedule", file=path.name)
         if network.analyst.party != spec.result_party:  # parties would not say
-            raise RunError("run.not-yours", party=network.analyst.party)
+            raise RunError("run.other-result", file=path.name, result=spec.result_party, party=network.analyst.party)
         pool = reviewed.plan.pool
         asked = spec.servers if pool is None else spec.computing
         said = [_ask(network, party, reviewed.digest) for party in asked]

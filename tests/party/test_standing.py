@@ -319,7 +319,7 @@ def test_what_a_budget_has_left_is_told_to_who_may_start_a_run_and_to_no_other_p
 def test_who_may_not_start_a_run_is_told_so_and_no_party_is_blamed(world: World, tmp_path: Path) -> None:
     world.ready(REFRESHED)
     (found,) = look(world.client(COUNCIL), [written(tmp_path)])
-    assert found.refused is not None and found.refused.code == "run.not-yours"
+    assert found.refused is not None and found.refused.code == "run.other-result"
 
 
 @pytest.mark.parametrize("code", [0, 2])
