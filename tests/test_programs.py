@@ -157,6 +157,30 @@ def test_a_list_may_have_whole_numbers_and_others() -> None:
     assert all(abs(found - expected) <= 1 for found, expected in zip(result.outputs["total"], exact, strict=True))
 
 
+PUBLIC = """
+from mpyc.runtime import mpc
+
+
+async def main():
+    (a,), (b,), (c,) = mpc.inputs("x", mpc.SecFxp(96, 48))
+    p, q = mpc.vector_add([a, b], [1, 2.5])
+    r, s = mpc.vector_sub([a, 4], [b, b])
+    t, u = mpc.scalar_mul(b, [c, 3])
+    v, w = mpc.schur_prod([c, 2], [b, b * 0.5])
+    (y,) = mpc.matrix_add([[a, 4]], [[3, b]])
+    (z,) = mpc.matrix_sub([[a, 4]], [[3, b]])
+    found = [p * (b * 0.5), q, r, s, t, u * (b * 0.5), v, w, *y, *z]
+    mpc.release("total", [mpc.convert(each * 1000, mpc.SecInt()) for each in found])
+"""
+
+
+def test_a_list_may_have_public_numbers() -> None:
+    """They are numbers, not units of the last place, of which a product with a whole number is any element."""
+    result = run_program(PUBLIC, inputs=ONE, outputs={"total": 12})
+    exact = (2000, 4500, -1000, 2000, 6000, 6000, 6000, 2000, 4000, 6000, -2000, 2000)
+    assert all(abs(found - expected) <= 1 for found, expected in zip(result.outputs["total"], exact, strict=True))
+
+
 WRONG = {
     "an output that nobody declared": ("    mpc.release('other', secint(1))\n", "other"),
     "an output of another shape": ("    mpc.release('total', [secint(1), secint(2)])\n", "1 numbers"),
