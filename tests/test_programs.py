@@ -181,6 +181,24 @@ def test_a_list_may_have_public_numbers() -> None:
     assert all(abs(found - expected) <= 1 for found, expected in zip(result.outputs["total"], exact, strict=True))
 
 
+INVERSE = """
+from mpyc.runtime import mpc
+
+
+async def main():
+    (a,), (b,), (c,) = mpc.inputs("x", mpc.SecFxp(64, 32))
+    found = [1 / (a + b - c), c / (a + b - c), -b / (c - c), b**-1, (b * -0.5) ** -3, (c - c) ** -1, mpc.pow(c, -2)]
+    mpc.release("total", [mpc.convert(each * 1000, mpc.SecInt()) for each in found])
+"""
+
+
+def test_numbers_with_places_have_inverses_within_their_type() -> None:
+    """0 has 0: everything that is opened on the way is covered."""
+    result = run_program(INVERSE, inputs=ONE, outputs={"total": 7})
+    exact = (0, 0, 0, 500, -1000, 0, 111)
+    assert all(abs(found - expected) <= 1 for found, expected in zip(result.outputs["total"], exact, strict=True))
+
+
 WRONG = {
     "an output that nobody declared": ("    mpc.release('other', secint(1))\n", "other"),
     "an output of another shape": ("    mpc.release('total', [secint(1), secint(2)])\n", "1 numbers"),
