@@ -207,6 +207,10 @@ WRONG = {
         "    ((a,), (b,), (c,)) = mpc.inputs('x', secint)\n    mpc.release('total', a / (a + b - c))\n",
         "a secret whole number that is 0",
     ),
+    "a remainder by a negative number": (
+        "    ((a,), (b,), (c,)) = mpc.inputs('x', secint)\n    mpc.release('total', a % -3)\n",
+        "by a number that is not positive, or too wide",
+    ),
     "an error of its own": ("    x = 1 // 0\n", "line 6 of the program: ZeroDivisionError"),
 }
 

@@ -88,6 +88,9 @@ class Masked(Fixed):
         stype = type(a)
         await self.returnType(stype)
         field, places, width = stype.field, stype.frac_length, stype.bit_length
+        if not 0 < b <= 1 << width:  # of a negative one this is the element of the field
+            problem = "takes a remainder or a whole quotient by a number that is not positive, or too wide"
+            raise RunError("run.program", problem=problem)
         drawn = await self.gather(self.random._randbelow(stype, b, bits=True))
         bits = [(bit >> places if places else bit).value for bit in drawn]
         low = sum(bit << at for at, bit in enumerate(bits))
