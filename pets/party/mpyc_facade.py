@@ -19,8 +19,8 @@ _ANY: Final = 99
 FORWARDED: Final[Mapping[str, tuple[int, frozenset[str]]]] = {
     name: (most, frozenset(named.split()))
     for names, most, named in (
-        ("add sub mul div lt eq ge and_ or_ xor in_prod vector_add vector_sub scalar_mul schur_prod", 2, ""),
-        ("neg pos abs is_zero lsb invert inverse", 1, ""),
+        ("add sub mul div lt eq ge in_prod vector_add vector_sub scalar_mul schur_prod", 2, ""),
+        ("neg pos abs is_zero lsb inverse", 1, ""),
         ("mod pow gcd lcm unit_vector random_bit to_bits convert", 2, ""),
         ("from_bits all any", 1, ""),
         ("sum prod", 2, "start"),
