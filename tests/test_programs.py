@@ -199,6 +199,11 @@ def test_numbers_with_places_have_inverses_within_their_type() -> None:
     assert all(abs(found - expected) <= 1 for found, expected in zip(result.outputs["total"], exact, strict=True))
 
 
+def test_an_inverse_has_a_modulus() -> None:
+    body = "    ((a,), (b,), (c,)) = mpc.inputs('x', secint)\n    mpc.release('total', mpc.inverse(c, b + 5))\n"
+    assert run_program(HEAD + body, inputs=ONE, outputs={"total": 1}, bits=8).outputs == {"total": (5,)}
+
+
 WRONG = {
     "an output that nobody declared": ("    mpc.release('other', secint(1))\n", "other"),
     "an output of another shape": ("    mpc.release('total', [secint(1), secint(2)])\n", "1 numbers"),

@@ -20,12 +20,12 @@ FORWARDED: Final[Mapping[str, tuple[int, frozenset[str]]]] = {
     name: (most, frozenset(named.split()))
     for names, most, named in (
         ("add sub mul div lt eq ge in_prod vector_add vector_sub scalar_mul schur_prod", 2, ""),
-        ("neg pos abs is_zero lsb inverse", 1, ""),
-        ("mod pow gcd lcm unit_vector random_bit to_bits convert", 2, ""),
+        ("neg pos abs is_zero lsb", 1, ""),
+        ("mod pow gcd lcm inverse unit_vector random_bit to_bits convert", 2, ""),
         ("from_bits all any", 1, ""),
         ("sum prod", 2, "start"),
         ("min max", _ANY, "key"),
-        ("min_max", _ANY, "key"),
+        ("min_max", _ANY, ""),
         ("argmin argmax", _ANY, "key"),
         ("sorted", 1, "key reverse"),
         ("if_else if_swap", 3, ""),
@@ -37,7 +37,8 @@ FORWARDED: Final[Mapping[str, tuple[int, frozenset[str]]]] = {
 }
 """Functions of the runtime as a program may call them: how many arguments in order, and which by name.
 
-Left out on purpose: what lets a caller say the width of a mask (``l=``), and whatever opens a number.
+Left out on purpose: what lets a caller say the width of a mask (``l=``), and whatever opens a number. MPyC's
+``min_max`` compares without its key.
 """
 
 _WHOLE_OPERANDS: Final = {"mod": 1, "pow": 1, "unit_vector": 1, "to_bits": 1}

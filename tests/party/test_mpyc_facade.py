@@ -66,6 +66,7 @@ REFUSED: dict[str, Any] = {
     "a remainder by a secret number": lambda mpc: mpc.SecInt()(7) % mpc.SecInt()(2),
     "a quotient by a secret number": lambda mpc: mpc.SecInt()(7) // mpc.SecInt()(2),
     "both by a secret number": lambda mpc: divmod(mpc.SecInt()(7), mpc.SecInt()(2)),
+    "both ends by a key": lambda mpc: mpc.min_max([mpc.SecInt()(1), mpc.SecInt()(2)], key=lambda a: -a),
     "too many arguments": lambda mpc: mpc.sorted([mpc.SecInt()(1)], None, True),
 }
 
