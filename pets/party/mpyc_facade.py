@@ -7,7 +7,7 @@ than the terms say: a mask covers a number of its type's width.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from pets.errors import RunError
@@ -54,7 +54,7 @@ class Facade:
         self._released: dict[str, asyncio.Future[list[Any]]] = {}
         self._shares: dict[str, list[Any]] = {}
         for name, (most, named) in FORWARDED.items():
-            setattr(self, name, _forward(name, getattr(runtime, name), most, named))
+            setattr(self, name, _forward(name, getattr(runtime, name), most, named, runtime.SecureNumber))
 
     def SecInt(self, bits: int | None = None) -> Any:  # noqa: N802 - MPyC's name
         """Secret whole numbers of at least as many bits as the terms say."""
@@ -154,15 +154,29 @@ async def released(facade: Facade) -> dict[str, list[int]]:
     return told
 
 
-def _forward(name: str, function: Callable[..., Any], most: int, named: frozenset[str]) -> Callable[..., Any]:
+def _forward(
+    name: str, function: Callable[..., Any], most: int, named: frozenset[str], secret: type
+) -> Callable[..., Any]:
     def call(*given: Any, **options: Any) -> Any:
+        given = tuple(list(each) if isinstance(each, Iterator) else each for each in given)
         if len(given) > most or not set(options) <= named:
             raise RunError("run.program", problem=f"calls {name} with arguments that it does not take here")
         if name in _WHOLE_OPERANDS and len(given) > 1 and type(given[1]) is not int:
             raise RunError("run.program", problem=f"calls {name} with something else than a public whole number")
+        if len(set(_kinds([*given, *options.values()], secret))) > 1:  # MPyC adds up shares of two fields
+            raise RunError("run.program", problem=f"calls {name} with secret numbers of two types")
         return function(*given, **options)
 
     return call
+
+
+def _kinds(given: Any, secret: type) -> Iterator[type]:
+    """Types of all secret numbers in lists of lists."""
+    if isinstance(given, secret):
+        yield type(given)
+    elif isinstance(given, list | tuple):
+        for each in given:
+            yield from _kinds(each, secret)
 
 
 def _said(name: object) -> str:
