@@ -157,6 +157,53 @@ def test_a_list_may_have_whole_numbers_and_others() -> None:
     assert all(abs(found - expected) <= 1 for found, expected in zip(result.outputs["total"], exact, strict=True))
 
 
+PUBLIC = """
+from mpyc.runtime import mpc
+
+
+async def main():
+    (a,), (b,), (c,) = mpc.inputs("x", mpc.SecFxp(96, 48))
+    p, q = mpc.vector_add([a, b], [1, 2.5])
+    r, s = mpc.vector_sub([a, 4], [b, b])
+    t, u = mpc.scalar_mul(b, [c, 3])
+    v, w = mpc.schur_prod([c, 2], [b, b * 0.5])
+    (y,) = mpc.matrix_add([[a, 4]], [[3, b]])
+    (z,) = mpc.matrix_sub([[a, 4]], [[3, b]])
+    found = [p * (b * 0.5), q, r, s, t, u * (b * 0.5), v, w, *y, *z]
+    mpc.release("total", [mpc.convert(each * 1000, mpc.SecInt()) for each in found])
+"""
+
+
+def test_a_list_may_have_public_numbers() -> None:
+    """They are numbers, not units of the last place, of which a product with a whole number is any element."""
+    result = run_program(PUBLIC, inputs=ONE, outputs={"total": 12})
+    exact = (2000, 4500, -1000, 2000, 6000, 6000, 6000, 2000, 4000, 6000, -2000, 2000)
+    assert all(abs(found - expected) <= 1 for found, expected in zip(result.outputs["total"], exact, strict=True))
+
+
+INVERSE = """
+from mpyc.runtime import mpc
+
+
+async def main():
+    (a,), (b,), (c,) = mpc.inputs("x", mpc.SecFxp(64, 32))
+    found = [1 / (a + b - c), c / (a + b - c), -b / (c - c), b**-1, (b * -0.5) ** -3, (c - c) ** -1, mpc.pow(c, -2)]
+    mpc.release("total", [mpc.convert(each * 1000, mpc.SecInt()) for each in found])
+"""
+
+
+def test_numbers_with_places_have_inverses_within_their_type() -> None:
+    """0 has 0: everything that is opened on the way is covered."""
+    result = run_program(INVERSE, inputs=ONE, outputs={"total": 7})
+    exact = (0, 0, 0, 500, -1000, 0, 111)
+    assert all(abs(found - expected) <= 1 for found, expected in zip(result.outputs["total"], exact, strict=True))
+
+
+def test_an_inverse_has_a_modulus() -> None:
+    body = "    ((a,), (b,), (c,)) = mpc.inputs('x', secint)\n    mpc.release('total', mpc.inverse(c, b + 5))\n"
+    assert run_program(HEAD + body, inputs=ONE, outputs={"total": 1}, bits=8).outputs == {"total": (5,)}
+
+
 WRONG = {
     "an output that nobody declared": ("    mpc.release('other', secint(1))\n", "other"),
     "an output of another shape": ("    mpc.release('total', [secint(1), secint(2)])\n", "1 numbers"),
@@ -164,6 +211,10 @@ WRONG = {
     "a division by 0": (
         "    ((a,), (b,), (c,)) = mpc.inputs('x', secint)\n    mpc.release('total', a / (a + b - c))\n",
         "a secret whole number that is 0",
+    ),
+    "a remainder by a negative number": (
+        "    ((a,), (b,), (c,)) = mpc.inputs('x', secint)\n    mpc.release('total', a % -3)\n",
+        "by a number that is not positive, or too wide",
     ),
     "an error of its own": ("    x = 1 // 0\n", "line 6 of the program: ZeroDivisionError"),
 }

@@ -7,7 +7,7 @@ than the terms say: a mask covers a number of its type's width.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from pets.errors import RunError
@@ -19,13 +19,13 @@ _ANY: Final = 99
 FORWARDED: Final[Mapping[str, tuple[int, frozenset[str]]]] = {
     name: (most, frozenset(named.split()))
     for names, most, named in (
-        ("add sub mul div lt eq ge and_ or_ xor in_prod vector_add vector_sub scalar_mul schur_prod", 2, ""),
-        ("neg pos abs is_zero lsb invert inverse", 1, ""),
-        ("mod pow gcd lcm unit_vector random_bit to_bits convert", 2, ""),
+        ("add sub mul div lt eq ge in_prod vector_add vector_sub scalar_mul schur_prod", 2, ""),
+        ("neg pos abs is_zero lsb", 1, ""),
+        ("mod pow gcd lcm inverse unit_vector random_bit to_bits convert", 2, ""),
         ("from_bits all any", 1, ""),
         ("sum prod", 2, "start"),
         ("min max", _ANY, "key"),
-        ("min_max", _ANY, "key"),
+        ("min_max", _ANY, ""),
         ("argmin argmax", _ANY, "key"),
         ("sorted", 1, "key reverse"),
         ("if_else if_swap", 3, ""),
@@ -37,7 +37,8 @@ FORWARDED: Final[Mapping[str, tuple[int, frozenset[str]]]] = {
 }
 """Functions of the runtime as a program may call them: how many arguments in order, and which by name.
 
-Left out on purpose: what lets a caller say the width of a mask (``l=``), and whatever opens a number.
+Left out on purpose: what lets a caller say the width of a mask (``l=``), and whatever opens a number. MPyC's
+``min_max`` compares without its key.
 """
 
 _WHOLE_OPERANDS: Final = {"mod": 1, "pow": 1, "unit_vector": 1, "to_bits": 1}
@@ -53,7 +54,7 @@ class Facade:
         self._released: dict[str, asyncio.Future[list[Any]]] = {}
         self._shares: dict[str, list[Any]] = {}
         for name, (most, named) in FORWARDED.items():
-            setattr(self, name, _forward(name, getattr(runtime, name), most, named))
+            setattr(self, name, _forward(name, getattr(runtime, name), most, named, runtime.SecureNumber))
 
     def SecInt(self, bits: int | None = None) -> Any:  # noqa: N802 - MPyC's name
         """Secret whole numbers of at least as many bits as the terms say."""
@@ -153,15 +154,29 @@ async def released(facade: Facade) -> dict[str, list[int]]:
     return told
 
 
-def _forward(name: str, function: Callable[..., Any], most: int, named: frozenset[str]) -> Callable[..., Any]:
+def _forward(
+    name: str, function: Callable[..., Any], most: int, named: frozenset[str], secret: type
+) -> Callable[..., Any]:
     def call(*given: Any, **options: Any) -> Any:
+        given = tuple(list(each) if isinstance(each, Iterator) else each for each in given)
         if len(given) > most or not set(options) <= named:
             raise RunError("run.program", problem=f"calls {name} with arguments that it does not take here")
         if name in _WHOLE_OPERANDS and len(given) > 1 and type(given[1]) is not int:
             raise RunError("run.program", problem=f"calls {name} with something else than a public whole number")
+        if len(set(_kinds([*given, *options.values()], secret))) > 1:  # MPyC adds up shares of two fields
+            raise RunError("run.program", problem=f"calls {name} with secret numbers of two types")
         return function(*given, **options)
 
     return call
+
+
+def _kinds(given: Any, secret: type) -> Iterator[type]:
+    """Types of all secret numbers in lists of lists."""
+    if isinstance(given, secret):
+        yield type(given)
+    elif isinstance(given, list | tuple):
+        for each in given:
+            yield from _kinds(each, secret)
 
 
 def _said(name: object) -> str:

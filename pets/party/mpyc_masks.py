@@ -60,6 +60,20 @@ class Masked(Fixed):
             raise RunError("run.program", problem="divides by a secret whole number that is 0, as everybody now sees")
         return (mask << stype.frac_length) / masked
 
+    def pow(self, a: Any, b: int) -> Any:
+        """A power. Of a number with places MPyC takes the inverse in the field, which is any element, and opens a 0."""
+        return super().pow(1 / a, -b) if b < 0 and type(a).frac_length else super().pow(a, b)
+
+    def _norm(self, a: Any) -> Any:
+        """What a number with places is scaled by before it is divided by: of a 0, 0, so that 1 / 0 is 0.
+
+        MPyC takes the number for the smallest one; the quotients are wider than their type, and so than every mask.
+        """
+        places, width = type(a).frac_length, type(a).bit_length
+        *bits, sign = self.to_bits(a)
+        power = self.find(bits[::-1], 1 - sign, cs_f=lambda b, at: (b + 1) << at if at < width - 1 else 0)
+        return (1 - sign * 2) * power * 2.0 ** (places - (width - 1))
+
     def mod(self, a: Any, b: Any) -> Any:
         """The remainder by a public number, also by one that is none of MPyC's: MPyC's operators alone make it one."""
         return super().mod(a, type(a)(b) if isinstance(b, int) else b)
@@ -74,6 +88,9 @@ class Masked(Fixed):
         stype = type(a)
         await self.returnType(stype)
         field, places, width = stype.field, stype.frac_length, stype.bit_length
+        if not 0 < b <= 1 << width:  # of a negative one this is the element of the field
+            problem = "takes a remainder or a whole quotient by a number that is not positive, or too wide"
+            raise RunError("run.program", problem=problem)
         drawn = await self.gather(self.random._randbelow(stype, b, bits=True))
         bits = [(bit >> places if places else bit).value for bit in drawn]
         low = sum(bit << at for at, bit in enumerate(bits))

@@ -97,10 +97,6 @@ CALLS: Final = frozenset(
         "lsb",
         "mod",
         "pow",
-        "and_",
-        "or_",
-        "xor",
-        "invert",
         "inverse",
         "gcd",
         "lcm",
@@ -132,7 +128,11 @@ CALLS: Final = frozenset(
         "convert",
     ]
 )
-"""What ``mpc`` can do. Nothing that opens a value, and nothing that lets a caller say how wide a mask is."""
+"""What ``mpc`` can do. Nothing that opens a value, and nothing that lets a caller say how wide a mask is.
+
+Nor ``and_``, ``or_``, ``xor`` and ``invert``, which are for fields of characteristic 2: of whole numbers, ``or_`` of
+1 and 1 is 3 there. Of secret bits there are ``&``, ``|``, ``^`` and ``~``.
+"""
 
 METHODS: Final = frozenset(
     [

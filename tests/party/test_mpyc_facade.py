@@ -66,6 +66,12 @@ REFUSED: dict[str, Any] = {
     "a remainder by a secret number": lambda mpc: mpc.SecInt()(7) % mpc.SecInt()(2),
     "a quotient by a secret number": lambda mpc: mpc.SecInt()(7) // mpc.SecInt()(2),
     "both by a secret number": lambda mpc: divmod(mpc.SecInt()(7), mpc.SecInt()(2)),
+    "both ends by a key": lambda mpc: mpc.min_max([mpc.SecInt()(1), mpc.SecInt()(2)], key=lambda a: -a),
+    "a sum over two fields": lambda mpc: mpc.sum([mpc.SecInt()(1), mpc.SecInt(40)(1)]),
+    "a sum over two fields, number by number": lambda mpc: mpc.sum(mpc.SecInt(bits)(1) for bits in (32, 40)),
+    "a choice among numbers of another field": lambda mpc: mpc.if_else(
+        mpc.SecInt()(1), [mpc.SecInt(40)(1)], [mpc.SecInt(40)(1)]
+    ),
     "too many arguments": lambda mpc: mpc.sorted([mpc.SecInt()(1)], None, True),
 }
 

@@ -41,6 +41,8 @@ WAYS_OUT = {
     "x = mpc.transfer(1)": "mpc.transfer",
     "mpc.peek(1)": "mpc.peek",
     "x = mpc.SecGrp": "mpc.SecGrp",
+    "x = mpc.or_(1, 1)": "mpc.or_",
+    "x = mpc.xor(1, 1)": "mpc.xor",
     "mpc.threshold = 0": "sets threshold",
     "x = mpc.options": "mpc.options",
     "x = mpc.parties[0].protocol": ".protocol",
