@@ -10,8 +10,10 @@ import pytest
 from pets.approve.envelope import claimed
 from pets.errors import LinkError, RunError
 from pets.ids import PartyId, RunHandle
+from pets.party.node import PartyNode
 from pets.party.state import State
 from pets.result import Result
+from pets.transport.calls import Evidence
 from tests.party.by_hand import HandRun
 from tests.party.loopback import LoopbackRun, LoopbackWorld
 from tests.party.pool_world import PoolWorld, hasten, parts, toml_of, worlds
@@ -134,6 +136,15 @@ class Revoking:
     def __init__(self, world: PoolWorld, one: PartyId = TWO) -> None:
         self.world, self.one, self.go_on = world, one, threading.Event()
         self.arrived: list[PartyId] = []
+        self.fetched = threading.Event()
+        node, evidence = world.nodes[one], world.nodes[one].evidence
+
+        def fetch(*asked: Any) -> Evidence:
+            files = evidence(*asked)
+            self.fetched.set()
+            return files
+
+        node.evidence = fetch  # type: ignore[method-assign]
         world.hooks.announcement = self.waits
         world.hooks.uploaded = self.uploaded
 
@@ -149,6 +160,13 @@ class Revoking:
         world, reviewed = self.world, reviewed_of(self.world.toml)
         world.wait_for(lambda: world.ends(self.one) == ["sent"])
         world.nodes[self.one].revoke(world.caller(self.one), world.revocation(reviewed, self.one))
+
+    def restart(self) -> PartyNode:
+        """Its server goes and comes back, once the client has all that it asks of a holder that has sent."""
+        self.world.wait_for(lambda: self.world.ends(self.one) == ["sent"])
+        assert self.fetched.wait(20)
+        self.world.nodes[self.one].close()
+        return self.world.open(self.one)
 
     def run(self, act: Callable[[], None] | None = None) -> Result:
         def then() -> None:
@@ -205,9 +223,7 @@ def test_a_server_that_was_restarted_takes_its_upload_back_by_its_journal(make: 
     run = Revoking(world)
 
     def restarts() -> None:
-        world.wait_for(lambda: world.ends(TWO) == ["sent"])
-        world.nodes[TWO].close()
-        world.open(TWO)
+        run.restart()
         run.revoke()
 
     found = run.run(restarts)
@@ -225,8 +241,7 @@ def test_revoking_what_covers_a_run_takes_its_upload_back(make: Callable[..., Po
     def revokes() -> None:
         world.wait_for(lambda: world.ends(TWO) == ["sent"])
         if restarts:
-            world.nodes[TWO].close()
-            world.open(TWO)
+            run.restart()
         world.nodes[TWO].revoke(world.caller(TWO), world.revocation(signed, TWO))
 
     found = run.run(revokes)
@@ -240,16 +255,16 @@ def test_revoking_what_covers_a_run_takes_its_upload_back(make: Callable[..., Po
 def test_its_own_people_stop_a_run_from_before_a_restart(make: Callable[..., PoolWorld]) -> None:
     world = make(toml_of(3, 2, sql=SQL, minimum=2), durable=True)
 
+    run = Revoking(world)
+
     def stops() -> None:
-        world.wait_for(lambda: world.ends(TWO) == ["sent"])
-        world.nodes[TWO].close()
-        node = world.open(TWO)
+        node = run.restart()
         refused(lambda: node.stop(world.caller(ONE), HANDLE), "run.unknown")
         refused(lambda: node.stop(world.caller(TWO), RunHandle("0f" * 16)), "run.unknown")
         assert "run.withdrawn" not in world.kinds(TWO)
         assert "is sent" in refused(lambda: node.stop(world.caller(TWO), HANDLE), "run.order").text
 
-    found = Revoking(world).run(stops)
+    found = run.run(stops)
     assert found.participation is not None and found.participation.counted == (ONE, THREE)
 
 
