@@ -408,9 +408,10 @@ def test_a_revocation_that_is_too_late_says_so_on_the_console(make: Callable[...
 @pytest.mark.long
 @pytest.mark.usefixtures("exact")
 def test_a_run_of_long_ago_is_left_alone_by_a_revocation(make: Callable[..., PoolWorld]) -> None:
-    world = make(toml_of(3, 2, sql=SQL, minimum=2))
+    world = make(toml_of(3, 2, sql=SQL, minimum=2), durable=True)
     world.run(world.toml)
-    node, state = world.nodes[TWO], world.states[TWO]
+    world.nodes[TWO].close()
+    node, state = world.open(TWO), world.states[TWO]
     assert isinstance(state, State)
     digest = reviewed_of(world.toml).digest
     assert set(node.runs.sent(digest)) == {run.handle for run in state.runs(digest)}
