@@ -191,9 +191,10 @@ def test_a_message_that_comes_twice_or_breaks_ends_the_run(
 
 
 @pytest.mark.long
-def test_a_lost_message_is_seen_at_the_next() -> None:
+def test_a_lost_message_is_seen_at_the_next_or_by_the_clock() -> None:
+    """How many frames a message has is a matter of time: if all that b waits for was in it, a waits for b, too."""
     ended = over_memory(tap=memory.on(a, b, FIRST, memory.drop))
-    assert b not in ended.told and ended.faults[b].code == "peer.unexpected"
+    assert not ended.told and ended.faults[b].code in ("peer.unexpected", "link.deadline")
 
 
 @pytest.mark.long
